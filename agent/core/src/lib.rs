@@ -1,0 +1,1 @@
+//! The agent's sans-IO core: decides everything, does nothing

@@ -1,0 +1,1 @@
+//! The vehicle-side AID.02 agent for a Linux TCU

@@ -1,0 +1,1 @@
+//! The reference CMP backend

@@ -1,0 +1,1 @@
+//! Identifiers shared by every part: EID, ICCID, MSP token, activation code

@@ -1,0 +1,1 @@
+//! AID2 messages between vehicle and CMP: postcard envelope, topics, limits

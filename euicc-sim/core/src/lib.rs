@@ -1,0 +1,1 @@
+//! The software eUICC: one transmit, NVM behind a trait

@@ -1,0 +1,1 @@
+//! MSP counterpart: subscriptions, OP pool, touchpoint, AID1 both ways

@@ -1,0 +1,1 @@
+//! SM-DP+: ES2+, ES9+, orders, EID binding, notifications
