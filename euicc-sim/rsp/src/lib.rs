@@ -1,1 +1,9 @@
-//! SGP.22 data objects, BER-TLV, certificates, BSP, SAIP: shared by card, LPA and SM-DP+
+//! SGP.22 data objects, BER-TLV, certificates, BSP, SAIP: shared by card, LPA and SM-DP+.
+//!
+//! Nothing here opens a socket, reads a clock or draws randomness of its own: bytes, times and
+//! random generators are arguments. Objects that are signed keep the bytes as they were received.
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
+
+extern crate alloc;
+
+pub mod tlv;
