@@ -6,4 +6,9 @@
 
 extern crate alloc;
 
+pub mod bsp;
+pub mod crypto;
 pub mod tlv;
+
+#[cfg(test)]
+mod testdata;

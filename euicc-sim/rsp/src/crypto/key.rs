@@ -1,0 +1,247 @@
+//! Keys as bytes, independent of the library that computes with them. SEC 1 §2.3, §C.4; RFC 5958.
+//! Secrets are wiped when dropped and never printed. Called by every [`super::Crypto`] user.
+
+use super::{PemError, pem::pem_blocks};
+use crate::tlv::{Reader, Tlv, TlvError, Writer, universal};
+use alloc::vec::Vec;
+use core::fmt;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// A P-256 private key: the scalar, 32 bytes big-endian.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct PrivateKey([u8; 32]);
+
+/// A P-256 public key: `04‖x‖y`, 65 bytes (SGP.22 §2.6.7.1: uncompressed).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublicKey([u8; 65]);
+
+/// The x coordinate that ECDH yields, 32 bytes.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct SharedSecret([u8; 32]);
+
+/// A private key with its public key.
+#[derive(Debug, Clone)]
+pub struct KeyPair {
+    /// The private half.
+    pub private: PrivateKey,
+    /// The public half.
+    pub public: PublicKey,
+}
+
+/// id-ecPublicKey with prime256v1, the algorithm identifier of P-256 keys (RFC 5480 §2.1.1).
+const EC_P256_ALGORITHM: [u8; 21] = [
+    0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48,
+    0xCE, 0x3D, 0x03, 0x01, 0x07,
+];
+
+impl PrivateKey {
+    /// A key from its scalar.
+    #[must_use]
+    pub const fn from_bytes(scalar: [u8; 32]) -> Self {
+        Self(scalar)
+    }
+
+    /// The scalar: handle with care.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Reads a key in DER: SEC 1 `ECPrivateKey` or PKCS #8 `PrivateKeyInfo`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn from_der(der: &[u8]) -> Result<Self, TlvError> {
+        let mut fields = Tlv::parse_tag(der, universal::SEQUENCE)?.children();
+        fields.expect(universal::INTEGER)?;
+        if fields.peek_tag()? == Some(universal::SEQUENCE) {
+            let algorithm = fields.expect(universal::SEQUENCE)?;
+            if algorithm.raw != EC_P256_ALGORITHM {
+                return Err(TlvError::Value {
+                    tag: universal::SEQUENCE,
+                    reason: "not a P-256 key",
+                });
+            }
+            return Self::from_der(fields.expect(universal::OCTET_STRING)?.value);
+        }
+        let scalar = fields.expect(universal::OCTET_STRING)?;
+        // Some writers drop or add leading zero bytes.
+        let digits = match scalar.value.iter().position(|b| *b != 0) {
+            Some(start) => &scalar.value[start..],
+            None => &[],
+        };
+        if digits.is_empty() || digits.len() > 32 {
+            return Err(TlvError::Value {
+                tag: scalar.tag,
+                reason: "not a 32-byte scalar",
+            });
+        }
+        if let Some(parameters) = fields.optional(0xA0)?
+            && parameters.value != &EC_P256_ALGORITHM[11..]
+        {
+            return Err(TlvError::Value {
+                tag: parameters.tag,
+                reason: "not a P-256 key",
+            });
+        }
+        let mut key = [0; 32];
+        key[32 - digits.len()..].copy_from_slice(digits);
+        Ok(Self(key))
+    }
+
+    /// Reads a key in PEM: `EC PRIVATE KEY` (an `EC PARAMETERS` block before it is skipped) or
+    /// `PRIVATE KEY`.
+    ///
+    /// # Errors
+    /// When there is no such block, or its content is not a P-256 key.
+    pub fn from_pem(text: &str) -> Result<Self, PemError> {
+        for block in pem_blocks(text) {
+            let (label, der) = block?;
+            let der = Zeroizing::new(der);
+            if matches!(label, "EC PRIVATE KEY" | "PRIVATE KEY") {
+                return Ok(Self::from_der(&der)?);
+            }
+        }
+        Err(PemError::NoBlock {
+            expected: "EC PRIVATE KEY or PRIVATE KEY",
+        })
+    }
+
+    /// Reads a key in PEM or DER, whichever it is.
+    ///
+    /// # Errors
+    /// As [`PrivateKey::from_pem`].
+    pub fn from_pem_or_der(bytes: &[u8]) -> Result<Self, PemError> {
+        match core::str::from_utf8(bytes) {
+            Ok(text) if text.contains("-----BEGIN") => Self::from_pem(text),
+            _ => Ok(Self::from_der(bytes)?),
+        }
+    }
+
+    /// The key with its public half as PKCS #8 DER.
+    #[must_use]
+    pub fn to_pkcs8_der(&self, public: &PublicKey) -> Zeroizing<Vec<u8>> {
+        let mut w = Writer::with_capacity(160);
+        w.constructed(universal::SEQUENCE, |w| {
+            w.uint(universal::INTEGER, 0).raw(&EC_P256_ALGORITHM);
+            w.constructed(universal::OCTET_STRING, |w| {
+                w.constructed(universal::SEQUENCE, |w| {
+                    w.uint(universal::INTEGER, 1)
+                        .primitive(universal::OCTET_STRING, &self.0);
+                    w.constructed(0xA1, |w| {
+                        w.primitive(universal::BIT_STRING, &public.bit_string());
+                    });
+                });
+            });
+        });
+        Zeroizing::new(w.into_vec())
+    }
+
+    /// The key with its public half as PKCS #8 PEM.
+    #[must_use]
+    pub fn to_pkcs8_pem(&self, public: &PublicKey) -> Zeroizing<alloc::string::String> {
+        Zeroizing::new(super::pem::pem_block(
+            "PRIVATE KEY",
+            &self.to_pkcs8_der(public),
+        ))
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(…)")
+    }
+}
+
+impl PublicKey {
+    /// A key from its uncompressed point, `04‖x‖y`. Whether the point is on the curve shows when
+    /// the key is used.
+    ///
+    /// # Errors
+    /// [`super::CryptoError::PublicKey`] for another form or length.
+    pub fn from_bytes(point: &[u8]) -> Result<Self, super::CryptoError> {
+        match <[u8; 65]>::try_from(point) {
+            Ok(bytes) if bytes[0] == 4 => Ok(Self(bytes)),
+            _ => Err(super::CryptoError::PublicKey),
+        }
+    }
+
+    /// `04‖x‖y`.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 65] {
+        &self.0
+    }
+
+    /// The contents of a BIT STRING with the point.
+    #[must_use]
+    pub fn bit_string(&self) -> [u8; 66] {
+        let mut out = [0; 66];
+        out[1..].copy_from_slice(&self.0);
+        out
+    }
+
+    /// Reads a `SubjectPublicKeyInfo` (RFC 5480 §2).
+    ///
+    /// # Errors
+    /// When it is not one of a P-256 key with an uncompressed point.
+    pub fn from_spki(spki: &[u8]) -> Result<Self, TlvError> {
+        let mut fields: Reader<'_> = Tlv::parse_tag(spki, universal::SEQUENCE)?.children();
+        let algorithm = fields.expect(universal::SEQUENCE)?;
+        if algorithm.raw != EC_P256_ALGORITHM {
+            return Err(TlvError::Value {
+                tag: algorithm.tag,
+                reason: "not a P-256 key",
+            });
+        }
+        let point = fields.expect(universal::BIT_STRING)?;
+        match point.value.split_first() {
+            Some((0, point)) => Self::from_bytes(point).ok(),
+            _ => None,
+        }
+        .ok_or(TlvError::Value {
+            tag: universal::BIT_STRING,
+            reason: "not an uncompressed point",
+        })
+    }
+
+    /// The key as `SubjectPublicKeyInfo`.
+    #[must_use]
+    pub fn to_spki(&self) -> Vec<u8> {
+        let mut w = Writer::with_capacity(91);
+        w.constructed(universal::SEQUENCE, |w| {
+            w.raw(&EC_P256_ALGORITHM)
+                .primitive(universal::BIT_STRING, &self.bit_string());
+        });
+        w.into_vec()
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PublicKey(")?;
+        for b in &self.0[1..9] {
+            write!(f, "{b:02X}")?;
+        }
+        f.write_str("…)")
+    }
+}
+
+impl SharedSecret {
+    /// A secret from the x coordinate.
+    #[must_use]
+    pub const fn from_bytes(x: [u8; 32]) -> Self {
+        Self(x)
+    }
+
+    /// The x coordinate: handle with care.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret(…)")
+    }
+}
