@@ -1,1 +1,20 @@
-//! The agent's durable log: a segmented record format and its file shell
+//! The agent's durable log: what was acknowledged is there after a power cut, and nothing else.
+//! Format in `docs/journal/format.md`; no clause of AID.02 rules it, R-4.3-14 and R-4.3-12 need it.
+//! Called by the daemon's shell (`aid-agent`), whose core says what to persist.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod crc;
+#[cfg(feature = "std")]
+mod file;
+pub mod format;
+mod log;
+mod media;
+pub mod sim;
+
+#[cfg(feature = "std")]
+pub use file::{FileError, FileMedia};
+pub use log::{Config, Error, Journal, Recovered};
+pub use media::Media;

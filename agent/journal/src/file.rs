@@ -1,0 +1,163 @@
+//! The file shell: one folder, one preallocated file per segment, fdatasync per append.
+//! A segment is made under a temporary name, synced, renamed, and the folder is synced.
+//! Called through `Journal` by the daemon.
+
+use crate::media::Media;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// An operating system error with the file that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct FileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Segments as files `<number, 16 hex digits>.seg` in one folder, locked for one process.
+#[derive(Debug)]
+pub struct FileMedia {
+    folder: PathBuf,
+    open: Option<(u64, File)>,
+    /// Held for the life of the process: two writers would destroy the log.
+    _lock: File,
+}
+
+impl FileMedia {
+    /// Opens or makes the folder (mode of new files: 0600).
+    ///
+    /// # Errors
+    /// The folder can't be made or another process has the journal open.
+    pub fn open(folder: &Path) -> Result<Self, FileError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| FileError { path, source }
+        };
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        let path = folder.join("lock");
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = options.open(&path).map_err(at(&path))?;
+        let kind = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+        rustix::fs::flock(&lock, kind).map_err(|_| {
+            let text = "another process has this journal open; stop it first";
+            at(&path)(io::Error::new(io::ErrorKind::ResourceBusy, text))
+        })?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            open: None,
+            _lock: lock,
+        })
+    }
+
+    fn path(&self, segment: u64) -> PathBuf {
+        self.folder.join(format!("{segment:016x}.seg"))
+    }
+
+    fn at(&self, path: PathBuf, result: io::Result<()>) -> Result<(), FileError> {
+        result.map_err(|source| FileError { path, source })
+    }
+
+    fn file(&mut self, segment: u64) -> Result<&File, FileError> {
+        if self.open.as_ref().is_none_or(|(id, _)| *id != segment) {
+            let path = self.path(segment);
+            let file = OpenOptions::new().read(true).write(true).open(&path);
+            self.open = Some((segment, file.map_err(|source| FileError { path, source })?));
+        }
+        match &self.open {
+            Some((_, file)) => Ok(file),
+            None => Err(FileError {
+                path: self.path(segment),
+                source: io::ErrorKind::NotFound.into(),
+            }),
+        }
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+fn write_whole(path: &Path, size: usize, head: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(head)?;
+    // Zeros are written, not only allocated: later appends then change no metadata.
+    io::copy(
+        &mut io::Read::take(io::repeat(0), size.saturating_sub(head.len()) as u64),
+        &mut file,
+    )?;
+    file.sync_all()
+}
+
+impl Media for FileMedia {
+    type Error = FileError;
+
+    fn list(&mut self) -> Result<Vec<u64>, FileError> {
+        let error = |source| FileError {
+            path: self.folder.clone(),
+            source,
+        };
+        let mut segments = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(error)? {
+            let path = entry.map_err(error)?.path();
+            let name = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .unwrap_or_default();
+            if name.ends_with(".tmp") {
+                fs::remove_file(&path).map_err(error)?;
+            } else if let Some(id) = name.strip_suffix(".seg").filter(|n| n.len() == 16) {
+                segments.extend(u64::from_str_radix(id, 16));
+            }
+        }
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    fn create(&mut self, segment: u64, size: usize, head: &[u8]) -> Result<(), FileError> {
+        let path = self.path(segment);
+        let temporary = path.with_extension("tmp");
+        let made = write_whole(&temporary, size, head)
+            .and_then(|()| fs::rename(&temporary, &path))
+            .and_then(|()| self.sync_folder());
+        if made.is_err() {
+            // Nothing to do when this fails too: `list` removes it at the next opening.
+            let _ = fs::remove_file(&temporary);
+        }
+        self.at(path, made)
+    }
+
+    fn read(&mut self, segment: u64) -> Result<Vec<u8>, FileError> {
+        let path = self.path(segment);
+        fs::read(&path).map_err(|source| FileError { path, source })
+    }
+
+    fn write(&mut self, segment: u64, offset: usize, bytes: &[u8]) -> Result<(), FileError> {
+        let result = self.file(segment)?.write_all_at(bytes, offset as u64);
+        self.at(self.path(segment), result)
+    }
+
+    fn sync(&mut self, segment: u64) -> Result<(), FileError> {
+        let result = self.file(segment)?.sync_data();
+        self.at(self.path(segment), result)
+    }
+
+    fn remove(&mut self, segment: u64) -> Result<(), FileError> {
+        let path = self.path(segment);
+        let result = fs::remove_file(&path).and_then(|()| self.sync_folder());
+        self.at(path, result)
+    }
+
+    fn is_full(error: &FileError) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(error.source.kind(), StorageFull | QuotaExceeded)
+    }
+}
