@@ -8,6 +8,7 @@ extern crate alloc;
 
 pub mod bsp;
 pub mod crypto;
+pub mod saip;
 pub mod tlv;
 
 #[cfg(test)]
