@@ -1,1 +1,32 @@
-//! The agent's sans-IO core: decides everything, does nothing
+//! The agent's core: events in, effects out, time as an argument; it decides everything, does nothing.
+//! AID.02 §4.3 to §4.5, the car's part. Called by the `aid-agent` daemon and by simulations.
+//!
+//! ```text
+//! loop {
+//!     agent.handle(now, event);            // or handle_timeout(now)
+//!     while let Some(effect) = agent.poll_effect() { /* carry it out */ }
+//!     /* wait until agent.poll_timeout() or the next event */
+//! }
+//! ```
+//! After `Effect::Persist` no effect comes out until `Event::Persisted` said that it is on disk.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod agent;
+mod decide;
+mod durable;
+mod event;
+mod ids;
+mod message;
+mod settle;
+
+pub use agent::{Agent, Phase, Session};
+pub use durable::{Download, Durable, Intent, Operation, Order, Record, Report, RestoreError};
+pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, Notice, Timer};
+pub use ids::{AccountRef, Iccid, IccidError, Id, Secret};
+pub use message::{
+    Aup, CodeOutcome, Down, Envelope, LoginOutcome, MAX_MESSAGE, MessageError, OrderKind,
+    OrderOutcome, ProfileState, Status, Up, WIRE_VERSION,
+};

@@ -1,0 +1,175 @@
+//! Chooses what the card does next, from what is on it, who is logged in and what was ordered.
+//! §4.3 steps 2, 10 and 13; order of urgency: switch off, orders, switch on, download, notify.
+//! Called at the end of every `handle`.
+
+use crate::agent::Agent;
+use crate::durable::{Intent, Operation, Record};
+use crate::event::{BootMs, EuiccOp};
+use crate::ids::Iccid;
+use crate::message::{OrderKind, OrderOutcome, Up};
+
+impl Agent {
+    /// Starts the next card operation where none is under way, and asks for a code where one is missing.
+    pub(crate) fn decide(&mut self, now: BootMs) {
+        self.orders_without_card(now);
+        if self.op.is_none() && self.card_retry.is_none() {
+            self.next_operation();
+        }
+        self.missing_code(now);
+    }
+
+    fn next_operation(&mut self) {
+        let Some(card) = self.card.clone() else {
+            return self.start(EuiccOp::List);
+        };
+        if let Some(intent) = self.durable.intent.clone() {
+            return self.begin(intent.operation, intent.iccid, intent.attempts);
+        }
+        // Invariants 1 and 2: an OP of nobody who is here is switched off before anything else.
+        let account = self.session.as_ref().map(|s| s.account);
+        let held = |iccid: &Iccid| {
+            self.session
+                .as_ref()
+                .is_some_and(|s| s.held.contains(iccid))
+        };
+        let wrong = card.iter().find(|p| {
+            let own = account.is_some() && self.durable.owner(&p.iccid) == account;
+            p.enabled && (!own || held(&p.iccid))
+        });
+        if let Some(profile) = wrong {
+            return self.begin(Operation::Disable, profile.iccid.clone(), 0);
+        }
+        if let Some((iccid, enabled)) = self.ordered_deletion() {
+            let operation = if enabled {
+                Operation::Disable
+            } else {
+                Operation::Delete
+            };
+            return self.begin(operation, iccid, 0);
+        }
+        if !card.iter().any(|p| p.enabled) && account.is_some() {
+            let own = |iccid: &Iccid| self.durable.owner(iccid) == account && !held(iccid);
+            if let Some(profile) = card.iter().find(|p| own(&p.iccid)) {
+                return self.begin(Operation::Enable, profile.iccid.clone(), 0);
+            }
+        }
+        // A download takes seconds: none while an OP is enabled, whose disabling would wait for it.
+        if self.download_retry.is_none()
+            && !card.iter().any(|p| p.enabled)
+            && let Some(mut download) = self.durable.downloads.first().cloned()
+        {
+            download.attempts = download.attempts.saturating_add(1);
+            download.before = card.iter().map(|p| p.iccid.clone()).collect();
+            let code = download.code.clone();
+            self.record(Record::Download(download));
+            return self.start(EuiccOp::Download { code });
+        }
+        if self.link_up && self.notifications_due && self.notifications_retry.is_none() {
+            self.start(EuiccOp::Notifications);
+        }
+    }
+
+    /// Journals the intent, then runs it: the effect waits behind the record.
+    fn begin(&mut self, operation: Operation, iccid: Iccid, attempts: u16) {
+        let attempts = attempts.saturating_add(1);
+        self.record(Record::Intent(Intent {
+            operation,
+            iccid: iccid.clone(),
+            attempts,
+        }));
+        self.start(match operation {
+            Operation::Enable => EuiccOp::Enable { iccid },
+            Operation::Disable => EuiccOp::Disable { iccid },
+            Operation::Delete => EuiccOp::Delete { iccid },
+        });
+    }
+
+    /// Orders that are done as soon as they are in the journal, given what is on the card.
+    fn orders_without_card(&mut self, now: BootMs) {
+        let Some(card) = self.card.clone() else {
+            return;
+        };
+        for order in self.durable.orders.clone() {
+            if order.outcome.is_some() {
+                continue;
+            }
+            let on_card = |iccid: &Iccid| card.iter().find(|p| p.iccid == *iccid);
+            let outcome = match &order.kind {
+                OrderKind::Logout { account } => {
+                    if self.session.as_ref().is_some_and(|s| s.account == *account) {
+                        self.log_out();
+                    }
+                    OrderOutcome::Done
+                }
+                OrderKind::Disable { iccid } => match on_card(iccid) {
+                    None => OrderOutcome::NotFound,
+                    Some(profile) => {
+                        if let Some(session) = &mut self.session {
+                            session.held.insert(iccid.clone());
+                        }
+                        if profile.enabled || self.busy_with(iccid) {
+                            continue;
+                        }
+                        OrderOutcome::Done
+                    }
+                },
+                OrderKind::Delete { iccid } => {
+                    if let Some(session) = &mut self.session {
+                        session.held.insert(iccid.clone());
+                    }
+                    if on_card(iccid).is_some() || self.busy_with(iccid) {
+                        continue;
+                    }
+                    OrderOutcome::NotFound
+                }
+            };
+            self.finish_order(now, order.order_id, outcome);
+        }
+    }
+
+    /// True while an operation on the profile is open.
+    fn busy_with(&self, iccid: &Iccid) -> bool {
+        self.durable
+            .intent
+            .as_ref()
+            .is_some_and(|i| i.iccid == *iccid)
+    }
+
+    pub(crate) fn finish_order(&mut self, now: BootMs, order_id: [u8; 16], outcome: OrderOutcome) {
+        self.record(Record::OrderDone(order_id, outcome));
+        self.send(Some(order_id), Up::OrderResult { order_id, outcome });
+        self.arm_resend(now);
+    }
+
+    /// The next profile to delete, and whether it is enabled.
+    fn ordered_deletion(&self) -> Option<(Iccid, bool)> {
+        let card = self.card.as_ref()?;
+        self.durable
+            .orders
+            .iter()
+            .filter(|o| o.outcome.is_none())
+            .find_map(|o| match &o.kind {
+                OrderKind::Delete { iccid } => card
+                    .iter()
+                    .find(|p| p.iccid == *iccid)
+                    .map(|p| (iccid.clone(), p.enabled)),
+                _ => None,
+            })
+    }
+
+    /// §4.3 step 2: the user of the session has no OP here, none comes, and none was asked for.
+    fn missing_code(&mut self, now: BootMs) {
+        let (Some(session), Some(card)) = (&self.session, &self.card) else {
+            return;
+        };
+        let account = session.account;
+        let has = card
+            .iter()
+            .any(|p| self.durable.owner(&p.iccid) == Some(account))
+            || self.durable.downloads.iter().any(|d| d.account == account)
+            || self.durable.requests.iter().any(|(_, a)| *a == account);
+        if !has && self.refused != Some(account) {
+            self.request_code(now, account);
+        }
+    }
+}

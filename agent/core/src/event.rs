@@ -1,0 +1,233 @@
+//! The core's ports as data: events in, effects out, timers with their reasons.
+//! Times are `BootMs`: a parked TCU suspends, and the boot clock goes on.
+//! Spoken by the daemon's shell and by simulations.
+
+use crate::ids::{AccountRef, Iccid, Id, Secret};
+use crate::message::{Aup, Down, Up};
+use alloc::{string::String, vec::Vec};
+
+/// CLOCK_BOOTTIME in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct BootMs(pub u64);
+
+impl BootMs {
+    /// This time plus `ms` milliseconds.
+    #[must_use]
+    pub fn plus(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+}
+
+/// Why the core wants to be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// The CMP did not answer a login.
+    Login,
+    /// A failed card operation is tried again.
+    Card,
+    /// A failed download is tried again.
+    Download,
+    /// Notifications to the SM-DP+ are tried again.
+    Notifications,
+    /// Reports and results without an acknowledgement are sent again.
+    Resend,
+}
+
+/// A profile on the card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardProfile {
+    /// The profile.
+    pub iccid: Iccid,
+    /// True when enabled.
+    pub enabled: bool,
+}
+
+/// Why a card operation failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EuiccError {
+    /// SGP.22 result or subject/reason in short; 0 where there is none.
+    pub code: u16,
+    /// One sentence.
+    pub text: String,
+    /// True when another try can't succeed (the SM-DP+ or the card refused).
+    pub permanent: bool,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// First event: ask the card what is on it.
+    Boot,
+    /// The connection to the CMP stands, subscription included.
+    LinkUp,
+    /// It does not.
+    LinkDown,
+    /// A user wants to log in at the HMI.
+    Login {
+        /// A fresh random id.
+        login_id: Id,
+        /// User name.
+        user: String,
+        /// PIN.
+        pin: Secret,
+    },
+    /// The user logged out or parked (§4.3 step 12).
+    Logout,
+    /// A message of the CMP.
+    Inbound {
+        /// Its envelope's message id.
+        message_id: Id,
+        /// The message.
+        body: Down,
+    },
+    /// The records of `Effect::Persist` are on disk.
+    Persisted {
+        /// Ticket of the effect.
+        ticket: u64,
+    },
+    /// They are not: the agent stops acting.
+    PersistFailed {
+        /// One sentence.
+        text: String,
+    },
+    /// A card operation ended.
+    EuiccDone {
+        /// Number of the effect.
+        op: u64,
+        /// Its result.
+        result: Result<(), EuiccError>,
+        /// The profile list as read after it; `None` when that failed.
+        profiles: Option<Vec<CardProfile>>,
+    },
+}
+
+/// What the card is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EuiccOp {
+    /// Read the profile list.
+    List,
+    /// Download and install.
+    Download {
+        /// The activation code.
+        code: Secret,
+    },
+    /// Enable.
+    Enable {
+        /// The profile.
+        iccid: Iccid,
+    },
+    /// Disable.
+    Disable {
+        /// The profile.
+        iccid: Iccid,
+    },
+    /// Delete.
+    Delete {
+        /// The profile.
+        iccid: Iccid,
+    },
+    /// Deliver pending notifications to their SM-DP+ in sequence order.
+    Notifications,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Append to the journal, then say `Event::Persisted`.
+    Persist {
+        /// Comes back in `Persisted`.
+        ticket: u64,
+        /// A postcard list of `Record`.
+        bytes: Vec<u8>,
+    },
+    /// Send to the CMP.
+    Send {
+        /// Fixed message id where a repetition must be recognised; else the shell draws one.
+        message_id: Option<Id>,
+        /// The message.
+        body: Up,
+    },
+    /// Acknowledge a message of the CMP: it is in the journal, or needs no place there.
+    AckInbound {
+        /// The message.
+        message_id: Id,
+    },
+    /// Run a card operation, re-read the profile list, then say `Event::EuiccDone`.
+    Euicc {
+        /// Comes back in `EuiccDone`.
+        op: u64,
+        /// What.
+        what: EuiccOp,
+    },
+    /// Tell the HMI.
+    Notify(Notice),
+}
+
+/// What the HMI is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The link to the CMP stands.
+    LinkUp,
+    /// It does not.
+    LinkDown,
+    /// A login was accepted.
+    LoginAccepted {
+        /// The attempt.
+        login_id: Id,
+        /// The account.
+        account: AccountRef,
+        /// What the HMI shows.
+        aup: Aup,
+    },
+    /// A login was refused or got no answer.
+    LoginRefused {
+        /// The attempt.
+        login_id: Id,
+        /// Why.
+        reason: String,
+    },
+    /// A session ended.
+    LoggedOut {
+        /// The account.
+        account: AccountRef,
+    },
+    /// A code was requested.
+    CodeRequested,
+    /// The code comes later.
+    CodePending,
+    /// A code came and is downloaded.
+    CodeReceived,
+    /// A code was refused: nobody asked, or it was used before (R-4.3-8).
+    CodeRefused,
+    /// No code will come.
+    CodeFailed {
+        /// Code of §5.5.
+        code: u16,
+        /// Why.
+        reason: String,
+    },
+    /// A profile was installed.
+    Installed(Iccid),
+    /// A profile could not be installed.
+    InstallationFailed {
+        /// Code of the card or server.
+        code: u16,
+        /// Why.
+        text: String,
+    },
+    /// A profile was enabled.
+    Enabled(Iccid),
+    /// A profile was disabled.
+    Disabled(Iccid),
+    /// A profile was deleted.
+    Deleted(Iccid),
+    /// The CMP has a report.
+    Reported(u64),
+    /// The card's notifications are delivered.
+    NotificationsDelivered,
+    /// Something failed; `final` when the agent stopped acting.
+    Error {
+        /// One sentence.
+        text: String,
+    },
+}
