@@ -143,6 +143,13 @@ impl Agent {
             Event::LinkDown => {
                 self.link_up = false;
                 self.resend = None;
+                // What waits here would overtake the outbox, which LinkUp sends again in order.
+                self.effects.retain(|queued| {
+                    !matches!(
+                        queued,
+                        Queued::Other(Effect::Send { .. } | Effect::AckInbound { .. })
+                    )
+                });
                 self.notify(Notice::LinkDown);
             }
             Event::Login {

@@ -1,6 +1,12 @@
 //! The core against a card, a CMP and a journal in one thread on virtual time: random events, power
 //! cut at any effect. Invariants 1, 2, 3 and 8 of the architecture are checked after every step.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is a failed test"
+)]
+
 use aid_agent_core::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -457,6 +463,25 @@ fn a_first_login_ends_with_the_profile_enabled_in_few_persists() {
     assert_eq!(world.agent.phase(), Phase::Active);
     // request, code + download, installed + enable, enabled, two acknowledgements
     assert!(world.persists <= 7, "{} persists", world.persists);
+}
+
+// R-4.3-12, found by the random lives: a report still queued at a link loss overtook the outbox.
+#[test]
+fn reports_queued_when_the_link_drops_stay_in_order() {
+    let mut world = World::new();
+    for step in [
+        Step::Link(true),
+        Step::Login(b'a'),
+        Step::Run(7),
+        Step::Run(7),
+        Step::Answer,
+    ] {
+        world.step(&step);
+    }
+    for step in [Step::Run(10), Step::Link(false), Step::Login(b'a')] {
+        world.step(&step);
+    }
+    world.check_reports();
 }
 
 // R-4.3-14: a reboot in every state of a provisioning; nobody is logged in after it.
