@@ -211,10 +211,7 @@ impl ProfileBuilder {
                 w.constructed(0xA1, |w| {
                     w.primitive(0x83, &[0x7F, 0xD0]).primitive(0x84, &USIM_AID);
                     w.primitive(0x8B, &[0x2F, 0x06, 0x01]);
-                    w.primitive(
-                        0xC6,
-                        &[0x90, 0x01, 0x80, 0x83, 0x01, 0x01, 0x83, 0x01, 0x81],
-                    );
+                    w.primitive(0xC6, &[0x01, 0x81, 0x0A]);
                 });
             });
             file(w, 3, READ_PIN, None, imsi);
@@ -387,7 +384,7 @@ fn mf(w: &mut Writer, iccid: &[u8; 10]) {
         w.constructed(0xA2, |w| {
             w.constructed(0xA1, |w| {
                 w.primitive(0x8B, &[0x2F, 0x06, READ_ALWAYS]);
-                w.primitive(0xC6, &[0x90, 0x01, 0x80, 0x83, 0x01, 0x01]);
+                w.primitive(0xC6, &[0x01, 0x0A]);
             });
         });
         w.constructed(0xA3, |w| {
