@@ -1,0 +1,156 @@
+//! The local API (AID4): HTTP over a unix socket, users allowed by their uid, bodies bounded.
+//! R-3.2-6. Requests become commands to the daemon's loop, which alone owns the core.
+
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use tokio::net::UnixListener;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+/// Largest request body, bytes.
+const MAX_BODY: usize = 4096;
+
+/// What a request asks of the loop.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Login { user: String, pin: String },
+    Logout,
+    Status,
+    Profiles,
+    Counters,
+}
+
+/// A command with the place for its answer.
+pub(crate) type Call = (Command, oneshot::Sender<Value>);
+
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) calls: mpsc::Sender<Call>,
+    pub(crate) events: broadcast::Sender<String>,
+    pub(crate) uids: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Peer(Option<u32>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self(stream.io().peer_cred().ok().map(|c| c.uid()))
+    }
+}
+
+/// Serves until the task is dropped.
+pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/v1/login", post(login))
+        .route(
+            "/v1/logout",
+            post(|State(a): State<Api>| async move { a.call(Command::Logout, 202).await }),
+        )
+        .route(
+            "/v1/status",
+            get(|State(a): State<Api>| async move { a.call(Command::Status, 200).await }),
+        )
+        .route(
+            "/v1/profiles",
+            get(|State(a): State<Api>| async move { a.call(Command::Profiles, 200).await }),
+        )
+        .route(
+            "/v1/counters",
+            get(|State(a): State<Api>| async move { a.call(Command::Counters, 200).await }),
+        )
+        .route("/v1/events", get(events))
+        .fallback(|| async { refusal(StatusCode::NOT_FOUND, "no such path") })
+        .method_not_allowed_fallback(|| async {
+            refusal(StatusCode::METHOD_NOT_ALLOWED, "no such method")
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(api.clone(), allowed))
+        .with_state(api);
+    axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<Peer>(),
+    )
+    .await
+}
+
+fn refusal(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({"error": error}))).into_response()
+}
+
+async fn allowed(
+    State(api): State<Api>,
+    ConnectInfo(Peer(uid)): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match uid {
+        Some(uid) if api.uids.contains(&uid) => next.run(request).await,
+        _ => refusal(
+            StatusCode::FORBIDDEN,
+            "this user may not use the agent's API (api_uids)",
+        ),
+    }
+}
+
+impl Api {
+    async fn call(&self, command: Command, ok: u16) -> Response {
+        let (answer, answered) = oneshot::channel();
+        if self.calls.send((command, answer)).await.is_ok()
+            && let Ok(value) = answered.await
+        {
+            let status = StatusCode::from_u16(ok).unwrap_or(StatusCode::OK);
+            return (status, Json(value)).into_response();
+        }
+        refusal(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoginBody {
+    user: String,
+    pin: String,
+}
+
+async fn login(
+    State(api): State<Api>,
+    body: Result<Json<LoginBody>, axum::extract::rejection::JsonRejection>,
+) -> Response {
+    let Ok(Json(LoginBody { user, pin })) = body else {
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            r#"expected JSON {"user":"...","pin":"..."}"#,
+        );
+    };
+    let digits = (6..=16).contains(&pin.len()) && pin.bytes().all(|b| b.is_ascii_digit());
+    if user.is_empty() || user.len() > 128 || user.chars().any(char::is_control) || !digits {
+        let text = "user has 1 to 128 bytes without control characters, pin 6 to 16 digits";
+        return refusal(StatusCode::BAD_REQUEST, text);
+    }
+    api.call(Command::Login { user, pin }, 202).await
+}
+
+async fn events(State(api): State<Api>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let events = stream::unfold(api.events.subscribe(), |mut receiver| async {
+        loop {
+            match receiver.recv().await {
+                Ok(text) => return Some((Ok(Event::default().data(text)), receiver)),
+                // A slow listener misses events; the status tells where things stand.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    });
+    Sse::new(events).keep_alive(KeepAlive::default())
+}

@@ -1,0 +1,203 @@
+//! `agent.toml`: parsed once, unknown keys refused, paths made absolute, bearer rules checked.
+//! Used by `program` and tests; AID traffic never uses the OP's bearer (R-2-12).
+
+use serde::Deserialize;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// The commented example, also committed beside the crate.
+pub const EXAMPLE: &str = include_str!("../aid-agent.example.toml");
+
+/// The agent's configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Folder of the journal.
+    pub journal: PathBuf,
+    /// Unix socket of the local API.
+    pub api: PathBuf,
+    /// Users who may use the API besides root and the agent's own.
+    #[serde(default)]
+    pub api_uids: Vec<u32>,
+    /// The card.
+    pub euicc: Euicc,
+    /// The CMP.
+    pub cmp: Cmp,
+    /// Trust in SM-DP+ servers.
+    #[serde(default)]
+    pub rsp: Rsp,
+    /// The admin bearer.
+    #[serde(default)]
+    pub bearer: Bearer,
+}
+
+/// How the card is reached.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Euicc {
+    /// HOST:PORT or path.
+    pub socket: String,
+}
+
+/// How the CMP is reached.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cmp {
+    /// HOST:PORT of its MQTT listener.
+    pub address: String,
+    /// PEM of the CA of its certificate.
+    pub ca: PathBuf,
+    /// PEM of this car's certificate.
+    pub cert: PathBuf,
+    /// PEM of its key.
+    pub key: PathBuf,
+}
+
+/// Trust in SM-DP+ servers.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rsp {
+    /// DER certificates of the issuers.
+    #[serde(default)]
+    pub ci: Vec<PathBuf>,
+}
+
+/// The bearer of AID traffic; empty strings mean no restriction.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bearer {
+    /// Interface that sockets are bound to.
+    pub interface: String,
+    /// Source address that sockets are bound to.
+    pub source: String,
+    /// The OP's own interface.
+    pub op_interface: String,
+}
+
+/// What is wrong with a configuration, in one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {what}", file.display())]
+pub struct ConfigError {
+    file: PathBuf,
+    what: String,
+}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// Unreadable, not TOML, unknown keys, or a rule broken.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let wrong = |what: String| ConfigError {
+            file: file.to_owned(),
+            what,
+        };
+        let text = std::fs::read_to_string(file).map_err(|e| wrong(format!("cannot read: {e}")))?;
+        let mut config: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+        config.bearer.check().map_err(wrong)?;
+        if config.cmp.host_port().is_none() {
+            let got = &config.cmp.address;
+            return Err(wrong(format!("cmp.address must be HOST:PORT, got {got:?}")));
+        }
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let paths = [
+            &mut config.journal,
+            &mut config.api,
+            &mut config.cmp.ca,
+            &mut config.cmp.cert,
+        ];
+        for path in paths
+            .into_iter()
+            .chain([&mut config.cmp.key])
+            .chain(&mut config.rsp.ci)
+        {
+            *path = folder.join(&*path);
+        }
+        Ok(config)
+    }
+}
+
+impl Cmp {
+    /// Host and port of `address`.
+    #[must_use]
+    pub fn host_port(&self) -> Option<(&str, u16)> {
+        let (host, port) = self.address.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some((host, port.parse().ok()?)).filter(|_| !host.is_empty())
+    }
+}
+
+impl Bearer {
+    fn check(&self) -> Result<(), String> {
+        if !self.source.is_empty() && self.source.parse::<IpAddr>().is_err() {
+            return Err(format!(
+                "bearer.source must be an IP address, got {:?}",
+                self.source
+            ));
+        }
+        if !self.op_interface.is_empty() && self.op_interface == self.interface {
+            return Err(format!(
+                "bearer.interface {:?} is the OP's own interface; AID traffic needs another one",
+                self.interface
+            ));
+        }
+        if !self.op_interface.is_empty() && self.interface.is_empty() && self.source.is_empty() {
+            return Err(
+                "bearer.op_interface is set, but no admin bearer: set bearer.interface".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Name for the HMI.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match (self.interface.is_empty(), self.source.is_empty()) {
+            (false, _) => &self.interface,
+            (true, false) => &self.source,
+            (true, true) => "default",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("agent.toml");
+        std::fs::write(&file, text).expect("write");
+        Config::load(&file).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_example_is_valid_and_paths_are_relative_to_it() {
+        let config = load(EXAMPLE).expect("example");
+        assert!(config.journal.is_absolute());
+        assert_eq!(config.cmp.host_port(), Some(("localhost", 8883)));
+    }
+
+    // R-2-12
+    #[test]
+    fn the_ops_own_interface_is_refused_by_name() {
+        let text = EXAMPLE.replace("interface = \"\"  ", "interface = \"rmnet1\"  ");
+        let own = text.replace("op_interface = \"\"", "op_interface = \"rmnet1\"");
+        let error = load(&own).expect_err("refused");
+        assert!(error.contains("rmnet1"), "{error}");
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_addresses_are_refused() {
+        assert!(
+            load(&format!("colour = 1\n{EXAMPLE}"))
+                .expect_err("key")
+                .contains("colour")
+        );
+        assert!(
+            load(&EXAMPLE.replace("localhost:8883", "localhost"))
+                .expect_err("port")
+                .contains("HOST:PORT")
+        );
+    }
+}

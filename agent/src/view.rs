@@ -1,0 +1,85 @@
+//! What the local API shows (AID4): JSON views of the core's state and notices, secrets absent.
+//! Built by the daemon's loop.
+
+use aid_agent_core::{Agent, Id, Notice, Phase};
+use serde_json::{Value, json};
+
+fn hex(id: &Id) -> String {
+    id.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Guest => "guest",
+        Phase::LoggingIn => "logging_in",
+        Phase::AwaitingCode => "awaiting_code",
+        Phase::Downloading => "downloading",
+        Phase::Switching => "switching",
+        Phase::Active => "active",
+        Phase::NoProfile => "no_profile",
+        Phase::Stopped => "stopped",
+    }
+}
+
+/// `GET /v1/profiles`.
+pub(crate) fn profiles(agent: &Agent) -> Value {
+    let list = agent.profiles().unwrap_or_default().iter().map(|p| {
+        let state = if p.enabled { "enabled" } else { "disabled" };
+        let owner = agent.durable().owners.get(&p.iccid).map(|a| hex(&a.0));
+        json!({"iccid": p.iccid.as_str(), "state": state, "owner": owner})
+    });
+    Value::Array(list.collect())
+}
+
+/// `GET /v1/status`.
+pub(crate) fn status(agent: &Agent, link_up: bool, bearer: &str) -> Value {
+    let session = agent.session().map(|s| {
+        json!({"account": hex(&s.account.0), "display_name": s.aup.display_name,
+               "msp_name": s.aup.msp_name, "masked_number": s.aup.masked_number})
+    });
+    json!({
+        "session": session,
+        "phase": phase(agent.phase()),
+        "link": if link_up { "up" } else { "down" },
+        "bearer": bearer,
+        "profiles": profiles(agent),
+        "pending_reports": agent.durable().outbox.len(),
+    })
+}
+
+/// One event of `GET /v1/events`.
+pub(crate) fn event(notice: &Notice) -> Value {
+    match notice {
+        Notice::LinkUp => json!({"event": "link_up"}),
+        Notice::LinkDown => json!({"event": "link_down"}),
+        Notice::LoginAccepted {
+            login_id,
+            account,
+            aup,
+        } => json!({"event": "login_accepted",
+            "login_id": hex(login_id), "account": hex(&account.0), "display_name": aup.display_name,
+            "msp_name": aup.msp_name, "masked_number": aup.masked_number}),
+        Notice::LoginRefused { login_id, reason } => {
+            json!({"event": "login_refused", "login_id": hex(login_id), "reason": reason})
+        }
+        Notice::LoggedOut { account } => json!({"event": "logged_out", "account": hex(&account.0)}),
+        Notice::CodeRequested => json!({"event": "activation_code_requested"}),
+        Notice::CodePending => json!({"event": "activation_code_pending"}),
+        Notice::CodeReceived => json!({"event": "activation_code"}),
+        Notice::CodeRefused => json!({"event": "activation_code_refused"}),
+        Notice::CodeFailed { code, reason } => {
+            json!({"event": "activation_code_failed", "code": code, "reason": reason})
+        }
+        Notice::Installed(iccid) => json!({"event": "installed", "iccid": iccid.as_str()}),
+        Notice::InstallationFailed { code, text } => {
+            json!({"event": "installation_failed", "code": code, "text": text})
+        }
+        Notice::Enabled(iccid) => json!({"event": "enabled", "iccid": iccid.as_str()}),
+        Notice::Disabled(iccid) => json!({"event": "disabled", "iccid": iccid.as_str()}),
+        Notice::Deleted(iccid) => json!({"event": "deleted", "iccid": iccid.as_str()}),
+        Notice::Reported(seq) => json!({"event": "reported", "report_seq": seq}),
+        Notice::NotificationsDelivered => json!({"event": "notification_delivered"}),
+        Notice::Error { text } => json!({"event": "error", "text": text}),
+    }
+}

@@ -1,0 +1,169 @@
+//! The daemon with a fake card behind a real unix socket: API, peer rules, journal over restarts.
+#![allow(clippy::expect_used, reason = "a failed expectation is a failed test")]
+
+use aid_agent::card::{Counters, Euicc};
+use aid_agent::{config::Config, daemon};
+use aid_agent_core::{CardProfile, EuiccError, EuiccOp};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+/// One profile; what was done to it is written down.
+#[derive(Clone, Default)]
+struct FakeCard {
+    enabled: Arc<Mutex<bool>>,
+}
+
+const ICCID: &str = "8900000000000000001";
+
+impl Euicc for FakeCard {
+    fn eid(&mut self) -> Result<String, EuiccError> {
+        Ok("89049032000000000000000000000001".into())
+    }
+    fn list(&mut self) -> Result<Vec<CardProfile>, EuiccError> {
+        let enabled = *self.enabled.lock().expect("lock");
+        Ok(vec![CardProfile {
+            iccid: ICCID.parse().expect("iccid"),
+            enabled,
+        }])
+    }
+    fn execute(&mut self, what: &EuiccOp, _: &mut dyn FnMut(&str)) -> Result<(), EuiccError> {
+        match what {
+            EuiccOp::Disable { .. } => *self.enabled.lock().expect("lock") = false,
+            EuiccOp::Enable { .. } => *self.enabled.lock().expect("lock") = true,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn configure(folder: &Path) -> Config {
+    let key = rcgen::KeyPair::generate().expect("key");
+    let cert = rcgen::CertificateParams::new(vec!["localhost".into()]).expect("params");
+    let cert = cert.self_signed(&key).expect("certificate").pem();
+    for (name, text) in [
+        ("ca.pem", cert.clone()),
+        ("vehicle.pem", cert),
+        ("vehicle.key.pem", key.serialize_pem()),
+    ] {
+        std::fs::write(folder.join(name), text).expect("write");
+    }
+    let file = folder.join("agent.toml");
+    // Nothing listens on port 1: the link stays down.
+    let text = aid_agent::config::EXAMPLE.replace("localhost:8883", "127.0.0.1:1");
+    std::fs::write(&file, text).expect("write");
+    Config::load(&file).expect("config")
+}
+
+async fn call(socket: &Path, request: &str) -> (u16, String) {
+    let mut stream = UnixStream::connect(socket).await.expect("connect");
+    stream.write_all(request.as_bytes()).await.expect("write");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("read");
+    let (head, body) = text.split_once("\r\n\r\n").expect("answer");
+    (
+        head.split(' ')
+            .nth(1)
+            .and_then(|s| s.parse().ok())
+            .expect("status"),
+        body.to_owned(),
+    )
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+}
+
+fn post(path: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// Runs the daemon while `work` runs.
+async fn with_daemon<F: Future<Output = ()>>(config: &Config, card: FakeCard, work: F) {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (ready, is_ready) = tokio::sync::oneshot::channel::<()>();
+    let run = daemon::run(
+        config,
+        Box::new(card),
+        Arc::new(Counters::default()),
+        move |_| ready.send(()).expect("ready"),
+        async { drop(stopped.await) },
+    );
+    let client = async {
+        is_ready.await.expect("started");
+        work.await;
+        stop.send(()).expect("stop");
+    };
+    let (ended, ()) = tokio::join!(run, client);
+    ended.expect("daemon");
+}
+
+// R-3.2-6
+#[tokio::test]
+async fn the_api_answers_over_a_unix_socket_and_refuses_bad_input() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = configure(folder.path());
+    with_daemon(&config, FakeCard::default(), async {
+        let api = &config.api;
+        let (status, body) = call(api, &get("/v1/status")).await;
+        assert_eq!(status, 200);
+        let value: serde_json::Value = serde_json::from_str(&body).expect("json");
+        assert_eq!(value["link"], "down");
+        assert_eq!(value["session"], serde_json::Value::Null);
+        let (status, body) = call(api, &post("/v1/login", r#"{"user":"u","pin":"123456"}"#)).await;
+        assert_eq!(status, 202);
+        assert!(
+            body.contains("login_id") && !body.contains("123456"),
+            "{body}"
+        );
+        let (status, body) = call(api, &get("/v1/counters")).await;
+        assert_eq!(status, 200);
+        assert!(body.contains("admin_rx_bytes"), "{body}");
+        assert_eq!(call(api, &post("/v1/logout", "")).await.0, 202);
+        for bad in [
+            r#"{"user":"u","pin":"12"}"#,
+            r#"{"user":"u"}"#,
+            "{",
+            r#"{"user":"","pin":"123456"}"#,
+        ] {
+            assert_eq!(call(api, &post("/v1/login", bad)).await.0, 400, "{bad}");
+        }
+        let long = format!(r#"{{"user":"{}","pin":"123456"}}"#, "u".repeat(5000));
+        assert_eq!(call(api, &post("/v1/login", &long)).await.0, 400);
+        assert_eq!(call(api, &get("/v2")).await.0, 404);
+        assert_eq!(call(api, &get("/v1/login")).await.0, 405);
+    })
+    .await;
+    assert!(!config.api.exists(), "the socket is removed");
+}
+
+// R-4.3-14: power was cut before the logout's disable; after the boot the OP is disabled first.
+#[tokio::test]
+async fn an_enabled_profile_is_disabled_at_boot() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = configure(folder.path());
+    for enabled in [true, false] {
+        let card = FakeCard {
+            enabled: Arc::new(Mutex::new(enabled)),
+        };
+        let seen = Arc::clone(&card.enabled);
+        with_daemon(&config, card, async {
+            loop {
+                let (_, body) = call(&config.api, &get("/v1/status")).await;
+                let value: serde_json::Value = serde_json::from_str(&body).expect("json");
+                if value["profiles"][0]["state"] == "disabled" && value["phase"] == "guest" {
+                    // The report waits in the journal, over the restart too.
+                    assert_eq!(value["pending_reports"], 1);
+                    break;
+                }
+            }
+        })
+        .await;
+        assert!(!*seen.lock().expect("lock"));
+    }
+}
