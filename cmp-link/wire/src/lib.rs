@@ -1,1 +1,19 @@
-//! AID2 messages between vehicle and CMP: postcard envelope, topics, limits
+//! AID2 between car and CMP: postcard messages in an envelope, topics, limits (R-3.2-2 to R-3.2-4).
+//! Used by the agent's core and the CMP's gateway; no I/O, no clock, no_std.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod envelope;
+mod message;
+mod topic;
+mod user_profile;
+
+pub use envelope::{Envelope, MAX_MESSAGE, MessageError, WIRE_VERSION};
+pub use message::{
+    Aup, CodeOutcome, DELETED_BY_USER, Down, LoginOutcome, OrderKind, OrderOutcome, ProfileState,
+    Status, Up,
+};
+pub use topic::{Direction, parse_topic, topic_down, topic_up};
+pub use user_profile::{MAX_ENTRIES, MAX_TEXT, SubscriptionView, UserProfile};

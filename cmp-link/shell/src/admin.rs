@@ -1,0 +1,204 @@
+//! The admin listener: `/metrics` (Prometheus), `/healthz` (the process lives), `/readyz` (it can serve),
+//! `/openapi.json` where the program has an API.
+//! For the operator's own machine: loopback without TLS by default, TLS anywhere else.
+//! Called by aid-cmp and aid-msp.
+
+use crate::cli::Failure;
+use crate::config::beside;
+use crate::http::{self, bind};
+use crate::signal::Stop;
+use crate::{metrics, telemetry, tls};
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use rustls::ServerConfig;
+use serde::Deserialize;
+use serde_json::json;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+/// Longest time that a check for readiness may take.
+const CHECK: Duration = Duration::from_secs(3);
+
+/// `[admin]` of a configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// HOST:PORT; port 0 takes a free one.
+    #[serde(default = "loopback")]
+    pub listen: String,
+    /// Server certificate; needed unless `listen` is loopback.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// CA of the clients, where only they may look.
+    pub client_ca: Option<PathBuf>,
+}
+
+fn loopback() -> String {
+    "127.0.0.1:0".into()
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: loopback(),
+            cert: None,
+            key: None,
+            client_ca: None,
+        }
+    }
+}
+
+impl Config {
+    /// Makes paths relative to the configuration file.
+    pub fn resolve(&mut self, config: &Path) {
+        for path in [&mut self.cert, &mut self.key, &mut self.client_ca] {
+            *path = path.as_ref().map(|p| beside(config, p));
+        }
+    }
+
+    /// Certificates and keys, where there are some.
+    ///
+    /// # Errors
+    /// Half a pair, an unusable file, or no TLS on an address that others reach.
+    pub fn tls(&self) -> Result<Option<Arc<ServerConfig>>, Failure> {
+        match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                tls::server_config(cert, key, self.client_ca.as_deref()).map(Some)
+            }
+            (None, None) if self.client_ca.is_none() => {
+                let host = self.listen.rsplit_once(':').map_or("", |(host, _)| host);
+                if telemetry::is_local(host) {
+                    return Ok(None);
+                }
+                // AID.02 §6: all communication of the service is encrypted.
+                Err(Failure::new(format!(
+                    "admin.listen {:?} is not on this machine alone: give admin.cert and admin.key, or 127.0.0.1",
+                    self.listen
+                )))
+            }
+            _ => Err(Failure::new(
+                "admin.cert and admin.key belong together, admin.client_ca needs them",
+            )),
+        }
+    }
+
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// As [`Config::tls`] and [`bind`].
+    pub async fn open(&self) -> Result<Listener, Failure> {
+        let tls = self.tls()?;
+        let listener = bind(&self.listen).await?;
+        Ok(Listener { listener, tls })
+    }
+}
+
+/// Whether a part of the program can do its work.
+pub type Check = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// What the listener shows.
+pub struct Shown {
+    /// Asked for each `/readyz`.
+    pub ready: Arc<dyn Fn() -> Check + Send + Sync>,
+    /// The API's description, JSON.
+    pub openapi: Arc<str>,
+}
+
+/// The open listener.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Listener {
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn address(&self) -> Result<SocketAddr, Failure> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// Serves until the process stops. While requests are still running down it says "not ready".
+    pub async fn serve(self, shown: Shown, stop: Stop) {
+        let router = router(shown, stop.clone());
+        http::serve(self.listener, self.tls, router, stop).await;
+    }
+}
+
+fn router(shown: Shown, stop: Stop) -> Router {
+    let Shown { ready, openapi } = shown;
+    let json = |status, body: String| -> Response {
+        (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    };
+    let readyz = move || async move {
+        let problem = if stop.is_set() {
+            Some("stopping".to_owned())
+        } else {
+            match timeout(CHECK, ready()).await {
+                Ok(Ok(())) => None,
+                Ok(Err(problem)) => Some(problem),
+                Err(_) => Some("the check takes too long".to_owned()),
+            }
+        };
+        match problem {
+            None => json(StatusCode::OK, json!({"ready": true}).to_string()),
+            Some(why) => json(
+                StatusCode::SERVICE_UNAVAILABLE,
+                json!({"ready": false, "why": why}).to_string(),
+            ),
+        }
+    };
+    Router::new()
+        .route(
+            "/metrics",
+            get(|| async {
+                (
+                    [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+                    metrics::render(),
+                )
+            }),
+        )
+        .route(
+            "/healthz",
+            get(move || async move { json(StatusCode::OK, json!({"alive": true}).to_string()) }),
+        )
+        .route("/readyz", get(readyz))
+        .route(
+            "/openapi.json",
+            get(move || async move { json(StatusCode::OK, openapi.to_string()) }),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // R-6-7
+    #[test]
+    fn without_tls_on_loopback_only() {
+        let config = |listen: &str| Config {
+            listen: listen.into(),
+            ..Config::default()
+        };
+        for local in ["127.0.0.1:0", "[::1]:9", "localhost:1"] {
+            assert!(config(local).tls().expect("allowed").is_none(), "{local}");
+        }
+        for open in ["0.0.0.0:9", "[::]:9", "10.0.0.1:9", ":9", "9"] {
+            assert!(config(open).tls().is_err(), "{open}");
+        }
+        let mut half = config("127.0.0.1:0");
+        half.cert = Some("cert.pem".into());
+        assert!(half.tls().expect_err("half").text.contains("admin.key"));
+    }
+}

@@ -1,0 +1,233 @@
+//! Token buckets: how often somebody may do something. Time is an argument; memory is bounded.
+//! Called by the AID1 servers for each client, and by the pages for logins.
+
+use crate::http::Peer;
+use crate::metrics::Counter;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Most buckets that are kept. A bucket that is full again says nothing and goes first.
+const MAX_BUCKETS: usize = 10_000;
+
+/// A rate: `burst` at once, then `per_second`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Per second, more than 0; 0.2 is one in five seconds.
+    pub per_second: f64,
+    /// At once, at least 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// A rate.
+    #[must_use]
+    pub const fn new(per_second: f64, burst: u32) -> Self {
+        Self { per_second, burst }
+    }
+
+    /// Whether the numbers make sense.
+    ///
+    /// # Errors
+    /// Which does not.
+    pub fn check(&self) -> Result<(), String> {
+        let good = self.per_second.is_finite() && self.per_second > 0.0 && self.burst > 0;
+        good.then_some(()).ok_or_else(|| {
+            format!(
+                "per_second {} must be above 0 and burst {} at least 1",
+                self.per_second, self.burst
+            )
+        })
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+/// One bucket for each key.
+#[derive(Debug)]
+pub struct Limiter<K> {
+    rate: Rate,
+    buckets: Mutex<BTreeMap<K, Bucket>>,
+}
+
+impl<K: Ord + Clone> Limiter<K> {
+    /// All buckets are full.
+    #[must_use]
+    pub const fn new(rate: Rate) -> Self {
+        let buckets = Mutex::new(BTreeMap::new());
+        Self { rate, buckets }
+    }
+
+    /// Takes a token of this key.
+    ///
+    /// # Errors
+    /// There is none; how long until there is one.
+    pub fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
+        let Ok(mut buckets) = self.buckets.lock() else {
+            return Ok(());
+        };
+        let full = f64::from(self.rate.burst);
+        if !buckets.contains_key(key) && buckets.len() >= MAX_BUCKETS {
+            self.make_room(&mut buckets, now);
+        }
+        let bucket = buckets.entry(key.clone()).or_insert(Bucket {
+            tokens: full,
+            at: now,
+        });
+        let tokens = self.level(bucket, now);
+        *bucket = Bucket { tokens, at: now };
+        if tokens >= 1.0 {
+            bucket.tokens = tokens - 1.0;
+            return Ok(());
+        }
+        let wait = (1.0 - tokens) / self.rate.per_second;
+        Err(Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX))
+    }
+
+    fn level(&self, bucket: &Bucket, now: Instant) -> f64 {
+        let elapsed = now.saturating_duration_since(bucket.at).as_secs_f64();
+        (bucket.tokens + elapsed * self.rate.per_second).min(f64::from(self.rate.burst))
+    }
+
+    /// Removes full buckets, then those that are half full; where that frees little, all of them, so that
+    /// the work for one more key stays small whoever sends them.
+    fn make_room(&self, buckets: &mut BTreeMap<K, Bucket>, now: Instant) {
+        let full = f64::from(self.rate.burst);
+        for share in [1.0, 0.5] {
+            buckets.retain(|_, bucket| self.level(bucket, now) < full * share);
+            if buckets.len() < MAX_BUCKETS / 10 * 9 {
+                return;
+            }
+        }
+        buckets.clear();
+    }
+}
+
+/// `Retry-After` of a refusal: whole seconds, at least one (RFC 9110 §10.2.3).
+#[must_use]
+pub fn retry_after(wait: Duration) -> u64 {
+    wait.as_secs()
+        .saturating_add(u64::from(wait.subsec_nanos() > 0))
+        .max(1)
+}
+
+static LOGINS: Counter = Counter::new("aid_logins_limited", "Login attempts answered with 429");
+
+/// Limits POSTs to one path of pages, such as the login form, for each address that they come from.
+pub fn logins(router: Router, path: &'static str, rate: Rate) -> Router {
+    let limiter = Arc::new(Limiter::new(rate));
+    router.layer(from_fn(move |request: Request, next: Next| {
+        let limiter = Arc::clone(&limiter);
+        async move {
+            let counted = request.method() == Method::POST && request.uri().path() == path;
+            let peer = request.extensions().get::<Peer>();
+            let from = peer.filter(|_| counted).map(|p| network(p.addr.ip()));
+            match from.map_or(Ok(()), |from| limiter.take(&from, Instant::now())) {
+                Ok(()) => next.run(request).await,
+                Err(wait) => too_many(wait),
+            }
+        }
+    }))
+}
+
+/// Who has one IPv6 address has the other 2^64 of its network too.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
+            IpAddr::V6((u128::from(v6) >> 64 << 64).into())
+        }
+        other => other.to_canonical(),
+    }
+}
+
+fn too_many(wait: Duration) -> Response {
+    LOGINS.add(&[]);
+    let seconds = retry_after(wait);
+    let text = format!("Too many attempts. Please try again in {seconds} seconds.\n");
+    let headers = [
+        (header::RETRY_AFTER, seconds.to_string()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    (StatusCode::TOO_MANY_REQUESTS, headers, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // R-B-7
+    #[test]
+    fn a_burst_then_the_rate_for_each_key() {
+        let limiter = Limiter::new(Rate::new(2.0, 3));
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        for _ in 0..3 {
+            assert_eq!(limiter.take(&"a", at(0)), Ok(()));
+        }
+        assert_eq!(limiter.take(&"a", at(0)), Err(Duration::from_millis(500)));
+        assert_eq!(limiter.take(&"b", at(0)), Ok(()));
+        assert_eq!(limiter.take(&"a", at(499)).map_err(retry_after), Err(1));
+        assert_eq!(limiter.take(&"a", at(500)), Ok(()));
+        assert!(limiter.take(&"a", at(500)).is_err());
+        // A clock that goes back gives nothing and takes nothing.
+        assert!(limiter.take(&"a", at(100)).is_err());
+        for _ in 0..3 {
+            assert_eq!(limiter.take(&"a", at(60_000)), Ok(()));
+        }
+        assert!(limiter.take(&"a", at(60_000)).is_err());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_busy_ones_stay() {
+        let limiter = Limiter::new(Rate::new(1.0, 4));
+        let start = Instant::now();
+        for _ in 0..4 {
+            assert_eq!(limiter.take(&usize::MAX, start), Ok(()));
+        }
+        for key in 0..MAX_BUCKETS {
+            assert_eq!(limiter.take(&key, start), Ok(()));
+        }
+        // The others were more than half full, so they went; who was busy waits on.
+        assert!(limiter.buckets.lock().expect("lock").len() <= 2);
+        assert!(limiter.take(&usize::MAX, start).is_err());
+        // Where all are busy nothing grows either.
+        for key in 0..2 * MAX_BUCKETS {
+            for _ in 0..4 {
+                let _ = limiter.take(&key, start);
+            }
+        }
+        assert!(limiter.buckets.lock().expect("lock").len() <= MAX_BUCKETS);
+    }
+
+    #[test]
+    fn addresses_of_one_network_share_a_bucket() {
+        let network = |text: &str| network(text.parse().expect("address"));
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
+        assert_ne!(network("10.0.0.2"), network("10.0.0.1"));
+    }
+
+    #[test]
+    fn a_rate_must_make_sense_and_a_wait_is_whole_seconds() {
+        for (per_second, burst) in [(0.0, 1), (-1.0, 1), (f64::NAN, 1), (1.0, 0)] {
+            assert!(Rate::new(per_second, burst).check().is_err());
+        }
+        assert!(Rate::new(0.1, 1).check().is_ok());
+        assert_eq!(retry_after(Duration::ZERO), 1);
+        assert_eq!(retry_after(Duration::from_millis(1001)), 2);
+        assert_eq!(retry_after(Duration::MAX), u64::MAX);
+    }
+}

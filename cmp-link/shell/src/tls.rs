@@ -1,0 +1,139 @@
+//! TLS material from files into rustls configurations; ring is the only provider.
+//! Certificates are PEM (one or more) or DER, keys PEM or DER (PKCS#8 or SEC1).
+//! Called by every program that listens or connects.
+
+use crate::cli::Failure;
+use crate::config;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Largest certificate or key file, bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The TLS provider of all our connections.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// A server's configuration; with `client_ca`, clients must present a certificate of that CA.
+///
+/// # Errors
+/// A file is unreadable, not what it should be, or key and certificate do not fit.
+pub fn server_config(
+    cert: &Path,
+    key: &Path,
+    client_ca: Option<&Path>,
+) -> Result<Arc<ServerConfig>, Failure> {
+    let builder =
+        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let roots = Arc::new(roots(&[ca])?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+                .build()
+                .map_err(|e| Failure::new(format!("{} verifies no client: {e}", ca.display())))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(certificates(cert)?, private_key(key)?)
+        .map_err(|e| unfit(cert, key, &e))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A client's configuration that trusts `ca` and no other root; `identity` is certificate and key.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn client_config(
+    ca: &Path,
+    identity: Option<(&Path, &Path)>,
+) -> Result<Arc<ClientConfig>, Failure> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(&[ca])?);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => builder
+            .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+            .map_err(|e| unfit(cert, key, &e))?,
+    };
+    Ok(Arc::new(config))
+}
+
+/// Trust anchors of all certificates in these files.
+///
+/// # Errors
+/// A file is unreadable or has a certificate that cannot be an anchor.
+pub fn roots(files: &[&Path]) -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    for file in files {
+        for certificate in certificates(file)? {
+            roots.add(certificate).map_err(|e| {
+                let file = file.display();
+                Failure::new(format!(
+                    "{file} is no CA certificate that TLS can use: {e}; give the CA's certificate"
+                ))
+            })?;
+        }
+    }
+    Ok(roots)
+}
+
+/// The certificates of a file, PEM or DER, at least one.
+///
+/// # Errors
+/// Unreadable or no certificate.
+pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let bytes = config::read(file, MAX_FILE, "certificate")?;
+    let wrong = |what: &str| {
+        let file = file.display();
+        Failure::new(format!("{file} {what}; give a certificate in PEM or DER"))
+    };
+    // 0x30: a DER SEQUENCE, which no PEM file starts with.
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![CertificateDer::from(bytes)]);
+    }
+    let list: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|e| wrong(&format!("is damaged PEM: {e}")))?;
+    if list.is_empty() {
+        return Err(wrong("has no certificate"));
+    }
+    Ok(list)
+}
+
+/// The private key of a file, PEM or DER.
+///
+/// # Errors
+/// Unreadable or no key.
+pub fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+    let bytes = config::read(file, MAX_FILE, "key")?;
+    let wrong = |e: &dyn std::fmt::Display| {
+        let file = file.display();
+        Failure::new(format!(
+            "{file} has no usable private key: {e}; give PKCS#8 or SEC1, PEM or DER, unencrypted"
+        ))
+    };
+    let key = if bytes.first() == Some(&0x30) {
+        PrivateKeyDer::try_from(bytes).map_err(|e| wrong(&e))?
+    } else {
+        PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| wrong(&e))?
+    };
+    ring::sign::any_supported_type(&key).map_err(|e| wrong(&e))?;
+    Ok(key)
+}
+
+fn unfit(cert: &Path, key: &Path, error: &rustls::Error) -> Failure {
+    let (cert, key) = (cert.display(), key.display());
+    Failure::new(format!(
+        "certificate {cert} and key {key} do not fit each other: {error}; give the pair"
+    ))
+}

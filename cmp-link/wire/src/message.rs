@@ -1,0 +1,272 @@
+//! AID2 messages between car and CMP; the enums are append-only (R-3.2-3, R-3.2-4).
+//! Built and read by the agent's core and the CMP, which carry the bytes over MQTT 5.
+
+use crate::user_profile::UserProfile;
+use aid_id::{AccountRef, Iccid, Id, Secret};
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// Code of a `Deleted` report: the user himself deleted his OP at the HMI.
+pub const DELETED_BY_USER: u16 = 1;
+
+/// A profile as the car sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileState {
+    /// The profile.
+    pub iccid: Iccid,
+    /// Its state on the card.
+    pub state: Status,
+    /// Whose it is, where the car knows.
+    pub owner: Option<AccountRef>,
+}
+
+/// State of a profile, or a change of it (§7.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Status {
+    /// On the card, not enabled.
+    Installed,
+    /// Enabled.
+    Enabled,
+    /// Disabled.
+    Disabled,
+    /// Gone from the card.
+    Deleted,
+    /// Could not be installed.
+    InstallationFailed,
+}
+
+/// Car to CMP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Up {
+    /// First message of a connection.
+    Hello {
+        /// Name and version of the agent.
+        software: String,
+        /// What is on the card.
+        profiles: Vec<ProfileState>,
+    },
+    /// A user wants to log in.
+    Login {
+        /// Names the attempt.
+        login_id: Id,
+        /// User name.
+        user: String,
+        /// PIN for the car.
+        pin: Secret,
+    },
+    /// The session of this account ended.
+    Logout {
+        /// The account.
+        account: AccountRef,
+    },
+    /// This user has no OP here (§4.3 step 2).
+    RequestActivationCode {
+        /// Names the request; repetitions carry the same.
+        request_id: Id,
+        /// The account.
+        account: AccountRef,
+    },
+    /// A profile changed (§4.3 step 11); repeated until `StatusAck`.
+    Status {
+        /// Counts the reports of this car, without a gap.
+        report_seq: u64,
+        /// The profile, where it is known (a failed installation may have none).
+        iccid: Option<Iccid>,
+        /// Its owner.
+        account: Option<AccountRef>,
+        /// What happened.
+        status: Status,
+        /// 0, why an installation failed, or `DELETED_BY_USER`.
+        code: u16,
+    },
+    /// What became of an order; repeated until `Ack` of a message whose id is the order's.
+    OrderResult {
+        /// The order.
+        order_id: Id,
+        /// What became of it.
+        outcome: OrderOutcome,
+    },
+    /// The message is in the car's journal.
+    Ack {
+        /// The message.
+        message_id: Id,
+    },
+    /// A user wants to log in without typing: the CMP answers with a code to show (`LoginCode`), and
+    /// with `LoginResult` once the user approved it on a page (as RFC 8628 does it).
+    LoginByCode {
+        /// Names the attempt; repetitions carry the same.
+        login_id: Id,
+    },
+    /// The profile of this request does not fit on the card any more (A.4); repeated until `Space`.
+    CardFull {
+        /// The request whose code can't be used yet.
+        request_id: Id,
+        /// The account.
+        account: AccountRef,
+    },
+    /// As `RequestActivationCode`, and the user said that he wants the OP that he had deleted here
+    /// again (R-4.5-10).
+    RequestAgain {
+        /// Names the request; repetitions carry the same.
+        request_id: Id,
+        /// The account.
+        account: AccountRef,
+    },
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderOutcome {
+    /// Executed.
+    Done,
+    /// There was nothing to do: no such profile here.
+    NotFound,
+    /// Can't be done.
+    Failed {
+        /// The card's or the agent's code.
+        code: u16,
+    },
+}
+
+/// CMP to car.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Down {
+    /// Answer to `Login`.
+    LoginResult {
+        /// The attempt.
+        login_id: Id,
+        /// Its result.
+        outcome: LoginOutcome,
+    },
+    /// Answer to `RequestActivationCode` (§4.3 step 6).
+    ActivationCode {
+        /// The request.
+        request_id: Id,
+        /// The account.
+        account: AccountRef,
+        /// Code, later, or never.
+        outcome: CodeOutcome,
+    },
+    /// Something to do.
+    Order {
+        /// Names the order; repetitions carry the same.
+        order_id: Id,
+        /// What.
+        kind: OrderKind,
+    },
+    /// The CMP has the report.
+    StatusAck {
+        /// The report.
+        report_seq: u64,
+    },
+    /// The CMP has the message.
+    Ack {
+        /// The message.
+        message_id: Id,
+    },
+    /// Answer to `LoginByCode`: what the HMI shows.
+    LoginCode {
+        /// The attempt.
+        login_id: Id,
+        /// The code, such as `BDFH-JKLM`.
+        code: String,
+        /// The page where the user enters it.
+        url: String,
+        /// Life of the code, seconds.
+        expires_in: u32,
+    },
+    /// The AID User Profile of the account, after a login and whenever it changes (R-2-9).
+    UserProfile {
+        /// The account.
+        account: AccountRef,
+        /// All of it.
+        profile: UserProfile,
+    },
+    /// Answer to `CardFull`.
+    Space {
+        /// The request.
+        request_id: Id,
+        /// True: the deletion of another OP is ordered; false: there is none that may go.
+        granted: bool,
+    },
+}
+
+/// Result of a login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoginOutcome {
+    /// Welcome.
+    Accepted {
+        /// The account.
+        account: AccountRef,
+        /// Its AID User Profile.
+        aup: Aup,
+        /// This user's OPs on this EID.
+        profiles: Vec<Iccid>,
+    },
+    /// No.
+    Refused {
+        /// Why, for the HMI.
+        reason: String,
+    },
+}
+
+/// What the HMI shows at once; the whole AID User Profile follows as `Down::UserProfile` (R-2-9).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aup {
+    /// The user's name.
+    pub display_name: String,
+    /// The operator's name.
+    pub msp_name: String,
+    /// Phone number with digits masked.
+    pub masked_number: String,
+}
+
+/// Answer to a request for a code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CodeOutcome {
+    /// Here it is.
+    Code {
+        /// SGP.22 §4.1 text.
+        code: Secret,
+        /// The profile behind it, where the MSP said so.
+        iccid: Option<Iccid>,
+    },
+    /// It comes later.
+    Pending,
+    /// It does not come.
+    Failed {
+        /// Code of §5.5.
+        code: u16,
+        /// Why.
+        reason: String,
+    },
+    /// The user deleted his OP here: ask whether he wants another, then `RequestAgain` (R-4.5-10).
+    Ask,
+}
+
+/// What the CMP orders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderKind {
+    /// Delete a profile (§4.4, §4.5).
+    Delete {
+        /// The profile.
+        iccid: Iccid,
+    },
+    /// Disable a profile, for the rest of the session.
+    Disable {
+        /// The profile.
+        iccid: Iccid,
+    },
+    /// End the session of this account.
+    Logout {
+        /// The account.
+        account: AccountRef,
+    },
+    /// End of a rental, workshop, sale (A.4): end the session, delete every OP, forget every user.
+    DeleteAll,
+    /// The account is erased: end its session, delete its OPs, forget whose they were.
+    Erase {
+        /// The account.
+        account: AccountRef,
+    },
+}
