@@ -1,1 +1,32 @@
-//! AID.02 chapters 5-7 and Annex B: types, headers, error codes, account id, client
+//! AID.02 chapters 5-7 and Annex B: the data elements, headers, error codes and nine operations of AID1.
+//!
+//! The CMP backend and the MSP backend both build on this crate: the server side of one is the [`client`] of the other.
+//! Nothing here stores anything or reads a clock; time is an argument (seconds since 1970).
+//!
+//! | operation (clause) | body | client |
+//! |---|---|---|
+//! | Send MSP Token (§7.3) | [`body::SendMspToken`] | [`client::CmpClient::send_msp_token`] |
+//! | Notify MSP Token Invalid (§7.4) | [`body::NotifyTokenInvalid`] | [`client::CmpClient::notify_token_invalid`] |
+//! | Send Profile Information (§7.5) | [`body::SendProfileInformation`] | [`client::CmpClient::send_profile_information`] |
+//! | Update Subscription Info (§7.6) | [`body::UpdateSubscriptionInfo`] | [`client::CmpClient::update_subscription_info`] |
+//! | Request Activation Code (§7.7) | [`body::RequestActivationCode`] | [`client::MspClient::request_activation_code`] |
+//! | Send Activation Code (§7.7.2.1) | [`body::SendActivationCode`] | [`client::CmpClient::send_activation_code`] |
+//! | Send CSIM Status (§7.8) | [`body::SendCsimStatus`] | [`client::MspClient::send_csim_status`] |
+//! | Request Invalidate MSP Token (§7.9) | none | [`client::MspClient::request_invalidate`] |
+//! | Request Profile Status (§7.10) | [`body::ProfileStatuses`] | [`client::MspClient::request_profile_status`] |
+#![forbid(unsafe_code)]
+
+pub mod account_id;
+pub mod agreed;
+pub mod body;
+pub mod check_code;
+pub mod client;
+pub mod contract;
+pub mod error_code;
+pub mod headers;
+pub mod phone;
+pub mod redirect;
+pub mod server;
+pub mod span;
+pub mod strict_json;
+pub mod trace;

@@ -1,0 +1,222 @@
+//! What two parties agreed about calling each other, as their configuration files have it: keys,
+//! passwords, certificates and secrets, each of which may be there twice while it is replaced.
+//! Called by the configurations of aid-cmp and aid-msp.
+//!
+//! To replace one: add the new value as the first of a list; have the other party change; remove the
+//! old value. Of what we send or sign with, the first is used.
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer};
+
+use crate::account_id::Secret;
+use crate::headers::Credentials;
+use crate::phone::PhoneKey;
+use crate::server::Certificate;
+
+/// Most values of one kind at once: the present one, the next one, and room for a mistake.
+pub const MAX_VALUES: usize = 4;
+
+/// A text or a list of texts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Several(Vec<String>);
+
+impl Several {
+    /// The texts, the first being the newest.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'de> Deserialize<'de> for Several {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "a text, or a list of 1 to 4 texts")]
+        enum Form {
+            One(String),
+            More(Vec<String>),
+        }
+        let list = match Form::deserialize(deserializer)? {
+            Form::One(text) => vec![text],
+            Form::More(list) => list,
+        };
+        if (1..=MAX_VALUES).contains(&list.len()) {
+            Ok(Self(list))
+        } else {
+            let got = list.len();
+            Err(de::Error::custom(format_args!(
+                "a list has 1 to {MAX_VALUES} texts, this one {got}"
+            )))
+        }
+    }
+}
+
+/// What a party may prove itself with here: API keys and `user:password` pairs (AID.02 §5.1, §6).
+///
+/// # Errors
+/// Which key of the configuration is wrong, and how.
+pub fn credentials_in(
+    api_key_in: &Several,
+    basic_in: &Several,
+) -> Result<Vec<Credentials>, String> {
+    let keys = api_key_in
+        .iter()
+        .map(|key| Credentials::api_key(key).map_err(|e| format!("api_key_in: {e}")));
+    let pairs = basic_in.iter().map(|pair| basic("basic_in", pair));
+    let all = keys.chain(pairs).collect::<Result<Vec<_>, _>>()?;
+    if all.is_empty() {
+        return Err("give api_key_in, basic_in or both: nobody could call otherwise".into());
+    }
+    Ok(all)
+}
+
+/// What we prove ourselves with there: an API key or a `user:password` pair.
+///
+/// # Errors
+/// As [`credentials_in`]; both or none are given.
+pub fn credentials_out(
+    api_key_out: Option<&str>,
+    basic_out: Option<&str>,
+) -> Result<Credentials, String> {
+    match (api_key_out, basic_out) {
+        (Some(key), None) => Credentials::api_key(key).map_err(|e| format!("api_key_out: {e}")),
+        (None, Some(pair)) => basic("basic_out", pair),
+        _ => Err("give api_key_out or basic_out, one of the two (AID.02 §5.1)".into()),
+    }
+}
+
+fn basic(key: &str, pair: &str) -> Result<Credentials, String> {
+    let (user, password) = pair
+        .split_once(':')
+        .ok_or_else(|| format!("{key}: write user:password"))?;
+    Credentials::basic(user, password).map_err(|e| format!("{key}: {e}"))
+}
+
+/// The client certificates of a party: by common name or by SHA-256 of the whole (hexadecimal, colons
+/// allowed). One of the two must be there, so that no party's certificate serves another (R-5.1-5).
+///
+/// # Errors
+/// As [`credentials_in`].
+pub fn certificates(
+    common_name: &Several,
+    certificate_sha256: &Several,
+) -> Result<Vec<Certificate>, String> {
+    let names = common_name
+        .iter()
+        .map(|name| Ok(Certificate::CommonName(name.to_owned())));
+    let prints = certificate_sha256.iter().map(|text| {
+        fingerprint(text).map(Certificate::Sha256).ok_or_else(|| {
+            "certificate_sha256: write 64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` does"
+                .to_owned()
+        })
+    });
+    let all = names.chain(prints).collect::<Result<Vec<_>, String>>()?;
+    if all.is_empty() {
+        return Err(
+            "give common_name or certificate_sha256 of its client certificate: without one, any \
+             certificate of client_ca would do (AID.02 §6)"
+                .into(),
+        );
+    }
+    Ok(all)
+}
+
+fn fingerprint(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
+    let mut out = [0; 32];
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(out)
+}
+
+/// The secrets of account ids (§5.2); the first signs, all verify.
+///
+/// # Errors
+/// As [`credentials_in`].
+pub fn secrets(account_id_secret: &Several) -> Result<Vec<Secret>, String> {
+    account_id_secret
+        .iter()
+        .map(|text| text.parse().map_err(|e| format!("{e}")))
+        .collect()
+}
+
+/// The keys of the phone number (§7.3); the first encrypts, all decrypt.
+///
+/// # Errors
+/// As [`credentials_in`].
+pub fn phone_key(phone_key: &Several) -> Result<PhoneKey, String> {
+    PhoneKey::several(phone_key.iter()).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn several(texts: &[&str]) -> Several {
+        Several(texts.iter().map(|t| (*t).to_owned()).collect())
+    }
+
+    // R-5.1-3, R-5.1-4, R-6-2, R-6-3: keys, passwords or both, two at once while they are replaced.
+    #[test]
+    fn credentials_may_overlap() {
+        let all = credentials_in(&several(&["new1", "old1"]), &several(&["user:pa:ss"])).unwrap();
+        assert_eq!(all.len(), 3);
+        assert!(all[2].matches(&Credentials::basic("user", "pa:ss").unwrap()));
+        for (keys, pairs, says) in [
+            (several(&[]), several(&[]), "api_key_in"),
+            (several(&["a-b"]), several(&[]), "api_key_in"),
+            (several(&[]), several(&["nopassword"]), "basic_in"),
+            (several(&[]), several(&["user:"]), "basic_in"),
+        ] {
+            assert!(credentials_in(&keys, &pairs).unwrap_err().contains(says));
+        }
+        assert!(credentials_out(Some("key1"), None).is_ok());
+        assert!(credentials_out(None, Some("user:pw")).is_ok());
+        assert!(credentials_out(None, None).is_err());
+        assert!(credentials_out(Some("key1"), Some("user:pw")).is_err());
+    }
+
+    // R-6-5, R-6-6
+    #[test]
+    fn certificates_are_named_by_name_or_print() {
+        let print = "AB:".repeat(31) + "ab";
+        let all = certificates(&several(&["msp"]), &several(&[&print])).unwrap();
+        assert_eq!(all[1], Certificate::Sha256([0xAB; 32]));
+        assert!(certificates(&several(&[]), &several(&[])).is_err());
+        for bad in ["", "ab", &"zz".repeat(32), &"é".repeat(32)] {
+            assert!(
+                certificates(&several(&[]), &several(&[bad])).is_err(),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_value_is_a_text_or_a_short_list() {
+        let read = |json: &str| serde_json::from_str::<Several>(json);
+        assert_eq!(read("\"a\"").unwrap(), several(&["a"]));
+        assert_eq!(read("[\"a\",\"b\"]").unwrap(), several(&["a", "b"]));
+        for bad in ["[]", "[\"a\",\"b\",\"c\",\"d\",\"e\"]", "5", "[5]"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(
+            secrets(&several(&["short"]))
+                .unwrap_err()
+                .contains("account_id_secret")
+        );
+        assert!(
+            phone_key(&several(&["short"]))
+                .unwrap_err()
+                .contains("phone_key")
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! Reads the members of a JSON object and says precisely what is wrong with one.
+
+use std::fmt;
+
+use aid_id::Iccid;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::MAX_TEXT;
+use crate::error_code::{ApiError, ErrorCode, clean};
+
+/// The members of a body.
+#[derive(Clone, Debug)]
+pub struct Members(Map<String, Value>);
+
+impl Members {
+    /// Takes an object that was read strictly.
+    #[must_use]
+    pub fn new(map: Map<String, Value>) -> Self {
+        Self(map)
+    }
+
+    /// Demands that these members are there, whatever their value.
+    ///
+    /// # Errors
+    /// Code 60.
+    pub fn require(&self, names: &[&str]) -> Result<(), ApiError> {
+        match names.iter().find(|name| !self.0.contains_key(**name)) {
+            None => Ok(()),
+            Some(name) => Err(refuse(ErrorCode::BodyEmptyOrNull, name, "is missing")),
+        }
+    }
+
+    /// The value of a member, if it is there.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// A text that must be there and not null.
+    ///
+    /// # Errors
+    /// Code 60 if missing or null, `wrong` if no string.
+    pub fn text(&self, name: &str, wrong: ErrorCode) -> Result<&str, ApiError> {
+        self.nullable_text(name, wrong)?
+            .ok_or_else(|| refuse(ErrorCode::BodyEmptyOrNull, name, "is null"))
+    }
+
+    /// A text that must be there but may be null.
+    ///
+    /// # Errors
+    /// As [`Members::text`].
+    pub fn nullable_text(&self, name: &str, wrong: ErrorCode) -> Result<Option<&str>, ApiError> {
+        match self.0.get(name) {
+            None => Err(refuse(ErrorCode::BodyEmptyOrNull, name, "is missing")),
+            Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(refuse(wrong, name, "is not a string")),
+        }
+    }
+
+    /// A free text that may be absent but not null; cleaned and cut to [`MAX_TEXT`] characters.
+    ///
+    /// # Errors
+    /// As [`Members::text`].
+    pub fn optional_text(&self, name: &str) -> Result<Option<String>, ApiError> {
+        if self.0.contains_key(name) {
+            Ok(Some(clean(self.text(name, ErrorCode::Syntax)?, MAX_TEXT)))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// A text in the form of some type.
+    ///
+    /// # Errors
+    /// As [`Members::text`]; `wrong` with the type's own words if it has another form.
+    pub fn parsed<T>(&self, name: &str, wrong: ErrorCode) -> Result<T, ApiError>
+    where
+        T: std::str::FromStr,
+        T::Err: fmt::Display,
+    {
+        self.text(name, wrong)?
+            .parse()
+            .map_err(|error| refuse(wrong, name, error))
+    }
+
+    /// A UUID.
+    ///
+    /// # Errors
+    /// As [`Members::parsed`].
+    pub fn uuid(&self, name: &str, wrong: ErrorCode) -> Result<Uuid, ApiError> {
+        crate::headers::uuid(self.text(name, wrong)?)
+            .ok_or_else(|| refuse(wrong, name, "is not a UUID"))
+    }
+
+    /// An ICCID of 19 to 22 digits (AID.02 §5.4).
+    ///
+    /// # Errors
+    /// As [`Members::parsed`], code 91.
+    pub fn iccid(&self, name: &str) -> Result<Iccid, ApiError> {
+        iccid(self.text(name, ErrorCode::Syntax)?)
+            .ok_or_else(|| refuse(ErrorCode::Syntax, name, "is not 19 to 22 digits"))
+    }
+
+    /// An ICCID or null.
+    ///
+    /// # Errors
+    /// As [`Members::iccid`].
+    pub fn nullable_iccid(&self, name: &str) -> Result<Option<Iccid>, ApiError> {
+        match self.nullable_text(name, ErrorCode::Syntax)? {
+            None => Ok(None),
+            Some(_) => self.iccid(name).map(Some),
+        }
+    }
+
+    /// The objects of an array that must be there.
+    ///
+    /// # Errors
+    /// Code 60 if missing or null, 91 if no array or with something else than objects in it.
+    pub fn objects(&self, name: &str) -> Result<Vec<Self>, ApiError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Err(refuse(
+                ErrorCode::BodyEmptyOrNull,
+                name,
+                "is missing or null",
+            )),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| match item {
+                    Value::Object(map) => Ok(Self(map.clone())),
+                    _ => Err(refuse(
+                        ErrorCode::Syntax,
+                        name,
+                        "has an item that is not an object",
+                    )),
+                })
+                .collect(),
+            Some(_) => Err(refuse(ErrorCode::Syntax, name, "is not an array")),
+        }
+    }
+}
+
+/// An ICCID in the form of AID.02 §5.4; SGP.22 alone would allow 18 digits too.
+pub(super) fn iccid(text: &str) -> Option<Iccid> {
+    if text.len() < 19 {
+        None
+    } else {
+        text.parse().ok()
+    }
+}
+
+/// A refusal that names the member.
+pub(super) fn refuse(code: ErrorCode, name: &str, what: impl fmt::Display) -> ApiError {
+    ApiError::because(code, format_args!("the member {name} {what}"))
+}
+
+/// An enum whose values are words on the wire.
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// All words.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word on the wire.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = &'static str;
+
+            fn from_str(text: &str) -> Result<Self, &'static str> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(concat!("is none of", $(" ", $word),+)),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+pub(super) use words;

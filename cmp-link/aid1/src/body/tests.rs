@@ -1,0 +1,329 @@
+use serde_json::json;
+
+use super::*;
+use crate::error_code::ErrorCode;
+
+const UUID: &str = "14abc1e2-338f-11e6-ac61-9e71128cae77";
+const ICCID: &str = "8944500805172032953";
+const EID: &str = "89049032000001000000000831934057";
+
+fn read<T: Body>(value: &Value) -> Result<T, ApiError> {
+    T::parse(value.to_string().as_bytes())
+}
+
+fn code<T: Body + std::fmt::Debug>(value: &Value) -> (u16, u16) {
+    let refusal = read::<T>(value).unwrap_err();
+    (refusal.status.as_u16(), refusal.code.number())
+}
+
+fn token() -> Value {
+    json!({"msp_token": UUID, "phoneNumber": "enjzI1TPN4Dtf10uAnpfitDxJzf7SBsXNEDzdA==",
+        "subscriptionType": "private", "error": null, "customerGroup": "Market_Germany", "iv": "5FRF9spUpq/25/gr"})
+}
+
+fn ac_request() -> Value {
+    json!({"profileType": "personal", "deviceType": "tcu", "imei": "", "eid": EID,
+        "activationCodeRequestID": UUID, "replaceIccid": ICCID})
+}
+
+fn ac() -> Value {
+    json!({"activationCode": "1$SMDP.EXAMPLE.COM$ABC", "profileType": "personal", "activationCodeRequestID": UUID,
+        "error": null, "iccid": ICCID, "swappedIccid": null})
+}
+
+/// What we write is what we read, and reading it again gives the same.
+fn round_trip<T: Body + PartialEq + std::fmt::Debug>(value: &Value) {
+    let body: T = read(value).unwrap();
+    assert_eq!(T::parse(&body.to_bytes()).unwrap(), body);
+}
+
+// R-B-3, R-B-5
+#[test]
+fn bodies_of_the_contract_round_trip_and_unknown_members_are_ignored() {
+    let mut with_more = token();
+    with_more["somethingElse"] = json!([1, {"a": null}]);
+    round_trip::<SendMspToken>(&with_more);
+    round_trip::<UpdateSubscriptionInfo>(&token());
+    round_trip::<NotifyTokenInvalid>(&json!({}));
+    round_trip::<NotifyTokenInvalid>(&json!({"reason": "User subscription ended."}));
+    round_trip::<RequestActivationCode>(&ac_request());
+    round_trip::<SendActivationCode>(&ac());
+    round_trip::<ActivationCodeResponse>(&ac());
+    round_trip::<SendCsimStatus>(
+        &json!({"iccid": ICCID, "eid": EID, "status": "installation_failed"}),
+    );
+    round_trip::<ProfileStatuses>(&json!({"profiles": []}));
+    round_trip::<ProfileStatuses>(&json!({"profiles": [{"iccid": ICCID, "status": "prepared"}]}));
+    let profile = json!({"iccid": ICCID, "status": "suspended", "reason": null});
+    round_trip::<SendProfileInformation>(&json!({"profiles": [profile]}));
+}
+
+// R-7.3-3, R-B-4: each required member in turn, missing, null and of another type.
+#[test]
+fn required_members_are_required() {
+    fn check<T: Body + std::fmt::Debug>(good: &Value, names: &[&str], nullable: &[&str]) {
+        for name in names {
+            let mut missing = good.clone();
+            missing.as_object_mut().unwrap().remove(*name);
+            assert_eq!(code::<T>(&missing).1, 60, "{name} missing");
+            for other in [json!(5), json!([1]), json!({}), json!(true)] {
+                let mut changed = good.clone();
+                changed[*name] = other;
+                assert!(read::<T>(&changed).is_err(), "{name} of another type");
+            }
+            let mut null = good.clone();
+            null[*name] = Value::Null;
+            assert_eq!(
+                read::<T>(&null).is_ok(),
+                nullable.contains(name),
+                "{name} null"
+            );
+        }
+    }
+    check::<SendMspToken>(
+        &token(),
+        &[
+            "msp_token",
+            "phoneNumber",
+            "subscriptionType",
+            "error",
+            "iv",
+        ],
+        &["error"],
+    );
+    check::<UpdateSubscriptionInfo>(&token(), &["phoneNumber", "subscriptionType", "iv"], &[]);
+    check::<RequestActivationCode>(
+        &ac_request(),
+        &["profileType", "eid", "activationCodeRequestID"],
+        &[],
+    );
+    let names = [
+        "activationCode",
+        "profileType",
+        "activationCodeRequestID",
+        "error",
+        "iccid",
+        "swappedIccid",
+    ];
+    check::<SendActivationCode>(&ac(), &names, &["error", "swappedIccid"]);
+    check::<ActivationCodeResponse>(
+        &ac(),
+        &["activationCode", "profileType", "swappedIccid"],
+        &["swappedIccid"],
+    );
+    check::<SendCsimStatus>(
+        &json!({"iccid": ICCID, "eid": EID, "status": "deleted"}),
+        &["iccid", "eid", "status"],
+        &[],
+    );
+    check::<ProfileStatuses>(&json!({"profiles": []}), &["profiles"], &[]);
+    assert_eq!(code::<SendMspToken>(&json!({})).1, 60);
+    assert_eq!(
+        SendMspToken::parse(b"").unwrap_err().code,
+        ErrorCode::BodyEmptyOrNull
+    );
+}
+
+// R-7.3-13: a group may be absent but not null.
+#[test]
+fn a_group_is_a_text_or_absent() {
+    let mut body = token();
+    assert!(
+        matches!(read(&body), Ok(SendMspToken::Token { customer_group: Some(g), .. }) if g == "Market_Germany")
+    );
+    body["customerGroup"] = Value::Null;
+    assert_eq!(code::<SendMspToken>(&body), (422, 60));
+    assert_eq!(code::<UpdateSubscriptionInfo>(&body), (422, 60));
+    body.as_object_mut().unwrap().remove("customerGroup");
+    assert!(matches!(
+        read(&body),
+        Ok(SendMspToken::Token {
+            customer_group: None,
+            ..
+        })
+    ));
+}
+
+// R-7.3-4, R-7.3-5, R-7.3-6
+#[test]
+fn an_error_wins_over_everything_else_in_send_msp_token() {
+    let failed = json!({"msp_token": null, "phoneNumber": null, "subscriptionType": null, "iv": null,
+        "error": "1000: Customer not eligible"});
+    assert_eq!(read::<SendMspToken>(&failed).unwrap().to_json(), failed);
+    let garbage = json!({"msp_token": 7, "phoneNumber": [], "subscriptionType": "x", "iv": "", "error": "19"});
+    assert!(matches!(read(&garbage), Ok(SendMspToken::Failed { error }) if error == "19"));
+    let mut long = failed;
+    long["error"] = json!("é".repeat(600));
+    let Ok(SendMspToken::Failed { error }) = read(&long) else {
+        panic!()
+    };
+    assert_eq!(error.chars().count(), 512);
+}
+
+// R-7.3-12, R-7.3-15, R-5.3-1
+#[test]
+fn wrong_values_have_their_codes() {
+    let with = |mut body: Value, name: &str, value: &str| {
+        body[name] = json!(value);
+        body
+    };
+    assert_eq!(
+        code::<SendMspToken>(&with(token(), "msp_token", "no uuid")),
+        (422, 29)
+    );
+    assert_eq!(
+        code::<SendMspToken>(&with(token(), "subscriptionType", "PRIVATE")),
+        (422, 91)
+    );
+    assert!(read::<SendMspToken>(&with(token(), "msp_token", &UUID.to_uppercase())).is_ok());
+    assert_eq!(
+        code::<SendActivationCode>(&with(ac(), "activationCode", "2$a$b")),
+        (422, 47)
+    );
+    assert_eq!(
+        code::<SendActivationCode>(&with(ac(), "profileType", "work")),
+        (422, 50)
+    );
+    assert_eq!(
+        code::<SendActivationCode>(&with(ac(), "iccid", "894450080517203295")),
+        (422, 91)
+    );
+    assert_eq!(
+        code::<SendActivationCode>(&with(ac(), "activationCodeRequestID", "1")),
+        (422, 39)
+    );
+    let status = json!({"iccid": ICCID, "eid": EID, "status": "gone"});
+    assert_eq!(code::<SendCsimStatus>(&status), (422, 91));
+    assert_eq!(
+        code::<SendProfileInformation>(&json!({"profiles": []})),
+        (422, 60)
+    );
+    assert_eq!(
+        code::<SendProfileInformation>(&json!({"profiles": [7]})),
+        (422, 91)
+    );
+}
+
+// R-7.7-3 to R-7.7-8
+#[test]
+fn request_activation_code_follows_its_table() {
+    let with = |name: &str, value: Value| {
+        let mut body = ac_request();
+        body[name] = value;
+        body
+    };
+    assert_eq!(
+        code::<RequestActivationCode>(&with("eid", json!("123"))),
+        (423, 49)
+    );
+    assert_eq!(
+        code::<RequestActivationCode>(&with("profileType", json!("business"))),
+        (422, 50)
+    );
+    assert_eq!(
+        code::<RequestActivationCode>(&with("profileType", json!("p".repeat(21)))),
+        (422, 59)
+    );
+    assert_eq!(
+        code::<RequestActivationCode>(&with("deviceType", json!("é"))),
+        (422, 91)
+    );
+    for imei in [json!(""), json!("880000862471845")] {
+        assert!(read::<RequestActivationCode>(&with("imei", imei)).is_ok());
+    }
+    assert_eq!(
+        code::<RequestActivationCode>(&with("imei", json!("12"))),
+        (422, 91)
+    );
+    let mut without = ac_request();
+    for name in ["imei", "deviceType"] {
+        without.as_object_mut().unwrap().remove(name);
+    }
+    assert_eq!(
+        read::<RequestActivationCode>(&without).unwrap().device_type,
+        "tcu"
+    );
+}
+
+// R-4.3.1-7, R-4.3.1-20, R-7.7-8: whatever stands there leads to no error, and we always write the member.
+#[test]
+fn the_replace_candidate_never_leads_to_an_error() {
+    for odd in [
+        json!(12345),
+        json!(8_944_500_805_172_032_953_u64),
+        json!(8.9e19),
+        json!("abc"),
+        json!({}),
+        json!([]),
+        json!(true),
+    ] {
+        let mut body = ac_request();
+        body["replaceIccid"] = odd;
+        let read: RequestActivationCode = read(&body).unwrap();
+        assert_eq!(read.replace_iccid, None);
+        assert_eq!(read.to_json()["replaceIccid"], Value::Null);
+    }
+    let text = ac_request()
+        .to_string()
+        .replace(&format!("\"{ICCID}\""), "89310410106543780000");
+    assert!(RequestActivationCode::parse(text.as_bytes()).is_ok());
+    assert_eq!(
+        read::<RequestActivationCode>(&ac_request())
+            .unwrap()
+            .to_json()["replaceIccid"],
+        ICCID
+    );
+}
+
+// R-7.7.2.1-3, R-7.7.2.1-4
+#[test]
+fn a_failed_activation_may_lack_its_request_id() {
+    let mut failed = json!({"activationCode": null, "profileType": null, "activationCodeRequestID": null,
+        "error": "49: none left", "iccid": null, "swappedIccid": null});
+    let none = SendActivationCode::Failed {
+        request_id: None,
+        error: "49: none left".into(),
+    };
+    assert_eq!(read::<SendActivationCode>(&failed).unwrap(), none);
+    failed["activationCodeRequestID"] = json!(UUID);
+    round_trip::<SendActivationCode>(&failed);
+    failed["error"] = Value::Null;
+    assert_eq!(code::<SendActivationCode>(&failed), (422, 60));
+}
+
+// R-7.4-3, R-7.4-4, R-7.4-5
+#[test]
+fn notify_refuses_with_400() {
+    assert_eq!(NotifyTokenInvalid::parse(b"").unwrap_err().status, 400);
+    assert_eq!(code::<NotifyTokenInvalid>(&json!({"reason": 5})), (400, 91));
+    assert_eq!(NotifyTokenInvalid::parse(b"[]").unwrap_err().status, 400);
+    assert_eq!(
+        NotifyTokenInvalid::parse(&[b' '; 70_000])
+            .unwrap_err()
+            .status,
+        413
+    );
+    let reason = read::<NotifyTokenInvalid>(&json!({"reason": "a\u{1b}[31mb\n"}))
+        .unwrap()
+        .reason
+        .unwrap();
+    assert_eq!(reason, "a?[31mb?");
+}
+
+proptest::proptest! {
+    // Nothing that a peer sends panics; what is accepted is written back as the same.
+    #[test]
+    fn arbitrary_members_never_panic(
+        names in proptest::collection::vec("(iccid|status|eid|error|msp_token|profiles|reason|iv)", 0..6),
+        text in "\\PC{0,30}",
+    ) {
+        let map: serde_json::Map<String, Value> = names.iter().map(|n| (n.clone(), json!(text))).collect();
+        let body = Value::Object(map);
+        let _ = read::<SendMspToken>(&body);
+        let _ = read::<SendCsimStatus>(&body);
+        let _ = read::<SendProfileInformation>(&body);
+        if let Ok(read) = read::<NotifyTokenInvalid>(&body) {
+            proptest::prop_assert_eq!(NotifyTokenInvalid::parse(&read.to_bytes()).unwrap(), read);
+        }
+    }
+}

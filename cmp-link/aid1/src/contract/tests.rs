@@ -1,0 +1,209 @@
+use serde_json::{Map, Value, json};
+
+use super::*;
+
+// R-7-1, R-7.3-1, R-7.4-1, R-7.5-1, R-7.6-1, R-7.7-1, R-7.8-1, R-7.9-1, R-7.10-1
+#[test]
+fn paths_are_operations() {
+    let at = |api: &'static Api, path| api.at(path).map(|(found, text)| (found.id, text));
+    assert_eq!(
+        at(&CMP, "/cesim/msp/v1/users/a.b-c_"),
+        Some(("sendMspToken", "a.b-c_"))
+    );
+    assert_eq!(
+        at(&CMP, "/cesim/msp/v1/users/x/invalidate"),
+        Some(("notifyMspTokenInvalid", "x"))
+    );
+    assert_eq!(
+        at(&CMP, "/cesim/msp/v1/users/x/profiles"),
+        Some(("sendProfileInformation", "x"))
+    );
+    assert_eq!(
+        at(&MSP, "/v1/profiles/status/%61"),
+        Some(("requestProfileStatus", "%61"))
+    );
+    for nothing in [
+        "/",
+        "",
+        "*",
+        "/v1",
+        "/v1/users",
+        "/v1/users/x/",
+        "/v1/users/x/y",
+        "//v1/users/x",
+        "/V1/users/x",
+        "/cesim/msp/v1/users/x/other",
+    ] {
+        assert!(
+            CMP.at(nothing).is_none() && MSP.at(nothing).is_none(),
+            "{nothing}"
+        );
+    }
+}
+
+/// What two documents must have in common: a schema without its texts and examples, "or null" written in
+/// one way, whatever version of OpenAPI it comes from.
+fn essence(document: &Value, schema: &Value) -> Value {
+    if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
+        return essence(
+            document,
+            &document["components"]["schemas"][name.rsplit('/').next().unwrap()],
+        );
+    }
+    let mut out = Map::new();
+    let mut null = schema.get("nullable") == Some(&json!(true));
+    match schema.get("type") {
+        Some(Value::Array(types)) => {
+            null |= types.contains(&json!("null"));
+            out.insert(
+                "type".into(),
+                types.iter().find(|t| **t != "null").unwrap().clone(),
+            );
+        }
+        Some(one) => {
+            out.insert("type".into(), one.clone());
+        }
+        None => {}
+    }
+    out.insert("null".into(), Value::Bool(null));
+    for name in ["format", "pattern", "default", "minLength", "maxLength"] {
+        if let Some(value) = schema.get(name) {
+            out.insert(name.into(), value.clone());
+        }
+    }
+    for name in ["enum", "required"] {
+        let mut list: Vec<String> = schema
+            .get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(Value::to_string)
+            .collect();
+        list.sort();
+        out.insert(name.into(), json!(list));
+    }
+    if let Some(members) = schema.get("properties").and_then(Value::as_object) {
+        let members: Map<String, Value> = members
+            .iter()
+            .map(|(name, member)| (name.clone(), essence(document, member)))
+            .collect();
+        out.insert("properties".into(), members.into());
+    }
+    if let Some(items) = schema.get("items") {
+        out.insert("items".into(), essence(document, items));
+    }
+    out.into()
+}
+
+/// An operation: its parameters, its body, its answers and how a caller proves himself.
+fn operation(document: &Value, found: &Value) -> Value {
+    let content = |holder: &Value| {
+        holder.get("content").map(|content| {
+            let types = content.as_object().unwrap();
+            assert_eq!(types.keys().collect::<Vec<_>>(), ["application/json"]);
+            essence(document, &content["application/json"]["schema"])
+        })
+    };
+    let parameters: Map<String, Value> = found["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| {
+            let name = format!(
+                "{} {}",
+                p["in"].as_str().unwrap(),
+                p["name"].as_str().unwrap()
+            );
+            let required = p.get("required").cloned().unwrap_or(json!(false));
+            (name, json!([required, essence(document, &p["schema"])]))
+        })
+        .collect();
+    let body = found
+        .get("requestBody")
+        .map(|b| json!([b["required"], content(b)]));
+    let responses: Map<String, Value> = found["responses"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(status, r)| (status.clone(), json!(content(r))))
+        .collect();
+    let security = found
+        .get("security")
+        .or_else(|| document.get("security"))
+        .unwrap();
+    let mut schemes: Vec<String> = security
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::to_string)
+        .collect();
+    schemes.sort();
+    json!({"parameters": parameters, "body": body, "responses": responses, "security": schemes,
+        "id": found["operationId"]})
+}
+
+fn operations(document: &Value) -> Map<String, Value> {
+    let mut out = Map::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, found) in item.as_object().unwrap() {
+            out.insert(format!("{method} {path}"), operation(document, found));
+        }
+    }
+    out
+}
+
+fn compare(api: &Api, file: &str) {
+    let ours: Value = serde_json::from_str(&api.openapi()).unwrap();
+    let root = std::env::var("AID_SHARED")
+        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into());
+    let file = format!("{root}/spec/annexB/effective/{file}");
+    let Ok(text) = std::fs::read_to_string(&file) else {
+        println!("skipped: there is no {file}");
+        return;
+    };
+    let theirs: Value = serde_json::from_str(&text).unwrap();
+    let (ours_all, theirs_all) = (operations(&ours), operations(&theirs));
+    assert_eq!(
+        ours_all.keys().collect::<Vec<_>>(),
+        theirs_all.keys().collect::<Vec<_>>()
+    );
+    for (name, expected) in &theirs_all {
+        assert_eq!(&ours_all[name], expected, "{name}");
+    }
+    for scheme in ["apiKey", "basicAuth"] {
+        let of = |document: &Value| document["components"]["securitySchemes"][scheme].clone();
+        for member in ["type", "name", "in", "scheme"] {
+            assert_eq!(of(&ours)[member], of(&theirs)[member], "{scheme} {member}");
+        }
+    }
+}
+
+// R-B-1, R-B-3, R-B-4, R-7-2
+#[test]
+fn the_cmps_document_is_the_effective_contract() {
+    compare(&CMP, "cmp-cesim-msp.openapi.json");
+}
+
+// R-B-2, R-B-3, R-B-4, R-7-2
+#[test]
+fn the_msps_document_is_the_effective_contract() {
+    compare(&MSP, "msp-cesim-cmp.openapi.json");
+}
+
+// Without the contract beside us: the documents are whole by themselves.
+#[test]
+fn every_reference_of_a_document_leads_somewhere() {
+    for api in [&CMP, &MSP] {
+        let text = api.openapi();
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        assert_eq!(operations(&document).len(), api.operations.len());
+        for part in text.split("\"#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(
+                document["components"]["schemas"][name].is_object(),
+                "{name}"
+            );
+        }
+    }
+}

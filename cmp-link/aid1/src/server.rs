@@ -1,0 +1,329 @@
+//! What both AID1 servers do with a request before anything else: who calls, and may he (AID.02 §5.1, §6).
+//!
+//! Free of any web framework: it takes the headers and what TLS knows about the peer, and yields a [`Caller`].
+
+use aid_id::{Iccid, MspToken};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+
+use crate::error_code::{ApiError, ErrorCode};
+use crate::headers::{Credentials, Headers, PartyId, credentials};
+
+/// Longest path with query, in characters; longer ones are answered with 414.
+pub const MAX_PATH: usize = 8 * 1024;
+
+/// A party that may call.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// Its `client-id`.
+    pub client_id: PartyId,
+    /// What it proves itself with; more than one while they are replaced.
+    pub credentials: Vec<Credentials>,
+    /// Its client certificates; more than one while they are replaced. None is nobody.
+    pub certificates: Vec<Certificate>,
+}
+
+/// How a client certificate is recognised, besides being one of the configured CA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    /// By the common name of its subject.
+    CommonName(String),
+    /// By the SHA-256 of the whole certificate.
+    Sha256([u8; 32]),
+}
+
+/// The client certificate that TLS verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown<'a> {
+    /// The common name of its subject, if it has one.
+    pub common_name: Option<&'a str>,
+    /// SHA-256 of the whole certificate.
+    pub sha256: [u8; 32],
+}
+
+impl Certificate {
+    fn is(&self, shown: Shown<'_>) -> bool {
+        match self {
+            Self::CommonName(name) => shown.common_name == Some(name),
+            Self::Sha256(print) => shown.sha256 == *print,
+        }
+    }
+}
+
+/// The parties that may call, and who we are.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    parties: Vec<Party>,
+    targets: Vec<PartyId>,
+}
+
+/// A request that was let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its headers; `client_id` is proven.
+    pub headers: Headers,
+    /// Position of the party in the list that the gate was made with.
+    pub party: usize,
+}
+
+impl Gate {
+    /// A gate for these parties. `targets` are our own names; an empty list accepts any `target-id`.
+    #[must_use]
+    pub fn new(parties: Vec<Party>, targets: Vec<PartyId>) -> Self {
+        Self { parties, targets }
+    }
+
+    /// Decides about a request of whoever showed this certificate.
+    ///
+    /// # Errors
+    /// 401 with 104 (credentials or certificate) or 93 (unknown caller), 403 with 104 (another target), 422 with 91 (bad
+    /// header).
+    pub fn admit(&self, map: &HeaderMap, shown: Shown<'_>) -> Result<Caller, ApiError> {
+        let given = credentials(map)?;
+        let headers = Headers::parse(map)?;
+        let Some(party) = self
+            .parties
+            .iter()
+            .position(|party| party.client_id == headers.client_id)
+        else {
+            return Err(ApiError::because(
+                ErrorCode::PartyNotFound,
+                &headers.client_id,
+            ));
+        };
+        let known = &self.parties[party];
+        // One party's credentials or certificate never open the door for another (R-5.1-5).
+        let proven = known
+            .credentials
+            .iter()
+            .filter(|expected| expected.matches(&given))
+            .count()
+            > 0;
+        let certified = known.certificates.iter().any(|own| own.is(shown));
+        if !proven || !certified {
+            return Err(ApiError::new(ErrorCode::Unauthorized));
+        }
+        if !self.targets.is_empty() && !self.targets.contains(&headers.target_id) {
+            let refusal =
+                ApiError::because(ErrorCode::Unauthorized, "the target-id names another party");
+            return Err(refusal.with_status(StatusCode::FORBIDDEN));
+        }
+        Ok(Caller { headers, party })
+    }
+}
+
+/// Demands `application/json` for a body; parameters such as a charset are fine (AID.02 §6).
+///
+/// # Errors
+/// 415 with 91.
+pub fn check_content_type(map: &HeaderMap) -> Result<(), ApiError> {
+    let mut values = map.get_all(CONTENT_TYPE).iter();
+    let text = values
+        .next()
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") && values.next().is_none() {
+        Ok(())
+    } else {
+        let refusal = ApiError::because(
+            ErrorCode::Syntax,
+            "the content type must be application/json",
+        );
+        Err(refusal.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
+    }
+}
+
+/// The msp_token of a path.
+///
+/// # Errors
+/// 422 with 91 (R-7.6-5).
+pub fn path_token(segment: &str) -> Result<MspToken, ApiError> {
+    segment.parse().map_err(|_| {
+        ApiError::because(ErrorCode::Syntax, "the msp_token in the path is not a UUID")
+    })
+}
+
+/// The `iccid` of a query (AID.02 §7.10). What is no ICCID is nobody's: the contract's schema allows any text there.
+///
+/// # Errors
+/// 404 with 61.
+pub fn query_iccid(text: &str) -> Result<Iccid, ApiError> {
+    let wrong = || ApiError::because(ErrorCode::ProfileNotFound, "an ICCID has 19 to 22 digits");
+    if text.len() < 19 {
+        Err(wrong())
+    } else {
+        text.parse().map_err(|_| wrong())
+    }
+}
+
+/// The body of §5.5 for what the HTTP layer refuses by itself, as JSON: a head that can't be read, a
+/// request that takes too long, a handler that failed.
+#[must_use]
+pub fn refusal_body(status: StatusCode) -> String {
+    let error = match status {
+        StatusCode::REQUEST_TIMEOUT => {
+            ApiError::because(ErrorCode::Syntax, "the request did not arrive in time")
+        }
+        StatusCode::URI_TOO_LONG => ApiError::because(ErrorCode::Syntax, "the path is too long"),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            ApiError::because(ErrorCode::Syntax, "the headers are too large")
+        }
+        status if status.is_server_error() => ApiError::new(ErrorCode::Internal),
+        _ => ApiError::because(ErrorCode::Syntax, "this is not HTTP/1.1"),
+    };
+    // Two texts always serialise.
+    serde_json::to_string(&error.body()).unwrap_or_default()
+}
+
+/// The refusal of a caller that calls too often (R-B-7).
+#[must_use]
+pub fn too_many() -> ApiError {
+    ApiError::because(ErrorCode::Internal, "too many requests; see Retry-After")
+        .with_status(StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// The refusal for a path that is no operation.
+#[must_use]
+pub fn not_found() -> ApiError {
+    ApiError::because(ErrorCode::Syntax, "there is no such operation")
+        .with_status(StatusCode::NOT_FOUND)
+}
+
+/// The refusal for a method that the path does not have.
+#[must_use]
+pub fn method_not_allowed() -> ApiError {
+    ApiError::because(ErrorCode::Syntax, "the path has no such method")
+        .with_status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn gate() -> Gate {
+        let party = |name: &str, key: &str| Party {
+            client_id: name.parse().unwrap(),
+            credentials: vec![Credentials::api_key(key).unwrap()],
+            certificates: vec![
+                Certificate::CommonName(name.to_lowercase()),
+                Certificate::Sha256([key.len() as u8 + name.len() as u8; 32]),
+            ],
+        };
+        Gate::new(
+            vec![party("CmpOne", "key1"), party("CmpTwo", "key2")],
+            vec!["Msp".parse().unwrap()],
+        )
+    }
+
+    fn request(client: &str, target: &str, key: &str) -> HeaderMap {
+        let headers = Headers {
+            request_id: Uuid::from_u128(1),
+            correlation_id: Uuid::from_u128(2),
+            client_id: client.parse().unwrap(),
+            target_id: target.parse().unwrap(),
+        };
+        headers.to_map(&Credentials::api_key(key).unwrap())
+    }
+
+    fn named(common_name: Option<&str>) -> Shown<'_> {
+        let sha256 = [0; 32];
+        Shown {
+            common_name,
+            sha256,
+        }
+    }
+
+    // R-5.5-1, R-5.5-2
+    #[test]
+    fn what_http_refuses_has_the_body_of_the_contract() {
+        for (status, code) in [
+            (400, "91"),
+            (408, "91"),
+            (414, "91"),
+            (431, "91"),
+            (500, "90"),
+            (503, "90"),
+        ] {
+            let body = refusal_body(StatusCode::from_u16(status).unwrap());
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(body["code"], code);
+            assert!(body["error"].is_string());
+        }
+    }
+
+    // R-5.1-5, R-5.1-6, R-6-2, R-6-5
+    #[test]
+    fn only_the_right_party_gets_in() {
+        let caller = gate()
+            .admit(&request("CmpTwo", "Msp", "key2"), named(Some("cmptwo")))
+            .unwrap();
+        assert_eq!(
+            (caller.party, caller.headers.client_id.as_str()),
+            (1, "CmpTwo")
+        );
+        let refused = |client, target, key, cn| {
+            let refusal = gate()
+                .admit(&request(client, target, key), named(cn))
+                .unwrap_err();
+            (refusal.status.as_u16(), refusal.code.number())
+        };
+        assert_eq!(refused("CmpSix", "Msp", "key2", Some("cmptwo")), (401, 93));
+        assert_eq!(refused("CmpTwo", "Msp", "key1", Some("cmptwo")), (401, 104));
+        assert_eq!(refused("CmpTwo", "Msp", "key2", Some("cmpone")), (401, 104));
+        assert_eq!(refused("CmpTwo", "Msp", "key2", None), (401, 104));
+        assert_eq!(
+            refused("CmpTwo", "Other", "key2", Some("cmptwo")),
+            (403, 104)
+        );
+        assert_eq!(refused("cmptwo", "Msp", "key2", Some("cmptwo")), (401, 93));
+        assert_eq!(
+            gate()
+                .admit(&HeaderMap::new(), named(None))
+                .unwrap_err()
+                .status,
+            401
+        );
+        // The one with the fingerprint may have any name.
+        let pinned = Shown {
+            common_name: None,
+            sha256: [10; 32],
+        };
+        assert!(
+            gate()
+                .admit(&request("CmpTwo", "Msp", "key2"), pinned)
+                .is_ok()
+        );
+    }
+
+    // R-6-1
+    #[test]
+    fn content_type_is_json() {
+        let check = |text: &str| {
+            let mut map = HeaderMap::new();
+            map.insert(CONTENT_TYPE, text.parse().unwrap());
+            check_content_type(&map)
+        };
+        for good in [
+            "application/json",
+            "application/json; charset=utf-8",
+            "Application/JSON",
+        ] {
+            assert!(check(good).is_ok());
+        }
+        for bad in [
+            "text/plain",
+            "",
+            "application/jsonx",
+            "application/merge-patch+json",
+            "application/x-www-form-urlencoded",
+        ] {
+            assert_eq!(check(bad).unwrap_err().status, 415);
+        }
+        assert_eq!(
+            check_content_type(&HeaderMap::new()).unwrap_err().code,
+            ErrorCode::Syntax
+        );
+    }
+}
