@@ -7,7 +7,16 @@
 extern crate alloc;
 
 pub mod bsp;
+pub mod cert;
 pub mod crypto;
+pub mod es10;
+#[cfg(feature = "json")]
+pub mod es2;
+pub mod es8;
+#[cfg(feature = "json")]
+pub mod es9;
+#[cfg(feature = "mint")]
+pub mod pki;
 pub mod saip;
 pub mod tlv;
 

@@ -5,9 +5,10 @@ use super::Vector;
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
 use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Milenage with K, OPc and its constants.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub struct Milenage {
     /// K.
     pub k: [u8; 16],
@@ -76,8 +77,8 @@ impl Milenage {
         let (out2, out5) = (out(1), out(4));
         Vector {
             res: out2[8..].to_vec(),
-            ck: out(2),
-            ik: out(3),
+            ck: out(2).to_vec(),
+            ik: out(3).to_vec(),
             ak: core::array::from_fn(|i| out2[i]),
             ak_star: core::array::from_fn(|i| out5[i]),
         }

@@ -1,10 +1,15 @@
 //! The file control parameters that SELECT and STATUS answer.
-//! ETSI TS 102 221 §11.1.1.3. Called by [`crate::usim`].
+//! ETSI TS 102 221 §11.1.1.3, §11.1.1.4. Called by [`crate::usim`].
 
-use super::{Kind, MF, ProfileImage};
+use super::{Kind, MF, Node, ProfileImage};
 use crate::pin;
 use aid_rsp::tlv::Writer;
 use alloc::vec::Vec;
+
+/// UICC characteristics: clock stop allowed, no preferred level (§11.1.1.4.6.1).
+const CHARACTERISTICS: u8 = 0x71;
+/// Supported system commands: TERMINAL CAPABILITY (§11.1.1.4.6.8).
+const SYSTEM_COMMANDS: u8 = 0x01;
 
 /// The FCP template of a file.
 pub(crate) fn fcp(image: &ProfileImage, file: u16) -> Vec<u8> {
@@ -14,33 +19,17 @@ pub(crate) fn fcp(image: &ProfileImage, file: u16) -> Vec<u8> {
     };
     let content = image.node(image.content_of(file)).unwrap_or(node);
     w.constructed(0x62, |w| {
-        let descriptor = match node.kind {
-            Kind::Df | Kind::Adf(_) => 0x78,
-            Kind::Transparent => 0x41,
-            Kind::Linear => 0x42,
-            Kind::Cyclic => 0x46,
-            Kind::BerTlv => 0x79,
-        };
         if content.record_len > 0 {
-            let [h, l] = content.record_len.to_be_bytes();
-            let count = content.data.len() / usize::from(content.record_len);
-            w.primitive(0x82, &[descriptor, 0x21, h, l, count as u8]);
+            let count = content.records() as u8;
+            w.primitive(0x82, &[node.descriptor, 0x21, 0, content.record_len, count]);
         } else {
-            w.primitive(0x82, &[descriptor, 0x21]);
+            w.primitive(0x82, &[node.descriptor, 0x21]);
         }
-        match &node.kind {
-            Kind::Adf(aid) => {
-                w.primitive(0x84, aid);
-            }
-            _ => {
-                w.primitive(0x83, &node.fid.to_be_bytes());
-            }
-        }
-        if file == MF || matches!(node.kind, Kind::Adf(_)) {
-            w.constructed(0xA5, |w| {
-                w.primitive(0x80, &[0x71]);
-            });
-        }
+        match image.aid(file) {
+            Some(aid) => w.primitive(0x84, aid),
+            None => w.primitive(0x83, &node.fid.to_be_bytes()),
+        };
+        proprietary(w, file, node, content);
         w.primitive(0x8A, &[node.lcsi]);
         if node.rule.1 > 0 {
             let [h, l] = node.rule.0.to_be_bytes();
@@ -48,33 +37,57 @@ pub(crate) fn fcp(image: &ProfileImage, file: u16) -> Vec<u8> {
         }
         if node.is_directory() {
             pin_status(image, file, w);
-        } else {
-            let size = (content.data.len().min(0xFFFF)) as u16;
-            w.primitive(0x80, &size.to_be_bytes());
-            if node.sfi > 0 {
-                w.primitive(0x88, &[node.sfi << 3]);
-            } else {
-                w.primitive(0x88, &[]);
-            }
+            return;
         }
+        let size = content.data.len() as u16;
+        w.primitive(0x80, &size.to_be_bytes());
+        match node.sfi {
+            0 => w.primitive(0x88, &[]),
+            sfi => w.primitive(0x88, &[sfi << 3]),
+        };
     });
     w.into_vec()
 }
 
+/// Proprietary information (§11.1.1.4.6), when there is any.
+fn proprietary(w: &mut Writer, file: u16, node: &Node, content: &Node) {
+    let mut inner = Writer::new();
+    if file == MF {
+        inner.primitive(0x80, &[CHARACTERISTICS]);
+        inner.primitive(0x87, &[SYSTEM_COMMANDS]);
+    }
+    if node.special != 0 {
+        inner.primitive(0xC0, &[node.special]);
+    }
+    if node.kind == Kind::BerTlv {
+        // File details: DER coding supported. Reserved file size, maximum file size.
+        let size = content.reserved.to_be_bytes();
+        let start = size.iter().position(|b| *b != 0).unwrap_or(3);
+        inner.primitive(0x84, &[0x01]);
+        inner.primitive(0x85, &size[start..]);
+        inner.primitive(0x86, &size[start..]);
+    }
+    if !inner.as_slice().is_empty() {
+        w.primitive(0xA5, inner.as_slice());
+    }
+}
+
 fn pin_status(image: &ProfileImage, file: u16, w: &mut Writer) {
-    let keys = image
-        .node(file)
-        .map_or(&[][..], |n| n.pin_references.as_slice());
-    let mut enabled = 0u8;
-    for (i, key) in keys.iter().take(8).enumerate() {
+    let keys = image.pin_references(file);
+    let mut enabled = alloc::vec![0u8; keys.len().div_ceil(8).max(1)];
+    for (i, key) in keys.iter().enumerate() {
         let on = pin::find(image, file, *key)
             .and_then(|p| image.pins.get(p))
             .is_some_and(|p| p.enabled);
-        enabled |= u8::from(on) << (7 - i);
+        enabled[i / 8] |= u8::from(on) << (7 - i % 8);
     }
     w.constructed(0xC6, |w| {
-        w.primitive(0x90, &[enabled]);
+        w.primitive(0x90, &enabled);
         for key in keys {
+            // Usage qualifier of the universal PIN: no profile element can define one, so it is not used.
+            if *key == pin::UNIVERSAL {
+                w.primitive(0x95, &[0x00]);
+            }
             w.primitive(0x83, &[*key]);
         }
     });

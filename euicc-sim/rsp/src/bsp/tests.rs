@@ -1,7 +1,8 @@
 //! Both ends of a session against each other, and against a recorded session.
 use super::*;
+use crate::crypto::Curve;
 use crate::{
-    crypto::{Crypto, P256, PrivateKey, PublicKey},
+    crypto::{Crypto, PrivateKey, PublicKey, SoftwareCrypto},
     testdata,
     tlv::{Reader, Tlv},
 };
@@ -73,9 +74,9 @@ fn the_recorded_session_opens_and_is_reproduced() {
         .position(|w| w == [0x5F, 0x49, 0x41])
         .unwrap()
         + 3;
-    let otpk_euicc = PublicKey::from_bytes(&response[at..at + 65]).unwrap();
-    let secret = P256::new()
-        .ecdh(&PrivateKey::from_bytes(otsk), &otpk_euicc)
+    let otpk_euicc = PublicKey::from_bytes(Curve::NistP256, &response[at..at + 65]).unwrap();
+    let secret = SoftwareCrypto::new()
+        .ecdh(&PrivateKey::from_bytes(Curve::NistP256, otsk), &otpk_euicc)
         .unwrap();
     let eid: [u8; 16] = hex::decode("89049032123451234512345678901235")
         .unwrap()

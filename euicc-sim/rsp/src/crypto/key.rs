@@ -1,19 +1,26 @@
 //! Keys as bytes, independent of the library that computes with them. SEC 1 §2.3, §C.4; RFC 5958.
 //! Secrets are wiped when dropped and never printed. Called by every [`super::Crypto`] user.
 
-use super::{PemError, pem::pem_blocks};
+use super::{Curve, PemError, pem::pem_blocks};
 use crate::tlv::{Reader, Tlv, TlvError, Writer, universal};
 use alloc::vec::Vec;
 use core::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// A P-256 private key: the scalar, 32 bytes big-endian.
+/// A private key: the scalar, 32 bytes big-endian, and its curve.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct PrivateKey([u8; 32]);
+pub struct PrivateKey {
+    scalar: [u8; 32],
+    #[zeroize(skip)]
+    curve: Curve,
+}
 
-/// A P-256 public key: `04‖x‖y`, 65 bytes (SGP.22 §2.6.7.1: uncompressed).
+/// A public key: `04‖x‖y`, 65 bytes (SGP.22 §2.6.7.1: uncompressed), and its curve.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PublicKey([u8; 65]);
+pub struct PublicKey {
+    point: [u8; 65],
+    curve: Curve,
+}
 
 /// The x coordinate that ECDH yields, 32 bytes.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -28,78 +35,86 @@ pub struct KeyPair {
     pub public: PublicKey,
 }
 
-/// id-ecPublicKey with prime256v1, the algorithm identifier of P-256 keys (RFC 5480 §2.1.1).
-const EC_P256_ALGORITHM: [u8; 21] = [
-    0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48,
-    0xCE, 0x3D, 0x03, 0x01, 0x07,
-];
-
 impl PrivateKey {
     /// A key from its scalar.
     #[must_use]
-    pub const fn from_bytes(scalar: [u8; 32]) -> Self {
-        Self(scalar)
+    pub const fn from_bytes(curve: Curve, scalar: [u8; 32]) -> Self {
+        Self { scalar, curve }
+    }
+
+    /// The curve that it is on.
+    #[must_use]
+    pub const fn curve(&self) -> Curve {
+        self.curve
     }
 
     /// The scalar: handle with care.
     #[must_use]
     pub const fn expose(&self) -> &[u8; 32] {
-        &self.0
+        &self.scalar
     }
 
-    /// Reads a key in DER: SEC 1 `ECPrivateKey` or PKCS #8 `PrivateKeyInfo`.
+    /// Reads a key in DER: SEC 1 `ECPrivateKey` or PKCS #8 `PrivateKeyInfo`. A SEC 1 key that
+    /// names no curve is taken as one on NIST P-256.
     ///
     /// # Errors
     /// When it is neither.
     pub fn from_der(der: &[u8]) -> Result<Self, TlvError> {
+        Self::read(der, None)
+    }
+
+    /// `curve` is what surrounds the key says.
+    fn read(der: &[u8], curve: Option<Curve>) -> Result<Self, TlvError> {
         let mut fields = Tlv::parse_tag(der, universal::SEQUENCE)?.children();
         fields.expect(universal::INTEGER)?;
         if fields.peek_tag()? == Some(universal::SEQUENCE) {
             let algorithm = fields.expect(universal::SEQUENCE)?;
-            if algorithm.raw != EC_P256_ALGORITHM {
-                return Err(TlvError::Value {
-                    tag: universal::SEQUENCE,
-                    reason: "not a P-256 key",
-                });
-            }
-            return Self::from_der(fields.expect(universal::OCTET_STRING)?.value);
+            let curve = Curve::from_algorithm(algorithm.raw);
+            let curve = curve.ok_or_else(|| unknown_curve(universal::SEQUENCE))?;
+            return Self::read(fields.expect(universal::OCTET_STRING)?.value, Some(curve));
         }
-        let scalar = fields.expect(universal::OCTET_STRING)?;
+        let tlv = fields.expect(universal::OCTET_STRING)?;
         // Some writers drop or add leading zero bytes.
-        let digits = match scalar.value.iter().position(|b| *b != 0) {
-            Some(start) => &scalar.value[start..],
+        let digits = match tlv.value.iter().position(|b| *b != 0) {
+            Some(start) => &tlv.value[start..],
             None => &[],
         };
         if digits.is_empty() || digits.len() > 32 {
             return Err(TlvError::Value {
-                tag: scalar.tag,
+                tag: tlv.tag,
                 reason: "not a 32-byte scalar",
             });
         }
-        if let Some(parameters) = fields.optional(0xA0)?
-            && parameters.value != &EC_P256_ALGORITHM[11..]
-        {
-            return Err(TlvError::Value {
-                tag: parameters.tag,
-                reason: "not a P-256 key",
-            });
-        }
-        let mut key = [0; 32];
-        key[32 - digits.len()..].copy_from_slice(digits);
-        Ok(Self(key))
+        let named = match fields.optional(0xA0)? {
+            None => None,
+            Some(parameters) => Some(
+                Curve::from_parameters(parameters.value)
+                    .filter(|named| curve.is_none_or(|c| c == *named))
+                    .ok_or_else(|| unknown_curve(parameters.tag))?,
+            ),
+        };
+        let mut scalar = [0; 32];
+        scalar[32 - digits.len()..].copy_from_slice(digits);
+        Ok(Self {
+            scalar,
+            curve: named.or(curve).unwrap_or_default(),
+        })
     }
 
-    /// Reads a key in PEM: `EC PRIVATE KEY` (an `EC PARAMETERS` block before it is skipped) or
+    /// Reads a key in PEM: `EC PRIVATE KEY` (an `EC PARAMETERS` block before it names the curve) or
     /// `PRIVATE KEY`.
     ///
     /// # Errors
-    /// When there is no such block, or its content is not a P-256 key.
+    /// When there is no such block, or its content is not a key on a [`Curve`].
     pub fn from_pem(text: &str) -> Result<Self, PemError> {
+        let mut curve = None;
         for block in pem_blocks(text) {
             let (label, der) = block?;
             let der = Zeroizing::new(der);
-            if matches!(label, "EC PRIVATE KEY" | "PRIVATE KEY") {
-                return Ok(Self::from_der(&der)?);
+            match label {
+                "EC PARAMETERS" => curve = Curve::from_parameters(&der),
+                "EC PRIVATE KEY" | "PRIVATE KEY" => return Ok(Self::read(&der, curve)?),
+                _ => {}
             }
         }
         Err(PemError::NoBlock {
@@ -123,11 +138,11 @@ impl PrivateKey {
     pub fn to_pkcs8_der(&self, public: &PublicKey) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::with_capacity(160);
         w.constructed(universal::SEQUENCE, |w| {
-            w.uint(universal::INTEGER, 0).raw(&EC_P256_ALGORITHM);
+            w.uint(universal::INTEGER, 0).raw(self.curve.algorithm());
             w.constructed(universal::OCTET_STRING, |w| {
                 w.constructed(universal::SEQUENCE, |w| {
                     w.uint(universal::INTEGER, 1)
-                        .primitive(universal::OCTET_STRING, &self.0);
+                        .primitive(universal::OCTET_STRING, &self.scalar);
                     w.constructed(0xA1, |w| {
                         w.primitive(universal::BIT_STRING, &public.bit_string());
                     });
@@ -147,6 +162,13 @@ impl PrivateKey {
     }
 }
 
+fn unknown_curve(tag: crate::tlv::Tag) -> TlvError {
+    TlvError::Value {
+        tag,
+        reason: "not a key on NIST P-256 or brainpoolP256r1",
+    }
+}
+
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PrivateKey(…)")
@@ -159,43 +181,46 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`super::CryptoError::PublicKey`] for another form or length.
-    pub fn from_bytes(point: &[u8]) -> Result<Self, super::CryptoError> {
+    pub fn from_bytes(curve: Curve, point: &[u8]) -> Result<Self, super::CryptoError> {
         match <[u8; 65]>::try_from(point) {
-            Ok(bytes) if bytes[0] == 4 => Ok(Self(bytes)),
+            Ok(point) if point[0] == 4 => Ok(Self { point, curve }),
             _ => Err(super::CryptoError::PublicKey),
         }
+    }
+
+    /// The curve that it is on.
+    #[must_use]
+    pub const fn curve(&self) -> Curve {
+        self.curve
     }
 
     /// `04‖x‖y`.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 65] {
-        &self.0
+        &self.point
     }
 
     /// The contents of a BIT STRING with the point.
     #[must_use]
     pub fn bit_string(&self) -> [u8; 66] {
         let mut out = [0; 66];
-        out[1..].copy_from_slice(&self.0);
+        out[1..].copy_from_slice(&self.point);
         out
     }
 
     /// Reads a `SubjectPublicKeyInfo` (RFC 5480 §2).
     ///
     /// # Errors
-    /// When it is not one of a P-256 key with an uncompressed point.
+    /// When it is not one of a key on a [`Curve`] with an uncompressed point.
     pub fn from_spki(spki: &[u8]) -> Result<Self, TlvError> {
         let mut fields: Reader<'_> = Tlv::parse_tag(spki, universal::SEQUENCE)?.children();
         let algorithm = fields.expect(universal::SEQUENCE)?;
-        if algorithm.raw != EC_P256_ALGORITHM {
-            return Err(TlvError::Value {
-                tag: algorithm.tag,
-                reason: "not a P-256 key",
-            });
-        }
+        let curve = Curve::from_algorithm(algorithm.raw);
+        let curve = curve.ok_or_else(|| unknown_curve(algorithm.tag))?;
         let point = fields.expect(universal::BIT_STRING)?;
+        fields.finish()?;
         match point.value.split_first() {
-            Some((0, point)) => Self::from_bytes(point).ok(),
+            Some((0, point)) => Self::from_bytes(curve, point).ok(),
             _ => None,
         }
         .ok_or(TlvError::Value {
@@ -209,7 +234,7 @@ impl PublicKey {
     pub fn to_spki(&self) -> Vec<u8> {
         let mut w = Writer::with_capacity(91);
         w.constructed(universal::SEQUENCE, |w| {
-            w.raw(&EC_P256_ALGORITHM)
+            w.raw(self.curve.algorithm())
                 .primitive(universal::BIT_STRING, &self.bit_string());
         });
         w.into_vec()
@@ -219,7 +244,7 @@ impl PublicKey {
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PublicKey(")?;
-        for b in &self.0[1..9] {
+        for b in &self.point[1..9] {
             write!(f, "{b:02X}")?;
         }
         f.write_str("…)")

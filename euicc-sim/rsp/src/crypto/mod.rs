@@ -1,17 +1,19 @@
-//! The cryptography of SGP.22 §2.6: ECDSA and ECDH on NIST P-256, SHA-256, the X9.63 KDF.
-//! Behind the trait [`Crypto`], with [`P256`] in pure Rust; random generators are arguments.
+//! The cryptography of SGP.22 §2.6: ECDSA and ECDH on NIST P-256 and brainpoolP256r1, SHA-256, the
+//! X9.63 KDF. Behind the trait [`Crypto`], with [`SoftwareCrypto`] in pure Rust; random generators are arguments.
 //! Called by the card, the SM-DP+ and whoever checks certificates.
 
+mod curve;
 mod kdf;
 mod key;
-mod p256_backend;
 mod pem;
+mod software;
 mod stats;
 
+pub use curve::Curve;
 pub use kdf::{hash_confirmation_code, sha256, x963_kdf};
 pub use key::{KeyPair, PrivateKey, PublicKey, SharedSecret};
-pub use p256_backend::P256;
 pub use pem::{PemError, pem_block, pem_blocks};
+pub use software::SoftwareCrypto;
 pub use stats::{CryptoStats, OpCounts};
 
 /// Bytes of a raw ECDSA signature, r‖s (SGP.22 §2.6.7.2, BSI TR-03111 "plain format").
@@ -26,8 +28,9 @@ pub enum CryptoError {
     /// The private key is zero or not below the group order.
     #[error("private key out of range")]
     PrivateKey,
-    /// The public key is not an uncompressed point on the curve.
-    #[error("public key is not a point of P-256")]
+    /// The public key is not an uncompressed point on the curve, or on another curve than the
+    /// private key that it meets.
+    #[error("public key is not a point on its curve")]
     PublicKey,
     /// The signature doesn't verify, or is not 64 bytes long.
     #[error("signature does not verify")]
@@ -56,8 +59,8 @@ pub trait Crypto: Send + Sync {
     /// [`CryptoError::PrivateKey`], [`CryptoError::PublicKey`].
     fn ecdh(&self, own: &PrivateKey, peer: &PublicKey) -> Result<SharedSecret, CryptoError>;
 
-    /// A new key pair.
-    fn generate(&self, rng: &mut dyn rand_core::CryptoRng) -> KeyPair;
+    /// A new key pair on this curve.
+    fn generate(&self, curve: Curve, rng: &mut dyn rand_core::CryptoRng) -> KeyPair;
 
     /// The public key that belongs to a private one.
     ///

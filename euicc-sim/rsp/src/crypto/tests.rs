@@ -9,9 +9,10 @@ fn array<const N: usize>(hex: &str) -> [u8; N] {
 /// NIST CAVS "ECC CDH Primitive", P-256, count 0.
 #[test]
 fn ecdh_gives_the_nist_answer() {
-    let own = PrivateKey::from_bytes(array(
-        "7d7dc5f71eb29ddaf80d6214632eeae03d9058af1fb6d22ed80badb62bc1a534",
-    ));
+    let own = PrivateKey::from_bytes(
+        Curve::NistP256,
+        array("7d7dc5f71eb29ddaf80d6214632eeae03d9058af1fb6d22ed80badb62bc1a534"),
+    );
     let mut point = [4; 65];
     point[1..33].copy_from_slice(&array::<32>(
         "700c48f77f56584c5cc632ca65640db91b6bacce3a4df6b42ce7cc838833d287",
@@ -19,9 +20,12 @@ fn ecdh_gives_the_nist_answer() {
     point[33..].copy_from_slice(&array::<32>(
         "db71e509e3fd9b060ddb20ba5c51dcc5948d46fbf640dfe0441782cab85fa4ac",
     ));
-    let crypto = P256::new();
+    let crypto = SoftwareCrypto::new();
     let z = crypto
-        .ecdh(&own, &PublicKey::from_bytes(&point).unwrap())
+        .ecdh(
+            &own,
+            &PublicKey::from_bytes(Curve::NistP256, &point).unwrap(),
+        )
         .unwrap();
     assert_eq!(
         z.expose(),
@@ -39,10 +43,13 @@ fn ecdh_gives_the_answer_of_the_shared_vector() {
         return;
     };
     let lines: alloc::vec::Vec<&str> = text.lines().collect();
-    let own = PrivateKey::from_bytes(array(lines[0]));
-    let point = hex::decode(alloc::format!("04{}", lines[1])).unwrap();
-    let z = P256::new()
-        .ecdh(&own, &PublicKey::from_bytes(&point).unwrap())
+    let own = PrivateKey::from_bytes(Curve::NistP256, array(lines[0]));
+    let point = hex::decode(lines[1]).unwrap();
+    let z = SoftwareCrypto::new()
+        .ecdh(
+            &own,
+            &PublicKey::from_bytes(Curve::NistP256, &point).unwrap(),
+        )
         .unwrap();
     assert_eq!(z.expose(), &array(lines[2]));
 }
@@ -50,10 +57,11 @@ fn ecdh_gives_the_answer_of_the_shared_vector() {
 /// RFC 6979 A.2.5: P-256 with SHA-256, message "sample".
 #[test]
 fn signatures_are_the_deterministic_ones_of_rfc6979() {
-    let key = PrivateKey::from_bytes(array(
-        "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721",
-    ));
-    let crypto = P256::new();
+    let key = PrivateKey::from_bytes(
+        Curve::NistP256,
+        array("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721"),
+    );
+    let crypto = SoftwareCrypto::new();
     let signature = crypto.sign(&key, &[b"sam", b"ple"]).unwrap();
     assert_eq!(
         hex::encode(signature),
@@ -81,19 +89,90 @@ fn signatures_are_the_deterministic_ones_of_rfc6979() {
     );
 }
 
+/// RFC 7027 A.1: key agreement on brainpoolP256r1.
+#[test]
+fn ecdh_on_brainpool_gives_the_answer_of_rfc7027() {
+    let curve = Curve::BrainpoolP256r1;
+    let alice = PrivateKey::from_bytes(
+        curve,
+        array("81db1ee100150ff2ea338d708271be38300cb54241d79950f77b063039804f1d"),
+    );
+    let bob = PrivateKey::from_bytes(
+        curve,
+        array("55e40bc41e37e3e2ad25c3c6654511ffa8474a91a0032087593852d3e7d76bd3"),
+    );
+    let crypto = SoftwareCrypto::new();
+    let public = crypto.public_key(&bob).unwrap();
+    assert_eq!(
+        hex::encode(&public.as_bytes()[1..]),
+        "8d2d688c6cf93e1160ad04cc4429117dc2c41825e1e9fca0addd34e6f1b39f7b\
+         990c57520812be512641e47034832106bc7d3e8dd0e4c7f1136d7006547cec6a"
+    );
+    let z = crypto.ecdh(&alice, &public).unwrap();
+    assert_eq!(
+        z.expose(),
+        &array("89afc39d41d3b327814b80940b042590f96556ec91e6ae7939bce31f3a18bf2b")
+    );
+    // A key on the other curve is no partner, and its bytes are no point of this one.
+    let other = crypto.public_key(&PrivateKey::from_bytes(Curve::NistP256, [7; 32]));
+    let other = other.unwrap();
+    assert_eq!(
+        crypto.ecdh(&alice, &other).err(),
+        Some(CryptoError::PublicKey)
+    );
+    let off = PublicKey::from_bytes(curve, other.as_bytes()).unwrap();
+    assert_eq!(
+        crypto.ecdh(&alice, &off).err(),
+        Some(CryptoError::PublicKey)
+    );
+}
+
+#[test]
+fn brainpool_signatures_verify_and_do_not_pass_on_another_curve() {
+    let crypto = SoftwareCrypto::new();
+    let pair = crypto.generate(Curve::BrainpoolP256r1, &mut testdata::Rng::new(3));
+    let signature = crypto.sign(&pair.private, &[b"sample"]).unwrap();
+    crypto
+        .verify(&pair.public, &[b"sam", b"ple"], &signature)
+        .unwrap();
+    assert_eq!(
+        crypto.verify(&pair.public, &[b"simple"], &signature),
+        Err(CryptoError::Signature)
+    );
+    let nist = crypto.generate(Curve::NistP256, &mut testdata::Rng::new(3));
+    assert!(
+        crypto
+            .verify(&nist.public, &[b"sample"], &signature)
+            .is_err()
+    );
+    let pem = pair.private.to_pkcs8_pem(&pair.public);
+    let again = PrivateKey::from_pem(&pem).unwrap();
+    assert_eq!(
+        (again.curve(), again.expose()),
+        (pair.private.curve(), pair.private.expose())
+    );
+    assert_eq!(
+        PublicKey::from_spki(&pair.public.to_spki()),
+        Ok(pair.public)
+    );
+}
+
 #[test]
 fn a_point_off_the_curve_is_refused() {
-    let crypto = P256::new();
-    let off = PublicKey::from_bytes(&[4; 65]).unwrap();
-    let own = PrivateKey::from_bytes([1; 32]);
+    let crypto = SoftwareCrypto::new();
+    let off = PublicKey::from_bytes(Curve::NistP256, &[4; 65]).unwrap();
+    let own = PrivateKey::from_bytes(Curve::NistP256, [1; 32]);
     assert_eq!(crypto.ecdh(&own, &off).err(), Some(CryptoError::PublicKey));
     assert_eq!(
         crypto.verify(&off, &[], &[1; 64]),
         Err(CryptoError::PublicKey)
     );
-    assert_eq!(PublicKey::from_bytes(&[2; 33]), Err(CryptoError::PublicKey));
     assert_eq!(
-        crypto.sign(&PrivateKey::from_bytes([0; 32]), &[]),
+        PublicKey::from_bytes(Curve::NistP256, &[2; 33]),
+        Err(CryptoError::PublicKey)
+    );
+    assert_eq!(
+        crypto.sign(&PrivateKey::from_bytes(Curve::NistP256, [0; 32]), &[]),
         Err(CryptoError::PrivateKey)
     );
 }
@@ -112,8 +191,8 @@ fn x963_gives_the_nist_answer() {
 
 #[test]
 fn keys_are_read_from_sec1_and_pkcs8() {
-    let crypto = P256::new();
-    let key = PrivateKey::from_bytes([7; 32]);
+    let crypto = SoftwareCrypto::new();
+    let key = PrivateKey::from_bytes(Curve::NistP256, [7; 32]);
     let public = crypto.public_key(&key).unwrap();
     let pkcs8 = key.to_pkcs8_pem(&public);
     assert_eq!(PrivateKey::from_pem(&pkcs8).unwrap().expose(), key.expose());
@@ -141,7 +220,7 @@ fn test_keys_of_sgp26_load() {
         return;
     };
     let key = PrivateKey::from_pem(&text).unwrap();
-    let point = P256::new().public_key(&key).unwrap();
+    let point = SoftwareCrypto::new().public_key(&key).unwrap();
     let cert = testdata::bytes("data/sgp26/DPpb/CERT_S_SM_DPpb_ECDSA_NIST.der").unwrap();
     assert!(cert.windows(65).any(|w| w == point.as_bytes()));
 }

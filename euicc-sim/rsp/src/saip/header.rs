@@ -19,6 +19,10 @@ pub struct ProfileHeader {
     pub services: u64,
     /// eUICC-Mandatory-GFSTEList: the templates in use, OIDs in DER contents octets.
     pub templates: Vec<Vec<u8>>,
+    /// Is there a component of ServicesList that this parser has no number for?
+    pub unknown_services: bool,
+    /// eUICC-Mandatory-AIDs: packages that must be on the card.
+    pub mandatory_aids: Vec<Vec<u8>>,
 }
 
 impl ProfileHeader {
@@ -69,6 +73,7 @@ impl ProfileHeader {
     pub(super) fn parse(value: &[u8], base: usize) -> Result<Self, SaipError> {
         let (mut major, mut minor, mut iccid) = (None, None, None);
         let (mut profile_type, mut services, mut templates) = (None, 0u64, Vec::new());
+        let (mut unknown_services, mut mandatory_aids) = (false, Vec::new());
         each(value, base, |f, at| {
             match f.tag {
                 0x80 => major = Some(number(&f, at, 255, "major-version")? as u8),
@@ -100,13 +105,24 @@ impl ProfileHeader {
                     iccid = Some(raw);
                 }
                 0xA5 => each(f.value, at + 2, |s, _| {
-                    if let Some(n @ 0..64) = context_number(s.tag) {
-                        services |= 1 << n;
+                    match context_number(s.tag) {
+                        Some(n @ 0..64) => services |= 1 << n,
+                        _ => unknown_services = true,
                     }
                     Ok(())
                 })?,
                 0xA6 => each(f.value, at + 2, |s, _| {
                     templates.push(s.value.to_vec());
+                    Ok(())
+                })?,
+                0xA8 => each(f.value, at + 2, |entry, at| {
+                    let aid = entry.children().flatten().find(|t| t.tag == 0x80);
+                    let aid = aid.ok_or(SaipError::BadValue {
+                        offset: at,
+                        what: "eUICC-Mandatory-AIDs",
+                        got: entry.value.len(),
+                    })?;
+                    mandatory_aids.push(aid.value.to_vec());
                     Ok(())
                 })?,
                 _ => {}
@@ -121,6 +137,8 @@ impl ProfileHeader {
             iccid: iccid.ok_or_else(|| missing("ProfileHeader iccid"))?,
             services,
             templates,
+            unknown_services,
+            mandatory_aids,
         })
     }
 }

@@ -174,6 +174,8 @@ pub struct AlgoParameter {
     pub rotation: [u8; 5],
     /// xoringConstants c1..c5.
     pub xoring: [[u8; 16]; 5],
+    /// numberOfKeccak: iterations of TUAK's permutation, 1 by default.
+    pub iterations: u8,
 }
 
 impl fmt::Debug for AlgoParameter {
@@ -301,6 +303,7 @@ fn configuration_of(c: &crate::tlv::Tlv<'_>, at: usize) -> Result<AkaConfigurati
 fn algorithm(value: &[u8], base: usize) -> Result<AlgoParameter, SaipError> {
     let (mut id, mut key, mut opc) = (None, None, None);
     let (mut options, mut rotation, mut xoring) = (0, ROTATION, default_xoring());
+    let mut iterations = 1;
     each(value, base, |f, at| {
         match f.tag {
             0x80 => {
@@ -327,6 +330,7 @@ fn algorithm(value: &[u8], base: usize) -> Result<AlgoParameter, SaipError> {
                     c.copy_from_slice(raw);
                 }
             }
+            0x87 => iterations = number(&f, at, 255, "numberOfKeccak")? as u8,
             _ => {}
         }
         Ok(())
@@ -340,5 +344,6 @@ fn algorithm(value: &[u8], base: usize) -> Result<AlgoParameter, SaipError> {
         opc: opc.ok_or(SaipError::Missing { what: "opc" })?,
         rotation,
         xoring,
+        iterations,
     })
 }

@@ -1,0 +1,22 @@
+//! The card seen from outside: APDUs in, APDUs out.
+mod cat;
+mod codes;
+mod crl;
+mod failing;
+mod host;
+mod identity;
+mod install;
+mod install_codes;
+mod listing;
+mod pki;
+mod power;
+mod profiles;
+mod select;
+mod session;
+mod session_codes;
+mod sim_power;
+mod tamper;
+mod test_profiles;
+mod uicc;
+mod vectors;
+mod world;

@@ -1,0 +1,139 @@
+use super::card::CardHandle;
+use super::modem::{Modem, Reply};
+use crate::config::CardArgs;
+use crate::quirk::Quirks;
+use crate::served::{Notice, Served};
+use crate::setup::Setup;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+/// A modem with a fresh card, and what it is told of others.
+fn modem(quirks: &[&str]) -> (Modem, Arc<Served>, Receiver<Notice>) {
+    let mut parsed = Quirks::default();
+    quirks.iter().try_for_each(|q| parsed.add(q)).unwrap();
+    let args = CardArgs {
+        seed: Some(1),
+        ..CardArgs::default()
+    };
+    let setup = Setup::read(&args).unwrap();
+    let stats = setup.crypto.shared_stats();
+    let served = Arc::new(Served::new(setup.card().unwrap(), stats));
+    let (to, notices) = channel();
+    let watcher = served.watch(move |notice| {
+        let _ = to.send(notice);
+    });
+    let mut modem = Modem::new(CardHandle::new(Arc::clone(&served), watcher), &parsed);
+    let hello = modem.power_on();
+    assert_eq!(text(&hello), "+CPIN: NOT INSERTED");
+    assert!(say(&mut modem, "ATE0").ends_with("OK"));
+    (modem, served, notices)
+}
+
+/// The lines, without the empty ones.
+fn text(reply: &Reply) -> String {
+    let text = String::from_utf8(reply.text.clone()).unwrap();
+    let lines: Vec<&str> = text.split(['\r', '\n']).filter(|l| !l.is_empty()).collect();
+    lines.join("\n")
+}
+
+fn say(modem: &mut Modem, line: &str) -> String {
+    text(&modem.input(format!("{line}\r\n").as_bytes()))
+}
+
+const ISDR: &str = "A0000005591010FFFFFFFF8900000100";
+
+#[test]
+fn errors_come_in_three_forms() {
+    let (mut modem, ..) = modem(&[]);
+    assert_eq!(say(&mut modem, "at"), "OK");
+    assert_eq!(say(&mut modem, "AT+CIMI"), "ERROR");
+    assert_eq!(say(&mut modem, "AT+CMEE=1;+CIMI"), "+CME ERROR: 10");
+    assert_eq!(say(&mut modem, "AT+CMEE=2"), "OK");
+    assert_eq!(say(&mut modem, "AT+CPIN?"), "+CME ERROR: SIM not inserted");
+    assert_eq!(
+        say(&mut modem, "AT+NONE"),
+        "+CME ERROR: operation not supported"
+    );
+    assert_eq!(
+        say(&mut modem, "AT+CMEE=3"),
+        "+CME ERROR: Incorrect parameters"
+    );
+    assert_eq!(
+        say(&mut modem, "AT+CMEE?;+CMEE=?"),
+        "+CMEE: 2\n+CMEE: (0-2)\nOK"
+    );
+    // Not a command line, and one that has no end.
+    assert_eq!(say(&mut modem, "hello"), "");
+    let long = format!("AT{}", "X".repeat(9000));
+    assert_eq!(say(&mut modem, &long), "+CME ERROR: Incorrect parameters");
+    assert_eq!(say(&mut modem, "ATV0"), "0");
+    assert_eq!(say(&mut modem, "ATZ"), "OK");
+    assert_eq!(say(&mut modem, "AT"), "AT\nOK", "echo is on again");
+}
+
+#[test]
+fn sessions_have_channels_of_their_own() {
+    let (mut modem, ..) = modem(&[]);
+    for name in ["CCHO", "CCHC", "CGLA", "CSIM", "CRSM"] {
+        assert_eq!(say(&mut modem, &format!("AT+{name}=?")), "OK");
+    }
+    let open = format!("AT+CCHO=\"{ISDR}\"");
+    assert_eq!(say(&mut modem, &open), "+CCHO: 1\nOK");
+    assert_eq!(say(&mut modem, &open), "+CCHO: 2\nOK");
+    // The class byte's channel is replaced by the session's.
+    let eid = say(&mut modem, "AT+CGLA=2,22,\"80E2910006BF3E035C015A\"");
+    assert_eq!(
+        eid,
+        "+CGLA: 46,\"BF3E125A10890490321234512345123456789012359000\"\nOK"
+    );
+    assert_eq!(say(&mut modem, "AT+CCHC=1"), "+CCHC\nOK");
+    assert_eq!(say(&mut modem, "AT+CCHC=1"), "ERROR");
+    assert_eq!(say(&mut modem, "AT+CGLA=1,8,\"00A40000\""), "ERROR");
+    assert_eq!(say(&mut modem, "AT+CCHO=\"A000000087100200\""), "ERROR");
+    assert_eq!(say(&mut modem, "AT+CCHO=\"A0\""), "ERROR");
+    assert_eq!(say(&mut modem, "AT+CGLA=2,8,\"00A400\""), "ERROR", "length");
+    // The channel that failed to be opened was given back.
+    assert_eq!(say(&mut modem, &open), "+CCHO: 1\nOK");
+    let raw = say(&mut modem, "AT+CSIM=10,\"0070000001\"");
+    assert_eq!(raw, "+CSIM: 6,\"039000\"\nOK");
+}
+
+#[test]
+fn power_is_the_modems_to_switch() {
+    let (mut modem, served, _) = modem(&[]);
+    say(&mut modem, &format!("AT+CCHO=\"{ISDR}\""));
+    assert_eq!(say(&mut modem, "AT+CFUN?;+CFUN=0"), "+CFUN: 1\nOK");
+    assert_eq!(say(&mut modem, "AT+CPIN?"), "ERROR");
+    assert_eq!(
+        served.transmit(None, &[1, 0xA4, 0, 0x0C]).unwrap(),
+        [0x68, 0x81]
+    );
+    assert_eq!(say(&mut modem, "AT+CFUN=1"), "OK\n+CPIN: NOT INSERTED");
+    assert_eq!(say(&mut modem, "AT+CGLA=1,8,\"00A40000\""), "ERROR");
+    assert_eq!(say(&mut modem, "AT+CFUN=4;+CFUN?"), "+CFUN: 4\nOK");
+    assert_eq!(say(&mut modem, "AT+CFUN=1,1"), "OK\n+CPIN: NOT INSERTED");
+    assert_eq!(say(&mut modem, "AT+CFUN=2"), "AT+CFUN=2\nERROR");
+}
+
+#[test]
+fn what_others_do_to_the_card_is_noticed() {
+    let (mut modem, served, notices) = modem(&[]);
+    say(&mut modem, &format!("AT+CCHO=\"{ISDR}\""));
+    served.reset(None, "RESET").unwrap();
+    let notice = notices.try_iter().last().unwrap();
+    assert_eq!(notice, Notice::Reset);
+    let reply = modem.notice(notice);
+    assert_eq!(text(&reply), "+CPIN: NOT READY\n+CPIN: NOT INSERTED");
+    assert_eq!(say(&mut modem, "AT+CCHC=1"), "ERROR");
+    // Nothing waits: nothing happens.
+    assert_eq!(text(&modem.notice(Notice::Proactive)), "");
+}
+
+#[test]
+fn noise_comes_between_lines() {
+    let (mut modem, ..) = modem(&["urc-noise=1"]);
+    assert_eq!(
+        say(&mut modem, "AT+CMEE?"),
+        "+CREG: 1\n+CMEE: 0\n+CREG: 1\nOK"
+    );
+}

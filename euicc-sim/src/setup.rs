@@ -1,0 +1,175 @@
+//! Makes the card that was asked for: identity, memory, randomness, quirks.
+//! Called by `serve` and `check-config`.
+
+use crate::config::{CardArgs, Pki, Wanted};
+use crate::credentials::{self, ChainFiles, Places, TEST_EID};
+use crate::nvm::{CardNvm, Enables, FileNvm};
+use crate::port::{CardPort, Port};
+use crate::seeded::Seeded;
+use aid_euicc::card::{Card, Credentials, Identity, IdentityError, Options};
+use aid_rsp::crypto::SoftwareCrypto;
+use aid_rsp::es10::{eid_digits, eid_from_digits};
+use aid_shell::cli::Failure;
+use getrandom::SysRng;
+use rand_core::{CryptoRng, UnwrapErr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Everything that is needed to serve a card.
+pub(crate) struct Setup {
+    pub(crate) wanted: Wanted,
+    pub(crate) crypto: SoftwareCrypto,
+    pub(crate) identity: Arc<Identity>,
+    options: Options,
+}
+
+impl Setup {
+    /// Reads everything that is named, and checks that it makes one card.
+    pub(crate) fn read(args: &CardArgs) -> Result<Self, Failure> {
+        let wanted = Wanted::read(args)?;
+        let eid = match &wanted.eid {
+            None => None,
+            Some(digits) => Some(eid_from_digits(digits).ok_or_else(|| {
+                let source = &wanted.source;
+                Failure::new(format!(
+                    "{source}: eid = {digits:?} is no EID; write its 32 digits"
+                ))
+            })?),
+        };
+        let (credentials, places) = match &wanted.pki {
+            Pki::Files(files) => {
+                let chain = ChainFiles {
+                    euicc: files.euicc.clone(),
+                    eum: files.eum.clone(),
+                    key: files.key.clone(),
+                };
+                let places = Places {
+                    chains: vec![chain],
+                    ci: files.ci.clone(),
+                };
+                (places.read()?, Some(places))
+            }
+            Pki::Folder(dir) => {
+                let places = Places::of(dir)?;
+                (places.read()?, Some(places))
+            }
+            Pki::Own => own(&wanted, eid.as_ref())?,
+        };
+        let eid = match eid {
+            Some(eid) => eid,
+            None => match credentials.chains.first() {
+                Some(chain) => chain.euicc.eid()?,
+                None => {
+                    return Err(Failure::new(format!(
+                        "{}: there is no eUICC certificate; {}",
+                        wanted.source, "eUICC/CERT_EUICC_ECDSA_NIST.der and its key are missing"
+                    )));
+                }
+            },
+        };
+        let crypto = SoftwareCrypto::new();
+        let identity = Identity::new(eid, credentials, &crypto)
+            .map_err(|error| mismatch(&wanted, places.as_ref(), &error))?;
+        let options = Options::default();
+        let options = Options {
+            memory: wanted.memory.unwrap_or(options.memory),
+            root_ds: wanted.root_ds.clone(),
+            rules: wanted.rules.clone().unwrap_or(options.rules),
+            test_profiles: wanted.test_profiles,
+        };
+        Ok(Self {
+            wanted,
+            crypto,
+            identity: Arc::new(identity),
+            options,
+        })
+    }
+
+    /// The EID, digits.
+    pub(crate) fn eid(&self) -> String {
+        eid_digits(self.identity.eid())
+    }
+
+    /// Makes the card from its memory, with its quirks around it.
+    pub(crate) fn card(&self) -> Result<Box<dyn Port>, Failure> {
+        let quirks = &self.wanted.quirks;
+        let enables = Enables::default();
+        let nvm = match &self.wanted.nvm {
+            Some(path) => CardNvm::file(FileNvm::open(path)?),
+            None => CardNvm::memory(),
+        };
+        let nvm = nvm.cut(quirks.power_cut).forget(&enables);
+        let rng: Box<dyn CryptoRng + Send> = match self.wanted.seed {
+            Some(seed) => Box::new(Seeded::new(seed, "card")),
+            None => Box::new(UnwrapErr(SysRng)),
+        };
+        let crypto = Arc::new(self.crypto.clone());
+        let identity = Arc::clone(&self.identity);
+        let card = Card::new(nvm, crypto, rng, identity, self.options.clone());
+        let mut card = card.map_err(|error| {
+            let path = self.wanted.nvm.as_ref();
+            let path = path.map_or_else(|| "memory".into(), |p| p.display().to_string());
+            Failure::new(format!("{path}: {error}; configure another nvm"))
+        })?;
+        card.set_clock(Box::new(self.wanted.time));
+        let port = Box::new(CardPort::new(card, enables, quirks.enable_lost));
+        Ok(quirks.wrap(port, self.wanted.seed.unwrap_or(0)))
+    }
+}
+
+/// A PKI of the card's own: what was minted for this memory before, or a new one.
+fn own(wanted: &Wanted, eid: Option<&[u8; 16]>) -> Result<(Credentials, Option<Places>), Failure> {
+    let folder = wanted.nvm.as_deref().map(Wanted::own_pki);
+    if let Some(folder) = folder.as_deref().filter(|f| f.exists()) {
+        let places = Places::of(folder)?;
+        return Ok((places.read()?, Some(places)));
+    }
+    let test = eid_from_digits(TEST_EID);
+    let eid = eid
+        .or(test.as_ref())
+        .ok_or_else(|| Failure::new("no EID"))?;
+    let pki = credentials::mint(eid, "localhost", wanted.seed)?;
+    match &folder {
+        Some(folder) => {
+            pki.write_to(folder)?;
+            tracing::info!(folder = %folder.display(), "minted a PKI; an SM-DP+ needs it too");
+        }
+        None => tracing::info!(
+            "minted a PKI that nobody else has; --pki or --nvm gives one that an SM-DP+ can share"
+        ),
+    }
+    Ok((credentials::minted(&pki)?, None))
+}
+
+fn mismatch(wanted: &Wanted, places: Option<&Places>, error: &IdentityError) -> Failure {
+    let Some(places) = places else {
+        return Failure::new(error.to_string());
+    };
+    let files = |pick: fn(&ChainFiles) -> &PathBuf| {
+        let names = places.chains.iter().map(|c| pick(c).display().to_string());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let remedy = match error {
+        IdentityError::Eid { .. } => {
+            let euicc = files(|c| &c.euicc);
+            format!("correct eid, or the eUICC certificate, which is {euicc}")
+        }
+        IdentityError::NoChain | IdentityError::SameCi { .. } => {
+            "check the eUICC certificates".into()
+        }
+        IdentityError::NoCi => "list it under certificates.ci".into(),
+        IdentityError::Ci { number, .. } => {
+            let path = places.ci.get(number - 1).map(|p| p.display().to_string());
+            format!("it is {}", path.unwrap_or_default())
+        }
+        IdentityError::Chain(_) => format!(
+            "check the CI, EUM ({}) and eUICC ({}) certificates",
+            files(|c| &c.eum),
+            files(|c| &c.euicc)
+        ),
+        IdentityError::Key | IdentityError::BadKey(_) => {
+            format!("the key is {}", files(|c| &c.key))
+        }
+    };
+    Failure::new(format!("{}: {error}; {remedy}", wanted.source))
+}
