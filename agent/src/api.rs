@@ -1,8 +1,9 @@
 //! The local API (AID4): HTTP over a unix socket, users allowed by their uid, bodies bounded.
 //! R-3.2-6. Requests become commands to the daemon's loop, which alone owns the core.
 
+use aid_agent_core::Iccid;
 use axum::extract::connect_info::{ConnectInfo, Connected};
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -23,8 +24,17 @@ const MAX_BODY: usize = 4096;
 /// What a request asks of the loop.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Login { user: String, pin: String },
+    Login {
+        user: String,
+        pin: String,
+    },
+    /// A login by a code that the HMI shows and the user approves on a page of the CMP.
+    LoginByCode,
     Logout,
+    /// The user who is logged in deletes his own profile.
+    Delete(Iccid),
+    /// The user wants a profile again in this car.
+    Provision,
     Status,
     Profiles,
     Counters,
@@ -56,6 +66,18 @@ pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<(
         .route(
             "/v1/logout",
             post(|State(a): State<Api>| async move { a.call(Command::Logout, 202).await }),
+        )
+        .route(
+            "/v1/login-code",
+            post(|State(a): State<Api>| async move { a.call(Command::LoginByCode, 202).await }),
+        )
+        .route("/v1/profiles/{iccid}/delete", post(delete))
+        .route(
+            "/v1/provision",
+            post(|State(a): State<Api>| async move {
+                let no = "nobody is logged in who was asked about another profile";
+                a.accepted(Command::Provision, no).await
+            }),
         )
         .route(
             "/v1/status",
@@ -104,15 +126,45 @@ async fn allowed(
 }
 
 impl Api {
-    async fn call(&self, command: Command, ok: u16) -> Response {
+    async fn ask(&self, command: Command) -> Option<Value> {
         let (answer, answered) = oneshot::channel();
-        if self.calls.send((command, answer)).await.is_ok()
-            && let Ok(value) = answered.await
-        {
-            let status = StatusCode::from_u16(ok).unwrap_or(StatusCode::OK);
-            return (status, Json(value)).into_response();
+        self.calls.send((command, answer)).await.ok()?;
+        answered.await.ok()
+    }
+
+    async fn call(&self, command: Command, ok: u16) -> Response {
+        match self.ask(command).await {
+            Some(value) => {
+                let status = StatusCode::from_u16(ok).unwrap_or(StatusCode::OK);
+                (status, Json(value)).into_response()
+            }
+            None => stopping(),
         }
-        refusal(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping")
+    }
+
+    /// 202 where the loop accepts the command, 409 with this text where not.
+    async fn accepted(&self, command: Command, otherwise: &str) -> Response {
+        match self.ask(command).await {
+            Some(value) if value["accepted"] == true => {
+                (StatusCode::ACCEPTED, Json(json!({}))).into_response()
+            }
+            Some(_) => refusal(StatusCode::CONFLICT, otherwise),
+            None => stopping(),
+        }
+    }
+}
+
+fn stopping() -> Response {
+    refusal(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping")
+}
+
+async fn delete(State(api): State<Api>, Path(iccid): Path<String>) -> Response {
+    match iccid.parse() {
+        Ok(iccid) => {
+            let no = "this is no profile of the user who is logged in";
+            api.accepted(Command::Delete(iccid), no).await
+        }
+        Err(_) => refusal(StatusCode::BAD_REQUEST, "this is no ICCID"),
     }
 }
 

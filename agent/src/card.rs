@@ -1,10 +1,14 @@
 //! The card's port: a blocking `Euicc` on a thread of its own, one operation at a time.
-//! AID3 and ES10 are behind it; implemented over `aid-lpa`, and by fakes in tests.
+//! AID3 and ES10 are behind it; implemented by `euicc` over `aid-lpa`, and by fakes in tests.
 
 use aid_agent_core::{CardProfile, EuiccError, EuiccOp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+/// Time without an operation after which the logical channel is given back.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// What the agent needs of a card with its LPA. Calls block.
 pub trait Euicc: Send {
@@ -24,6 +28,8 @@ pub trait Euicc: Send {
     /// The card or the SM-DP+ refused, or can't be reached.
     fn execute(&mut self, what: &EuiccOp, progress: &mut dyn FnMut(&str))
     -> Result<(), EuiccError>;
+    /// Nothing is to be done for a while: gives back what others may need (the logical channel).
+    fn release(&mut self) {}
 }
 
 /// Figures of the card and the SM-DP+ connection, written by the `Euicc`.
@@ -50,6 +56,18 @@ impl Counters {
     }
 }
 
+impl aid_lpa::Meter for Counters {
+    fn apdu(&self) {
+        self.apdus.fetch_add(1, Ordering::Relaxed);
+    }
+    fn received(&self, bytes: u64) {
+        self.admin_rx_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+    fn sent(&self, bytes: u64) {
+        self.admin_tx_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
 /// What the card's thread says.
 #[derive(Debug)]
 pub(crate) enum CardEvent {
@@ -61,6 +79,8 @@ pub(crate) enum CardEvent {
         op: u64,
         result: Result<(), EuiccError>,
         profiles: Option<Vec<CardProfile>>,
+        /// C-APDUs when it ended: by the time somebody hears of it, the next may be running.
+        apdus: u64,
     },
 }
 
@@ -74,7 +94,7 @@ pub(crate) fn spawn(
     std::thread::Builder::new()
         .name("card".into())
         .spawn(move || {
-            for (op, what) in orders {
+            while let Some((op, what)) = next(&orders, &mut *euicc) {
                 let result = match &what {
                     EuiccOp::List => Ok(()),
                     what => euicc.execute(what, &mut |stage| {
@@ -94,8 +114,22 @@ pub(crate) fn spawn(
                     op,
                     result,
                     profiles,
+                    apdus: counters.apdus.load(Ordering::Relaxed),
                 });
             }
+            euicc.release();
         })?;
     Ok(sender)
+}
+
+/// The next order; while none comes the card is released. `None` when none can come any more.
+fn next(orders: &mpsc::Receiver<(u64, EuiccOp)>, euicc: &mut dyn Euicc) -> Option<(u64, EuiccOp)> {
+    match orders.recv_timeout(IDLE) {
+        Ok(order) => Some(order),
+        Err(RecvTimeoutError::Disconnected) => None,
+        Err(RecvTimeoutError::Timeout) => {
+            euicc.release();
+            orders.recv().ok()
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `agent.toml`: parsed once, unknown keys refused, paths made absolute, bearer rules checked.
 //! Used by `program` and tests; AID traffic never uses the OP's bearer (R-2-12).
 
+use aid_shell::cli::Failure;
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -74,32 +75,19 @@ pub struct Bearer {
     pub op_interface: String,
 }
 
-/// What is wrong with a configuration, in one sentence.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {what}", file.display())]
-pub struct ConfigError {
-    file: PathBuf,
-    what: String,
-}
-
 impl Config {
     /// Reads and checks the file.
     ///
     /// # Errors
     /// Unreadable, not TOML, unknown keys, or a rule broken.
-    pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let wrong = |what: String| ConfigError {
-            file: file.to_owned(),
-            what,
-        };
-        let text = std::fs::read_to_string(file).map_err(|e| wrong(format!("cannot read: {e}")))?;
-        let mut config: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    pub fn load(file: &Path) -> Result<Self, Failure> {
+        let wrong = |what: String| Failure::new(format!("{}: {what}", file.display()));
+        let mut config: Self = aid_shell::config::load(file)?;
         config.bearer.check().map_err(wrong)?;
         if config.cmp.host_port().is_none() {
             let got = &config.cmp.address;
             return Err(wrong(format!("cmp.address must be HOST:PORT, got {got:?}")));
         }
-        let folder = file.parent().unwrap_or(Path::new("."));
         let paths = [
             &mut config.journal,
             &mut config.api,
@@ -111,7 +99,7 @@ impl Config {
             .chain([&mut config.cmp.key])
             .chain(&mut config.rsp.ci)
         {
-            *path = folder.join(&*path);
+            *path = aid_shell::config::beside(file, path);
         }
         Ok(config)
     }

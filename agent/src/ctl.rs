@@ -1,7 +1,8 @@
 //! `aidctl`: the command line of the agent's local API.
 //! One request over the unix socket; events are followed until interrupted.
 
-use crate::program::fail;
+use crate::config::{Config, EXAMPLE};
+use aid_shell::cli::{self, Failure, LogArgs};
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -14,9 +15,14 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "aidctl", version)]
 struct Args {
-    /// Unix socket of the agent's API.
-    #[arg(long, default_value = "/run/aid-agent.sock", env = "AID_AGENT_API")]
-    api: PathBuf,
+    #[command(flatten)]
+    logs: LogArgs,
+    /// Unix socket of the agent's API; default: that of --config, or /run/aid-agent.sock.
+    #[arg(long, global = true, value_name = "PATH", env = "AID_AGENT_API")]
+    api: Option<PathBuf>,
+    /// The agent's configuration file, which names the socket.
+    #[arg(long, global = true, value_name = "FILE", env = "AID_AGENT_CONFIG")]
+    config: Option<PathBuf>,
     /// Print JSON as the agent gives it.
     #[arg(long, global = true)]
     json: bool,
@@ -37,8 +43,17 @@ enum Action {
         #[arg(long, conflicts_with = "pin_file")]
         pin: Option<String>,
     },
+    /// Begin a login by code: the code to enter on the CMP's page comes as event `login_code`.
+    LoginCode,
     /// End the session; the profile is disabled.
     Logout,
+    /// Delete a profile of the user who is logged in; the CMP and the MSP are told.
+    Delete {
+        /// The profile.
+        iccid: String,
+    },
+    /// Say yes to another profile in this car, after the user deleted his (event `ask_provision`).
+    Provision,
     /// Show the session, phase, link and bearer.
     Status,
     /// List the profiles on the card.
@@ -47,26 +62,51 @@ enum Action {
     Events,
     /// Show APDUs and bytes.
     Counters,
+    /// Print a commented example of the agent's configuration file.
+    ExampleConfig,
+    /// Check the agent's configuration file, given with --config.
+    CheckConfig,
+}
+
+impl cli::Arguments for Args {
+    fn logs(&self) -> &LogArgs {
+        &self.logs
+    }
 }
 
 /// Runs `aidctl` with these arguments (the first is the program's name).
 #[must_use]
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
-        Ok(args) => args,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    cli::main("aidctl", args, |args: Args| match args.action {
+        Action::ExampleConfig => cli::print(EXAMPLE),
+        Action::CheckConfig if args.config.is_none() => {
+            Err(Failure::usage("check-config needs --config FILE"))
         }
-    };
-    match act(&args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => fail(&text, 1),
+        Action::CheckConfig => args.socket().map(drop),
+        _ => act(&args, &args.socket()?).map_err(Failure::new),
+    })
+}
+
+impl Args {
+    /// Where the agent's API is.
+    fn socket(&self) -> Result<PathBuf, Failure> {
+        match (&self.api, &self.config) {
+            (Some(api), _) if !matches!(self.action, Action::CheckConfig) => Ok(api.clone()),
+            (_, Some(file)) => Ok(Config::load(file)?.api),
+            _ => Ok(PathBuf::from("/run/aid-agent.sock")),
+        }
     }
 }
 
-fn act(args: &Args) -> Result<(), String> {
+fn act(args: &Args, api: &Path) -> Result<(), String> {
+    let delete = match &args.action {
+        Action::Delete { iccid } => format!("/v1/profiles/{}/delete", digits(iccid)?),
+        _ => String::new(),
+    };
     let (method, path, body) = match &args.action {
+        Action::LoginCode => ("POST", "/v1/login-code", String::new()),
+        Action::Delete { .. } => ("POST", delete.as_str(), String::new()),
+        Action::Provision => ("POST", "/v1/provision", String::new()),
         Action::Login {
             user,
             pin_file,
@@ -84,8 +124,9 @@ fn act(args: &Args) -> Result<(), String> {
         Action::Profiles => ("GET", "/v1/profiles", String::new()),
         Action::Counters => ("GET", "/v1/counters", String::new()),
         Action::Events => ("GET", "/v1/events", String::new()),
+        Action::ExampleConfig | Action::CheckConfig => return Ok(()),
     };
-    let mut answer = request(&args.api, method, path, &body)?;
+    let mut answer = request(api, method, path, &body)?;
     let mut line = String::new();
     let gone = |e: std::io::Error| format!("the agent closed the connection: {e}");
     answer.read_line(&mut line).map_err(gone)?;
@@ -117,18 +158,40 @@ fn act(args: &Args) -> Result<(), String> {
     if args.json {
         return writeln!(out, "{value}").map_err(closed);
     }
-    let lines = match &value {
+    write!(out, "{}", text_of(&value)).map_err(closed)
+}
+
+/// The same for people: a line for each field or item, nested ones indented.
+fn text_of(value: &Value) -> String {
+    let scalar = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".into(),
+        other => other.to_string(),
+    };
+    let row = |item: &Value| match item {
+        Value::Object(fields) => {
+            let shown = fields.iter().filter(|(_, v)| !v.is_null());
+            let cells: Vec<String> = shown.map(|(k, v)| format!("{k}={}", scalar(v))).collect();
+            cells.join("  ")
+        }
+        item => scalar(item),
+    };
+    match value {
         Value::Object(fields) => fields
             .iter()
-            .map(|(k, v)| format!("{k}: {v}"))
-            .collect::<Vec<_>>(),
-        Value::Array(items) => items.iter().map(Value::to_string).collect(),
-        other => vec![other.to_string()],
-    };
-    lines
-        .iter()
-        .try_for_each(|l| writeln!(out, "{l}"))
-        .map_err(closed)
+            .map(|(key, value)| match value {
+                Value::Array(items) if items.is_empty() => format!("{key}: none\n"),
+                Value::Array(items) => {
+                    let rows: String = items.iter().map(|i| format!("  {}\n", row(i))).collect();
+                    format!("{key}:\n{rows}")
+                }
+                value => format!("{key}: {}\n", row(value)),
+            })
+            .collect(),
+        Value::Array(items) if items.is_empty() => "none\n".into(),
+        Value::Array(items) => items.iter().map(|i| format!("{}\n", row(i))).collect(),
+        value => format!("{}\n", scalar(value)),
+    }
 }
 
 fn request(
@@ -152,6 +215,17 @@ fn request(
     )
     .map_err(wrong)?;
     Ok(BufReader::new(stream))
+}
+
+/// An ICCID as it goes into a path.
+fn digits(iccid: &str) -> Result<&str, String> {
+    if !iccid.is_empty() && iccid.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(iccid)
+    } else {
+        Err(format!(
+            "{iccid:?} is no ICCID; `aidctl profiles` shows them"
+        ))
+    }
 }
 
 fn read_pin(file: Option<&Path>, pin: Option<&str>) -> Result<String, String> {

@@ -7,9 +7,11 @@ use crate::boot_clock::{self, BootTimer};
 use crate::card::{self, CardEvent, Counters, Euicc};
 use crate::config::Config;
 use crate::link::{self, Link, LinkEvent};
+use crate::transactions::Transactions;
 use crate::view;
 use aid_agent_core::{Agent, Down, Effect, Envelope, Event, Id, Secret, Up, WIRE_VERSION};
 use aid_journal::{FileMedia, Journal};
+use aid_shell::cli::TRACE;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -42,8 +44,11 @@ struct Daemon {
     card: std::sync::mpsc::Sender<(u64, aid_agent_core::EuiccOp)>,
     events: broadcast::Sender<String>,
     counters: Arc<Counters>,
+    /// C-APDUs when the card last ended an operation.
+    apdus: u64,
     bearer: String,
     sequence: u64,
+    transactions: Transactions,
 }
 
 /// Runs until `stop` resolves. `ready` is called once everything is bound.
@@ -57,14 +62,21 @@ pub async fn run(
     ready: impl FnOnce(&Path),
     stop: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
-    let media = FileMedia::open(&config.journal).map_err(|e| fatal(format!("journal: {e}")))?;
+    let media = FileMedia::open(&config.journal).map_err(|e| {
+        fatal(format!(
+            "cannot open the journal in {}: {e}; give the agent a folder on a disk with space \
+             that it may write to",
+            config.journal.display()
+        ))
+    })?;
     let (journal, found) = Journal::open(media, aid_journal::Config::default()).map_err(fatal)?;
     let software = concat!("aid-agent ", env!("CARGO_PKG_VERSION")).to_owned();
     let agent =
         Agent::restore(software, found.snapshot.as_deref(), &found.records).map_err(fatal)?;
 
     let eid = euicc.eid();
-    let eid = eid.map_err(|e| fatal(format!("card {}: {}", config.euicc.socket, e.text)))?;
+    let eid = eid.map_err(|e| fatal(e.text))?;
+    check_eid(&eid, config)?;
     let (inputs, mut input) = mpsc::unbounded_channel();
     let from_card = inputs.clone();
     // The receiver ends with the loop; there is nobody to tell then.
@@ -103,9 +115,11 @@ pub async fn run(
         link_up: false,
         card,
         events,
+        apdus: counters.read().0,
         counters,
         bearer,
         sequence: 0,
+        transactions: Transactions::default(),
     };
     daemon.event(Event::Boot);
     ready(&config.api);
@@ -128,7 +142,25 @@ pub async fn run(
     }
     api.abort();
     let _ = std::fs::remove_file(&config.api);
+    daemon.link.close().await;
     Ok(())
+}
+
+/// The certificate names the car by its card: the CMP would refuse another (R-3.2-3).
+fn check_eid(eid: &str, config: &Config) -> Result<(), DaemonError> {
+    let cert = &config.cmp.cert;
+    let list = aid_shell::tls::certificates(cert).map_err(fatal)?;
+    let name = list.first().and_then(|c| aid_shell::peer::common_name(c));
+    if name.as_deref() == Some(eid) {
+        return Ok(());
+    }
+    let name = name.unwrap_or_else(|| "nobody".into());
+    Err(fatal(format!(
+        "the card at {} has EID {eid}, but the certificate {} names {name}; \
+         use this car's certificate (CN = EID) or its card",
+        config.euicc.socket,
+        cert.display()
+    )))
 }
 
 fn bind(path: &Path) -> Result<UnixListener, DaemonError> {
@@ -169,8 +201,17 @@ impl Daemon {
             Input::Link(LinkEvent::Message(bytes)) => match Envelope::<Down>::decode(&bytes) {
                 Ok(envelope) => {
                     let Envelope {
-                        message_id, body, ..
+                        message_id,
+                        correlation_id,
+                        body,
+                        ..
                     } = envelope;
+                    self.transactions.note(correlation_id, &body);
+                    if let Down::Order { .. } | Down::ActivationCode { .. } = &body {
+                        let correlation_id = uuid::Uuid::from_bytes(correlation_id);
+                        tracing::info!(%correlation_id, "the CMP wants something");
+                    }
+                    tracing::trace!(target: TRACE, "<- MQTT {body:?}, {} bytes", bytes.len());
                     self.event(Event::Inbound { message_id, body });
                 }
                 Err(error) => tracing::warn!(%error, "message of the CMP refused"),
@@ -184,7 +225,9 @@ impl Daemon {
                 op,
                 result,
                 profiles,
+                apdus,
             }) => {
+                self.apdus = apdus;
                 self.event(Event::EuiccDone {
                     op,
                     result,
@@ -206,15 +249,35 @@ impl Daemon {
                 });
                 json!({"login_id": login_id.simple().to_string()})
             }
+            Command::LoginByCode => {
+                let login_id = uuid::Uuid::new_v4();
+                let id = login_id.into_bytes();
+                self.event(Event::LoginByCode { login_id: id });
+                json!({"login_id": login_id.simple().to_string()})
+            }
             Command::Logout => {
                 self.event(Event::Logout);
                 json!({})
+            }
+            Command::Delete(iccid) => {
+                let own = view::is_own(&self.agent, &iccid);
+                if own {
+                    self.event(Event::DeleteOwn { iccid });
+                }
+                json!({"accepted": own})
+            }
+            Command::Provision => {
+                let asked = self.agent.session().is_some_and(|s| s.asking);
+                if asked {
+                    self.event(Event::Provision);
+                }
+                json!({"accepted": asked})
             }
             Command::Status => view::status(&self.agent, self.link_up, &self.bearer),
             Command::Profiles => view::profiles(&self.agent),
             Command::Counters => {
                 let (apdus, rx, tx) = self.counters.read();
-                json!({"apdus": apdus, "admin_rx_bytes": rx, "admin_tx_bytes": tx})
+                view::counters(apdus, rx, tx)
             }
         }
     }
@@ -245,7 +308,12 @@ impl Daemon {
                         tracing::error!("the card's thread ended; restart the agent");
                     }
                 }
-                Effect::Notify(notice) => self.publish(&view::event(&notice)),
+                Effect::Notify(notice) => {
+                    let mut event = view::event(&notice);
+                    let (_, rx, tx) = self.counters.read();
+                    event["counters"] = view::counters(self.apdus, rx, tx);
+                    self.publish(&event);
+                }
             }
         }
     }
@@ -262,7 +330,8 @@ impl Daemon {
     fn send(&mut self, message_id: Option<Id>, body: Up) {
         self.sequence += 1;
         let message_id = message_id.unwrap_or_else(|| uuid::Uuid::new_v4().into_bytes());
-        let (version, sequence, correlation_id) = (WIRE_VERSION, self.sequence, message_id);
+        let (version, sequence) = (WIRE_VERSION, self.sequence);
+        let correlation_id = self.transactions.of(&body).unwrap_or(message_id);
         let envelope = Envelope {
             version,
             message_id,
@@ -272,7 +341,11 @@ impl Daemon {
             body,
         };
         match envelope.encode() {
-            Ok(bytes) => self.link.send(bytes),
+            Ok(bytes) => {
+                let body = &envelope.body;
+                tracing::trace!(target: TRACE, "-> MQTT {body:?}, {} bytes", bytes.len());
+                self.link.send(bytes);
+            }
             Err(error) => tracing::error!(%error, "message not sent"),
         }
     }

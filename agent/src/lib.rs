@@ -1,16 +1,20 @@
 //! The vehicle-side AID.02 agent for a Linux TCU: a thin tokio shell around `aid-agent-core`.
 //! AID2 (link to the CMP), AID3 (through the `Euicc` port) and AID4 (local API).
-//! Programs: `aid-agent` (`run`) and `aidctl` (`ctl::run`).
+//! Programs: `aid-agent` ([`run`]) and `aidctl` ([`run_ctl`]).
 #![forbid(unsafe_code)]
 
 mod api;
 mod boot_clock;
 pub mod card;
 pub mod config;
-pub mod ctl;
+mod ctl;
 pub mod daemon;
+mod euicc;
 mod link;
 mod program;
+mod transactions;
 mod view;
 
+pub use ctl::run as run_ctl;
+pub use euicc::LpaEuicc;
 pub use program::run;

@@ -5,14 +5,13 @@
 use crate::card::Counters;
 use crate::config::{Bearer, Cmp};
 use aid_agent_core::MAX_MESSAGE;
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, PublishOptions, QoS};
+use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,6 +22,8 @@ use tokio_rustls::TlsConnector;
 const PAUSE: u64 = 250;
 /// Longest pause, ms.
 const MAX_PAUSE: u64 = 60_000;
+/// Time for the goodbye to the CMP.
+const CLOSE: Duration = Duration::from_millis(500);
 
 /// What the link says.
 #[derive(Debug)]
@@ -33,10 +34,11 @@ pub(crate) enum LinkEvent {
 }
 
 /// Sends to the CMP.
-#[derive(Clone)]
 pub(crate) struct Link {
     client: AsyncClient,
     topic: String,
+    stopping: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl Link {
@@ -45,6 +47,20 @@ impl Link {
         let options = PublishOptions::new(QoS::AtLeastOnce);
         if let Err(error) = self.client.try_publish(self.topic.as_str(), bytes, options) {
             tracing::warn!(%error, "a message was not queued; it is sent again later");
+        }
+    }
+
+    /// Says goodbye, so that the CMP does not take a stop for a lost car.
+    pub(crate) async fn close(self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        let goodbye = async {
+            // Without a connection there is nobody to say goodbye to.
+            if self.client.disconnect_now().await.is_ok() {
+                let _ = self.task.await;
+            }
+        };
+        if tokio::time::timeout(CLOSE, goodbye).await.is_err() {
+            tracing::debug!("the link was cut");
         }
     }
 }
@@ -58,7 +74,9 @@ pub(crate) fn start(
     tell: impl Fn(LinkEvent) + Send + 'static,
 ) -> Result<Link, String> {
     let (host, port) = cmp.host_port().ok_or("cmp.address must be HOST:PORT")?;
-    let tls = TlsConnector::from(Arc::new(tls_config(cmp)?));
+    let tls = TlsConnector::from(
+        aid_shell::tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key))).map_err(|f| f.text)?,
+    );
     let name = ServerName::try_from(host.to_owned()).map_err(|e| format!("cmp.address: {e}"))?;
     let mut options = MqttOptions::new(eid, (host, port));
     options.set_keep_alive(30);
@@ -74,20 +92,25 @@ pub(crate) fn start(
         }
     });
     let (client, events) = AsyncClient::builder(options).capacity(64).build();
-    let link = Link {
+    let down = format!("aid/v1/{eid}/down");
+    let stopping = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stopping);
+    let task = tokio::spawn(run(events, client.clone(), down, tell, stopped));
+    Ok(Link {
         client,
         topic: format!("aid/v1/{eid}/up"),
-    };
-    tokio::spawn(run(
-        events,
-        link.client.clone(),
-        format!("aid/v1/{eid}/down"),
-        tell,
-    ));
-    Ok(link)
+        stopping,
+        task,
+    })
 }
 
-async fn run(mut events: EventLoop, client: AsyncClient, topic: String, tell: impl Fn(LinkEvent)) {
+async fn run(
+    mut events: EventLoop,
+    client: AsyncClient,
+    topic: String,
+    tell: impl Fn(LinkEvent),
+    stopping: Arc<AtomicBool>,
+) {
     let mut pause = PAUSE;
     loop {
         match events.poll().await {
@@ -103,7 +126,9 @@ async fn run(mut events: EventLoop, client: AsyncClient, topic: String, tell: im
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 tell(LinkEvent::Message(publish.payload.to_vec()));
             }
+            Ok(Event::Outgoing(Outgoing::Disconnect)) if stopping.load(Ordering::Relaxed) => return,
             Ok(_) => {}
+            Err(_) if stopping.load(Ordering::Relaxed) => return,
             Err(error) => {
                 tell(LinkEvent::Down(error.to_string()));
                 // Half fixed, half drawn: a fleet does not come back in step.
@@ -151,37 +176,6 @@ async fn connect(host: &str, port: u16, bearer: &Bearer) -> io::Result<TcpStream
         }
     }
     Err(last)
-}
-
-fn tls_config(cmp: &Cmp) -> Result<rustls::ClientConfig, String> {
-    let at = |path: &Path, what: &str, e: String| {
-        format!("{}: not a {what} in PEM: {e}", path.display())
-    };
-    let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>, String> {
-        let list = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-        list.map_err(|e| at(path, "certificate", e.to_string()))
-    };
-    let mut roots = rustls::RootCertStore::empty();
-    for ca in certificates(&cmp.ca)? {
-        roots
-            .add(ca)
-            .map_err(|e| at(&cmp.ca, "CA certificate", e.to_string()))?;
-    }
-    let key =
-        PrivateKeyDer::from_pem_file(&cmp.key).map_err(|e| at(&cmp.key, "key", e.to_string()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(certificates(&cmp.cert)?, key)
-        .map_err(|e| {
-            format!(
-                "{} and {} do not fit: {e}",
-                cmp.cert.display(),
-                cmp.key.display()
-            )
-        })
 }
 
 /// A TCP stream whose payload is counted.

@@ -1,7 +1,7 @@
 //! What the local API shows (AID4): JSON views of the core's state and notices, secrets absent.
 //! Built by the daemon's loop.
 
-use aid_agent_core::{Agent, Id, Notice, Phase};
+use aid_agent_core::{Agent, Iccid, Id, Notice, Phase, UserProfile};
 use serde_json::{Value, json};
 
 fn hex(id: &Id) -> String {
@@ -22,6 +22,28 @@ fn phase(phase: Phase) -> &'static str {
     }
 }
 
+/// Whether the profile belongs to who is logged in.
+pub(crate) fn is_own(agent: &Agent, iccid: &Iccid) -> bool {
+    let session = agent.session().map(|s| s.account);
+    session.is_some() && agent.durable().owner(iccid) == session
+}
+
+/// The AID User Profile.
+fn user_profile(profile: &UserProfile) -> Value {
+    let subscription = |s: &aid_agent_core::SubscriptionView| {
+        json!({"msp_name": s.msp_name, "icon": s.icon, "label": s.label,
+               "masked_number": s.masked_number, "suspended": s.suspended})
+    };
+    let subscriptions: Vec<Value> = profile.subscriptions.iter().map(subscription).collect();
+    let preferences: serde_json::Map<String, Value> = profile
+        .preferences
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)))
+        .collect();
+    json!({"display_name": profile.display_name, "subscriptions": subscriptions,
+           "preferences": preferences})
+}
+
 /// `GET /v1/profiles`.
 pub(crate) fn profiles(agent: &Agent) -> Value {
     let list = agent.profiles().unwrap_or_default().iter().map(|p| {
@@ -36,7 +58,8 @@ pub(crate) fn profiles(agent: &Agent) -> Value {
 pub(crate) fn status(agent: &Agent, link_up: bool, bearer: &str) -> Value {
     let session = agent.session().map(|s| {
         json!({"account": hex(&s.account.0), "display_name": s.aup.display_name,
-               "msp_name": s.aup.msp_name, "masked_number": s.aup.masked_number})
+               "msp_name": s.aup.msp_name, "masked_number": s.aup.masked_number,
+               "profile": s.profile.as_ref().map(user_profile), "asking": s.asking})
     });
     json!({
         "session": session,
@@ -46,6 +69,11 @@ pub(crate) fn status(agent: &Agent, link_up: bool, bearer: &str) -> Value {
         "profiles": profiles(agent),
         "pending_reports": agent.durable().outbox.len(),
     })
+}
+
+/// `GET /v1/counters`, and `counters` of an event: as they were when what it tells of had ended.
+pub(crate) fn counters(apdus: u64, rx: u64, tx: u64) -> Value {
+    json!({"apdus": apdus, "admin_rx_bytes": rx, "admin_tx_bytes": tx})
 }
 
 /// One event of `GET /v1/events`.
@@ -63,6 +91,18 @@ pub(crate) fn event(notice: &Notice) -> Value {
         Notice::LoginRefused { login_id, reason } => {
             json!({"event": "login_refused", "login_id": hex(login_id), "reason": reason})
         }
+        Notice::LoginCode {
+            login_id,
+            code,
+            url,
+            expires_in,
+        } => json!({"event": "login_code", "login_id": hex(login_id), "code": code, "url": url,
+            "expires_in": expires_in}),
+        Notice::UserProfile(profile) => {
+            json!({"event": "user_profile", "profile": user_profile(profile)})
+        }
+        Notice::AskProvision => json!({"event": "ask_provision"}),
+        Notice::CardFull => json!({"event": "card_full"}),
         Notice::LoggedOut { account } => json!({"event": "logged_out", "account": hex(&account.0)}),
         Notice::CodeRequested => json!({"event": "activation_code_requested"}),
         Notice::CodePending => json!({"event": "activation_code_pending"}),

@@ -15,11 +15,12 @@ struct FakeCard {
     enabled: Arc<Mutex<bool>>,
 }
 
+const EID: &str = "89049032000000000000000000000001";
 const ICCID: &str = "8900000000000000001";
 
 impl Euicc for FakeCard {
     fn eid(&mut self) -> Result<String, EuiccError> {
-        Ok("89049032000000000000000000000001".into())
+        Ok(EID.into())
     }
     fn list(&mut self) -> Result<Vec<CardProfile>, EuiccError> {
         let enabled = *self.enabled.lock().expect("lock");
@@ -40,7 +41,8 @@ impl Euicc for FakeCard {
 
 fn configure(folder: &Path) -> Config {
     let key = rcgen::KeyPair::generate().expect("key");
-    let cert = rcgen::CertificateParams::new(vec!["localhost".into()]).expect("params");
+    let mut cert = rcgen::CertificateParams::new(vec!["localhost".into()]).expect("params");
+    cert.distinguished_name.push(rcgen::DnType::CommonName, EID);
     let cert = cert.self_signed(&key).expect("certificate").pem();
     for (name, text) in [
         ("ca.pem", cert.clone()),

@@ -2,20 +2,15 @@
 //! the outbox are here; `decide` chooses the card's next operation, `settle` judges its result.
 //! Called by the daemon's loop and by simulations.
 
-use crate::durable::{Download, Durable, Record, Report, RestoreError};
+use crate::durable::{Download, Durable, Record, RestoreError};
 use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, Notice, Timer};
-use crate::ids::{AccountRef, Iccid, Id, Secret};
-use crate::message::{Aup, CodeOutcome, Down, LoginOutcome, OrderKind, ProfileState, Status, Up};
+use aid_id::{AccountRef, Iccid, Id, Secret};
+use aid_wire::{Aup, CodeOutcome, Down, OrderKind, Up, UserProfile};
 use alloc::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
     vec::Vec,
 };
-
-/// Time the CMP has for a login, ms.
-const LOGIN_MS: u64 = 30_000;
-/// Time the CMP has to acknowledge reports before they are sent again, ms.
-const RESEND_MS: u64 = 30_000;
 
 /// Who is logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +19,10 @@ pub struct Session {
     pub account: AccountRef,
     /// What the HMI shows.
     pub aup: Aup,
+    /// The whole AID User Profile, once it came; gone with the session (R-2-9).
+    pub profile: Option<UserProfile>,
+    /// The user is to be asked before another OP comes (R-4.5-10).
+    pub asking: bool,
     /// Profiles that are not to be enabled again in this session.
     pub(crate) held: BTreeSet<Iccid>,
 }
@@ -53,42 +52,54 @@ pub enum Phase {
 
 #[derive(Debug)]
 pub(crate) struct PendingLogin {
-    id: Id,
-    user: String,
-    pin: Secret,
-    deadline: BootMs,
+    pub(crate) id: Id,
+    pub(crate) way: LoginWay,
+    pub(crate) deadline: BootMs,
+}
+
+/// How a user proves who he is.
+#[derive(Debug)]
+pub(crate) enum LoginWay {
+    /// At the HMI.
+    Pin { user: String, pin: Secret },
+    /// On a page, with a code that the HMI shows.
+    Code,
 }
 
 /// The core. See the crate's page for how to drive it.
 #[derive(Debug)]
 pub struct Agent {
-    software: String,
+    pub(crate) software: String,
     pub(crate) durable: Durable,
     effects: VecDeque<Queued>,
     /// Ticket of the persist that is under way.
-    awaiting: Option<u64>,
-    next_ticket: u64,
+    pub(crate) awaiting: Option<u64>,
+    pub(crate) next_ticket: u64,
     pub(crate) stopped: bool,
     pub(crate) link_up: bool,
     pub(crate) session: Option<Session>,
-    login: Option<PendingLogin>,
+    pub(crate) login: Option<PendingLogin>,
     /// What is on the card; `None` before it was read.
     pub(crate) card: Option<Vec<CardProfile>>,
     /// The operation under way.
     pub(crate) op: Option<(u64, EuiccOp)>,
-    next_op: u64,
+    pub(crate) next_op: u64,
     pub(crate) card_retry: Option<BootMs>,
     pub(crate) card_failures: u32,
     pub(crate) download_retry: Option<BootMs>,
     pub(crate) notifications_due: bool,
     pub(crate) notifications_retry: Option<BootMs>,
-    resend: Option<BootMs>,
+    pub(crate) resend: Option<BootMs>,
     /// Requests that the CMP answered with "later" in this life.
-    pending_answers: BTreeSet<Id>,
+    pub(crate) pending_answers: BTreeSet<Id>,
     /// Random base of request ids, moved on with each.
-    request_id: u128,
+    pub(crate) request_id: u128,
     /// Accounts that get no code in this session.
     pub(crate) refused: Option<AccountRef>,
+    /// The request whose profile the CMP was asked to make space for.
+    pub(crate) space: Option<Id>,
+    /// Profiles that the card does not delete, and its code: they don't stop the deletion of others.
+    pub(crate) undeletable: BTreeMap<Iccid, u16>,
 }
 
 #[derive(Debug)]
@@ -129,6 +140,8 @@ impl Agent {
             pending_answers: BTreeSet::new(),
             request_id: 0,
             refused: None,
+            space: None,
+            undeletable: BTreeMap::new(),
         })
     }
 
@@ -156,8 +169,11 @@ impl Agent {
                 login_id,
                 user,
                 pin,
-            } => self.log_in(now, login_id, user, pin),
-            Event::Logout => self.log_out(),
+            } => self.log_in(now, login_id, LoginWay::Pin { user, pin }),
+            Event::LoginByCode { login_id } => self.log_in(now, login_id, LoginWay::Code),
+            Event::Logout => self.log_out(now),
+            Event::DeleteOwn { iccid } => self.delete_own(iccid),
+            Event::Provision => self.provision(now),
             Event::Inbound { message_id, body } => self.inbound(now, message_id, body),
             Event::Persisted { ticket } => {
                 if self.awaiting == Some(ticket) {
@@ -357,215 +373,24 @@ impl Agent {
         }));
     }
 
-    /// Journals a report and sends it; it stays in the outbox until the CMP has it.
-    pub(crate) fn report(&mut self, now: BootMs, iccid: Option<Iccid>, status: Status, code: u16) {
-        let account = iccid.as_ref().and_then(|i| self.durable.owner(i));
-        self.report_for(now, account, iccid, status, code);
-    }
-
-    pub(crate) fn report_for(
-        &mut self,
-        now: BootMs,
-        account: Option<AccountRef>,
-        iccid: Option<Iccid>,
-        status: Status,
-        code: u16,
-    ) {
-        let report = Report {
-            seq: self.durable.report_seq + 1,
-            iccid,
-            account,
-            status,
-            code,
-        };
-        self.record(Record::Report(report.clone()));
-        self.send(None, status_message(report));
-        self.arm_resend(now);
-    }
-
-    pub(crate) fn arm_resend(&mut self, now: BootMs) {
-        if self.link_up && self.resend.is_none() {
-            self.resend = Some(now.plus(RESEND_MS));
-        }
-    }
-
-    // ---- link -----------------------------------------------------------------------------
-
-    fn link_is_up(&mut self, now: BootMs) {
-        self.link_up = true;
-        self.notifications_retry = None;
-        self.download_retry = None;
-        self.notify(Notice::LinkUp);
-        let profiles = self.card.iter().flatten().map(|p| ProfileState {
-            iccid: p.iccid.clone(),
-            state: if p.enabled {
-                Status::Enabled
-            } else {
-                Status::Disabled
-            },
-            owner: self.durable.owner(&p.iccid),
-        });
-        let hello = Up::Hello {
-            software: self.software.clone(),
-            profiles: profiles.collect(),
-        };
-        self.send(None, hello);
-        self.send_login();
-        self.send_outstanding(now);
-    }
-
-    /// Sends again what the CMP has not acknowledged, in order.
-    fn send_outstanding(&mut self, now: BootMs) {
-        self.resend = None;
-        for report in self.durable.outbox.clone() {
-            self.send(None, status_message(report));
-        }
-        for order in self.durable.orders.clone() {
-            if let Some(outcome) = order.outcome {
-                let body = Up::OrderResult {
-                    order_id: order.order_id,
-                    outcome,
-                };
-                self.send(Some(order.order_id), body);
-            }
-        }
-        for (request_id, account) in self.durable.requests.clone() {
-            if !self.pending_answers.contains(&request_id) {
-                self.send(
-                    Some(request_id),
-                    Up::RequestActivationCode {
-                        request_id,
-                        account,
-                    },
-                );
-            }
-        }
-        if self.has_outstanding() {
-            self.arm_resend(now);
-        }
-    }
-
-    fn has_outstanding(&self) -> bool {
-        !self.durable.outbox.is_empty()
-            || self.durable.orders.iter().any(|o| o.outcome.is_some())
-            || self
-                .durable
-                .requests
-                .iter()
-                .any(|(id, _)| !self.pending_answers.contains(id))
-    }
-
-    // ---- sessions -------------------------------------------------------------------------
-
-    fn log_in(&mut self, now: BootMs, id: Id, user: String, pin: Secret) {
-        if self.login.is_some() {
-            self.refuse_login(String::from("another login was begun"));
-        }
-        self.request_id = u128::from_be_bytes(id);
-        self.login = Some(PendingLogin {
-            id,
-            user,
-            pin,
-            deadline: now.plus(LOGIN_MS),
-        });
-        self.send_login();
-    }
-
-    fn send_login(&mut self) {
-        if let Some(login) = &self.login {
-            let (user, pin) = (login.user.clone(), login.pin.clone());
-            let body = Up::Login {
-                login_id: login.id,
-                user,
-                pin,
-            };
-            self.send(Some(login.id), body);
-        }
-    }
-
-    fn refuse_login(&mut self, reason: String) {
-        if let Some(login) = self.login.take() {
-            self.notify(Notice::LoginRefused {
-                login_id: login.id,
-                reason,
-            });
-        }
-    }
-
-    pub(crate) fn log_out(&mut self) {
-        self.refuse_login(String::from("the user logged out"));
-        if let Some(session) = self.session.take() {
-            self.refused = None;
-            // The disable that follows waits for no pause of an earlier failure.
-            self.card_retry = None;
-            self.send(
-                None,
-                Up::Logout {
-                    account: session.account,
-                },
-            );
-            self.notify(Notice::LoggedOut {
-                account: session.account,
-            });
-        }
-    }
-
-    fn login_result(&mut self, login_id: Id, outcome: LoginOutcome) {
-        if self.login.as_ref().is_none_or(|l| l.id != login_id) {
-            return; // late, or a repetition
-        }
-        let (account, aup, profiles) = match outcome {
-            LoginOutcome::Accepted {
-                account,
-                aup,
-                profiles,
-            } => (account, aup, profiles),
-            LoginOutcome::Refused { reason } => return self.refuse_login(reason),
-        };
-        self.login = None;
-        if self.session.as_ref().is_some_and(|s| s.account != account) {
-            self.log_out();
-        }
-        for iccid in profiles {
-            let here = self.card.iter().flatten().any(|p| p.iccid == iccid);
-            if here && self.durable.owner(&iccid).is_none() {
-                self.record(Record::Owner(iccid, account));
-            }
-        }
-        self.refused = None;
-        self.session = Some(Session {
-            account,
-            aup: aup.clone(),
-            held: BTreeSet::new(),
-        });
-        self.notify(Notice::LoginAccepted {
-            login_id,
-            account,
-            aup,
-        });
-    }
-
-    /// Asks for a code, once per account (R-4.3-4).
-    pub(crate) fn request_code(&mut self, now: BootMs, account: AccountRef) {
-        self.request_id = self.request_id.wrapping_add(1);
-        let request_id = self.request_id.to_be_bytes();
-        self.record(Record::Requested(request_id, account));
-        self.send(
-            Some(request_id),
-            Up::RequestActivationCode {
-                request_id,
-                account,
-            },
-        );
-        self.notify(Notice::CodeRequested);
-        self.arm_resend(now);
-    }
-
     // ---- messages of the CMP ----------------------------------------------------------------
 
     fn inbound(&mut self, now: BootMs, message_id: Id, body: Down) {
         match body {
-            Down::LoginResult { login_id, outcome } => return self.login_result(login_id, outcome),
+            Down::LoginResult { login_id, outcome } => {
+                return self.login_result(now, login_id, outcome);
+            }
+            Down::LoginCode {
+                login_id,
+                code,
+                url,
+                expires_in,
+            } => return self.login_code(now, login_id, code, url, expires_in),
+            Down::UserProfile { account, profile } => return self.user_profile(account, profile),
+            Down::Space {
+                request_id,
+                granted,
+            } => return self.space_answered(now, request_id, granted),
             Down::StatusAck { report_seq } => return self.report_acked(report_seq),
             Down::Ack { message_id } => return self.result_acked(message_id),
             Down::ActivationCode {
@@ -597,6 +422,16 @@ impl Agent {
                 self.refused = Some(account);
                 self.notify(Notice::CodeFailed { code, reason });
             }
+            CodeOutcome::Ask => {
+                self.pending_answers.remove(&request_id);
+                self.record(Record::RequestClosed(request_id));
+                if let Some(session) = &mut self.session
+                    && session.account == account
+                {
+                    session.asking = true;
+                    self.notify(Notice::AskProvision);
+                }
+            }
             CodeOutcome::Code { code, iccid } => {
                 self.pending_answers.remove(&request_id);
                 self.record(Record::RequestClosed(request_id));
@@ -622,51 +457,10 @@ impl Agent {
                 self.send(Some(order_id), Up::OrderResult { order_id, outcome });
             }
         } else if !self.durable.closed.contains(&order_id) {
+            // What the card refused before is tried again for a new order.
+            self.undeletable.clear();
             self.record(Record::OrderAccepted(order_id, kind));
         }
         self.arm_resend(now);
-    }
-
-    fn report_acked(&mut self, seq: u64) {
-        if self.durable.outbox.iter().any(|r| r.seq == seq) {
-            self.record(Record::ReportAcked(seq));
-            self.notify(Notice::Reported(seq));
-        }
-        self.disarm_resend();
-    }
-
-    fn result_acked(&mut self, id: Id) {
-        if self
-            .durable
-            .orders
-            .iter()
-            .any(|o| o.order_id == id && o.outcome.is_some())
-        {
-            self.record(Record::OrderClosed(id));
-        }
-        self.disarm_resend();
-    }
-
-    fn disarm_resend(&mut self) {
-        if !self.has_outstanding() {
-            self.resend = None;
-        }
-    }
-}
-
-fn status_message(report: Report) -> Up {
-    let Report {
-        seq,
-        iccid,
-        account,
-        status,
-        code,
-    } = report;
-    Up::Status {
-        report_seq: seq,
-        iccid,
-        account,
-        status,
-        code,
     }
 }

@@ -4,9 +4,9 @@
 
 use crate::agent::Agent;
 use crate::durable::{Intent, Operation, Record};
-use crate::event::{BootMs, EuiccOp};
-use crate::ids::Iccid;
-use crate::message::{OrderKind, OrderOutcome, Up};
+use crate::event::{BootMs, CardProfile, EuiccOp};
+use aid_id::{AccountRef, Iccid};
+use aid_wire::{OrderOutcome, Up};
 
 impl Agent {
     /// Starts the next card operation where none is under way, and asks for a code where one is missing.
@@ -39,7 +39,7 @@ impl Agent {
         if let Some(profile) = wrong {
             return self.begin(Operation::Disable, profile.iccid.clone(), 0);
         }
-        if let Some((iccid, enabled)) = self.ordered_deletion() {
+        if let Some((iccid, enabled)) = self.next_deletion() {
             let operation = if enabled {
                 Operation::Disable
             } else {
@@ -84,51 +84,8 @@ impl Agent {
         });
     }
 
-    /// Orders that are done as soon as they are in the journal, given what is on the card.
-    fn orders_without_card(&mut self, now: BootMs) {
-        let Some(card) = self.card.clone() else {
-            return;
-        };
-        for order in self.durable.orders.clone() {
-            if order.outcome.is_some() {
-                continue;
-            }
-            let on_card = |iccid: &Iccid| card.iter().find(|p| p.iccid == *iccid);
-            let outcome = match &order.kind {
-                OrderKind::Logout { account } => {
-                    if self.session.as_ref().is_some_and(|s| s.account == *account) {
-                        self.log_out();
-                    }
-                    OrderOutcome::Done
-                }
-                OrderKind::Disable { iccid } => match on_card(iccid) {
-                    None => OrderOutcome::NotFound,
-                    Some(profile) => {
-                        if let Some(session) = &mut self.session {
-                            session.held.insert(iccid.clone());
-                        }
-                        if profile.enabled || self.busy_with(iccid) {
-                            continue;
-                        }
-                        OrderOutcome::Done
-                    }
-                },
-                OrderKind::Delete { iccid } => {
-                    if let Some(session) = &mut self.session {
-                        session.held.insert(iccid.clone());
-                    }
-                    if on_card(iccid).is_some() || self.busy_with(iccid) {
-                        continue;
-                    }
-                    OrderOutcome::NotFound
-                }
-            };
-            self.finish_order(now, order.order_id, outcome);
-        }
-    }
-
     /// True while an operation on the profile is open.
-    fn busy_with(&self, iccid: &Iccid) -> bool {
+    pub(crate) fn busy_with(&self, iccid: &Iccid) -> bool {
         self.durable
             .intent
             .as_ref()
@@ -141,35 +98,25 @@ impl Agent {
         self.arm_resend(now);
     }
 
-    /// The next profile to delete, and whether it is enabled.
-    fn ordered_deletion(&self) -> Option<(Iccid, bool)> {
-        let card = self.card.as_ref()?;
-        self.durable
-            .orders
-            .iter()
-            .filter(|o| o.outcome.is_none())
-            .find_map(|o| match &o.kind {
-                OrderKind::Delete { iccid } => card
-                    .iter()
-                    .find(|p| p.iccid == *iccid)
-                    .map(|p| (iccid.clone(), p.enabled)),
-                _ => None,
-            })
-    }
-
     /// §4.3 step 2: the user of the session has no OP here, none comes, and none was asked for.
     fn missing_code(&mut self, now: BootMs) {
-        let (Some(session), Some(card)) = (&self.session, &self.card) else {
+        let Some(session) = &self.session else {
             return;
         };
-        let account = session.account;
-        let has = card
-            .iter()
-            .any(|p| self.durable.owner(&p.iccid) == Some(account))
-            || self.durable.downloads.iter().any(|d| d.account == account)
-            || self.durable.requests.iter().any(|(_, a)| *a == account);
-        if !has && self.refused != Some(account) {
-            self.request_code(now, account);
+        let (account, asking) = (session.account, session.asking);
+        if !asking && self.refused != Some(account) && self.lacks_profile(account) {
+            self.request_code(now, account, false);
         }
+    }
+
+    /// Whether the user has no OP here, and none comes. False while the card was not read.
+    pub(crate) fn lacks_profile(&self, account: AccountRef) -> bool {
+        let Some(card) = &self.card else {
+            return false;
+        };
+        let own = |p: &CardProfile| self.durable.owner(&p.iccid) == Some(account);
+        !(card.iter().any(own)
+            || self.durable.downloads.iter().any(|d| d.account == account)
+            || self.durable.requests.iter().any(|(_, a)| *a == account))
     }
 }

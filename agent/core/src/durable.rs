@@ -2,8 +2,8 @@
 //! Records are applied the same way when they are made and when the journal is replayed.
 //! Written by `agent`, `decide` and `settle`; the bytes go to the journal.
 
-use crate::ids::{AccountRef, Iccid, Id, Secret};
-use crate::message::{OrderKind, OrderOutcome, Status};
+use aid_id::{AccountRef, Iccid, Id, Secret};
+use aid_wire::{OrderKind, OrderOutcome, Status};
 use alloc::{collections::BTreeMap, vec::Vec};
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +104,16 @@ pub enum Record {
     OrderDone(Id, OrderOutcome),
     /// The CMP knows the outcome.
     OrderClosed(Id),
+    /// A session ended; the id is that of the message about it.
+    LoggedOut(Id, AccountRef),
+    /// The CMP knows that it ended.
+    LogoutAcked(Id),
+    /// This request was made after the user had been asked (R-4.5-10).
+    Again(Id),
+    /// The user deletes this profile at the HMI.
+    DeleteWanted(Iccid),
+    /// The card does not delete it.
+    DeleteGivenUp(Iccid),
 }
 
 /// A journal that can't be replayed.
@@ -135,7 +145,16 @@ pub struct Durable {
     pub orders: Vec<Order>,
     /// Orders and requests that are over, newest last.
     pub closed: Vec<Id>,
+    /// Ends of sessions that the CMP does not know yet, in order.
+    pub logouts: Vec<(Id, AccountRef)>,
+    /// Open requests that were made after the user had been asked.
+    pub again: Vec<Id>,
+    /// Profiles that their users delete at the HMI.
+    pub wanted: Vec<Iccid>,
 }
+
+/// Fields that later versions added at the end of `Durable`; a zero byte is the default of each.
+const LATER_FIELDS: [u8; 2] = [0; 2];
 
 impl Durable {
     /// The state behind a journal.
@@ -145,7 +164,11 @@ impl Durable {
     pub fn restore(snapshot: Option<&[u8]>, records: &[Vec<u8>]) -> Result<Self, RestoreError> {
         let at = |index| move |source| RestoreError { index, source };
         let mut state = match snapshot {
-            Some(bytes) => postcard::from_bytes(bytes).map_err(at(0))?,
+            // What a snapshot has no bytes for is empty; what it has none too few for ignores them.
+            Some(bytes) => {
+                let bytes = [bytes, &LATER_FIELDS].concat();
+                postcard::from_bytes(&bytes).map_err(at(0))?
+            }
             None => Self::default(),
         };
         for (index, bytes) in records.iter().enumerate() {
@@ -161,6 +184,7 @@ impl Durable {
             Record::Requested(id, account) => self.requests.push((id, account)),
             Record::RequestClosed(id) => {
                 self.requests.retain(|(open, _)| *open != id);
+                self.again.retain(|open| *open != id);
                 self.remember(id);
             }
             Record::Intent(intent) => self.intent = Some(intent),
@@ -181,7 +205,11 @@ impl Durable {
             }
             Record::Forget(iccid) => {
                 self.owners.remove(&iccid);
+                self.wanted.retain(|open| *open != iccid);
             }
+            Record::Again(id) => self.again.push(id),
+            Record::DeleteWanted(iccid) => self.wanted.push(iccid),
+            Record::DeleteGivenUp(iccid) => self.wanted.retain(|open| *open != iccid),
             Record::Report(report) => {
                 self.report_seq = report.seq;
                 self.outbox.push(report);
@@ -203,6 +231,14 @@ impl Durable {
                 self.orders.retain(|o| o.order_id != id);
                 self.remember(id);
             }
+            Record::LoggedOut(id, account) => {
+                // A car that is away for months: what counts is that nobody is logged in now.
+                if self.logouts.len() >= REMEMBERED {
+                    self.logouts.remove(0);
+                }
+                self.logouts.push((id, account));
+            }
+            Record::LogoutAcked(id) => self.logouts.retain(|(open, _)| *open != id),
         }
     }
 

@@ -2,8 +2,8 @@
 //! Times are `BootMs`: a parked TCU suspends, and the boot clock goes on.
 //! Spoken by the daemon's shell and by simulations.
 
-use crate::ids::{AccountRef, Iccid, Id, Secret};
-use crate::message::{Aup, Down, Up};
+use aid_id::{AccountRef, Iccid, Id, Secret};
+use aid_wire::{Aup, Down, Up, UserProfile};
 use alloc::{string::String, vec::Vec};
 
 /// CLOCK_BOOTTIME in milliseconds.
@@ -51,6 +51,8 @@ pub struct EuiccError {
     pub text: String,
     /// True when another try can't succeed (the SM-DP+ or the card refused).
     pub permanent: bool,
+    /// True when the profile did not fit into the card's memory.
+    pub full: bool,
 }
 
 /// What happened.
@@ -71,8 +73,20 @@ pub enum Event {
         /// PIN.
         pin: Secret,
     },
+    /// A user wants to log in by a code that the HMI shows and he approves on a page.
+    LoginByCode {
+        /// A fresh random id.
+        login_id: Id,
+    },
     /// The user logged out or parked (§4.3 step 12).
     Logout,
+    /// The user who is logged in deletes his own OP at the HMI (AID7, A.4).
+    DeleteOwn {
+        /// The profile; one of somebody else is left alone.
+        iccid: Iccid,
+    },
+    /// The user answered the question of `Notice::AskProvision` with yes.
+    Provision,
     /// A message of the CMP.
     Inbound {
         /// Its envelope's message id.
@@ -186,6 +200,23 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// What the HMI shows for a login by code, until it is approved.
+    LoginCode {
+        /// The attempt.
+        login_id: Id,
+        /// The code.
+        code: String,
+        /// Where the user enters it.
+        url: String,
+        /// Life of the code, seconds.
+        expires_in: u32,
+    },
+    /// The AID User Profile of who is logged in came or changed (R-2-9).
+    UserProfile(UserProfile),
+    /// The user deleted his OP here: ask whether he wants another (R-4.5-10).
+    AskProvision,
+    /// The card is full; the CMP was asked to make space (A.4).
+    CardFull,
     /// A session ended.
     LoggedOut {
         /// The account.

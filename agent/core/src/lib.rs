@@ -18,15 +18,17 @@ mod agent;
 mod decide;
 mod durable;
 mod event;
-mod ids;
-mod message;
+mod orders;
+mod outbox;
+mod session;
 mod settle;
 
 pub use agent::{Agent, Phase, Session};
+pub use aid_id::{AccountRef, Iccid, IccidError, Id, Secret};
+pub use aid_wire::{
+    Aup, CodeOutcome, DELETED_BY_USER, Down, Envelope, LoginOutcome, MAX_MESSAGE, MessageError,
+    OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up, UserProfile, WIRE_VERSION,
+};
 pub use durable::{Download, Durable, Intent, Operation, Order, Record, Report, RestoreError};
 pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, Notice, Timer};
-pub use ids::{AccountRef, Iccid, IccidError, Id, Secret};
-pub use message::{
-    Aup, CodeOutcome, Down, Envelope, LoginOutcome, MAX_MESSAGE, MessageError, OrderKind,
-    OrderOutcome, ProfileState, Status, Up, WIRE_VERSION,
-};
+pub use orders::CALLED_OFF;

@@ -3,9 +3,10 @@
 //! Called when an operation ends, and for what a power cut left open.
 
 use crate::agent::Agent;
-use crate::durable::{Operation, Record};
+use crate::durable::{Download, Operation, Record};
 use crate::event::{BootMs, CardProfile, EuiccError, EuiccOp, Notice};
-use crate::message::{OrderKind, OrderOutcome, Status};
+use aid_id::Id;
+use aid_wire::{DELETED_BY_USER, OrderOutcome, Status, Up};
 use alloc::{string::String, vec::Vec};
 
 /// Tries of an enable or delete before it is given up.
@@ -16,6 +17,10 @@ const MAX_DOWNLOADS: u16 = 4;
 const PAUSE: u64 = 500;
 /// Longest pause, ms.
 const MAX_PAUSE: u64 = 60_000;
+/// Time for the CMP to have another profile deleted before a download is tried again, ms.
+const SPACE_MS: u64 = 30_000;
+/// installFailedDueToInsufficientMemoryForProfile (SGP.22 §2.5.6).
+const CARD_FULL: u16 = 10;
 
 impl Agent {
     /// Takes the end of the operation under way.
@@ -66,6 +71,7 @@ impl Agent {
                             code: 0,
                             text,
                             permanent: false,
+                            full: false,
                         }),
                     );
                 }
@@ -96,7 +102,9 @@ impl Agent {
         if let Some(status) = reached {
             self.card_failures = 0;
             self.record(Record::IntentClosed);
-            self.report(now, Some(iccid.clone()), status, 0);
+            let by_user = status == Status::Deleted && self.durable.wanted.contains(&iccid);
+            let code = if by_user { DELETED_BY_USER } else { 0 };
+            self.report(now, Some(iccid.clone()), status, code);
             self.notifications_due = true;
             match status {
                 Status::Enabled => self.notify(Notice::Enabled(iccid)),
@@ -104,6 +112,10 @@ impl Agent {
                 _ => {
                     self.record(Record::Forget(iccid.clone()));
                     self.finish_deletions(now, &iccid, OrderOutcome::Done);
+                    // There is space now for what did not fit.
+                    if self.space.take().is_some() {
+                        self.download_retry = None;
+                    }
                     self.notify(Notice::Deleted(iccid));
                 }
             }
@@ -142,16 +154,7 @@ impl Agent {
             return self.pause_card(now);
         }
         self.record(Record::IntentClosed);
-        self.finish_deletions(now, &iccid, OrderOutcome::Failed { code });
-    }
-
-    fn finish_deletions(&mut self, now: BootMs, iccid: &crate::ids::Iccid, outcome: OrderOutcome) {
-        for order in self.durable.orders.clone() {
-            let deletes = matches!(&order.kind, OrderKind::Delete { iccid: i } if i == iccid);
-            if deletes && order.outcome.is_none() {
-                self.finish_order(now, order.order_id, outcome);
-            }
-        }
+        self.cannot_delete(now, &iccid, code);
     }
 
     fn settle_download(&mut self, now: BootMs, result: Result<(), EuiccError>) {
@@ -174,21 +177,60 @@ impl Agent {
             code: 0,
             text: String::from("the card said yes, but there is no new profile on it"),
             permanent: true,
+            full: false,
         });
+        if error.full && download.attempts < MAX_DOWNLOADS {
+            return self.ask_for_space(now, &download, error.text);
+        }
         if error.permanent || download.attempts >= MAX_DOWNLOADS {
-            self.record(Record::DownloadClosed(download.request_id));
-            let (account, failed) = (Some(download.account), Status::InstallationFailed);
-            self.report_for(now, account, download.iccid, failed, error.code);
-            self.notifications_due = true;
-            self.refused = Some(download.account);
-            self.notify(Notice::InstallationFailed {
-                code: error.code,
-                text: error.text,
-            });
+            self.fail_download(now, download, error.code, error.text);
         } else {
             self.notify(Notice::Error { text: error.text });
             self.download_retry = Some(now.plus(PAUSE << download.attempts.min(7)));
         }
+    }
+
+    /// The profile does not fit: the CMP decides what goes (A.4). The download waits for the deletion,
+    /// and is tried again after a while in any case.
+    fn ask_for_space(&mut self, now: BootMs, download: &Download, text: String) {
+        let (request_id, account) = (download.request_id, download.account);
+        self.space = Some(request_id);
+        self.notifications_due = true;
+        self.download_retry = Some(now.plus(SPACE_MS));
+        self.notify(Notice::Error { text });
+        self.notify(Notice::CardFull);
+        self.send(
+            None,
+            Up::CardFull {
+                request_id,
+                account,
+            },
+        );
+    }
+
+    /// The CMP's answer to that. Nothing may go: the installation has failed.
+    pub(crate) fn space_answered(&mut self, now: BootMs, request_id: Id, granted: bool) {
+        let waits = self.space == Some(request_id);
+        let running = matches!(self.op, Some((_, EuiccOp::Download { .. })));
+        if granted || !waits || running {
+            return;
+        }
+        self.space = None;
+        self.download_retry = None;
+        let open = |d: &&Download| d.request_id == request_id;
+        if let Some(download) = self.durable.downloads.iter().find(open).cloned() {
+            let text = String::from("the card is full, and no other profile may go");
+            self.fail_download(now, download, CARD_FULL, text);
+        }
+    }
+
+    fn fail_download(&mut self, now: BootMs, download: Download, code: u16, text: String) {
+        self.record(Record::DownloadClosed(download.request_id));
+        let (account, failed) = (Some(download.account), Status::InstallationFailed);
+        self.report_for(now, account, download.iccid, failed, code);
+        self.notifications_due = true;
+        self.refused = Some(download.account);
+        self.notify(Notice::InstallationFailed { code, text });
     }
 
     fn pause_card(&mut self, now: BootMs) {

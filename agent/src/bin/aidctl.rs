@@ -1,4 +1,4 @@
-//! Command line of the agent's local API; see `aid_agent::ctl::run`.
+//! Command line of the agent's local API; see `aid_agent::run_ctl`.
 fn main() -> std::process::ExitCode {
-    aid_agent::ctl::run(std::env::args_os().collect())
+    aid_agent::run_ctl(std::env::args_os().collect())
 }

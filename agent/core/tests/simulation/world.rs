@@ -1,27 +1,19 @@
-//! The core against a card, a CMP and a journal in one thread on virtual time: random events, power
-//! cut at any effect. Invariants 1, 2, 3 and 8 of the architecture are checked after every step.
-
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a failed expectation is a failed test"
-)]
+//! The world around the core: a card, a CMP, a link and a journal, and what must hold in it.
 
 use aid_agent_core::*;
-use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 /// Two users; each user's profile has a fixed number, a second one another.
-fn account(user: u8) -> AccountRef {
+pub(crate) fn account(user: u8) -> AccountRef {
     AccountRef([user; 16])
 }
 
-fn iccid(n: u64) -> Iccid {
+pub(crate) fn iccid(n: u64) -> Iccid {
     format!("89{n:017}").parse().expect("iccid")
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(crate) enum Step {
     Login(u8),
     Logout,
     Link(bool),
@@ -34,29 +26,77 @@ enum Step {
     /// Power fails; the card's operation under way happened or not.
     Cut(bool),
     Time,
+    /// A login by code begins, and this user approves the one that is shown.
+    LoginByCode,
+    Approve(u8),
+    /// End of a rental, and the erasure of a user.
+    DeleteAll,
+    Erase(u8),
+    /// The user at the HMI deletes his own profile, and says yes to another.
+    DeleteOwn,
+    Provision,
+    /// The next download does not fit on the card.
+    Full,
+    /// The CMP sends this user's AID User Profile, whoever is logged in.
+    Profile(u8),
 }
 
-struct World {
-    agent: Agent,
-    now: u64,
-    journal: Vec<Vec<u8>>,
-    card: BTreeMap<Iccid, bool>,
+/// The CMP's welcome.
+pub(crate) fn accepted(login_id: [u8; 16], user: u8) -> Down {
+    let aup = Aup {
+        display_name: char::from(user).to_string(),
+        msp_name: "M".into(),
+        masked_number: "".into(),
+    };
+    let outcome = LoginOutcome::Accepted {
+        account: account(user),
+        aup,
+        profiles: vec![],
+    };
+    Down::LoginResult { login_id, outcome }
+}
+
+pub(crate) fn user_profile(user: u8) -> UserProfile {
+    UserProfile {
+        display_name: char::from(user).to_string(),
+        subscriptions: vec![],
+        preferences: vec![("seat".into(), "3".into())],
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) agent: Agent,
+    pub(crate) now: u64,
+    pub(crate) journal: Vec<Vec<u8>>,
+    pub(crate) card: BTreeMap<Iccid, bool>,
     /// What really happened on the card, in order.
-    history: Vec<(Iccid, Status)>,
-    op: Option<(u64, EuiccOp)>,
-    fail_next: bool,
-    link: bool,
-    uplink: Vec<Up>,
-    reports: BTreeMap<u64, (Option<Iccid>, Status)>,
-    requests: Vec<([u8; 16], AccountRef)>,
-    last_code: Option<Down>,
-    next_profile: u64,
-    ids: u64,
-    persists: usize,
+    pub(crate) history: Vec<(Iccid, Status)>,
+    pub(crate) op: Option<(u64, EuiccOp)>,
+    pub(crate) fail_next: bool,
+    pub(crate) link: bool,
+    pub(crate) uplink: Vec<(Option<[u8; 16]>, Up)>,
+    /// Sessions whose end the HMI was told, and those whose end the CMP was told, by message id.
+    pub(crate) ended: usize,
+    pub(crate) logouts: BTreeMap<[u8; 16], AccountRef>,
+    pub(crate) reports: BTreeMap<u64, (Option<Iccid>, Status)>,
+    pub(crate) requests: Vec<([u8; 16], AccountRef)>,
+    pub(crate) last_code: Option<Down>,
+    pub(crate) next_profile: u64,
+    pub(crate) ids: u64,
+    pub(crate) persists: usize,
+    /// Logins by code that the CMP knows, and what it answered to those that are approved.
+    pub(crate) codes: BTreeMap<[u8; 16], Option<u8>>,
+    pub(crate) full_next: bool,
+    /// Orders about many profiles by id; those whose result was seen.
+    pub(crate) resets: BTreeMap<[u8; 16], OrderKind>,
+    pub(crate) reset_results: BTreeMap<[u8; 16], OrderOutcome>,
+    /// Accounts that deleted their profile at the HMI.
+    pub(crate) asks: Vec<AccountRef>,
+    pub(crate) asked_again: usize,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let agent = Agent::restore("sim".into(), None, &[]).expect("new");
         let mut world = Self {
             agent,
@@ -68,40 +108,48 @@ impl World {
             fail_next: false,
             link: false,
             uplink: vec![],
+            ended: 0,
+            logouts: BTreeMap::new(),
             reports: BTreeMap::new(),
             requests: vec![],
             last_code: None,
             next_profile: 1,
             ids: 0,
             persists: 0,
+            codes: BTreeMap::new(),
+            full_next: false,
+            resets: BTreeMap::new(),
+            reset_results: BTreeMap::new(),
+            asks: vec![],
+            asked_again: 0,
         };
         world.event(Event::Boot);
         world
     }
 
-    fn id(&mut self) -> [u8; 16] {
+    pub(crate) fn id(&mut self) -> [u8; 16] {
         self.ids += 1;
         (u128::from(self.ids) << 64).to_be_bytes()
     }
 
-    fn event(&mut self, event: Event) {
+    pub(crate) fn event(&mut self, event: Event) {
         self.now += 1;
         self.agent.handle(BootMs(self.now), event);
     }
 
-    fn inbound(&mut self, body: Down) {
+    pub(crate) fn inbound(&mut self, body: Down) {
         let message_id = self.id();
         if self.link {
             self.event(Event::Inbound { message_id, body });
         }
     }
 
-    fn on_disk(&self) -> Durable {
+    pub(crate) fn on_disk(&self) -> Durable {
         Durable::restore(None, &self.journal).expect("journal")
     }
 
     /// Carries out one effect; false when there is none.
-    fn effect(&mut self) -> bool {
+    pub(crate) fn effect(&mut self) -> bool {
         let Some(effect) = self.agent.poll_effect() else {
             return match self.op.take() {
                 Some((op, what)) => {
@@ -122,7 +170,7 @@ impl World {
                 assert!(self.op.is_none(), "two card operations at once");
                 self.op = Some((op, what));
             }
-            Effect::Send { body, .. } => {
+            Effect::Send { message_id, body } => {
                 if let Up::Status { report_seq, .. } = &body {
                     let disk = self.on_disk();
                     assert!(
@@ -130,17 +178,21 @@ impl World {
                         "invariant 8: report"
                     );
                 }
+                if let Up::OrderResult { order_id, outcome } = &body {
+                    self.invariant_reset(*order_id, *outcome);
+                }
                 if self.link {
-                    self.uplink.push(body);
+                    self.uplink.push((message_id, body));
                 }
             }
+            Effect::Notify(Notice::LoggedOut { .. }) => self.ended += 1,
             Effect::AckInbound { .. } | Effect::Notify(_) => {}
         }
         true
     }
 
     /// Invariant 8: nothing happens on the card that is not in the journal as an intent.
-    fn invariant_8_intent(&self, what: &EuiccOp) {
+    pub(crate) fn invariant_8_intent(&self, what: &EuiccOp) {
         let disk = self.on_disk();
         let wants = |operation, i: &Iccid| {
             disk.intent
@@ -157,7 +209,28 @@ impl World {
         assert!(ok, "invariant 8: {what:?} is not in the journal");
     }
 
-    fn happens(&mut self, what: &EuiccOp) {
+    /// What an order about many profiles is for is so when its result first leaves the car (A.4).
+    fn invariant_reset(&mut self, order_id: [u8; 16], outcome: OrderOutcome) {
+        let Some(kind) = self.resets.get(&order_id) else {
+            return;
+        };
+        if self.reset_results.insert(order_id, outcome).is_some() {
+            return;
+        }
+        let owner = |i: &Iccid| self.agent.durable().owner(i);
+        match kind {
+            OrderKind::DeleteAll => assert!(self.card.is_empty(), "reset: {:?}", self.card),
+            OrderKind::Erase { account } => assert!(
+                !self.card.keys().any(|i| owner(i) == Some(*account)),
+                "erased: {:?}",
+                self.card
+            ),
+            _ => {}
+        }
+        assert_eq!(outcome, OrderOutcome::Done);
+    }
+
+    pub(crate) fn happens(&mut self, what: &EuiccOp) {
         match what {
             EuiccOp::Enable { iccid } => {
                 assert!(!self.card.values().any(|e| *e), "invariant 2: two enabled");
@@ -186,12 +259,23 @@ impl World {
         }
     }
 
-    fn card_works(&mut self, op: u64, what: &EuiccOp) {
-        let result = if core::mem::take(&mut self.fail_next) {
+    pub(crate) fn card_works(&mut self, op: u64, what: &EuiccOp) {
+        let download = matches!(what, EuiccOp::Download { .. });
+        let full = download && core::mem::take(&mut self.full_next);
+        let result = if full {
+            let text = "no memory".into();
+            Err(EuiccError {
+                code: 10,
+                text,
+                permanent: true,
+                full: true,
+            })
+        } else if core::mem::take(&mut self.fail_next) {
             Err(EuiccError {
                 code: 7,
                 text: "no".into(),
                 permanent: false,
+                full: false,
             })
         } else {
             self.happens(what);
@@ -210,22 +294,60 @@ impl World {
     }
 
     /// The CMP takes what came up and answers.
-    fn cmp(&mut self) {
-        for up in std::mem::take(&mut self.uplink) {
+    pub(crate) fn cmp(&mut self) {
+        for (message_id, up) in std::mem::take(&mut self.uplink) {
             match up {
                 Up::Login { login_id, user, .. } => {
-                    let aup = Aup {
-                        display_name: user.clone(),
-                        msp_name: "M".into(),
-                        masked_number: "".into(),
-                    };
-                    let account = account(user.as_bytes()[0]);
-                    let outcome = LoginOutcome::Accepted {
+                    self.inbound(accepted(login_id, user.as_bytes()[0]));
+                }
+                Up::LoginByCode { login_id } => {
+                    let approved = *self.codes.entry(login_id).or_default();
+                    self.inbound(match approved {
+                        Some(user) => accepted(login_id, user),
+                        None => Down::LoginCode {
+                            login_id,
+                            code: "BCDF-GHJK".into(),
+                            url: "https://cmp.example/car".into(),
+                            expires_in: 600,
+                        },
+                    });
+                }
+                Up::CardFull {
+                    request_id,
+                    account: _,
+                } => {
+                    let victim = self.card.iter().find(|(_, e)| !**e).map(|(i, _)| i.clone());
+                    let granted = victim.is_some();
+                    if let Some(iccid) = victim {
+                        let order_id = self.id();
+                        let kind = OrderKind::Delete { iccid };
+                        self.inbound(Down::Order { order_id, kind });
+                    }
+                    self.inbound(Down::Space {
+                        request_id,
+                        granted,
+                    });
+                }
+                Up::RequestAgain {
+                    request_id,
+                    account,
+                } => {
+                    self.asked_again += 1;
+                    self.asks.retain(|a| *a != account);
+                    if !self.requests.contains(&(request_id, account)) {
+                        self.requests.push((request_id, account));
+                    }
+                }
+                Up::RequestActivationCode {
+                    request_id,
+                    account,
+                } if self.asks.contains(&account) => {
+                    let outcome = CodeOutcome::Ask;
+                    self.inbound(Down::ActivationCode {
+                        request_id,
                         account,
-                        aup,
-                        profiles: vec![],
-                    };
-                    self.inbound(Down::LoginResult { login_id, outcome });
+                        outcome,
+                    });
                 }
                 Up::RequestActivationCode {
                     request_id,
@@ -239,8 +361,16 @@ impl World {
                     report_seq,
                     iccid,
                     status,
-                    ..
+                    account,
+                    code,
                 } => {
+                    if let (Status::Deleted, DELETED_BY_USER, Some(account)) =
+                        (status, code, account)
+                        && !self.asks.contains(&account)
+                        && !self.reports.contains_key(&report_seq)
+                    {
+                        self.asks.push(account);
+                    }
                     let next = self.reports.keys().last().copied().unwrap_or(0) + 1;
                     assert!(
                         report_seq <= next,
@@ -256,12 +386,18 @@ impl World {
                 Up::OrderResult { order_id, .. } => self.inbound(Down::Ack {
                     message_id: order_id,
                 }),
-                Up::Hello { .. } | Up::Logout { .. } | Up::Ack { .. } => {}
+                Up::Logout { account } => {
+                    let message_id = message_id.expect("a logout has an id");
+                    let old = self.logouts.insert(message_id, account);
+                    assert!(old.is_none_or(|o| o == account), "one id for two logouts");
+                    self.inbound(Down::Ack { message_id });
+                }
+                Up::Hello { .. } | Up::Ack { .. } => {}
             }
         }
     }
 
-    fn answer(&mut self) {
+    pub(crate) fn answer(&mut self) {
         if let Some((request_id, account)) = self.requests.pop() {
             let outcome = CodeOutcome::Code {
                 code: Secret::new("1$s$m".into()),
@@ -281,7 +417,7 @@ impl World {
         }
     }
 
-    fn set_link(&mut self, up: bool) {
+    pub(crate) fn set_link(&mut self, up: bool) {
         if self.link != up {
             self.link = up;
             self.uplink.clear();
@@ -289,7 +425,7 @@ impl World {
         }
     }
 
-    fn cut(&mut self, happened: bool) {
+    pub(crate) fn cut(&mut self, happened: bool) {
         if let Some((_, what)) = self.op.take().filter(|_| happened) {
             self.happens(&what);
         }
@@ -300,7 +436,7 @@ impl World {
     }
 
     /// Lets everything run until nothing is left to do.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             while self.effect() {}
             if !self.uplink.is_empty() {
@@ -323,7 +459,7 @@ impl World {
         panic!("does not come to rest");
     }
 
-    fn step(&mut self, step: &Step) {
+    pub(crate) fn step(&mut self, step: &Step) {
         match step {
             Step::Login(user) => {
                 let login_id = self.id();
@@ -358,6 +494,38 @@ impl World {
             }
             Step::Fail => self.fail_next = true,
             Step::Cut(happened) => self.cut(*happened),
+            Step::LoginByCode => {
+                let login_id = self.id();
+                self.event(Event::LoginByCode { login_id });
+            }
+            Step::Approve(user) => {
+                let open = self.codes.iter_mut().find(|(_, who)| who.is_none());
+                if let Some((login_id, who)) = open {
+                    *who = Some(*user);
+                    let message = accepted(*login_id, *user);
+                    self.inbound(message);
+                }
+            }
+            Step::DeleteAll => self.reset(OrderKind::DeleteAll),
+            Step::Erase(user) => {
+                let account = account(*user);
+                self.reset(OrderKind::Erase { account });
+            }
+            Step::DeleteOwn => {
+                let session = self.agent.session().map(|s| s.account);
+                let owners = &self.agent.durable().owners;
+                let own = owners.iter().find(|(_, a)| Some(**a) == session);
+                if let Some(iccid) = own.map(|(i, _)| i.clone()) {
+                    self.event(Event::DeleteOwn { iccid });
+                }
+            }
+            Step::Provision => self.event(Event::Provision),
+            Step::Full => self.full_next = true,
+            Step::Profile(user) => {
+                let profile = user_profile(*user);
+                let account = account(*user);
+                self.inbound(Down::UserProfile { account, profile });
+            }
             Step::Time => {
                 self.now += 40_000;
                 self.agent.handle_timeout(BootMs(self.now));
@@ -365,8 +533,17 @@ impl World {
         }
     }
 
+    /// An order about many profiles.
+    pub(crate) fn reset(&mut self, kind: OrderKind) {
+        if self.link {
+            let order_id = self.id();
+            self.resets.insert(order_id, kind.clone());
+            self.inbound(Down::Order { order_id, kind });
+        }
+    }
+
     /// What must hold when nothing is under way.
-    fn check_at_rest(&mut self) {
+    pub(crate) fn check_at_rest(&mut self) {
         self.settle();
         let session = self.agent.session().map(|s| s.account);
         let enabled: Vec<_> = self
@@ -375,6 +552,16 @@ impl World {
             .filter(|(_, e)| **e)
             .map(|(i, _)| i.clone())
             .collect();
+        // R-2-9: the AID User Profile is that of who is logged in, and of nobody else.
+        if let Some(s) = self.agent.session()
+            && let Some(profile) = &s.profile
+        {
+            let name = char::from(s.account.0[0]).to_string();
+            assert_eq!(
+                profile.display_name, name,
+                "somebody else's AID User Profile"
+            );
+        }
         // Invariants 1 and 2, R-4.3-15.
         assert!(enabled.len() <= 1, "invariant 2: {enabled:?}");
         for iccid in enabled {
@@ -391,268 +578,22 @@ impl World {
     }
 
     /// Invariant 3: the CMP's list of reports is the card's history, once the car is online.
-    fn check_reports(&mut self) {
+    pub(crate) fn check_reports(&mut self) {
         self.set_link(true);
         self.check_at_rest();
         let told: Vec<_> = self
             .reports
             .values()
+            .filter(|(_, s)| *s != Status::InstallationFailed)
             .map(|(i, s)| (i.clone().expect("iccid"), *s))
             .collect();
         assert_eq!(told, self.history, "invariant 3");
         assert!(self.agent.durable().outbox.is_empty());
+        // Every end of a session that anybody was told of is known to the CMP, too.
+        assert!(
+            self.agent.durable().logouts.is_empty(),
+            "logouts undelivered"
+        );
+        assert!(self.logouts.len() >= self.ended, "a logout was lost");
     }
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        3 => prop_oneof![Just(b'a'), Just(b'b')].prop_map(Step::Login),
-        2 => Just(Step::Logout),
-        4 => any::<bool>().prop_map(Step::Link),
-        8 => (1u8..12).prop_map(Step::Run),
-        4 => Just(Step::Answer),
-        1 => (1u8..4).prop_map(Step::Delete),
-        1 => Just(Step::Repeat),
-        1 => Just(Step::Fail),
-        3 => any::<bool>().prop_map(Step::Cut),
-        1 => Just(Step::Time),
-    ];
-    proptest::collection::vec(step, 1..60)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
-    // R-4.3-4 R-4.3-11 R-4.3-12 R-4.3-14 R-4.3-15
-    #[test]
-    fn invariants_hold_over_random_lives(steps in steps()) {
-        let mut world = World::new();
-        for step in &steps {
-            world.step(step);
-        }
-        world.check_reports();
-        world.cut(true);
-        world.check_reports();
-    }
-}
-
-/// A first provisioning, cut after `cut` effects. Returns the world and whether it was cut.
-fn provision(cut: usize, happened: bool) -> (World, bool) {
-    let mut world = World::new();
-    world.set_link(true);
-    world.settle();
-    world.step(&Step::Login(b'a'));
-    for n in 0..60 {
-        if n == cut {
-            world.cut(happened);
-            return (world, true);
-        }
-        if !world.effect() {
-            world.cmp();
-            world.answer();
-        }
-    }
-    (world, false)
-}
-
-// R-4.3-3 R-4.3-4 R-4.3-10 R-4.3-11 R-4.3-12
-#[test]
-fn a_first_login_ends_with_the_profile_enabled_in_few_persists() {
-    let (mut world, _) = provision(1000, false);
-    world.check_reports();
-    assert_eq!(world.card, BTreeMap::from([(iccid(1), true)]));
-    assert_eq!(world.agent.phase(), Phase::Active);
-    // request, code + download, installed + enable, enabled, two acknowledgements
-    assert!(world.persists <= 7, "{} persists", world.persists);
-}
-
-// R-4.3-12, found by the random lives: a report still queued at a link loss overtook the outbox.
-#[test]
-fn reports_queued_when_the_link_drops_stay_in_order() {
-    let mut world = World::new();
-    for step in [
-        Step::Link(true),
-        Step::Login(b'a'),
-        Step::Run(7),
-        Step::Run(7),
-        Step::Answer,
-    ] {
-        world.step(&step);
-    }
-    for step in [Step::Run(10), Step::Link(false), Step::Login(b'a')] {
-        world.step(&step);
-    }
-    world.check_reports();
-}
-
-// R-4.3-14: a reboot in every state of a provisioning; nobody is logged in after it.
-#[test]
-fn spontaneous_reboot_in_every_state() {
-    for happened in [false, true] {
-        for cut in 0.. {
-            let (mut world, was_cut) = provision(cut, happened);
-            world.check_at_rest();
-            world.check_reports();
-            if !was_cut {
-                break;
-            }
-            assert!(
-                !world.card.values().any(|e| *e),
-                "cut {cut}: enabled with nobody there"
-            );
-            // and the next login ends well
-            world.step(&Step::Login(b'a'));
-            for _ in 0..3 {
-                world.settle();
-                world.answer();
-            }
-            world.check_reports();
-            assert_eq!(
-                world.card,
-                BTreeMap::from([(iccid(1), true)]),
-                "cut {cut} {happened}"
-            );
-        }
-    }
-}
-
-// R-4.3-11 R-4.3-14
-#[test]
-fn logout_during_the_download_leaves_the_profile_disabled() {
-    let mut world = World::new();
-    world.set_link(true);
-    world.settle();
-    world.step(&Step::Login(b'a'));
-    world.settle();
-    world.answer();
-    while !matches!(world.op, Some((_, EuiccOp::Download { .. }))) {
-        assert!(world.effect());
-    }
-    world.step(&Step::Logout);
-    world.check_reports();
-    assert_eq!(world.card, BTreeMap::from([(iccid(1), false)]));
-    // when he comes back it is enabled at once, without another request
-    world.step(&Step::Login(b'a'));
-    world.check_reports();
-    assert_eq!(world.card, BTreeMap::from([(iccid(1), true)]));
-    assert!(world.requests.is_empty());
-}
-
-// R-4.3-8: a code for somebody else's request, or twice, installs nothing.
-#[test]
-fn codes_that_nobody_asked_for_install_nothing() {
-    let mut world = World::new();
-    world.set_link(true);
-    world.settle();
-    let outcome = CodeOutcome::Code {
-        code: Secret::new("1$s$m".into()),
-        iccid: None,
-    };
-    world.inbound(Down::ActivationCode {
-        request_id: [9; 16],
-        account: account(b'a'),
-        outcome,
-    });
-    world.check_reports();
-    assert!(world.card.is_empty());
-    world.step(&Step::Login(b'a'));
-    world.settle();
-    world.answer();
-    world.settle();
-    world.step(&Step::Repeat);
-    world.check_reports();
-    assert_eq!(world.card.len(), 1);
-}
-
-// R-4.4.1-10 R-4.5-5 R-4.5-7: an enabled profile is disabled first, then deleted, then reported.
-#[test]
-fn a_delete_order_disables_first_and_is_executed_once() {
-    let (mut world, _) = provision(1000, false);
-    world.check_reports();
-    let order = Down::Order {
-        order_id: [7; 16],
-        kind: OrderKind::Delete { iccid: iccid(1) },
-    };
-    world.inbound(order.clone());
-    world.inbound(order.clone());
-    world.check_reports();
-    assert!(world.card.is_empty());
-    let tail: Vec<_> = world
-        .history
-        .iter()
-        .rev()
-        .take(2)
-        .map(|(_, s)| *s)
-        .collect();
-    assert_eq!(tail, [Status::Deleted, Status::Disabled]);
-    assert!(world.agent.durable().orders.is_empty());
-    world.inbound(order);
-    world.check_reports();
-}
-
-// Invariant 8: when the disk fails the agent stops and says so.
-#[test]
-fn nothing_happens_behind_a_failed_persist() {
-    let mut world = World::new();
-    world.set_link(true);
-    world.settle();
-    world.step(&Step::Login(b'a'));
-    loop {
-        match world.agent.poll_effect() {
-            Some(Effect::Persist { .. }) => break,
-            Some(_) => {}
-            None => {
-                let message_id = [1; 16];
-                let aup = Aup {
-                    display_name: "".into(),
-                    msp_name: "".into(),
-                    masked_number: "".into(),
-                };
-                let outcome = LoginOutcome::Accepted {
-                    account: account(b'a'),
-                    aup,
-                    profiles: vec![],
-                };
-                let login_id = (u128::from(world.ids) << 64).to_be_bytes();
-                let body = Down::LoginResult { login_id, outcome };
-                world.event(Event::Inbound { message_id, body });
-            }
-        }
-    }
-    world.event(Event::PersistFailed {
-        text: "full".into(),
-    });
-    assert!(matches!(
-        world.agent.poll_effect(),
-        Some(Effect::Notify(Notice::Error { .. }))
-    ));
-    assert_eq!(world.agent.poll_effect(), None);
-    assert_eq!(world.agent.phase(), Phase::Stopped);
-}
-
-#[test]
-fn messages_round_trip_and_refuse_other_versions() {
-    let body = Up::Logout {
-        account: account(1),
-    };
-    let mut envelope = Envelope {
-        version: 1,
-        message_id: [1; 16],
-        correlation_id: [2; 16],
-        sequence: 3,
-        expires_at: None,
-        body,
-    };
-    let bytes = envelope.encode().expect("encode");
-    assert_eq!(Envelope::<Up>::decode(&bytes), Ok(envelope.clone()));
-    envelope.version = 2;
-    let bytes = envelope.encode().expect("encode");
-    assert_eq!(
-        Envelope::<Up>::decode(&bytes),
-        Err(MessageError::Version(2))
-    );
-    assert!(Envelope::<Up>::decode(&vec![1; MAX_MESSAGE + 1]).is_err());
-    assert_eq!(
-        format!("{:?}", Secret::new("123456".into())),
-        "<6 characters>"
-    );
 }

@@ -1,0 +1,208 @@
+//! Orders of the CMP and deletions by the user: what is done at once, what the card has to do, and
+//! when each is over (§4.4, §4.5, A.4). An order is executed once, whatever is repeated.
+//! Called by `decide` before and while it chooses the card's next operation.
+
+use crate::agent::Agent;
+use crate::durable::Record;
+use crate::event::{BootMs, CardProfile, EuiccOp};
+use aid_id::{AccountRef, Iccid, Id};
+use aid_wire::{OrderKind, OrderOutcome, Status};
+use alloc::vec::Vec;
+
+/// Code of a failed installation that was called off: the profile is not wanted here any more.
+pub const CALLED_OFF: u16 = 1;
+
+/// What a deletion order means.
+enum Scope {
+    /// One profile.
+    One(Iccid),
+    /// Those of one user.
+    Of(AccountRef),
+    /// All.
+    All,
+}
+
+impl Scope {
+    fn of(kind: &OrderKind) -> Option<Self> {
+        match kind {
+            OrderKind::Delete { iccid } => Some(Self::One(iccid.clone())),
+            OrderKind::Erase { account } => Some(Self::Of(*account)),
+            OrderKind::DeleteAll => Some(Self::All),
+            OrderKind::Disable { .. } | OrderKind::Logout { .. } => None,
+        }
+    }
+
+    fn has_account(&self, account: AccountRef) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::Of(own) => *own == account,
+            Self::All => true,
+        }
+    }
+}
+
+impl Agent {
+    /// Orders that are done as soon as they are in the journal, given what is on the card.
+    pub(crate) fn orders_without_card(&mut self, now: BootMs) {
+        let Some(card) = self.card.clone() else {
+            return;
+        };
+        for order in self.durable.orders.clone() {
+            if order.outcome.is_some() {
+                continue;
+            }
+            let outcome = match (&order.kind, Scope::of(&order.kind)) {
+                (_, Some(scope)) => self.deleted_already(now, &scope, &card),
+                (OrderKind::Logout { account }, _) => {
+                    self.end_session_of(now, |a| a == *account);
+                    Some(OrderOutcome::Done)
+                }
+                (OrderKind::Disable { iccid }, _) => self.disabled_already(iccid, &card),
+                _ => None,
+            };
+            if let Some(outcome) = outcome {
+                self.finish_order(now, order.order_id, outcome);
+            }
+        }
+        for iccid in self.durable.wanted.clone() {
+            if !card.iter().any(|p| p.iccid == iccid) && !self.busy_with(&iccid) {
+                self.record(Record::DeleteGivenUp(iccid));
+            }
+        }
+    }
+
+    fn end_session_of(&mut self, now: BootMs, is: impl Fn(AccountRef) -> bool) {
+        if self.session.as_ref().is_some_and(|s| is(s.account)) {
+            self.log_out(now);
+        }
+    }
+
+    fn hold(&mut self, iccid: &Iccid) {
+        if let Some(session) = &mut self.session {
+            session.held.insert(iccid.clone());
+        }
+    }
+
+    fn disabled_already(&mut self, iccid: &Iccid, card: &[CardProfile]) -> Option<OrderOutcome> {
+        let Some(profile) = card.iter().find(|p| p.iccid == *iccid) else {
+            return Some(OrderOutcome::NotFound);
+        };
+        self.hold(iccid);
+        (!profile.enabled && !self.busy_with(iccid)).then_some(OrderOutcome::Done)
+    }
+
+    /// Whether a deletion order has nothing left to do; what must not come any more is called off.
+    fn deleted_already(
+        &mut self,
+        now: BootMs,
+        scope: &Scope,
+        card: &[CardProfile],
+    ) -> Option<OrderOutcome> {
+        if let Scope::One(iccid) = scope {
+            self.hold(iccid);
+        }
+        self.end_session_of(now, |a| scope.has_account(a));
+        let running = matches!(self.op, Some((_, EuiccOp::Download { .. })));
+        self.call_off(now, scope, running);
+        let left: Vec<Iccid> = card
+            .iter()
+            .filter(|p| self.in_scope(scope, &p.iccid))
+            .map(|p| p.iccid.clone())
+            .collect();
+        let comes = running
+            && self
+                .durable
+                .downloads
+                .first()
+                .is_some_and(|d| scope.has_account(d.account));
+        let busy = self
+            .durable
+            .intent
+            .as_ref()
+            .is_some_and(|i| self.in_scope(scope, &i.iccid));
+        if comes || busy || left.iter().any(|i| !self.undeletable.contains_key(i)) {
+            return None;
+        }
+        let failed = left.iter().find_map(|i| self.undeletable.get(i).copied());
+        Some(match (failed, scope) {
+            (Some(code), _) => OrderOutcome::Failed { code },
+            (None, Scope::One(_)) => OrderOutcome::NotFound,
+            (None, _) => OrderOutcome::Done,
+        })
+    }
+
+    fn in_scope(&self, scope: &Scope, iccid: &Iccid) -> bool {
+        match scope {
+            Scope::One(one) => one == iccid,
+            Scope::Of(account) => self.durable.owner(iccid) == Some(*account),
+            Scope::All => true,
+        }
+    }
+
+    /// Ends requests and downloads of the accounts; a download that runs is settled when it ends.
+    fn call_off(&mut self, now: BootMs, scope: &Scope, running: bool) {
+        for (request_id, account) in self.durable.requests.clone() {
+            if scope.has_account(account) {
+                self.pending_answers.remove(&request_id);
+                self.record(Record::RequestClosed(request_id));
+            }
+        }
+        for download in self
+            .durable
+            .downloads
+            .clone()
+            .into_iter()
+            .skip(usize::from(running))
+        {
+            if scope.has_account(download.account) {
+                self.record(Record::DownloadClosed(download.request_id));
+                let (account, failed) = (Some(download.account), Status::InstallationFailed);
+                self.report_for(now, account, download.iccid, failed, CALLED_OFF);
+            }
+        }
+    }
+
+    /// The next profile to delete, and whether it is enabled.
+    pub(crate) fn next_deletion(&self) -> Option<(Iccid, bool)> {
+        let card = self.card.as_ref()?;
+        let scopes = self
+            .durable
+            .orders
+            .iter()
+            .filter(|o| o.outcome.is_none())
+            .filter_map(|o| Scope::of(&o.kind))
+            .chain(self.durable.wanted.iter().cloned().map(Scope::One));
+        let mut found = scopes.flat_map(|scope| {
+            let fits = move |p: &&CardProfile| {
+                self.in_scope(&scope, &p.iccid) && !self.undeletable.contains_key(&p.iccid)
+            };
+            card.iter().filter(fits)
+        });
+        found.next().map(|p| (p.iccid.clone(), p.enabled))
+    }
+
+    /// The card refuses to delete this profile for good: orders about it alone have failed, orders
+    /// about more go on with the others.
+    pub(crate) fn cannot_delete(&mut self, now: BootMs, iccid: &Iccid, code: u16) {
+        self.undeletable.insert(iccid.clone(), code);
+        if self.durable.wanted.contains(iccid) {
+            self.record(Record::DeleteGivenUp(iccid.clone()));
+        }
+        self.finish_deletions(now, iccid, OrderOutcome::Failed { code });
+    }
+
+    /// Ends the orders about this profile alone.
+    pub(crate) fn finish_deletions(&mut self, now: BootMs, iccid: &Iccid, outcome: OrderOutcome) {
+        let about = |kind: &OrderKind| matches!(kind, OrderKind::Delete { iccid: i } if i == iccid);
+        let open: Vec<Id> = self
+            .durable
+            .orders
+            .iter()
+            .filter(|o| about(&o.kind) && o.outcome.is_none())
+            .map(|o| o.order_id)
+            .collect();
+        for order_id in open {
+            self.finish_order(now, order_id, outcome);
+        }
+    }
+}

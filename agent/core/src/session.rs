@@ -1,0 +1,201 @@
+//! Who is logged in: logins and logouts, and the request for a code that a login may lead to.
+//! AID.02 §4.3 steps 1, 2 and 12. Called by `agent` and `decide`.
+
+use crate::agent::{Agent, LoginWay, PendingLogin, Session};
+use crate::durable::Record;
+use crate::event::{BootMs, Notice};
+use aid_id::{AccountRef, Iccid, Id};
+use aid_wire::{LoginOutcome, Up, UserProfile};
+use alloc::{collections::BTreeSet, string::String};
+
+/// Time the CMP has for a login, ms.
+const LOGIN_MS: u64 = 30_000;
+
+impl Agent {
+    pub(crate) fn log_in(&mut self, now: BootMs, id: Id, way: LoginWay) {
+        if self.login.is_some() {
+            self.refuse_login(String::from("another login was begun"));
+        }
+        self.request_id = u128::from_be_bytes(id);
+        self.login = Some(PendingLogin {
+            id,
+            way,
+            deadline: now.plus(LOGIN_MS),
+        });
+        self.send_login();
+    }
+
+    pub(crate) fn send_login(&mut self) {
+        if let Some(login) = &self.login {
+            let login_id = login.id;
+            let body = match &login.way {
+                LoginWay::Pin { user, pin } => Up::Login {
+                    login_id,
+                    user: user.clone(),
+                    pin: pin.clone(),
+                },
+                LoginWay::Code => Up::LoginByCode { login_id },
+            };
+            self.send(Some(login_id), body);
+        }
+    }
+
+    /// The CMP's code for a login by code: it is shown, and waited for as long as it lives.
+    pub(crate) fn login_code(
+        &mut self,
+        now: BootMs,
+        login_id: Id,
+        code: String,
+        url: String,
+        expires_in: u32,
+    ) {
+        let Some(login) = self.login.as_mut().filter(|l| l.id == login_id) else {
+            return; // late, or a repetition
+        };
+        login.deadline = now.plus(u64::from(expires_in) * 1000);
+        self.notify(Notice::LoginCode {
+            login_id,
+            code,
+            url,
+            expires_in,
+        });
+    }
+
+    /// The AID User Profile: kept while its user is logged in, and not a moment longer (R-2-9).
+    pub(crate) fn user_profile(&mut self, account: AccountRef, profile: UserProfile) {
+        if let Some(session) = &mut self.session
+            && session.account == account
+            && profile.is_bounded()
+            && session.profile.as_ref() != Some(&profile)
+        {
+            session.profile = Some(profile.clone());
+            self.notify(Notice::UserProfile(profile));
+        }
+    }
+
+    pub(crate) fn refuse_login(&mut self, reason: String) {
+        if let Some(login) = self.login.take() {
+            self.notify(Notice::LoginRefused {
+                login_id: login.id,
+                reason,
+            });
+        }
+    }
+
+    pub(crate) fn log_out(&mut self, now: BootMs) {
+        self.refuse_login(String::from("the user logged out"));
+        if let Some(session) = self.session.take() {
+            self.refused = None;
+            // The disable that follows waits for no pause of an earlier failure.
+            self.card_retry = None;
+            let logout_id = self.next_id();
+            let account = session.account;
+            self.record(Record::LoggedOut(logout_id, account));
+            self.send(Some(logout_id), Up::Logout { account });
+            self.arm_resend(now);
+            self.notify(Notice::LoggedOut {
+                account: session.account,
+            });
+        }
+    }
+
+    pub(crate) fn login_result(&mut self, now: BootMs, login_id: Id, outcome: LoginOutcome) {
+        if self.login.as_ref().is_none_or(|l| l.id != login_id) {
+            return; // late, or a repetition
+        }
+        let (account, aup, profiles) = match outcome {
+            LoginOutcome::Accepted {
+                account,
+                aup,
+                profiles,
+            } => (account, aup, profiles),
+            LoginOutcome::Refused { reason } => return self.refuse_login(reason),
+        };
+        self.login = None;
+        if self.session.as_ref().is_some_and(|s| s.account != account) {
+            self.log_out(now);
+        }
+        for iccid in profiles {
+            let here = self.card.iter().flatten().any(|p| p.iccid == iccid);
+            if here && self.durable.owner(&iccid).is_none() {
+                self.record(Record::Owner(iccid, account));
+            }
+        }
+        self.refused = None;
+        self.session = Some(Session {
+            account,
+            aup: aup.clone(),
+            profile: None,
+            asking: false,
+            held: BTreeSet::new(),
+        });
+        self.notify(Notice::LoginAccepted {
+            login_id,
+            account,
+            aup,
+        });
+    }
+
+    /// The user at the HMI deletes an OP; only his own (A.4).
+    pub(crate) fn delete_own(&mut self, iccid: Iccid) {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let own = self.durable.owner(&iccid) == Some(session.account);
+        if own && !self.durable.wanted.contains(&iccid) {
+            // Nothing takes its place before he says so.
+            session.asking = true;
+            session.held.insert(iccid.clone());
+            self.undeletable.remove(&iccid);
+            self.record(Record::DeleteWanted(iccid));
+        }
+    }
+
+    /// The user wants an OP again.
+    pub(crate) fn provision(&mut self, now: BootMs) {
+        if let Some(session) = &mut self.session
+            && session.asking
+        {
+            session.asking = false;
+            let account = session.account;
+            self.refused = None;
+            if self.lacks_profile(account) {
+                self.request_code(now, account, true);
+            }
+        }
+    }
+
+    /// Asks for a code, once per account (R-4.3-4).
+    pub(crate) fn request_code(&mut self, now: BootMs, account: AccountRef, again: bool) {
+        let request_id = self.next_id();
+        self.record(Record::Requested(request_id, account));
+        if again {
+            self.record(Record::Again(request_id));
+        }
+        self.send_request(request_id, account);
+        self.notify(Notice::CodeRequested);
+        self.arm_resend(now);
+    }
+
+    /// Sends a request, for the first time or again.
+    pub(crate) fn send_request(&mut self, request_id: Id, account: AccountRef) {
+        let body = if self.durable.again.contains(&request_id) {
+            Up::RequestAgain {
+                request_id,
+                account,
+            }
+        } else {
+            Up::RequestActivationCode {
+                request_id,
+                account,
+            }
+        };
+        self.send(Some(request_id), body);
+    }
+
+    /// A fresh id: the random one of the last login, moved on.
+    fn next_id(&mut self) -> Id {
+        self.request_id = self.request_id.wrapping_add(1);
+        self.request_id.to_be_bytes()
+    }
+}

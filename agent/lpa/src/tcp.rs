@@ -1,0 +1,155 @@
+//! TCP connections for the HTTPS port: bound to the admin bearer, without delay, counted.
+//! AID traffic never leaves through another bearer (R-2-12). Called by ureq under `http`.
+
+use crate::meter::Meter;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
+
+/// Longest wait for one address of a server.
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// Where connections leave from; the default leaves it to the operating system.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bearer {
+    /// Network interface that sockets are bound to.
+    pub interface: Option<String>,
+    /// Source address that sockets are bound to.
+    pub source: Option<IpAddr>,
+}
+
+impl Bearer {
+    fn connect(&self, to: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(interface) = &self.interface {
+            socket
+                .bind_device(Some(interface.as_bytes()))
+                .map_err(|e| {
+                    io::Error::new(
+                        e.kind(),
+                        format!("no admin bearer: interface {interface}: {e}"),
+                    )
+                })?;
+        }
+        if let Some(source) = self.source {
+            socket
+                .bind(&SocketAddr::new(source, 0).into())
+                .map_err(|e| {
+                    io::Error::new(e.kind(), format!("no admin bearer: address {source}: {e}"))
+                })?;
+        }
+        socket.connect_timeout(&to.into(), timeout)?;
+        socket.set_tcp_nodelay(true)?;
+        Ok(socket.into())
+    }
+}
+
+/// Opens connections through a bearer.
+#[derive(Debug)]
+pub(crate) struct BearerConnector {
+    bearer: Bearer,
+    meter: Arc<dyn Meter>,
+}
+
+impl BearerConnector {
+    pub(crate) fn new(bearer: Bearer, meter: Arc<dyn Meter>) -> Self {
+        Self { bearer, meter }
+    }
+}
+
+impl Connector for BearerConnector {
+    type Out = Tcp;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Tcp>, ureq::Error> {
+        let limit = details
+            .timeout
+            .not_zero()
+            .map_or(CONNECT, |t| (*t).min(CONNECT));
+        let mut last = io::Error::other("the server has no address that this bearer reaches");
+        for to in &details.addrs {
+            if self
+                .bearer
+                .source
+                .is_some_and(|s| s.is_ipv4() != to.is_ipv4())
+            {
+                continue;
+            }
+            match self.bearer.connect(*to, limit) {
+                Ok(stream) => {
+                    let config = details.config;
+                    let (input, output) = (config.input_buffer_size(), config.output_buffer_size());
+                    return Ok(Some(Tcp {
+                        stream,
+                        buffers: LazyBuffers::new(input, output),
+                        meter: Arc::clone(&self.meter),
+                    }));
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(ureq::Error::Io(last))
+    }
+}
+
+/// One counted connection.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    stream: TcpStream,
+    buffers: LazyBuffers,
+    meter: Arc<dyn Meter>,
+}
+
+fn timed_out(error: io::Error, timeout: NextTimeout) -> ureq::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
+        _ => ureq::Error::Io(error),
+    }
+}
+
+impl Transport for Tcp {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let limit = timeout.for_write().not_zero().map(|t| *t);
+        self.stream.set_write_timeout(limit)?;
+        let output = &self.buffers.output()[..amount];
+        self.stream
+            .write_all(output)
+            .map_err(|e| timed_out(e, timeout))?;
+        self.meter.sent(amount as u64);
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        let limit = timeout.for_read().not_zero().map(|t| *t);
+        self.stream.set_read_timeout(limit)?;
+        let input = self.buffers.input_append_buf();
+        let amount = loop {
+            match self.stream.read(input) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => break result.map_err(|e| timed_out(e, timeout))?,
+            }
+        };
+        self.buffers.input_appended(amount);
+        self.meter.received(amount as u64);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // An idle connection has nothing to read: data or an end mean that the server closes it.
+        let quiet = self.stream.set_nonblocking(true).is_ok()
+            && matches!(self.stream.peek(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        quiet && self.stream.set_nonblocking(false).is_ok()
+    }
+}
