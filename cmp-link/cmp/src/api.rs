@@ -1,0 +1,243 @@
+//! The CMP's AID1 API (Annex B.1) as HTTP: finds the operation, admits the caller, reads path and body,
+//! answers in the contract's form, errors among it (§5.5: every answer that is not 2xx has a JSON body).
+//! Called by `serve`.
+//!
+//! The order of the checks is: path, method, caller, rate, content type, body, and only then anything
+//! that belongs to somebody. `/openapi.json` needs a client certificate and nothing else: it says no
+//! more than the specification does.
+
+use crate::service::{Operation, Service};
+use crate::store::Store;
+use aid_aid1::contract::{self, OPENAPI};
+use aid_aid1::error_code::{ApiError, ErrorCode};
+use aid_aid1::headers::{CORRELATION_ID, REQUEST_ID};
+use aid_aid1::server::{
+    Caller, MAX_PATH, Shown, check_content_type, method_not_allowed, not_found, refusal_body,
+    too_many,
+};
+use aid_aid1::span::{self, Kind, Span};
+use aid_aid1::strict_json::MAX_BODY;
+use aid_shell::http::{Peer, Refusal};
+use aid_shell::limit::{Limiter, Rate, retry_after};
+use aid_shell::metrics::{Counter, Timer};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Largest body that is read before it is refused, bytes.
+const MAX_READ: usize = 1 << 20;
+
+static REQUESTS: Counter = Counter::new(
+    "aid_cmp_aid1_requests",
+    "Calls of MSPs by operation and status",
+);
+static TIMES: Timer = Timer::new(
+    "aid_cmp_aid1_request_seconds",
+    "Time to answer a call of an MSP",
+);
+static LIMITED: Counter = Counter::new("aid_cmp_rate_limited", "Requests answered with 429");
+
+/// Whose rate counts: a known caller's, or that of a certificate that proved nothing more.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Party(usize),
+    Certificate([u8; 32]),
+}
+
+struct Api<S> {
+    service: Arc<Service<S>>,
+    limiter: Limiter<Who>,
+    openapi: Arc<str>,
+}
+
+/// Every path goes through one handler: what is no operation gets the contract's error too.
+pub fn router<S: Store>(service: Arc<Service<S>>, rate: Rate) -> Router {
+    let api = Api {
+        service,
+        limiter: Limiter::new(rate),
+        openapi: contract::CMP.openapi().into(),
+    };
+    Router::new()
+        .fallback(handle::<S>)
+        .with_state(Arc::new(api))
+}
+
+/// What the HTTP layer refuses by itself, in the contract's form.
+#[must_use]
+pub fn refuse(status: StatusCode) -> Refusal {
+    Refusal {
+        content_type: "application/json",
+        body: refusal_body(status),
+    }
+}
+
+/// A refusal, and what its headers say beyond the usual.
+struct Refused {
+    error: ApiError,
+    allow: Option<&'static Method>,
+    wait: Option<Duration>,
+}
+
+impl From<ApiError> for Refused {
+    fn from(error: ApiError) -> Self {
+        Self {
+            error,
+            allow: None,
+            wait: None,
+        }
+    }
+}
+
+async fn handle<S: Store>(
+    State(api): State<Arc<Api<S>>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    let start = Instant::now();
+    let ids = [REQUEST_ID, CORRELATION_ID].map(|name| {
+        let value = request.headers().get(&name).cloned();
+        (name, value)
+    });
+    let path = request.uri().path().to_owned();
+    let found = contract::CMP.at(&path);
+    let name = found.map_or("none", |(operation, _)| operation.id);
+    let mut answer = match operate(&api, &peer, request, found).await {
+        Ok(answer) => answer,
+        Err(refused) => {
+            let error = &refused.error;
+            tracing::info!(peer = ?peer.common_name, %error, "an AID1 call was refused");
+            refusal(&refused)
+        }
+    };
+    // The two ids come back, so that a caller's proxy can tell answers apart (R-5.1-8).
+    for (name, value) in ids {
+        if let Some(value) = value {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    let status = answer.status();
+    REQUESTS.add(&[("operation", name), ("status", status.as_str())]);
+    TIMES.took(&[("operation", name)], start.elapsed());
+    answer
+}
+
+async fn operate<S: Store>(
+    api: &Api<S>,
+    peer: &Peer,
+    request: Request,
+    found: Option<(&'static contract::Operation, &str)>,
+) -> Result<Response, Refused> {
+    let (parts, body) = request.into_parts();
+    let uri = parts.uri.path_and_query().map_or("", |p| p.as_str());
+    if uri.len() > MAX_PATH {
+        let error = ApiError::because(ErrorCode::Syntax, "the path is too long");
+        return Err(error.with_status(StatusCode::URI_TOO_LONG).into());
+    }
+    if parts.uri.path() == OPENAPI {
+        return document(api, peer, &parts.method);
+    }
+    let shown = Shown {
+        common_name: peer.common_name.as_deref(),
+        sha256: peer.fingerprint,
+    };
+    let admitted = api.service.agreed().gate.admit(&parts.headers, shown);
+    limit(api, peer, admitted.as_ref().ok())?;
+    let (operation, variable) = found.ok_or_else(not_found)?;
+    if parts.method != operation.method {
+        return Err(Refused {
+            allow: Some(&operation.method),
+            ..method_not_allowed().into()
+        });
+    }
+    let caller = admitted?;
+    check_content_type(&parts.headers)?;
+    let body = whole(&parts.headers, body).await?;
+    let wanted = Operation::named(operation.id, variable).ok_or_else(not_found)?;
+    let span = Span::begin(
+        operation.name,
+        Kind::Server,
+        caller.headers.correlation_id,
+        span::from_headers(&parts.headers),
+        caller.headers.client_id.as_str(),
+    );
+    let done = api.service.operate(&caller, &wanted, &body);
+    let done = span::within(span.as_ref(), done).await;
+    if let Some(span) = span {
+        let status = done.as_ref().map_or_else(|e| e.status.as_u16(), |s| *s);
+        span.end(Some(status));
+    }
+    let status = StatusCode::from_u16(done?).unwrap_or(StatusCode::OK);
+    Ok(status.into_response())
+}
+
+/// Takes one token of the caller, or of the certificate where nobody was admitted.
+fn limit<S>(api: &Api<S>, peer: &Peer, caller: Option<&Caller>) -> Result<(), Refused> {
+    let who = caller.map_or(Who::Certificate(peer.fingerprint), |c| Who::Party(c.party));
+    api.limiter.take(&who, Instant::now()).map_err(|wait| {
+        LIMITED.add(&[("listener", "aid1")]);
+        Refused {
+            wait: Some(wait),
+            ..too_many().into()
+        }
+    })
+}
+
+fn document<S>(api: &Api<S>, peer: &Peer, method: &Method) -> Result<Response, Refused> {
+    limit(api, peer, None)?;
+    if *method != Method::GET {
+        return Err(Refused {
+            allow: Some(&Method::GET),
+            ..method_not_allowed().into()
+        });
+    }
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    Ok((json, api.openapi.to_string()).into_response())
+}
+
+async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let too_large = || {
+        let text = format!("the body has more than {MAX_BODY} bytes");
+        ApiError::because(ErrorCode::Syntax, text).with_status(StatusCode::PAYLOAD_TOO_LARGE)
+    };
+    // What is a little too large is read to its end: a caller that is cut off while it still writes
+    // never sees the answer.
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|n| n > MAX_READ) {
+        return Err(too_large());
+    }
+    let bytes = axum::body::to_bytes(body, MAX_READ)
+        .await
+        .map_err(|_| too_large())?;
+    if bytes.len() > MAX_BODY {
+        return Err(too_large());
+    }
+    Ok(bytes)
+}
+
+fn refusal(refused: &Refused) -> Response {
+    let error = &refused.error;
+    let body = serde_json::to_vec(&error.body()).unwrap_or_default();
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let mut answer = (error.status, json, body).into_response();
+    let headers = answer.headers_mut();
+    // RFC 9110 §15.5.6: 405 names what is allowed; §15.5.2: 401 names how to authenticate.
+    if let Some(method) = refused.allow
+        && let Ok(value) = HeaderValue::from_str(method.as_str())
+    {
+        headers.insert(header::ALLOW, value);
+    }
+    if error.status == StatusCode::UNAUTHORIZED {
+        let value = HeaderValue::from_static("Basic realm=\"AID1\", charset=\"UTF-8\"");
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    if let Some(wait) = refused.wait {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(wait)));
+    }
+    answer
+}

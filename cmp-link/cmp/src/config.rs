@@ -1,0 +1,478 @@
+//! Configuration of `aid-cmp`: one TOML file, unknown keys refused, everything checked at the start.
+//! Called by each command that touches the database or listens.
+
+use crate::decide::Policy;
+use crate::store::Database;
+use aid_aid1::account_id::Secret;
+use aid_aid1::agreed::{self, Several};
+use aid_aid1::body::CsimStatus;
+use aid_aid1::client::{MspClient, Settings};
+use aid_aid1::headers::PartyId;
+use aid_aid1::phone::PhoneKey;
+use aid_aid1::redirect::{AllowList, Pattern};
+use aid_aid1::server::{Gate, Party};
+use aid_shell::cli::Failure;
+use aid_shell::config::{beside, load};
+use aid_shell::limit::Rate;
+use aid_shell::{admin, telemetry, tls};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The commented example that `example-config` prints.
+pub const EXAMPLE: &str = include_str!("../aid-cmp.example.toml");
+
+/// The file as it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// SQLite file or PostgreSQL server.
+    pub database: Database,
+    /// Key of the car PINs, 64 hexadecimal digits; not in the database.
+    pub account_pin_key: String,
+    /// AID1 API.
+    pub aid1: Api,
+    /// User portal.
+    pub portal: Portal,
+    /// MQTT for vehicles.
+    pub gateway: Gateway,
+    /// What the specification leaves open.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Metrics, health, the API's description.
+    #[serde(default)]
+    pub admin: admin::Config,
+    /// Export of traces; absent: none.
+    pub telemetry: Option<telemetry::Config>,
+    /// How often somebody may call or try to log in.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The MSPs.
+    #[serde(default)]
+    pub msp: Vec<MspFile>,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// AID1 requests of one MSP.
+    pub aid1: Rate,
+    /// Sign-ins at the portal from one address.
+    pub login: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            aid1: Rate::new(500.0, 1000),
+            login: Rate::new(1.0, 50),
+        }
+    }
+}
+
+/// A listener that demands client certificates.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// HOST:PORT; port 0 takes a free one.
+    pub listen: String,
+    /// Server certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// CA of the clients.
+    pub client_ca: PathBuf,
+}
+
+/// MQTT for vehicles: our own server (`listen`), or a broker that we are a client of (`broker`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gateway {
+    /// HOST:PORT of our own server; port 0 takes a free one.
+    pub listen: Option<String>,
+    /// Most vehicles at once.
+    #[serde(default = "max_vehicles")]
+    pub max_vehicles: usize,
+    /// `mqtts://HOST[:PORT]` of a broker.
+    pub broker: Option<String>,
+    /// Our client id at the broker; each instance needs its own.
+    #[serde(default = "broker_client")]
+    pub client_id: String,
+    /// Group of the shared subscription: instances of one CMP have the same.
+    #[serde(default = "broker_client")]
+    pub share: String,
+    /// Our certificate: that of the server, or that of the broker's client.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// CA of the vehicles; absent where a broker checks them.
+    pub client_ca: Option<PathBuf>,
+    /// CA of the broker's certificate; absent: `client_ca`.
+    pub ca: Option<PathBuf>,
+}
+
+/// Vehicles at once where the configuration says nothing.
+fn max_vehicles() -> usize {
+    20_000
+}
+
+fn broker_client() -> String {
+    "aid-cmp".into()
+}
+
+impl Gateway {
+    /// Host and port of the broker.
+    ///
+    /// # Errors
+    /// No `mqtts://HOST[:PORT]`.
+    pub fn broker_address(&self) -> Option<Result<(&str, u16), String>> {
+        let url = self.broker.as_deref()?;
+        let wrong = || format!("gateway.broker {url:?} must be mqtts://HOST[:PORT]");
+        let Some(rest) = url.strip_prefix("mqtts://") else {
+            return Some(Err(wrong()));
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match rest.rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(']') || host.starts_with('[') => {
+                (host, port.parse().ok())
+            }
+            _ => (rest, Some(8883)),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Some(match port {
+            Some(port) if !host.is_empty() && !host.contains(['/', '@', '?']) => Ok((host, port)),
+            _ => Err(wrong()),
+        })
+    }
+
+    /// Whether it is one of the two, and complete.
+    fn check(&self) -> Result<(), String> {
+        match (&self.listen, self.broker_address()) {
+            (Some(_), Some(_)) => {
+                Err("gateway has both listen and broker; remove one of them".into())
+            }
+            (None, None) => Err("gateway needs listen = \"HOST:PORT\" (our own server) or \
+                                 broker = \"mqtts://HOST:PORT\""
+                .into()),
+            (Some(_), None) if self.client_ca.is_none() => {
+                Err("gateway.client_ca is needed: the CA of the vehicles' certificates".into())
+            }
+            (None, Some(Ok(_))) if self.ca.is_none() && self.client_ca.is_none() => {
+                Err("gateway.ca is needed: the CA of the broker's certificate".into())
+            }
+            (None, Some(Err(error))) => Err(error),
+            _ if self.max_vehicles == 0 => Err("gateway.max_vehicles must be at least 1".into()),
+            _ if self.share.is_empty() || self.share.contains(['/', '+', '#']) => Err(format!(
+                "gateway.share {:?} must be a name without / + #",
+                self.share
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The portal's listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Portal {
+    /// HOST:PORT; port 0 takes a free one.
+    pub listen: String,
+    /// Server certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// `https://...` as browsers see it.
+    pub base_url: String,
+    /// Anybody may make an account; else the operator does.
+    #[serde(default)]
+    pub open_registration: bool,
+}
+
+/// An MSP as it is written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MspFile {
+    /// Shown to users; names the MSP in the database.
+    pub name: String,
+    /// What the MSP calls itself on AID1.
+    pub client_id: PartyId,
+    /// What we call ourselves towards it.
+    pub own_client_id: PartyId,
+    /// Base URL of its AID1.
+    pub url: String,
+    /// Its login page for onboarding.
+    pub touchpoint: String,
+    /// CA of its server.
+    pub ca: PathBuf,
+    /// Our client certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The API key that we send.
+    pub api_key_out: Option<String>,
+    /// `user:password` that we send instead.
+    pub basic_out: Option<String>,
+    /// The API keys that we accept.
+    #[serde(default)]
+    pub api_key_in: Several,
+    /// `user:password` that we accept.
+    #[serde(default)]
+    pub basic_in: Several,
+    /// At least 32 bytes each; the first signs account ids, all verify.
+    pub account_id_secret: Several,
+    /// Life of an account id, seconds.
+    #[serde(default = "account_id_life")]
+    pub account_id_life: u64,
+    /// What the user is asked for as secret knowledge (`ver`), such as "the last four digits of your phone
+    /// number"; absent: nothing.
+    pub account_id_ver: Option<String>,
+    /// 64 hexadecimal digits each, decrypts phone numbers.
+    pub phone_key: Several,
+    /// Where the MSP sends the user back to.
+    pub redirect_uri: String,
+    /// Common names of its client certificates.
+    #[serde(default)]
+    pub common_name: Several,
+    /// SHA-256 of its client certificates.
+    #[serde(default)]
+    pub certificate_sha256: Several,
+    /// Statuses that it wants to hear of; absent: all.
+    pub statuses: Option<Vec<String>>,
+    /// Where onboarding that began at the MSP may return to.
+    #[serde(default)]
+    pub return_uris: Vec<Pattern>,
+    /// Where its icon is, for the car's HMI (AID User Profile).
+    #[serde(default)]
+    pub icon: String,
+}
+
+fn account_id_life() -> u64 {
+    crate::decide::onboarding::LIFETIME_S
+}
+
+/// An MSP, checked.
+#[derive(Debug, Clone)]
+pub struct Msp {
+    /// Shown to users; names the MSP in the database.
+    pub name: String,
+    /// What the MSP calls itself on AID1.
+    pub client_id: PartyId,
+    /// Its login page for onboarding.
+    pub touchpoint: String,
+    /// Where it sends the user back to.
+    pub redirect_uri: String,
+    /// The first signs account ids, all verify.
+    pub secrets: Vec<Secret>,
+    /// Life of an account id, seconds.
+    pub account_id_life: u64,
+    /// What the user is asked for as `ver`, if that was agreed.
+    pub account_id_ver: Option<String>,
+    /// Decrypts phone numbers.
+    pub phone_key: PhoneKey,
+    /// Calls it.
+    pub client: MspClient,
+    /// Whether it wants to hear of a status.
+    pub statuses: Vec<CsimStatus>,
+    /// Where onboarding that began at the MSP may return to.
+    pub return_uris: AllowList,
+    /// Where its icon is; empty where there is none.
+    pub icon: String,
+}
+
+impl Msp {
+    /// Signs account ids.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        // There is always one: a list in the configuration has at least one text.
+        &self.secrets[0]
+    }
+}
+
+/// What is agreed with the MSPs: replaced in a running server when the file changes.
+#[derive(Debug, Clone)]
+pub struct Agreed {
+    /// The MSPs.
+    pub msps: Vec<Arc<Msp>>,
+    /// Who may call AID1; its parties are in the order of `msps`.
+    pub gate: Gate,
+}
+
+/// What stays as it is until the next start.
+#[derive(Debug)]
+pub struct Fixed {
+    /// As written, paths made absolute or relative to the working directory.
+    pub file: File,
+    /// Key of the car PINs.
+    pub pin_key: [u8; 32],
+}
+
+/// Everything, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// As written, and what stays as it is.
+    pub fixed: Fixed,
+    /// What is agreed with the MSPs.
+    pub agreed: Agreed,
+}
+
+/// Reads the file only as far as the database and the PIN key, for commands that need no more.
+///
+/// # Errors
+/// As [`File`] demands.
+pub fn read(path: &Path) -> Result<File, Failure> {
+    let mut file: File = load(path)?;
+    if let Database::Sqlite(database) = &mut file.database {
+        *database = beside(path, database);
+    }
+    let api = &mut file.aid1;
+    for item in [&mut api.cert, &mut api.key, &mut api.client_ca] {
+        *item = beside(path, item);
+    }
+    let gateway = &mut file.gateway;
+    let optional = [&mut gateway.client_ca, &mut gateway.ca];
+    for item in [&mut gateway.cert, &mut gateway.key]
+        .into_iter()
+        .chain(optional.into_iter().flatten())
+    {
+        *item = beside(path, item);
+    }
+    for item in [&mut file.portal.cert, &mut file.portal.key] {
+        *item = beside(path, item);
+    }
+    file.admin.resolve(path);
+    if let Some(telemetry) = &mut file.telemetry {
+        telemetry.resolve(path);
+    }
+    for msp in &mut file.msp {
+        for item in [&mut msp.ca, &mut msp.cert, &mut msp.key] {
+            *item = beside(path, item);
+        }
+    }
+    pin_key(&file.account_pin_key)
+        .ok_or_else(|| wrong(path, "account_pin_key must be 64 hexadecimal digits"))?;
+    Ok(file)
+}
+
+/// The PIN key of its text.
+#[must_use]
+pub fn pin_key(text: &str) -> Option<[u8; 32]> {
+    hex::decode(text).ok()?.try_into().ok()
+}
+
+fn wrong(path: &Path, what: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("{}: {what}", path.display()))
+}
+
+/// Reads and checks everything, certificates and keys among it.
+///
+/// # Errors
+/// One sentence that names file, value and remedy.
+pub fn check(path: &Path) -> Result<Config, Failure> {
+    let file = read(path)?;
+    let pin_key = pin_key(&file.account_pin_key)
+        .ok_or_else(|| wrong(path, "account_pin_key must be 64 hexadecimal digits"))?;
+    file.gateway.check().map_err(|e| wrong(path, e))?;
+    let base = &file.portal.base_url;
+    if !base.starts_with("https://") || base.ends_with('/') || base.contains(['?', '#', ' ']) {
+        let text = format!(
+            "portal.base_url {base:?} must be https://HOST[:PORT] without a slash at the end"
+        );
+        return Err(wrong(path, text));
+    }
+    file.admin.tls()?;
+    if let Some(telemetry) = &file.telemetry {
+        telemetry.check()?;
+    }
+    for (name, rate) in [("aid1", file.limits.aid1), ("login", file.limits.login)] {
+        rate.check()
+            .map_err(|e| wrong(path, format!("limits.{name}: {e}")))?;
+    }
+    let mut msps = Vec::new();
+    let mut parties = Vec::new();
+    let mut targets = Vec::new();
+    for msp in &file.msp {
+        let at = |e: &dyn std::fmt::Display| wrong(path, format!("[[msp]] {:?}: {e}", msp.name));
+        if msps
+            .iter()
+            .any(|m: &Arc<Msp>| m.name == msp.name || m.client_id == msp.client_id)
+        {
+            return Err(at(
+                &"another [[msp]] has this name or client_id; choose one that differs",
+            ));
+        }
+        if !(60..=86_400).contains(&msp.account_id_life) {
+            let life = msp.account_id_life;
+            return Err(at(&format!(
+                "account_id_life {life} must be 60 to 86400 seconds"
+            )));
+        }
+        for (key, url) in [
+            ("touchpoint", &msp.touchpoint),
+            ("redirect_uri", &msp.redirect_uri),
+        ] {
+            if !url.starts_with("https://") {
+                return Err(at(&format!(
+                    "{key} {url:?} must begin with https:// (AID.02 §6)"
+                )));
+            }
+        }
+        let client_tls = tls::client_config(&msp.ca, Some((&msp.cert, &msp.key)))?;
+        let client = MspClient::new(Settings {
+            base_url: msp.url.clone(),
+            tls: (*client_tls).clone(),
+            own_id: msp.own_client_id.clone(),
+            target_id: msp.client_id.clone(),
+            credentials: agreed::credentials_out(
+                msp.api_key_out.as_deref(),
+                msp.basic_out.as_deref(),
+            )
+            .map_err(|e| at(&e))?,
+            timeout: Duration::from_secs(10),
+        })
+        .map_err(|e| at(&e))?;
+        let words = msp.statuses.clone().unwrap_or_else(|| {
+            let all = [
+                "deleted",
+                "enabled",
+                "disabled",
+                "installed",
+                "installation_failed",
+            ];
+            all.map(String::from).to_vec()
+        });
+        let parse = |w: &String| {
+            w.parse::<CsimStatus>()
+                .map_err(|e| at(&format!("statuses: {w:?} {e}")))
+        };
+        msps.push(Arc::new(Msp {
+            name: msp.name.clone(),
+            client_id: msp.client_id.clone(),
+            touchpoint: msp.touchpoint.clone(),
+            redirect_uri: msp.redirect_uri.clone(),
+            secrets: agreed::secrets(&msp.account_id_secret).map_err(|e| at(&e))?,
+            account_id_life: msp.account_id_life,
+            account_id_ver: msp.account_id_ver.clone(),
+            phone_key: agreed::phone_key(&msp.phone_key).map_err(|e| at(&e))?,
+            client,
+            statuses: words.iter().map(parse).collect::<Result<_, _>>()?,
+            return_uris: AllowList::new(msp.return_uris.clone()),
+            icon: msp.icon.clone(),
+        }));
+        parties.push(Party {
+            client_id: msp.client_id.clone(),
+            credentials: agreed::credentials_in(&msp.api_key_in, &msp.basic_in)
+                .map_err(|e| at(&e))?,
+            certificates: agreed::certificates(&msp.common_name, &msp.certificate_sha256)
+                .map_err(|e| at(&e))?,
+        });
+        targets.push(msp.own_client_id.clone());
+    }
+    // Without an MSP nobody may call, whatever he calls us.
+    let gate = Gate::new(parties, targets);
+    Ok(Config {
+        fixed: Fixed { file, pin_key },
+        agreed: Agreed { msps, gate },
+    })
+}

@@ -1,0 +1,174 @@
+//! A user logs in to a car: PIN, attempt limit, AID User Profile (§4.3 step 1, R-2-9, R-2-10).
+//! Called for `Up::Login`.
+
+use super::{Context, Decision, Outgoing};
+use crate::model::{Account, Attempts, Profile};
+use crate::store::{Change, FleetChange};
+use aid_id::{AccountRef, Eid, Id};
+use aid_wire::{Aup, Down, LoginOutcome};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+/// Wrong attempts that are allowed in a window.
+pub const MAX_ATTEMPTS: u32 = 5;
+/// Length of the window, ms.
+pub const WINDOW_MS: u64 = 15 * 60 * 1000;
+
+/// Key of the PIN's attempts in the store.
+#[must_use]
+pub fn attempts_key(account: AccountRef) -> String {
+    format!("pin:{}", hex::encode(account.0))
+}
+
+/// What is stored of a PIN: useless without the key, which is not in the database.
+#[must_use]
+pub fn pin_mac(key: &[u8; 32], account: AccountRef, pin: &str) -> String {
+    // HMAC takes keys of any length.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return String::new();
+    };
+    mac.update(&account.0);
+    mac.update(pin.as_bytes());
+    hex::encode(mac.finalize().into_bytes())
+}
+
+/// What the store says about a login.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The account of that name.
+    pub account: Option<Account>,
+    /// Its failed attempts.
+    pub attempts: Option<Attempts>,
+    /// Whether it has logged in to this car before.
+    pub known_here: bool,
+    /// What the HMI shows.
+    pub aup: Aup,
+    /// The profiles of its active federations.
+    pub profiles: Vec<Profile>,
+}
+
+/// Whether the limit is reached at `now`; the minutes to wait.
+#[must_use]
+pub fn locked(attempts: Option<&Attempts>, now: u64) -> Option<u64> {
+    let attempts = attempts?;
+    let end = attempts.since.saturating_add(WINDOW_MS);
+    (attempts.count >= MAX_ATTEMPTS && now < end).then(|| (end - now).div_ceil(60_000))
+}
+
+/// One more failed attempt.
+#[must_use]
+pub fn counted(attempts: Option<&Attempts>, last: Option<Id>, now: u64) -> Attempts {
+    match attempts {
+        Some(a) if now < a.since.saturating_add(WINDOW_MS) => Attempts {
+            count: a.count.saturating_add(1),
+            since: a.since,
+            last,
+        },
+        _ => Attempts {
+            count: 1,
+            since: now,
+            last,
+        },
+    }
+}
+
+/// Decides a login. The same login again is answered the same and counted once.
+#[must_use]
+pub fn login(
+    context: &Context,
+    view: View,
+    eid: Eid,
+    login_id: Id,
+    pin: &str,
+    key: &[u8; 32],
+) -> Decision {
+    let mut decision = Decision::default();
+    let answer = |decision: &mut Decision, outcome| {
+        decision.down.push(Outgoing {
+            eid,
+            correlation: None,
+            message_id: login_id,
+            body: Down::LoginResult { login_id, outcome },
+        });
+    };
+    let refused = |reason: String| LoginOutcome::Refused { reason };
+    let wrong = || refused("name or PIN is wrong".into());
+    // The MAC is computed for unknown names too: the time says nothing.
+    let reference = view.account.as_ref().map_or(AccountRef([0; 16]), |a| a.id);
+    let mac = pin_mac(key, reference, pin);
+    let Some(account) = view.account else {
+        answer(&mut decision, wrong());
+        return decision;
+    };
+    let attempts = view.attempts.as_ref();
+    let again = attempts.is_some_and(|a| a.last == Some(login_id));
+    if again {
+        answer(&mut decision, wrong());
+        return decision;
+    }
+    if let Some(minutes) = locked(attempts, context.now) {
+        let reason = format!("too many attempts; try again in {minutes} minutes");
+        answer(&mut decision, refused(reason));
+        return decision;
+    }
+    let fits = account.pin_mac.as_ref().is_some_and(|stored| {
+        bool::from(subtle::ConstantTimeEq::ct_eq(
+            stored.as_bytes(),
+            mac.as_bytes(),
+        ))
+    });
+    if !fits {
+        let key = attempts_key(account.id);
+        let counted = counted(attempts, Some(login_id), context.now);
+        decision
+            .changes
+            .push(Change::SetAttempts(key, Some(counted)));
+        answer(&mut decision, wrong());
+        return decision;
+    }
+    if attempts.is_some() {
+        let key = attempts_key(account.id);
+        decision.changes.push(Change::SetAttempts(key, None));
+    }
+    welcome(context, &mut decision, &account, view.known_here, eid);
+    let outcome = accepted(&account, view.aup, &view.profiles, eid);
+    answer(&mut decision, outcome);
+    decision
+}
+
+/// What is stored when a user enters a car, however he proved who he is.
+pub(super) fn welcome(
+    context: &Context,
+    decision: &mut Decision,
+    account: &Account,
+    known_here: bool,
+    eid: Eid,
+) {
+    if !known_here {
+        decision
+            .changes
+            .push(Change::LoggedIn(eid, account.id, context.now));
+    }
+    decision
+        .changes
+        .push(Change::Fleet(FleetChange::Session(eid, Some(account.id))));
+}
+
+/// The answer to a login that is accepted.
+pub(super) fn accepted(
+    account: &Account,
+    aup: Aup,
+    profiles: &[Profile],
+    eid: Eid,
+) -> LoginOutcome {
+    let here = |p: &&Profile| p.eid == eid && p.status.may_be_on_card();
+    LoginOutcome::Accepted {
+        account: account.id,
+        aup,
+        profiles: profiles
+            .iter()
+            .filter(here)
+            .map(|p| p.iccid.clone())
+            .collect(),
+    }
+}

@@ -1,0 +1,398 @@
+//! One vehicle's MQTT 5 session; the protocol is mqtt-protocol-core's, sans-IO.
+//! QoS 1 from the vehicle is acknowledged when its message is on disk, and not before.
+//! Called by the gateway for each connection.
+
+use crate::service::{Frame, QUEUE, Service, Taken};
+use crate::store::Store;
+use aid_id::Eid;
+use aid_shell::signal::Stop;
+use aid_wire::{Envelope, Up, topic_down, topic_up};
+use mqtt_protocol_core::mqtt::common::Cursor;
+use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event, TimerKind};
+use mqtt_protocol_core::mqtt::packet::{
+    AssignedClientIdentifier, Packet, Property, Qos, SessionExpiryInterval, v5_0,
+};
+use mqtt_protocol_core::mqtt::prelude::*;
+use mqtt_protocol_core::mqtt::result_code::{
+    ConnectReasonCode, DisconnectReasonCode, PubackReasonCode, SubackReasonCode, UnsubackReasonCode,
+};
+use mqtt_protocol_core::mqtt::{Connection, Version, role};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
+
+/// Largest MQTT packet, bytes.
+pub(crate) const MAX_PACKET: u32 = 64 * 1024;
+/// Messages of a vehicle that may be unacknowledged.
+const IN_FLIGHT: u16 = 16;
+/// Longest wait for CONNECT.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Silence after which a vehicle that announced no keep-alive is cut off.
+const SILENCE: Duration = Duration::from_secs(3600);
+/// Longest time for one write.
+const WRITE: Duration = Duration::from_secs(20);
+
+/// Why a session ends; `None` is an orderly end.
+type End = Option<String>;
+
+pub(super) struct Session<S> {
+    stream: TlsStream<TcpStream>,
+    service: Arc<Service<S>>,
+    /// Who it is; none is told so and cut off.
+    eid: Option<Eid>,
+    stop: Stop,
+    mqtt: Connection<role::Server>,
+    connected: bool,
+    /// Number of the subscription at the service.
+    subscribed: Option<u64>,
+    /// The sender is the service's once the vehicle has subscribed: when it drops it, the session ends.
+    queue: (Option<mpsc::Sender<Box<Frame>>>, mpsc::Receiver<Box<Frame>>),
+    /// When silence becomes too long.
+    deadline: Instant,
+    out: Vec<u8>,
+}
+
+impl<S: Store> Session<S> {
+    pub(super) fn new(
+        stream: TlsStream<TcpStream>,
+        service: Arc<Service<S>>,
+        eid: Option<Eid>,
+        stop: Stop,
+    ) -> Self {
+        let options = ConnectionOptions::new()
+            .maximum_packet_size_recv(MAX_PACKET)
+            .receive_maximum(IN_FLIGHT);
+        let mut mqtt = Connection::with_options(Version::V5_0, options);
+        mqtt.set_auto_ping_response(true);
+        mqtt.set_auto_pub_response(false);
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        Self {
+            stream,
+            service,
+            eid,
+            stop,
+            mqtt,
+            connected: false,
+            subscribed: None,
+            queue: (Some(sender), receiver),
+            deadline: Instant::now() + CONNECT,
+            out: Vec::new(),
+        }
+    }
+
+    /// Runs to the end of the connection.
+    pub(super) async fn run(mut self) -> Result<(), String> {
+        let end = self.turns().await;
+        if let (Some(eid), Some(number)) = (self.eid, self.subscribed) {
+            self.service.disconnect(eid, number);
+        }
+        let _ = self.flush().await;
+        let _ = timeout(Duration::from_secs(1), self.stream.shutdown()).await;
+        end.map_or(Ok(()), Err)
+    }
+
+    async fn turns(&mut self) -> End {
+        let mut buffer = vec![0; 512];
+        let stopped = self.stop.clone().wait();
+        tokio::pin!(stopped);
+        loop {
+            let end = tokio::select! {
+                () = &mut stopped => {
+                    self.disconnect(DisconnectReasonCode::ServerShuttingDown).await;
+                    return None;
+                }
+                () = sleep_until(self.deadline) => {
+                    let events = self.mqtt.notify_timer_fired(TimerKind::PingreqRecv);
+                    let _ = self.events(events).await;
+                    return Some("silent for too long".into());
+                }
+                read = self.stream.read(&mut buffer) => match read {
+                    Ok(0) => return None,
+                    Ok(count) => self.received(&buffer[..count]).await,
+                    Err(error) => return Some(error.to_string()),
+                },
+                frame = self.queue.1.recv() => match frame {
+                    Some(frame) => self.publish(*frame).await,
+                    None => {
+                        self.dropped().await;
+                        return Some("it was cut off, or it connected again".into());
+                    }
+                },
+            };
+            match end {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+            // What was queued meanwhile leaves in the same write.
+            while let Ok(frame) = self.queue.1.try_recv() {
+                if let Err(end) = self.publish(*frame).await {
+                    return end;
+                }
+            }
+            if let Err(error) = self.flush().await {
+                return Some(error);
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), String> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let out = std::mem::take(&mut self.out);
+        let write = async {
+            self.stream.write_all(&out).await?;
+            self.stream.flush().await
+        };
+        match timeout(WRITE, write).await {
+            Ok(done) => done.map_err(|e| e.to_string()),
+            Err(_) => Err("it does not read".into()),
+        }
+    }
+
+    async fn received(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let mut cursor = Cursor::new(bytes);
+        while (cursor.position() as usize) < bytes.len() {
+            let events = self.mqtt.recv(&mut cursor);
+            self.events(events).await?;
+        }
+        Ok(())
+    }
+
+    async fn events(&mut self, events: Vec<Event>) -> Result<(), End> {
+        for event in events {
+            match event {
+                Event::RequestSendPacket { packet, .. } => {
+                    self.out.extend(packet.to_continuous_buffer());
+                }
+                Event::NotifyPacketReceived(packet) => self.packet(packet).await?,
+                Event::RequestTimerReset { kind, duration_ms } => {
+                    if kind == TimerKind::PingreqRecv {
+                        self.deadline = Instant::now() + Duration::from_millis(duration_ms);
+                    }
+                }
+                Event::NotifyError(error) => return Err(Some(format!("MQTT: {error:?}"))),
+                Event::RequestClose => return Err(None),
+                Event::RequestTimerCancel(_) | Event::NotifyPacketIdReleased(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what needs no further events.
+    fn send(&mut self, packet: impl Into<Packet>) {
+        for event in self.mqtt.send(packet.into()) {
+            match event {
+                Event::RequestSendPacket { packet, .. } => {
+                    self.out.extend(packet.to_continuous_buffer());
+                }
+                Event::RequestTimerReset {
+                    kind: TimerKind::PingreqRecv,
+                    duration_ms,
+                } => self.deadline = Instant::now() + Duration::from_millis(duration_ms),
+                Event::NotifyError(error) => tracing::warn!(?error, "a packet was not sent"),
+                _ => {}
+            }
+        }
+    }
+
+    async fn disconnect(&mut self, reason: DisconnectReasonCode) {
+        if self.connected
+            && let Ok(packet) = v5_0::Disconnect::builder().reason_code(reason).build()
+        {
+            self.send(packet);
+        }
+        let _ = self.flush().await;
+    }
+
+    /// The service dropped the sender.
+    async fn dropped(&mut self) {
+        let again = self.eid.is_some_and(|eid| self.service.is_online(eid));
+        self.disconnect(if again {
+            DisconnectReasonCode::SessionTakenOver
+        } else {
+            DisconnectReasonCode::NotAuthorized
+        })
+        .await;
+    }
+
+    async fn packet(&mut self, packet: Packet) -> Result<(), End> {
+        match packet {
+            Packet::V5_0Connect(connect) => self.connect(&connect),
+            Packet::V5_0Subscribe(subscribe) => self.subscribe(&subscribe).await,
+            Packet::V5_0Unsubscribe(unsubscribe) => {
+                let count = unsubscribe.entries().len();
+                let codes = vec![UnsubackReasonCode::NotAuthorized; count];
+                let builder = v5_0::Unsuback::builder().packet_id(unsubscribe.packet_id());
+                if let Ok(packet) = builder.reason_codes(codes).build() {
+                    self.send(packet);
+                }
+                Ok(())
+            }
+            Packet::V5_0Publish(publish) => self.message(&publish).await,
+            Packet::V5_0Disconnect(_) => Err(None),
+            Packet::V5_0Auth(_) => Err(Some("it wants to authenticate by AUTH".into())),
+            // Pings are answered by the protocol, acknowledgements need nothing: the database knows.
+            _ => Ok(()),
+        }
+    }
+
+    fn connect(&mut self, connect: &v5_0::Connect) -> Result<(), End> {
+        let id_fits =
+            |eid: Eid| connect.client_id().is_empty() || connect.client_id() == eid.as_str();
+        let reason = match self.eid {
+            None => ConnectReasonCode::NotAuthorized,
+            Some(eid) if !id_fits(eid) => ConnectReasonCode::ClientIdentifierNotValid,
+            Some(_) if connect.will_flag() => ConnectReasonCode::ImplementationSpecificError,
+            Some(_) => ConnectReasonCode::Success,
+        };
+        let mut builder = v5_0::Connack::builder()
+            .session_present(false)
+            .reason_code(reason);
+        if let (Some(eid), ConnectReasonCode::Success) = (self.eid, reason) {
+            // No session outlives its connection: what waits is in the database.
+            let mut properties: Vec<Property> = Vec::new();
+            properties.extend(SessionExpiryInterval::new(0).map(Property::from));
+            if connect.client_id().is_empty() {
+                let assigned = AssignedClientIdentifier::new(eid.as_str());
+                properties.extend(assigned.map(Property::from));
+            }
+            builder = builder.props(properties);
+        }
+        if let Ok(packet) = builder.build() {
+            self.send(packet);
+        }
+        if reason != ConnectReasonCode::Success {
+            return Err(Some(format!("CONNECT refused: {reason:?}")));
+        }
+        self.connected = true;
+        if connect.keep_alive() == 0 {
+            self.deadline = Instant::now() + SILENCE;
+        }
+        if let Some(eid) = self.eid {
+            tracing::trace!(target: "trace", "<- MQTT {eid} CONNECT");
+        }
+        Ok(())
+    }
+
+    async fn subscribe(&mut self, subscribe: &v5_0::Subscribe) -> Result<(), End> {
+        let Some(eid) = self.eid else {
+            return Err(Some("SUBSCRIBE by nobody".into()));
+        };
+        let own = topic_down(&eid);
+        let mut granted = false;
+        let judge = |filter: &str| {
+            if filter == own {
+                granted = true;
+                SubackReasonCode::GrantedQos1
+            } else {
+                tracing::warn!(%eid, "subscription to a topic that is not the vehicle's own");
+                SubackReasonCode::NotAuthorized
+            }
+        };
+        let filters: Vec<String> = subscribe
+            .entries()
+            .iter()
+            .map(|e| e.topic_filter().to_owned())
+            .collect();
+        let codes = filters.iter().map(String::as_str).map(judge).collect();
+        let builder = v5_0::Suback::builder().packet_id(subscribe.packet_id());
+        if let Ok(packet) = builder.reason_codes(codes).build() {
+            self.send(packet);
+        }
+        if granted {
+            tracing::trace!(target: "trace", "<- MQTT {eid} SUBSCRIBE");
+            let sender = self.queue.0.take().unwrap_or_else(|| {
+                // A second subscription in one session: what waited is sent again.
+                let (sender, receiver) = mpsc::channel(QUEUE);
+                self.queue.1 = receiver;
+                sender
+            });
+            self.subscribed = Some(self.service.connect(eid, sender));
+            if let Err(error) = Box::pin(self.service.greet(eid)).await {
+                return Err(Some(error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn message(&mut self, publish: &v5_0::Publish) -> Result<(), End> {
+        let Some(eid) = self.eid else {
+            return Err(Some("PUBLISH by nobody".into()));
+        };
+        let reason = if publish.topic_name() != topic_up(&eid) {
+            tracing::warn!(%eid, "publication to a topic that is not the vehicle's own");
+            PubackReasonCode::NotAuthorized
+        } else if publish.qos() == Qos::ExactlyOnce {
+            self.disconnect(DisconnectReasonCode::QosNotSupported).await;
+            return Err(Some("QoS 2 is not offered".into()));
+        } else {
+            self.taken(eid, publish.payload().as_slice()).await?
+        };
+        if publish.qos() == Qos::AtLeastOnce
+            && let Some(id) = publish.packet_id()
+            && let Ok(packet) = v5_0::Puback::builder()
+                .packet_id(id)
+                .reason_code(reason)
+                .build()
+        {
+            self.send(packet);
+        }
+        Ok(())
+    }
+
+    /// Gives the message to the service. A store that fails ends the connection without an
+    /// acknowledgement, so the vehicle sends it again.
+    async fn taken(&mut self, eid: Eid, payload: &[u8]) -> Result<PubackReasonCode, End> {
+        let envelope = match Envelope::<Up>::decode(payload) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                tracing::warn!(%eid, %error, "a message was refused");
+                return Ok(PubackReasonCode::PayloadFormatInvalid);
+            }
+        };
+        tracing::trace!(
+            target: "trace",
+            "<- MQTT {eid} {} bytes #{} {:?}", payload.len(), envelope.sequence, envelope.body
+        );
+        // Boxed: what only a message needs is not part of every connection that is silent.
+        match Box::pin(self.service.up(eid, envelope)).await {
+            Ok(Taken::Done) => Ok(PubackReasonCode::Success),
+            Ok(Taken::Foreign) => {
+                self.disconnect(DisconnectReasonCode::NotAuthorized).await;
+                Err(Some("it does not take part any more".into()))
+            }
+            Err(error) => {
+                self.disconnect(DisconnectReasonCode::QuotaExceeded).await;
+                Err(Some(format!("a message was not stored: {error}")))
+            }
+        }
+    }
+
+    async fn publish(&mut self, frame: Frame) -> Result<(), End> {
+        let Some(eid) = self.eid else {
+            return Ok(());
+        };
+        // An unacknowledged window that is full: the database sends it again.
+        if self.mqtt.get_receive_maximum_vacancy_for_send() == Some(0) {
+            return Ok(());
+        }
+        let Ok(id) = self.mqtt.acquire_packet_id() else {
+            return Ok(());
+        };
+        tracing::trace!(target: "trace", "-> MQTT {eid} {} bytes {}", frame.bytes.len(), frame.what);
+        let packet = v5_0::Publish::builder()
+            .topic_name(topic_down(&eid))
+            .map(|b| b.qos(Qos::AtLeastOnce).packet_id(id).payload(frame.bytes))
+            .and_then(|b| b.build());
+        match packet {
+            Ok(packet) => self.send(packet),
+            Err(error) => tracing::warn!(?error, "a message was not sent"),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! How much is to be done, as Prometheus gauges, and what became of calls to MSPs.
+//! Called by the clock of `serve` and by the outbox.
+
+use crate::store::{Store, Stored, Work};
+use aid_shell::metrics::{Counter, Gauge};
+
+static OPEN_ORDERS: Gauge =
+    Gauge::new("aid_cmp_open_orders", "Orders to vehicles without a result");
+static OLDEST_ORDER: Gauge = Gauge::new(
+    "aid_cmp_oldest_order_age_seconds",
+    "Age of the oldest order without a result",
+);
+static DUE_CALLS: Gauge = Gauge::new("aid_cmp_due_calls", "Calls to MSPs that are due");
+static DEAD_CALLS: Gauge = Gauge::new("aid_cmp_dead_calls", "Calls to MSPs that were given up");
+static OLDEST_CALL: Gauge = Gauge::new(
+    "aid_cmp_oldest_call_age_seconds",
+    "Age of the oldest call to an MSP that is due",
+);
+static OPEN_REQUESTS: Gauge = Gauge::new(
+    "aid_cmp_open_requests",
+    "Requests for activation codes without a result",
+);
+static CALLS: Counter = Counter::new("aid_cmp_calls", "Calls to MSPs by kind and result");
+
+/// What became of a call: `answered`, `again` or `dead`.
+pub(crate) fn called(kind: &str, result: &str) {
+    CALLS.add(&[("kind", kind), ("result", result)]);
+}
+
+/// Seconds since this time, 0 if there is none.
+fn age(since: Option<u64>, now: u64) -> i64 {
+    let age = since.map_or(0, |at| now.saturating_sub(at) / 1000);
+    i64::try_from(age).unwrap_or(i64::MAX)
+}
+
+/// Counts what is to be done.
+///
+/// # Errors
+/// The store failed.
+pub(crate) async fn look<S: Store>(store: &S, now: u64) -> Stored<()> {
+    let work: Work = store.work().await?;
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    OPEN_ORDERS.set(&[], count(work.open_orders));
+    OLDEST_ORDER.set(&[], age(work.oldest_order, now));
+    DUE_CALLS.set(&[], count(work.due_calls));
+    DEAD_CALLS.set(&[], count(work.dead_calls));
+    OLDEST_CALL.set(&[], age(work.oldest_call, now));
+    OPEN_REQUESTS.set(&[], count(work.open_requests));
+    Ok(())
+}

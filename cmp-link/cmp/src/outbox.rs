@@ -1,0 +1,278 @@
+//! Calls to MSPs from the stored outbox: in order per lane, again with backoff and jitter, given up
+//! only when the MSP refuses for good (R-7.8-5, R-4.4.1-3).
+//! Runs as one task; woken when a call was added.
+
+use crate::decide::code::{Answer, Question};
+use crate::decide::sync::Listing;
+use crate::gauges;
+use crate::model::{Call, CallKind, CallState};
+use crate::service::{Service, now};
+use crate::store::{Change, Store, StoreError};
+use aid_aid1::body::{Body as _, ProfileStatuses, RequestActivationCode, SendCsimStatus};
+use aid_aid1::client::{self, Activation, CallError, MspClient};
+use aid_aid1::error_code::ErrorCode;
+use aid_shell::signal::Stop;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+/// Calls at once.
+const PARALLEL: usize = 16;
+/// First pause after a failure, ms; doubles up to `MAX_PAUSE`.
+const PAUSE: u64 = 1000;
+/// Longest pause, ms: twelve hours.
+const MAX_PAUSE: u64 = 12 * 3600 * 1000;
+/// For how long a claimed call is this instance's alone, ms; longer than a call can take.
+const CLAIM: u64 = 2 * 60 * 1000;
+
+/// Pause before the next try: half fixed, half drawn.
+#[must_use]
+pub fn pause(attempts: u32, draw: u64) -> u64 {
+    let whole = (PAUSE << attempts.clamp(1, 20)).min(MAX_PAUSE);
+    whole / 2 + draw % (whole / 2 + 1)
+}
+
+/// How long a stop waits for the calls that are being made.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Longest time without a look: another process may have added a call, or revived one.
+const LOOK: u64 = 5000;
+
+/// What a call's result means.
+enum Done {
+    Yes(Option<Answer>),
+    Listed(Question, Listing),
+    Again(String),
+    Never(String),
+}
+
+/// Runs until the stop.
+pub async fn run<S: Store>(service: Arc<Service<S>>, stop: Stop) {
+    let mut running: JoinSet<aid_id::Id> = JoinSet::new();
+    let mut busy = BTreeSet::new();
+    let who = Uuid::new_v4().to_string();
+    let stopped = stop.wait();
+    tokio::pin!(stopped);
+    loop {
+        let free = PARALLEL.saturating_sub(busy.len());
+        let claimed = service
+            .store
+            .claim(&who, now(), now().saturating_add(CLAIM), free as u32 * 2)
+            .await;
+        let due = match claimed {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, "the outbox can't be read");
+                Vec::new()
+            }
+        };
+        let due = due.into_iter().filter(|c| !busy.contains(&c.id));
+        for call in due.take(free).collect::<Vec<_>>() {
+            busy.insert(call.id);
+            let service = Arc::clone(&service);
+            running.spawn(async move {
+                let id = call.id;
+                if let Err(error) = make(&service, call).await {
+                    tracing::error!(%error, "the result of a call was not stored; it is made again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                id
+            });
+        }
+        let next = service.store.next_due().await.ok().flatten();
+        let wait = next.map_or(LOOK, |at| at.saturating_sub(now()).clamp(20, LOOK));
+        tokio::select! {
+            () = &mut stopped => break,
+            () = service.due.notified() => {}
+            Some(done) = running.join_next() => match done {
+                Ok(id) => {
+                    busy.remove(&id);
+                }
+                // A panic in a call: forget which, all are looked at again.
+                Err(_) => busy.clear(),
+            },
+            // While all due calls run there is nothing to look for.
+            () = tokio::time::sleep(Duration::from_millis(wait)), if busy.is_empty() || next.is_none_or(|at| at > now()) => {}
+        }
+    }
+    // What an MSP is answering now need not be asked again after the restart.
+    let rest = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, rest).await.is_err() {
+        running.shutdown().await;
+    }
+}
+
+/// Makes one call and stores what came of it.
+async fn make<S: Store>(service: &Service<S>, call: Call) -> Result<(), StoreError> {
+    let Some(msp) = service.msp(&call.msp) else {
+        let text = format!("no [[msp]] is called {:?} any more", call.msp);
+        return service
+            .store
+            .commit(vec![Change::GiveUpCall(call.id, now(), text)])
+            .await;
+    };
+    let done = send(&msp.client, &call).await;
+    let (id, kind, msp) = (Uuid::from_bytes(call.id), call.kind.as_str(), &call.msp);
+    let result = match &done {
+        Done::Yes(_) | Done::Listed(..) => "answered",
+        Done::Again(_) => "again",
+        Done::Never(_) => "dead",
+    };
+    gauges::called(kind, result);
+    match done {
+        Done::Yes(Some(answer)) => service.called(call.id, answer).await,
+        Done::Listed(question, listing) => service.listed(&call, &question, listing).await,
+        Done::Yes(None) => {
+            service
+                .store
+                .commit(vec![Change::CloseCall(call.id, CallState::Done, now())])
+                .await
+        }
+        Done::Again(error) => {
+            let attempts = call.attempts.saturating_add(1);
+            let draw = Uuid::new_v4().as_u64_pair().1;
+            let at = now();
+            let next_at = at.saturating_add(pause(attempts, draw));
+            tracing::warn!(%id, kind, %msp, attempts, %error, "a call failed; it is made again");
+            if call.kind == CallKind::Code && attempts == 1 {
+                service.delayed(call.id).await?;
+            }
+            let retry = Change::RetryCall {
+                id: call.id,
+                attempts,
+                at,
+                next_at,
+                error,
+            };
+            service.store.commit(vec![retry]).await
+        }
+        Done::Never(error) => {
+            tracing::error!(%id, kind, %msp, %error, "a call is given up; see the outbox");
+            service
+                .store
+                .commit(vec![Change::GiveUpCall(call.id, now(), error)])
+                .await
+        }
+    }
+}
+
+async fn send(client: &MspClient, call: &Call) -> Done {
+    let ids = client::Call {
+        request_id: Uuid::from_bytes(call.id),
+        correlation_id: Uuid::from_bytes(call.correlation),
+    };
+    let damaged = || Done::Never("the stored call can't be read".into());
+    match call.kind {
+        CallKind::Code => {
+            let Ok(body) = RequestActivationCode::parse(call.body.as_bytes()) else {
+                return damaged();
+            };
+            match client.request_activation_code(ids, call.token, &body).await {
+                Ok(Activation::Now(answer)) => Done::Yes(Some(Answer::Code {
+                    code: answer.activation_code,
+                    iccid: answer.iccid,
+                    swapped: answer.swapped_iccid,
+                })),
+                Ok(Activation::Later) => Done::Yes(Some(Answer::Later)),
+                Err(error) if error.is_transient() => Done::Again(error.to_string()),
+                Err(error) => Done::Yes(Some(refusal(&error))),
+            }
+        }
+        CallKind::Status => {
+            let Ok(body) = SendCsimStatus::parse(call.body.as_bytes()) else {
+                return damaged();
+            };
+            finish(client.send_csim_status(ids, call.token, &body).await)
+        }
+        CallKind::Query => {
+            let Some(question) = Question::from_text(&call.body) else {
+                return damaged();
+            };
+            let answer = client
+                .request_profile_status(ids, call.token, question.iccid())
+                .await;
+            match listing(answer, question.iccid().is_some()) {
+                Ok(listing) => Done::Listed(question, listing),
+                Err(error) => match finish(Err(error)) {
+                    Done::Yes(_) => damaged(),
+                    other => other,
+                },
+            }
+        }
+        CallKind::Invalidate => {
+            let done = client.request_invalidate(ids, call.token).await;
+            // R-7.9-4: a token that the MSP does not have any more is as good as ended.
+            let gone = |e: &CallError| e.refusal().is_some_and(|(status, _)| status == 404);
+            match done {
+                Err(error) if gone(&error) => Done::Yes(None),
+                other => finish(other),
+            }
+        }
+    }
+}
+
+/// What an answer to Request Profile Status says; 404 is an answer too (R-7.10-6).
+///
+/// # Errors
+/// Any other refusal, and calls that were not answered.
+pub fn listing(
+    answer: Result<ProfileStatuses, CallError>,
+    one_profile: bool,
+) -> Result<Listing, CallError> {
+    let error = match answer {
+        Ok(list) => {
+            let pairs = list.profiles.into_iter().map(|p| (p.iccid, p.status));
+            return Ok(Listing::Profiles(pairs.collect()));
+        }
+        Err(error) => error,
+    };
+    let Some((status, body)) = error.refusal() else {
+        return Err(error);
+    };
+    if status != 404 {
+        return Err(error);
+    }
+    let profile = ErrorCode::ProfileNotFound.number().to_string();
+    let names_profile = body.is_none_or(|b| b.code == profile);
+    Ok(if one_profile && names_profile {
+        Listing::NoSuchProfile
+    } else {
+        Listing::NoSuchUser
+    })
+}
+
+/// Refusals of who we are can be repaired by configuration, so they are tried again.
+fn finish(result: Result<(), CallError>) -> Done {
+    match result {
+        Ok(()) => Done::Yes(None),
+        Err(error) => {
+            let who = error
+                .refusal()
+                .is_some_and(|(status, _)| matches!(status.as_u16(), 401 | 403));
+            if who || error.is_transient() {
+                Done::Again(error.to_string())
+            } else {
+                Done::Never(error.to_string())
+            }
+        }
+    }
+}
+
+/// A refused request as the car hears of it.
+fn refusal(error: &CallError) -> Answer {
+    let body = error.refusal().and_then(|(_, body)| body);
+    let (code, reason) = match (error, body) {
+        (_, Some(body)) => (body.code.parse().unwrap_or_default(), body.error.clone()),
+        (CallError::Contract { code, .. }, _) => {
+            let code = code.unwrap_or(ErrorCode::ActivationCodeOther);
+            (code.number(), "the MSP's answer was not usable".into())
+        }
+        _ => (
+            ErrorCode::ActivationCodeOther.number(),
+            "the MSP refused".into(),
+        ),
+    };
+    Answer::Failed { code, reason }
+}

@@ -1,0 +1,198 @@
+//! The user portal (AID6) as HTTPS pages: sign in, link a subscription, choose which one serves, see and delete profiles,
+//! unlink, approve a login that a car shows a code for, password, PIN and sessions (§4.1, §4.2, §4.4.1, §4.5).
+//! No script; every form has a token; cookies are `__Host-`. Called by `serve`.
+
+mod account;
+mod car;
+mod cookie;
+mod link;
+mod login;
+mod page;
+mod settings;
+
+use crate::model::Account;
+use crate::service::Service;
+use crate::store::{Store, StoreError};
+use aid_shell::page as shell_page;
+use axum::Router;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use cookie::SESSION;
+use maud::Markup;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Largest form, bytes.
+const MAX_FORM: usize = 16 * 1024;
+/// Whose pages these are.
+const SITE: &str = "My cars";
+
+/// A page instead of an answer, for whatever goes wrong.
+struct Refusal(StatusCode, &'static str);
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a page failed");
+        Self(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This does not work at the moment. Please try again later.",
+        )
+    }
+}
+
+impl From<FormRejection> for Refusal {
+    fn from(_: FormRejection) -> Self {
+        Self(StatusCode::BAD_REQUEST, "The form was not complete.")
+    }
+}
+
+impl From<QueryRejection> for Refusal {
+    fn from(_: QueryRejection) -> Self {
+        Self(StatusCode::BAD_REQUEST, "The address is not complete.")
+    }
+}
+
+impl axum::response::IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let page = page::message("Not possible", self.1);
+        shell_page::answer(self.0, page, &[])
+    }
+}
+
+type Page = Result<Response, Refusal>;
+type Cmp<S> = State<Arc<Service<S>>>;
+
+/// The pages.
+pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
+    let nothing = || async { Refusal(StatusCode::NOT_FOUND, "There is no such page.") };
+    let not_so = || async { Refusal(StatusCode::METHOD_NOT_ALLOWED, "That is not possible here.") };
+    Router::new()
+        .route("/", get(account::account::<S>))
+        .route("/style.css", get(|| async { shell_page::style() }))
+        .route("/login", get(login::form::<S>).post(login::login::<S>))
+        .route(
+            "/register",
+            get(login::register_form::<S>).post(login::register::<S>),
+        )
+        .route("/logout", post(login::logout::<S>))
+        .route("/link", get(link::ask::<S>).post(link::link::<S>))
+        .route("/linked", get(link::linked::<S>))
+        .route(
+            "/touchpoint",
+            get(link::touchpoint::<S>).post(link::decide::<S>),
+        )
+        .route("/unlink", post(account::unlink::<S>))
+        .route("/delete", post(account::delete::<S>))
+        .route("/serve", post(account::serve::<S>))
+        .route("/again", post(account::again::<S>))
+        .route("/dismiss", post(account::dismiss::<S>))
+        .route("/car", get(car::form::<S>).post(car::judge::<S>))
+        .route("/settings", get(settings::page::<S>))
+        .route("/password", post(settings::password::<S>))
+        .route("/pin", post(settings::pin::<S>))
+        .route("/sessions", post(settings::sessions::<S>))
+        .route("/preference", post(settings::preference::<S>))
+        .fallback(nothing)
+        .method_not_allowed_fallback(not_so)
+        .layer(DefaultBodyLimit::max(MAX_FORM))
+        .with_state(service)
+}
+
+fn shown(page: String) -> Response {
+    shell_page::answer(StatusCode::OK, page, &[])
+}
+
+fn see_other(to: &str) -> Page {
+    if HeaderValue::from_str(to).is_err() {
+        return Err(Refusal(
+            StatusCode::BAD_REQUEST,
+            "The address is not usable.",
+        ));
+    }
+    Ok(shell_page::see_other(to))
+}
+
+/// Who is signed in, and his cookie.
+async fn visitor<S: Store>(
+    service: &Service<S>,
+    headers: &HeaderMap,
+) -> Result<Option<(Account, String)>, Refusal> {
+    let Some(value) = cookie::read(headers, SESSION) else {
+        return Ok(None);
+    };
+    let account = service.signed_in(&value).await?;
+    Ok(account.map(|account| (account, value)))
+}
+
+/// Who sent a form, after its token was checked.
+async fn sender<S: Store>(
+    service: &Service<S>,
+    headers: &HeaderMap,
+    csrf: &str,
+) -> Result<(Account, String), Refusal> {
+    let Some((account, value)) = visitor(service, headers).await? else {
+        return Err(Refusal(StatusCode::UNAUTHORIZED, "Please sign in first."));
+    };
+    if cookie::token_fits(&service.config.pin_key, &value, csrf) {
+        Ok((account, value))
+    } else {
+        Err(Refusal(
+            StatusCode::FORBIDDEN,
+            "The page was too old. Please load it again.",
+        ))
+    }
+}
+
+/// The token of forms under a cookie.
+fn csrf<S>(service: &Service<S>, value: &str) -> String {
+    cookie::token(&service.config.pin_key, value)
+}
+
+/// A form with nothing but its token.
+#[derive(Deserialize)]
+struct Plain {
+    csrf: String,
+}
+
+/// What follows a form: back to a page, with a line that says what was done.
+#[derive(Deserialize)]
+struct DoneQuery {
+    #[serde(default)]
+    done: String,
+}
+
+/// The line for a page's `done`; only words that are ours.
+fn done_line(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "unlinked" => {
+            "The subscription is no longer linked. Its profiles are removed from your cars."
+        }
+        "deleted" => "The profile is removed as soon as the car has a connection.",
+        "serves" => "Your choice is saved. It counts from the next login in a car.",
+        "again" => "The next login in that car loads your profile again.",
+        "password" => "Your password is changed. All other sessions have ended.",
+        "pin" => "Your PIN is changed.",
+        "preference" => "Your preference is saved. Your cars know it.",
+        "sessions" => "All other sessions have ended.",
+        _ => return None,
+    })
+}
+
+/// A page of somebody who is signed in.
+fn inside(title: &str, csrf: &str, content: &Markup) -> String {
+    page::inside(title, csrf, content)
+}
+
+/// What a page answers where nobody is signed in: the login, and then this page.
+fn login_first(next: &str) -> Page {
+    let next = aid_aid1::redirect::percent_encode(next);
+    see_other(&format!("/login?next={next}"))
+}
+
+/// An answer with a page under a status.
+fn with_status(status: StatusCode, page: String) -> Response {
+    shell_page::answer(status, page, &[]).into_response()
+}

@@ -1,0 +1,219 @@
+//! The command line: `serve` and what an operator needs beside it.
+//! Called by `run`; every failure is one sentence.
+
+mod admin;
+mod args;
+mod enrol;
+mod keys;
+mod orders;
+mod procedures;
+mod renewal;
+mod serve;
+mod users;
+
+use crate::config;
+use crate::model::CallState;
+use crate::store::{SqlStore, migrate};
+use aid_shell::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, print};
+use args::{
+    AuditCommand, Command, FederationCommand, MspCommand, OrderCommand, OutboxCommand,
+    ProfileCommand, SyncCommand, UserCommand, VehicleCommand,
+};
+use clap::Parser;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub use admin::UserAdd;
+pub use keys::{Key, rotated};
+pub use orders::{AuditArgs, OrderFilter, OrderWhat};
+pub use procedures::{Because, SyncWhom};
+pub use serve::{Listening, serve_until};
+
+/// The reference CMP backend of GSMA AID.02.
+#[derive(Debug, Parser)]
+#[command(name = "aid-cmp", version)]
+struct Cli {
+    #[command(flatten)]
+    logs: LogArgs,
+    /// Configuration file.
+    #[arg(
+        long,
+        global = true,
+        env = "AID_CMP_CONFIG",
+        default_value = "aid-cmp.toml",
+        value_name = "FILE"
+    )]
+    config: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Who you are, for the audit trail.
+    #[arg(
+        long,
+        global = true,
+        env = "AID_CMP_OPERATOR",
+        default_value = "operator",
+        value_name = "NAME"
+    )]
+    operator: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+impl Arguments for Cli {
+    fn logs(&self) -> &LogArgs {
+        &self.logs
+    }
+}
+
+/// Runs the program; the first argument is its name.
+#[must_use]
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    aid_shell::cli::main("aid-cmp", args, |cli: Cli| {
+        if matches!(cli.command, Command::ExampleConfig) {
+            return print(config::EXAMPLE);
+        }
+        match cli.command {
+            Command::Serve => block_on_all_cores(command(cli)),
+            _ => block_on(command(cli)),
+        }
+    })
+}
+
+async fn command(cli: Cli) -> Result<(), Failure> {
+    let path = &cli.config;
+    match cli.command {
+        Command::ExampleConfig => print(config::EXAMPLE),
+        Command::Serve => serve::serve(path).await,
+        Command::CheckConfig => {
+            let config = config::check(path)?;
+            serve::listeners_tls(&config)?;
+            print("the configuration is usable\n")
+        }
+        Command::Migrate => {
+            let store = open(path).await?;
+            store.close().await;
+            print("the database is up to date\n")
+        }
+        Command::Gateway(what) => enrol::gateway(&config::read(path)?.gateway, &what),
+        Command::Msp(MspCommand::List) => admin::msps(&config::read(path)?, cli.json),
+        other => {
+            let file = config::read(path)?;
+            let store = migrate(&file.database).await?;
+            let key = config::pin_key(&file.account_pin_key).unwrap_or_default();
+            let admin = admin::Admin {
+                store: &store,
+                file: &file,
+                who: cli.operator,
+                json: cli.json,
+            };
+            let result = administer(&admin, path, other, &key).await;
+            store.close().await;
+            result
+        }
+    }
+}
+
+async fn administer(
+    admin: &admin::Admin<'_>,
+    path: &std::path::Path,
+    command: Command,
+    key: &[u8; 32],
+) -> Result<(), Failure> {
+    match command {
+        Command::User(UserCommand::Add(user)) => admin.add_user(user, key).await,
+        Command::User(UserCommand::List) => admin.users().await,
+        Command::User(UserCommand::Show { name }) => admin.show_user(&name).await,
+        Command::User(UserCommand::SetPassword { name, .. }) => admin.set_password(&name).await,
+        Command::User(UserCommand::SetPin { name, none, .. }) => {
+            admin.set_pin(&name, none, key).await
+        }
+        Command::User(UserCommand::Preference(command)) => admin.preference(command).await,
+        Command::User(UserCommand::Erase { name, reason }) => admin.erase_user(&name, reason).await,
+        Command::Vehicle(command) => vehicle(admin, command).await,
+        Command::Federation(FederationCommand::List) => admin.federations().await,
+        Command::Federation(FederationCommand::Withdraw { federation, reason }) => {
+            admin.withdraw(federation, reason).await
+        }
+        Command::Federation(FederationCommand::Purge) => admin.purge().await,
+        Command::Profile(ProfileCommand::List { vehicle }) => {
+            admin.profiles(vehicle.as_deref()).await
+        }
+        Command::Profile(ProfileCommand::Delete { iccid, reason }) => {
+            admin.delete_profile(&iccid, reason).await
+        }
+        Command::Profile(ProfileCommand::Allow { user, eid }) => {
+            admin.allow_profile(&user, &eid).await
+        }
+        Command::Order(command) => order(admin, command).await,
+        Command::Outbox(OutboxCommand::List { state }) => admin.outbox(state).await,
+        Command::Outbox(OutboxCommand::Dead) => admin.outbox(Some(CallState::Dead)).await,
+        Command::Outbox(OutboxCommand::Show { call }) => admin.show_call(call).await,
+        Command::Outbox(OutboxCommand::Replay { call }) => admin.replay_call(call).await,
+        Command::Outbox(OutboxCommand::Drop { call, reason }) => {
+            admin.drop_call(call, reason).await
+        }
+        Command::Sync(SyncCommand::Run { whom, iccid }) => {
+            let config = config::check(path)?;
+            admin.sync(&config, &whom, iccid.as_deref()).await
+        }
+        Command::Sync(SyncCommand::Report { federation }) => admin.sync_report(federation).await,
+        Command::Audit(AuditCommand::List(args)) => admin.audit(args).await,
+        Command::Msp(MspCommand::RotateKey {
+            name,
+            key,
+            certificate,
+            finish,
+        }) => {
+            let wish = keys::Wish {
+                msp: &name,
+                key,
+                certificate: certificate.as_deref(),
+                finish,
+            };
+            let done = keys::rotate(path, &wish, admin.json)?;
+            admin.key_rotated(done, finish).await
+        }
+        Command::Summary => admin.summary().await,
+        // Those that need no database are done already.
+        Command::Serve
+        | Command::Migrate
+        | Command::CheckConfig
+        | Command::ExampleConfig
+        | Command::Gateway(_)
+        | Command::Msp(MspCommand::List) => Ok(()),
+    }
+}
+
+async fn vehicle(admin: &admin::Admin<'_>, command: VehicleCommand) -> Result<(), Failure> {
+    match command {
+        VehicleCommand::Enrol(enrol) => admin.enrol_vehicle(*enrol).await,
+        VehicleCommand::Add { eid, vin } => admin.add_vehicle(&eid, vin).await,
+        VehicleCommand::List => admin.vehicles().await,
+        VehicleCommand::Show { eid } => admin.show_vehicle(&eid).await,
+        VehicleCommand::Clear {
+            eid,
+            because,
+            reason,
+        } => admin.clear_vehicle(&eid, because, reason).await,
+        VehicleCommand::Retire { eid, reason } => admin.retire_vehicle(&eid, reason).await,
+        VehicleCommand::Exchange { old, new, reason } => {
+            admin.exchange_vehicle(&old, &new, reason).await
+        }
+    }
+}
+
+async fn order(admin: &admin::Admin<'_>, command: OrderCommand) -> Result<(), Failure> {
+    match command {
+        OrderCommand::Add { eid, what } => admin.add_order(&eid, what).await,
+        OrderCommand::List(filter) => admin.orders(&filter).await,
+        OrderCommand::Show { order } => admin.show_order(order).await,
+        OrderCommand::Replay { order, reason } => admin.replay_order(order, reason).await,
+        OrderCommand::Close { order, reason } => admin.close_order(order, reason).await,
+    }
+}
+
+async fn open(path: &std::path::Path) -> Result<SqlStore, Failure> {
+    Ok(migrate(&config::read(path)?.database).await?)
+}

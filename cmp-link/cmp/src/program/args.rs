@@ -1,0 +1,302 @@
+//! What the command line understands, apart from options of all commands.
+//! Parsed by clap; carried out by `program`.
+
+use super::{admin, enrol, keys, orders, procedures, users};
+use crate::model::CallState;
+use clap::Subcommand;
+use std::path::PathBuf;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve MSPs, users and vehicles.
+    Serve,
+    /// Make the database, or bring it up to date.
+    Migrate,
+    /// Check the configuration, certificates and keys among it.
+    CheckConfig,
+    /// Print a commented configuration.
+    ExampleConfig,
+    /// Users.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// What somebody else's MQTT broker needs to be the vehicles' gateway.
+    #[command(subcommand)]
+    Gateway(enrol::GatewayCommand),
+    /// Vehicles.
+    #[command(subcommand)]
+    Vehicle(VehicleCommand),
+    /// The configured MSPs.
+    #[command(subcommand)]
+    Msp(MspCommand),
+    /// Linked subscriptions.
+    #[command(subcommand)]
+    Federation(FederationCommand),
+    /// Profiles in vehicles.
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+    /// Orders to vehicles: kept and sent again until their result came.
+    #[command(subcommand)]
+    Order(OrderCommand),
+    /// Calls to MSPs: made again with growing pauses until they were answered.
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
+    /// Status synchronisation with the MSPs (AID.02 §4.6). Nothing is ever deleted because of it.
+    #[command(subcommand)]
+    Sync(SyncCommand),
+    /// Who did what, and why.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// How much is to be done: open and overdue orders, due and dead calls, open requests.
+    Summary,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MspCommand {
+    /// List them.
+    List,
+    /// Replace a key, secret or certificate: the new one is put before the old one in the configuration
+    /// file and printed once; `--finish` takes the old one out. A running server follows within seconds.
+    RotateKey {
+        /// Name of the MSP.
+        name: String,
+        /// Which.
+        #[arg(long, value_enum)]
+        key: keys::Key,
+        /// The MSP's new client certificate, for `--key certificate`.
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// Keep only the newest.
+        #[arg(long)]
+        finish: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum FederationCommand {
+    /// List them.
+    List,
+    /// End one for its user: the MSP is told, its profiles are deleted (§4.4.1).
+    Withdraw {
+        /// The link.
+        federation: uuid::Uuid,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Remove the ended ones of which nothing is left to do, and say why the others stay.
+    Purge,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProfileCommand {
+    /// List them.
+    List {
+        /// Those given to this vehicle.
+        #[arg(long, value_name = "EID")]
+        vehicle: Option<String>,
+    },
+    /// Delete one from the vehicle that has it (§4.5).
+    Delete {
+        /// The profile.
+        iccid: String,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a user have a profile again in a vehicle where he deleted his own.
+    Allow {
+        /// Name of the user.
+        user: String,
+        /// EID of the vehicle.
+        eid: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SyncCommand {
+    /// Ask the MSPs now, and compare.
+    Run {
+        #[command(flatten)]
+        whom: procedures::SyncWhom,
+        /// This profile only.
+        #[arg(long)]
+        iccid: Option<String>,
+    },
+    /// The newest result of each link, or all of one.
+    Report {
+        /// The link.
+        #[arg(long, value_name = "ID")]
+        federation: Option<uuid::Uuid>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// List the entries, oldest first.
+    List(orders::AuditArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum OutboxCommand {
+    /// List those that are due or given up, or those of one state.
+    List {
+        /// due, dead, done or dropped.
+        #[arg(long, value_parser = call_state)]
+        state: Option<CallState>,
+    },
+    /// List those that were given up.
+    Dead,
+    /// One with its history.
+    Show {
+        /// The call.
+        call: uuid::Uuid,
+    },
+    /// Make a call now, also one that was given up.
+    #[command(alias = "retry")]
+    Replay {
+        /// The call.
+        call: uuid::Uuid,
+    },
+    /// Close a call without an answer; those behind it in its lane go on.
+    Drop {
+        /// The call.
+        call: uuid::Uuid,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+fn call_state(text: &str) -> Result<CallState, String> {
+    CallState::from_text(text).ok_or_else(|| "use due, dead, done or dropped".into())
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user.
+    Add(admin::UserAdd),
+    /// List them.
+    List,
+    /// One with links, vehicles and what he was told.
+    Show {
+        /// Name of the user.
+        name: String,
+    },
+    /// Give a user who forgot his password another one; all his sessions end.
+    SetPassword {
+        /// Name of the user.
+        name: String,
+        /// Read the new password from standard input.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// Give a user another PIN for cars, or none.
+    SetPin {
+        /// Name of the user.
+        name: String,
+        /// Read the new PIN from standard input.
+        #[arg(long, conflicts_with = "none", required_unless_present = "none")]
+        pin_stdin: bool,
+        /// Only a code logs him in to cars from now on.
+        #[arg(long)]
+        none: bool,
+    },
+    /// What a user prefers in every car (AID User Profile); cars get it at the next login.
+    #[command(subcommand)]
+    Preference(users::PreferenceCommand),
+    /// Forget a user: links end, profiles are deleted, name and secrets go at once, the rest when it
+    /// is done.
+    Erase {
+        /// Name of the user.
+        name: String,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VehicleCommand {
+    /// Let a vehicle take part with this certificate and no other, or give it another one.
+    Enrol(Box<enrol::Enrol>),
+    /// Let a vehicle take part with any certificate of the gateway's CA that names its EID.
+    Add {
+        /// EID of its eUICC, 32 digits.
+        eid: String,
+        /// Its vehicle identification number, 17 characters.
+        #[arg(long)]
+        vin: Option<String>,
+    },
+    /// List them.
+    List,
+    /// One with profiles, users and open orders.
+    Show {
+        /// EID of the vehicle.
+        eid: String,
+    },
+    /// Log its users out and delete its profiles, because a rental ended or for a workshop (A.4).
+    Clear {
+        /// EID of the vehicle.
+        eid: String,
+        /// What happened.
+        #[arg(long)]
+        because: procedures::Because,
+        /// More, for the audit trail.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Cut a vehicle off now: orders are closed, profiles count as lost; `clear` it first if it can
+    /// still be reached.
+    Retire {
+        /// EID of the vehicle.
+        eid: String,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: String,
+    },
+    /// The unit with the eUICC was exchanged: the old one is cut off, the new one takes part (A.4).
+    Exchange {
+        /// EID of the old eUICC.
+        old: String,
+        /// EID of the new one.
+        new: String,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum OrderCommand {
+    /// Give an order.
+    Add {
+        /// EID of the vehicle.
+        eid: String,
+        /// What it has to do.
+        #[command(subcommand)]
+        what: orders::OrderWhat,
+    },
+    /// List them.
+    List(orders::OrderFilter),
+    /// One with its history.
+    Show {
+        /// The order.
+        order: uuid::Uuid,
+    },
+    /// Give a closed order again, under a new name.
+    Replay {
+        /// The order.
+        order: uuid::Uuid,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Close an open order without a result; the vehicle may never come back.
+    Close {
+        /// The order.
+        order: uuid::Uuid,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: String,
+    },
+}

@@ -1,0 +1,99 @@
+//! Keys, secrets, certificates and MSPs that change while `serve` runs: the file is read again when it,
+//! or a certificate or key that it names, has changed, and at SIGHUP (R-5.2-8, R-6-2, R-6-5).
+//! Called by `serve`.
+
+use super::serve::{Vehicles, listeners_tls};
+use crate::config::{File, check};
+use crate::service::Service;
+use crate::store::Store;
+use aid_shell::config::Values;
+use aid_shell::live::{self, Live};
+use aid_shell::signal::Stop;
+use rustls::{ClientConfig, ServerConfig};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the next request, call or connection finds replaced; anything else waits for a restart.
+const LIVE: [&str; 10] = [
+    "msp",
+    "aid1.cert",
+    "aid1.key",
+    "aid1.client_ca",
+    "portal.cert",
+    "portal.key",
+    "gateway.cert",
+    "gateway.key",
+    "gateway.client_ca",
+    "gateway.ca",
+];
+
+/// TLS towards vehicles.
+pub(super) enum LiveVehicles {
+    /// They connect to us.
+    Server(Live<ServerConfig>),
+    /// They connect to a broker, as we do.
+    Broker(Live<ClientConfig>),
+}
+
+/// What is replaced.
+pub(super) struct Renewal {
+    pub(super) path: PathBuf,
+    /// What was in force at the start.
+    pub(super) values: Values,
+    pub(super) aid1: Live<ServerConfig>,
+    pub(super) portal: Live<ServerConfig>,
+    pub(super) vehicles: LiveVehicles,
+}
+
+/// The files whose change matters.
+pub(super) fn files(path: &Path, file: &File) -> Vec<PathBuf> {
+    let (aid1, portal, gateway) = (&file.aid1, &file.portal, &file.gateway);
+    let mut files = vec![path.to_owned()];
+    files.extend([&aid1.cert, &aid1.key, &aid1.client_ca].map(Clone::clone));
+    files.extend([&portal.cert, &portal.key, &gateway.cert, &gateway.key].map(Clone::clone));
+    files.extend(
+        [&gateway.client_ca, &gateway.ca]
+            .into_iter()
+            .flatten()
+            .cloned(),
+    );
+    let msps = file.msp.iter();
+    files.extend(msps.flat_map(|m| [m.ca.clone(), m.cert.clone(), m.key.clone()]));
+    files
+}
+
+impl Renewal {
+    /// Replaces until the stop.
+    pub(super) async fn follow<S: Store>(
+        self,
+        files: Vec<PathBuf>,
+        service: Arc<Service<S>>,
+        stop: Stop,
+    ) {
+        live::follow(files, stop, || self.renew(&service)).await;
+    }
+
+    /// All of it or, where anything is wrong, nothing.
+    fn renew<S: Store>(&self, service: &Service<S>) -> Result<Vec<PathBuf>, String> {
+        let text = |failure: aid_shell::cli::Failure| failure.text;
+        let values = Values::read(&self.path).map_err(text)?;
+        let config = check(&self.path).map_err(text)?;
+        let tls = listeners_tls(&config).map_err(text)?;
+        let names = self.values.differing(&values, &LIVE);
+        if !names.is_empty() {
+            let names = names.join(", ");
+            tracing::warn!(%names, "these changes wait for a restart");
+        }
+        match (&self.vehicles, tls.vehicles) {
+            (LiveVehicles::Server(live), Vehicles::Server(new)) => live.renew(new),
+            (LiveVehicles::Broker(live), Vehicles::Broker(new)) => live.renew(new),
+            // From a server to a broker or back: told above.
+            _ => {}
+        }
+        self.aid1.renew(tls.aid1);
+        self.portal.renew(tls.portal);
+        let watched = files(&self.path, &config.fixed.file);
+        service.renew(config.agreed);
+        Ok(watched)
+    }
+}

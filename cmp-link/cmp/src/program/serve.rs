@@ -1,0 +1,263 @@
+//! `serve`: opens everything, says that it is ready, runs until a signal.
+//! Called by the command line.
+
+use super::renewal::{self, LiveVehicles, Renewal};
+use crate::config::{Config, Gateway, check};
+use crate::gateway::broker::Broker;
+use crate::service::{Service, now};
+use crate::store::{Store, migrate};
+use crate::{api, gateway, gauges, outbox, portal};
+use aid_aid1::{contract, span};
+use aid_shell::admin::Shown;
+use aid_shell::cli::Failure;
+use aid_shell::config::Values;
+use aid_shell::limit::logins;
+use aid_shell::live::Live;
+use aid_shell::signal::Stop;
+use aid_shell::{http, ready, signal, telemetry, tls};
+use rustls::{ClientConfig, ServerConfig};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Pause between looks at orders that an operator added, and at requests whose time is over.
+const TICK: Duration = Duration::from_secs(1);
+
+/// TLS of the listeners, and towards vehicles.
+pub(super) struct Tls {
+    pub(super) aid1: Arc<ServerConfig>,
+    pub(super) portal: Arc<ServerConfig>,
+    pub(super) vehicles: Vehicles,
+}
+
+/// How vehicles are reached.
+pub(super) enum Vehicles {
+    /// They connect to us.
+    Server(Arc<ServerConfig>),
+    /// They connect to a broker, as we do.
+    Broker(Arc<ClientConfig>),
+}
+
+/// Loads certificates and keys.
+pub(super) fn listeners_tls(config: &Config) -> Result<Tls, Failure> {
+    let file = &config.fixed.file;
+    Ok(Tls {
+        aid1: tls::server_config(&file.aid1.cert, &file.aid1.key, Some(&file.aid1.client_ca))?,
+        portal: tls::server_config(&file.portal.cert, &file.portal.key, None)?,
+        vehicles: vehicles(&file.gateway)?,
+    })
+}
+
+fn vehicles(gateway: &Gateway) -> Result<Vehicles, Failure> {
+    let identity = (gateway.cert.as_path(), gateway.key.as_path());
+    if gateway.broker.is_some()
+        && let Some(ca) = gateway.ca.as_ref().or(gateway.client_ca.as_ref())
+    {
+        return Ok(Vehicles::Broker(tls::client_config(ca, Some(identity))?));
+    }
+    let server = tls::server_config(&gateway.cert, &gateway.key, gateway.client_ca.as_deref())?;
+    // MQTT has no ALPN that vehicles would offer; HTTP's must not be in the way.
+    let mut server = (*server).clone();
+    server.alpn_protocols.clear();
+    Ok(Vehicles::Server(Arc::new(server)))
+}
+
+/// Names and addresses of the listeners.
+pub type Listening = [(&'static str, SocketAddr)];
+
+pub(super) async fn serve(path: &Path) -> Result<(), Failure> {
+    let stop = signal::stop()?;
+    serve_until(path, stop, |listen| ready::announce("aid-cmp", listen)).await
+}
+
+/// Serves until the stop; `announce` hears where, once everything is bound.
+///
+/// # Errors
+/// The configuration, a certificate, the database or an address is not usable.
+pub async fn serve_until(
+    path: &Path,
+    stop: Stop,
+    announce: impl FnOnce(&Listening) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let values = Values::read(path)?;
+    let config = check(path)?;
+    let tls = listeners_tls(&config)?;
+    let file = &config.fixed.file;
+    let store = migrate(&file.database).await?;
+    store.reserve_log().await?;
+    let aid1 = http::bind(&file.aid1.listen).await?;
+    let pages = http::bind(&file.portal.listen).await?;
+    let admin = file.admin.open().await?;
+    let export = match &file.telemetry {
+        None => None,
+        Some(telemetry) => {
+            let (exporter, export) = telemetry::start("aid-cmp", telemetry)?;
+            span::record_with(move |span| exporter.send(span));
+            Some(export)
+        }
+    };
+    let mut listen = vec![
+        ("aid1", aid1.local_addr()?),
+        ("portal", pages.local_addr()?),
+        ("admin", admin.address()?),
+    ];
+    let gateway = &file.gateway;
+    let (most, cars) = (gateway.max_vehicles, gateway.listen.clone());
+    let cars = match cars {
+        Some(address) => Some(http::bind(&address).await?),
+        None => None,
+    };
+    if let Some(cars) = &cars {
+        listen.push(("gateway", cars.local_addr()?));
+        open_files(most);
+    }
+    let files = renewal::files(path, file);
+    let service = Arc::new(Service::new(store, config));
+    let (aid1_tls, portal_tls) = (Live::new(tls.aid1), Live::new(tls.portal));
+    let (vehicles, reach) = reach(&service, tls.vehicles, cars, most, &stop)?;
+    let renewal = Renewal {
+        path: path.to_owned(),
+        values,
+        aid1: aid1_tls.clone(),
+        portal: portal_tls.clone(),
+        vehicles,
+    };
+    let workers = vec![
+        tokio::spawn(renewal.follow(files, Arc::clone(&service), stop.clone())),
+        reach,
+        tokio::spawn(admin.serve(shown(&service), stop.clone())),
+        tokio::spawn(http::serve_refusing(
+            aid1,
+            aid1_tls,
+            api::router(Arc::clone(&service), service.config.file.limits.aid1),
+            api::refuse,
+            stop.clone(),
+        )),
+        tokio::spawn(http::serve(
+            pages,
+            portal_tls,
+            logins(
+                portal::router(Arc::clone(&service)),
+                "/login",
+                service.config.file.limits.login,
+            ),
+            stop.clone(),
+        )),
+        tokio::spawn(outbox::run(Arc::clone(&service), stop.clone())),
+        tokio::spawn(tick(Arc::clone(&service), stop.clone())),
+    ];
+    announce(&listen)?;
+    stop.wait().await;
+    for worker in workers {
+        let _ = worker.await;
+    }
+    service.store.close().await;
+    if let Some(export) = export {
+        export.finish().await;
+    }
+    Ok(())
+}
+
+/// Begins to serve vehicles; yields what is replaced when certificates are.
+fn reach<S: Store>(
+    service: &Arc<Service<S>>,
+    tls: Vehicles,
+    cars: Option<TcpListener>,
+    most: usize,
+    stop: &Stop,
+) -> Result<(LiveVehicles, JoinHandle<()>), Failure> {
+    let (service, stop) = (Arc::clone(service), stop.clone());
+    match (tls, cars) {
+        (Vehicles::Server(tls), Some(cars)) => {
+            let tls = Live::new(tls);
+            let serve = gateway::serve(cars, tls.clone(), service, most, stop);
+            Ok((LiveVehicles::Server(tls), tokio::spawn(serve)))
+        }
+        (Vehicles::Broker(tls), _) => {
+            let tls = Live::new(tls);
+            let broker = Broker::new(&service.config.file.gateway, tls.clone())
+                .ok_or_else(|| Failure::new("gateway.broker must be mqtts://HOST[:PORT]"))?;
+            let serve = broker.serve(service, stop);
+            Ok((LiveVehicles::Broker(tls), tokio::spawn(serve)))
+        }
+        (Vehicles::Server(_), None) => Err(Failure::new("the gateway has no address to listen on")),
+    }
+}
+
+/// What the admin listener shows: ready as long as the database answers.
+fn shown<S: Store>(service: &Arc<Service<S>>) -> Shown {
+    let service = Arc::clone(service);
+    Shown {
+        ready: Arc::new(move || {
+            let service = Arc::clone(&service);
+            Box::pin(async move {
+                let asked = service.store.next_due().await;
+                asked.map(|_| ()).map_err(|error| error.to_string())
+            })
+        }),
+        openapi: contract::CMP.openapi().into(),
+    }
+}
+
+/// Looks between two counts of what is to be done: ten seconds.
+const COUNT_EVERY: u32 = 10;
+
+/// Raises the limit of open files as far as it may go, and says so where it does not suffice.
+fn open_files(vehicles: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    // Listeners, databases, MSPs: what is open beside the vehicles.
+    let needed = vehicles as u64 + 256;
+    let mut limit = getrlimit(Resource::Nofile);
+    let enough = |current: Option<u64>| current.is_none_or(|c| c >= needed);
+    if !enough(limit.current) {
+        limit.current = limit.maximum.map_or(Some(needed), |m| Some(m.min(needed)));
+        if setrlimit(Resource::Nofile, limit).is_err() || !enough(limit.current) {
+            tracing::warn!(
+                max_vehicles = vehicles,
+                open_files = limit.current,
+                "fewer open files are allowed than gateway.max_vehicles needs; raise ulimit -n, or lower it"
+            );
+        }
+    }
+}
+
+/// Looks between two removals of old rows: an hour.
+const PRUNE_EVERY: u32 = 3600;
+
+/// What is due without anybody asking.
+async fn tick<S: Store>(service: Arc<Service<S>>, stop: Stop) {
+    let stopped = stop.wait();
+    tokio::pin!(stopped);
+    let mut since = 0;
+    for count in 0_u32.. {
+        tokio::select! {
+            () = &mut stopped => return,
+            () = tokio::time::sleep(TICK) => {}
+        }
+        // A minute of overlap: another process's commit may take its time.
+        let begin = now();
+        let mut done = vec![
+            service.cut_off(since).await,
+            service.remind(since).await,
+            service.follow_codes().await,
+            service.expire().await,
+        ];
+        since = begin.saturating_sub(60_000);
+        if count % COUNT_EVERY == 0 {
+            done.push(gauges::look(&service.store, begin).await);
+        }
+        if count % PRUNE_EVERY == 0 {
+            done.push(service.prune().await);
+            done.push(service.purge().await);
+            done.push(service.synchronise().await);
+        }
+        for done in done {
+            if let Err(error) = done {
+                tracing::error!(%error, "the store failed");
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What an operator does for a user who can't do it himself: another password or PIN, his preferences.
+//! Called by the command line.
+
+use super::admin::{Admin, id_text, show};
+use crate::decide::login::{attempts_key, pin_mac};
+use crate::password;
+use crate::service::{is_pin, is_preference, is_preference_name};
+use crate::store::{Change, FleetChange, PortalChange, Store as _};
+use aid_id::Secret;
+use aid_shell::cli::Failure;
+use aid_wire::MAX_ENTRIES;
+use clap::Subcommand;
+use serde_json::json;
+use std::io::Read as _;
+
+/// `user preference`
+#[derive(Debug, Subcommand)]
+pub(super) enum PreferenceCommand {
+    /// List them.
+    List {
+        /// Name of the user.
+        user: String,
+    },
+    /// Set one.
+    Set {
+        /// Name of the user.
+        user: String,
+        /// Name of the preference, such as seat.position.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// Remove one.
+    Remove {
+        /// Name of the user.
+        user: String,
+        /// Name of the preference.
+        name: String,
+    },
+}
+
+/// A line of standard input.
+fn from_stdin(what: &str) -> Result<Secret, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(4096)
+        .read_to_string(&mut text)
+        .map_err(|e| Failure::new(format!("cannot read the {what} from stdin: {e}")))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// The hash of the password on standard input.
+pub(super) fn hash_of_stdin() -> Result<Secret, Failure> {
+    let text = from_stdin("password")?;
+    let length = text.expose().len();
+    if !password::LENGTH.contains(&length) {
+        let (least, most) = (password::LENGTH.start(), password::LENGTH.end());
+        return Err(Failure::usage(format!(
+            "the password on stdin must have {least} to {most} bytes, got {length}"
+        )));
+    }
+    password::hash(text.expose())
+        .ok_or_else(|| Failure::new("the password could not be hashed; try another"))
+}
+
+impl Admin<'_> {
+    /// Another password: who had the old one is signed out everywhere, and may try at once.
+    pub(super) async fn set_password(&self, name: &str) -> Result<(), Failure> {
+        let account = self.account(name).await?;
+        let hash = hash_of_stdin()?;
+        let id = account.id;
+        let changes = vec![
+            Change::Portal(PortalChange::Password(id, hash)),
+            // No cookie has an empty hash: all sessions end.
+            Change::Portal(PortalChange::EndSessions(id, String::new())),
+            Change::SetAttempts(format!("password:{}", hex::encode(id.0)), None),
+            self.about(id.0, "password set"),
+        ];
+        self.commit(changes).await?;
+        let row = json!({"name": account.name, "account": id_text(id.0), "password": "set"});
+        show(vec![row], self.json)
+    }
+
+    /// Another PIN for cars, or none.
+    pub(super) async fn set_pin(
+        &self,
+        name: &str,
+        none: bool,
+        key: &[u8; 32],
+    ) -> Result<(), Failure> {
+        let account = self.account(name).await?;
+        let id = account.id;
+        let mac = if none {
+            None
+        } else {
+            let pin = from_stdin("PIN")?;
+            if !is_pin(pin.expose()) {
+                return Err(Failure::usage("the PIN on stdin must have 4 to 16 digits"));
+            }
+            Some(pin_mac(key, id, pin.expose()))
+        };
+        let has_pin = mac.is_some();
+        let changes = vec![
+            Change::Portal(PortalChange::Pin(id, mac)),
+            Change::SetAttempts(attempts_key(id), None),
+            self.about(id.0, if has_pin { "PIN set" } else { "PIN removed" }),
+        ];
+        self.commit(changes).await?;
+        let row = json!({"name": account.name, "account": id_text(id.0), "has_pin": has_pin});
+        show(vec![row], self.json)
+    }
+
+    pub(super) async fn preference(&self, command: PreferenceCommand) -> Result<(), Failure> {
+        let (user, name, value) = match command {
+            PreferenceCommand::List { user } => (user, None, None),
+            PreferenceCommand::Set { user, name, value } => (user, Some(name), Some(value)),
+            PreferenceCommand::Remove { user, name } => (user, Some(name), None),
+        };
+        let account = self.account(&user).await?;
+        if let Some(name) = name {
+            let now = self.store.preferences(account.id).await?;
+            let known = now.iter().any(|(n, _)| *n == name);
+            if !is_preference_name(&name) || value.as_deref().is_some_and(|v| !is_preference(v)) {
+                return Err(Failure::usage(
+                    "a preference has a name of 1 to 64 lower-case letters, digits and . - _, and a printable value of at most 128 bytes",
+                ));
+            }
+            if value.is_none() && !known {
+                return Err(Failure::new(format!(
+                    "{user} has no preference {name:?}; `user preference list {user}` shows all"
+                )));
+            }
+            if !known && now.len() >= MAX_ENTRIES {
+                return Err(Failure::new(format!(
+                    "{user} has {MAX_ENTRIES} preferences already; remove one first"
+                )));
+            }
+            let change = FleetChange::SetPreference(account.id, name, value);
+            let audit = self.about(account.id.0, "preference changed");
+            self.commit(vec![Change::Fleet(change), audit]).await?;
+        }
+        let rows = self.store.preferences(account.id).await?;
+        let rows = rows.iter().map(|(n, v)| json!({"name": n, "value": v}));
+        show(rows.collect(), self.json)
+    }
+
+    fn about(&self, account: aid_id::Id, action: &'static str) -> Change {
+        let detail = format!("account {}", hex::encode(account));
+        self.context().audit("operator", action, detail)
+    }
+}

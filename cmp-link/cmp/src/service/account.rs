@@ -1,0 +1,212 @@
+//! What a user does with his account on the portal: makes one, changes password and PIN, looks at his sessions (AID6).
+//! Called by the portal's handlers. Each change is in the audit trail.
+
+use super::{Service, fresh, now};
+use crate::decide::login::{self, attempts_key, pin_mac};
+use crate::model::Account;
+use crate::password;
+use crate::service::web::{cookie_hash, password_key};
+use crate::store::{Change, PortalChange, SessionRow, Store, StoreError, Stored};
+use aid_id::{AccountRef, Secret};
+
+/// Lengths of a car PIN, digits.
+const PIN: std::ops::RangeInclusive<usize> = 4..=16;
+/// Longest name of a user, bytes, and of what the car shows, characters.
+const NAMES: (usize, usize) = (128, 64);
+/// As much as is kept of what a browser calls itself, characters.
+const BROWSER: usize = 120;
+
+/// How a change ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    /// It is so now.
+    Done,
+    /// The present password is wrong.
+    Wrong,
+    /// Too many wrong passwords; minutes to wait.
+    Locked(u64),
+    /// What was given can't be used: why.
+    Unusable(&'static str),
+}
+
+/// Whether a text can be a car PIN.
+#[must_use]
+pub fn is_pin(text: &str) -> bool {
+    PIN.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn usable_password(text: &Secret) -> Result<(), &'static str> {
+    if password::LENGTH.contains(&text.expose().len()) {
+        Ok(())
+    } else {
+        Err("A password has 8 to 256 characters.")
+    }
+}
+
+impl<S: Store> Service<S> {
+    /// Makes an account for somebody who registers.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn register(&self, name: &str, shown: &str, secret: &Secret) -> Stored<Changed> {
+        let name = name.trim().to_lowercase();
+        let shown = shown.trim();
+        let bad = |text: &str| text.is_empty() || text.chars().any(char::is_control);
+        if bad(&name) || name.len() > NAMES.0 || bad(shown) || shown.chars().count() > NAMES.1 {
+            return Ok(Changed::Unusable(
+                "A name has 1 to 64 printable characters.",
+            ));
+        }
+        if let Err(why) = usable_password(secret) {
+            return Ok(Changed::Unusable(why));
+        }
+        let Some(hash) = password::hash(secret.expose()) else {
+            return Ok(Changed::Unusable("This password can't be used."));
+        };
+        let context = self.context();
+        let id = AccountRef(fresh());
+        let account = Account {
+            id,
+            name,
+            display_name: shown.to_owned(),
+            password: hash,
+            pin_mac: None,
+            created_at: context.now,
+        };
+        let audit = self.self_audit(id, "registered");
+        match self
+            .store
+            .commit(vec![Change::AddAccount(account), audit])
+            .await
+        {
+            Ok(()) => Ok(Changed::Done),
+            Err(StoreError::Taken) => Ok(Changed::Unusable("This name is taken.")),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn self_audit(&self, id: AccountRef, action: &'static str) -> Change {
+        let who = format!("account {}", hex::encode(id.0));
+        self.context().audit(who, action, String::new())
+    }
+
+    /// Whether the password is the account's; wrong ones are counted with those of the sign-in.
+    async fn proves(&self, account: &Account, secret: &Secret) -> Stored<Changed> {
+        let key = password_key(Some(account), &account.name);
+        let attempts = self.store.attempts(&key).await?;
+        if let Some(minutes) = login::locked(attempts.as_ref(), now()) {
+            return Ok(Changed::Locked(minutes));
+        }
+        if password::verify(Some(account.password.clone()), secret.clone()).await {
+            return Ok(Changed::Done);
+        }
+        let counted = login::counted(attempts.as_ref(), None, now());
+        let change = Change::SetAttempts(key, Some(counted));
+        self.store.commit(vec![change]).await?;
+        Ok(Changed::Wrong)
+    }
+
+    /// Another password; every session but the one with this cookie ends.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn change_password(
+        &self,
+        account: &Account,
+        cookie: &str,
+        old: &Secret,
+        new: &Secret,
+    ) -> Stored<Changed> {
+        if let Err(why) = usable_password(new) {
+            return Ok(Changed::Unusable(why));
+        }
+        let proof = self.proves(account, old).await?;
+        if proof != Changed::Done {
+            return Ok(proof);
+        }
+        let Some(hash) = password::hash(new.expose()) else {
+            return Ok(Changed::Unusable("This password can't be used."));
+        };
+        let changes = vec![
+            Change::Portal(PortalChange::Password(account.id, hash)),
+            Change::Portal(PortalChange::EndSessions(account.id, cookie_hash(cookie))),
+            self.self_audit(account.id, "password changed"),
+        ];
+        self.store.commit(changes).await?;
+        Ok(Changed::Done)
+    }
+
+    /// Another car PIN, or none: then only a code logs him in to a car.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn change_pin(
+        &self,
+        account: &Account,
+        secret: &Secret,
+        pin: Option<&Secret>,
+    ) -> Stored<Changed> {
+        if pin.is_some_and(|pin| !is_pin(pin.expose())) {
+            return Ok(Changed::Unusable("A PIN has 4 to 16 digits."));
+        }
+        let proof = self.proves(account, secret).await?;
+        if proof != Changed::Done {
+            return Ok(proof);
+        }
+        let mac = pin.map(|pin| pin_mac(&self.config.pin_key, account.id, pin.expose()));
+        let action = if mac.is_some() {
+            "PIN changed"
+        } else {
+            "PIN removed"
+        };
+        let changes = vec![
+            Change::Portal(PortalChange::Pin(account.id, mac)),
+            // Who knows the password may try the new PIN at once.
+            Change::SetAttempts(attempts_key(account.id), None),
+            self.self_audit(account.id, action),
+        ];
+        self.store.commit(changes).await?;
+        Ok(Changed::Done)
+    }
+
+    /// Notes which browser a session is of.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn session_began(&self, cookie: &str, browser: &str) -> Stored<()> {
+        let printable = browser.chars().filter(|c| !c.is_control());
+        let browser = printable.take(BROWSER).collect();
+        let change = PortalChange::Began(cookie_hash(cookie), now(), browser);
+        self.store.commit(vec![Change::Portal(change)]).await
+    }
+
+    /// The user's sessions that live, newest first, each with whether it is the one with this cookie.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn own_sessions(
+        &self,
+        account: &Account,
+        cookie: &str,
+    ) -> Stored<Vec<(SessionRow, bool)>> {
+        let (now, this) = (now(), cookie_hash(cookie));
+        let all = self.store.portal_sessions(account.id).await?;
+        let living = all.into_iter().filter(|s| s.expires_at > now);
+        Ok(living
+            .map(|s| (s.token_hash == this, s))
+            .map(|(own, s)| (s, own))
+            .collect())
+    }
+
+    /// Ends all sessions of a user but the one with this cookie.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn end_other_sessions(&self, account: &Account, cookie: &str) -> Stored<()> {
+        let changes = vec![
+            Change::Portal(PortalChange::EndSessions(account.id, cookie_hash(cookie))),
+            self.self_audit(account.id, "other sessions ended"),
+        ];
+        self.store.commit(changes).await
+    }
+}

@@ -1,0 +1,178 @@
+//! Logins in cars by a code that the car shows (RFC 8628's shape): the car begins, the portal's page
+//! looks the code up and approves or denies it. Guesses are counted per account.
+//! Called by the gateway and by the portal's page `/car`.
+
+use super::{Service, now};
+use crate::decide::{car_login, login};
+use crate::model::{Account, LoginCode, LoginCodeState};
+use crate::store::{Change, Store, Stored, Turn};
+use aid_id::{AccountRef, Eid, Id};
+
+/// Path of the page where the user enters the code.
+pub const CODE_PAGE: &str = "/car";
+
+/// A car that shows a code, for the page to name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarLogin {
+    /// The code as people read it.
+    pub code: String,
+    /// The car's eUICC.
+    pub eid: Eid,
+    /// When the car asked, Unix milliseconds.
+    pub since: u64,
+    /// When the code ends.
+    pub expires_at: u64,
+}
+
+/// What became of a code that a user typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// It is open: this is the car that shows it.
+    Open(CarLogin),
+    /// The car was told.
+    Done(CarLogin),
+    /// No car shows it, it is over, or it was used.
+    Unknown,
+    /// Too many wrong codes; minutes to wait.
+    Locked(u64),
+}
+
+fn attempts_key(account: AccountRef) -> String {
+    format!("car-code:{}", hex::encode(account.0))
+}
+
+impl<S: Store> Service<S> {
+    /// The car that shows this code, before the user says yes or no.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn look_up_login(&self, account: &Account, code: &str) -> Stored<Judged> {
+        let turn = self.store.turn().await?;
+        Ok(match self.open_code(turn, account, code).await? {
+            Ok((_, _, shown)) => Judged::Open(shown),
+            Err(judged) => judged,
+        })
+    }
+
+    /// The user approves (or denies) the login that a car shows this code for.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn approve_login(
+        &self,
+        account: &Account,
+        code: &str,
+        approve: bool,
+    ) -> Stored<Judged> {
+        let turn = self.store.turn().await?;
+        let (turn, code, shown) = match self.open_code(turn, account, code).await? {
+            Ok(found) => found,
+            Err(judged) => return Ok(judged),
+        };
+        let context = self.context();
+        let mut decision = car_login::judge(&context, code.clone(), account, approve);
+        if approve {
+            let view = self.login_view(Some(account.clone()), code.eid).await?;
+            let told = car_login::approved(&context, view, &code);
+            decision.changes.extend(told.changes);
+            decision.down.extend(told.down);
+        }
+        decision
+            .changes
+            .push(Change::SetAttempts(attempts_key(account.id), None));
+        if let Ok(mut showing) = self.showing.lock() {
+            showing.remove(&code.eid); // It is told here.
+        }
+        self.carry_out(turn, decision).await?;
+        if approve {
+            self.send_user_profile(code.eid, account).await?;
+        }
+        Ok(Judged::Done(shown))
+    }
+
+    /// The open code that a user typed; a wrong one is counted.
+    async fn open_code(
+        &self,
+        turn: Turn,
+        account: &Account,
+        text: &str,
+    ) -> Stored<Result<(Turn, LoginCode, CarLogin), Judged>> {
+        let key = attempts_key(account.id);
+        let attempts = self.store.attempts(&key).await?;
+        if let Some(minutes) = login::locked(attempts.as_ref(), now()) {
+            return Ok(Err(Judged::Locked(minutes)));
+        }
+        let found = match car_login::typed(text) {
+            Some(code) => self.store.login_code(&code).await?,
+            None => None,
+        };
+        let open = |c: &LoginCode| c.state == LoginCodeState::Open && now() < c.expires_at;
+        let Some(code) = found.filter(open) else {
+            let counted = login::counted(attempts.as_ref(), None, now());
+            let change = Change::SetAttempts(key, Some(counted));
+            self.store.commit_in(turn, vec![change]).await?;
+            return Ok(Err(Judged::Unknown));
+        };
+        let shown = CarLogin {
+            code: car_login::shown(&code.code),
+            eid: code.eid,
+            since: code.created_at,
+            expires_at: code.expires_at,
+        };
+        Ok(Ok((turn, code, shown)))
+    }
+
+    /// Tells the cars that show a code what became of it, whichever instance judged it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn follow_codes(&self) -> Stored<()> {
+        let showing: Vec<Eid> = match self.showing.lock() {
+            Ok(showing) => showing.iter().copied().collect(),
+            Err(_) => return Ok(()),
+        };
+        for eid in showing {
+            let code = self.store.login_code_of(eid).await?;
+            let open = |c: &LoginCode| c.state == LoginCodeState::Open && now() < c.expires_at;
+            if code.as_ref().is_some_and(open) {
+                continue;
+            }
+            if let Ok(mut showing) = self.showing.lock() {
+                showing.remove(&eid);
+            }
+            if let Some(code) = code {
+                let turn = self.store.turn().await?;
+                self.begin_code_login(turn, eid, code.login_id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A car begins a login by code, or asks again how it stands.
+    pub(super) async fn begin_code_login(&self, turn: Turn, eid: Eid, login_id: Id) -> Stored<()> {
+        let context = self.context();
+        let found = self.store.login_code_of(eid).await?;
+        let approved = found
+            .as_ref()
+            .filter(|c| c.login_id == login_id && c.state == LoginCodeState::Approved);
+        if let Some(code) = approved {
+            let account = match code.account {
+                Some(id) => self.store.account(id).await?,
+                None => None,
+            };
+            let view = self.login_view(account.clone(), eid).await?;
+            let decision = car_login::approved(&context, view, code);
+            self.carry_out(turn, decision).await?;
+            if let Some(account) = account.filter(|_| context.now < code.expires_at) {
+                self.send_user_profile(eid, &account).await?;
+            }
+            return Ok(());
+        }
+        if let Ok(mut showing) = self.showing.lock() {
+            showing.insert(eid);
+        }
+        let url = format!("{}{CODE_PAGE}", self.config.file.portal.base_url);
+        let decision = car_login::begin(&context, found, eid, login_id, url);
+        self.carry_out(turn, decision).await
+    }
+}

@@ -1,0 +1,550 @@
+//! Each change as one SQL statement; a list of them as one transaction.
+//! Called by `commit` only.
+
+use super::read::report_digest;
+use super::row::{id_text, status_text};
+use super::{Change, SqlStore, Stored, Turn};
+use crate::model::CallState;
+use aid_id::{AccountRef, Eid, Id};
+use aid_wire::OrderKind;
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, Transaction};
+
+pub(super) type Statement<'q> = Query<'q, sqlx::Any, AnyArguments>;
+
+pub(super) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn maybe_id(id: Option<AccountRef>) -> Option<String> {
+    id.map(|id| id_text(id.0))
+}
+
+/// The EID of a choice; that for all other cars has none.
+pub(super) fn eid_text(eid: Option<Eid>) -> String {
+    eid.map(|e| e.to_string()).unwrap_or_default()
+}
+
+impl SqlStore {
+    pub(super) async fn apply(&self, changes: Vec<Change>) -> Stored<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.pool.begin().await.map_err(|e| self.error(&e))?;
+        self.write(transaction, changes).await
+    }
+
+    /// The turn is held until all is on disk.
+    pub(super) async fn apply_in(&self, turn: Turn, changes: Vec<Change>) -> Stored<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let (transaction, _end) = turn.into_transaction();
+        match transaction {
+            Some(transaction) => self.write(transaction, changes).await,
+            None => self.apply(changes).await,
+        }
+    }
+
+    async fn write(
+        &self,
+        mut transaction: Transaction<'static, Any>,
+        changes: Vec<Change>,
+    ) -> Stored<()> {
+        for statement in super::codes::statements(changes, statements) {
+            let done = statement.execute(&mut *transaction).await;
+            done.map_err(|e| self.error(&e))?;
+        }
+        transaction.commit().await.map_err(|e| self.error(&e))
+    }
+}
+
+/// An hour, ms.
+const HOUR: u64 = 3600 * 1000;
+/// A day, ms.
+const DAY: u64 = 24 * 3600 * 1000;
+
+/// Statements of `Prune`, and how old what they remove must be, ms.
+const PRUNE: [(&str, u64); 9] = [
+    ("DELETE FROM login_code WHERE expires_at < $1", HOUR),
+    ("DELETE FROM idempotency WHERE at < $1", 7 * DAY),
+    ("DELETE FROM notice WHERE at < $1", 90 * DAY),
+    ("DELETE FROM outbox WHERE closed_at < $1", 90 * DAY),
+    (
+        "DELETE FROM history WHERE at < $1 AND NOT EXISTS \
+         (SELECT 1 FROM vehicle_order WHERE vehicle_order.id = history.work) AND NOT EXISTS \
+         (SELECT 1 FROM outbox WHERE outbox.id = history.work)",
+        90 * DAY,
+    ),
+    ("DELETE FROM report WHERE received_at < $1", 90 * DAY),
+    ("DELETE FROM portal_session WHERE expires_at < $1", 0),
+    ("DELETE FROM attempt WHERE since < $1", DAY),
+    (
+        "DELETE FROM onboarding WHERE state <> 'done' AND expires_at < $1",
+        30 * DAY,
+    ),
+];
+
+fn statements(change: Change) -> Vec<Statement<'static>> {
+    match change {
+        Change::Prune(now) => {
+            let old = |age| number(now.saturating_sub(age));
+            PRUNE
+                .map(|(sql, age)| sqlx::query(sql).bind(old(age)))
+                .into()
+        }
+        Change::EraseAccount(account) => erase_account(account),
+        Change::RemoveAccount(account) => by_text(&REMOVE_ACCOUNT, &id_text(account.0)),
+        Change::PurgeFederation(federation) => by_text(&PURGE, &id_text(federation)),
+        change @ (Change::AddOrder(_)
+        | Change::OrderSent(..)
+        | Change::CloseOrder(..)
+        | Change::RetryCall { .. }
+        | Change::GiveUpCall(..)
+        | Change::ReviveCall(..)) => {
+            let happened = happened(&change);
+            work(change).into_iter().chain([happened]).collect()
+        }
+        change @ (Change::AddVehicle(_)
+        | Change::Seen { .. }
+        | Change::RetireVehicle(..)
+        | Change::ForgetLogins(_)
+        | Change::AddAccount(_)
+        | Change::Prefer(..)
+        | Change::AddNotice(_)
+        | Change::RemoveNotice(..)
+        | Change::SetAttempts(..)
+        | Change::LoggedIn(..)
+        | Change::AddSession(_)
+        | Change::RemoveSession(_)) => people_and_cars(change).into_iter().collect(),
+        change @ (Change::AddOnboarding(_)
+        | Change::CloseOnboarding(..)
+        | Change::AddFederation(_)
+        | Change::UpdateFederation(_)
+        | Change::SetHold(_)
+        | Change::ClearHold(..)
+        | Change::AddSyncRun(_)) => subscriptions(change).into_iter().collect(),
+        Change::Fleet(change) => vec![super::fleet::statement(change)],
+        Change::Portal(change) => vec![super::portal::statement(change)],
+        change => work(change).into_iter().collect(),
+    }
+}
+
+/// What is left of a federation that ended: nothing. The order is that of what refers to what.
+const PURGE: [&str; 9] = [
+    "DELETE FROM report WHERE iccid IN (SELECT iccid FROM profile WHERE federation = $1)",
+    "DELETE FROM history WHERE work IN (SELECT o.id FROM outbox o JOIN federation f \
+     ON o.msp = f.msp AND o.token = f.token WHERE f.id = $1)",
+    "DELETE FROM outbox WHERE EXISTS (SELECT 1 FROM federation f WHERE f.id = $1 \
+     AND outbox.msp = f.msp AND outbox.token = f.token)",
+    "DELETE FROM onboarding WHERE EXISTS (SELECT 1 FROM federation f WHERE f.id = $1 \
+     AND onboarding.msp = f.msp AND onboarding.token = f.token)",
+    "DELETE FROM code_request WHERE federation = $1",
+    "DELETE FROM profile WHERE federation = $1",
+    "DELETE FROM hold WHERE federation = $1",
+    "DELETE FROM sync_run WHERE federation = $1",
+    "DELETE FROM federation WHERE id = $1",
+];
+
+const REMOVE_ACCOUNT: [&str; 2] = [
+    "DELETE FROM notice WHERE account = $1",
+    "DELETE FROM account WHERE id = $1",
+];
+
+fn by_text(list: &[&'static str], id: &str) -> Vec<Statement<'static>> {
+    let statement = |sql: &&'static str| sqlx::query(*sql).bind(id.to_owned());
+    list.iter().map(statement).collect()
+}
+
+fn erase_account(account: AccountRef) -> Vec<Statement<'static>> {
+    let id = id_text(account.0);
+    let mut list = vec![
+        sqlx::query(
+            "UPDATE account SET name = $1, display_name = '', password = '', pin_mac = NULL \
+             WHERE id = $2",
+        )
+        .bind(format!("erased/{id}"))
+        .bind(id.clone()),
+        sqlx::query("DELETE FROM attempt WHERE key IN ($1, $2)")
+            .bind(format!("pin:{}", hex::encode(account.0)))
+            .bind(format!("password:{}", hex::encode(account.0))),
+    ];
+    let rest = [
+        "DELETE FROM portal_session WHERE account = $1",
+        "DELETE FROM vehicle_login WHERE account = $1",
+        "DELETE FROM preference WHERE account = $1",
+        "DELETE FROM user_preference WHERE account = $1",
+        "DELETE FROM login_code WHERE account = $1",
+        "UPDATE vehicle SET session = NULL WHERE session = $1",
+        "DELETE FROM notice WHERE account = $1",
+        "DELETE FROM onboarding WHERE account = $1 AND state <> 'done'",
+    ];
+    list.extend(by_text(&rest, &id));
+    list
+}
+
+/// The line that a change writes into the history of its order or call.
+fn happened(change: &Change) -> Statement<'static> {
+    let (work, at, event, detail) = match change {
+        Change::AddOrder(o) => (o.id, o.created_at, "given", o.reason.clone()),
+        Change::OrderSent(id, at) => (*id, *at, "sent", String::new()),
+        Change::CloseOrder(id, state, code, at) => {
+            let code = code.map(|c| format!("code {c}")).unwrap_or_default();
+            (*id, *at, state.as_str(), code)
+        }
+        Change::RetryCall {
+            id,
+            attempts,
+            at,
+            error,
+            ..
+        } => (*id, *at, "failed", format!("try {attempts}: {error}")),
+        Change::GiveUpCall(id, at, error) => (*id, *at, "dead", error.clone()),
+        Change::ReviveCall(id, at) => (*id, *at, "revived", String::new()),
+        _ => ([0; 16], 0, "", String::new()),
+    };
+    happening(work, at, event.to_owned(), detail)
+}
+
+fn happening(work: Id, at: u64, event: String, detail: String) -> Statement<'static> {
+    sqlx::query(
+        "INSERT INTO history (id, position, work, at, event, detail) VALUES ($1, \
+         (SELECT COALESCE(MAX(position), 0) + 1 FROM history), $2, $3, $4, $5)",
+    )
+    .bind(uuid::Uuid::new_v4().to_string())
+    .bind(id_text(work))
+    .bind(number(at))
+    .bind(event)
+    .bind(detail)
+}
+
+fn people_and_cars(change: Change) -> Option<Statement<'static>> {
+    Some(match change {
+        Change::AddVehicle(v) => sqlx::query(
+            "INSERT INTO vehicle (eid, added_at, last_seen, software, card, certificate, vin, \
+             retired_at, retired_reason, replaced_by) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(v.eid.to_string())
+        .bind(number(v.added_at))
+        .bind(v.last_seen.map(number))
+        .bind(v.software)
+        .bind(v.card)
+        .bind(v.certificate)
+        .bind(v.vin)
+        .bind(v.retired_at.map(number))
+        .bind(v.retired_reason)
+        .bind(v.replaced_by.map(|e| e.to_string())),
+        Change::RetireVehicle(eid, at, reason, replaced_by) => sqlx::query(
+            "UPDATE vehicle SET retired_at = $1, retired_reason = $2, replaced_by = $3 WHERE eid = $4",
+        )
+        .bind(number(at))
+        .bind(reason)
+        .bind(replaced_by.map(|e| e.to_string()))
+        .bind(eid.to_string()),
+        Change::ForgetLogins(eid) => {
+            sqlx::query("DELETE FROM vehicle_login WHERE eid = $1").bind(eid.to_string())
+        }
+        Change::Prefer(account, eid, Some(federation)) => sqlx::query(
+            "INSERT INTO preference (account, eid, federation) VALUES ($1, $2, $3) \
+             ON CONFLICT (account, eid) DO UPDATE SET federation = excluded.federation",
+        )
+        .bind(id_text(account.0))
+        .bind(eid_text(eid))
+        .bind(id_text(federation)),
+        Change::Prefer(account, eid, None) => {
+            sqlx::query("DELETE FROM preference WHERE account = $1 AND eid = $2")
+                .bind(id_text(account.0))
+                .bind(eid_text(eid))
+        }
+        Change::AddNotice(n) => sqlx::query(
+            "INSERT INTO notice (id, account, at, kind, detail) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(id_text(n.id))
+        .bind(id_text(n.account.0))
+        .bind(number(n.at))
+        .bind(n.kind.as_str())
+        .bind(n.detail),
+        Change::RemoveNotice(account, id) => {
+            sqlx::query("DELETE FROM notice WHERE account = $1 AND id = $2")
+                .bind(id_text(account.0))
+                .bind(id_text(id))
+        }
+        Change::Seen {
+            eid,
+            at,
+            software,
+            card,
+        } => sqlx::query(
+            "UPDATE vehicle SET last_seen = $1, software = $2, card = $3 WHERE eid = $4",
+        )
+        .bind(number(at))
+        .bind(software)
+        .bind(card)
+        .bind(eid.to_string()),
+        Change::AddAccount(a) => sqlx::query(
+            "INSERT INTO account (id, name, display_name, password, pin_mac, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(id_text(a.id.0))
+        .bind(a.name)
+        .bind(a.display_name)
+        .bind(a.password.expose().to_owned())
+        .bind(a.pin_mac)
+        .bind(number(a.created_at)),
+        Change::SetAttempts(key, None) => {
+            sqlx::query("DELETE FROM attempt WHERE key = $1").bind(key)
+        }
+        Change::SetAttempts(key, Some(a)) => sqlx::query(
+            "INSERT INTO attempt (key, count, since, last) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (key) DO UPDATE SET count = excluded.count, since = excluded.since, \
+             last = excluded.last",
+        )
+        .bind(key)
+        .bind(i64::from(a.count))
+        .bind(number(a.since))
+        .bind(a.last.map(id_text)),
+        Change::LoggedIn(eid, account, at) => sqlx::query(
+            "INSERT INTO vehicle_login (eid, account, first_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (eid, account) DO NOTHING",
+        )
+        .bind(eid.to_string())
+        .bind(id_text(account.0))
+        .bind(number(at)),
+        Change::AddSession(s) => sqlx::query(
+            "INSERT INTO portal_session (token_hash, account, expires_at) VALUES ($1, $2, $3)",
+        )
+        .bind(s.token_hash)
+        .bind(id_text(s.account.0))
+        .bind(number(s.expires_at)),
+        Change::RemoveSession(hash) => {
+            sqlx::query("DELETE FROM portal_session WHERE token_hash = $1").bind(hash)
+        }
+        _ => return None,
+    })
+}
+
+fn subscriptions(change: Change) -> Option<Statement<'static>> {
+    Some(match change {
+        Change::AddOnboarding(o) => sqlx::query(
+            "INSERT INTO onboarding (sid, msp, account, state, return_state, token, error, created_at, \
+             expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(id_text(o.sid))
+        .bind(o.msp)
+        .bind(id_text(o.account.0))
+        .bind(o.state.as_str())
+        .bind(o.return_state)
+        .bind(o.token.map(|t| t.to_string()))
+        .bind(o.error)
+        .bind(number(o.created_at))
+        .bind(number(o.expires_at)),
+        Change::CloseOnboarding(sid, state, token, error) => {
+            sqlx::query("UPDATE onboarding SET state = $1, token = $2, error = $3 WHERE sid = $4")
+                .bind(state.as_str())
+                .bind(token.map(|t| t.to_string()))
+                .bind(error)
+                .bind(id_text(sid))
+        }
+        Change::AddFederation(f) => sqlx::query(
+            "INSERT INTO federation (id, msp, token, account, phone_number, iv, subscription_type, \
+             customer_group, since, ended_at, ended_reason) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        )
+        .bind(id_text(f.id))
+        .bind(f.msp)
+        .bind(f.token.to_string())
+        .bind(id_text(f.account.0))
+        .bind(f.phone.phone_number)
+        .bind(f.phone.iv)
+        .bind(f.kind.as_str())
+        .bind(f.customer_group)
+        .bind(number(f.since))
+        .bind(f.ended_at.map(number))
+        .bind(f.ended_reason),
+        Change::UpdateFederation(f) => sqlx::query(
+            "UPDATE federation SET phone_number = $1, iv = $2, subscription_type = $3, \
+             customer_group = $4, ended_at = $5, ended_reason = $6 WHERE id = $7",
+        )
+        .bind(f.phone.phone_number)
+        .bind(f.phone.iv)
+        .bind(f.kind.as_str())
+        .bind(f.customer_group)
+        .bind(f.ended_at.map(number))
+        .bind(f.ended_reason)
+        .bind(id_text(f.id)),
+        Change::SetHold(h) => sqlx::query(
+            "INSERT INTO hold (federation, eid, since) VALUES ($1, $2, $3) \
+             ON CONFLICT (federation, eid) DO UPDATE SET since = excluded.since",
+        )
+        .bind(id_text(h.federation))
+        .bind(h.eid.to_string())
+        .bind(number(h.since)),
+        Change::ClearHold(federation, eid) => {
+            sqlx::query("DELETE FROM hold WHERE federation = $1 AND eid = $2")
+                .bind(id_text(federation))
+                .bind(eid.to_string())
+        }
+        Change::AddSyncRun(r) => sqlx::query(
+            "INSERT INTO sync_run (id, federation, at, outcome, findings) \
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(id_text(r.id))
+        .bind(id_text(r.federation))
+        .bind(number(r.at))
+        .bind(r.outcome)
+        .bind(r.findings),
+        _ => return None,
+    })
+}
+
+fn work(change: Change) -> Option<Statement<'static>> {
+    Some(match change {
+        Change::AddReport(r) => {
+            let digest = report_digest(&r);
+            sqlx::query(
+                "INSERT INTO report (eid, seq, digest, iccid, account, status, code, received_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            )
+            .bind(r.eid.to_string())
+            .bind(number(r.seq))
+            .bind(digest)
+            .bind(r.iccid.map(String::from))
+            .bind(maybe_id(r.account))
+            .bind(status_text(r.status))
+            .bind(i64::from(r.code))
+            .bind(number(r.received_at))
+        }
+        Change::AddOrder(o) => {
+            let (kind, iccid, account) = match o.kind {
+                OrderKind::Delete { iccid } => ("delete", Some(iccid), None),
+                OrderKind::Disable { iccid } => ("disable", Some(iccid), None),
+                OrderKind::Logout { account } => ("logout", None, Some(account)),
+                OrderKind::DeleteAll => ("delete-all", None, None),
+                OrderKind::Erase { account } => ("erase", None, Some(account)),
+            };
+            sqlx::query(
+                "INSERT INTO vehicle_order (id, position, eid, kind, iccid, account, reason, state, code, \
+                 created_at, sent_at, closed_at, attempts, federation, correlation) VALUES ($1, \
+                 (SELECT COALESCE(MAX(position), 0) + 1 FROM vehicle_order), $2, $3, $4, $5, $6, $7, \
+                 $8, $9, $10, $11, $12, $13, $14)",
+            )
+            .bind(id_text(o.id))
+            .bind(o.eid.to_string())
+            .bind(kind)
+            .bind(iccid.map(String::from))
+            .bind(maybe_id(account))
+            .bind(o.reason)
+            .bind(o.state.as_str())
+            .bind(o.code.map(i64::from))
+            .bind(number(o.created_at))
+            .bind(o.sent_at.map(number))
+            .bind(o.closed_at.map(number))
+            .bind(i64::from(o.attempts))
+            .bind(o.federation.map(id_text))
+            .bind(id_text(o.correlation))
+        }
+        Change::OrderSent(id, at) => by_id(
+            "UPDATE vehicle_order SET sent_at = $1, attempts = attempts + 1 WHERE id = $2",
+            at,
+            id,
+        ),
+        Change::CloseOrder(id, state, code, at) => sqlx::query(
+            "UPDATE vehicle_order SET state = $1, code = $2, closed_at = $3 WHERE id = $4 \
+             AND state = 'open'",
+        )
+        .bind(state.as_str())
+        .bind(code.map(i64::from))
+        .bind(number(at))
+        .bind(id_text(id)),
+        Change::AddCall(c) => sqlx::query(
+            "INSERT INTO outbox (id, position, msp, lane, kind, token, correlation, body, attempts, \
+             next_at, state, last_error, created_at) VALUES ($1, \
+             (SELECT COALESCE(MAX(position), 0) + 1 FROM outbox), $2, $3, $4, $5, $6, $7, $8, $9, $10, \
+             $11, $12)",
+        )
+        .bind(id_text(c.id))
+        .bind(c.msp)
+        .bind(c.lane)
+        .bind(c.kind.as_str())
+        .bind(c.token.to_string())
+        .bind(id_text(c.correlation))
+        .bind(c.body)
+        .bind(i64::from(c.attempts))
+        .bind(number(c.next_at))
+        .bind(c.state.as_str())
+        .bind(c.last_error)
+        .bind(number(c.created_at)),
+        Change::RetryCall {
+            id,
+            attempts,
+            next_at,
+            error,
+            ..
+        } => sqlx::query(
+            "UPDATE outbox SET attempts = $1, next_at = $2, last_error = $3, claimed_until = 0 \
+             WHERE id = $4 AND state = 'due'",
+        )
+        .bind(i64::from(attempts))
+        .bind(number(next_at))
+        .bind(error)
+        .bind(id_text(id)),
+        Change::GiveUpCall(id, _, error) => sqlx::query(
+            "UPDATE outbox SET state = 'dead', last_error = $1, claimed_until = 0 WHERE id = $2 \
+             AND state = 'due'",
+        )
+        .bind(error)
+        .bind(id_text(id)),
+        Change::ReviveCall(id, at) => by_id(
+            "UPDATE outbox SET state = 'due', attempts = 0, next_at = $1, claimed_until = 0 \
+             WHERE id = $2 AND state IN ('due', 'dead')",
+            at,
+            id,
+        ),
+        Change::CloseCall(id, state, at) => {
+            let state = match state {
+                CallState::Done => state,
+                _ => CallState::Dropped,
+            };
+            sqlx::query(
+                "UPDATE outbox SET state = $1, closed_at = $2 WHERE id = $3 \
+                 AND state IN ('due', 'dead')",
+            )
+            .bind(state.as_str())
+            .bind(number(at))
+            .bind(id_text(id))
+        }
+        Change::Happened(h) => happening(h.work, h.at, h.event, h.detail),
+        Change::UseIv {
+            msp,
+            key_id,
+            iv,
+            digest,
+            at,
+        } => sqlx::query(
+            "INSERT INTO phone_iv (msp, key_id, iv, digest, at) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (msp, key_id, iv) DO NOTHING",
+        )
+        .bind(msp)
+        .bind(key_id)
+        .bind(iv)
+        .bind(digest)
+        .bind(number(at)),
+        Change::Audit(a) => sqlx::query(
+            "INSERT INTO audit (id, at, actor, action, detail, reason) \
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(uuid::Uuid::new_v4().to_string())
+        .bind(number(a.at))
+        .bind(a.actor)
+        .bind(a.action.into_owned())
+        .bind(a.detail)
+        .bind(a.reason),
+        _ => return None,
+    })
+}
+
+fn by_id(sql: &'static str, at: u64, id: Id) -> Statement<'static> {
+    sqlx::query(sql).bind(number(at)).bind(id_text(id))
+}

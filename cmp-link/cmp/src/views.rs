@@ -1,0 +1,182 @@
+//! What decisions need to know, loaded from the store. The caller has the turn.
+//! Used by the service and by the command line, which decide about the same things.
+
+use crate::decide::sync::Listing;
+use crate::decide::{Context, Decision};
+use crate::decide::{deletion, removal, status, sync, withdraw};
+use crate::model::{CallState, Federation, OrderState, RequestState, Vehicle};
+use crate::store::{Store, Stored};
+use aid_id::{AccountRef, Eid, Iccid};
+use std::collections::BTreeMap;
+
+/// How long a status that was told is taken for heard, ms.
+const TOLD_MS: u64 = 24 * 3600 * 1000;
+
+/// Everything of a car; `wants` says of an MSP whether it wants to hear of deletions.
+///
+/// # Errors
+/// The store failed.
+pub async fn car<S: Store>(
+    store: &S,
+    vehicle: Vehicle,
+    wants: impl Fn(&str) -> bool,
+) -> Stored<deletion::Car> {
+    let eid = vehicle.eid;
+    let profiles = store.profiles_in(eid).await?;
+    let users = store.users_of(eid).await?;
+    let mut federations: BTreeMap<_, Federation> = BTreeMap::new();
+    for profile in &profiles {
+        if !federations.contains_key(&profile.federation)
+            && let Some(federation) = store.federation_by_id(profile.federation).await?
+        {
+            federations.insert(federation.id, federation);
+        }
+    }
+    for user in &users {
+        for federation in store.federations(Some(*user)).await? {
+            federations.insert(federation.id, federation);
+        }
+    }
+    let mut requests = Vec::new();
+    for federation in federations.keys() {
+        let pending = |r: &crate::model::CodeRequest| {
+            r.eid == eid && (r.state.is_open() || r.state == RequestState::Answered)
+        };
+        let list = store.requests(*federation).await?;
+        requests.extend(list.into_iter().filter(pending));
+    }
+    let wanted = federations.values().filter(|f| wants(&f.msp)).map(|f| f.id);
+    Ok(deletion::Car {
+        wanted: wanted.collect(),
+        orders: store.orders(Some(eid), true).await?,
+        federations: federations.into_values().collect(),
+        vehicle,
+        profiles,
+        users,
+        requests,
+    })
+}
+
+/// What is still to be done for a federation.
+///
+/// # Errors
+/// The store failed.
+pub async fn rest<S: Store>(store: &S, federation: Federation) -> Stored<removal::Rest> {
+    let profiles = store.profiles(Some(federation.id)).await?;
+    let mut open_orders = 0;
+    let mut cars: Vec<Eid> = profiles.iter().map(|p| p.eid).collect();
+    cars.sort_unstable();
+    cars.dedup();
+    for eid in cars {
+        let orders = store.orders(Some(eid), true).await?;
+        let own = |o: &&crate::model::Order| {
+            o.federation == Some(federation.id) && o.state == OrderState::Open
+        };
+        open_orders += orders.iter().filter(own).count();
+    }
+    Ok(removal::Rest {
+        calls: store.has_calls(&federation.msp, federation.token).await?,
+        profiles,
+        open_orders,
+        federation,
+    })
+}
+
+/// The end of a federation, whoever wants it.
+///
+/// # Errors
+/// The store failed.
+pub async fn withdrawal<S: Store>(
+    store: &S,
+    context: &Context,
+    federation: &Federation,
+    by: withdraw::By,
+    reason: Option<String>,
+) -> Stored<Decision> {
+    let profiles = store.profiles(Some(federation.id)).await?;
+    let requests = store.requests(federation.id).await?;
+    Ok(withdraw::withdraw(
+        context, federation, &profiles, &requests, by, reason,
+    ))
+}
+
+/// The end of everything of a user.
+///
+/// # Errors
+/// The store failed.
+pub async fn erasure<S: Store>(
+    store: &S,
+    context: &Context,
+    account: &crate::model::Account,
+    reason: Option<String>,
+) -> Stored<Decision> {
+    let mut decision = Decision::default();
+    for federation in store.federations(Some(account.id)).await? {
+        let by = withdraw::By::Operator;
+        let ended = withdrawal(store, context, &federation, by, reason.clone()).await?;
+        decision.merge(ended);
+    }
+    let cars = store.cars_of(account.id).await?;
+    decision.merge(removal::erase(context, account, &cars, reason));
+    Ok(decision)
+}
+
+/// What a synchronisation compares.
+///
+/// # Errors
+/// The store failed.
+pub async fn sync<S: Store>(
+    store: &S,
+    context: &Context,
+    federation: Federation,
+    asked: Option<Iccid>,
+    listing: Listing,
+    wanted: bool,
+) -> Stored<sync::View> {
+    let profiles = store.profiles(Some(federation.id)).await?;
+    let mut told = Vec::new();
+    for profile in &profiles {
+        let newest = store
+            .newest_in_lane(&federation.msp, &status::lane(&profile.iccid))
+            .await?;
+        let lately = newest.is_some_and(|c| match c.state {
+            CallState::Due | CallState::Dead => true,
+            _ => c.created_at.saturating_add(TOLD_MS) > context.now,
+        });
+        if lately {
+            told.push(profile.iccid.clone());
+        }
+    }
+    let mut elsewhere = Vec::new();
+    if let Listing::Profiles(list) = &listing {
+        for (iccid, _) in list {
+            let holders = store.profiles_with(iccid).await?;
+            if holders.iter().any(|p| p.federation != federation.id) {
+                elsewhere.push(iccid.clone());
+            }
+        }
+    }
+    Ok(sync::View {
+        federation,
+        profiles,
+        listing,
+        asked,
+        told,
+        elsewhere,
+        wanted,
+    })
+}
+
+/// The active federations of a user, oldest first; `usable` says of an MSP whether it is configured.
+///
+/// # Errors
+/// The store failed.
+pub async fn active<S: Store>(
+    store: &S,
+    account: AccountRef,
+    usable: impl Fn(&str) -> bool,
+) -> Stored<Vec<Federation>> {
+    let mut list = store.federations(Some(account)).await?;
+    list.retain(|f| f.ended_at.is_none() && usable(&f.msp));
+    Ok(list)
+}

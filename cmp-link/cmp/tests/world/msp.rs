@@ -1,0 +1,113 @@
+//! An MSP that answers as a test tells it, over mutual TLS, and notes what it was asked.
+
+use super::pki::Pki;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub method: Method,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+#[derive(Default)]
+struct Inner {
+    answers: Vec<(String, u16, String)>,
+    asked: Vec<Asked>,
+}
+
+#[derive(Clone)]
+pub struct Msp {
+    pub address: SocketAddr,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Msp {
+    pub async fn start(pki: &Pki) -> Self {
+        let listener = aid_shell::http::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let inner = Arc::new(Mutex::new(Inner::default()));
+        let router = Router::new()
+            .fallback(handle)
+            .with_state(Arc::clone(&inner));
+        let never = std::future::pending::<()>();
+        tokio::spawn(aid_shell::http::serve(
+            listener,
+            Some(pki.server()),
+            router,
+            never,
+        ));
+        Self { address, inner }
+    }
+
+    /// From now on, paths that begin so are answered so.
+    pub fn answer(&self, path: &str, status: u16, body: &str) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.answers.retain(|(p, ..)| p != path);
+        inner
+            .answers
+            .push((path.to_owned(), status, body.to_owned()));
+    }
+
+    pub fn asked(&self, path: &str) -> Vec<Asked> {
+        let inner = self.inner.lock().unwrap();
+        inner
+            .asked
+            .iter()
+            .filter(|a| a.path.starts_with(path))
+            .cloned()
+            .collect()
+    }
+
+    /// Waits until it was asked that often.
+    pub async fn wait(&self, path: &str, count: usize) -> Vec<Asked> {
+        for _ in 0..500 {
+            let asked = self.asked(path);
+            if asked.len() >= count {
+                return asked;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!(
+            "{path} was asked {} times, not {count}",
+            self.asked(path).len()
+        );
+    }
+}
+
+async fn handle(
+    State(inner): State<Arc<Mutex<Inner>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
+    let mut inner = inner.lock().unwrap();
+    let path = uri.path().to_owned();
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let found = inner
+        .answers
+        .iter()
+        .find(|(p, ..)| path.starts_with(p.as_str()));
+    let (status, text) = match found {
+        Some((_, status, text)) => (*status, text.clone()),
+        None if path.starts_with("/v1/statuses") => (201, String::new()),
+        None if method == Method::DELETE => (204, String::new()),
+        None => (500, String::new()),
+    };
+    inner.asked.push(Asked {
+        method,
+        path,
+        headers,
+        body,
+    });
+    (StatusCode::from_u16(status).unwrap(), text)
+}
