@@ -1,1 +1,87 @@
-//! The bench: demo, scenarios, figures
+//! The bench: one command that starts every part as a process of its own, drives them as a driver, an
+//! operator and a lab would, and reports what it saw.
+//!
+//! It alone may depend on all the parts; it talks to them as anybody else would: over their sockets,
+//! their pages and their command lines.
+#![forbid(unsafe_code)]
+
+mod conformance;
+mod demo;
+mod figures;
+mod part;
+mod process;
+mod report;
+mod scenario;
+mod site;
+mod story;
+
+use aid_shell::cli::{self, Arguments, Failure, LogArgs};
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Provisions a car on loopback and shows it; writes set-ups, figures and the conformance table.
+#[derive(Debug, Parser)]
+#[command(name = "aid-hil", version)]
+struct Args {
+    #[command(flatten)]
+    logs: LogArgs,
+    #[command(subcommand)]
+    action: Action,
+}
+
+impl Arguments for Args {
+    fn logs(&self) -> &LogArgs {
+        &self.logs
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// One command provisions a car: starts all parts, onboards a driver, logs in, downloads, logs out.
+    Demo(demo::DemoArgs),
+    /// Play the procedures of AID.02 §4 from end to end with the real programs.
+    Scenario(scenario::ScenarioArgs),
+    /// Write keys, certificates, configurations and a profile for running the parts by hand.
+    Init(site::InitArgs),
+    /// Measure what the parts need, beside limits and named peers.
+    Bench(figures::BenchArgs),
+    /// Write or check docs/CONFORMANCE.md from the requirement ids on the tests.
+    Conformance(conformance::ConformanceArgs),
+    /// Run one cryptographic operation some times: what `bench --instructions` counts.
+    #[command(hide = true)]
+    CryptoOperation(figures::OperationArgs),
+    /// Run one of the parts in this process, e.g. `aid-hil part aid-smdp serve --config smdp.toml`.
+    #[command(disable_help_flag = true)]
+    Part {
+        /// aid-agent, aidctl, aid-lpa, euicc-sim, aid-cmp, aid-msp or aid-smdp.
+        program: String,
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+/// Runs `aid-hil` with these arguments (the first is the program's name).
+#[must_use]
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    // A part takes its arguments, --help and --trace included, for itself.
+    if args.get(1).is_some_and(|a| a == "part") && args.len() > 2 {
+        return part::run(args.into_iter().skip(2).collect());
+    }
+    cli::main("aid-hil", args, |args: Args| act(&args))
+}
+
+fn act(args: &Args) -> Result<(), Failure> {
+    match &args.action {
+        Action::Demo(demo) => demo::run(demo, &args.logs),
+        Action::Scenario(scenario) => scenario::run(scenario, &args.logs),
+        Action::Init(init) => site::init(init),
+        Action::Bench(bench) => figures::run(bench, &args.logs),
+        Action::CryptoOperation(operation) => figures::run_operation(operation),
+        Action::Conformance(conformance) => conformance::run(conformance),
+        Action::Part { program, .. } => Err(Failure::usage(format!(
+            "part {program:?} must come first on the command line: aid-hil part {program} ..."
+        ))),
+    }
+}

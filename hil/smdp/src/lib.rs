@@ -1,1 +1,14 @@
-//! SM-DP+: ES2+, ES9+, orders, EID binding, notifications
+//! SM-DP+ of SGP.22 v2.4: the operator orders over ES2+, the LPA downloads over ES9+.
+//! [`core`] decides (sans-IO: time, random generator and cryptography are arguments), `store` keeps
+//! orders and notifications, `service` ties them together, `web` speaks HTTP.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod core;
+pub mod inventory;
+mod program;
+pub mod service;
+pub mod store;
+pub mod web;
+
+pub use program::run;

@@ -1,0 +1,241 @@
+//! The configuration files of a set-up, one per part, all paths relative to the directory.
+
+use super::{Car, Options, Site, random, write};
+use aid_shell::cli::Failure;
+use std::fmt::Write as _;
+
+/// What the CMP and the MSP share and nobody else may know.
+struct Shared {
+    account_id_secret: String,
+    phone_key: String,
+    cmp_to_msp: String,
+    msp_to_cmp: String,
+}
+
+/// What each calls itself on AID1.
+const CMP_ID: &str = "cmpAid";
+const MSP_ID: &str = "mspExample";
+
+/// Writes euicc.toml, smdp.toml, msp.toml, cmp.toml and agent.toml.
+pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure> {
+    let shared = Shared {
+        account_id_secret: random::alphanumeric(48)?,
+        phone_key: random::hex32()?,
+        cmp_to_msp: random::alphanumeric(40)?,
+        msp_to_cmp: random::alphanumeric(40)?,
+    };
+    for (name, text) in [
+        ("smdp.toml", smdp(site)),
+        ("msp.toml", msp(site, &shared, options)?),
+        ("cmp.toml", cmp(site, &shared)?),
+    ] {
+        write::secret(&site.path(name), text.as_bytes())?;
+    }
+    for car in &site.cars {
+        let suffix = &car.suffix;
+        let (card, tcu) = (euicc(car, options.more.memory), agent(site, car));
+        write::secret(&site.path(&format!("euicc{suffix}.toml")), card.as_bytes())?;
+        write::secret(&site.path(&format!("agent{suffix}.toml")), tcu.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A TOML document written line by line; values are quoted by the `toml` crate.
+#[derive(Default)]
+struct Doc(String);
+
+impl Doc {
+    fn head(mut self, comment: &str) -> Self {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "# {comment}");
+        self
+    }
+
+    fn table(mut self, name: &str) -> Self {
+        let _ = writeln!(self.0, "\n{name}");
+        self
+    }
+
+    fn set(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
+        let _ = writeln!(self.0, "{key} = {}", value.into());
+        self
+    }
+}
+
+fn local(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn euicc(car: &Car, memory: Option<u32>) -> String {
+    let Car { suffix, eid, port } = car;
+    let doc = Doc::default()
+        .head("The software eUICC of this set-up.")
+        .set("nvm", format!("state/euicc{suffix}.nvm"))
+        .set("listen", local(*port))
+        .set("eid", eid.as_str())
+        .table("[certificates]")
+        .set("eum", "pki/rsp/EUM/CERT_EUM_ECDSA_NIST.der")
+        .set(
+            "euicc",
+            format!("pki/rsp/eUICC/CERT_EUICC_ECDSA_NIST{suffix}.der"),
+        )
+        .set(
+            "key",
+            format!("pki/rsp/eUICC/SK_EUICC_ECDSA_NIST{suffix}.pem"),
+        )
+        .set(
+            "ci",
+            vec!["pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der"],
+        );
+    match memory {
+        Some(bytes) => doc.table("[card]").set("memory", i64::from(bytes)).0,
+        None => doc.0,
+    }
+}
+
+fn smdp(site: &Site) -> String {
+    Doc::default()
+        .head("The SM-DP+ of this set-up.")
+        .set("database", "state/smdp.sqlite")
+        .set("inventory", "inventory")
+        .set("address", format!("localhost:{}", site.ports.es9))
+        .set(
+            "ci",
+            vec!["pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der"],
+        )
+        .table("[es9]")
+        .set("listen", local(site.ports.es9))
+        .set("cert", "pki/rsp/DPtls/CERT_S_SM_DP_TLS_NIST.pem")
+        .set("key", "pki/rsp/DPtls/SK_S_SM_DP_TLS_NIST.pem")
+        .table("[es2]")
+        .set("listen", local(site.ports.es2))
+        .set("cert", "pki/aid/smdp-server.pem")
+        .set("key", "pki/aid/smdp-server.key")
+        .set("client_ca", "pki/aid/ca.pem")
+        .table("[dpauth]")
+        .set("cert", "pki/rsp/DPauth/CERT_S_SM_DPauth_ECDSA_NIST.der")
+        .set("key", "pki/rsp/DPauth/SK_S_SM_DPauth_ECDSA_NIST.pem")
+        .table("[dppb]")
+        .set("cert", "pki/rsp/DPpb/CERT_S_SM_DPpb_ECDSA_NIST.der")
+        .set("key", "pki/rsp/DPpb/SK_S_SM_DPpb_ECDSA_NIST.pem")
+        .0
+}
+
+fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Failure> {
+    let ports = site.ports;
+    let mode = if options.async_ac { "async" } else { "sync" };
+    let mut doc = Doc::default()
+        .head("The Mobile Service Provider of this set-up.")
+        .set("database", "state/msp.sqlite")
+        .table("[aid1]")
+        .set("listen", local(ports.msp_aid1))
+        .set("cert", "pki/aid/msp-server.pem")
+        .set("key", "pki/aid/msp-server.key")
+        .set("client_ca", "pki/aid/ca.pem")
+        .table("[touchpoint]")
+        .set("listen", local(ports.touchpoint))
+        .set("cert", "pki/aid/msp-server.pem")
+        .set("key", "pki/aid/msp-server.key")
+        .table("[smdp]")
+        .set("url", format!("https://localhost:{}", ports.es2))
+        .set("ca", "pki/aid/ca.pem")
+        .set("cert", "pki/aid/msp.pem")
+        .set("key", "pki/aid/msp.key")
+        .table("[[cmp]]")
+        .set("name", "AID Test CMP")
+        .set("client_id", CMP_ID)
+        .set("own_client_id", MSP_ID)
+        .set("url", format!("https://localhost:{}", ports.cmp_aid1))
+        .set("ca", "pki/aid/ca.pem")
+        .set("cert", "pki/aid/msp.pem")
+        .set("key", "pki/aid/msp.key")
+        .set("api_key_out", shared.msp_to_cmp.as_str())
+        .set("api_key_in", shared.cmp_to_msp.as_str())
+        .set("common_name", "cmp")
+        .set("account_id_secret", shared.account_id_secret.as_str())
+        .set("phone_key", shared.phone_key.as_str())
+        .set(
+            "redirect_uris",
+            vec![format!("https://localhost:{}/linked", ports.portal)],
+        )
+        .set("mode", mode);
+    for (n, driver) in site.drivers.iter().enumerate() {
+        let password = aid_msp::hash_password(&driver.msp_password).ok_or_else(|| {
+            Failure::new("the driver's password at the MSP could not be hashed; try again")
+        })?;
+        doc = doc
+            .table("[[subscriber]]")
+            .set("user", driver.msp_user)
+            .set("password", password)
+            .set("msisdn", format!("49170000000{}", n + 1));
+        if let Some(pool) = options.more.pool {
+            doc = doc.set("max_profiles", i64::from(pool));
+        }
+    }
+    Ok(doc.0)
+}
+
+fn cmp(site: &Site, shared: &Shared) -> Result<String, Failure> {
+    let ports = site.ports;
+    let portal = format!("https://localhost:{}", ports.portal);
+    Ok(Doc::default()
+        .head("The Car Mobility Provider of this set-up.")
+        .set("database", "state/cmp.sqlite")
+        .set("account_pin_key", random::hex32()?)
+        .table("[aid1]")
+        .set("listen", local(ports.cmp_aid1))
+        .set("cert", "pki/aid/cmp-server.pem")
+        .set("key", "pki/aid/cmp-server.key")
+        .set("client_ca", "pki/aid/ca.pem")
+        .table("[portal]")
+        .set("listen", local(ports.portal))
+        .set("cert", "pki/aid/cmp-server.pem")
+        .set("key", "pki/aid/cmp-server.key")
+        .set("base_url", portal.as_str())
+        .table("[gateway]")
+        .set("listen", local(ports.gateway))
+        .set("cert", "pki/aid/cmp-server.pem")
+        .set("key", "pki/aid/cmp-server.key")
+        .set("client_ca", "pki/aid/ca.pem")
+        .table("[[msp]]")
+        .set("name", "AID Test MSP")
+        .set("client_id", MSP_ID)
+        .set("own_client_id", CMP_ID)
+        .set("url", format!("https://localhost:{}", ports.msp_aid1))
+        .set(
+            "touchpoint",
+            format!("https://localhost:{}/authorize", ports.touchpoint),
+        )
+        .set("ca", "pki/aid/ca.pem")
+        .set("cert", "pki/aid/cmp.pem")
+        .set("key", "pki/aid/cmp.key")
+        .set("api_key_out", shared.cmp_to_msp.as_str())
+        .set("api_key_in", shared.msp_to_cmp.as_str())
+        .set("common_name", "msp")
+        .set("account_id_secret", shared.account_id_secret.as_str())
+        .set("phone_key", shared.phone_key.as_str())
+        .set("redirect_uri", format!("{portal}/linked"))
+        .0)
+}
+
+fn agent(site: &Site, car: &Car) -> String {
+    let suffix = &car.suffix;
+    Doc::default()
+        .head("The TCU agent of this set-up.")
+        .set("journal", format!("state/journal{suffix}"))
+        .set("api", format!("agent{suffix}.sock"))
+        .table("[euicc]")
+        .set("socket", local(car.port))
+        .table("[cmp]")
+        .set("address", format!("localhost:{}", site.ports.gateway))
+        .set("ca", "pki/aid/ca.pem")
+        .set("cert", format!("pki/aid/car{suffix}.pem"))
+        .set("key", format!("pki/aid/car{suffix}.key"))
+        .table("[rsp]")
+        .set(
+            "ci",
+            vec!["pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der"],
+        )
+        .table("[bearer]")
+        .0
+}

@@ -1,0 +1,305 @@
+//! A set-up of all parts in one directory: keys, certificates, configurations, a profile, a driver.
+//! Written by `aid-hil init` for people, and by the demo for itself; both get the same files.
+
+mod aid_pki;
+mod configs;
+mod fleet;
+mod profile;
+mod random;
+mod write;
+
+pub(crate) use fleet::{Fleet, FleetVehicle};
+pub(crate) use profile::{Aka, Subject};
+
+use aid_shell::cli::{self, Failure};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Options of `aid-hil init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    /// Directory to write, made if absent; must be empty.
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// SAIP profile package in DER for the SM-DP+; default: one that our own builder makes.
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// The MSP answers 201 and sends the activation code later.
+    #[arg(long)]
+    async_ac: bool,
+    /// Print what was written as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What differs between set-ups.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options<'a> {
+    /// Profile package to serve instead of one of our own.
+    pub(crate) profile: Option<&'a Path>,
+    /// Does the MSP answer 201 and send the activation code later?
+    pub(crate) async_ac: bool,
+    /// Cars, drivers and profiles beyond the first.
+    pub(crate) more: More,
+}
+
+/// What a set-up has more of than one car, one driver and one profile.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct More {
+    /// Cars beyond the first.
+    pub(crate) cars: usize,
+    /// Drivers beyond the first, at most two.
+    pub(crate) drivers: usize,
+    /// Profiles at the SM-DP+ beyond the first.
+    pub(crate) profiles: usize,
+    /// Active profiles of a subscription before one is swapped; none: the MSP's default.
+    pub(crate) pool: Option<u32>,
+    /// Memory of each card for profiles, bytes; none: the card's default.
+    pub(crate) memory: Option<u32>,
+}
+
+/// A car of a set-up.
+#[derive(Debug, Clone)]
+pub(crate) struct Car {
+    /// What its files are called with: empty for the first, then `-2` and so on.
+    pub(crate) suffix: String,
+    /// Its card, 32 digits.
+    pub(crate) eid: String,
+    /// Where its card listens.
+    pub(crate) port: u16,
+}
+
+/// TCP ports on 127.0.0.1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) euicc: u16,
+    pub(crate) es9: u16,
+    pub(crate) es2: u16,
+    pub(crate) msp_aid1: u16,
+    pub(crate) touchpoint: u16,
+    pub(crate) cmp_aid1: u16,
+    pub(crate) portal: u16,
+    pub(crate) gateway: u16,
+}
+
+/// The driver.
+#[derive(Debug, Clone)]
+pub(crate) struct Driver {
+    /// User name at the CMP.
+    pub(crate) name: &'static str,
+    /// Password of the CMP portal.
+    pub(crate) password: String,
+    /// PIN for the car, digits.
+    pub(crate) pin: String,
+    /// User name at the MSP.
+    pub(crate) msp_user: &'static str,
+    /// Password at the MSP.
+    pub(crate) msp_password: String,
+}
+
+/// A set-up on disk.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// Where everything is, absolute.
+    pub(crate) dir: PathBuf,
+    /// The card, 32 digits.
+    pub(crate) eid: String,
+    /// Where the parts listen.
+    pub(crate) ports: Ports,
+    /// Who drives.
+    pub(crate) driver: Driver,
+    /// All cars; the first is that of `eid`.
+    pub(crate) cars: Vec<Car>,
+    /// All drivers; the first is `driver`.
+    pub(crate) drivers: Vec<Driver>,
+    /// The profile at the SM-DP+.
+    pub(crate) subject: Subject,
+}
+
+impl Ports {
+    /// Ports that are free now, `more` of them for further cards; all are held until the last is
+    /// found, so none comes twice.
+    fn free(more: usize) -> Result<(Self, Vec<u16>), Failure> {
+        let mut held = Vec::new();
+        let mut next = || -> Result<u16, Failure> {
+            let listener = TcpListener::bind("127.0.0.1:0")
+                .map_err(|e| Failure::new(format!("no free port on 127.0.0.1: {e}")))?;
+            let port = listener.local_addr()?.port();
+            held.push(listener);
+            Ok(port)
+        };
+        let ports = Self {
+            euicc: next()?,
+            es9: next()?,
+            es2: next()?,
+            msp_aid1: next()?,
+            touchpoint: next()?,
+            cmp_aid1: next()?,
+            portal: next()?,
+            gateway: next()?,
+        };
+        let cards = (0..more).map(|_| next()).collect::<Result<_, _>>()?;
+        Ok((ports, cards))
+    }
+}
+
+/// Names of the drivers at the CMP and at the MSP.
+const DRIVERS: [(&str, &str); 3] = [
+    ("ada", "ada@msp.example"),
+    ("bob", "bob@msp.example"),
+    ("cyd", "cyd@msp.example"),
+];
+
+impl Driver {
+    fn new(name: &'static str, msp_user: &'static str) -> Result<Self, Failure> {
+        Ok(Self {
+            name,
+            password: random::alphanumeric(16)?,
+            pin: random::digits(6)?,
+            msp_user,
+            msp_password: random::alphanumeric(16)?,
+        })
+    }
+}
+
+impl Site {
+    /// Writes a set-up into a directory that is empty or absent.
+    pub(crate) fn create(dir: &Path, options: Options<'_>) -> Result<Self, Failure> {
+        // The profile first: a file that is no profile must leave nothing behind.
+        let subject = match options.profile {
+            Some(file) => Subject::from_file(file)?,
+            None => Subject::build()?,
+        };
+        let dir = make_dir(dir)?;
+        let now = SystemTime::now();
+        let more = options.more;
+        let (ports, cards) = Ports::free(more.cars)?;
+        let mut cars = Vec::new();
+        for (n, port) in [ports.euicc].into_iter().chain(cards).enumerate() {
+            let suffix = if n == 0 {
+                String::new()
+            } else {
+                format!("-{}", n + 1)
+            };
+            let eid = random::eid()?;
+            cars.push(Car { suffix, eid, port });
+        }
+        aid_pki::write(&dir.join("pki/aid"), &cars, now)?;
+        write_rsp_pki(&dir.join("pki/rsp"), &cars, now)?;
+        write::file(&dir.join("inventory/op.der"), &subject.package)?;
+        for n in 0..more.profiles {
+            let file = dir.join(format!("inventory/op-{}.der", n + 2));
+            write::file(&file, &Subject::build()?.package)?;
+        }
+        std::fs::create_dir(dir.join("state"))?;
+        let drivers = DRIVERS
+            .iter()
+            .take(1 + more.drivers)
+            .map(|(name, msp_user)| Driver::new(name, msp_user))
+            .collect::<Result<Vec<_>, _>>()?;
+        let site = Self {
+            ports,
+            driver: drivers[0].clone(),
+            eid: cars[0].eid.clone(),
+            cars,
+            drivers,
+            dir,
+            subject,
+        };
+        configs::write_all(&site, options)?;
+        Ok(site)
+    }
+
+    /// A file of the set-up.
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.dir.join(relative)
+    }
+}
+
+fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
+    let wrong = |e: std::io::Error| Failure::new(format!("cannot write to {}: {e}", dir.display()));
+    std::fs::create_dir_all(dir).map_err(wrong)?;
+    if std::fs::read_dir(dir).map_err(wrong)?.next().is_some() {
+        let dir = dir.display();
+        return Err(Failure::new(format!(
+            "{dir} is not empty; give a directory that is empty or absent"
+        )));
+    }
+    dir.canonicalize().map_err(wrong)
+}
+
+fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failure> {
+    use aid_rsp::{crypto::SoftwareCrypto, es10, pki};
+    let seconds = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs());
+    let wrong = |e| Failure::new(format!("cannot write the RSP certificates: {e}"));
+    let mut minted: Option<pki::RspPki> = None;
+    for Car { suffix, eid, .. } in cars {
+        let bytes = es10::eid_from_digits(eid)
+            .ok_or_else(|| Failure::new(format!("{eid:?} is no EID of 32 digits")))?;
+        // A day back, because a car's clock may be behind; two years on, because sets-up are kept.
+        let params = pki::MintParams::loopback(
+            &bytes,
+            seconds.saturating_sub(pki::DAY),
+            seconds + 730 * pki::DAY,
+        );
+        let (crypto, rng) = (SoftwareCrypto::new(), &mut random::rng());
+        if let Some(pki) = &minted {
+            let euicc = pki.mint_euicc(&params, &crypto, rng)?;
+            let folder = dir.join("eUICC");
+            euicc
+                .write_to(
+                    &folder.join(format!("CERT_EUICC_ECDSA_NIST{suffix}.der")),
+                    &folder.join(format!("SK_EUICC_ECDSA_NIST{suffix}.pem")),
+                )
+                .map_err(wrong)?;
+        } else {
+            let pki = pki::RspPki::mint(&params, &crypto, rng)?;
+            pki.write_to(dir).map_err(wrong)?;
+            minted = Some(pki);
+        }
+    }
+    Ok(())
+}
+
+/// `aid-hil init`.
+pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
+    let site = Site::create(
+        &args.dir,
+        Options {
+            profile: args.profile.as_deref(),
+            async_ac: args.async_ac,
+            more: More::default(),
+        },
+    )?;
+    let driver = &site.driver;
+    if args.json {
+        let json = serde_json::json!({
+            "dir": site.dir, "eid": site.eid, "iccid": site.subject.iccid,
+            "user": driver.name, "password": driver.password, "pin": driver.pin,
+            "msp_user": driver.msp_user, "msp_password": driver.msp_password,
+            "portal": format!("https://localhost:{}/", site.ports.portal),
+        });
+        return cli::print(&format!("{json}\n"));
+    }
+    cli::print(&format!(
+        "{dir} has keys, certificates, configurations and a profile (ICCID {iccid}) for the car with EID {eid}.\n\
+         At the CMP:  user {name}, password {password}, PIN in the car {pin}; portal https://localhost:{portal}/\n\
+         At the MSP:  user {msp_user}, password {msp_password}\n\
+         Start the parts as docs/guide.md says.\n",
+        dir = site.dir.display(),
+        iccid = site.subject.iccid,
+        eid = site.eid,
+        name = driver.name,
+        password = driver.password,
+        pin = driver.pin,
+        portal = site.ports.portal,
+        msp_user = driver.msp_user,
+        msp_password = driver.msp_password,
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! Misbehaviours on the command line and over the control API (docs/msp-control.md).
+
+use aid_shell::cli::Failure;
+use serde_json::{Value, json};
+
+use crate::misbehave::{Name, Place, Wish};
+use crate::msp::{Msp, now_ms};
+use crate::store::Rule;
+
+/// What can be done wrong.
+pub(crate) fn misbehaviours() -> Value {
+    let one = |name: &Name| {
+        let places: Vec<_> = name.places().iter().map(|p| p.as_str()).collect();
+        json!({"name": name.as_str(), "operations": places, "text": name.text()})
+    };
+    Name::ALL.iter().map(one).collect()
+}
+
+fn rule(rule: &Rule) -> Value {
+    let mut shown = json!({
+        "id": rule.id, "name": rule.name.as_str(), "operation": rule.operation.map(Place::as_str),
+        "cmp": rule.cmp.as_ref().map(|c| c.as_str()), "remaining": rule.remaining, "skip": rule.skip,
+        "probability": rule.probability as f64 / 1e6, "seed": rule.seed, "seen": rule.seen, "fired": rule.fired,
+    });
+    if let (Value::Object(all), Ok(Value::Object(more))) =
+        (&mut shown, serde_json::to_value(&rule.parameters))
+    {
+        all.extend(more);
+    }
+    shown
+}
+
+/// The misbehaviours that were asked for.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn rules(msp: &Msp) -> Result<Value, Failure> {
+    Ok(msp.store.rules().await?.iter().map(rule).collect())
+}
+
+/// Asks for a misbehaviour.
+///
+/// # Errors
+/// It makes no sense, nothing would look at it, or the database fails.
+pub(crate) async fn add_rule(msp: &Msp, wish: Wish) -> Result<Value, Failure> {
+    if !msp.controlled {
+        return Err(Failure::new(
+            "the configuration has no [control], so nothing misbehaves; add it and restart `serve`",
+        ));
+    }
+    let new = wish.check().map_err(Failure::new)?;
+    if let Some(cmp) = &new.cmp
+        && msp.cmp(cmp).is_none()
+    {
+        return Err(Failure::new(format!(
+            "there is no cmp {cmp} in the configuration"
+        )));
+    }
+    let id = msp.store.add_rule(&new, now_ms()).await?;
+    let all = msp.store.rules().await?;
+    Ok(all
+        .iter()
+        .find(|r| r.id == id)
+        .map(rule)
+        .unwrap_or_default())
+}
+
+/// Takes back one misbehaviour, or all.
+///
+/// # Errors
+/// There is none of this id, or the database fails.
+pub(crate) async fn clear_rules(msp: &Msp, id: Option<i64>) -> Result<Value, Failure> {
+    let cleared = msp.store.clear_rules(id).await?;
+    match id {
+        Some(id) if cleared == 0 => Err(Failure::new(format!(
+            "there is no misbehaviour {id}; `aid-msp misbehave list` shows all"
+        ))),
+        _ => Ok(json!([{"cleared": cleared}])),
+    }
+}
+
+/// What was done on purpose after event `seq`, and what CMPs said to it.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn events(msp: &Msp, seq: i64) -> Result<Value, Failure> {
+    let row = |e: &crate::store::Event| {
+        json!({
+            "seq": e.seq, "at": e.at, "misbehaviour": e.rule, "name": e.name, "operation": e.operation,
+            "cmp": e.client_id, "status": e.status, "code": e.code, "error": e.note,
+        })
+    };
+    Ok(msp.store.events(seq).await?.iter().map(row).collect())
+}

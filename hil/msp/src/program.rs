@@ -1,0 +1,327 @@
+//! The program `aid-msp`: its command line and its start.
+
+mod args;
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::process::ExitCode;
+
+use aid_aid1::{contract, span};
+use aid_shell::admin::Shown;
+use aid_shell::cli::{self, Failure, block_on};
+use aid_shell::limit::logins;
+use aid_shell::{http, ready, signal, telemetry, tls};
+use serde_json::Value;
+
+use crate::admin::{self, Target};
+use crate::config::{Config, EXAMPLE};
+use crate::misbehave::Wish;
+use crate::msp::Msp;
+use crate::store::Store;
+use crate::{api, control, es2_server, orders, outbox, touchpoint};
+use args::{
+    Args, CmpAction, Command, CustomerAction, List, MisbehaveAction, OutboxAction, ProfileAction,
+    SubscriptionAction,
+};
+
+/// Longest password on standard input, bytes.
+const MAX_INPUT: u64 = 4096;
+
+/// Runs the program with these arguments, the first being its name.
+#[must_use]
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    cli::main("aid-msp", args, start)
+}
+
+fn start(args: Args) -> Result<(), Failure> {
+    match args.command {
+        Command::ExampleConfig => return cli::print(EXAMPLE),
+        Command::HashPassword => {
+            let hash = admin::hash_password(&from_stdin()?)?;
+            return cli::print(&format!("{hash}\n"));
+        }
+        _ => {}
+    }
+    let config = Config::read(&args.config)?;
+    block_on(async move {
+        match args.command {
+            Command::CheckConfig => {
+                check(&config)?;
+                cli::print(&format!("{} is valid\n", args.config.display()))
+            }
+            Command::Serve => Box::pin(serve(&config)).await,
+            Command::Migrate => {
+                Store::open(&config.database).await?.close().await;
+                cli::print("the database is up to date\n")
+            }
+            other => {
+                let (value, is_list) = Box::pin(administer(&config, other)).await?;
+                show(&value, args.json || !is_list)
+            }
+        }
+    })
+}
+
+/// A password, without the line break at its end.
+fn from_stdin() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(MAX_INPUT)
+        .read_to_string(&mut text)
+        .map_err(|e| Failure::new(format!("cannot read the password from stdin: {e}")))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn check(config: &Config) -> Result<(), Failure> {
+    tls::server_config(
+        &config.aid1.cert,
+        &config.aid1.key,
+        Some(&config.aid1.client_ca),
+    )?;
+    tls::server_config(&config.touchpoint.cert, &config.touchpoint.key, None)?;
+    config.admin.tls()?;
+    if let Some(telemetry) = &config.telemetry {
+        telemetry.check()?;
+    }
+    if let Some(es2) = &config.es2 {
+        tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
+    }
+    crate::es2::Es2::new(&config.smdp)?;
+    config.parties().map(|_| ())
+}
+
+/// Does what a command says; yields its JSON, and whether it is a list.
+async fn administer(config: &Config, command: Command) -> Result<(Value, bool), Failure> {
+    let msp = Msp::open(config).await?;
+    let msp = &msp;
+    let list = |value: Value| (value, true);
+    let result = match command {
+        Command::Status(List::List) => list(admin::statuses(msp).await?),
+        Command::User(List::List) => list(admin::users(msp).await?),
+        Command::Order(List::List) => list(admin::orders(msp).await?),
+        Command::Progress(List::List) => list(admin::progress(msp).await?),
+        Command::Audit(List::List) => list(admin::audits(msp).await?),
+        Command::Cmp(action) => match action {
+            CmpAction::List => list(admin::cmps(msp)),
+            CmpAction::RotateKey { cmp, only } => {
+                (admin::rotate_key(msp, &cmp, only).await?, false)
+            }
+        },
+        Command::Customer(action) => match action {
+            CustomerAction::List => list(admin::users(msp).await?),
+            CustomerAction::Add { user } => (
+                admin::add_customer(msp, &user, &from_stdin()?).await?,
+                false,
+            ),
+        },
+        Command::Subscription(SubscriptionAction::List) => list(admin::subscriptions(msp).await?),
+        Command::Subscription(action) => (subscription(msp, action).await?, false),
+        Command::Profile(ProfileAction::List) => list(admin::profiles(msp).await?),
+        Command::Profile(action) => (profile(msp, action).await?, false),
+        Command::Outbox(action) => match action {
+            OutboxAction::List => list(admin::outbox(msp).await?),
+            OutboxAction::Retry { id } => (admin::put_outbox(msp, id, None).await?, false),
+            OutboxAction::Drop { id, reason } => {
+                (admin::put_outbox(msp, id, Some(&reason)).await?, false)
+            }
+        },
+        Command::Withdraw { who, reason } => {
+            let (target, cmp) = (Target::User(&who.user), who.cmp.as_deref());
+            (
+                admin::withdraw(msp, target, cmp, reason.as_deref()).await?,
+                false,
+            )
+        }
+        Command::Update { who } => {
+            let (target, cmp) = (Target::User(&who.user), who.cmp.as_deref());
+            (admin::update(msp, target, cmp).await?, false)
+        }
+        Command::Misbehave(action) => misbehave(msp, action).await?,
+        Command::Serve
+        | Command::ExampleConfig
+        | Command::HashPassword
+        | Command::CheckConfig
+        | Command::Migrate => (Value::Null, false),
+    };
+    msp.store.close().await;
+    Ok(result)
+}
+
+async fn subscription(msp: &Msp, action: SubscriptionAction) -> Result<Value, Failure> {
+    match action {
+        SubscriptionAction::List => admin::subscriptions(msp).await,
+        SubscriptionAction::Add(new) => admin::add_subscription(msp, &(*new).into()).await,
+        SubscriptionAction::Update { id, change } => {
+            admin::update_subscription(msp, &id, change).await
+        }
+        SubscriptionAction::Suspend { id, reason } => {
+            admin::suspend(msp, &id, reason.as_deref()).await
+        }
+        SubscriptionAction::Resume { id, reason } => {
+            admin::resume(msp, &id, reason.as_deref()).await
+        }
+        SubscriptionAction::Withdraw { id, cmp, reason } => {
+            admin::withdraw_subscription(msp, &id, cmp.as_deref(), reason.as_deref()).await
+        }
+        SubscriptionAction::End { id, reason } => {
+            admin::end_subscription(msp, &id, reason.as_deref()).await
+        }
+    }
+}
+
+async fn profile(msp: &Msp, action: ProfileAction) -> Result<Value, Failure> {
+    let (word, fate) = match action {
+        ProfileAction::List => return admin::profiles(msp).await,
+        ProfileAction::Inform {
+            iccid,
+            status,
+            reason,
+        } => return admin::inform(msp, &iccid, status, reason.as_deref()).await,
+        ProfileAction::Defect(fate) => ("defect", fate),
+        ProfileAction::Suspend(fate) => ("suspend", fate),
+        ProfileAction::Resume(fate) => ("resume", fate),
+    };
+    admin::fate(msp, &fate.iccid, word, fate.reason.as_deref()).await
+}
+
+async fn misbehave(msp: &Msp, action: MisbehaveAction) -> Result<(Value, bool), Failure> {
+    Ok(match action {
+        MisbehaveAction::Names => (admin::misbehaviours(), true),
+        MisbehaveAction::List => (admin::rules(msp).await?, true),
+        MisbehaveAction::Set(args) => {
+            let rule = admin::add_rule(msp, Wish::from(*args)).await?;
+            (Value::from(vec![rule]), false)
+        }
+        MisbehaveAction::Clear { id } => (admin::clear_rules(msp, id).await?, false),
+        MisbehaveAction::Events { after } => (admin::events(msp, after).await?, true),
+    })
+}
+
+/// Prints a list: JSON, or a line for each item.
+fn show(value: &Value, json: bool) -> Result<(), Failure> {
+    if json {
+        return cli::print(&format!("{value}\n"));
+    }
+    let mut text = String::new();
+    for item in value.as_array().into_iter().flatten() {
+        let members = item.as_object().into_iter().flatten();
+        let words: Vec<_> = members
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| {
+                let value = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                format!("{name}={value}")
+            })
+            .collect();
+        text.push_str(&words.join("  "));
+        text.push('\n');
+    }
+    cli::print(&text)
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
+    let aid1_tls = tls::server_config(
+        &config.aid1.cert,
+        &config.aid1.key,
+        Some(&config.aid1.client_ca),
+    )?;
+    let pages_tls = tls::server_config(&config.touchpoint.cert, &config.touchpoint.key, None)?;
+    let msp = Msp::open(config).await?;
+    msp.store.reserve_log().await?;
+    msp.store.forget_claims().await?;
+    let (aid1, pages) = (
+        http::bind(&config.aid1.listen).await?,
+        http::bind(&config.touchpoint.listen).await?,
+    );
+    let mut listen = vec![
+        ("aid1", aid1.local_addr()?),
+        ("touchpoint", pages.local_addr()?),
+    ];
+    let control = match &config.control {
+        Some(control) => Some(http::bind(&control.listen.to_string()).await?),
+        None => None,
+    };
+    if let Some(control) = &control {
+        listen.push(("control", control.local_addr()?));
+    }
+    let es2 = match &config.es2 {
+        Some(es2) => {
+            let tls = tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
+            Some((http::bind(&es2.listen).await?, tls))
+        }
+        None => None,
+    };
+    if let Some((es2, _)) = &es2 {
+        listen.push(("es2", es2.local_addr()?));
+    }
+    let admin = config.admin.open().await?;
+    listen.push(("admin", admin.address()?));
+    let export = match &config.telemetry {
+        None => None,
+        Some(telemetry) => {
+            let (exporter, export) = telemetry::start("aid-msp", telemetry)?;
+            span::record_with(move |span| exporter.send(span));
+            Some(export)
+        }
+    };
+    let stop = signal::stop()?;
+    orders::resume(&msp).await?;
+    let keys = api::Keys::new(&msp, config.aid1.own_id.clone()).await?;
+    ready::announce("aid-msp", &listen)?;
+    let controlled = async {
+        if let Some(control) = control {
+            http::serve(control, None, control::router(msp.clone()), stop.clone()).await;
+        }
+    };
+    let told = async {
+        if let Some((es2, tls)) = es2 {
+            http::serve(
+                es2,
+                Some(tls),
+                es2_server::router(msp.clone()),
+                stop.clone(),
+            )
+            .await;
+        }
+    };
+    let api = api::router(msp.clone(), &keys, config.limits.aid1);
+    tokio::join!(
+        admin.serve(shown(&msp), stop.clone()),
+        http::serve_refusing(aid1, Some(aid1_tls), api, api::refuse, stop.clone()),
+        http::serve(
+            pages,
+            Some(pages_tls),
+            logins(
+                touchpoint::router(msp.clone()),
+                "/login",
+                config.limits.login
+            ),
+            stop.clone()
+        ),
+        outbox::run(msp.clone(), stop.clone()),
+        keys.follow(&msp, stop.clone()),
+        controlled,
+        told,
+    );
+    if let Some(export) = export {
+        export.finish().await;
+    }
+    msp.store.close().await;
+    Ok(())
+}
+
+/// What the admin listener shows: ready as long as the database answers.
+fn shown(msp: &Msp) -> Shown {
+    let msp = msp.clone();
+    Shown {
+        ready: std::sync::Arc::new(move || {
+            let msp = msp.clone();
+            Box::pin(async move {
+                let asked = msp.store.alive().await;
+                asked.map_err(|error| error.to_string())
+            })
+        }),
+        openapi: contract::MSP.openapi().into(),
+    }
+}

@@ -1,0 +1,178 @@
+//! What a customer sees of his subscriptions and their links, and how he ends one (AID.02 §4.4.2).
+
+use aid_aid1::body::{Body as _, NotifyTokenInvalid};
+use aid_id::MspToken;
+use aid_shell::page;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Form, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{Shared, expired, incomplete, message, pages, sender, unavailable, under, visitor};
+use crate::msp::now_ms;
+use crate::store::{Job, Kind, Onboarding, OnboardingState, Stored};
+
+/// The customer's onboardings that have not failed.
+async fn links(shared: &Shared, user: &str) -> Stored<Vec<Onboarding>> {
+    let all = shared.msp.store.onboardings().await?;
+    let own = |o: &Onboarding| o.user == user && o.state != OnboardingState::Refused;
+    Ok(all.into_iter().filter(own).collect())
+}
+
+pub(super) async fn overview(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    let Some((name, session, user)) = visitor(&shared, &headers) else {
+        return page::see_other("/login");
+    };
+    match overview_of(&shared, &session, &user).await {
+        Ok((html, targets)) => under(&name, StatusCode::OK, html, &targets),
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn overview_of(
+    shared: &Shared,
+    session: &super::Session,
+    user: &str,
+) -> Stored<(String, Vec<String>)> {
+    let msp = &shared.msp;
+    let mut cards = Vec::new();
+    let links = links(shared, user).await?;
+    for subscription in msp.store.subscriptions(Some(user)).await? {
+        let mut connections = Vec::new();
+        for link in &links {
+            let of = msp.store.subscription_of(link).await?;
+            if of.is_some_and(|s| s.id == subscription.id) {
+                let cmp = msp.cmp(&link.client_id);
+                connections.push(pages::Connection {
+                    cmp: cmp.map_or_else(|| link.client_id.to_string(), |c| c.name.clone()),
+                    token: link.msp_token,
+                    state: link.state,
+                    profiles: msp.store.profiles_of(link.msp_token).await?,
+                });
+            }
+        }
+        cards.push((subscription, connections));
+    }
+    let offered = msp.cmps.iter().filter(|_| msp.base_url.is_some());
+    let offered: Vec<_> = offered
+        .filter_map(|c| Some((c, c.touchpoint.as_deref()?)))
+        .collect();
+    let targets = offered.iter().map(|(_, url)| page::origin(url)).collect();
+    let overview = pages::Overview {
+        msp: &msp.name,
+        user,
+        cards: &cards,
+        cmps: &offered
+            .iter()
+            .map(|(c, _)| (c.client_id.as_str(), c.name.as_str()))
+            .collect::<Vec<_>>(),
+        done: session.done,
+        csrf: &session.csrf,
+    };
+    Ok((pages::overview(&overview), targets))
+}
+
+/// The link that is meant.
+#[derive(Deserialize)]
+pub(super) struct Which {
+    token: MspTokenText,
+}
+
+/// A token in a query or a form.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct MspTokenText(MspToken);
+
+impl TryFrom<String> for MspTokenText {
+    type Error = aid_id::MspTokenError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+/// A link of this customer that lives.
+async fn own_link(shared: &Shared, user: &str, token: MspToken) -> Stored<Option<Onboarding>> {
+    let links = links(shared, user).await?;
+    let lives = |o: &Onboarding| o.msp_token == token && o.state != OnboardingState::Invalidated;
+    Ok(links.into_iter().find(lives))
+}
+
+fn no_such_link() -> Response {
+    message(StatusCode::NOT_FOUND, "You have no such connection.")
+}
+
+/// Asks before a link is ended.
+pub(super) async fn ask_end(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    query: Result<Query<Which>, QueryRejection>,
+) -> Response {
+    let Some((name, session, user)) = visitor(&shared, &headers) else {
+        return page::see_other("/login");
+    };
+    let Ok(Query(Which { token })) = query else {
+        return no_such_link();
+    };
+    match own_link(&shared, &user, token.0).await {
+        Ok(Some(link)) => {
+            let cmp = shared.msp.cmp(&link.client_id);
+            let cmp = cmp.map_or_else(|| link.client_id.to_string(), |c| c.name.clone());
+            let html = pages::ask_end(&shared.msp.name, &cmp, link.msp_token, &session.csrf);
+            under(&name, StatusCode::OK, html, &[])
+        }
+        Ok(None) => no_such_link(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// The form that ends a link.
+#[derive(Deserialize)]
+pub(super) struct End {
+    csrf: String,
+    token: MspTokenText,
+}
+
+pub(super) async fn end(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    form: Result<Form<End>, FormRejection>,
+) -> Response {
+    let Ok(Form(form)) = form else {
+        return incomplete();
+    };
+    let Some((name, _, user)) = sender(&shared, &headers, &form.csrf) else {
+        return expired();
+    };
+    match own_link(&shared, &user, form.token.0).await {
+        Ok(None) => no_such_link(),
+        Err(error) => unavailable(&error),
+        Ok(Some(link)) => {
+            if let Err(error) = end_link(&shared, &user, &link).await {
+                return unavailable(&error);
+            }
+            let done = "The connection has ended. Its profiles are off the network, and your cars delete them.";
+            shared.sessions.change(&name, |s| s.done = Some(done));
+            page::see_other("/")
+        }
+    }
+}
+
+async fn end_link(shared: &Shared, user: &str, link: &Onboarding) -> Stored<()> {
+    let store = &shared.msp.store;
+    let reason = Some("ended by the customer at the MSP".to_owned());
+    let body = NotifyTokenInvalid { reason }.to_json().to_string();
+    let kind = Kind::NotifyTokenInvalid;
+    let job = Job::new(&link.client_id, kind, link.msp_token, Uuid::new_v4(), body);
+    let now = now_ms();
+    store
+        .invalidate(&link.client_id, link.msp_token, Some(job), now)
+        .await?;
+    store
+        .audit(user, "connection ended", link.client_id.as_str(), now)
+        .await?;
+    shared.msp.outbox.notify_one();
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! How a browser comes with an account id: sent by a CMP (AID.02 §4.1 [5], §7.1), or back from one to which it was sent
+//! from here (§4.2 [3]-[7], §7.1 second, §7.2).
+
+use aid_aid1::account_id::{AccountIdError, Claims};
+use aid_aid1::error_code::ErrorCode;
+use aid_aid1::headers::PartyId;
+use aid_aid1::redirect::{RedirectUri, percent_encode};
+use aid_shell::page;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Form, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use subtle::ConstantTimeEq as _;
+
+use super::link::claims;
+use super::login::login_page;
+use super::session::{Session, Visit, secret};
+use super::{Shared, expired, incomplete, message, sender, visitor};
+use crate::msp::{Msp, now_ms};
+
+type Members = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// A member of a query that is there at most once; `Err` if it is there twice.
+fn once<'a>(members: &'a [(String, String)], name: &str) -> Result<Option<&'a str>, ()> {
+    let mut values = members.iter().filter(|(n, _)| n == name);
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(()),
+        (found, None) => Ok(found.map(|(_, value)| value.as_str())),
+    }
+}
+
+/// Where a visitor comes in who was sent by a CMP.
+pub(super) async fn authorize(State(shared): State<Shared>, query: Members) -> Response {
+    let Ok(Query(members)) = query else {
+        return message(
+            StatusCode::BAD_REQUEST,
+            "The address of this page is damaged. Please start again at your car's portal.",
+        );
+    };
+    let (Ok(Some(id)), Ok(Some(uri))) = (once(&members, "id"), once(&members, "redirect_uri"))
+    else {
+        let text =
+            "This page must be opened from your car's portal: something is missing in its address.";
+        return message(StatusCode::BAD_REQUEST, text);
+    };
+    let now = now_ms();
+    match find_cmp(&shared.msp, id, uri, now) {
+        // Without an agreed address there is no redirect at all (R-7.2.2-3).
+        None => message(
+            StatusCode::BAD_REQUEST,
+            "The portal that sent you here is not known to us.",
+        ),
+        Some((_, back, Err(error))) => {
+            tracing::info!(%error, "an account id was refused");
+            page::see_other(&back.with_error(error.code()))
+        }
+        Some((cmp, back, Ok(claims))) => {
+            let visit = Visit {
+                cmp,
+                account_id: id.to_owned(),
+                sid: claims.sid,
+                back: Some(back.clone()),
+            };
+            let session = Session {
+                visit: Some(visit),
+                ..Session::default()
+            };
+            // Always a new login: whoever has one here already may not be who was sent.
+            match shared.sessions.begin(session, now) {
+                Some((name, session)) => login_page(&shared, &name, &session, StatusCode::OK, None),
+                None => page::see_other(&back.with_error(ErrorCode::Internal)),
+            }
+        }
+    }
+}
+
+/// The CMP by its allow-list and its secret, and what the account id says. Where several lists have the address the
+/// secret decides.
+fn find_cmp(
+    msp: &Msp,
+    id: &str,
+    uri: &str,
+    now: i64,
+) -> Option<(usize, RedirectUri, Result<Claims, AccountIdError>)> {
+    let candidates = msp
+        .cmps
+        .iter()
+        .enumerate()
+        .filter_map(|(at, cmp)| Some((at, cmp, cmp.redirects.check(uri).ok()?)));
+    let mut checked = candidates
+        .map(|(at, cmp, back)| (at, back, claims(cmp, id, now)))
+        .collect::<Vec<_>>();
+    let best = checked
+        .iter()
+        .position(|(_, _, claims)| *claims != Err(AccountIdError::Signature))
+        .unwrap_or(0);
+    (best < checked.len()).then(|| checked.swap_remove(best))
+}
+
+/// The form that begins an onboarding here.
+#[derive(Deserialize)]
+pub(super) struct Connect {
+    csrf: String,
+    cmp: PartyId,
+}
+
+/// Sends a customer to the CMP that he has chosen, for his account id there.
+pub(super) async fn connect(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    form: Result<Form<Connect>, FormRejection>,
+) -> Response {
+    let Ok(Form(form)) = form else {
+        return incomplete();
+    };
+    let Some((name, _, _)) = sender(&shared, &headers, &form.csrf) else {
+        return expired();
+    };
+    let found = shared
+        .msp
+        .cmps
+        .iter()
+        .position(|cmp| cmp.client_id == form.cmp);
+    let touchpoint = found.and_then(|at| Some((at, shared.msp.cmps[at].touchpoint.as_deref()?)));
+    let (Some((cmp, touchpoint)), Some(base)) = (touchpoint, &shared.msp.base_url) else {
+        return message(StatusCode::NOT_FOUND, "That car brand is not offered here.");
+    };
+    let Some(state) = secret() else {
+        return message(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Please try again in a minute.",
+        );
+    };
+    shared
+        .sessions
+        .change(&name, |s| s.away = Some((cmp, state.clone())));
+    let back = format!("{}/return?state={state}", base.trim_end_matches('/'));
+    let separator = if touchpoint.contains('?') { '&' } else { '?' };
+    page::see_other(&format!(
+        "{touchpoint}{separator}redirect_uri={}",
+        percent_encode(&back)
+    ))
+}
+
+/// Where a customer comes back from the CMP, with an account id or with an error (§7.2.1, §7.2.2).
+pub(super) async fn returned(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    query: Members,
+) -> Response {
+    let not_begun =
+        "This was not begun here, or too long ago. Please start again on your account page.";
+    let Some((name, session, _)) = visitor(&shared, &headers) else {
+        return expired();
+    };
+    let members = query.map(|Query(members)| members).unwrap_or_default();
+    let (Ok(state), Ok(id), Ok(code)) = (
+        once(&members, "state"),
+        once(&members, "id"),
+        once(&members, "code"),
+    ) else {
+        return message(StatusCode::BAD_REQUEST, not_begun);
+    };
+    // The value is in this browser's session: an account id that somebody else puts into a link is not taken (R-4.1-7).
+    let fits = |(_, wanted): &(usize, String)| {
+        bool::from(
+            wanted
+                .as_bytes()
+                .ct_eq(state.unwrap_or_default().as_bytes()),
+        )
+    };
+    let Some((cmp, _)) = session.away.filter(fits) else {
+        return message(StatusCode::BAD_REQUEST, not_begun);
+    };
+    shared.sessions.change(&name, |s| s.away = None);
+    let Some(id) = id.filter(|_| code.is_none()) else {
+        let aborted = code == Some("102");
+        return message(
+            StatusCode::OK,
+            if aborted {
+                "You did not agree at the car's portal. Nothing was connected."
+            } else {
+                "The car's portal could not do it. Nothing was connected; please try again later."
+            },
+        );
+    };
+    let sid = match claims(&shared.msp.cmps[cmp], id, now_ms()) {
+        Ok(claims) => claims.sid,
+        Err(error) => {
+            tracing::info!(%error, "an account id was refused");
+            let text = "What the car's portal sent is not valid. Nothing was connected.";
+            return message(StatusCode::BAD_REQUEST, text);
+        }
+    };
+    let visit = Visit {
+        cmp,
+        account_id: id.to_owned(),
+        sid,
+        back: None,
+    };
+    shared.sessions.change(&name, |s| s.visit = Some(visit));
+    // The account id leaves the address bar with this.
+    page::see_other("/consent")
+}

@@ -1,0 +1,159 @@
+//! The question whether accounts shall be linked, with fees, and the answer (AID.02 §4.1 [10]-[18], §4.2 [11]-[16]).
+
+use aid_aid1::check_code::check_code;
+use aid_aid1::error_code::ErrorCode;
+use aid_aid1::redirect::percent_encode;
+use aid_shell::page;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::link::link;
+use super::session::Visit;
+use super::{
+    COOKIE, Shared, expired, incomplete, message, pages, sender, unavailable, under, visitor,
+};
+use crate::misbehave::{Fired, Name, Place};
+use crate::msp::{Msp, now_ms};
+use crate::store::{StoreError, Subscription, SubscriptionState};
+
+/// The customer's subscriptions that can have the option (R-A.1-1).
+async fn choices(msp: &Msp, user: &str) -> Result<Vec<Subscription>, StoreError> {
+    let all = msp.store.subscriptions(Some(user)).await?;
+    let fits = |s: &Subscription| s.eligible && s.state == SubscriptionState::Active;
+    Ok(all.into_iter().filter(fits).collect())
+}
+
+pub(super) async fn form(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    let Some((name, session, user)) = visitor(&shared, &headers) else {
+        return expired();
+    };
+    let Some(visit) = &session.visit else {
+        return page::see_other("/");
+    };
+    let choices = match choices(&shared.msp, &user).await {
+        Ok(choices) => choices,
+        Err(error) => return unavailable(&error),
+    };
+    let question = pages::Question {
+        msp: &shared.msp.name,
+        cmp: &shared.msp.cmps[visit.cmp].name,
+        user: &user,
+        code: &check_code(visit.sid),
+        choices: &choices,
+        csrf: &session.csrf,
+    };
+    let targets: Vec<_> = visit
+        .back
+        .iter()
+        .map(|b| page::origin(b.as_str()))
+        .collect();
+    under(&name, StatusCode::OK, pages::consent(&question), &targets)
+}
+
+/// The answer.
+#[derive(Deserialize)]
+pub(super) struct Consent {
+    csrf: String,
+    decision: String,
+    /// Which subscription; the first that can have the option if absent.
+    subscription: Option<String>,
+}
+
+pub(super) async fn decide(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    form: Result<Form<Consent>, FormRejection>,
+) -> Response {
+    let Ok(Form(form)) = form else {
+        return incomplete();
+    };
+    let now = now_ms();
+    let Some((name, session, user)) = sender(&shared, &headers, &form.csrf) else {
+        return expired();
+    };
+    let Some(visit) = session.visit else {
+        return expired();
+    };
+    let choices = match choices(&shared.msp, &user).await {
+        Ok(choices) => choices,
+        Err(error) => return unavailable(&error),
+    };
+    let mut choices = choices.into_iter();
+    let chosen = match &form.subscription {
+        Some(id) => choices.find(|s| s.id == *id),
+        None => choices.next(),
+    };
+    let outcome = match (form.decision.as_str(), chosen) {
+        ("allow", Some(subscription)) => link(&shared.msp, &visit, &subscription, now).await,
+        ("allow", None) => Err(ErrorCode::AccountIdOther),
+        ("deny", _) => Err(ErrorCode::Aborted),
+        _ => {
+            let text = "Please choose one of the two buttons.";
+            return message(StatusCode::BAD_REQUEST, text);
+        }
+    };
+    let client = &shared.msp.cmps[visit.cmp].client_id;
+    let (action, detail) = match outcome {
+        Ok(()) => ("connected", client.to_string()),
+        Err(code) => ("not connected", format!("{client} code {code}")),
+    };
+    if let Err(error) = shared.msp.store.audit(&user, action, &detail, now).await {
+        return unavailable(&error);
+    }
+    let Some(to) = way_back(&shared.msp, &visit, outcome).await else {
+        let done = match outcome {
+            Ok(()) => "Your subscription is connected. Log in to a car of that brand to use it.",
+            Err(ErrorCode::Aborted) => "You did not agree. Nothing was connected.",
+            Err(_) => {
+                "The car's portal did not accept it. Nothing was connected; please try again."
+            }
+        };
+        shared.sessions.change(&name, |s| {
+            s.visit = None;
+            s.done = Some(done);
+        });
+        return page::see_other("/");
+    };
+    // Who came from a CMP goes back to it, and is not logged in here any more.
+    shared.sessions.end(&name);
+    let mut response = page::see_other(&to);
+    page::set_cookie(&mut response, COOKIE, None, None);
+    response
+}
+
+/// Where the browser goes after onboarding (§7.1, §7.2.2), unless that is to go wrong; none if it began here.
+async fn way_back(msp: &Msp, visit: &Visit, outcome: Result<(), ErrorCode>) -> Option<String> {
+    let back = visit.back.as_ref()?;
+    let right = match outcome {
+        Ok(()) => back.as_str().to_owned(),
+        Err(code) => back.with_error(code),
+    };
+    let client = &msp.cmps[visit.cmp].client_id;
+    let fired = msp.fire(Place::TouchpointReturn, client, |_| true).await;
+    let Some(Fired {
+        name, parameters, ..
+    }) = fired.first()
+    else {
+        return Some(right);
+    };
+    let code = parameters.code.and_then(ErrorCode::from_number);
+    let code = code.unwrap_or(ErrorCode::Content);
+    Some(match name {
+        Name::WrongReturn => parameters.text_or("https://elsewhere.invalid/").to_owned(),
+        Name::ReturnError => back.with_error(code),
+        Name::ReturnSuccess => back.as_str().to_owned(),
+        Name::QuotedError => {
+            let separator = if back.as_str().contains('?') {
+                '&'
+            } else {
+                '?'
+            };
+            let text = percent_encode(code.description());
+            format!("{}{separator}code={code}&error=%22{text}%22", back.as_str())
+        }
+        _ => right,
+    })
+}

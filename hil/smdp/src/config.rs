@@ -1,0 +1,201 @@
+//! The configuration file: TOML, paths relative to the file. Called by the command line.
+
+use aid_rsp::cert::Certificate;
+use aid_rsp::crypto::{Crypto, PrivateKey, SoftwareCrypto};
+use aid_shell::cli::Failure;
+use aid_shell::config;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::core::{Dp, Protection, Signer, Signers};
+
+/// What `example-config` prints.
+pub const EXAMPLE: &str = include_str!("../aid-smdp.example.toml");
+
+/// Largest certificate or key file, bytes.
+const MAX_FILE: u64 = 64 * 1024;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// SQLite file, created when absent.
+    pub database: PathBuf,
+    /// Folder with SAIP packages (`.der`), and metadata beside them (`.toml`).
+    pub inventory: PathBuf,
+    /// FQDN, with port where it is not 443; port 0 becomes the real port of ES9+.
+    pub address: String,
+    /// Certificates of the CIs that eUICCs may be of, DER.
+    pub ci: Vec<PathBuf>,
+    /// The listener for LPAs.
+    pub es9: Es9,
+    /// The listener for operators.
+    pub es2: Es2,
+    /// CERT.DPauth and its key.
+    pub dpauth: Identity,
+    /// CERT.DPpb and its key.
+    pub dppb: Identity,
+    /// The same under further CIs.
+    #[serde(default)]
+    pub further: Vec<Further>,
+    /// Keys of packages whose file in the inventory says nothing else.
+    #[serde(default)]
+    pub protection: Protection,
+}
+
+/// `[[further]]`: the server's certificates under another CI.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Further {
+    /// CERT.DPauth and its key.
+    pub dpauth: Identity,
+    /// CERT.DPpb and its key.
+    pub dppb: Identity,
+}
+
+/// `[es9]`: TLS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Es9 {
+    /// HOST:PORT.
+    pub listen: String,
+    /// Server certificate (CERT.DPtls), PEM or DER.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// `[es2]`: mutual TLS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Es2 {
+    /// HOST:PORT.
+    pub listen: String,
+    /// Server certificate, PEM or DER.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// CA of the operators' client certificates, PEM or DER.
+    pub client_ca: PathBuf,
+}
+
+/// `[dpauth]`, `[dppb]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Certificate, DER.
+    pub cert: PathBuf,
+    /// Key, PEM or DER.
+    pub key: PathBuf,
+}
+
+impl Config {
+    /// Reads the file and makes its paths relative to it.
+    ///
+    /// # Errors
+    /// Unreadable, not TOML, or with keys that are missing or unknown.
+    pub fn load(file: &Path) -> Result<Self, Failure> {
+        let mut config: Self = config::load(file)?;
+        let paths = [
+            &mut config.database,
+            &mut config.inventory,
+            &mut config.es9.cert,
+            &mut config.es9.key,
+            &mut config.es2.cert,
+            &mut config.es2.key,
+            &mut config.es2.client_ca,
+            &mut config.dpauth.cert,
+            &mut config.dpauth.key,
+            &mut config.dppb.cert,
+            &mut config.dppb.key,
+        ];
+        let further = config.further.iter_mut().flat_map(|f| {
+            let Further { dpauth, dppb } = f;
+            [
+                &mut dpauth.cert,
+                &mut dpauth.key,
+                &mut dppb.cert,
+                &mut dppb.key,
+            ]
+        });
+        for path in paths.into_iter().chain(&mut config.ci).chain(further) {
+            *path = config::beside(file, path);
+        }
+        let address = &config.address;
+        let valid = |b: u8| b.is_ascii_alphanumeric() || b".:-".contains(&b);
+        if address.is_empty() || address.len() > 255 || !address.bytes().all(valid) {
+            return Err(Failure::new(format!(
+                "{}: address {address:?} is no host name; give it as activation codes shall carry it, e.g. \"smdp.example.com\"",
+                file.display()
+            )));
+        }
+        if config.ci.is_empty() {
+            return Err(Failure::new(format!(
+                "{}: ci is empty; give at least one CI certificate in DER",
+                file.display()
+            )));
+        }
+        Ok(config)
+    }
+
+    /// The SM-DP+'s identity from its files; `port` is the real one of ES9+, `now` in unix seconds.
+    ///
+    /// # Errors
+    /// A file is unreadable or not what it should be, or they don't belong together.
+    pub fn identity(&self, port: u16, now: u64) -> Result<Dp, Failure> {
+        let ci = self
+            .ci
+            .iter()
+            .map(|file| certificate(file))
+            .collect::<Result<Vec<_>, _>>()?;
+        let address = match self.address.strip_suffix(":0") {
+            Some(host) => format!("{host}:{port}"),
+            None => self.address.clone(),
+        };
+        let crypto: Arc<dyn Crypto> = Arc::new(SoftwareCrypto::new());
+        let pairs = self.further.iter().map(|f| (&f.dpauth, &f.dppb));
+        let signers = std::iter::once((&self.dpauth, &self.dppb))
+            .chain(pairs)
+            .map(|(auth, binding)| {
+                Ok(Signers {
+                    auth: auth.signer()?,
+                    binding: binding.signer()?,
+                })
+            })
+            .collect::<Result<Vec<_>, Failure>>()?;
+        Dp::new(crypto, ci, signers, address, now).map_err(|e| {
+            Failure::new(format!(
+                "{e}; check [dpauth] {}, [dppb] {}, [[further]] and ci",
+                self.dpauth.cert.display(),
+                self.dppb.cert.display()
+            ))
+        })
+    }
+}
+
+impl Identity {
+    fn signer(&self) -> Result<Signer, Failure> {
+        let bytes = config::read(&self.key, MAX_FILE, "key")?;
+        let key = PrivateKey::from_pem_or_der(&bytes).map_err(|e| {
+            Failure::new(format!(
+                "{} has no usable key on NIST P-256 or brainpoolP256r1: {e}; give PKCS#8 or SEC1, unencrypted",
+                self.key.display()
+            ))
+        })?;
+        Ok(Signer {
+            certificate: certificate(&self.cert)?,
+            key,
+        })
+    }
+}
+
+fn certificate(file: &Path) -> Result<Certificate, Failure> {
+    let bytes = config::read(file, MAX_FILE, "certificate")?;
+    Certificate::from_der(&bytes).map_err(|e| {
+        Failure::new(format!(
+            "{} is no RSP certificate: {e}; give it in DER",
+            file.display()
+        ))
+    })
+}

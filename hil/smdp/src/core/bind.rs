@@ -1,0 +1,228 @@
+//! ES9+.GetBoundProfilePackage: binds the profile to the card's one-time key.
+//! SGP.22 §3.1.3.2, §5.6.2, §2.5.4. Under the session keys, or with ReplaceSessionKeys under keys of
+//! the profile ([`Protection`]); segments as long as they may be, because each costs the car APDUs.
+
+use super::authenticate::transaction_field;
+use super::{Dp, Offered, Order, OrderState, Profile, Protection, Refusal};
+use aid_rsp::bsp::{KeyAgreementParams, SessionKeys};
+use aid_rsp::crypto::{PublicKey, sha256};
+use aid_rsp::es8::{
+    BoundProfilePackage, ConfigureIsdpRequest, ControlRefTemplate, InitialiseSecureChannelRequest,
+    REMOTE_OP_INSTALL_BPP, build_bpp,
+};
+use aid_rsp::es9::{Base64, GetBoundProfilePackageOk};
+use aid_rsp::es10::{DataObject, EuiccSigned2, PrepareDownloadResponse, Signature};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use subtle::ConstantTimeEq;
+
+/// BPPs per order; then the operator has to cancel it.
+pub const MAX_ATTEMPTS: u32 = 10;
+/// Wrong Confirmation Codes per order; then the operator has to cancel it.
+pub const MAX_CODE_FAILURES: u32 = 3;
+
+/// Host id of the key derivation; it need not be secret nor different per session.
+const HOST_ID: &[u8] = b"aid-smdp";
+
+/// Bytes of one set of keys.
+const KEYS_LEN: usize = 48;
+
+/// Keys of a BPP that was given out: a card that asks again with the same one-time key gets the
+/// same package (SGP.22 §3.1.3.2). Forgotten when the card has reported.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    /// otPK.EUICC.ECKA, 65 bytes.
+    #[serde(with = "hex")]
+    pub euicc_otpk: Vec<u8>,
+    /// otPK.DP.ECKA, 65 bytes.
+    #[serde(with = "hex")]
+    pub smdp_otpk: Vec<u8>,
+    /// Initial chaining value, S-ENC, S-MAC, and the same of the profile's own keys when it has
+    /// some: 48 or 96 bytes, secret.
+    #[serde(with = "hex")]
+    keys: Vec<u8>,
+}
+
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Binding(…)")
+    }
+}
+
+impl Binding {
+    fn keys_at(&self, at: usize) -> Option<SessionKeys> {
+        let keys = self.keys.get(at..at + KEYS_LEN)?;
+        let mut parts = keys.chunks_exact(16).map(<[u8; 16]>::try_from);
+        let (chaining, enc, mac) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(SessionKeys::new(chaining.ok()?, enc.ok()?, mac.ok()?))
+    }
+
+    fn session_keys(&self) -> Option<SessionKeys> {
+        self.keys_at(0)
+    }
+
+    /// The profile's own keys, when it has some.
+    fn own_keys(&self) -> Option<SessionKeys> {
+        self.keys_at(KEYS_LEN)
+    }
+}
+
+impl Dp {
+    /// Gives out the BPP. `order` is changed also by some refusals (a wrong Confirmation Code
+    /// counts): store it in any case, before answering. `now` in unix seconds.
+    ///
+    /// # Errors
+    /// [`Refusal`] of SGP.22 §5.6.2.
+    pub fn bind(
+        &self,
+        session: &Offered,
+        order: &mut Order,
+        profile: &Profile,
+        response: &[u8],
+        (now, rng): (u64, &mut dyn CryptoRng),
+    ) -> Result<GetBoundProfilePackageOk, Refusal> {
+        let signed = self.verify_prepared(session, response)?;
+        order.check_download(&session.euicc)?;
+        check_code(session, order, signed.hash_cc.as_ref(), now)?;
+        let binding = match order.binding.take() {
+            Some(earlier) if earlier.euicc_otpk == signed.euicc_otpk => earlier,
+            _ => self.agree(session, &signed.euicc_otpk, profile.protection, rng)?,
+        };
+        let package = self.package(session, profile, &binding)?;
+        order.binding = Some(binding);
+        order.attempts += 1;
+        order.eid = Some(session.euicc.eid.clone());
+        order.enter(OrderState::Downloaded, now);
+        Ok(GetBoundProfilePackageOk {
+            transaction_id: transaction_field(&session.transaction_id)?,
+            bound_profile_package: Base64::new(package).ok_or_else(|| {
+                Refusal::bpp_unavailable(format!("profile {} is too large", profile.iccid))
+            })?,
+        })
+    }
+
+    /// Checks session and euiccSignature2.
+    fn verify_prepared(&self, session: &Offered, response: &[u8]) -> Result<EuiccSigned2, Refusal> {
+        let response = PrepareDownloadResponse::from_slice(response)
+            .map_err(|e| Refusal::invalid_input(format!("prepareDownloadResponse: {e}")))?;
+        let (signed, signature) = match response {
+            PrepareDownloadResponse::Ok {
+                euicc_signed2,
+                euicc_signature2,
+            } => (euicc_signed2, euicc_signature2),
+            PrepareDownloadResponse::Error { code, .. } => {
+                return Err(Refusal::euicc_error(format!("PrepareDownload: {code}")));
+            }
+        };
+        if signed.value().transaction_id != session.transaction_id {
+            return Err(Refusal::transaction_unknown(
+                "euiccSigned2 is of another session",
+            ));
+        }
+        self.crypto
+            .verify(
+                &session.euicc.public_key,
+                &[signed.bytes(), &session.smdp_signature2],
+                signature.as_bytes(),
+            )
+            .map_err(|e| Refusal::euicc_signature(format!("euiccSignature2: {e}")))?;
+        Ok(signed.into_value())
+    }
+
+    /// Key agreement with a new one-time key of ours.
+    fn agree(
+        &self,
+        session: &Offered,
+        euicc_otpk: &[u8],
+        protection: Protection,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Binding, Refusal> {
+        let wrong = |e| Refusal::invalid_input(format!("otPK.EUICC.ECKA: {e}"));
+        // The one-time keys are on the curve of CERT.DPpb.
+        let curve = self.signers(session.signers)?.binding.key.curve();
+        let peer = PublicKey::from_bytes(curve, euicc_otpk).map_err(wrong)?;
+        let own = self.crypto.generate(curve, rng);
+        let secret = self.crypto.ecdh(&own.private, &peer).map_err(wrong)?;
+        let keys = SessionKeys::derive(
+            &secret,
+            KeyAgreementParams {
+                host_id: HOST_ID,
+                eid: &session.euicc.eid_bytes,
+            },
+        );
+        let keys = [
+            keys.initial_chaining(),
+            keys.expose_enc(),
+            keys.expose_mac(),
+        ];
+        let mut keys: Vec<u8> = keys.into_iter().flatten().copied().collect();
+        if protection == Protection::OwnKeys {
+            keys.resize(2 * KEYS_LEN, 0);
+            rng.fill_bytes(&mut keys[KEYS_LEN..]);
+        }
+        Ok(Binding {
+            euicc_otpk: euicc_otpk.to_vec(),
+            smdp_otpk: own.public.as_bytes().to_vec(),
+            keys,
+        })
+    }
+
+    fn package(
+        &self,
+        session: &Offered,
+        profile: &Profile,
+        binding: &Binding,
+    ) -> Result<Vec<u8>, Refusal> {
+        let keys = binding
+            .session_keys()
+            .ok_or_else(|| Refusal::internal("stored session keys are damaged"))?;
+        let mut initialise = InitialiseSecureChannelRequest {
+            remote_op_id: REMOTE_OP_INSTALL_BPP,
+            transaction_id: session.transaction_id,
+            control_ref_template: ControlRefTemplate::aes128(HOST_ID),
+            smdp_otpk: binding.smdp_otpk.clone(),
+            smdp_sign: Signature::from([0; 64]),
+        };
+        let covered = initialise.signed_part(&binding.euicc_otpk);
+        let signer = &self.signers(session.signers)?.binding;
+        initialise.smdp_sign = self.sign(signer, &[&covered])?;
+        build_bpp(
+            &BoundProfilePackage {
+                initialise: &initialise,
+                configure: &ConfigureIsdpRequest::default(),
+                metadata: &profile.metadata,
+                upp: &profile.package,
+                own_keys: binding.own_keys().as_ref(),
+            },
+            &keys,
+        )
+        .map_err(|e| Refusal::bpp_unavailable(e.to_string()))
+    }
+}
+
+/// Compares hashCc in constant time; a wrong code counts, and too many end the order.
+fn check_code(
+    session: &Offered,
+    order: &mut Order,
+    given: Option<&[u8; 32]>,
+    now: u64,
+) -> Result<(), Refusal> {
+    let Some(code) = &order.confirmation_code else {
+        return Ok(());
+    };
+    let code = hex::decode(code).map_err(|e| Refusal::internal(e.to_string()))?;
+    let Some(given) = given else {
+        return Err(Refusal::code_missing("the order needs a Confirmation Code"));
+    };
+    let expected = sha256(&[&code, session.transaction_id.as_bytes()]);
+    if bool::from(expected.ct_eq(given)) {
+        return Ok(());
+    }
+    order.code_failures += 1;
+    if order.code_failures >= MAX_CODE_FAILURES {
+        order.fail("too many wrong Confirmation Codes", now);
+        return Err(Refusal::code_retries("too many wrong Confirmation Codes"));
+    }
+    Err(Refusal::code_refused("the Confirmation Code is wrong"))
+}

@@ -1,0 +1,165 @@
+//! The decisions of an SM-DP+, without sockets, clock, files or randomness of their own.
+//! SGP.22 §3.1 (procedures), §5.3 (ES2+), §5.6 (ES9+). Called by `service`, and by tests with a
+//! scripted card.
+
+mod authenticate;
+mod bind;
+mod cancel;
+mod notify;
+mod order;
+mod ordering;
+mod profile;
+mod refusal;
+mod session;
+
+pub use authenticate::Authenticated;
+pub use bind::{Binding, MAX_ATTEMPTS, MAX_CODE_FAILURES};
+pub use notify::{BoundTo, NotCounted, Notice, Outcome};
+pub use order::{Order, OrderState};
+pub(crate) use ordering::plain_iccid;
+pub use ordering::{Confirmation, Ordered, is_matching_id};
+pub use profile::{Profile, Protection};
+pub use refusal::Refusal;
+pub use session::{Euicc, Initiated, MAX_SESSIONS, Offered, SESSION_SECONDS, Session, Sessions};
+
+use aid_rsp::cert::{CertError, Certificate, Role, TrustAnchor};
+use aid_rsp::crypto::{Crypto, OpCounts, PrivateKey};
+use std::sync::Arc;
+
+/// The SM-DP+ itself: what it trusts, and with what it signs.
+pub struct Dp {
+    crypto: Arc<dyn Crypto>,
+    anchors: Vec<TrustAnchor>,
+    /// At least one; the first that a card can verify is used.
+    signers: Vec<Signers>,
+    address: String,
+}
+
+/// A certificate with its private key.
+#[derive(Debug, Clone)]
+pub struct Signer {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// The key of the certificate.
+    pub key: PrivateKey,
+}
+
+/// The server's certificates under one CI.
+#[derive(Debug, Clone)]
+pub struct Signers {
+    /// CERT.DPauth.
+    pub auth: Signer,
+    /// CERT.DPpb.
+    pub binding: Signer,
+}
+
+/// Why the certificates given cannot be used together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// A CI certificate is not one.
+    #[error("the CI certificate is not usable: {0}")]
+    Ci(CertError),
+    /// DPauth or DPpb is refused.
+    #[error("the certificate for {role} is not usable: {error}")]
+    Leaf {
+        /// The role that it should have.
+        role: Role,
+        /// What is wrong.
+        error: CertError,
+    },
+    /// The key is another one.
+    #[error("the private key does not belong to the certificate for {0}")]
+    Key(Role),
+    /// SM-DP+ OIDs differ (SGP.22 §5.7.5: the card compares them).
+    #[error("the certificates for authentication and binding name different SM-DP+ OIDs, or none")]
+    Oid,
+    /// DPauth and DPpb are of different CIs (SGP.22 §5.7.5: the card compares them).
+    #[error("the certificates for authentication and binding are of different CIs")]
+    OtherCi,
+    /// There are no certificates.
+    #[error("there is no certificate for authentication and binding")]
+    None,
+}
+
+impl Dp {
+    /// Checks that certificates, keys and CI belong together. `address` is the FQDN (with port
+    /// where it is not 443) that activation codes and notifications carry; `now` in unix seconds.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub fn new(
+        crypto: Arc<dyn Crypto>,
+        ci: Vec<Certificate>,
+        signers: Vec<Signers>,
+        address: String,
+        now: u64,
+    ) -> Result<Self, IdentityError> {
+        let anchors = ci
+            .into_iter()
+            .map(|c| TrustAnchor::new(c, &*crypto).map_err(IdentityError::Ci))
+            .collect::<Result<Vec<_>, _>>()?;
+        for one in &signers {
+            for (signer, role) in [(&one.auth, Role::DpAuth), (&one.binding, Role::DpPb)] {
+                let leaf = |error| IdentityError::Leaf { role, error };
+                let anchor = TrustAnchor::find(&anchors, &signer.certificate).map_err(leaf)?;
+                anchor
+                    .verify_leaf(&signer.certificate, role, &*crypto, Some(now))
+                    .map_err(leaf)?;
+                if crypto.public_key(&signer.key).ok() != Some(*signer.certificate.public_key()) {
+                    return Err(IdentityError::Key(role));
+                }
+            }
+            let (auth, binding) = (&one.auth.certificate, &one.binding.certificate);
+            if auth.authority_key_id() != binding.authority_key_id() {
+                return Err(IdentityError::OtherCi);
+            }
+        }
+        let first = signers.first().ok_or(IdentityError::None)?;
+        let oid = first.auth.certificate.registered_id();
+        let other = |s: &Signers| {
+            s.auth.certificate.registered_id() != oid
+                || s.binding.certificate.registered_id() != oid
+        };
+        if oid.is_none() || signers.iter().any(other) {
+            return Err(IdentityError::Oid);
+        }
+        Ok(Self {
+            crypto,
+            anchors,
+            signers,
+            address,
+        })
+    }
+
+    /// FQDN, with port where it is not 443.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Counters of the cryptographic operations so far.
+    #[must_use]
+    pub fn operations(&self) -> OpCounts {
+        self.crypto.stats().counts()
+    }
+
+    /// SM-DP+ OID, contents octets.
+    fn oid(&self) -> &[u8] {
+        let first = self.signers.first();
+        let oid = first.and_then(|s| s.auth.certificate.registered_id());
+        oid.unwrap_or_default()
+    }
+
+    /// The certificates that a session uses.
+    fn signers(&self, index: usize) -> Result<&Signers, Refusal> {
+        let signers = self.signers.get(index);
+        signers.ok_or_else(|| Refusal::internal("the session's certificates are gone"))
+    }
+
+    /// Is this how a client may call us? The host alone is accepted for host and port, because
+    /// lpac sends only that.
+    fn is_own_address(&self, address: &str) -> bool {
+        let host = self.address.split(':').next().unwrap_or_default();
+        address.eq_ignore_ascii_case(&self.address) || address.eq_ignore_ascii_case(host)
+    }
+}

@@ -1,0 +1,222 @@
+//! ES9+.HandleNotification: SGP.22 §3.5, §5.6.4, §2.5.6. A notification counts once, and only when
+//! the card's signature verifies; it is acknowledged in any case, or the card would keep it for ever.
+
+use super::{Dp, Order, OrderState};
+use aid_rsp::crypto::{PublicKey, sha256};
+use aid_rsp::es10::{
+    ErrorReason, FinalResult, NotificationEvent, NotificationMetadata, OtherSignedNotification,
+    PendingNotification, ProfileInstallationResult,
+};
+
+/// The eUICC that a BPP was given to: an installation result carries no certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundTo {
+    /// 32 digits.
+    pub eid: String,
+    /// Its key.
+    pub public_key: PublicKey,
+    /// The profile.
+    pub iccid: String,
+}
+
+/// A notification that verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Who says so, 32 digits.
+    pub eid: String,
+    /// Counts the card's notifications.
+    pub seq_number: u64,
+    /// SHA-256 of the signed data: tells a repetition from a card that was reset.
+    pub digest: [u8; 32],
+    /// What happened.
+    pub event: NotificationEvent,
+    /// The profile, digits.
+    pub iccid: Option<String>,
+    /// What it means for the order.
+    pub outcome: Outcome,
+}
+
+/// What a notification says of a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Installed.
+    Installed,
+    /// Not installed.
+    Failed {
+        /// Why.
+        reason: ErrorReason,
+        /// The whole error, for people.
+        text: String,
+    },
+    /// Enabled.
+    Enabled,
+    /// Disabled.
+    Disabled,
+    /// Deleted.
+    Deleted,
+}
+
+impl Outcome {
+    /// For people and for `notification list`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Installed => "installed".into(),
+            Self::Failed { text, .. } => text.clone(),
+            Self::Enabled => "enabled".into(),
+            Self::Disabled => "disabled".into(),
+            Self::Deleted => "deleted".into(),
+        }
+    }
+}
+
+/// Why a notification does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotCounted {
+    /// The signature, or the chain, is wrong.
+    #[error("{0}")]
+    Unverified(String),
+    /// No BPP was given out in this session.
+    #[error("no BPP was given out in session {0}")]
+    UnknownSession(String),
+    /// It is for another SM-DP+.
+    #[error("it names another SM-DP+")]
+    OtherServer,
+    /// An installation result whose event is not installation, or the other way round.
+    #[error("event and kind do not fit")]
+    Event,
+}
+
+/// ICCID digits of a data object (swapped BCD).
+fn iccid_digits(swapped: &[u8; 10]) -> String {
+    swapped
+        .iter()
+        .flat_map(|b| [b & 15, b >> 4])
+        .filter_map(|d| char::from_digit(u32::from(d), 10))
+        .collect()
+}
+
+impl Dp {
+    /// Verifies a notification. `bound_to` looks up the session of an installation result; `now`
+    /// in unix seconds.
+    ///
+    /// # Errors
+    /// [`NotCounted`].
+    pub fn notice(
+        &self,
+        notification: &PendingNotification,
+        bound_to: Option<&BoundTo>,
+        now: u64,
+    ) -> Result<Notice, NotCounted> {
+        match notification {
+            PendingNotification::Installation(result) => self.installation(result, bound_to),
+            PendingNotification::Other(other) => self.other(other, now),
+        }
+    }
+
+    fn installation(
+        &self,
+        result: &ProfileInstallationResult,
+        bound_to: Option<&BoundTo>,
+    ) -> Result<Notice, NotCounted> {
+        let data = result.data.value();
+        let bound_to =
+            bound_to.ok_or_else(|| NotCounted::UnknownSession(data.transaction_id.to_string()))?;
+        self.crypto
+            .verify(
+                &bound_to.public_key,
+                &[result.data.bytes()],
+                result.signature.as_bytes(),
+            )
+            .map_err(|e| NotCounted::Unverified(format!("euiccSignPIR: {e}")))?;
+        if data.smdp_oid != self.oid() {
+            return Err(NotCounted::OtherServer);
+        }
+        if data.notification.event != NotificationEvent::Install {
+            return Err(NotCounted::Event);
+        }
+        let outcome = match &data.result {
+            FinalResult::Success { .. } => Outcome::Installed,
+            FinalResult::Error {
+                command, reason, ..
+            } => Outcome::Failed {
+                reason: *reason,
+                text: format!("{reason} in {command}"),
+            },
+        };
+        let mut notice = notice(
+            &bound_to.eid,
+            &data.notification,
+            result.data.bytes(),
+            outcome,
+        );
+        // The session, not the card's metadata, says which profile it was.
+        notice.iccid = Some(bound_to.iccid.clone());
+        Ok(notice)
+    }
+
+    fn other(&self, other: &OtherSignedNotification, now: u64) -> Result<Notice, NotCounted> {
+        let euicc = self
+            .verify_chain(&other.eum_certificate, &other.euicc_certificate, None, now)
+            .map_err(|r| NotCounted::Unverified(r.message))?;
+        self.crypto
+            .verify(
+                &euicc.public_key,
+                &[other.tbs.bytes()],
+                other.signature.as_bytes(),
+            )
+            .map_err(|e| NotCounted::Unverified(format!("euiccNotificationSignature: {e}")))?;
+        let metadata = other.tbs.value();
+        let outcome = match metadata.event {
+            NotificationEvent::Install => return Err(NotCounted::Event),
+            NotificationEvent::Enable => Outcome::Enabled,
+            NotificationEvent::Disable => Outcome::Disabled,
+            NotificationEvent::Delete => Outcome::Deleted,
+        };
+        Ok(notice(&euicc.eid, metadata, other.tbs.bytes(), outcome))
+    }
+}
+
+fn notice(eid: &str, metadata: &NotificationMetadata, signed: &[u8], outcome: Outcome) -> Notice {
+    Notice {
+        eid: eid.into(),
+        seq_number: metadata.seq_number,
+        digest: sha256(&[signed]),
+        event: metadata.event,
+        iccid: metadata.iccid.as_ref().map(iccid_digits),
+        outcome,
+    }
+}
+
+impl Order {
+    /// Lets the order know what the card said; whether it changed.
+    ///
+    /// Only the eUICC that the order is bound to counts. Lack of memory and an interruption leave
+    /// the order open for another try; any other failure is for the operator.
+    pub fn noticed(&mut self, notice: &Notice, now: u64) -> bool {
+        if self.eid.as_ref() != Some(&notice.eid) {
+            return false;
+        }
+        match (&notice.outcome, self.state) {
+            // The report of an earlier, interrupted try may have come in between.
+            (Outcome::Installed, OrderState::Downloaded | OrderState::Released) => {
+                self.binding = None;
+                self.enter(OrderState::Installed, now);
+            }
+            (Outcome::Failed { reason, text }, OrderState::Downloaded) => match reason {
+                ErrorReason::InsufficientMemory | ErrorReason::Interruption => {
+                    self.binding = None;
+                    self.last_error = Some(text.clone());
+                    self.enter(OrderState::Released, now);
+                }
+                _ => self.fail(text.clone(), now),
+            },
+            (Outcome::Deleted, OrderState::Installed | OrderState::Downloaded) => {
+                self.binding = None;
+                self.enter(OrderState::Deleted, now);
+            }
+            _ => return false,
+        }
+        true
+    }
+}

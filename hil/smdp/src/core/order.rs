@@ -1,0 +1,139 @@
+//! One profile's order and its life: SGP.22 §3.1.6.
+//! Changed by ES2+ functions and by downloads; stored by `store` under its ICCID.
+
+use super::Refusal;
+use super::bind::Binding;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Profile state (SGP.22 §3.1.6), and `Deleted` for what the card reported as removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderState {
+    /// In the inventory, not ordered.
+    Available,
+    /// Reserved without an EID.
+    Allocated,
+    /// Reserved for an EID.
+    Linked,
+    /// Has a MatchingID.
+    Confirmed,
+    /// May be downloaded.
+    Released,
+    /// A BPP was given out.
+    Downloaded,
+    /// The card reported success.
+    Installed,
+    /// The card reported that it deleted the profile.
+    Deleted,
+    /// Failed; the operator has to cancel the order.
+    Error,
+    /// Can't be ordered any more.
+    Unavailable,
+}
+
+impl OrderState {
+    /// As stored and printed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Allocated => "allocated",
+            Self::Linked => "linked",
+            Self::Confirmed => "confirmed",
+            Self::Released => "released",
+            Self::Downloaded => "downloaded",
+            Self::Installed => "installed",
+            Self::Deleted => "deleted",
+            Self::Error => "error",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl fmt::Display for OrderState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An order. A profile that nobody ordered has one too, in state `Available`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The profile.
+    pub iccid: String,
+    /// Its type.
+    pub profile_type: String,
+    /// Where it stands.
+    pub state: OrderState,
+    /// The only eUICC that gets it, once known.
+    pub eid: Option<String>,
+    /// MatchingID, once confirmed; empty: found by EID alone.
+    pub matching_id: Option<String>,
+    /// SHA-256 of the Confirmation Code in hexadecimal digits, where one is needed.
+    pub confirmation_code: Option<String>,
+    /// Wrong Confirmation Codes so far.
+    pub code_failures: u32,
+    /// BPPs given out so far.
+    pub attempts: u32,
+    /// Keys of the BPP, until the card has reported.
+    pub binding: Option<Binding>,
+    /// Who ordered: the name in the client certificate. Nobody else may touch the order.
+    #[serde(default)]
+    pub operator: Option<String>,
+    /// functionRequesterIdentifier and functionCallIdentifier of DownloadOrder.
+    pub call: Option<String>,
+    /// What the card or a limit said, when it failed.
+    pub last_error: Option<String>,
+    /// Unix seconds.
+    pub changed_at: u64,
+}
+
+impl Order {
+    /// A profile that nobody has ordered.
+    #[must_use]
+    pub const fn available(iccid: String, profile_type: String, now: u64) -> Self {
+        Self {
+            iccid,
+            profile_type,
+            state: OrderState::Available,
+            eid: None,
+            matching_id: None,
+            confirmation_code: None,
+            code_failures: 0,
+            attempts: 0,
+            binding: None,
+            operator: None,
+            call: None,
+            last_error: None,
+            changed_at: now,
+        }
+    }
+
+    /// May this operator touch the order (SGP.22 §5.3: 8.2.1/1.2 otherwise)?
+    ///
+    /// # Errors
+    /// Another operator ordered it.
+    pub fn check_operator(&self, operator: &str) -> Result<(), Refusal> {
+        match &self.operator {
+            Some(own) if own != operator => Err(Refusal::iccid_not_allowed(format!(
+                "profile {} was ordered by another operator than {operator:?}",
+                self.iccid
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Enters a state.
+    pub fn enter(&mut self, state: OrderState, now: u64) {
+        self.state = state;
+        self.changed_at = now;
+    }
+
+    /// Ends the order with an error; the operator can cancel it.
+    pub fn fail(&mut self, why: impl Into<String>, now: u64) {
+        self.binding = None;
+        self.last_error = Some(why.into());
+        self.enter(OrderState::Error, now);
+    }
+}

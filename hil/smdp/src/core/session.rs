@@ -1,0 +1,96 @@
+//! RSP sessions: from InitiateAuthentication until the BPP is given out. SGP.22 §3.1.2, §3.1.3.
+//! They live in memory for minutes. What a peer relies on later (the order, the binding) is stored;
+//! a session lost with a restart is answered as unknown, and the LPA begins anew.
+
+use aid_rsp::crypto::PublicKey;
+use aid_rsp::es10::TransactionId;
+use std::collections::BTreeMap;
+
+/// How long a session waits for its next request, seconds.
+pub const SESSION_SECONDS: u64 = 600;
+/// Sessions at once; the oldest ends when there are more.
+pub const MAX_SESSIONS: usize = 10_000;
+
+/// An eUICC that has proved itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Euicc {
+    /// 32 digits.
+    pub eid: String,
+    /// The same as 16 bytes.
+    pub eid_bytes: [u8; 16],
+    /// Its key, from its certificate.
+    pub public_key: PublicKey,
+}
+
+/// After InitiateAuthentication.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Initiated {
+    /// The session.
+    pub transaction_id: TransactionId,
+    /// What the LPA called us.
+    pub server_address: String,
+    /// What the card must sign.
+    pub server_challenge: [u8; 16],
+    /// Key identifier of the CI for the card's chain.
+    pub ci_key_id: Vec<u8>,
+    /// Which of the server's certificates are used.
+    pub signers: usize,
+}
+
+/// After AuthenticateClient, and after GetBoundProfilePackage (a repetition is allowed).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// The session.
+    pub transaction_id: TransactionId,
+    /// The card.
+    pub euicc: Euicc,
+    /// The profile that was offered.
+    pub iccid: String,
+    /// smdpSignature2 as data object 5F37: euiccSignature2 covers it.
+    pub smdp_signature2: Vec<u8>,
+    /// Which of the server's certificates are used.
+    pub signers: usize,
+    /// Was GetBoundProfilePackage refused in this session? LPAs then cancel as if the user had
+    /// said no.
+    pub refused: bool,
+}
+
+/// A session's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Session {
+    /// The card has to prove itself.
+    Initiated(Initiated),
+    /// The card has been offered a profile.
+    Offered(Offered),
+}
+
+/// All sessions.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    entries: BTreeMap<TransactionId, (u64, Session)>,
+}
+
+impl Sessions {
+    /// Keeps a session; ends those that have waited too long, and the oldest when there are too
+    /// many. `now` in unix seconds.
+    pub fn put(&mut self, id: TransactionId, session: Session, now: u64) {
+        self.entries
+            .retain(|_, (since, _)| now < since.saturating_add(SESSION_SECONDS));
+        if self.entries.len() >= MAX_SESSIONS
+            && let Some(oldest) = self
+                .entries
+                .iter()
+                .min_by_key(|(_, (since, _))| *since)
+                .map(|(id, _)| *id)
+        {
+            self.entries.remove(&oldest);
+        }
+        self.entries.insert(id, (now, session));
+    }
+
+    /// Takes a session out, so that two requests can't use it at the same time.
+    pub fn take(&mut self, id: &TransactionId, now: u64) -> Option<Session> {
+        let (since, session) = self.entries.remove(id)?;
+        (now < since.saturating_add(SESSION_SECONDS)).then_some(session)
+    }
+}

@@ -1,0 +1,234 @@
+//! The command line of `aid-smdp`.
+
+use crate::config::{self, Config};
+use crate::core::OrderState;
+use crate::service::Service;
+use crate::store::Store;
+use crate::{inventory, web};
+use aid_shell::cli::{self, Arguments, Failure, LogArgs};
+use aid_shell::{http, ready, signal, tls};
+use clap::{Args, Parser, Subcommand};
+use serde::Serialize;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// SM-DP+ of SGP.22: takes orders over ES2+, gives profiles to eUICCs over ES9+.
+#[derive(Debug, Parser)]
+#[command(name = "aid-smdp", version)]
+struct Cli {
+    #[command(flatten)]
+    logs: LogArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+impl Arguments for Cli {
+    fn logs(&self) -> &LogArgs {
+        &self.logs
+    }
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// One JSON array instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM.
+    Serve(ConfigFile),
+    /// Print a commented configuration.
+    ExampleConfig,
+    /// Check the configuration, its files and the inventory.
+    CheckConfig(ConfigFile),
+    /// Look at orders.
+    #[command(subcommand)]
+    Order(OrderCommand),
+    /// Look at notifications.
+    #[command(subcommand)]
+    Notification(NotificationCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum OrderCommand {
+    /// All profiles with their orders.
+    List(ListArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum NotificationCommand {
+    /// All notifications that cards sent and signed.
+    List(ListArgs),
+}
+
+/// Runs the program with these arguments, the first being its name.
+#[must_use]
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    cli::main("aid-smdp", args, |cli: Cli| match cli.command {
+        Command::ExampleConfig => cli::print(config::EXAMPLE),
+        Command::CheckConfig(file) => check(&file),
+        Command::Serve(file) => cli::block_on(serve(file)),
+        Command::Order(OrderCommand::List(args)) => cli::block_on(list_orders(args)),
+        Command::Notification(NotificationCommand::List(args)) => {
+            cli::block_on(list_notifications(args))
+        }
+    })
+}
+
+fn check(file: &ConfigFile) -> Result<(), Failure> {
+    let config = Config::load(&file.config)?;
+    let dp = config.identity(443, web::now())?;
+    tls::server_config(&config.es9.cert, &config.es9.key, None)?;
+    let es2 = &config.es2;
+    tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
+    let profiles = inventory::load(&config.inventory, dp.address(), config.protection)?.len();
+    cli::print(&format!(
+        "{} is valid; {profiles} profiles in the inventory\n",
+        file.config.display()
+    ))
+}
+
+async fn serve(file: ConfigFile) -> Result<(), Failure> {
+    let config = Config::load(&file.config)?;
+    let stop = signal::stop()?;
+    let es9_tls = tls::server_config(&config.es9.cert, &config.es9.key, None)?;
+    let es2 = &config.es2;
+    let es2_tls = tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
+    let es9_listener = http::bind(&config.es9.listen).await?;
+    let es2_listener = http::bind(&es2.listen).await?;
+    let es9_address = es9_listener.local_addr()?;
+    let es2_address = es2_listener.local_addr()?;
+
+    let dp = config.identity(es9_address.port(), web::now())?;
+    let inventory = inventory::load(&config.inventory, dp.address(), config.protection)?;
+    tracing::info!(
+        profiles = inventory.len(),
+        address = dp.address(),
+        "inventory"
+    );
+    if inventory.is_empty() {
+        tracing::warn!(folder = %config.inventory.display(), "the inventory is empty: nothing can be ordered");
+    }
+    let store = Store::open(&config.database).await?;
+    store.reserve_log().await?;
+    let service = Arc::new(Service::start(dp, inventory, store, web::now()).await?);
+    ready::announce("aid-smdp", &[("es9", es9_address), ("es2", es2_address)])?;
+    let es9 = http::serve(
+        es9_listener,
+        Some(es9_tls),
+        web::es9(Arc::clone(&service)),
+        stop.clone(),
+    );
+    let es2 = http::serve(
+        es2_listener,
+        Some(es2_tls),
+        web::es2(Arc::clone(&service)),
+        stop,
+    );
+    tokio::join!(es9, es2);
+    service.store().close().await;
+    Ok(())
+}
+
+/// What `order list --json` shows; no secrets.
+#[derive(Serialize)]
+struct OrderView {
+    iccid: String,
+    profile_type: String,
+    state: OrderState,
+    eid: Option<String>,
+    matching_id: Option<String>,
+    confirmation_code_required: bool,
+    attempts: u32,
+    last_error: Option<String>,
+    changed_at: u64,
+}
+
+async fn open(file: &ConfigFile) -> Result<Store, Failure> {
+    let config = Config::load(&file.config)?;
+    if !config.database.exists() {
+        return Err(Failure::new(format!(
+            "there is no database {} yet; start aid-smdp serve first",
+            config.database.display()
+        )));
+    }
+    Ok(Store::open(&config.database).await?)
+}
+
+async fn list_orders(args: ListArgs) -> Result<(), Failure> {
+    let store = open(&args.file).await?;
+    let views: Vec<OrderView> = store
+        .orders()
+        .await?
+        .into_iter()
+        .map(|v| v.order)
+        .map(|o| OrderView {
+            confirmation_code_required: o.confirmation_code.is_some(),
+            iccid: o.iccid,
+            profile_type: o.profile_type,
+            state: o.state,
+            eid: o.eid,
+            matching_id: o.matching_id,
+            attempts: o.attempts,
+            last_error: o.last_error,
+            changed_at: o.changed_at,
+        })
+        .collect();
+    store.close().await;
+    print(args.json, &views, |o| {
+        format!(
+            "{:<20} {:<11} {:<32} {}",
+            o.iccid,
+            o.state.as_str(),
+            o.eid.as_deref().unwrap_or("-"),
+            o.matching_id.as_deref().unwrap_or("-")
+        )
+    })
+}
+
+async fn list_notifications(args: ListArgs) -> Result<(), Failure> {
+    let store = open(&args.file).await?;
+    let notices = store.notifications().await?;
+    store.close().await;
+    print(args.json, &notices, |n| {
+        format!(
+            "{} {:>6} {:<20} {}",
+            n.eid,
+            n.seq_number,
+            n.iccid.as_deref().unwrap_or("-"),
+            n.outcome
+        )
+    })
+}
+
+fn print<T: Serialize>(
+    json: bool,
+    items: &[T],
+    line: impl Fn(&T) -> String,
+) -> Result<(), Failure> {
+    let mut text = String::new();
+    if json {
+        text = serde_json::to_string(items)?;
+        text.push('\n');
+    } else {
+        for item in items {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{}", line(item));
+        }
+    }
+    cli::print(&text)
+}

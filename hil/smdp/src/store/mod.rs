@@ -1,0 +1,95 @@
+//! Orders, bindings and notifications in SQL; what was acknowledged is on disk.
+//! Called by `service`, and by the command line for its lists. Only simple column types.
+
+mod open;
+mod read;
+mod write;
+
+use crate::core::Order;
+use serde::Serialize;
+use sqlx::AnyPool;
+
+/// The store did not do it; nothing of the change happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No space.
+    #[error("the disk of the database {0} is full; free some space, nothing was lost")]
+    Full(String),
+    /// Not there, not readable, or no database.
+    #[error("cannot open the database {path}: {reason}; check path and permissions")]
+    Open {
+        /// The file.
+        path: String,
+        /// The driver's words.
+        reason: String,
+    },
+    /// Somebody else changed the order in between: read it again.
+    #[error("order {0} changed in between")]
+    Conflict(String),
+    /// Anything else.
+    #[error("the database {path} failed: {reason}")]
+    Failed {
+        /// The file.
+        path: String,
+        /// The driver's words.
+        reason: String,
+    },
+    /// A row that this version can't read.
+    #[error(
+        "the database holds {0}, which this version cannot read; was it written by a newer one?"
+    )]
+    Unreadable(String),
+}
+
+/// A result of the store.
+pub type Stored<T> = Result<T, StoreError>;
+
+/// An order as it was read: saved only if nobody else saved it since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Versioned {
+    /// The order.
+    pub order: Order,
+    version: i64,
+}
+
+/// A stored notification, for lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoredNotice {
+    /// The card.
+    pub eid: String,
+    /// Counts the card's notifications.
+    pub seq_number: u64,
+    /// The profile.
+    pub iccid: Option<String>,
+    /// What happened.
+    pub outcome: String,
+    /// Unix seconds.
+    pub received_at: u64,
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: AnyPool,
+    path: String,
+}
+
+impl Store {
+    /// Our error for the driver's.
+    fn error(&self, error: &sqlx::Error) -> StoreError {
+        let code = error
+            .as_database_error()
+            .and_then(|e| e.code().map(std::borrow::Cow::into_owned));
+        // SQLITE_FULL is 13; SQLITE_IOERR_WRITE (778) is how some file systems say the same.
+        if matches!(code.as_deref(), Some("13" | "778")) {
+            return StoreError::Full(self.path.clone());
+        }
+        StoreError::Failed {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

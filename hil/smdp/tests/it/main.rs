@@ -1,0 +1,16 @@
+//! The SM-DP+ against a scripted card that does the real cryptography, and over real TLS.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed unwrap is a failed test"
+)]
+
+mod bench;
+mod card;
+mod download;
+mod notifications;
+mod orders;
+mod program;
+mod refusals;
+mod vectors;
