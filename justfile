@@ -1,0 +1,61 @@
+# The menu. Everything here is one cargo command; nothing needs just.
+
+# Show this menu
+default:
+    @just --list
+
+# One command provisions a car: all parts, one driver, a table at the end
+demo *ARGS:
+    cargo run --release -p aid-hil -- demo {{ARGS}}
+
+# All the tests
+test:
+    cargo test --workspace
+
+# One crate's tests, fast: just t aid-rsp
+t CRATE *ARGS:
+    cargo nextest run -p {{CRATE}} {{ARGS}}
+
+# Formatting and clippy, warnings denied
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Figures beside their limits and peers: just bench, or just bench card
+bench *ARGS:
+    cargo run --release -p aid-hil -- bench {{ARGS}}
+
+# Hostile input for so many seconds: just fuzz, or just fuzz apdu 1800 (needs cargo-fuzz; docs/FUZZING.md)
+fuzz TARGET="all" SECONDS="60" *FLAGS:
+    .ci/fuzz {{TARGET}} {{SECONDS}} {{FLAGS}}
+
+# schemathesis against a live aid-cmp and aid-msp over mutual TLS (needs python3)
+contract:
+    .ci/schemathesis
+
+# API documentation, and docs/CONFORMANCE.md from the requirement ids on the tests
+docs:
+    cargo doc --workspace --no-deps
+    cargo run --release -p aid-hil -- conformance --write docs/CONFORMANCE.md
+
+# Advisories, licences, bans, sources (cargo install cargo-deny --locked)
+deny:
+    cargo deny check
+
+# Record the golden APDU scripts of the card anew (needs bash, curl, and a build)
+golden:
+    cargo build --workspace
+    euicc-sim/golden/record.sh
+
+# lpac and pySim-shell against the card (docs/INTEROP.md says how to install them); skips what is missing
+strangers *WAYS="stdio at at_csim":
+    cargo build -p euicc-sim
+    for way in {{WAYS}}; do euicc-sim/strangers/lpac.sh "$way" || exit 1; done
+
+# Keys, certificates and configurations for the six terminals of docs/guide.md
+init DIR:
+    cargo run --release -p aid-hil -- init --dir {{DIR}}
+
+# What CI runs
+ci:
+    .ci/run
