@@ -12,7 +12,7 @@ use aid_id::{Eid, Iccid};
 use aid_wire::{Down, LoginOutcome, OrderKind, OrderOutcome, Up, topic_down, topic_up};
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use world::car::{Car, Seen};
 use world::{PIN, World, eid};
@@ -46,9 +46,21 @@ impl Mosquitto {
             eprintln!("skipped: mosquitto is not installed (Debian: apt-get install mosquitto)");
             return None;
         };
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
+        // A port that is free now may be taken a moment later.
+        for _ in 0..20 {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = free.local_addr().unwrap();
+            drop(free);
+            let mut broker = Self::at(&program, world, address);
+            match broker.tells("running") {
+                Ok(()) => return Some(broker),
+                Err(log) => assert!(log.contains("Address already in use"), "{log}"),
+            }
+        }
+        panic!("no port is free for mosquitto");
+    }
+
+    fn at(program: &Path, world: &World, address: SocketAddr) -> Self {
         let folder = world.folder.path().join("broker");
         let listen = address.to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_aid-cmp"));
@@ -69,27 +81,24 @@ impl Mosquitto {
             .spawn()
             .unwrap();
         let log = Some(BufReader::new(child.stderr.take().unwrap()));
-        let mut broker = Self {
+        Self {
             child,
             log,
             address,
-        };
-        broker.said("running");
-        Some(broker)
+        }
     }
 
-    /// Waits until it says so.
-    fn said(&mut self, what: &str) {
+    /// Waits until it says so; its log when it ended without.
+    fn tells(&mut self, what: &str) -> Result<(), String> {
         let log = self.log.as_mut().unwrap();
         let mut all = String::new();
         loop {
             let mut line = String::new();
-            assert!(
-                log.read_line(&mut line).unwrap() > 0,
-                "mosquitto ended: {all}"
-            );
+            if log.read_line(&mut line).unwrap() == 0 {
+                return Err(format!("mosquitto ended: {all}"));
+            }
             if line.contains(what) {
-                return;
+                return Ok(());
             }
             all.push_str(&line);
         }
@@ -97,7 +106,7 @@ impl Mosquitto {
 
     /// The CMP is subscribed; nobody reads the log from now on, so that mosquitto is never held up.
     fn serves_the_cmp(&mut self) {
-        self.said("Sending SUBACK to aid-cmp");
+        self.tells("Sending SUBACK to aid-cmp").unwrap();
         let mut log = self.log.take().unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {

@@ -122,7 +122,7 @@ fn smdp(site: &Site) -> String {
 }
 
 fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Failure> {
-    let ports = site.ports;
+    let ports = &site.ports;
     let mode = if options.async_ac { "async" } else { "sync" };
     let mut doc = Doc::default()
         .head("The Mobile Service Provider of this set-up.")
@@ -176,7 +176,7 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
 }
 
 fn cmp(site: &Site, shared: &Shared) -> Result<String, Failure> {
-    let ports = site.ports;
+    let ports = &site.ports;
     let portal = format!("https://localhost:{}", ports.portal);
     Ok(Doc::default()
         .head("The Car Mobility Provider of this set-up.")

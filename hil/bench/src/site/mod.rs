@@ -4,6 +4,7 @@
 mod aid_pki;
 mod configs;
 mod fleet;
+mod ports;
 mod profile;
 mod random;
 mod write;
@@ -12,7 +13,7 @@ pub(crate) use fleet::{Fleet, FleetVehicle};
 pub(crate) use profile::{Aka, Subject};
 
 use aid_shell::cli::{self, Failure};
-use std::net::TcpListener;
+use ports::Ports;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -70,19 +71,6 @@ pub(crate) struct Car {
     pub(crate) port: u16,
 }
 
-/// TCP ports on 127.0.0.1.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ports {
-    pub(crate) euicc: u16,
-    pub(crate) es9: u16,
-    pub(crate) es2: u16,
-    pub(crate) msp_aid1: u16,
-    pub(crate) touchpoint: u16,
-    pub(crate) cmp_aid1: u16,
-    pub(crate) portal: u16,
-    pub(crate) gateway: u16,
-}
-
 /// The driver.
 #[derive(Debug, Clone)]
 pub(crate) struct Driver {
@@ -115,33 +103,6 @@ pub(crate) struct Site {
     pub(crate) drivers: Vec<Driver>,
     /// The profile at the SM-DP+.
     pub(crate) subject: Subject,
-}
-
-impl Ports {
-    /// Ports that are free now, `more` of them for further cards; all are held until the last is
-    /// found, so none comes twice.
-    fn free(more: usize) -> Result<(Self, Vec<u16>), Failure> {
-        let mut held = Vec::new();
-        let mut next = || -> Result<u16, Failure> {
-            let listener = TcpListener::bind("127.0.0.1:0")
-                .map_err(|e| Failure::new(format!("no free port on 127.0.0.1: {e}")))?;
-            let port = listener.local_addr()?.port();
-            held.push(listener);
-            Ok(port)
-        };
-        let ports = Self {
-            euicc: next()?,
-            es9: next()?,
-            es2: next()?,
-            msp_aid1: next()?,
-            touchpoint: next()?,
-            cmp_aid1: next()?,
-            portal: next()?,
-            gateway: next()?,
-        };
-        let cards = (0..more).map(|_| next()).collect::<Result<_, _>>()?;
-        Ok((ports, cards))
-    }
 }
 
 /// Names of the drivers at the CMP and at the MSP.
