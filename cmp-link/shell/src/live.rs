@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Pause between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
@@ -74,20 +74,33 @@ fn look(files: &[PathBuf]) -> BTreeMap<PathBuf, Look> {
 }
 
 /// Watches files, and calls `renew` at once, for what changed since they were read at the start, after
-/// each change of one of them and after each SIGHUP, until the stop. `renew` yields the files to watch from now on, or says why nothing changes: then everything
-/// stays in force, and the next change is the next try.
-pub async fn follow(
-    mut files: Vec<PathBuf>,
+/// each change of one of them and after each SIGHUP, until the stop. `renew` yields the files to watch
+/// from now on, or says why nothing changes: then everything stays in force, and the next change is the
+/// next try.
+///
+/// SIGHUP is caught from the call on, not only once the future is polled: a program that said that it is
+/// ready must not be ended by it.
+pub fn follow(
+    files: Vec<PathBuf>,
     stop: Stop,
-    mut renew: impl FnMut() -> Result<Vec<PathBuf>, String> + Send,
-) {
-    let mut hangup = match signal(SignalKind::hangup()) {
+    renew: impl FnMut() -> Result<Vec<PathBuf>, String> + Send,
+) -> impl Future<Output = ()> + Send {
+    let hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => Some(hangup),
         Err(error) => {
             tracing::warn!(%error, "SIGHUP can't be caught; changes of files are seen all the same");
             None
         }
     };
+    watch(files, hangup, stop, renew)
+}
+
+async fn watch(
+    mut files: Vec<PathBuf>,
+    mut hangup: Option<Signal>,
+    stop: Stop,
+    mut renew: impl FnMut() -> Result<Vec<PathBuf>, String> + Send,
+) {
     let stopped = stop.wait();
     tokio::pin!(stopped);
     loop {

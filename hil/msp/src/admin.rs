@@ -5,6 +5,8 @@
 mod act;
 mod misbehave;
 
+use std::sync::Arc;
+
 use aid_shell::cli::Failure;
 use serde_json::{Value, json};
 
@@ -99,13 +101,13 @@ pub(crate) async fn subscriptions(msp: &Msp) -> Result<Value, Failure> {
 
 /// The configured CMPs.
 pub(crate) fn cmps(msp: &Msp) -> Value {
-    let row = |c: &crate::config::CmpParty| {
+    let row = |c: &Arc<crate::config::CmpParty>| {
         json!({
             "client_id": c.client_id.as_str(), "name": c.name, "touchpoint": c.touchpoint,
             "mode": format!("{:?}", c.mode).to_lowercase(), "former_account_id_secrets": c.secrets.len() - 1,
         })
     };
-    msp.cmps.iter().map(row).collect()
+    msp.agreed().cmps.iter().map(row).collect()
 }
 
 /// The profiles, oldest first.

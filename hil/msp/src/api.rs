@@ -34,6 +34,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::agreed::Agreed;
 use crate::misbehave::{Fired, Name, Order, Place, Reply, Stage, fits, instead, order, twist};
 use crate::msp::{Msp, now_ms};
 use crate::orders::{self, Outcome, internal, onboarding};
@@ -57,7 +58,7 @@ static LIMITED: Counter = Counter::new("aid_msp_rate_limited", "Requests answere
 /// Whose rate counts: a known caller's, or that of a certificate that proved nothing more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
-    Party(usize),
+    Party(PartyId),
     Certificate([u8; 32]),
 }
 
@@ -70,39 +71,41 @@ struct Api {
     openapi: Arc<str>,
 }
 
-/// Who may call with which key; follows the keys that `cmp rotate-key` makes.
+/// Who may call with which key; follows what is agreed, and the keys that `cmp rotate-key` makes.
 pub(crate) struct Keys {
     gate: watch::Sender<Arc<Gate>>,
-    own_id: Option<PartyId>,
 }
 
 /// How often the keys are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Keys {
-    /// The present keys. `own_id` is our `target-id`; any is accepted if there is none.
+    /// The present keys.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn new(msp: &Msp, own_id: Option<PartyId>) -> Result<Self, StoreError> {
-        let gate = gate(msp, own_id.as_ref(), &msp.store.api_keys().await?);
+    pub(crate) async fn new(msp: &Msp) -> Result<Self, StoreError> {
+        let gate = gate(&msp.agreed(), &msp.store.api_keys().await?);
         Ok(Self {
             gate: watch::Sender::new(Arc::new(gate)),
-            own_id,
         })
     }
 
     /// Looks for changed keys until stopped.
     pub(crate) async fn follow(&self, msp: &Msp, stop: Stop) {
         let look = async {
-            let mut known = None;
+            let mut known: Option<(Arc<Agreed>, _)> = None;
             loop {
+                let agreed = msp.agreed();
                 match msp.store.api_keys().await {
                     Ok(keys) => {
-                        if known.as_ref() != Some(&keys) {
-                            let gate = gate(msp, self.own_id.as_ref(), &keys);
+                        let same = known
+                            .as_ref()
+                            .is_some_and(|(a, k)| Arc::ptr_eq(a, &agreed) && *k == keys);
+                        if !same {
+                            let gate = gate(&agreed, &keys);
                             self.gate.send_replace(Arc::new(gate));
-                            known = Some(keys);
+                            known = Some((agreed, keys));
                         }
                     }
                     Err(error) => tracing::error!(%error, "API keys"),
@@ -117,8 +120,8 @@ impl Keys {
     }
 }
 
-fn gate(msp: &Msp, own_id: Option<&PartyId>, keys: &[(String, String, i64)]) -> Gate {
-    let parties = msp.cmps.iter().map(|cmp| {
+fn gate(agreed: &Agreed, keys: &[(String, String, i64)]) -> Gate {
+    let parties = agreed.cmps.iter().map(|cmp| {
         let more = keys
             .iter()
             .filter(|(client, _, _)| client == cmp.client_id.as_str());
@@ -129,7 +132,7 @@ fn gate(msp: &Msp, own_id: Option<&PartyId>, keys: &[(String, String, i64)]) -> 
             certificates: cmp.certificates.clone(),
         }
     });
-    Gate::new(parties.collect(), own_id.into_iter().cloned().collect())
+    Gate::new(parties.collect(), agreed.own_id.iter().cloned().collect())
 }
 
 /// An answer before it is HTTP: status and JSON, empty if there is no body.
@@ -241,7 +244,7 @@ fn admit_parts(api: &Api, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Ca
 fn limited(api: &Api, request: &Request, caller: Option<&Caller>) -> Result<(), Duration> {
     let print = request.extensions().get::<Peer>().map(|p| p.fingerprint);
     let who = caller.map_or(Who::Certificate(print.unwrap_or_default()), |c| {
-        Who::Party(c.party)
+        Who::Party(c.headers.client_id.clone())
     });
     api.limiter.take(&who, Instant::now())
 }

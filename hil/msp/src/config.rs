@@ -34,7 +34,7 @@ pub(crate) struct Config {
     /// SQLite file.
     pub(crate) database: PathBuf,
     /// AID1 server.
-    pub(crate) aid1: Aid1,
+    pub(crate) aid1: Listener,
     /// AID5 pages.
     pub(crate) touchpoint: Touchpoint,
     /// ES2+.
@@ -53,7 +53,7 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) cmp: Vec<Cmp>,
     /// ES2+ calls of the SM-DP+; not listened for if absent.
-    pub(crate) es2: Option<Aid1>,
+    pub(crate) es2: Option<Listener>,
     /// Which cars get a profile; all if absent.
     #[serde(default)]
     pub(crate) eligibility: Eligibility,
@@ -63,6 +63,9 @@ pub(crate) struct Config {
     /// Their further subscriptions.
     #[serde(default)]
     pub(crate) subscription: Vec<More>,
+    /// The files among it that TLS with others needs.
+    #[serde(skip)]
+    pub(crate) certificates_and_keys: Vec<PathBuf>,
 }
 
 /// `[eligibility]`
@@ -99,17 +102,17 @@ impl Default for Limits {
     }
 }
 
-/// `[aid1]`
+/// `[aid1]` and `[es2]`: a listener with mutual TLS.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Aid1 {
+pub(crate) struct Listener {
     /// HOST:PORT
     pub(crate) listen: String,
     /// Server certificate.
     pub(crate) cert: PathBuf,
     /// Its key.
     pub(crate) key: PathBuf,
-    /// CA of the CMPs' client certificates.
+    /// CA of the callers' client certificates.
     pub(crate) client_ca: PathBuf,
     /// Our `target-id`; any if absent.
     pub(crate) own_id: Option<PartyId>,
@@ -428,35 +431,33 @@ impl Config {
     /// One sentence with file, key and remedy.
     pub(crate) fn read(file: &Path) -> Result<Self, Failure> {
         let mut config: Self = load(file)?;
-        let paths = [
-            &mut config.database,
-            &mut config.aid1.cert,
-            &mut config.aid1.key,
-            &mut config.aid1.client_ca,
-            &mut config.touchpoint.cert,
-            &mut config.touchpoint.key,
-            &mut config.smdp.ca,
-            &mut config.smdp.cert,
-            &mut config.smdp.key,
-        ];
-        let es2 = config
-            .es2
-            .iter_mut()
-            .flat_map(|e| [&mut e.cert, &mut e.key, &mut e.client_ca]);
-        let cmps = config
-            .cmp
-            .iter_mut()
-            .flat_map(|c| [&mut c.ca, &mut c.cert, &mut c.key]);
-        for path in paths.into_iter().chain(es2).chain(cmps) {
-            *path = beside(file, path);
-        }
-        config.admin.resolve(file);
-        if let Some(telemetry) = &mut config.telemetry {
-            telemetry.resolve(file);
-        }
+        config.resolve(file);
         let wrong = |what: String| Failure::new(format!("{}: {what}", file.display()));
         config.check().map_err(wrong)?;
         Ok(config)
+    }
+
+    /// Makes the paths relative to the file, and lists what TLS needs.
+    fn resolve(&mut self, file: &Path) {
+        self.database = beside(file, &self.database);
+        let (pages, smdp) = (&mut self.touchpoint, &mut self.smdp);
+        let listeners = std::iter::once(&mut self.aid1).chain(&mut self.es2);
+        let listeners = listeners.flat_map(|l| [&mut l.cert, &mut l.key, &mut l.client_ca]);
+        let cmps = self.cmp.iter_mut();
+        let cmps = cmps.flat_map(|c| [&mut c.ca, &mut c.cert, &mut c.key]);
+        let paths = [&mut pages.cert, &mut pages.key]
+            .into_iter()
+            .chain([&mut smdp.ca, &mut smdp.cert, &mut smdp.key])
+            .chain(listeners)
+            .chain(cmps);
+        for path in paths {
+            *path = beside(file, path);
+            self.certificates_and_keys.push(path.clone());
+        }
+        self.admin.resolve(file);
+        if let Some(telemetry) = &mut self.telemetry {
+            telemetry.resolve(file);
+        }
     }
 
     fn check(&self) -> Result<(), String> {

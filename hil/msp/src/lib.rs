@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod agreed;
 mod api;
 mod config;
 mod control;

@@ -7,10 +7,11 @@ use aid_aid1::body::UpdateSubscriptionInfo;
 use aid_aid1::headers::PartyId;
 use aid_aid1::phone::{EncryptedPhone, PhoneError, PhoneNumber};
 use aid_shell::cli::Failure;
+use aid_shell::live::Live;
 use tokio::sync::{Mutex, Notify};
 
+use crate::agreed::Agreed;
 use crate::config::{CmpParty, Config, Eligibility};
-use crate::es2::Es2;
 use crate::misbehave::{Fired, Name, Place};
 use crate::store::{Store, Subscription};
 
@@ -23,10 +24,8 @@ pub(crate) struct Msp(Arc<Inner>);
 pub(crate) struct Inner {
     /// The database.
     pub(crate) store: Store,
-    /// The SM-DP+.
-    pub(crate) es2: Es2,
-    /// The CMPs.
-    pub(crate) cmps: Vec<CmpParty>,
+    /// What is agreed with the CMPs and the SM-DP+.
+    agreed: Live<Agreed>,
     /// Which cars get a profile.
     pub(crate) eligibility: Eligibility,
     /// Of the touchpoint, as browsers see it.
@@ -69,8 +68,7 @@ impl Msp {
                 .await?;
         }
         Ok(Self(Arc::new(Inner {
-            cmps: config.parties()?,
-            es2: Es2::new(&config.smdp)?,
+            agreed: Live::new(Arc::new(Agreed::new(config)?)),
             store,
             eligibility: config.eligibility.clone(),
             base_url: config.touchpoint.base_url.clone(),
@@ -81,10 +79,21 @@ impl Msp {
         })))
     }
 
-    /// The CMP with this name.
+    /// What is agreed now. Whoever asks twice for one request may see two agreements.
     #[must_use]
-    pub(crate) fn cmp(&self, client: &PartyId) -> Option<&CmpParty> {
-        self.cmps.iter().find(|cmp| cmp.client_id == *client)
+    pub(crate) fn agreed(&self) -> Arc<Agreed> {
+        self.agreed.now()
+    }
+
+    /// Puts another agreement into force: the next request is judged by it, the next call made with it.
+    pub(crate) fn renew(&self, agreed: Agreed) {
+        self.agreed.renew(Arc::new(agreed));
+    }
+
+    /// The CMP with this name, as it is agreed now.
+    #[must_use]
+    pub(crate) fn cmp(&self, client: &PartyId) -> Option<Arc<CmpParty>> {
+        self.agreed().cmp(client).cloned()
     }
 
     /// The misbehaviours that act now. A failure of the database is none.

@@ -54,9 +54,12 @@ pub(crate) async fn request(
         return Ok(Outcome::Accepted);
     }
     let client = &onboarding.client_id;
+    let cmp = msp
+        .cmp(client)
+        .ok_or_else(|| ApiError::new(ErrorCode::Unauthorized))?;
     let later_anyway = wrong.later || wrong.before_the_answer || wrong.cut_after.is_some();
     let sync = !later_anyway
-        && match msp.cmps[caller.party].mode {
+        && match cmp.mode {
             Mode::Sync => true,
             Mode::Async => false,
             Mode::Mixed => body.request_id.as_bytes()[15].is_multiple_of(2),
@@ -226,6 +229,7 @@ async fn prepare(
             return Err(ApiError::because(ErrorCode::ActivationCodeOther, detail));
         }
         let iccid = msp
+            .agreed()
             .es2
             .download_order(call, &order.eid, wanted.as_ref())
             .await
@@ -237,6 +241,7 @@ async fn prepare(
         iccid
     };
     let activation_code = msp
+        .agreed()
         .es2
         .confirm_order(call, &order.eid, &iccid)
         .await
@@ -256,11 +261,12 @@ async fn prepare(
             Ok(answer)
         }
         refused @ (Finished::Withdrawn | Finished::Full) => {
-            if let Err(error) = msp
+            let cancelled = msp
+                .agreed()
                 .es2
                 .cancel_order(Uuid::new_v4(), ordered.iccid.as_str())
-                .await
-            {
+                .await;
+            if let Err(error) = cancelled {
                 tracing::warn!(%error, iccid = %ordered.iccid, "an order that is not needed stays");
             }
             let full = "all profiles of the subscription are in use, and none can be swapped";

@@ -158,7 +158,11 @@ fn pause(row: &OutboxRow) -> i64 {
 async fn attempt(msp: &Msp, job: &Job) -> Result<(), Failed> {
     match job.kind {
         Kind::CancelOrder => {
-            let done = msp.es2.cancel_order(job.request_id, &job.body).await;
+            let done = msp
+                .agreed()
+                .es2
+                .cancel_order(job.request_id, &job.body)
+                .await;
             done.map_err(|error| match error {
                 Es2Error::Unreachable { .. } => Failed::Later(error.to_string()),
                 Es2Error::Refused { .. } => Failed::dead(error.to_string()),
@@ -187,7 +191,7 @@ pub(crate) async fn deliver(msp: &Msp, job: &Job) -> Result<(), Failed> {
         .ok_or_else(|| Failed::dead("no call to a CMP"))?;
     let fired = msp.fire(place, &job.client_id, |_| true).await;
     if !fired.is_empty() {
-        return deliver_wrongly(msp, cmp, job, &fired).await;
+        return deliver_wrongly(msp, &cmp, job, &fired).await;
     }
     let call = call_of(job);
     let (client, token, body) = (&cmp.client, job.msp_token, job.body.as_bytes());

@@ -1,16 +1,14 @@
 //! The program `aid-msp`: its command line and its start.
 
 mod args;
+mod renewal;
+mod serve;
 
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::process::ExitCode;
 
-use aid_aid1::{contract, span};
-use aid_shell::admin::Shown;
 use aid_shell::cli::{self, Failure, block_on};
-use aid_shell::limit::logins;
-use aid_shell::{http, ready, signal, telemetry, tls};
 use serde_json::Value;
 
 use crate::admin::{self, Target};
@@ -18,7 +16,6 @@ use crate::config::{Config, EXAMPLE};
 use crate::misbehave::Wish;
 use crate::msp::Msp;
 use crate::store::Store;
-use crate::{api, control, es2_server, orders, outbox, touchpoint};
 use args::{
     Args, CmpAction, Command, CustomerAction, List, MisbehaveAction, OutboxAction, ProfileAction,
     SubscriptionAction,
@@ -46,10 +43,10 @@ fn start(args: Args) -> Result<(), Failure> {
     block_on(async move {
         match args.command {
             Command::CheckConfig => {
-                check(&config)?;
+                serve::check(&config)?;
                 cli::print(&format!("{} is valid\n", args.config.display()))
             }
-            Command::Serve => Box::pin(serve(&config)).await,
+            Command::Serve => Box::pin(serve::serve(&args.config, &config)).await,
             Command::Migrate => {
                 Store::open(&config.database).await?.close().await;
                 cli::print("the database is up to date\n")
@@ -70,24 +67,6 @@ fn from_stdin() -> Result<String, Failure> {
         .read_to_string(&mut text)
         .map_err(|e| Failure::new(format!("cannot read the password from stdin: {e}")))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-fn check(config: &Config) -> Result<(), Failure> {
-    tls::server_config(
-        &config.aid1.cert,
-        &config.aid1.key,
-        Some(&config.aid1.client_ca),
-    )?;
-    tls::server_config(&config.touchpoint.cert, &config.touchpoint.key, None)?;
-    config.admin.tls()?;
-    if let Some(telemetry) = &config.telemetry {
-        telemetry.check()?;
-    }
-    if let Some(es2) = &config.es2 {
-        tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
-    }
-    crate::es2::Es2::new(&config.smdp)?;
-    config.parties().map(|_| ())
 }
 
 /// Does what a command says; yields its JSON, and whether it is a list.
@@ -218,110 +197,4 @@ fn show(value: &Value, json: bool) -> Result<(), Failure> {
         text.push('\n');
     }
     cli::print(&text)
-}
-
-async fn serve(config: &Config) -> Result<(), Failure> {
-    let aid1_tls = tls::server_config(
-        &config.aid1.cert,
-        &config.aid1.key,
-        Some(&config.aid1.client_ca),
-    )?;
-    let pages_tls = tls::server_config(&config.touchpoint.cert, &config.touchpoint.key, None)?;
-    let msp = Msp::open(config).await?;
-    msp.store.reserve_log().await?;
-    msp.store.forget_claims().await?;
-    let (aid1, pages) = (
-        http::bind(&config.aid1.listen).await?,
-        http::bind(&config.touchpoint.listen).await?,
-    );
-    let mut listen = vec![
-        ("aid1", aid1.local_addr()?),
-        ("touchpoint", pages.local_addr()?),
-    ];
-    let control = match &config.control {
-        Some(control) => Some(http::bind(&control.listen.to_string()).await?),
-        None => None,
-    };
-    if let Some(control) = &control {
-        listen.push(("control", control.local_addr()?));
-    }
-    let es2 = match &config.es2 {
-        Some(es2) => {
-            let tls = tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
-            Some((http::bind(&es2.listen).await?, tls))
-        }
-        None => None,
-    };
-    if let Some((es2, _)) = &es2 {
-        listen.push(("es2", es2.local_addr()?));
-    }
-    let admin = config.admin.open().await?;
-    listen.push(("admin", admin.address()?));
-    let export = match &config.telemetry {
-        None => None,
-        Some(telemetry) => {
-            let (exporter, export) = telemetry::start("aid-msp", telemetry)?;
-            span::record_with(move |span| exporter.send(span));
-            Some(export)
-        }
-    };
-    let stop = signal::stop()?;
-    orders::resume(&msp).await?;
-    let keys = api::Keys::new(&msp, config.aid1.own_id.clone()).await?;
-    ready::announce("aid-msp", &listen)?;
-    let controlled = async {
-        if let Some(control) = control {
-            http::serve(control, None, control::router(msp.clone()), stop.clone()).await;
-        }
-    };
-    let told = async {
-        if let Some((es2, tls)) = es2 {
-            http::serve(
-                es2,
-                Some(tls),
-                es2_server::router(msp.clone()),
-                stop.clone(),
-            )
-            .await;
-        }
-    };
-    let api = api::router(msp.clone(), &keys, config.limits.aid1);
-    tokio::join!(
-        admin.serve(shown(&msp), stop.clone()),
-        http::serve_refusing(aid1, Some(aid1_tls), api, api::refuse, stop.clone()),
-        http::serve(
-            pages,
-            Some(pages_tls),
-            logins(
-                touchpoint::router(msp.clone()),
-                "/login",
-                config.limits.login
-            ),
-            stop.clone()
-        ),
-        outbox::run(msp.clone(), stop.clone()),
-        keys.follow(&msp, stop.clone()),
-        controlled,
-        told,
-    );
-    if let Some(export) = export {
-        export.finish().await;
-    }
-    msp.store.close().await;
-    Ok(())
-}
-
-/// What the admin listener shows: ready as long as the database answers.
-fn shown(msp: &Msp) -> Shown {
-    let msp = msp.clone();
-    Shown {
-        ready: std::sync::Arc::new(move || {
-            let msp = msp.clone();
-            Box::pin(async move {
-                let asked = msp.store.alive().await;
-                asked.map_err(|error| error.to_string())
-            })
-        }),
-        openapi: contract::MSP.openapi().into(),
-    }
 }

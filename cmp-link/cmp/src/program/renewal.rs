@@ -64,13 +64,13 @@ pub(super) fn files(path: &Path, file: &File) -> Vec<PathBuf> {
 
 impl Renewal {
     /// Replaces until the stop.
-    pub(super) async fn follow<S: Store>(
+    pub(super) fn follow<S: Store>(
         self,
         files: Vec<PathBuf>,
         service: Arc<Service<S>>,
         stop: Stop,
-    ) {
-        live::follow(files, stop, || self.renew(&service)).await;
+    ) -> impl Future<Output = ()> + Send {
+        live::follow(files, stop, move || self.renew(&service))
     }
 
     /// All of it or, where anything is wrong, nothing.

@@ -158,7 +158,7 @@ async fn tell(msp: &Msp, onboardings: Vec<Onboarding>) -> Result<Value, Failure>
             );
             return Err(Failure::new(text));
         };
-        let body = subscription.information(party)?.to_json().to_string();
+        let body = subscription.information(&party)?.to_json().to_string();
         let kind = Kind::UpdateSubscriptionInfo;
         let job = Job::new(&o.client_id, kind, o.msp_token, Uuid::new_v4(), body);
         msp.store.add_job(&job, now_ms()).await?;
@@ -419,8 +419,8 @@ pub(crate) async fn add_subscription(msp: &Msp, more: &More) -> Result<Value, Fa
 /// # Errors
 /// There is no such CMP, no randomness, or the database fails.
 pub(crate) async fn rotate_key(msp: &Msp, client: &str, only: bool) -> Result<Value, Failure> {
-    let known = msp.cmps.iter().any(|c| c.client_id.as_str() == client);
-    if !known {
+    let agreed = msp.agreed();
+    if !agreed.cmps.iter().any(|c| c.client_id.as_str() == client) {
         return Err(Failure::new(format!(
             "there is no cmp {client:?}; `aid-msp cmp list` shows all"
         )));

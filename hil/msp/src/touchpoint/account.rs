@@ -55,7 +55,8 @@ async fn overview_of(
         }
         cards.push((subscription, connections));
     }
-    let offered = msp.cmps.iter().filter(|_| msp.base_url.is_some());
+    let agreed = msp.agreed();
+    let offered = agreed.cmps.iter().filter(|_| msp.base_url.is_some());
     let offered: Vec<_> = offered
         .filter_map(|c| Some((c, c.touchpoint.as_deref()?)))
         .collect();

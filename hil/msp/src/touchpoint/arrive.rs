@@ -82,14 +82,14 @@ fn find_cmp(
     id: &str,
     uri: &str,
     now: i64,
-) -> Option<(usize, RedirectUri, Result<Claims, AccountIdError>)> {
-    let candidates = msp
+) -> Option<(PartyId, RedirectUri, Result<Claims, AccountIdError>)> {
+    let agreed = msp.agreed();
+    let candidates = agreed
         .cmps
         .iter()
-        .enumerate()
-        .filter_map(|(at, cmp)| Some((at, cmp, cmp.redirects.check(uri).ok()?)));
+        .filter_map(|cmp| Some((cmp, cmp.redirects.check(uri).ok()?)));
     let mut checked = candidates
-        .map(|(at, cmp, back)| (at, back, claims(cmp, id, now)))
+        .map(|(cmp, back)| (cmp.client_id.clone(), back, claims(cmp, id, now)))
         .collect::<Vec<_>>();
     let best = checked
         .iter()
@@ -117,13 +117,9 @@ pub(super) async fn connect(
     let Some((name, _, _)) = sender(&shared, &headers, &form.csrf) else {
         return expired();
     };
-    let found = shared
-        .msp
-        .cmps
-        .iter()
-        .position(|cmp| cmp.client_id == form.cmp);
-    let touchpoint = found.and_then(|at| Some((at, shared.msp.cmps[at].touchpoint.as_deref()?)));
-    let (Some((cmp, touchpoint)), Some(base)) = (touchpoint, &shared.msp.base_url) else {
+    let cmp = shared.msp.cmp(&form.cmp);
+    let touchpoint = cmp.as_ref().and_then(|cmp| cmp.touchpoint.as_deref());
+    let (Some(touchpoint), Some(base)) = (touchpoint, &shared.msp.base_url) else {
         return message(StatusCode::NOT_FOUND, "That car brand is not offered here.");
     };
     let Some(state) = secret() else {
@@ -134,7 +130,7 @@ pub(super) async fn connect(
     };
     shared
         .sessions
-        .change(&name, |s| s.away = Some((cmp, state.clone())));
+        .change(&name, |s| s.away = Some((form.cmp, state.clone())));
     let back = format!("{}/return?state={state}", base.trim_end_matches('/'));
     let separator = if touchpoint.contains('?') { '&' } else { '?' };
     page::see_other(&format!(
@@ -163,7 +159,7 @@ pub(super) async fn returned(
         return message(StatusCode::BAD_REQUEST, not_begun);
     };
     // The value is in this browser's session: an account id that somebody else puts into a link is not taken (R-4.1-7).
-    let fits = |(_, wanted): &(usize, String)| {
+    let fits = |(_, wanted): &(PartyId, String)| {
         bool::from(
             wanted
                 .as_bytes()
@@ -185,7 +181,12 @@ pub(super) async fn returned(
             },
         );
     };
-    let sid = match claims(&shared.msp.cmps[cmp], id, now_ms()) {
+    let claims = match shared.msp.cmp(&cmp) {
+        Some(party) => claims(&party, id, now_ms()),
+        // It was taken out of the configuration meanwhile: nobody could have signed.
+        None => Err(AccountIdError::Signature),
+    };
+    let sid = match claims {
         Ok(claims) => claims.sid,
         Err(error) => {
             tracing::info!(%error, "an account id was refused");

@@ -37,9 +37,10 @@ pub(super) async fn form(State(shared): State<Shared>, headers: HeaderMap) -> Re
         Ok(choices) => choices,
         Err(error) => return unavailable(&error),
     };
+    let cmp = shared.msp.cmp(&visit.cmp);
     let question = pages::Question {
         msp: &shared.msp.name,
-        cmp: &shared.msp.cmps[visit.cmp].name,
+        cmp: cmp.as_ref().map_or(visit.cmp.as_str(), |cmp| &cmp.name),
         user: &user,
         code: &check_code(visit.sid),
         choices: &choices,
@@ -95,7 +96,7 @@ pub(super) async fn decide(
             return message(StatusCode::BAD_REQUEST, text);
         }
     };
-    let client = &shared.msp.cmps[visit.cmp].client_id;
+    let client = &visit.cmp;
     let (action, detail) = match outcome {
         Ok(()) => ("connected", client.to_string()),
         Err(code) => ("not connected", format!("{client} code {code}")),
@@ -131,8 +132,9 @@ async fn way_back(msp: &Msp, visit: &Visit, outcome: Result<(), ErrorCode>) -> O
         Ok(()) => back.as_str().to_owned(),
         Err(code) => back.with_error(code),
     };
-    let client = &msp.cmps[visit.cmp].client_id;
-    let fired = msp.fire(Place::TouchpointReturn, client, |_| true).await;
+    let fired = msp
+        .fire(Place::TouchpointReturn, &visit.cmp, |_| true)
+        .await;
     let Some(Fired {
         name, parameters, ..
     }) = fired.first()

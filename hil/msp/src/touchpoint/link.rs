@@ -31,8 +31,8 @@ pub(super) async fn link(
     subscription: &Subscription,
     now: i64,
 ) -> Result<(), ErrorCode> {
-    let cmp = &msp.cmps[visit.cmp];
-    let claims = claims(cmp, &visit.account_id, now).map_err(AccountIdError::code)?;
+    let cmp = msp.cmp(&visit.cmp).ok_or(ErrorCode::AccountIdOther)?;
+    let claims = claims(&cmp, &visit.account_id, now).map_err(AccountIdError::code)?;
     // The secret knowledge is the end of the phone number (§5.2).
     let known = claims.ver.as_ref().is_none_or(|ver| {
         let digits = subscription.msisdn.len().checked_sub(ver.len());
@@ -56,7 +56,7 @@ pub(super) async fn link(
     {
         return Err(ErrorCode::AccountIdExpired);
     }
-    let information = subscription.information(cmp).map_err(|e| internal(&e))?;
+    let information = subscription.information(&cmp).map_err(|e| internal(&e))?;
     let onboarding = Onboarding {
         msp_token: aid_id::MspToken::from_bytes(*Uuid::new_v4().as_bytes()),
         client_id: cmp.client_id.clone(),

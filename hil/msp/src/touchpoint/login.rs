@@ -24,10 +24,10 @@ pub(super) fn login_page(
     let cmp = session
         .visit
         .as_ref()
-        .map(|visit| &shared.msp.cmps[visit.cmp]);
+        .and_then(|visit| shared.msp.cmp(&visit.cmp));
     let html = pages::login(
         &shared.msp.name,
-        cmp.map(|c| c.name.as_str()),
+        cmp.as_ref().map(|c| c.name.as_str()),
         &session.csrf,
         hint,
     );

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use aid_aid1::headers::PartyId;
 use aid_aid1::redirect::RedirectUri;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
@@ -21,8 +22,8 @@ const MAX_USER: usize = 100;
 /// What a visitor came with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Visit {
-    /// The CMP that sent him: position in the list.
-    pub(super) cmp: usize,
+    /// The CMP that sent him.
+    pub(super) cmp: PartyId,
     /// The account id, verified when he came.
     pub(super) account_id: String,
     /// Its `sid`.
@@ -37,7 +38,7 @@ pub(super) struct Session {
     /// The onboarding in progress.
     pub(super) visit: Option<Visit>,
     /// The CMP to which the browser was sent, and the value with which it has to come back.
-    pub(super) away: Option<(usize, String)>,
+    pub(super) away: Option<(PartyId, String)>,
     /// The value that the next form must have.
     pub(super) csrf: String,
     /// Who has logged in.

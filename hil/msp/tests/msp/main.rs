@@ -15,5 +15,6 @@ mod operator;
 mod orders;
 mod peers;
 mod refusals;
+mod renewal;
 mod stage;
 mod withdrawal;

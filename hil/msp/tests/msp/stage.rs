@@ -23,22 +23,22 @@ pub(crate) fn now() -> u64 {
 }
 
 pub(crate) fn account_id(ver: Option<&str>) -> AccountId {
-    issue(
-        &SECRET.parse::<Secret>().unwrap(),
-        Uuid::new_v4(),
-        ver,
-        now(),
-        600,
-    )
-    .unwrap()
+    account_id_by(SECRET, ver)
+}
+
+/// An account id that is signed with this secret.
+pub(crate) fn account_id_by(secret: &str, ver: Option<&str>) -> AccountId {
+    let secret = secret.parse::<Secret>().unwrap();
+    issue(&secret, Uuid::new_v4(), ver, now(), 600).unwrap()
 }
 
 /// The program between its peers.
 pub(crate) struct Stage {
-    pub(crate) folder: Folder,
     pub(crate) cmp: Peer,
     pub(crate) smdp: Peer,
     pub(crate) msp: Program,
+    /// The last to go: what the others have there is read at their end.
+    pub(crate) folder: Folder,
 }
 
 impl Stage {
@@ -71,12 +71,17 @@ impl Stage {
     }
 
     pub(crate) fn settings(&self) -> Settings {
+        self.settings_as("cmp", "keyIn1")
+    }
+
+    /// With the certificate of this name, and this key.
+    pub(crate) fn settings_as(&self, certificate: &str, key: &str) -> Settings {
         Settings {
             base_url: self.msp.aid1.clone(),
-            tls: self.folder.client_tls(Some("cmp")),
+            tls: self.folder.client_tls(Some(certificate)),
             own_id: "CmpOne".parse().unwrap(),
             target_id: "MspOne".parse().unwrap(),
-            credentials: Credentials::api_key("keyIn1").unwrap(),
+            credentials: Credentials::api_key(key).unwrap(),
             timeout: Duration::from_secs(10),
         }
     }

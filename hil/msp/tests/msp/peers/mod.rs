@@ -2,6 +2,7 @@
 //! itself as a process.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,14 +23,16 @@ pub(crate) const PHONE_KEY: &str =
     "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 pub(crate) const EID: &str = "89049032000001000000000831934057";
 
-/// A folder with a PKI: ca.pem, {server,cmp,msp}.{pem,key}, and a certificate of nobody: other.{pem,key}.
-pub(crate) struct Folder(tempfile::TempDir);
+/// A folder with a PKI: ca.pem, {server,cmp,msp}.{pem,key}, and a certificate of nobody: other.{pem,key} of other-ca.pem.
+pub(crate) struct Folder {
+    folder: tempfile::TempDir,
+    ca: CertifiedIssuer<'static, KeyPair>,
+}
 
 impl Folder {
     pub(crate) fn new() -> Self {
         // Also clients of the control API, which has no TLS, want to know.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = Self(tempfile::tempdir().unwrap());
         let authority = |name: &str| {
             let mut params = CertificateParams::new(vec![]).unwrap();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -37,25 +40,41 @@ impl Folder {
             CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
         };
         let (ca, other) = (authority("ca"), authority("other"));
-        std::fs::write(folder.path("ca.pem"), ca.pem()).unwrap();
-        for (name, issuer) in [
-            ("server", &ca),
-            ("cmp", &ca),
-            ("msp", &ca),
-            ("other", &other),
-        ] {
-            let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
-            params.distinguished_name.push(DnType::CommonName, name);
-            let key = KeyPair::generate().unwrap();
-            let certificate = params.signed_by(&key, issuer).unwrap();
-            std::fs::write(folder.path(&format!("{name}.pem")), certificate.pem()).unwrap();
-            std::fs::write(folder.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+        let folder = Self {
+            folder: tempfile::tempdir().unwrap(),
+            ca,
+        };
+        std::fs::write(folder.path("ca.pem"), folder.ca.pem()).unwrap();
+        std::fs::write(folder.path("other-ca.pem"), other.pem()).unwrap();
+        for name in ["server", "cmp", "msp"] {
+            folder.issue(name);
         }
+        folder.issue_by("other", &other);
         folder
     }
 
+    /// Makes certificate and key of this name, new ones if there are some.
+    pub(crate) fn issue(&self, name: &str) {
+        self.issue_by(name, &self.ca);
+    }
+
+    fn issue_by(&self, name: &str, issuer: &CertifiedIssuer<'static, KeyPair>) {
+        let mut params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, issuer).unwrap();
+        std::fs::write(self.path(&format!("{name}.pem")), certificate.pem()).unwrap();
+        std::fs::write(self.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+
+    /// SHA-256 of the certificate of this name, as it is in its file now.
+    pub(crate) fn fingerprint(&self, name: &str) -> [u8; 32] {
+        let chain = tls::certificates(&self.path(&format!("{name}.pem"))).unwrap();
+        aid_shell::peer::fingerprint(&chain[0])
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
     /// A client configuration with the certificate of this name, or none.
@@ -81,6 +100,8 @@ pub(crate) struct Got {
     pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Value,
+    /// SHA-256 of the client certificate.
+    pub(crate) certificate: [u8; 32],
 }
 
 /// A server on the other side: records, and answers by a function of the request and of how many came before.
@@ -163,6 +184,7 @@ async fn record(State(peer): State<Peer>, request: Request) -> Response {
             .map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned()))
             .collect(),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        certificate: parts.extensions.get::<http::Peer>().unwrap().fingerprint,
     };
     let before = {
         let mut all = peer.got.lock().unwrap();
@@ -299,11 +321,14 @@ msisdn = "4915112345678"
     }
 
     pub(crate) fn start(config: &Path) -> Self {
+        let log = config.with_extension("log");
+        let log = File::options().create(true).append(true).open(log).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_aid-msp"))
             .args(["serve", "--config"])
             .arg(config)
             .args(["--log", "info"])
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -327,6 +352,23 @@ msisdn = "4915112345678"
             es2: ready["listen"]["es2"].as_str().map(|_| url("es2")),
             control: format!("http://{}", ready["listen"]["control"].as_str().unwrap()),
         }
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.config.with_extension("log")).unwrap()
+    }
+
+    /// Changes its configuration.
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        assert!(text.contains(from), "{from}");
+        std::fs::write(&self.config, text.replacen(from, to, 1)).unwrap();
     }
 
     /// Runs another command of the program; yields its JSON.
@@ -391,5 +433,9 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.config.with_extension("log"));
+            eprintln!("{}", log.unwrap_or_default());
+        }
     }
 }

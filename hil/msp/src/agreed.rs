@@ -1,0 +1,43 @@
+//! What holds between this MSP and the others: keys, secrets and certificates of the CMPs, and of the SM-DP+. All of it
+//! is replaced at once while the program runs (AID.02 §5.2, §6).
+//!
+//! Made by `msp` at the start and by `program::renewal` when a file has changed; read by everybody who calls or is called.
+
+use std::sync::Arc;
+
+use aid_aid1::headers::PartyId;
+use aid_shell::cli::Failure;
+
+use crate::config::{CmpParty, Config};
+use crate::es2::Es2;
+
+/// The agreement. Whoever holds one keeps to it to the end of his call or request.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    /// Our `target-id`; any is accepted if there is none.
+    pub(crate) own_id: Option<PartyId>,
+    /// The CMPs.
+    pub(crate) cmps: Vec<Arc<CmpParty>>,
+    /// The SM-DP+.
+    pub(crate) es2: Es2,
+}
+
+impl Agreed {
+    /// Reads the files that the configuration names.
+    ///
+    /// # Errors
+    /// A file or a value is not usable.
+    pub(crate) fn new(config: &Config) -> Result<Self, Failure> {
+        Ok(Self {
+            own_id: config.aid1.own_id.clone(),
+            cmps: config.parties()?.into_iter().map(Arc::new).collect(),
+            es2: Es2::new(&config.smdp)?,
+        })
+    }
+
+    /// The CMP with this name.
+    #[must_use]
+    pub(crate) fn cmp(&self, client: &PartyId) -> Option<&Arc<CmpParty>> {
+        self.cmps.iter().find(|cmp| cmp.client_id == *client)
+    }
+}

@@ -1,0 +1,89 @@
+//! Keys, secrets, certificates and CMPs that change while `serve` runs: the file is read again when it, or a certificate
+//! or key that it names, has changed, and at SIGHUP (R-5.2-8, R-6-2, R-6-5). Called by `serve`.
+
+use std::path::{Path, PathBuf};
+
+use aid_shell::cli::Failure;
+use aid_shell::config::Values;
+use aid_shell::live::{self, Live};
+use aid_shell::signal::Stop;
+use rustls::ServerConfig;
+
+use super::serve::listeners_tls;
+use crate::agreed::Agreed;
+use crate::config::Config;
+use crate::msp::Msp;
+
+/// What the next request, call or connection finds replaced; anything else waits for a restart.
+const LIVE: [&str; 18] = [
+    "cmp",
+    "aid1.cert",
+    "aid1.key",
+    "aid1.client_ca",
+    "aid1.own_id",
+    "touchpoint.cert",
+    "touchpoint.key",
+    "smdp.url",
+    "smdp.ca",
+    "smdp.cert",
+    "smdp.key",
+    "smdp.requester",
+    "smdp.address",
+    "smdp.profile_type",
+    "smdp.release_separately",
+    "es2.cert",
+    "es2.key",
+    "es2.client_ca",
+];
+
+/// What is replaced, beside what the MSP has agreed.
+pub(super) struct Renewal {
+    pub(super) path: PathBuf,
+    /// What was in force at the start.
+    pub(super) values: Values,
+    pub(super) aid1: Live<ServerConfig>,
+    pub(super) touchpoint: Live<ServerConfig>,
+    /// Of the SM-DP+'s calls, where they are listened for.
+    pub(super) es2: Option<Live<ServerConfig>>,
+}
+
+/// The files whose change matters.
+pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    files.extend(config.certificates_and_keys.iter().cloned());
+    files
+}
+
+impl Renewal {
+    /// Replaces until the stop.
+    pub(super) fn follow(
+        self,
+        files: Vec<PathBuf>,
+        msp: &Msp,
+        stop: Stop,
+    ) -> impl Future<Output = ()> {
+        live::follow(files, stop, move || self.renew(msp))
+    }
+
+    /// All of it or, where anything is wrong, nothing.
+    fn renew(&self, msp: &Msp) -> Result<Vec<PathBuf>, String> {
+        let text = |failure: Failure| failure.text;
+        let values = Values::read(&self.path).map_err(text)?;
+        let config = Config::read(&self.path).map_err(text)?;
+        let tls = listeners_tls(&config).map_err(text)?;
+        let agreed = Agreed::new(&config).map_err(text)?;
+        let names = self.values.differing(&values, &LIVE);
+        if !names.is_empty() {
+            let names = names.join(", ");
+            tracing::warn!(%names, "these changes wait for a restart");
+        }
+        self.aid1.renew(tls.aid1);
+        self.touchpoint.renew(tls.touchpoint);
+        // A listener that comes or goes is told above.
+        if let (Some(live), Some(new)) = (&self.es2, tls.es2) {
+            live.renew(new);
+        }
+        msp.renew(agreed);
+        Ok(files(&self.path, &config))
+    }
+}

@@ -1,0 +1,198 @@
+//! `serve`: the listeners, the outbox, and what replaces keys and certificates meanwhile. Called by `program`.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use aid_aid1::{contract, span};
+use aid_shell::admin::Shown;
+use aid_shell::cli::Failure;
+use aid_shell::config::Values;
+use aid_shell::limit::logins;
+use aid_shell::live::Live;
+use aid_shell::signal::{self, Stop};
+use aid_shell::{http, ready, telemetry, tls};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+
+use super::renewal::{self, Renewal};
+use crate::agreed::Agreed;
+use crate::config::{Config, Listener};
+use crate::msp::Msp;
+use crate::{api, control, es2_server, orders, outbox, touchpoint};
+
+/// TLS of the listeners that others reach.
+pub(super) struct ListenersTls {
+    pub(super) aid1: Arc<ServerConfig>,
+    pub(super) touchpoint: Arc<ServerConfig>,
+    /// Of the SM-DP+'s calls, where they are listened for.
+    pub(super) es2: Option<Arc<ServerConfig>>,
+}
+
+/// Reads the listeners' certificates and keys.
+///
+/// # Errors
+/// A file is not usable.
+pub(super) fn listeners_tls(config: &Config) -> Result<ListenersTls, Failure> {
+    let mutual = |of: &Listener| tls::server_config(&of.cert, &of.key, Some(&of.client_ca));
+    Ok(ListenersTls {
+        aid1: mutual(&config.aid1)?,
+        touchpoint: tls::server_config(&config.touchpoint.cert, &config.touchpoint.key, None)?,
+        es2: config.es2.as_ref().map(mutual).transpose()?,
+    })
+}
+
+/// Checks what the configuration names, without opening anything.
+///
+/// # Errors
+/// A file or a value is not usable.
+pub(super) fn check(config: &Config) -> Result<(), Failure> {
+    listeners_tls(config)?;
+    config.admin.tls()?;
+    if let Some(telemetry) = &config.telemetry {
+        telemetry.check()?;
+    }
+    Agreed::new(config).map(|_| ())
+}
+
+/// Addresses that are ours now.
+struct Bound {
+    aid1: TcpListener,
+    touchpoint: TcpListener,
+    control: Option<TcpListener>,
+    es2: Option<TcpListener>,
+}
+
+impl Bound {
+    async fn new(config: &Config) -> Result<Self, Failure> {
+        let control = config.control.as_ref().map(|c| c.listen.to_string());
+        let es2 = config.es2.as_ref().map(|e| e.listen.clone());
+        Ok(Self {
+            aid1: http::bind(&config.aid1.listen).await?,
+            touchpoint: http::bind(&config.touchpoint.listen).await?,
+            control: some(control).await?,
+            es2: some(es2).await?,
+        })
+    }
+
+    fn addresses(&self) -> Result<Vec<(&'static str, SocketAddr)>, Failure> {
+        let all = [
+            ("aid1", Some(&self.aid1)),
+            ("touchpoint", Some(&self.touchpoint)),
+            ("control", self.control.as_ref()),
+            ("es2", self.es2.as_ref()),
+        ];
+        let open = all.into_iter().filter_map(|(name, at)| Some((name, at?)));
+        open.map(|(name, at)| Ok((name, at.local_addr()?)))
+            .collect()
+    }
+}
+
+async fn some(address: Option<String>) -> Result<Option<TcpListener>, Failure> {
+    match address {
+        Some(address) => http::bind(&address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Serves until the process is told to stop. `path` is the file that `config` was read from.
+///
+/// # Errors
+/// The configuration, a certificate, the database or an address is not usable.
+pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
+    let values = Values::read(path)?;
+    let tls = listeners_tls(config)?;
+    let msp = Msp::open(config).await?;
+    msp.store.reserve_log().await?;
+    msp.store.forget_claims().await?;
+    let bound = Bound::new(config).await?;
+    let admin = config.admin.open().await?;
+    let mut listen = bound.addresses()?;
+    listen.push(("admin", admin.address()?));
+    let export = match &config.telemetry {
+        None => None,
+        Some(telemetry) => {
+            let (exporter, export) = telemetry::start("aid-msp", telemetry)?;
+            span::record_with(move |span| exporter.send(span));
+            Some(export)
+        }
+    };
+    let stop = signal::stop()?;
+    orders::resume(&msp).await?;
+    let keys = api::Keys::new(&msp).await?;
+    let renewal = Renewal {
+        path: path.to_owned(),
+        values,
+        aid1: Live::new(tls.aid1),
+        touchpoint: Live::new(tls.touchpoint),
+        es2: tls.es2.map(Live::new),
+    };
+    let listeners = listeners(&msp, config, bound, &renewal, &keys, &stop);
+    let renewal = renewal.follow(renewal::files(path, config), &msp, stop.clone());
+    ready::announce("aid-msp", &listen)?;
+    tokio::join!(
+        listeners,
+        admin.serve(shown(&msp), stop.clone()),
+        outbox::run(msp.clone(), stop.clone()),
+        keys.follow(&msp, stop.clone()),
+        renewal,
+    );
+    if let Some(export) = export {
+        export.finish().await;
+    }
+    msp.store.close().await;
+    Ok(())
+}
+
+/// Serves all of them until the stop.
+fn listeners<'a>(
+    msp: &'a Msp,
+    config: &'a Config,
+    bound: Bound,
+    tls: &Renewal,
+    keys: &api::Keys,
+    stop: &'a Stop,
+) -> impl Future<Output = ()> + use<'a> {
+    let (aid1_tls, pages_tls) = (tls.aid1.clone(), tls.touchpoint.clone());
+    let es2 = bound.es2.zip(tls.es2.clone());
+    let api = api::router(msp.clone(), keys, config.limits.aid1);
+    let pages = logins(
+        touchpoint::router(msp.clone()),
+        "/login",
+        config.limits.login,
+    );
+    let controlled = async move {
+        if let Some(control) = bound.control {
+            http::serve(control, None, control::router(msp.clone()), stop.clone()).await;
+        }
+    };
+    let told = async move {
+        if let Some((es2, tls)) = es2 {
+            http::serve(es2, tls, es2_server::router(msp.clone()), stop.clone()).await;
+        }
+    };
+    async move {
+        tokio::join!(
+            http::serve_refusing(bound.aid1, aid1_tls, api, api::refuse, stop.clone()),
+            http::serve(bound.touchpoint, pages_tls, pages, stop.clone()),
+            controlled,
+            told,
+        );
+    }
+}
+
+/// What the admin listener shows: ready as long as the database answers.
+fn shown(msp: &Msp) -> Shown {
+    let msp = msp.clone();
+    Shown {
+        ready: Arc::new(move || {
+            let msp = msp.clone();
+            Box::pin(async move {
+                let asked = msp.store.alive().await;
+                asked.map_err(|error| error.to_string())
+            })
+        }),
+        openapi: contract::MSP.openapi().into(),
+    }
+}
