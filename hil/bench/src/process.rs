@@ -42,6 +42,8 @@ pub(crate) struct Part {
     child: Child,
     log: PathBuf,
     stderr: Option<JoinHandle<()>>,
+    /// Where it listens, by name, as it said itself.
+    listen: Value,
 }
 
 /// The command that runs a part with our own executable.
@@ -125,15 +127,26 @@ impl Part {
             child,
             log,
             stderr,
+            listen: Value::Null,
         };
         match told.recv_timeout(patience) {
-            Ok(line) if is_ready(&line, program) => Ok(part),
-            Ok(line) => Err(part.failed(&format!("said {line:?} instead of being ready"))),
+            Ok(line) => match ready(&line, program) {
+                Some(listen) => {
+                    part.listen = listen;
+                    Ok(part)
+                }
+                None => Err(part.failed(&format!("said {line:?} instead of being ready"))),
+            },
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 Err(part.failed(&format!("is not ready after {} s", patience.as_secs())))
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(part.failed("ended at once")),
         }
+    }
+
+    /// The address of one of its listeners.
+    pub(crate) fn address(&self, name: &str) -> Option<&str> {
+        self.listen[name].as_str()
     }
 
     /// Why it did not start: its own last sentence, where it said one.
@@ -242,9 +255,11 @@ fn wait(child: &mut Child, patience: Duration) -> bool {
     true
 }
 
-fn is_ready(line: &str, program: &str) -> bool {
-    serde_json::from_str::<Value>(line)
-        .is_ok_and(|v| v["ready"] == Value::Bool(true) && v["program"] == program)
+/// What a line that says that the program is ready says of its addresses.
+fn ready(line: &str, program: &str) -> Option<Value> {
+    let mut said: Value = serde_json::from_str(line).ok()?;
+    let ready = said["ready"] == Value::Bool(true) && said["program"] == program;
+    ready.then(|| said["listen"].take())
 }
 
 fn keep_log(pipe: impl std::io::BufRead, mut file: File, program: &str, trace: bool) {

@@ -4,6 +4,7 @@
 
 mod access;
 mod cars;
+mod control;
 mod deletion;
 mod forms;
 mod information;

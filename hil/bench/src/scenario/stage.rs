@@ -3,6 +3,7 @@
 //! Used by the scenarios.
 
 use super::Needs;
+use super::control::Control;
 use super::forms::Portal;
 use crate::process::{Part, Spawn};
 use crate::site::{Driver, Options, Site};
@@ -16,6 +17,7 @@ use std::path::Path;
 pub(super) struct Stage {
     pub(super) site: Site,
     parts: BTreeMap<String, Part>,
+    control: Option<Control>,
     log: String,
     trace: bool,
     steps: Vec<String>,
@@ -47,6 +49,7 @@ impl Stage {
         let mut stage = Self {
             site,
             parts: BTreeMap::new(),
+            control: None,
             log: logs.log.clone(),
             trace: logs.trace,
             steps: Vec::new(),
@@ -101,6 +104,9 @@ impl Stage {
             trace: self.trace,
             counted: false,
         })?;
+        if let Some(address) = part.address("control") {
+            self.control = Some(Control::new(&self.site, address)?);
+        }
         self.parts.insert(format!("{program}{suffix}"), part);
         Ok(())
     }
@@ -238,6 +244,12 @@ impl Stage {
     /// The CMP's pages as a driver uses them.
     pub(super) fn portal(&self, driver: usize) -> Result<Portal, Failure> {
         Portal::sign_in(&self.site, &self.driver(driver))
+    }
+
+    /// The control API of the MSP, in scenarios that need it.
+    pub(super) fn control(&self) -> Result<&Control, Failure> {
+        let missing = || Failure::new("the scenario has to say that the MSP is controlled");
+        self.control.as_ref().ok_or_else(missing)
     }
 
     // ---- books -------------------------------------------------------------------------------

@@ -10,9 +10,38 @@ use reqwest::header::LOCATION;
 
 /// Links a driver's account at the CMP with the subscription at the MSP.
 pub(crate) fn onboard(site: &Site, driver: &Driver) -> Result<(), Failure> {
-    let browser = Browser::new(site)?;
-    let portal = format!("https://localhost:{}", site.ports.portal);
+    let (browser, back) = agree(site, driver)?;
+    let portal = portal(site);
+    if !back.starts_with(&portal) || back.contains("error=") {
+        return Err(Failure::new(format!(
+            "the MSP sent the driver to {back} instead of back to the CMP with success"
+        )));
+    }
+    browser.follow(&portal, &back).map(drop)
+}
 
+/// The same, wherever the MSP sends the browser at the end; the CMP's page, if it is sent there.
+pub(crate) fn come_back(site: &Site, driver: &Driver) -> Result<Option<String>, Failure> {
+    let (browser, back) = agree(site, driver)?;
+    let portal = portal(site);
+    let ours = back.starts_with(&portal);
+    ours.then(|| browser.follow(&portal, &back)).transpose()
+}
+
+/// The heading of a page.
+pub(crate) fn heading(page: &str) -> &str {
+    let after = page.split_once("<h1>").map_or("", |(_, rest)| rest);
+    after.split('<').next().unwrap_or_default()
+}
+
+fn portal(site: &Site) -> String {
+    format!("https://localhost:{}", site.ports.portal)
+}
+
+/// Onboarding up to the driver's yes; the browser, and where the MSP sends it then.
+fn agree(site: &Site, driver: &Driver) -> Result<(Browser, String), Failure> {
+    let browser = Browser::new(site)?;
+    let portal = portal(site);
     let page = browser.page(&format!("{portal}/login"))?;
     let csrf = field(&page, "csrf")?;
     let form = [
@@ -41,12 +70,7 @@ pub(crate) fn onboard(site: &Site, driver: &Driver) -> Result<(), Failure> {
     let csrf = field(&page, "csrf")?;
     let form = [("csrf", csrf.as_str()), ("decision", "allow")];
     let back = browser.submit(&format!("{msp}/consent"), &form)?;
-    if !back.starts_with(&portal) || back.contains("error=") {
-        return Err(Failure::new(format!(
-            "the MSP sent the driver to {back} instead of back to the CMP with success"
-        )));
-    }
-    browser.follow(&portal, &back).map(drop)
+    Ok((browser, back))
 }
 
 fn absolute(base: &str, location: &str) -> String {
