@@ -28,9 +28,12 @@ impl Agreed {
     /// # Errors
     /// A file or a value is not usable.
     pub(crate) fn new(config: &Config) -> Result<Self, Failure> {
+        let own_id = config.aid1.own_id.as_ref();
+        let cmps = config.cmp.iter();
+        let cmps = cmps.map(|cmp| CmpParty::new(cmp, own_id).map(Arc::new));
         Ok(Self {
             own_id: config.aid1.own_id.clone(),
-            cmps: config.parties()?.into_iter().map(Arc::new).collect(),
+            cmps: cmps.collect::<Result<_, _>>()?,
             es2: Es2::new(&config.smdp)?,
         })
     }

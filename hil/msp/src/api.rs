@@ -1,49 +1,39 @@
 //! The AID1 server: the four operations that CMPs call (AID.02 Annex B.2), over mutual TLS.
 //!
 //! One way in for all: limits, who calls, which token, whether the same was asked before; then the operation. Every
-//! refusal carries the body of §5.5.
+//! refusal carries the body of §5.5. `keys` knows who may call, `once` that nothing is done twice, `operation` what is done.
+
+mod keys;
+mod once;
+mod operation;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aid_aid1::body::{
-    Body as _, ProfileState, ProfileStatus, ProfileStatuses, RequestActivationCode, SendCsimStatus,
-};
 use aid_aid1::contract::{self, OPENAPI};
 use aid_aid1::error_code::{ApiError, ErrorCode};
-use aid_aid1::headers::{CORRELATION_ID, Credentials, PartyId, REQUEST_ID};
-use aid_aid1::server::{
-    Caller, Gate, MAX_PATH, Party, Shown, check_content_type, method_not_allowed, not_found,
-    path_token, query_iccid, refusal_body, too_many,
-};
+use aid_aid1::headers::{CORRELATION_ID, PartyId, REQUEST_ID};
+use aid_aid1::server::{Caller, Gate, MAX_PATH, Shown, path_token, refusal_body, too_many};
 use aid_aid1::span::{self, Kind, Span};
-use aid_aid1::strict_json::MAX_BODY;
 use aid_aid1::trace::summary;
 use aid_shell::cli::TRACE;
 use aid_shell::http::{Cut, Peer, Refusal};
 use aid_shell::limit::{Limiter, Rate, retry_after};
 use aid_shell::metrics::{Counter, Timer};
-use aid_shell::signal::Stop;
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{RawQuery, Request, State};
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
-use tokio::time::timeout;
 
-use crate::agreed::Agreed;
-use crate::misbehave::{Fired, Name, Order, Place, Reply, Stage, fits, instead, order, twist};
-use crate::msp::{Msp, now_ms};
-use crate::orders::{self, Outcome, internal, onboarding};
-use crate::store::{Earlier, Noted, Onboarding, OnboardingState, ProfilePhase, StoreError};
+use crate::misbehave::{Fired, Name, Order, Reply, Stage, fits, instead, order, twist};
+use crate::msp::Msp;
+use crate::orders;
+use once::answer;
+use operation::{Operation, operation_at, route};
 
-/// Longest time for a body to arrive.
-const BODY_LIMIT: Duration = Duration::from_secs(10);
-/// How often, and after which time each, a repeated request looks whether the first is answered.
-const REPEAT: (u32, Duration) = (35, Duration::from_millis(100));
+pub(crate) use keys::Keys;
 
 static REQUESTS: Counter = Counter::new(
     "aid_msp_aid1_requests",
@@ -69,70 +59,6 @@ struct Api {
     gate: watch::Receiver<Arc<Gate>>,
     limiter: Arc<Limiter<Who>>,
     openapi: Arc<str>,
-}
-
-/// Who may call with which key; follows what is agreed, and the keys that `cmp rotate-key` makes.
-pub(crate) struct Keys {
-    gate: watch::Sender<Arc<Gate>>,
-}
-
-/// How often the keys are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-
-impl Keys {
-    /// The present keys.
-    ///
-    /// # Errors
-    /// The database fails.
-    pub(crate) async fn new(msp: &Msp) -> Result<Self, StoreError> {
-        let gate = gate(&msp.agreed(), &msp.store.api_keys().await?);
-        Ok(Self {
-            gate: watch::Sender::new(Arc::new(gate)),
-        })
-    }
-
-    /// Looks for changed keys until stopped.
-    pub(crate) async fn follow(&self, msp: &Msp, stop: Stop) {
-        let look = async {
-            let mut known: Option<(Arc<Agreed>, _)> = None;
-            loop {
-                let agreed = msp.agreed();
-                match msp.store.api_keys().await {
-                    Ok(keys) => {
-                        let same = known
-                            .as_ref()
-                            .is_some_and(|(a, k)| Arc::ptr_eq(a, &agreed) && *k == keys);
-                        if !same {
-                            let gate = gate(&agreed, &keys);
-                            self.gate.send_replace(Arc::new(gate));
-                            known = Some((agreed, keys));
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "API keys"),
-                }
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        tokio::select! {
-            () = look => {}
-            () = stop.wait() => {}
-        }
-    }
-}
-
-fn gate(agreed: &Agreed, keys: &[(String, String, i64)]) -> Gate {
-    let parties = agreed.cmps.iter().map(|cmp| {
-        let more = keys
-            .iter()
-            .filter(|(client, _, _)| client == cmp.client_id.as_str());
-        let more = more.filter_map(|(_, key, _)| Credentials::api_key(key).ok());
-        Party {
-            client_id: cmp.client_id.clone(),
-            credentials: cmp.credentials.iter().cloned().chain(more).collect(),
-            certificates: cmp.certificates.clone(),
-        }
-    });
-    Gate::new(parties.collect(), agreed.own_id.iter().cloned().collect())
 }
 
 /// An answer before it is HTTP: status and JSON, empty if there is no body.
@@ -291,50 +217,6 @@ fn error_json(error: &ApiError) -> String {
     serde_json::to_string(&error.body()).unwrap_or_default()
 }
 
-/// The operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    RequestActivationCode,
-    SendCsimStatus,
-    RequestInvalidate,
-    RequestProfileStatus,
-}
-
-impl Operation {
-    /// Its name for misbehaviours.
-    fn place(self) -> Place {
-        match self {
-            Self::RequestActivationCode => Place::RequestActivationCode,
-            Self::SendCsimStatus => Place::SendCsimStatus,
-            Self::RequestInvalidate => Place::RequestInvalidate,
-            Self::RequestProfileStatus => Place::RequestProfileStatus,
-        }
-    }
-}
-
-/// The operation at a path, its method, and the text where the token is.
-fn operation_at(path: &str) -> Option<(Operation, Method, &str)> {
-    let (folder, token) = path.strip_prefix("/v1/")?.rsplit_once('/')?;
-    let (operation, method) = match folder {
-        "activation-code-requests" => (Operation::RequestActivationCode, Method::POST),
-        "statuses" => (Operation::SendCsimStatus, Method::POST),
-        "users" => (Operation::RequestInvalidate, Method::DELETE),
-        "profiles/status" => (Operation::RequestProfileStatus, Method::GET),
-        _ => return None,
-    };
-    Some((operation, method, token))
-}
-
-/// Which operation a path and a method are, and the text where the token is.
-fn route<'a>(method: &Method, path: &'a str) -> Result<(Operation, &'a str), ApiError> {
-    let (operation, wanted, token) = operation_at(path).ok_or_else(not_found)?;
-    if method == wanted {
-        Ok((operation, token))
-    } else {
-        Err(method_not_allowed())
-    }
-}
-
 /// Lets a request in, and misbehaves where that was asked for.
 async fn handle(api: &Api, query: &str, request: Request) -> Result<Reply, ApiError> {
     let (parts, body) = request.into_parts();
@@ -385,242 +267,4 @@ struct Asked<'a> {
     query: &'a str,
     fired: &'a [Fired],
     wrong: &'a Order,
-}
-
-/// Answers a request that was let in; the same request again gets the same answer.
-async fn answer(
-    api: &Api,
-    asked: Asked<'_>,
-    parts: &Parts,
-    body: Body,
-) -> Result<Answer, ApiError> {
-    let (caller, operation) = (asked.caller, asked.operation);
-    let token = path_token(asked.token)?;
-    let onboarding = onboarding(&api.msp, caller, token).await?;
-    if operation == Operation::RequestProfileStatus {
-        return profile_status(&api.msp, &onboarding, asked.query).await;
-    }
-    let body = match timeout(BODY_LIMIT, to_bytes(body, MAX_BODY)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            let refusal = ApiError::because(
-                ErrorCode::Syntax,
-                format_args!("more than {MAX_BODY} bytes, or cut off"),
-            );
-            return Err(refusal.with_status(StatusCode::PAYLOAD_TOO_LARGE));
-        }
-        Err(_) => {
-            let refusal = ApiError::because(ErrorCode::Syntax, "the body did not arrive in time");
-            return Err(refusal.with_status(StatusCode::REQUEST_TIMEOUT));
-        }
-    };
-    if operation != Operation::RequestInvalidate {
-        check_content_type(&parts.headers)?;
-    }
-    tracing::trace!(target: TRACE, "<- AID1 {operation:?} from {} {}", caller.headers.client_id, summary(&body));
-    let digest = digest(&parts.method, parts.uri.path(), &body);
-    let (client, id) = (&caller.headers.client_id, caller.headers.request_id);
-    for _ in 0..REPEAT.0 {
-        match api
-            .msp
-            .store
-            .claim(client, id, &digest, now_ms())
-            .await
-            .map_err(internal)?
-        {
-            Earlier::None => {
-                let answer = perform(&api.msp, &asked, &onboarding, &body).await;
-                let answer = answer.unwrap_or_else(|error| (error.status, error_json(&error)));
-                api.msp
-                    .store
-                    .answer(client, id, answer.0.as_u16(), &answer.1)
-                    .await
-                    .map_err(internal)?;
-                return Ok(answer);
-            }
-            Earlier::Answered(status, body) => {
-                let status =
-                    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                return Ok((status, body));
-            }
-            Earlier::Different => {
-                let detail = "this CMP-request-id was used for another request";
-                return Err(ApiError::because(ErrorCode::Syntax, detail));
-            }
-            Earlier::Running => tokio::time::sleep(REPEAT.1).await,
-        }
-    }
-    let refusal = ApiError::because(
-        ErrorCode::Internal,
-        "the same request is still being answered",
-    );
-    Err(refusal.with_status(StatusCode::SERVICE_UNAVAILABLE))
-}
-
-fn digest(method: &Method, path: &str, body: &[u8]) -> String {
-    let mut hash = Sha256::new();
-    // A line break is in neither method nor path, so no two requests give the same input.
-    hash.update(format!("{method}\n{path}\n"));
-    hash.update(body);
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-async fn perform(
-    msp: &Msp,
-    asked: &Asked<'_>,
-    onboarding: &Onboarding,
-    body: &[u8],
-) -> Result<Answer, ApiError> {
-    let token = onboarding.msp_token;
-    let caller = asked.caller;
-    match asked.operation {
-        Operation::RequestActivationCode => {
-            let body = parse_request(body, asked.wrong)?;
-            // A withdrawn token never yields another code (§4.4, §7.9).
-            if onboarding.state == OnboardingState::Invalidated && !asked.wrong.dead_token {
-                return Err(ApiError::new(ErrorCode::TokenInvalidated));
-            }
-            match orders::request(msp, caller, onboarding, &body, asked.wrong).await? {
-                Outcome::Code(code) => Ok((StatusCode::OK, code.to_json().to_string())),
-                Outcome::Accepted => Ok((StatusCode::CREATED, String::new())),
-            }
-        }
-        Operation::SendCsimStatus => {
-            // Also for a withdrawn token: the deletions that follow are reported with it (§4.4.1 [5]).
-            let body = SendCsimStatus::parse(body)?;
-            let wrong = |name| asked.fired.iter().any(|fired| fired.name == name);
-            let dead = onboarding.state == OnboardingState::Invalidated;
-            if dead && wrong(Name::ForgetsDeadToken) {
-                return Err(ApiError::new(ErrorCode::TokenInvalidated));
-            }
-            let correlation = caller.headers.correlation_id;
-            let client = &caller.headers.client_id;
-            let noted = msp
-                .store
-                .note_status(client, token, &body, correlation, now_ms())
-                .await
-                .map_err(internal)?;
-            if noted == Noted::UnknownProfile {
-                return Err(ApiError::because(ErrorCode::ProfileNotFound, &body.iccid));
-            }
-            tracing::info!(iccid = %body.iccid, status = %body.status, "status from {client}");
-            if wrong(Name::InformOnStatus) {
-                orders::inform_about(msp, client, token, &body).await?;
-            }
-            Ok((StatusCode::CREATED, String::new()))
-        }
-        Operation::RequestInvalidate => {
-            let client = &caller.headers.client_id;
-            if msp
-                .store
-                .invalidate(client, token, None, now_ms())
-                .await
-                .map_err(internal)?
-            {
-                tracing::info!(
-                    user = onboarding.user,
-                    "{client} has withdrawn the onboarding"
-                );
-                msp.outbox.notify_one();
-            }
-            Ok((StatusCode::NO_CONTENT, String::new()))
-        }
-        Operation::RequestProfileStatus => Err(not_found()),
-    }
-}
-
-/// Reads Request Activation Code. A strange candidate is ignored (§4.3.1), unless that is to go wrong.
-fn parse_request(body: &[u8], wrong: &Order) -> Result<RequestActivationCode, ApiError> {
-    let parsed = RequestActivationCode::parse(body)?;
-    let members = aid_aid1::strict_json::object(body)?;
-    let named = members.get("replaceIccid").is_some_and(|v| !v.is_null());
-    if wrong.minds_candidate && named && parsed.replace_iccid.is_none() {
-        let detail = "the member replaceIccid is no ICCID";
-        return Err(ApiError::because(ErrorCode::Syntax, detail));
-    }
-    Ok(parsed)
-}
-
-async fn profile_status(
-    msp: &Msp,
-    onboarding: &Onboarding,
-    query: &str,
-) -> Result<Answer, ApiError> {
-    let mut values = query
-        .split('&')
-        .filter_map(|member| member.strip_prefix("iccid="));
-    let wanted = values.next().map(query_iccid).transpose()?;
-    if values.next().is_some() {
-        return Err(ApiError::because(ErrorCode::Syntax, "iccid is there twice"));
-    }
-    let profiles = msp
-        .store
-        .profiles_of(onboarding.msp_token)
-        .await
-        .map_err(internal)?;
-    let listed = profiles.into_iter().filter(|p| p.phase.is_listed());
-    let profiles = listed
-        .filter(|p| wanted.as_ref().is_none_or(|wanted| p.iccid == *wanted))
-        // enabled and disabled would only be an echo of what the CMP reported itself (§7.10 remark).
-        .map(|p| ProfileStatus {
-            iccid: p.iccid,
-            status: if p.phase == ProfilePhase::Prepared {
-                ProfileState::Prepared
-            } else {
-                ProfileState::Installed
-            },
-        })
-        .collect::<Vec<_>>();
-    match wanted {
-        Some(iccid) if profiles.is_empty() => {
-            Err(ApiError::because(ErrorCode::ProfileNotFound, iccid))
-        }
-        _ => Ok((
-            StatusCode::OK,
-            ProfileStatuses { profiles }.to_json().to_string(),
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // R-5.5-1, R-7.6-5
-    #[test]
-    fn paths_are_operations_or_refusals_with_a_body() {
-        let code = |method: Method, path: &'static str| {
-            route(&method, path).map_err(|e| e.status.as_u16())
-        };
-        assert_eq!(
-            code(Method::POST, "/v1/statuses/x"),
-            Ok((Operation::SendCsimStatus, "x"))
-        );
-        assert_eq!(
-            code(Method::GET, "/v1/profiles/status/x"),
-            Ok((Operation::RequestProfileStatus, "x"))
-        );
-        assert_eq!(code(Method::GET, "/v1/statuses/x"), Err(405));
-        for path in [
-            "/",
-            "/v1/",
-            "/v1/x",
-            "/v2/users/x",
-            "/v1/statuses/a/b",
-            "/V1/users/x",
-        ] {
-            assert_eq!(code(Method::POST, path), Err(404), "{path}");
-        }
-    }
-
-    #[test]
-    fn the_digest_tells_method_path_and_body_apart() {
-        let a = digest(&Method::POST, "/a", b"b");
-        assert_ne!(a, digest(&Method::PUT, "/a", b"b"));
-        assert_ne!(a, digest(&Method::POST, "/ab", b""));
-        assert_eq!(a, digest(&Method::POST, "/a", b"b"));
-    }
 }

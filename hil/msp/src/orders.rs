@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::config::{Mode, SYNC_LIMIT};
+use crate::config::Mode;
 use crate::es2::Es2Error;
 use crate::misbehave::Order;
 use crate::msp::{Msp, now_ms};
@@ -22,6 +22,9 @@ use crate::store::{
     AcRequest, Begun, Delivery, Finished, Job, Kind, Onboarding, Ordered, StoreError,
     SubscriptionState,
 };
+
+/// Longest time for a synchronous answer; AID.02 §7.7.1 allows three seconds.
+const SYNC_LIMIT: Duration = Duration::from_millis(2500);
 
 /// How long an asynchronous order waits, so that the 201 is out before Send Activation Code can be (§7.7.2 Note).
 const AFTER_THE_ANSWER: Duration = Duration::from_millis(200);
