@@ -8,7 +8,7 @@ use crate::cli::{Failure, TRACE};
 use crate::live::Tls;
 use crate::peer;
 use axum::Router;
-use axum::body::HttpBody as _;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -63,6 +63,27 @@ pub struct Peer {
     pub fingerprint: [u8; 32],
     /// Where it connects from.
     pub addr: SocketAddr,
+}
+
+/// Whether a text is HOST:PORT as [`bind`] wants it, without asking anybody where the host is. `key` names it.
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn check_address(key: &str, address: &str) -> Result<(), Failure> {
+    let good = address.rsplit_once(':').is_some_and(|(host, port)| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.bytes().all(plain),
+        };
+        host && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    });
+    if good {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{key} {address:?} must be HOST:PORT, e.g. 127.0.0.1:8443 or [::1]:8443; port 0 takes a free one"
+    )))
 }
 
 /// Listens on HOST:PORT; port 0 takes a free one.
@@ -197,7 +218,7 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let refuse = site.refuse;
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(axum::body::Body::new);
+        let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
         request.extensions_mut().insert(peer.clone());
         let site = site.clone();
@@ -258,6 +279,33 @@ async fn call(site: Site, request: Request) -> Response {
             refusal::response(site.refuse, StatusCode::REQUEST_TIMEOUT)
         }
     }
+}
+
+/// Why a request has no body that could be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// It has more bytes than are read.
+    TooLarge,
+    /// It ends early, or its chunks are none.
+    Broken,
+}
+
+/// The whole body of a request, at most `limit` bytes.
+///
+/// # Errors
+/// [`BodyError`]; the connection can't be used for another request then.
+pub async fn whole(mut body: Body, limit: usize) -> Result<Vec<u8>, BodyError> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        // What is no data is a trailer, which nobody asked for.
+        if let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() {
+            if bytes.len() + data.len() > limit {
+                return Err(BodyError::TooLarge);
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
 }
 
 /// A path as the trace shows it: a segment that is as long as a token is one, and shows as its length.

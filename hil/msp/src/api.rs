@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use aid_aid1::contract::{self, OPENAPI};
 use aid_aid1::error_code::{ApiError, ErrorCode};
-use aid_aid1::headers::{CORRELATION_ID, PartyId, REQUEST_ID};
-use aid_aid1::server::{Caller, Gate, MAX_PATH, Shown, path_token, refusal_body, too_many};
+use aid_aid1::headers::PartyId;
+use aid_aid1::server::{
+    Caller, Gate, MAX_PATH, Shown, ids, method_not_allowed, path_token, refusal_body, too_many,
+};
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::trace::summary;
 use aid_shell::cli::TRACE;
@@ -91,10 +93,7 @@ pub(crate) fn router(msp: Msp, keys: &Keys, rate: Rate) -> Router {
 async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response {
     let start = Instant::now();
     let api = state.0.clone();
-    let ids = [REQUEST_ID, CORRELATION_ID].map(|name| {
-        let value = request.headers().get(&name).cloned();
-        (name, value)
-    });
+    let ids = ids(request.headers());
     let path = request.uri().path().to_owned();
     let found = contract::MSP.at(&path).map(|(operation, _)| operation);
     let name = found.map_or("none", |operation| operation.id);
@@ -107,9 +106,7 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
             answer.headers_mut().insert(header::RETRY_AFTER, wait);
             answer
         }
-        Ok(()) if path == OPENAPI && request.method() == Method::GET => {
-            json(StatusCode::OK, api.openapi.to_string())
-        }
+        Ok(()) if path == OPENAPI => document(&api, request.method()),
         Ok(()) => {
             let span = found.zip(caller).and_then(|(operation, caller)| {
                 Span::begin(
@@ -129,11 +126,7 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
     };
     let status = answer.status();
     let headers = answer.headers_mut();
-    for (name, value) in ids {
-        if let Some(value) = value {
-            headers.insert(name, value);
-        }
-    }
+    headers.extend(ids);
     // RFC 9110 §15.5.2
     if status == StatusCode::UNAUTHORIZED {
         let value = HeaderValue::from_static("Basic realm=\"AID1\", charset=\"UTF-8\"");
@@ -141,6 +134,18 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
     }
     REQUESTS.add(&[("operation", name), ("status", status.as_str())]);
     TIMES.took(&[("operation", name)], start.elapsed());
+    answer
+}
+
+/// `/openapi.json`
+fn document(api: &Api, method: &Method) -> Response {
+    if *method == Method::GET {
+        return json(StatusCode::OK, api.openapi.to_string());
+    }
+    let error = method_not_allowed();
+    let mut answer = json(error.status, error_json(&error));
+    let get = HeaderValue::from_static("GET");
+    answer.headers_mut().insert(header::ALLOW, get);
     answer
 }
 

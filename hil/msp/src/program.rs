@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::process::ExitCode;
 
 use aid_shell::cli::{self, Failure, block_on};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::{self, Target};
 use crate::config::{Config, EXAMPLE};
@@ -32,7 +32,10 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 
 fn start(args: Args) -> Result<(), Failure> {
     match args.command {
-        Command::ExampleConfig => return cli::print(EXAMPLE),
+        Command::ExampleConfig => {
+            let row = json!({"config": EXAMPLE});
+            return cli::say(EXAMPLE.trim_end(), row, args.json);
+        }
         Command::HashPassword => {
             let hash = admin::hash_password(&from_stdin()?)?;
             return cli::print(&format!("{hash}\n"));
@@ -44,12 +47,15 @@ fn start(args: Args) -> Result<(), Failure> {
         match args.command {
             Command::CheckConfig => {
                 serve::check(&config)?;
-                cli::print(&format!("{} is valid\n", args.config.display()))
+                let path = args.config.display().to_string();
+                let row = json!({"config": path, "usable": true});
+                cli::say(&format!("{path} is valid"), row, args.json)
             }
             Command::Serve => Box::pin(serve::serve(&args.config, &config)).await,
             Command::Migrate => {
                 Store::open(&config.database).await?.close().await;
-                cli::print("the database is up to date\n")
+                let row = json!({"migrated": true});
+                cli::say("the database is up to date", row, args.json)
             }
             other => {
                 let (value, is_list) = Box::pin(administer(&config, other)).await?;

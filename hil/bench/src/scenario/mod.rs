@@ -3,6 +3,7 @@
 //! Called by the command line and by the integration test.
 
 mod access;
+mod broker;
 mod cars;
 mod control;
 mod deletion;
@@ -75,6 +76,7 @@ impl Needs {
                 profiles: profiles - 1,
                 pool: None,
                 memory: None,
+                broker: false,
             },
             async_ac: false,
             controlled: false,
@@ -83,6 +85,12 @@ impl Needs {
 
     const fn controlled(mut self) -> Self {
         self.controlled = true;
+        self
+    }
+
+    /// Cars and CMP meet at a mosquitto; the scenario is skipped where there is none.
+    const fn at_a_broker(mut self) -> Self {
+        self.more.broker = true;
         self
     }
 
@@ -111,6 +119,7 @@ fn all() -> Vec<Scenario> {
         deletion::SCENARIOS,
         information::SCENARIOS,
         people::SCENARIOS,
+        broker::SCENARIOS,
         misbehaviour::SCENARIOS,
     ]
     .into_iter()
@@ -143,6 +152,9 @@ struct Outcome {
     steps: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Why it was not played; nothing failed then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<&'static str>,
 }
 
 /// Plays what the command line asks for; a scenario that fails is a failure.
@@ -219,7 +231,11 @@ fn list(scenarios: &[Scenario], json: bool) -> Result<(), Failure> {
 
 fn say(outcome: &Outcome) {
     let mut err = std::io::stderr();
-    let verdict = if outcome.ok { "ok" } else { "FAIL" };
+    let verdict = match (outcome.ok, outcome.skipped) {
+        (_, Some(_)) => "skip",
+        (true, None) => "ok",
+        (false, None) => "FAIL",
+    };
     // Nobody who reads is no reason to stop.
     let _ = writeln!(
         err,
@@ -227,6 +243,9 @@ fn say(outcome: &Outcome) {
         outcome.name,
         outcome.ms / 1000.0
     );
+    if let Some(why) = outcome.skipped {
+        let _ = writeln!(err, "       {why}");
+    }
     if let Some(error) = &outcome.error {
         for step in &outcome.steps {
             let _ = writeln!(err, "       {step}");
@@ -239,7 +258,12 @@ fn say(outcome: &Outcome) {
 fn play(scenario: &Scenario, keep: Option<&Path>, logs: &LogArgs) -> Outcome {
     let begin = Instant::now();
     let mut steps = Vec::new();
-    let result = stage(scenario, keep, logs, &mut steps);
+    let lacks = scenario.needs.more.broker && broker::program().is_none();
+    let skipped = lacks.then_some(broker::SKIPPED);
+    let result = match skipped {
+        Some(_) => Ok(()),
+        None => stage(scenario, keep, logs, &mut steps),
+    };
     Outcome {
         name: scenario.name,
         about: scenario.about,
@@ -247,6 +271,7 @@ fn play(scenario: &Scenario, keep: Option<&Path>, logs: &LogArgs) -> Outcome {
         ms: begin.elapsed().as_secs_f64() * 1000.0,
         steps,
         error: result.err().map(|f| f.to_string()),
+        skipped,
     }
 }
 

@@ -72,7 +72,8 @@ fn gate(agreed: &Agreed, keys: &[(String, String, i64)]) -> Gate {
             client_id: cmp.client_id.clone(),
             credentials: cmp.credentials.iter().cloned().chain(more).collect(),
             certificates: cmp.certificates.clone(),
+            target_id: agreed.own_id.clone(),
         }
     });
-    Gate::new(parties.collect(), agreed.own_id.iter().cloned().collect())
+    Gate::new(parties.collect())
 }

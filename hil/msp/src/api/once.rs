@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::server::{check_content_type, path_token};
-use aid_aid1::strict_json::MAX_BODY;
+use aid_aid1::strict_json::{self, MAX_BODY};
 use aid_aid1::trace::summary;
 use aid_shell::cli::TRACE;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -34,10 +34,11 @@ pub(super) async fn answer(
 ) -> Result<Answer, ApiError> {
     let (caller, operation) = (asked.caller, asked.operation);
     let token = path_token(asked.token)?;
-    let onboarding = onboarding(&api.msp, caller, token).await?;
     if operation == Operation::RequestProfileStatus {
+        let onboarding = onboarding(&api.msp, caller, token).await?;
         return profile_status(&api.msp, &onboarding, asked.query).await;
     }
+    let nothing = body.is_end_stream();
     let body = match timeout(BODY_LIMIT, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
@@ -53,8 +54,11 @@ pub(super) async fn answer(
         }
     };
     if operation != Operation::RequestInvalidate {
-        check_content_type(&parts.headers)?;
+        check_content_type(&parts.headers, nothing)?;
+        strict_json::object(&body)?;
     }
+    // Only now anything that belongs to somebody.
+    let onboarding = onboarding(&api.msp, caller, token).await?;
     tracing::trace!(target: TRACE, "<- AID1 {operation:?} from {} {}", caller.headers.client_id, summary(&body));
     let digest = digest(&parts.method, parts.uri.path(), &body);
     let (client, id) = (&caller.headers.client_id, caller.headers.request_id);

@@ -6,6 +6,7 @@ use aid_aid1::body::{
 };
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::server::{method_not_allowed, not_found, query_iccid};
+use aid_aid1::strict_json;
 use axum::http::{Method, StatusCode};
 
 use super::{Answer, Asked};
@@ -45,7 +46,7 @@ pub(super) fn operation_at(path: &str) -> Option<(Operation, Method, &str)> {
         "profiles/status" => (Operation::RequestProfileStatus, Method::GET),
         _ => return None,
     };
-    Some((operation, method, token))
+    (!token.is_empty()).then_some((operation, method, token))
 }
 
 /// Which operation a path and a method are, and the text where the token is.
@@ -129,7 +130,7 @@ pub(super) async fn perform(
 /// Reads Request Activation Code. A strange candidate is ignored (§4.3.1), unless that is to go wrong.
 fn parse_request(body: &[u8], wrong: &Order) -> Result<RequestActivationCode, ApiError> {
     let parsed = RequestActivationCode::parse(body)?;
-    let members = aid_aid1::strict_json::object(body)?;
+    let members = strict_json::object(body)?;
     let named = members.get("replaceIccid").is_some_and(|v| !v.is_null());
     if wrong.minds_candidate && named && parsed.replace_iccid.is_none() {
         let detail = "the member replaceIccid is no ICCID";
@@ -206,6 +207,7 @@ mod tests {
             "/",
             "/v1/",
             "/v1/x",
+            "/v1/users/",
             "/v2/users/x",
             "/v1/statuses/a/b",
             "/V1/users/x",
