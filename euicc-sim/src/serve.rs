@@ -2,7 +2,7 @@
 //! Called by the command line.
 
 use crate::at;
-use crate::config::CardArgs;
+use crate::config::{CardArgs, Wanted};
 use crate::served::Served;
 use crate::setup::Setup;
 use crate::transport::{self, Listener};
@@ -18,9 +18,10 @@ type Listeners = Vec<(&'static str, Listener, transport::Talk)>;
 const SECOND: &str = "vpcd-listen-2";
 
 pub(crate) fn run(args: &CardArgs) -> Result<(), Failure> {
-    let setup = Setup::read(args)?;
-    let wanted = &setup.wanted;
+    let wanted = Wanted::read(args)?;
     wanted.reachable()?;
+    let setup = Setup::new(wanted)?;
+    let wanted = &setup.wanted;
     let mut listeners: Listeners = Vec::new();
     for (name, address, talk) in [
         ("apdu", &wanted.socket, transport::apdus as transport::Talk),
