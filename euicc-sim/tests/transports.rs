@@ -306,6 +306,11 @@ fn a_set_up_that_fails_leaves_nothing() {
     let taken = taken.local_addr().unwrap().to_string();
     assert!(fails("nvm", &taken).contains(&taken));
     assert_eq!(here(), ["mine"]);
+    // A tty where something else is: the socket that was made before is taken away.
+    let args = ["serve", "--socket", "./s", "--at", "mine"];
+    let output = program().args(args).current_dir(folder.path()).output();
+    assert!(!output.unwrap().status.success());
+    assert_eq!(here(), ["mine"]);
     // A PKI that cannot be written, as on a full disk.
     std::fs::write(folder.path().join("nvm.pki.new"), "in the way").unwrap();
     let text = fails("nvm", "127.0.0.1:0");
