@@ -97,6 +97,31 @@ fn basic(key: &str, pair: &str) -> Result<Credentials, String> {
     Credentials::basic(user, password).map_err(|e| format!("{key}: {e}"))
 }
 
+/// Whether a text is the address of a web page: `https://HOST[:PORT]`, with a path and a query if there are some.
+/// `key` names it.
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn page(key: &str, url: &str) -> Result<(), String> {
+    let plain = url
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && !matches!(b, b'#' | b'\\' | b'<' | b'>' | b'"'));
+    let host = url.parse::<http::Uri>().ok().and_then(|uri| {
+        let authority = uri.authority()?;
+        // A user before the host makes this something else, and what is behind it is a port.
+        let port = authority.as_str().strip_prefix(authority.host())?;
+        let good = port.is_empty() || authority.port_u16().is_some();
+        (good && uri.scheme_str() == Some("https")).then(|| authority.host().to_owned())
+    });
+    if plain && host.is_some_and(|host| !host.is_empty()) {
+        Ok(())
+    } else {
+        Err(format!(
+            "{key} {url:?} must be https://HOST[:PORT]/PATH, without user and fragment (AID.02 §6)"
+        ))
+    }
+}
+
 /// The client certificates of a party: by common name or by SHA-256 of the whole (hexadecimal, colons
 /// allowed). One of the two must be there, so that no party's certificate serves another (R-5.1-5).
 ///
@@ -106,9 +131,10 @@ pub fn certificates(
     common_name: &Several,
     certificate_sha256: &Several,
 ) -> Result<Vec<Certificate>, String> {
-    let names = common_name
-        .iter()
-        .map(|name| Ok(Certificate::CommonName(name.to_owned())));
+    let names = common_name.iter().map(|name| match name.trim() {
+        "" => Err("common_name: it is empty; write the one of the certificate".to_owned()),
+        _ => Ok(Certificate::CommonName(name.to_owned())),
+    });
     let prints = certificate_sha256.iter().map(|text| {
         fingerprint(text).map(Certificate::Sha256).ok_or_else(|| {
             "certificate_sha256: write 64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` does"
@@ -192,11 +218,40 @@ mod tests {
         let all = certificates(&several(&["msp"]), &several(&[&print])).unwrap();
         assert_eq!(all[1], Certificate::Sha256([0xAB; 32]));
         assert!(certificates(&several(&[]), &several(&[])).is_err());
+        assert!(certificates(&several(&[" "]), &several(&[])).is_err());
         for bad in ["", "ab", &"zz".repeat(32), &"é".repeat(32)] {
             assert!(
                 certificates(&several(&[]), &several(&[bad])).is_err(),
                 "{bad}"
             );
+        }
+    }
+
+    // R-6-7
+    #[test]
+    fn pages_are_https_and_complete() {
+        for good in [
+            "https://localhost:1",
+            "https://msp.example/authorize?a=b",
+            "https://[::1]:8443/x",
+        ] {
+            assert_eq!(page("touchpoint", good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "https://",
+            "http://msp.example",
+            "javascript:alert(1)",
+            "https://user@msp.example",
+            "https://msp.example:99999",
+            "https://msp.example:",
+            "https://msp.example/a#b",
+            "https://ms p.example",
+            "https://\u{e4}.example",
+            "/authorize",
+        ] {
+            let wrong = page("touchpoint", bad).unwrap_err();
+            assert!(wrong.starts_with("touchpoint"), "{bad}: {wrong}");
         }
     }
 

@@ -6,7 +6,7 @@
 mod document;
 pub(crate) mod schema;
 
-use http::Method;
+use http::{Method, StatusCode};
 use utoipa::openapi::schema::Schema;
 
 use crate::body::{
@@ -14,6 +14,7 @@ use crate::body::{
     SendActivationCode, SendCsimStatus, SendMspToken, SendProfileInformation,
     UpdateSubscriptionInfo,
 };
+use crate::error_code::ApiError;
 
 /// Where both servers serve their document.
 pub const OPENAPI: &str = "/openapi.json";
@@ -314,7 +315,20 @@ impl Api {
 }
 
 impl Operation {
-    /// The variable's text if the path is this operation's.
+    /// A refusal as this operation gives it: what is wrong with a request is 422, except where the contract has 400 and
+    /// no 422 (Notify MSP Token Invalid, §7.4).
+    #[must_use]
+    pub fn refusal(&self, error: ApiError) -> ApiError {
+        let has = |status: StatusCode| self.outcomes.iter().any(|o| o.status == status.as_u16());
+        let (usual, other) = (StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_REQUEST);
+        if error.status == usual && !has(usual) && has(other) {
+            error.with_status(other)
+        } else {
+            error
+        }
+    }
+
+    /// The variable's text if the path is this operation's; there is none without a text.
     fn variable<'p>(&self, path: &'p str) -> Option<&'p str> {
         let mut found = None;
         let mut given = path.split('/');
@@ -326,7 +340,7 @@ impl Operation {
                 return None;
             }
         }
-        found.filter(|_| given.next().is_none())
+        found.filter(|text| !text.is_empty() && given.next().is_none())
     }
 }
 

@@ -4,10 +4,12 @@
 
 use aid_id::{Iccid, MspToken};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::error_code::{ApiError, ErrorCode};
-use crate::headers::{Credentials, Headers, PartyId, credentials};
+use crate::headers::{
+    CORRELATION_ID, Credentials, Headers, PartyId, REQUEST_ID, credentials, uuid,
+};
 
 /// Longest path with query, in characters; longer ones are answered with 414.
 pub const MAX_PATH: usize = 8 * 1024;
@@ -21,6 +23,8 @@ pub struct Party {
     pub credentials: Vec<Credentials>,
     /// Its client certificates; more than one while they are replaced. None is nobody.
     pub certificates: Vec<Certificate>,
+    /// What it calls us: the `target-id` that was agreed with it, not one of another party. None: any.
+    pub target_id: Option<PartyId>,
 }
 
 /// How a client certificate is recognised, besides being one of the configured CA.
@@ -50,11 +54,10 @@ impl Certificate {
     }
 }
 
-/// The parties that may call, and who we are.
+/// The parties that may call.
 #[derive(Clone, Debug)]
 pub struct Gate {
     parties: Vec<Party>,
-    targets: Vec<PartyId>,
 }
 
 /// A request that was let in.
@@ -67,10 +70,10 @@ pub struct Caller {
 }
 
 impl Gate {
-    /// A gate for these parties. `targets` are our own names; an empty list accepts any `target-id`.
+    /// A gate for these parties.
     #[must_use]
-    pub fn new(parties: Vec<Party>, targets: Vec<PartyId>) -> Self {
-        Self { parties, targets }
+    pub fn new(parties: Vec<Party>) -> Self {
+        Self { parties }
     }
 
     /// Decides about a request of whoever showed this certificate.
@@ -103,7 +106,8 @@ impl Gate {
         if !proven || !certified {
             return Err(ApiError::new(ErrorCode::Unauthorized));
         }
-        if !self.targets.is_empty() && !self.targets.contains(&headers.target_id) {
+        let agreed = known.target_id.as_ref();
+        if agreed.is_some_and(|target| *target != headers.target_id) {
             let refusal =
                 ApiError::because(ErrorCode::Unauthorized, "the target-id names another party");
             return Err(refusal.with_status(StatusCode::FORBIDDEN));
@@ -112,11 +116,15 @@ impl Gate {
     }
 }
 
-/// Demands `application/json` for a body; parameters such as a charset are fine (AID.02 §6).
+/// Demands `application/json` for a body; parameters such as a charset are fine (AID.02 §6). A request without any body
+/// and without a type is let through: what it lacks is its body, and that is what its sender should hear.
 ///
 /// # Errors
 /// 415 with 91.
-pub fn check_content_type(map: &HeaderMap) -> Result<(), ApiError> {
+pub fn check_content_type(map: &HeaderMap, empty: bool) -> Result<(), ApiError> {
+    if empty && !map.contains_key(CONTENT_TYPE) {
+        return Ok(());
+    }
     let mut values = map.get_all(CONTENT_TYPE).iter();
     let text = values
         .next()
@@ -132,6 +140,19 @@ pub fn check_content_type(map: &HeaderMap) -> Result<(), ApiError> {
         );
         Err(refusal.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
     }
+}
+
+/// The two ids of a request as its answer gives them back, so that a caller's proxy can tell answers apart (R-5.1-8).
+/// Only UUIDs come back: nothing else that a caller wrote is reflected (R-5.5-6).
+pub fn ids(map: &HeaderMap) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+    [REQUEST_ID, CORRELATION_ID]
+        .map(|name| {
+            let value = map.get(&name)?;
+            uuid(value.to_str().ok()?)?;
+            Some((name, value.clone()))
+        })
+        .into_iter()
+        .flatten()
 }
 
 /// The msp_token of a path.
@@ -183,11 +204,14 @@ pub fn too_many() -> ApiError {
         .with_status(StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// The refusal for a path that is no operation.
+/// The refusal for a path that is no operation. A 404 carries one of the codes that say that something was not found
+/// (R-5.5-5), and of those this one fits best.
 #[must_use]
 pub fn not_found() -> ApiError {
-    ApiError::because(ErrorCode::Syntax, "there is no such operation")
-        .with_status(StatusCode::NOT_FOUND)
+    ApiError::because(
+        ErrorCode::TokenOrProfileNotFound,
+        "there is no such operation",
+    )
 }
 
 /// The refusal for a method that the path does not have.
@@ -203,18 +227,19 @@ mod tests {
     use uuid::Uuid;
 
     fn gate() -> Gate {
-        let party = |name: &str, key: &str| Party {
+        let party = |name: &str, key: &str, target: &str| Party {
             client_id: name.parse().unwrap(),
             credentials: vec![Credentials::api_key(key).unwrap()],
             certificates: vec![
                 Certificate::CommonName(name.to_lowercase()),
                 Certificate::Sha256([key.len() as u8 + name.len() as u8; 32]),
             ],
+            target_id: Some(target.parse().unwrap()),
         };
-        Gate::new(
-            vec![party("CmpOne", "key1"), party("CmpTwo", "key2")],
-            vec!["Msp".parse().unwrap()],
-        )
+        Gate::new(vec![
+            party("CmpOne", "key1", "Other"),
+            party("CmpTwo", "key2", "Msp"),
+        ])
     }
 
     fn request(client: &str, target: &str, key: &str) -> HeaderMap {
@@ -233,6 +258,24 @@ mod tests {
             common_name,
             sha256,
         }
+    }
+
+    // R-5.1-8, R-5.5-6
+    #[test]
+    fn only_uuids_are_given_back() {
+        let mut map = HeaderMap::new();
+        let text = "d534080b-9794-4351-88e7-8af9e079ca1e";
+        map.insert(REQUEST_ID, text.parse().unwrap());
+        map.insert(CORRELATION_ID, "<script>".parse().unwrap());
+        let back: Vec<_> = ids(&map).collect();
+        assert_eq!(back, [(REQUEST_ID, HeaderValue::from_static(text))]);
+    }
+
+    // R-5.5-1, R-5.5-5
+    #[test]
+    fn no_operation_has_a_code_of_not_found() {
+        let refusal = not_found();
+        assert_eq!((refusal.status.as_u16(), refusal.code.number()), (404, 65));
     }
 
     // R-5.5-1, R-5.5-2
@@ -273,10 +316,13 @@ mod tests {
         assert_eq!(refused("CmpTwo", "Msp", "key1", Some("cmptwo")), (401, 104));
         assert_eq!(refused("CmpTwo", "Msp", "key2", Some("cmpone")), (401, 104));
         assert_eq!(refused("CmpTwo", "Msp", "key2", None), (401, 104));
-        assert_eq!(
-            refused("CmpTwo", "Other", "key2", Some("cmptwo")),
-            (403, 104)
-        );
+        // A name that was agreed with somebody else is as wrong as one that nobody knows.
+        for target in ["Other", "Nobody"] {
+            assert_eq!(
+                refused("CmpTwo", target, "key2", Some("cmptwo")),
+                (403, 104)
+            );
+        }
         assert_eq!(refused("cmptwo", "Msp", "key2", Some("cmptwo")), (401, 93));
         assert_eq!(
             gate()
@@ -303,7 +349,7 @@ mod tests {
         let check = |text: &str| {
             let mut map = HeaderMap::new();
             map.insert(CONTENT_TYPE, text.parse().unwrap());
-            check_content_type(&map)
+            check_content_type(&map, true)
         };
         for good in [
             "application/json",
@@ -322,8 +368,11 @@ mod tests {
             assert_eq!(check(bad).unwrap_err().status, 415);
         }
         assert_eq!(
-            check_content_type(&HeaderMap::new()).unwrap_err().code,
+            check_content_type(&HeaderMap::new(), false)
+                .unwrap_err()
+                .code,
             ErrorCode::Syntax
         );
+        assert!(check_content_type(&HeaderMap::new(), true).is_ok());
     }
 }

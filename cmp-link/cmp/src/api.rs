@@ -2,17 +2,16 @@
 //! answers in the contract's form, errors among it (§5.5: every answer that is not 2xx has a JSON body).
 //! Called by `serve`.
 //!
-//! The order of the checks is: path, method, caller, rate, content type, body, and only then anything
-//! that belongs to somebody. `/openapi.json` needs a client certificate and nothing else: it says no
+//! The order of the checks is: rate, path, method, caller, content type, form of path and body, and only
+//! then anything that belongs to somebody. `/openapi.json` needs a client certificate and nothing else: it says no
 //! more than the specification does.
 
 use crate::service::{Operation, Service};
 use crate::store::Store;
 use aid_aid1::contract::{self, OPENAPI};
 use aid_aid1::error_code::{ApiError, ErrorCode};
-use aid_aid1::headers::{CORRELATION_ID, REQUEST_ID};
 use aid_aid1::server::{
-    Caller, MAX_PATH, Shown, check_content_type, method_not_allowed, not_found, refusal_body,
+    Caller, MAX_PATH, Shown, check_content_type, ids, method_not_allowed, not_found, refusal_body,
     too_many,
 };
 use aid_aid1::span::{self, Kind, Span};
@@ -21,7 +20,7 @@ use aid_shell::http::{Peer, Refusal};
 use aid_shell::limit::{Limiter, Rate, retry_after};
 use aid_shell::metrics::{Counter, Timer};
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -98,27 +97,22 @@ async fn handle<S: Store>(
     request: Request,
 ) -> Response {
     let start = Instant::now();
-    let ids = [REQUEST_ID, CORRELATION_ID].map(|name| {
-        let value = request.headers().get(&name).cloned();
-        (name, value)
-    });
+    let ids = ids(request.headers());
     let path = request.uri().path().to_owned();
     let found = contract::CMP.at(&path);
     let name = found.map_or("none", |(operation, _)| operation.id);
     let mut answer = match operate(&api, &peer, request, found).await {
         Ok(answer) => answer,
-        Err(refused) => {
+        Err(mut refused) => {
+            if let Some((operation, _)) = found {
+                refused.error = operation.refusal(refused.error);
+            }
             let error = &refused.error;
             tracing::info!(peer = ?peer.common_name, %error, "an AID1 call was refused");
             refusal(&refused)
         }
     };
-    // The two ids come back, so that a caller's proxy can tell answers apart (R-5.1-8).
-    for (name, value) in ids {
-        if let Some(value) = value {
-            answer.headers_mut().insert(name, value);
-        }
-    }
+    answer.headers_mut().extend(ids);
     let status = answer.status();
     REQUESTS.add(&[("operation", name), ("status", status.as_str())]);
     TIMES.took(&[("operation", name)], start.elapsed());
@@ -154,7 +148,7 @@ async fn operate<S: Store>(
         });
     }
     let caller = admitted?;
-    check_content_type(&parts.headers)?;
+    check_content_type(&parts.headers, body.is_end_stream())?;
     let body = whole(&parts.headers, body).await?;
     let wanted = Operation::named(operation.id, variable).ok_or_else(not_found)?;
     let span = Span::begin(

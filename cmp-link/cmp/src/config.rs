@@ -1,6 +1,8 @@
 //! Configuration of `aid-cmp`: one TOML file, unknown keys refused, everything checked at the start.
 //! Called by each command that touches the database or listens.
 
+mod values;
+
 use crate::decide::Policy;
 use crate::store::Database;
 use aid_aid1::account_id::Secret;
@@ -374,13 +376,7 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
     let pin_key = pin_key(&file.account_pin_key)
         .ok_or_else(|| wrong(path, "account_pin_key must be 64 hexadecimal digits"))?;
     file.gateway.check().map_err(|e| wrong(path, e))?;
-    let base = &file.portal.base_url;
-    if !base.starts_with("https://") || base.ends_with('/') || base.contains(['?', '#', ' ']) {
-        let text = format!(
-            "portal.base_url {base:?} must be https://HOST[:PORT] without a slash at the end"
-        );
-        return Err(wrong(path, text));
-    }
+    values::places(&file).map_err(|e| wrong(path, e))?;
     file.admin.tls()?;
     if let Some(telemetry) = &file.telemetry {
         telemetry.check()?;
@@ -391,7 +387,6 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
     }
     let mut msps = Vec::new();
     let mut parties = Vec::new();
-    let mut targets = Vec::new();
     for msp in &file.msp {
         let at = |e: &dyn std::fmt::Display| wrong(path, format!("[[msp]] {:?}: {e}", msp.name));
         if msps
@@ -408,15 +403,9 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
                 "account_id_life {life} must be 60 to 86400 seconds"
             )));
         }
-        for (key, url) in [
-            ("touchpoint", &msp.touchpoint),
-            ("redirect_uri", &msp.redirect_uri),
-        ] {
-            if !url.starts_with("https://") {
-                return Err(at(&format!(
-                    "{key} {url:?} must begin with https:// (AID.02 §6)"
-                )));
-            }
+        values::shown(msp).map_err(|e| at(&e))?;
+        for other in file.msp.iter().take(msps.len()) {
+            values::apart(msp, other).map_err(|e| at(&e))?;
         }
         let client_tls = tls::client_config(&msp.ca, Some((&msp.cert, &msp.key)))?;
         let client = MspClient::new(Settings {
@@ -466,11 +455,11 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
                 .map_err(|e| at(&e))?,
             certificates: agreed::certificates(&msp.common_name, &msp.certificate_sha256)
                 .map_err(|e| at(&e))?,
+            target_id: Some(msp.own_client_id.clone()),
         });
-        targets.push(msp.own_client_id.clone());
     }
     // Without an MSP nobody may call, whatever he calls us.
-    let gate = Gate::new(parties, targets);
+    let gate = Gate::new(parties);
     Ok(Config {
         fixed: Fixed { file, pin_key },
         agreed: Agreed { msps, gate },

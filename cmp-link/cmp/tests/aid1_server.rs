@@ -342,8 +342,9 @@ async fn every_refusal_has_status_and_code() {
         (with("client-id", "nobody"), is(401, "93")),
         (with("client-id", "msptwo"), is(401, "104")),
         (with("target-id", "other"), is(403, "104")),
-        (without("correlation-id"), is(422, "91")),
-        (with("cmp-request-id", "1"), is(422, "91")),
+        // Of Notify MSP Token Invalid alone Annex B has 400 and no 422.
+        (without("correlation-id"), is(400, "91")),
+        (with("cmp-request-id", "1"), is(400, "91")),
         (with("content-type", "text/plain"), is(415, "91")),
     ] {
         assert_eq!(
@@ -352,14 +353,30 @@ async fn every_refusal_has_status_and_code() {
             "{headers:?}"
         );
     }
+    let update = format!("/subscriptions/{token}");
+    let unknown = format!("/subscriptions/{}", Uuid::new_v4());
+    for headers in [without("correlation-id"), with("cmp-request-id", "1")] {
+        let got = raw.call("PATCH", &update, &headers, empty()).await;
+        assert_eq!(got, is(422, "91"));
+    }
+    // Without a body there is no type of it: what is missing is the body.
+    let got = raw
+        .call("POST", &path, &without("content-type"), Vec::new())
+        .await;
+    assert_eq!(got, is(400, "60"));
     for (method, path, body, expected) in [
-        ("POST", "/nothing".into(), empty(), is(404, "91")),
+        // What is no JSON is so whosever the token is.
+        ("PATCH", unknown.clone(), b"{".to_vec(), is(422, "91")),
+        ("PATCH", unknown.clone(), Vec::new(), is(422, "60")),
+        ("PATCH", unknown.clone(), empty(), is(404, "20")),
+        ("PATCH", "/subscriptions/".into(), empty(), is(404, "65")),
+        ("POST", "/nothing".into(), empty(), is(404, "65")),
         ("GET", path.clone(), empty(), is(405, "91")),
         (
             "POST",
             "/users/abc/invalidate".into(),
             empty(),
-            is(422, "91"),
+            is(400, "91"),
         ),
         ("PATCH", "/subscriptions/abc".into(), empty(), is(422, "91")),
         (

@@ -178,10 +178,23 @@ async fn both_ids_come_back() {
     let answer = raw(
         &world,
         world.aid1,
-        b"POST /x HTTP/1.1\r\nHOST: a\r\ncmp-REQUEST-id: abc\r\nCORRELATION-ID: def\r\nconnection: close\r\n\r\n",
+        b"POST /x HTTP/1.1\r\nHOST: a\r\ncmp-REQUEST-id: D534080B-9794-4351-88e7-8af9e079ca1e\r\n\
+          CORRELATION-ID: 77096b5d-0f42-4c35-9102-3b3a8d7d57e7\r\nconnection: close\r\n\r\n",
     )
     .await;
-    assert!(answer.contains("cmp-request-id: abc") && answer.contains("correlation-id: def"));
+    assert!(answer.contains("cmp-request-id: D534080B-9794-4351-88e7-8af9e079ca1e"));
+    assert!(answer.contains("correlation-id: 77096b5d-0f42-4c35-9102-3b3a8d7d57e7"));
+    // What is no UUID is not reflected.
+    let answer = raw(
+        &world,
+        world.aid1,
+        b"POST /x HTTP/1.1\r\nhost: a\r\ncmp-request-id: <b>\r\nconnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(
+        answer.starts_with("HTTP/1.1 404") && !answer.contains("<b>"),
+        "{answer}"
+    );
 }
 
 // R-B-7
@@ -223,15 +236,12 @@ async fn whoever_calls_too_often_gets_429() {
     let url = format!("https://localhost:{}/login", cmp.portal.port());
     let mut statuses = Vec::new();
     for _ in 0..3 {
-        statuses.push(
-            browser
-                .post(&url)
-                .form(&[("name", "x")])
-                .send()
-                .await
-                .unwrap()
-                .status(),
-        );
+        let form = browser.post(&url).form(&[("name", "x")]);
+        let answer = form.send().await.unwrap();
+        statuses.push(answer.status());
+        // A page as all others.
+        assert!(answer.headers().contains_key("content-security-policy"));
+        assert!(answer.text().await.unwrap().contains("</html>"));
     }
     assert!(statuses[..2].iter().all(|s| *s != 429), "{statuses:?}");
     assert_eq!(statuses[2], 429);

@@ -65,6 +65,27 @@ pub struct Peer {
     pub addr: SocketAddr,
 }
 
+/// Whether a text is HOST:PORT as [`bind`] wants it, without asking anybody where the host is. `key` names it.
+///
+/// # Errors
+/// What is wrong with it, in one sentence.
+pub fn check_address(key: &str, address: &str) -> Result<(), Failure> {
+    let good = address.rsplit_once(':').is_some_and(|(host, port)| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+        let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.bytes().all(plain),
+        };
+        host && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    });
+    if good {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "{key} {address:?} must be HOST:PORT, e.g. 127.0.0.1:8443 or [::1]:8443; port 0 takes a free one"
+    )))
+}
+
 /// Listens on HOST:PORT; port 0 takes a free one.
 ///
 /// # Errors

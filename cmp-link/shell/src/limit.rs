@@ -3,11 +3,13 @@
 
 use crate::http::Peer;
 use crate::metrics::Counter;
+use crate::page;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
+use maud::html;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -155,12 +157,14 @@ fn network(address: IpAddr) -> IpAddr {
 fn too_many(wait: Duration) -> Response {
     LOGINS.add(&[]);
     let seconds = retry_after(wait);
-    let text = format!("Too many attempts. Please try again in {seconds} seconds.\n");
-    let headers = [
-        (header::RETRY_AFTER, seconds.to_string()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-    ];
-    (StatusCode::TOO_MANY_REQUESTS, headers, text).into_response()
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    let text = format!("Please try again in {seconds} {unit}.");
+    let content = html! { p { (text) } };
+    let html = page::document("My account", "Too many attempts", &html! {}, &content);
+    let mut answer = page::answer(StatusCode::TOO_MANY_REQUESTS, html, &[]);
+    let headers = answer.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    answer
 }
 
 #[cfg(test)]

@@ -13,6 +13,29 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+#[test]
+fn an_address_is_host_and_port() {
+    for good in ["127.0.0.1:0", "[::1]:8443", "cmp.example:65535"] {
+        assert!(http::check_address("aid1.listen", good).is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "x",
+        ":1",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:+1",
+        "::1:80",
+        "[x]:80",
+        "https://a:1",
+        "a b:1",
+    ] {
+        let wrong = http::check_address("aid1.listen", bad).expect_err(bad);
+        assert!(wrong.to_string().starts_with("aid1.listen"), "{wrong}");
+    }
+}
+
 struct Files(tempfile::TempDir);
 
 impl Files {

@@ -11,13 +11,13 @@ use aid_aid1::body::{
 };
 use aid_aid1::contract::{self, OPENAPI};
 use aid_aid1::error_code::{ApiError, ErrorCode};
-use aid_aid1::headers::{CORRELATION_ID, Credentials, PartyId, REQUEST_ID};
+use aid_aid1::headers::{Credentials, PartyId};
 use aid_aid1::server::{
-    Caller, Gate, MAX_PATH, Party, Shown, check_content_type, method_not_allowed, not_found,
+    Caller, Gate, MAX_PATH, Party, Shown, check_content_type, ids, method_not_allowed, not_found,
     path_token, query_iccid, refusal_body, too_many,
 };
 use aid_aid1::span::{self, Kind, Span};
-use aid_aid1::strict_json::MAX_BODY;
+use aid_aid1::strict_json::{self, MAX_BODY};
 use aid_aid1::trace::summary;
 use aid_shell::cli::TRACE;
 use aid_shell::http::{Cut, Peer, Refusal};
@@ -25,7 +25,7 @@ use aid_shell::limit::{Limiter, Rate, retry_after};
 use aid_shell::metrics::{Counter, Timer};
 use aid_shell::signal::Stop;
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::{RawQuery, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -127,9 +127,10 @@ fn gate(msp: &Msp, own_id: Option<&PartyId>, keys: &[(String, String, i64)]) -> 
             client_id: cmp.client_id.clone(),
             credentials: cmp.credentials.iter().cloned().chain(more).collect(),
             certificates: cmp.certificates.clone(),
+            target_id: own_id.cloned(),
         }
     });
-    Gate::new(parties.collect(), own_id.into_iter().cloned().collect())
+    Gate::new(parties.collect())
 }
 
 /// An answer before it is HTTP: status and JSON, empty if there is no body.
@@ -162,10 +163,7 @@ pub(crate) fn router(msp: Msp, keys: &Keys, rate: Rate) -> Router {
 async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response {
     let start = Instant::now();
     let api = state.0.clone();
-    let ids = [REQUEST_ID, CORRELATION_ID].map(|name| {
-        let value = request.headers().get(&name).cloned();
-        (name, value)
-    });
+    let ids = ids(request.headers());
     let path = request.uri().path().to_owned();
     let found = contract::MSP.at(&path).map(|(operation, _)| operation);
     let name = found.map_or("none", |operation| operation.id);
@@ -178,9 +176,7 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
             answer.headers_mut().insert(header::RETRY_AFTER, wait);
             answer
         }
-        Ok(()) if path == OPENAPI && request.method() == Method::GET => {
-            json(StatusCode::OK, api.openapi.to_string())
-        }
+        Ok(()) if path == OPENAPI => document(&api, request.method()),
         Ok(()) => {
             let span = found.zip(caller).and_then(|(operation, caller)| {
                 Span::begin(
@@ -200,11 +196,7 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
     };
     let status = answer.status();
     let headers = answer.headers_mut();
-    for (name, value) in ids {
-        if let Some(value) = value {
-            headers.insert(name, value);
-        }
-    }
+    headers.extend(ids);
     // RFC 9110 §15.5.2
     if status == StatusCode::UNAUTHORIZED {
         let value = HeaderValue::from_static("Basic realm=\"AID1\", charset=\"UTF-8\"");
@@ -212,6 +204,18 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
     }
     REQUESTS.add(&[("operation", name), ("status", status.as_str())]);
     TIMES.took(&[("operation", name)], start.elapsed());
+    answer
+}
+
+/// `/openapi.json`
+fn document(api: &Api, method: &Method) -> Response {
+    if *method == Method::GET {
+        return json(StatusCode::OK, api.openapi.to_string());
+    }
+    let error = method_not_allowed();
+    let mut answer = json(error.status, error_json(&error));
+    let get = HeaderValue::from_static("GET");
+    answer.headers_mut().insert(header::ALLOW, get);
     answer
 }
 
@@ -319,7 +323,7 @@ fn operation_at(path: &str) -> Option<(Operation, Method, &str)> {
         "profiles/status" => (Operation::RequestProfileStatus, Method::GET),
         _ => return None,
     };
-    Some((operation, method, token))
+    (!token.is_empty()).then_some((operation, method, token))
 }
 
 /// Which operation a path and a method are, and the text where the token is.
@@ -393,10 +397,11 @@ async fn answer(
 ) -> Result<Answer, ApiError> {
     let (caller, operation) = (asked.caller, asked.operation);
     let token = path_token(asked.token)?;
-    let onboarding = onboarding(&api.msp, caller, token).await?;
     if operation == Operation::RequestProfileStatus {
+        let onboarding = onboarding(&api.msp, caller, token).await?;
         return profile_status(&api.msp, &onboarding, asked.query).await;
     }
+    let nothing = body.is_end_stream();
     let body = match timeout(BODY_LIMIT, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => body,
         Ok(Err(_)) => {
@@ -412,8 +417,11 @@ async fn answer(
         }
     };
     if operation != Operation::RequestInvalidate {
-        check_content_type(&parts.headers)?;
+        check_content_type(&parts.headers, nothing)?;
+        strict_json::object(&body)?;
     }
+    // Only now anything that belongs to somebody.
+    let onboarding = onboarding(&api.msp, caller, token).await?;
     tracing::trace!(target: TRACE, "<- AID1 {operation:?} from {} {}", caller.headers.client_id, summary(&body));
     let digest = digest(&parts.method, parts.uri.path(), &body);
     let (client, id) = (&caller.headers.client_id, caller.headers.request_id);
@@ -532,7 +540,7 @@ async fn perform(
 /// Reads Request Activation Code. A strange candidate is ignored (§4.3.1), unless that is to go wrong.
 fn parse_request(body: &[u8], wrong: &Order) -> Result<RequestActivationCode, ApiError> {
     let parsed = RequestActivationCode::parse(body)?;
-    let members = aid_aid1::strict_json::object(body)?;
+    let members = strict_json::object(body)?;
     let named = members.get("replaceIccid").is_some_and(|v| !v.is_null());
     if wrong.minds_candidate && named && parsed.replace_iccid.is_none() {
         let detail = "the member replaceIccid is no ICCID";
@@ -608,6 +616,7 @@ mod tests {
             "/v2/users/x",
             "/v1/statuses/a/b",
             "/V1/users/x",
+            "/v1/users/",
         ] {
             assert_eq!(code(Method::POST, path), Err(404), "{path}");
         }

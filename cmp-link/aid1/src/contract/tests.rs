@@ -33,6 +33,9 @@ fn paths_are_operations() {
         "//v1/users/x",
         "/V1/users/x",
         "/cesim/msp/v1/users/x/other",
+        "/cesim/msp/v1/users/",
+        "/cesim/msp/v1/users//invalidate",
+        "/v1/users/",
     ] {
         assert!(
             CMP.at(nothing).is_none() && MSP.at(nothing).is_none(),

@@ -14,6 +14,7 @@ use aid_aid1::body::{
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::phone::EncryptedPhone;
 use aid_aid1::server::{Caller, path_token};
+use aid_aid1::strict_json;
 use aid_id::Id;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
@@ -46,6 +47,16 @@ impl Operation {
             "sendProfileInformation" => Self::Profiles(variable),
             _ => return None,
         })
+    }
+
+    /// Refuses what is wrong by its form alone, before anybody is looked up: a path that names no token, a body that
+    /// is no JSON object. What its members say is judged when it is known whose they are.
+    fn well_formed(&self, body: &[u8]) -> Result<(), ApiError> {
+        if !matches!(self, Self::Token(_)) {
+            path_token(self.parts().1)?;
+        }
+        strict_json::object(body)?;
+        Ok(())
     }
 
     /// Status of a success.
@@ -108,6 +119,7 @@ impl<S: Store> Service<S> {
         if let Operation::ActivationCode(token) = operation {
             return self.activation_code(msp, caller, token, body).await;
         }
+        operation.well_formed(body)?;
         let turn = self.store.turn().await.map_err(|e| internal(&e))?;
         let request_id = caller.headers.request_id.into_bytes();
         let (name, path) = operation.parts();

@@ -11,9 +11,10 @@ use crate::config::Msp;
 use crate::decide::{Context, Decision, code, onboarding};
 use crate::model::{Answered, CallState, CodeRequest, Profile, RequestState};
 use crate::store::{Change, CodeKey, CodeRows, Store, StoreError, Stored, Turn};
-use aid_aid1::body::{Body as _, SendActivationCode};
+use aid_aid1::body::{Body as _, Members, SendActivationCode};
 use aid_aid1::error_code::{ApiError, ErrorCode, split_error};
 use aid_aid1::server::{Caller, path_token};
+use aid_aid1::strict_json;
 use aid_id::Id;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +34,7 @@ struct Job {
     client: String,
     correlation: Id,
     digest: String,
-    /// The body, or why it is none; what it is about is looked at first.
+    /// The body, or what its members say that can't be; whose they are is looked at first.
     body: Result<SendActivationCode, ApiError>,
     answer: oneshot::Sender<Result<u16, ApiError>>,
 }
@@ -131,7 +132,8 @@ impl<S: Store> Service<S> {
     ) -> Result<u16, ApiError> {
         let digest = digest_of("activation-codes", token, body);
         let token = path_token(token)?;
-        let body = SendActivationCode::parse(body);
+        let members = Members::new(strict_json::object(body)?);
+        let body = SendActivationCode::from_members(&members);
         let (request, iccid) = match &body {
             Ok(SendActivationCode::Code {
                 request_id, iccid, ..

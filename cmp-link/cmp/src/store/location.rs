@@ -50,6 +50,10 @@ impl FromStr for Database {
                 options.get_ssl_mode(),
                 PgSslMode::VerifyCa | PgSslMode::VerifyFull
             );
+            if options.get_database().is_none_or(str::is_empty) {
+                let text = "no database is named; write postgres://USER@HOST/NAME";
+                return Err(LocationError::Url(text.into()));
+            }
             if !(here || sure) {
                 return Err(LocationError::Plain(host.to_owned()));
             }
@@ -120,6 +124,16 @@ mod tests {
         assert!(!format!("{database:?}").contains("s3cret"));
         assert!(parse("postgresql:///aid?host=/run/postgresql").is_ok());
         assert!(matches!(parse(""), Err(LocationError::Scheme(_))));
+        for nameless in [
+            "postgres://",
+            "postgres://cmp@localhost",
+            "postgres://cmp@localhost/",
+        ] {
+            assert!(
+                matches!(parse(nameless), Err(LocationError::Url(_))),
+                "{nameless}"
+            );
+        }
         let odd = parse("mysql://root:pw@h/x").unwrap_err().to_string();
         assert!(odd.contains("mysql://") && !odd.contains("pw"), "{odd}");
     }

@@ -182,6 +182,23 @@ async fn refusals_have_their_status_and_a_body() {
             "{}",
             (404, 20),
         ),
+        // What is no JSON is so whosever the token is.
+        (
+            "POST",
+            of(&format!("/v1/statuses/{other}")),
+            &[],
+            "{",
+            (422, 91),
+        ),
+        (
+            "POST",
+            of(&format!("/v1/statuses/{other}")),
+            &[("content-type", "text/plain")],
+            "{}",
+            (415, 91),
+        ),
+        ("POST", of("/openapi.json"), &[], "{}", (405, 91)),
+        ("DELETE", of("/v1/users/"), &[], "", (404, 65)),
         (
             "DELETE",
             of(&format!("/v1/users/{other}")),
@@ -189,8 +206,8 @@ async fn refusals_have_their_status_and_a_body() {
             "",
             (404, 20),
         ),
-        ("GET", of("/v1/nothing"), &[], "", (404, 91)),
-        ("GET", of("/"), &[], "", (404, 91)),
+        ("GET", of("/v1/nothing"), &[], "", (404, 65)),
+        ("GET", of("/"), &[], "", (404, 65)),
         (
             "GET",
             of(&format!("/v1/users/{}", "x".repeat(9000))),

@@ -73,9 +73,10 @@ impl Desk {
             client_id: cmp,
             credentials: vec![out.map_err(Failure::new)?],
             certificates: vec![aid_aid1::server::Certificate::CommonName("cmp".into())],
+            target_id: Some(msp.client_id.clone()),
         };
         Ok(Self {
-            gate: Gate::new(vec![party], vec![msp.client_id.clone()]),
+            gate: Gate::new(vec![party]),
             own: AtomicU64::new(0),
         })
     }
@@ -86,7 +87,7 @@ impl Desk {
             sha256: peer.fingerprint,
         };
         let _: Caller = self.gate.admit(map, shown)?;
-        check_content_type(map)?;
+        check_content_type(map, body.is_empty())?;
         let asked = RequestActivationCode::parse(body)?;
         let matching_id = asked.request_id.simple().to_string().to_uppercase();
         let code = ActivationCode::new("smdp.example", &matching_id, None, false);
