@@ -185,9 +185,9 @@ async fn login(
             r#"expected JSON {"user":"...","pin":"..."}"#,
         );
     };
-    let digits = (6..=16).contains(&pin.len()) && pin.bytes().all(|b| b.is_ascii_digit());
+    let digits = (4..=16).contains(&pin.len()) && pin.bytes().all(|b| b.is_ascii_digit());
     if user.is_empty() || user.len() > 128 || user.chars().any(char::is_control) || !digits {
-        let text = "user has 1 to 128 bytes without control characters, pin 6 to 16 digits";
+        let text = "user has 1 to 128 bytes without control characters, pin 4 to 16 digits";
         return refusal(StatusCode::BAD_REQUEST, text);
     }
     api.call(Command::Login { user, pin }, 202).await

@@ -14,12 +14,13 @@ mod users;
 use crate::config;
 use crate::model::CallState;
 use crate::store::{SqlStore, migrate};
-use aid_shell::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, print};
+use aid_shell::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
 use args::{
     AuditCommand, Command, FederationCommand, MspCommand, OrderCommand, OutboxCommand,
     ProfileCommand, SyncCommand, UserCommand, VehicleCommand,
 };
 use clap::Parser;
+use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,33 +71,34 @@ impl Arguments for Cli {
 /// Runs the program; the first argument is its name.
 #[must_use]
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    aid_shell::cli::main("aid-cmp", args, |cli: Cli| {
-        if matches!(cli.command, Command::ExampleConfig) {
-            return print(config::EXAMPLE);
-        }
-        match cli.command {
-            Command::Serve => block_on_all_cores(command(cli)),
-            _ => block_on(command(cli)),
-        }
+    aid_shell::cli::main("aid-cmp", args, |cli: Cli| match cli.command {
+        Command::Serve => block_on_all_cores(command(cli)),
+        _ => block_on(command(cli)),
     })
 }
 
 async fn command(cli: Cli) -> Result<(), Failure> {
     let path = &cli.config;
     match cli.command {
-        Command::ExampleConfig => print(config::EXAMPLE),
+        Command::ExampleConfig => say(
+            config::EXAMPLE.trim_end(),
+            json!({"config": config::EXAMPLE}),
+            cli.json,
+        ),
         Command::Serve => serve::serve(path).await,
         Command::CheckConfig => {
             let config = config::check(path)?;
             serve::listeners_tls(&config)?;
-            print("the configuration is usable\n")
+            let row = json!({"config": path.display().to_string(), "usable": true});
+            say("the configuration is usable", row, cli.json)
         }
         Command::Migrate => {
             let store = open(path).await?;
             store.close().await;
-            print("the database is up to date\n")
+            let row = json!({"migrated": true});
+            say("the database is up to date", row, cli.json)
         }
-        Command::Gateway(what) => enrol::gateway(&config::read(path)?.gateway, &what),
+        Command::Gateway(what) => enrol::gateway(&config::read(path)?.gateway, &what, cli.json),
         Command::Msp(MspCommand::List) => admin::msps(&config::read(path)?, cli.json),
         other => {
             let file = config::read(path)?;

@@ -227,6 +227,18 @@ pub fn print(text: &str) -> Result<(), Failure> {
         .map_err(|e| Failure::new(format!("cannot write to stdout: {e}")))
 }
 
+/// Says that something is done: the sentence for people, under `--json` a list of this one row.
+///
+/// # Errors
+/// As [`print`].
+pub fn say(sentence: &str, row: serde_json::Value, json: bool) -> Result<(), Failure> {
+    if json {
+        print(&format!("{}\n", serde_json::Value::from(vec![row])))
+    } else {
+        print(&format!("{sentence}\n"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use aid_shell::admin::Shown;
 use aid_shell::cli::{self, Failure, block_on};
 use aid_shell::limit::logins;
 use aid_shell::{http, ready, signal, telemetry, tls};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::{self, Target};
 use crate::config::{Config, EXAMPLE};
@@ -35,7 +35,10 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 
 fn start(args: Args) -> Result<(), Failure> {
     match args.command {
-        Command::ExampleConfig => return cli::print(EXAMPLE),
+        Command::ExampleConfig => {
+            let row = json!({"config": EXAMPLE});
+            return cli::say(EXAMPLE.trim_end(), row, args.json);
+        }
         Command::HashPassword => {
             let hash = admin::hash_password(&from_stdin()?)?;
             return cli::print(&format!("{hash}\n"));
@@ -47,12 +50,15 @@ fn start(args: Args) -> Result<(), Failure> {
         match args.command {
             Command::CheckConfig => {
                 check(&config)?;
-                cli::print(&format!("{} is valid\n", args.config.display()))
+                let path = args.config.display().to_string();
+                let row = json!({"config": path, "usable": true});
+                cli::say(&format!("{path} is valid"), row, args.json)
             }
             Command::Serve => Box::pin(serve(&config)).await,
             Command::Migrate => {
                 Store::open(&config.database).await?.close().await;
-                cli::print("the database is up to date\n")
+                let row = json!({"migrated": true});
+                cli::say("the database is up to date", row, args.json)
             }
             other => {
                 let (value, is_list) = Box::pin(administer(&config, other)).await?;

@@ -3,6 +3,7 @@
 
 use super::{admin, enrol, keys, orders, procedures, users};
 use crate::model::CallState;
+use aid_aid1::body::MAX_TEXT;
 use clap::Subcommand;
 use std::path::PathBuf;
 
@@ -80,7 +81,7 @@ pub(super) enum FederationCommand {
         /// The link.
         federation: uuid::Uuid,
         /// Why, for the audit trail.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
     /// Remove the ended ones of which nothing is left to do, and say why the others stay.
@@ -100,7 +101,7 @@ pub(super) enum ProfileCommand {
         /// The profile.
         iccid: String,
         /// Why, for the audit trail.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
     /// Let a user have a profile again in a vehicle where he deleted his own.
@@ -162,9 +163,20 @@ pub(super) enum OutboxCommand {
         /// The call.
         call: uuid::Uuid,
         /// Why, for the audit trail.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
+}
+
+/// What an operator says about why: a text that says something, in one line.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let long = text.chars().count() > MAX_TEXT;
+    if text.is_empty() || long || text.chars().any(char::is_control) {
+        Err(format!("say why in one line of 1 to {MAX_TEXT} characters"))
+    } else {
+        Ok(text.to_owned())
+    }
 }
 
 fn call_state(text: &str) -> Result<CallState, String> {
@@ -210,7 +222,7 @@ pub(super) enum UserCommand {
         /// Name of the user.
         name: String,
         /// Why, for the audit trail.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
 }
@@ -242,7 +254,7 @@ pub(super) enum VehicleCommand {
         #[arg(long)]
         because: procedures::Because,
         /// More, for the audit trail.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: Option<String>,
     },
     /// Cut a vehicle off now: orders are closed, profiles count as lost; `clear` it first if it can
@@ -251,7 +263,7 @@ pub(super) enum VehicleCommand {
         /// EID of the vehicle.
         eid: String,
         /// Why, for the audit trail.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
     /// The unit with the eUICC was exchanged: the old one is cut off, the new one takes part (A.4).
@@ -261,7 +273,7 @@ pub(super) enum VehicleCommand {
         /// EID of the new one.
         new: String,
         /// Why, for the audit trail.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
 }
@@ -288,15 +300,16 @@ pub(super) enum OrderCommand {
         /// The order.
         order: uuid::Uuid,
         /// Why, for the audit trail.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
     /// Close an open order without a result; the vehicle may never come back.
+    #[command(visible_alias = "force-close")]
     Close {
         /// The order.
         order: uuid::Uuid,
         /// Why, for the audit trail.
-        #[arg(long)]
+        #[arg(long, value_parser = reason)]
         reason: String,
     },
 }

@@ -10,7 +10,7 @@ use crate::gateway::broker::{self, Mosquitto};
 use crate::model::Vehicle;
 use crate::store::{Change, FleetChange, Store as _};
 use aid_id::Eid;
-use aid_shell::cli::{Failure, print};
+use aid_shell::cli::{Failure, say};
 use aid_shell::peer::{common_name, fingerprint};
 use aid_shell::{config, tls};
 use clap::{Args, Subcommand};
@@ -20,6 +20,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -256,7 +257,11 @@ impl Admin<'_> {
 }
 
 /// `gateway acl` and `gateway mosquitto`.
-pub(super) fn gateway(gateway: &Gateway, command: &GatewayCommand) -> Result<(), Failure> {
+pub(super) fn gateway(
+    gateway: &Gateway,
+    command: &GatewayCommand,
+    as_json: bool,
+) -> Result<(), Failure> {
     let own = |given: &Option<String>| match given {
         Some(name) => Ok(name.clone()),
         None => common_name(&certificate(&gateway.cert)?).ok_or_else(|| {
@@ -265,7 +270,10 @@ pub(super) fn gateway(gateway: &Gateway, command: &GatewayCommand) -> Result<(),
         }),
     };
     match command {
-        GatewayCommand::Acl { cmp } => print(&broker::acl(&own(cmp)?)),
+        GatewayCommand::Acl { cmp } => {
+            let acl = broker::acl(&own(cmp)?);
+            say(acl.trim_end(), json!({"acl": acl}), as_json)
+        }
         GatewayCommand::Mosquitto {
             dir,
             listen,
@@ -295,7 +303,10 @@ pub(super) fn gateway(gateway: &Gateway, command: &GatewayCommand) -> Result<(),
             let text = text.map_err(Failure::usage)?;
             std::fs::write(&acl, broker::acl(&own(cmp)?)).map_err(wrong)?;
             std::fs::write(&conf, text).map_err(wrong)?;
-            print(&format!("mosquitto -c {}\n", conf.display()))
+            let (acl, conf) = (acl.display().to_string(), conf.display().to_string());
+            let start = format!("mosquitto -c {conf}");
+            let row = json!({"acl": acl, "conf": conf, "start": start});
+            say(&start, row, as_json)
         }
     }
 }

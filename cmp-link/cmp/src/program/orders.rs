@@ -123,6 +123,9 @@ impl Admin<'_> {
 
     pub(super) async fn orders(&self, filter: &OrderFilter) -> Result<(), Failure> {
         let of = filter.vehicle.as_deref().map(eid).transpose()?;
+        if let Some(eid) = of {
+            self.vehicle(eid).await?;
+        }
         let open = filter.open || filter.overdue;
         let mut rows = self.store.orders(of, open).await?;
         if filter.overdue {
@@ -218,7 +221,7 @@ impl Admin<'_> {
         let found = self.store.call(call.into_bytes()).await?;
         found.ok_or_else(|| {
             Failure::new(format!(
-                "no call {call} is due or given up; `outbox list` shows all"
+                "there is no call {call}; `outbox list` shows those that are due or given up"
             ))
         })
     }

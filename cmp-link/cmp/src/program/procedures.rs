@@ -101,10 +101,12 @@ impl Admin<'_> {
             vin: number.as_deref().map(vin).transpose()?,
             ..Vehicle::new(eid(text)?, context.now)
         };
-        if self.store.vehicle(vehicle.eid).await?.is_some() {
-            return Err(Failure::new(format!(
-                "the vehicle {text} takes part already"
-            )));
+        if let Some(before) = self.store.vehicle(vehicle.eid).await? {
+            let state = match before.retired_at {
+                None => "takes part already",
+                Some(_) => "was retired; its eUICC does not come back",
+            };
+            return Err(Failure::new(format!("the vehicle {text} {state}")));
         }
         let audit = context.audit("operator", "vehicle added", vehicle.eid.to_string());
         let row = vehicle_row(&vehicle);
@@ -405,13 +407,19 @@ impl Admin<'_> {
     }
 
     pub(super) async fn sync_report(&self, of: Option<Uuid>) -> Result<(), Failure> {
+        if let Some(id) = of {
+            self.federation(id).await?;
+        }
         let runs = self.store.sync_runs(of.map(Uuid::into_bytes)).await?;
         show(runs.iter().map(sync_row).collect(), self.json)
     }
 
     pub(super) async fn profiles(&self, vehicle: Option<&str>) -> Result<(), Failure> {
         let rows = match vehicle {
-            Some(text) => self.store.profiles_in(eid(text)?).await?,
+            Some(text) => {
+                let vehicle = self.vehicle(eid(text)?).await?;
+                self.store.profiles_in(vehicle.eid).await?
+            }
             None => self.store.profiles(None).await?,
         };
         show(rows.iter().map(profile_row).collect(), self.json)

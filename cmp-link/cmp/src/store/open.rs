@@ -160,6 +160,10 @@ impl SqlStore {
                 Box::pin(async move {
                     // Whatever the server's default is: what was acknowledged is on disk.
                     connection.execute("SET synchronous_commit = on").await?;
+                    // Not a line on stderr for each command, about tables that are there as they should be.
+                    connection
+                        .execute("SET client_min_messages = warning")
+                        .await?;
                     Ok(())
                 })
             })
@@ -232,6 +236,8 @@ async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         "PRAGMA journal_mode = WAL;",
         // What was acknowledged is on disk, also after a power cut.
         "PRAGMA synchronous = FULL;",
+        // What was removed (`user erase`, `federation purge`) is not left in free space of the file.
+        "PRAGMA secure_delete = ON;",
         "PRAGMA foreign_keys = ON;",
     ] {
         connection.execute(pragma).await?;
