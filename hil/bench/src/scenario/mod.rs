@@ -3,6 +3,7 @@
 //! Called by the command line and by the integration test.
 
 mod access;
+mod broker;
 mod cars;
 mod deletion;
 mod forms;
@@ -74,6 +75,7 @@ impl Needs {
                 profiles: profiles - 1,
                 pool: None,
                 memory: None,
+                broker: false,
             },
             async_ac: false,
             controlled: false,
@@ -82,6 +84,12 @@ impl Needs {
 
     const fn controlled(mut self) -> Self {
         self.controlled = true;
+        self
+    }
+
+    /// Cars and CMP meet at a mosquitto; the scenario is skipped where there is none.
+    const fn at_a_broker(mut self) -> Self {
+        self.more.broker = true;
         self
     }
 
@@ -110,6 +118,7 @@ fn all() -> Vec<Scenario> {
         deletion::SCENARIOS,
         information::SCENARIOS,
         people::SCENARIOS,
+        broker::SCENARIOS,
         misbehaviour::SCENARIOS,
     ]
     .into_iter()
@@ -142,6 +151,9 @@ struct Outcome {
     steps: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Why it was not played; nothing failed then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<&'static str>,
 }
 
 /// Plays what the command line asks for; a scenario that fails is a failure.
@@ -218,7 +230,11 @@ fn list(scenarios: &[Scenario], json: bool) -> Result<(), Failure> {
 
 fn say(outcome: &Outcome) {
     let mut err = std::io::stderr();
-    let verdict = if outcome.ok { "ok" } else { "FAIL" };
+    let verdict = match (outcome.ok, outcome.skipped) {
+        (_, Some(_)) => "skip",
+        (true, None) => "ok",
+        (false, None) => "FAIL",
+    };
     // Nobody who reads is no reason to stop.
     let _ = writeln!(
         err,
@@ -226,6 +242,9 @@ fn say(outcome: &Outcome) {
         outcome.name,
         outcome.ms / 1000.0
     );
+    if let Some(why) = outcome.skipped {
+        let _ = writeln!(err, "       {why}");
+    }
     if let Some(error) = &outcome.error {
         for step in &outcome.steps {
             let _ = writeln!(err, "       {step}");
@@ -238,7 +257,12 @@ fn say(outcome: &Outcome) {
 fn play(scenario: &Scenario, keep: Option<&Path>, logs: &LogArgs) -> Outcome {
     let begin = Instant::now();
     let mut steps = Vec::new();
-    let result = stage(scenario, keep, logs, &mut steps);
+    let lacks = scenario.needs.more.broker && broker::program().is_none();
+    let skipped = lacks.then_some(broker::SKIPPED);
+    let result = match skipped {
+        Some(_) => Ok(()),
+        None => stage(scenario, keep, logs, &mut steps),
+    };
     Outcome {
         name: scenario.name,
         about: scenario.about,
@@ -246,6 +270,7 @@ fn play(scenario: &Scenario, keep: Option<&Path>, logs: &LogArgs) -> Outcome {
         ms: begin.elapsed().as_secs_f64() * 1000.0,
         steps,
         error: result.err().map(|f| f.to_string()),
+        skipped,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Used by the scenarios.
 
 use super::Needs;
+use super::broker::Broker;
 use super::forms::Portal;
 use crate::process::{Part, Spawn};
 use crate::site::{Driver, Options, Site};
@@ -19,6 +20,8 @@ pub(super) struct Stage {
     log: String,
     trace: bool,
     steps: Vec<String>,
+    /// Where cars and CMP meet, if that is not the CMP itself. The last to end.
+    _broker: Option<Broker>,
 }
 
 /// Servers in the order in which they start.
@@ -44,12 +47,17 @@ impl Stage {
             std::fs::write(&file, std::fs::read_to_string(&file)? + control)?;
         }
         books::enrol(&site)?;
+        let broker = match needs.more.broker {
+            true => Some(Broker::start(&site)?),
+            false => None,
+        };
         let mut stage = Self {
             site,
             parts: BTreeMap::new(),
             log: logs.log.clone(),
             trace: logs.trace,
             steps: Vec::new(),
+            _broker: broker,
         };
         for (program, config) in SERVERS {
             stage.start(program, "", &["serve", "--config", config])?;

@@ -27,7 +27,7 @@ pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure
     for (name, text) in [
         ("smdp.toml", smdp(site)),
         ("msp.toml", msp(site, &shared, options)?),
-        ("cmp.toml", cmp(site, &shared)?),
+        ("cmp.toml", cmp(site, &shared, options.more.broker)?),
     ] {
         write::secret(&site.path(name), text.as_bytes())?;
     }
@@ -132,6 +132,7 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .set("cert", "pki/aid/msp-server.pem")
         .set("key", "pki/aid/msp-server.key")
         .set("client_ca", "pki/aid/ca.pem")
+        .set("own_id", MSP_ID)
         .table("[touchpoint]")
         .set("listen", local(ports.touchpoint))
         .set("cert", "pki/aid/msp-server.pem")
@@ -175,9 +176,16 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
     Ok(doc.0)
 }
 
-fn cmp(site: &Site, shared: &Shared) -> Result<String, Failure> {
+fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
     let ports = &site.ports;
     let portal = format!("https://localhost:{}", ports.portal);
+    // At somebody else's broker the CMP is a client as the cars are.
+    let (place, address, own) = if broker {
+        let address = format!("mqtts://localhost:{}", ports.gateway);
+        ("broker", address, "cmp")
+    } else {
+        ("listen", local(ports.gateway), "cmp-server")
+    };
     Ok(Doc::default()
         .head("The Car Mobility Provider of this set-up.")
         .set("database", "state/cmp.sqlite")
@@ -193,9 +201,9 @@ fn cmp(site: &Site, shared: &Shared) -> Result<String, Failure> {
         .set("key", "pki/aid/cmp-server.key")
         .set("base_url", portal.as_str())
         .table("[gateway]")
-        .set("listen", local(ports.gateway))
-        .set("cert", "pki/aid/cmp-server.pem")
-        .set("key", "pki/aid/cmp-server.key")
+        .set(place, address)
+        .set("cert", format!("pki/aid/{own}.pem"))
+        .set("key", format!("pki/aid/{own}.key"))
         .set("client_ca", "pki/aid/ca.pem")
         .table("[[msp]]")
         .set("name", "AID Test MSP")

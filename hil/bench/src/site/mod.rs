@@ -58,6 +58,8 @@ pub(crate) struct More {
     pub(crate) pool: Option<u32>,
     /// Memory of each card for profiles, bytes; none: the card's default.
     pub(crate) memory: Option<u32>,
+    /// The vehicles' gateway is somebody else's MQTT broker on its port, not the CMP itself.
+    pub(crate) broker: bool,
 }
 
 /// A car of a set-up.

@@ -1,0 +1,113 @@
+//! Cars that reach their CMP by an MQTT broker which is not ours: mosquitto, with what `aid-cmp gateway mosquitto`
+//! writes for it. Skipped where it is not installed.
+
+use super::stage::{Stage, expect};
+use super::{Entry, Needs};
+use crate::site::Site;
+use crate::story::books;
+use aid_shell::cli::Failure;
+use std::fs::File;
+use std::io::{BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+pub(super) const SCENARIOS: &[Entry] = &[(
+    "mosquitto",
+    "cars and CMP meet at a mosquitto: login, profile, an order that waits for the car in the database (AID2)",
+    Needs::of(1, 1, 1).at_a_broker(),
+    at_mosquitto,
+)];
+
+/// What is said where it is not installed.
+pub(super) const SKIPPED: &str =
+    "SKIPPED: mosquitto is not installed (Debian: apt-get install mosquitto)";
+
+/// Longest wait for mosquitto to say that it runs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn at_mosquitto(stage: &mut Stage) -> Result<(), Failure> {
+    stage.link(0)?;
+    let iccid = stage.enter(0, 0)?;
+    stage.wait_told(&iccid, "enabled")?;
+    stage.leave(0)?;
+    stage.unplug(0);
+    stage.step("the car is out of reach");
+    stage.cmp(&["profile", "delete", &iccid, "--reason", "stolen"])?;
+    let open = |o: &serde_json::Value| o["state"] == "open";
+    expect(
+        stage.cmp_list("order")?.iter().filter(|o| open(o)).count() == 1,
+        "one order waits for the car",
+    )?;
+    stage.plug(0)?;
+    stage.step("the car is back");
+    stage.wait_deleted(0, &iccid)?;
+    stage.wait_no_orders()
+}
+
+/// Where mosquitto is; Debian keeps it away from the PATH of those who are not root.
+pub(super) fn program() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
+        .map(|folder| folder.join("mosquitto"))
+        .find(|file| file.is_file())
+}
+
+/// A running mosquitto. Dropping it ends it.
+pub(super) struct Broker(Child);
+
+impl Broker {
+    /// Has aid-cmp write its configuration, and starts it on the set-up's gateway port.
+    pub(super) fn start(site: &Site) -> Result<Self, Failure> {
+        let program = program().ok_or_else(|| Failure::new(SKIPPED))?;
+        let listen = format!("127.0.0.1:{}", site.ports.gateway);
+        let mut args = vec!["gateway", "mosquitto", "--dir", "broker", "--cmp", "cmp"];
+        args.extend(["--listen", &listen, "--config", "cmp.toml"]);
+        args.extend(["--cert", "pki/aid/cmp-server.pem"]);
+        args.extend(["--key", "pki/aid/cmp-server.key"]);
+        // As root it would become another user, who may not read the key.
+        if rustix::process::geteuid().is_root() {
+            args.extend(["--user", "root"]);
+        }
+        books::output(site, "aid-cmp", &args, "")?;
+        let log = File::create(site.path("logs/mosquitto.log"))?;
+        let mut child = Command::new(program)
+            .args(["-c", "broker/mosquitto.conf"])
+            .current_dir(&site.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| Failure::new(format!("cannot start mosquitto: {e}")))?;
+        let (tell, told) = mpsc::channel();
+        if let Some(pipe) = child.stderr.take() {
+            std::thread::spawn(move || keep(BufReader::new(pipe), log, &tell));
+        }
+        let broker = Self(child);
+        match told.recv_timeout(PATIENCE) {
+            Ok(()) => Ok(broker),
+            Err(_) => Err(Failure::new(
+                "mosquitto does not run; logs/mosquitto.log says why",
+            )),
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Keeps what mosquitto says, and tells when it runs.
+fn keep(pipe: impl std::io::BufRead, mut log: File, tell: &mpsc::Sender<()>) {
+    for line in pipe.lines().map_while(Result::ok) {
+        let _ = writeln!(log, "{line}");
+        if line.ends_with(" running") {
+            let _ = tell.send(());
+        }
+    }
+}
