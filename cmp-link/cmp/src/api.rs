@@ -16,11 +16,11 @@ use aid_aid1::server::{
 };
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::strict_json::MAX_BODY;
-use aid_shell::http::{Peer, Refusal};
+use aid_shell::http::{self, BodyError, Peer, Refusal};
 use aid_shell::limit::{Limiter, Rate, retry_after};
 use aid_shell::metrics::{Counter, Timer};
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -192,7 +192,7 @@ fn document<S>(api: &Api<S>, peer: &Peer, method: &Method) -> Result<Response, R
     Ok((json, api.openapi.to_string()).into_response())
 }
 
-async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+async fn whole(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
     let too_large = || {
         let text = format!("the body has more than {MAX_BODY} bytes");
         ApiError::because(ErrorCode::Syntax, text).with_status(StatusCode::PAYLOAD_TOO_LARGE)
@@ -205,13 +205,15 @@ async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     if announced.is_some_and(|n| n > MAX_READ) {
         return Err(too_large());
     }
-    let bytes = axum::body::to_bytes(body, MAX_READ)
-        .await
-        .map_err(|_| too_large())?;
-    if bytes.len() > MAX_BODY {
-        return Err(too_large());
+    match http::whole(body, MAX_READ).await {
+        Ok(bytes) if bytes.len() <= MAX_BODY => Ok(bytes),
+        Ok(_) | Err(BodyError::TooLarge) => Err(too_large()),
+        Err(BodyError::Broken) => {
+            let text = "the body ends early, or its chunks can't be read";
+            let error = ApiError::because(ErrorCode::Syntax, text);
+            Err(error.with_status(StatusCode::BAD_REQUEST))
+        }
     }
-    Ok(bytes)
 }
 
 fn refusal(refused: &Refused) -> Response {

@@ -122,7 +122,14 @@ async fn the_http_layer_refuses_with_the_contracts_body() {
         "a".repeat(9000)
     );
     let large_head = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(200_000));
+    let id = "d534080b-9794-4351-88e7-8af9e079ca1e";
+    let broken_chunk = format!(
+        "PATCH /cesim/msp/v1/subscriptions/{id} HTTP/1.1\r\nhost: a\r\nclient-id: mspone\r\n\
+         target-id: theCmp\r\napi-key: mspkey\r\ncmp-request-id: {id}\r\ncorrelation-id: {id}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+    );
     for (request, status) in [
+        (broken_chunk.as_str(), 400),
         ("\r\n\r\nnonsense\r\n\r\n", 400),
         ("GET / HTTP/9.9\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),

@@ -230,7 +230,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Says that something is done: the sentence for people, under `--json` a list of this one row.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn say(sentence: &str, row: serde_json::Value, json: bool) -> Result<(), Failure> {
     if json {
         print(&format!("{}\n", serde_json::Value::from(vec![row])))

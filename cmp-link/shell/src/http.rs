@@ -8,7 +8,7 @@ use crate::cli::{Failure, TRACE};
 use crate::live::Tls;
 use crate::peer;
 use axum::Router;
-use axum::body::HttpBody as _;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -218,7 +218,7 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let refuse = site.refuse;
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(axum::body::Body::new);
+        let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
         request.extensions_mut().insert(peer.clone());
         let site = site.clone();
@@ -279,6 +279,33 @@ async fn call(site: Site, request: Request) -> Response {
             refusal::response(site.refuse, StatusCode::REQUEST_TIMEOUT)
         }
     }
+}
+
+/// Why a request has no body that could be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyError {
+    /// It has more bytes than are read.
+    TooLarge,
+    /// It ends early, or its chunks are none.
+    Broken,
+}
+
+/// The whole body of a request, at most `limit` bytes.
+///
+/// # Errors
+/// [`BodyError`]; the connection can't be used for another request then.
+pub async fn whole(mut body: Body, limit: usize) -> Result<Vec<u8>, BodyError> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        // What is no data is a trailer, which nobody asked for.
+        if let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() {
+            if bytes.len() + data.len() > limit {
+                return Err(BodyError::TooLarge);
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
 }
 
 /// A path as the trace shows it: a segment that is as long as a token is one, and shows as its length.
