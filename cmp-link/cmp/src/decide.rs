@@ -9,6 +9,7 @@ pub mod onboarding;
 pub mod order;
 pub mod policy;
 pub mod profiles;
+pub mod question;
 pub mod removal;
 pub mod serving;
 pub mod status;

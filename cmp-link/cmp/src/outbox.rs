@@ -2,7 +2,8 @@
 //! only when the MSP refuses for good (R-7.8-5, R-4.4.1-3).
 //! Runs as one task; woken when a call was added.
 
-use crate::decide::code::{Answer, Question};
+use crate::decide::code::Answer;
+use crate::decide::question::Question;
 use crate::decide::sync::Listing;
 use crate::gauges;
 use crate::model::{Call, CallKind, CallState};

@@ -6,6 +6,7 @@ mod aid1;
 mod car_login;
 mod cars;
 mod codes;
+mod reports;
 mod upkeep;
 mod user_profile;
 mod web;

@@ -11,6 +11,7 @@ mod portal;
 mod read;
 mod row;
 mod turn;
+mod work;
 
 use crate::model::{
     Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,

@@ -3,6 +3,7 @@
 //! Called for `Up::RequestActivationCode`, the MSP's answers and Send Activation Code.
 
 use super::policy::SwapCandidate;
+use super::question::{Question, query};
 use super::sync::{self, Listing};
 use super::{Context, Decision, Outgoing};
 use crate::model::{
@@ -419,59 +420,6 @@ fn other_than_asked(
             let gone = Listing::NoSuchProfile;
             decision.merge(sync::candidate(context, federation, profile, &gone));
         }
-    }
-}
-
-/// Why the MSP is asked for the status of profiles (§7.10).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// Whether it still has the candidate of a swap.
-    Candidate(Iccid),
-    /// One profile, for support.
-    One(Iccid),
-    /// All.
-    All,
-}
-
-impl Question {
-    /// The stored text.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        match self {
-            Self::Candidate(iccid) => format!("candidate {iccid}"),
-            Self::One(iccid) => format!("one {iccid}"),
-            Self::All => "all".into(),
-        }
-    }
-
-    /// The question of a stored text.
-    #[must_use]
-    pub fn from_text(text: &str) -> Option<Self> {
-        match text.split_once(' ') {
-            None if text == "all" => Some(Self::All),
-            Some(("candidate", iccid)) => Some(Self::Candidate(iccid.parse().ok()?)),
-            Some(("one", iccid)) => Some(Self::One(iccid.parse().ok()?)),
-            _ => None,
-        }
-    }
-
-    /// The profile that it is about.
-    #[must_use]
-    pub fn iccid(&self) -> Option<&Iccid> {
-        match self {
-            Self::Candidate(iccid) | Self::One(iccid) => Some(iccid),
-            Self::All => None,
-        }
-    }
-}
-
-/// A call that asks for the status of profiles.
-#[must_use]
-pub fn query(context: &Context, federation: &Federation, question: &Question) -> Call {
-    let lane = format!("query/{}", federation.token);
-    Call {
-        body: question.to_text(),
-        ..context.call(federation, CallKind::Query, lane)
     }
 }
 

@@ -2,8 +2,8 @@
 //! Called by the clock, the outbox and the portal.
 
 use super::Service;
-use crate::decide::code::{Question, query};
 use crate::decide::policy::DAY_MS;
+use crate::decide::question::{Question, query};
 use crate::decide::sync::{self, Listing};
 use crate::decide::{Context, Decision, removal};
 use crate::model::{Call, CallState, Federation, UserNotice};

@@ -2,8 +2,8 @@
 
 use super::*;
 use aid_aid1::body::ProfileState;
-use aid_cmp::decide::code::{Question, query};
 use aid_cmp::decide::policy::SwapCandidate;
+use aid_cmp::decide::question::{Question, query};
 use aid_cmp::decide::serving;
 use aid_cmp::decide::sync::{self, Listing, compare};
 
