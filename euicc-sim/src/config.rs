@@ -1,7 +1,7 @@
 //! What the card is and how it is reached: flags, and a configuration file that says the same.
 //! A flag wins over the file. Called by [`crate::setup`].
 
-use crate::frame::is_path;
+use crate::frame::{is_host_port, is_path};
 use crate::quirk::Quirks;
 use aid_euicc::card::Clock;
 use aid_rsp::es10::{GetRatResponse, OperatorId, ppr};
@@ -357,11 +357,30 @@ impl Wanted {
             quirks,
             source,
         };
+        wanted.addresses()?;
         if wanted.root_ds.len() > 255 {
             let text = format!("{}: card.root_ds is longer than 255 bytes", wanted.source);
             return Err(Failure::new(text));
         }
         Ok(wanted)
+    }
+
+    /// Are those that can only be HOST:PORT such? A socket may be a path too.
+    fn addresses(&self) -> Result<(), Failure> {
+        let ways = [
+            ("vpcd", &self.vpcd),
+            ("vpcd-listen", &self.vpcd_listen),
+            ("lpac-stdio", &self.lpac_stdio),
+        ];
+        for (name, way) in ways {
+            if let Some(text) = way.as_deref().filter(|text| !is_host_port(text)) {
+                return Err(Failure::usage(format!(
+                    "{}: {name} {text:?} is no HOST:PORT; give e.g. 127.0.0.1:35963",
+                    self.source
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Is there a way to reach the card at all?

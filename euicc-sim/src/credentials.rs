@@ -10,6 +10,7 @@ use aid_shell::cli::Failure;
 use aid_shell::config;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Largest certificate or key file, bytes.
@@ -114,6 +115,34 @@ pub(crate) fn mint(eid: &[u8; 16], tls_name: &str, seed: Option<u64>) -> Result<
         None => RspPki::mint(&params, &crypto, &mut UnwrapErr(SysRng)),
     };
     pki.map_err(|e| Failure::new(format!("cannot mint a PKI: {e}")))
+}
+
+/// Writes a minted PKI to a folder, whole or not at all: it is made beside the folder and takes its
+/// place at the end.
+///
+/// # Errors
+/// It cannot be written, or the folder has other things in it.
+pub(crate) fn write(pki: &RspPki, folder: &Path) -> Result<(), Failure> {
+    let mut beside = folder.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    // Of a program that died while it wrote.
+    let _ = fs::remove_dir_all(&beside);
+    let done = pki
+        .write_to(&beside)
+        .map_err(|e| format!("cannot write the PKI {e}; check path, permissions and disk space"))
+        .and_then(|()| {
+            let folder_name = folder.display();
+            fs::rename(&beside, folder).map_err(|e| {
+                format!(
+                    "cannot make the folder {folder_name}: {e}; name one that is empty or absent"
+                )
+            })
+        });
+    done.map_err(|text| {
+        let _ = fs::remove_dir_all(&beside);
+        Failure::new(text)
+    })
 }
 
 /// The card's part of a minted PKI.

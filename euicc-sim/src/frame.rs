@@ -28,6 +28,16 @@ pub(crate) fn is_path(address: &str) -> bool {
     address.contains('/') || !address.contains(':')
 }
 
+/// Is it a host and a port, the host not empty, an IPv6 address in brackets?
+pub(crate) fn is_host_port(address: &str) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return false;
+    };
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    let named = !host.is_empty() && !host.contains([':', '/']);
+    (bracketed || named) && port.parse::<u16>().is_ok()
+}
+
 /// Connects to a card at HOST:PORT, or at the path of a unix socket (see [`is_path`]).
 ///
 /// # Errors

@@ -172,7 +172,7 @@ fn check(args: &CardArgs) -> Result<(), Failure> {
             "the configuration is valid: PKI not minted yet, memory {memory}\n"
         ));
     }
-    let setup = setup::Setup::read(args)?;
+    let setup = setup::Setup::new(wanted)?;
     if existing.is_some() {
         setup.card()?;
     }
@@ -189,7 +189,7 @@ fn mint(dir: &Path, eid: &str, tls_name: &str, seed: Option<u64>) -> Result<(), 
         let text = format!("{} has a PKI already; choose another --dir", dir.display());
         return Err(Failure::new(text));
     }
-    credentials::mint(&digits, tls_name, seed)?.write_to(dir)?;
+    credentials::write(&credentials::mint(&digits, tls_name, seed)?, dir)?;
     cli::print(&format!(
         "minted a PKI for EID {eid} in {}\n",
         dir.display()

@@ -2,7 +2,7 @@
 //! Called by the command line.
 
 use crate::at;
-use crate::config::CardArgs;
+use crate::config::{CardArgs, Wanted};
 use crate::served::Served;
 use crate::setup::Setup;
 use crate::transport::{self, Listener};
@@ -18,9 +18,20 @@ type Listeners = Vec<(&'static str, Listener, transport::Talk)>;
 const SECOND: &str = "vpcd-listen-2";
 
 pub(crate) fn run(args: &CardArgs) -> Result<(), Failure> {
-    let setup = Setup::read(args)?;
-    let wanted = &setup.wanted;
+    let wanted = Wanted::read(args)?;
     wanted.reachable()?;
+    let setup = Setup::new(wanted)?;
+    let mut remove: Vec<PathBuf> = Vec::new();
+    let result = bind(&setup.wanted, &mut remove).and_then(|ways| serve(&setup, ways, &mut remove));
+    for path in &remove {
+        // It may be gone already.
+        let _ = std::fs::remove_file(path);
+    }
+    result
+}
+
+/// Listens in all ways that were asked for; `remove` gets the files that this makes.
+fn bind(wanted: &Wanted, remove: &mut Vec<PathBuf>) -> Result<Listeners, Failure> {
     let mut listeners: Listeners = Vec::new();
     for (name, address, talk) in [
         ("apdu", &wanted.socket, transport::apdus as transport::Talk),
@@ -28,7 +39,11 @@ pub(crate) fn run(args: &CardArgs) -> Result<(), Failure> {
         ("lpac-stdio", &wanted.lpac_stdio, transport::lpac),
     ] {
         if let Some(address) = address {
-            listeners.push((name, Listener::bind(address)?, talk));
+            let listener = Listener::bind(address)?;
+            if let Listener::Unix(_, path) = &listener {
+                remove.push(path.clone());
+            }
+            listeners.push((name, listener, talk));
         }
     }
     // vpcd has two readers and connects to the next port for the second. Where nobody answers there,
@@ -41,16 +56,17 @@ pub(crate) fn run(args: &CardArgs) -> Result<(), Failure> {
             Err(e) => tracing::warn!("{e}; the second reader of a vpcd has nobody to connect to"),
         }
     }
+    Ok(listeners)
+}
+
+fn serve(setup: &Setup, listeners: Listeners, remove: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let wanted = &setup.wanted;
     let stats = setup.crypto.shared_stats();
     let card = Arc::new(Served::new(setup.card()?, Arc::clone(&stats)));
-    let mut remove: Vec<PathBuf> = Vec::new();
     let mut ready: Vec<(&str, String)> = Vec::new();
     for (name, listener, _) in &listeners {
         if *name != SECOND {
             ready.push((name, listener.address()));
-        }
-        if let Listener::Unix(_, path) = listener {
-            remove.push(path.clone());
         }
     }
     if let Some(path) = &wanted.at {
@@ -79,10 +95,6 @@ pub(crate) fn run(args: &CardArgs) -> Result<(), Failure> {
         stop.await;
         Ok(())
     });
-    for path in &remove {
-        // It may be gone already.
-        let _ = std::fs::remove_file(path);
-    }
     let ops = stats.counts();
     let (sign, verify, ecdh, keygen) = (ops.sign, ops.verify, ops.ecdh, ops.keygen);
     tracing::info!(

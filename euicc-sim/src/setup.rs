@@ -1,7 +1,7 @@
 //! Makes the card that was asked for: identity, memory, randomness, quirks.
 //! Called by `serve` and `check-config`.
 
-use crate::config::{CardArgs, Pki, Wanted};
+use crate::config::{Pki, Wanted};
 use crate::credentials::{self, ChainFiles, Places, TEST_EID};
 use crate::nvm::{CardNvm, Enables, FileNvm};
 use crate::port::{CardPort, Port};
@@ -9,6 +9,7 @@ use crate::seeded::Seeded;
 use aid_euicc::card::{Card, Credentials, Identity, IdentityError, Options};
 use aid_rsp::crypto::SoftwareCrypto;
 use aid_rsp::es10::{eid_digits, eid_from_digits};
+use aid_rsp::pki::RspPki;
 use aid_shell::cli::Failure;
 use getrandom::SysRng;
 use rand_core::{CryptoRng, UnwrapErr};
@@ -21,12 +22,19 @@ pub(crate) struct Setup {
     pub(crate) crypto: SoftwareCrypto,
     pub(crate) identity: Arc<Identity>,
     options: Options,
+    /// A PKI that was minted for this run and is not on disk yet.
+    minted: Option<Minted>,
+}
+
+/// A new PKI, and the folder where it is to be kept.
+struct Minted {
+    pki: RspPki,
+    folder: PathBuf,
 }
 
 impl Setup {
     /// Reads everything that is named, and checks that it makes one card.
-    pub(crate) fn read(args: &CardArgs) -> Result<Self, Failure> {
-        let wanted = Wanted::read(args)?;
+    pub(crate) fn new(wanted: Wanted) -> Result<Self, Failure> {
         let eid = match &wanted.eid {
             None => None,
             Some(digits) => Some(eid_from_digits(digits).ok_or_else(|| {
@@ -36,6 +44,7 @@ impl Setup {
                 ))
             })?),
         };
+        let mut minted = None;
         let (credentials, places) = match &wanted.pki {
             Pki::Files(files) => {
                 let chain = ChainFiles {
@@ -53,16 +62,24 @@ impl Setup {
                 let places = Places::of(dir)?;
                 (places.read()?, Some(places))
             }
-            Pki::Own => own(&wanted, eid.as_ref())?,
+            Pki::Own => {
+                let (credentials, places, new) = own(&wanted, eid.as_ref())?;
+                minted = new;
+                (credentials, places)
+            }
         };
         let eid = match eid {
             Some(eid) => eid,
             None => match credentials.chains.first() {
                 Some(chain) => chain.euicc.eid()?,
                 None => {
+                    let folder = match &wanted.pki {
+                        Pki::Folder(dir) => dir.display().to_string(),
+                        _ => wanted.source.clone(),
+                    };
                     return Err(Failure::new(format!(
-                        "{}: there is no eUICC certificate; {}",
-                        wanted.source, "eUICC/CERT_EUICC_ECDSA_NIST.der and its key are missing"
+                        "{folder}: there is no eUICC certificate; put eUICC/CERT_EUICC_ECDSA_NIST.der and \
+                         eUICC/SK_EUICC_ECDSA_NIST.pem there, or make a whole PKI with euicc-sim mint-pki"
                     )));
                 }
             },
@@ -82,6 +99,7 @@ impl Setup {
             crypto,
             identity: Arc::new(identity),
             options,
+            minted,
         })
     }
 
@@ -90,8 +108,26 @@ impl Setup {
         eid_digits(self.identity.eid())
     }
 
-    /// Makes the card from its memory, with its quirks around it.
+    /// Makes the card from its memory, with its quirks around it. Where something fails, neither a new
+    /// memory nor a new PKI is left behind.
     pub(crate) fn card(&self) -> Result<Box<dyn Port>, Failure> {
+        let new = self.wanted.nvm.as_deref().filter(|nvm| !nvm.exists());
+        let card = self.open().and_then(|card| {
+            // Only now: the memory is there, is ours, and belongs to this card.
+            if let Some(Minted { pki, folder }) = &self.minted {
+                credentials::write(pki, folder)?;
+                tracing::info!(folder = %folder.display(), "minted a PKI; an SM-DP+ needs it too");
+            }
+            Ok(card)
+        });
+        if let (Err(_), Some(nvm)) = (&card, new) {
+            // It may not have come so far.
+            let _ = std::fs::remove_file(nvm);
+        }
+        card
+    }
+
+    fn open(&self) -> Result<Box<dyn Port>, Failure> {
         let quirks = &self.wanted.quirks;
         let enables = Enables::default();
         let nvm = match &self.wanted.nvm {
@@ -118,27 +154,28 @@ impl Setup {
 }
 
 /// A PKI of the card's own: what was minted for this memory before, or a new one.
-fn own(wanted: &Wanted, eid: Option<&[u8; 16]>) -> Result<(Credentials, Option<Places>), Failure> {
+fn own(
+    wanted: &Wanted,
+    eid: Option<&[u8; 16]>,
+) -> Result<(Credentials, Option<Places>, Option<Minted>), Failure> {
     let folder = wanted.nvm.as_deref().map(Wanted::own_pki);
     if let Some(folder) = folder.as_deref().filter(|f| f.exists()) {
         let places = Places::of(folder)?;
-        return Ok((places.read()?, Some(places)));
+        return Ok((places.read()?, Some(places), None));
     }
     let test = eid_from_digits(TEST_EID);
     let eid = eid
         .or(test.as_ref())
         .ok_or_else(|| Failure::new("no EID"))?;
     let pki = credentials::mint(eid, "localhost", wanted.seed)?;
-    match &folder {
-        Some(folder) => {
-            pki.write_to(folder)?;
-            tracing::info!(folder = %folder.display(), "minted a PKI; an SM-DP+ needs it too");
-        }
-        None => tracing::info!(
+    let credentials = credentials::minted(&pki)?;
+    let minted = folder.map(|folder| Minted { pki, folder });
+    if minted.is_none() {
+        tracing::info!(
             "minted a PKI that nobody else has; --pki or --nvm gives one that an SM-DP+ can share"
-        ),
+        );
     }
-    Ok((credentials::minted(&pki)?, None))
+    Ok((credentials, None, minted))
 }
 
 fn mismatch(wanted: &Wanted, places: Option<&Places>, error: &IdentityError) -> Failure {

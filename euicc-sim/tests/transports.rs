@@ -70,6 +70,10 @@ fn sockets_lpac_and_a_modem_share_one_card() {
     assert_eq!(channel, serde_json::json!({"ecode": 1}));
     let eid = ask("transmit", "\"81E2910006BF3E035C015A\"");
     assert_eq!(eid, serde_json::json!({"ecode": 0, "data": EID}));
+    // What is no command is not the card's to answer.
+    for param in ["\"zz\"", "\"8\"", "\"\"", "null"] {
+        assert_eq!(ask("transmit", param), serde_json::json!({"ecode": -1}));
+    }
     // The socket sees the same channel.
     let socket = served.address("apdu").to_owned();
     let socket = folder.path().join(socket);
@@ -252,9 +256,75 @@ fn wrong_wishes_are_refused_in_a_sentence() {
     let text = refused(&["serve", "--at", file.to_str().unwrap()]);
     assert!(text.contains("nothing else is"), "{text}");
     assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+    let socket = file.to_str().unwrap();
+    let text = refused(&["serve", "--socket", socket]);
+    assert!(text.contains("else than a socket"), "{text}");
+    // Only a socket may be a path; a port is never left out.
+    for flag in ["--vpcd", "--vpcd-listen", "--lpac-stdio"] {
+        for wrong in [
+            "./path",
+            "localhost",
+            "localhost:",
+            ":1",
+            "1:2:3",
+            "127.0.0.1:65536",
+        ] {
+            let text = refused(&["serve", flag, wrong]);
+            let named = text.contains(wrong) && text.contains("HOST:PORT");
+            assert!(named && text.contains(&flag[2..]), "{text}");
+        }
+    }
     let list = program().arg("quirks").output().unwrap();
     let list = String::from_utf8(list.stdout).unwrap();
     assert!(list.contains("power-cut=N[:after]"), "{list}");
+}
+
+#[test]
+fn a_set_up_that_fails_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = || {
+        let names = std::fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = names.map(|n| n.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let fails = |nvm: &str, socket: &str| {
+        let args = ["serve", "--log", "warn", "--nvm", nvm, "--socket", socket];
+        let output = program().args(args).current_dir(folder.path()).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(text.trim_end().lines().count(), 1, "{text}");
+        text
+    };
+    // A memory that is none, or whose folder is not there.
+    std::fs::write(folder.path().join("mine"), "text").unwrap();
+    assert!(fails("mine", "127.0.0.1:0").contains("mine"));
+    assert!(fails("no/such/nvm", "127.0.0.1:0").contains("no/such/nvm"));
+    // A port in use.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    assert!(fails("nvm", &taken).contains(&taken));
+    assert_eq!(here(), ["mine"]);
+    // A tty where something else is: the socket that was made before is taken away.
+    let args = ["serve", "--socket", "./s", "--at", "mine"];
+    let output = program().args(args).current_dir(folder.path()).output();
+    assert!(!output.unwrap().status.success());
+    assert_eq!(here(), ["mine"]);
+    // A PKI that cannot be written, as on a full disk.
+    std::fs::write(folder.path().join("nvm.pki.new"), "in the way").unwrap();
+    let text = fails("nvm", "127.0.0.1:0");
+    assert!(
+        text.contains("nvm.pki") && text.contains("disk space"),
+        "{text}"
+    );
+    assert_eq!(here(), ["mine", "nvm.pki.new"]);
+    // What was written is a whole one, and mint-pki keeps to the same.
+    let args = ["mint-pki", "--dir", "."];
+    let output = program().args(args).current_dir(folder.path()).output();
+    let output = output.unwrap();
+    assert!(!output.status.success());
+    assert_eq!(here(), ["mine", "nvm.pki.new"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use crate::apdu::TransportError;
 use aid_rsp::es8::SegmentError;
 use aid_rsp::es9::{ExecutionStatus, FunctionExecutionStatus};
-use aid_rsp::es10::{BppCommandId, ErrorReason};
+use aid_rsp::es10::{BppCommandId, ErrorReason, ppr};
 use aid_rsp::tlv::TlvError;
 
 /// Why the card did not do it.
@@ -47,6 +47,18 @@ pub enum CardError {
         /// Its name in RSPDefinitions.
         name: &'static str,
     },
+}
+
+/// Profile Policy Rules by their names in SGP.22 §2.9.1.
+fn rules_named(rules: u32) -> String {
+    let names = [(ppr::PPR1, "PPR1"), (ppr::PPR2, "PPR2")];
+    let named = names.iter().filter(|(bit, _)| rules & bit != 0);
+    let mut list: Vec<String> = named.map(|(_, name)| (*name).to_owned()).collect();
+    let known = names.iter().fold(0, |all, (bit, _)| all | bit);
+    if rules & !known != 0 {
+        list.push(format!("unknown rules ({:08X})", rules & !known));
+    }
+    list.join(" and ")
 }
 
 /// What people do about the status words that they meet.
@@ -156,7 +168,9 @@ pub enum LpaError {
     },
     /// The profile has a policy rule that the card's table does not allow.
     #[error(
-        "the profile policy rules of this profile (bits {rules:08X}) are not allowed on this card"
+        "the card's Rules Authorisation Table does not allow this operator a profile with {}; ask the \
+         operator for one without",
+        rules_named(*rules)
     )]
     PolicyRules {
         /// PprIds, ASN.1 bit 0 first.

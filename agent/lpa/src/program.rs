@@ -261,6 +261,9 @@ fn perform(lpa: &mut Port, action: &Action, tally: &Tally) -> Result<Value, Fail
         }
         Action::Notification(Notification::List) => report::notifications(&lpa.notifications()?),
         Action::Notification(Notification::Process { sequence }) => {
+            if let Some(sequence) = sequence {
+                pending(lpa, *sequence)?;
+            }
             let delivered = lpa.deliver(*sequence)?;
             if let Some(error) = delivered.error {
                 let text = format!(
@@ -273,10 +276,22 @@ fn perform(lpa: &mut Port, action: &Action, tally: &Tally) -> Result<Value, Fail
             json!({"accepted": delivered.accepted})
         }
         Action::Notification(Notification::Remove { sequence }) => {
+            pending(lpa, *sequence)?;
             lpa.remove_notification(*sequence)?;
             json!({"removed": sequence})
         }
     })
+}
+
+/// A number that is mistyped must not look like a notification that was delivered or removed.
+fn pending(lpa: &mut Port, sequence: u64) -> Result<(), Failure> {
+    let mut all = lpa.notifications()?.into_iter();
+    if all.any(|n| n.seq_number == sequence) {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "no notification {sequence} is pending on the card; `notification list` shows those that are"
+    )))
 }
 
 fn parse(iccid: &str) -> Result<Iccid, Failure> {

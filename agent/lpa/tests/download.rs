@@ -200,7 +200,9 @@ fn a_confirmation_code_is_hashed_or_the_session_postponed() {
     fakes
         .2
         .answer("authenticateClient", ok(client(&rules, false)));
-    assert!(matches!(fail(&mut fakes), LpaError::PolicyRules { .. }));
+    let error = fail(&mut fakes);
+    assert!(matches!(error, LpaError::PolicyRules { .. }));
+    assert!(error.to_string().contains("a profile with PPR"), "{error}");
     assert_eq!(reason(&fakes), CancelSessionReason::PprNotAllowed);
 
     let mut other = metadata();

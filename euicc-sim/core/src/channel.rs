@@ -68,7 +68,8 @@ impl Channel {
         Ok(None)
     }
 
-    fn drop_chain(&mut self) {
+    /// Forgets the STORE DATA blocks so far.
+    pub(crate) fn drop_chain(&mut self) {
         self.chain.clear();
         self.next_block = None;
     }

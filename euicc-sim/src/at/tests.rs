@@ -1,6 +1,6 @@
 use super::card::CardHandle;
 use super::modem::{Modem, Reply};
-use crate::config::CardArgs;
+use crate::config::{CardArgs, Wanted};
 use crate::quirk::Quirks;
 use crate::served::{Notice, Served};
 use crate::setup::Setup;
@@ -15,7 +15,7 @@ fn modem(quirks: &[&str]) -> (Modem, Arc<Served>, Receiver<Notice>) {
         seed: Some(1),
         ..CardArgs::default()
     };
-    let setup = Setup::read(&args).unwrap();
+    let setup = Setup::new(Wanted::read(&args).unwrap()).unwrap();
     let stats = setup.crypto.shared_stats();
     let served = Arc::new(Served::new(setup.card().unwrap(), stats));
     let (to, notices) = channel();

@@ -60,6 +60,11 @@ impl Listener {
         if is_socket && UnixStream::connect(&path).is_err() {
             fs::remove_file(&path).map_err(|e| wrong(&e))?;
         }
+        if !is_socket && fs::symlink_metadata(&path).is_ok() {
+            return Err(Failure::new(format!(
+                "cannot listen on {listen}: something else than a socket is there; choose another path"
+            )));
+        }
         let listener = UnixListener::bind(&path).map_err(|e| wrong(&e))?;
         Ok(Self::Unix(listener, path))
     }

@@ -109,7 +109,10 @@ impl Host<'_> {
             tracing::warn!("the payload has no func");
             return Some(failed);
         };
-        let param = hex::decode(request.param.unwrap_or_default()).unwrap_or_default();
+        let Ok(param) = hex::decode(request.param.unwrap_or_default()) else {
+            tracing::warn!(func = request.func, "the param is not hexadecimal digits");
+            return Some(failed);
+        };
         let done = match request.func.as_str() {
             "connect" => Some((0, None)),
             "disconnect" => {
@@ -121,6 +124,7 @@ impl Host<'_> {
                 self.close(*n);
                 (0, None)
             }),
+            "transmit" if param.is_empty() => None,
             "transmit" => self
                 .transmit(&param)
                 .map(|data| (0, Some(hex::encode_upper(data)))),

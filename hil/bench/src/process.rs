@@ -41,7 +41,9 @@ pub(crate) struct Part {
     program: &'static str,
     child: Child,
     log: PathBuf,
-    stderr: Option<JoinHandle<()>>,
+    stderr: Option<JoinHandle<Option<String>>>,
+    /// The last sentence that it said about itself, when it has ended.
+    sentence: Option<String>,
     /// Where it listens, by name, as it said itself.
     listen: Value,
 }
@@ -127,6 +129,7 @@ impl Part {
             child,
             log,
             stderr,
+            sentence: None,
             listen: Value::Null,
         };
         match told.recv_timeout(patience) {
@@ -153,9 +156,8 @@ impl Part {
     fn failed(&mut self, what: &str) -> Failure {
         self.stop();
         let program = self.program;
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        match log.lines().rev().find(|l| l.starts_with(program)) {
-            Some(sentence) => Failure::new(sentence.to_owned()),
+        match self.sentence.take() {
+            Some(sentence) => Failure::new(sentence),
             None => Failure::new(format!(
                 "{program} {what}; its log is {}",
                 self.log.display()
@@ -229,7 +231,7 @@ impl Part {
             }
         }
         if let Some(thread) = self.stderr.take() {
-            let _ = thread.join();
+            self.sentence = thread.join().ok().flatten();
         }
     }
 }
@@ -262,11 +264,22 @@ fn ready(line: &str, program: &str) -> Option<Value> {
     ready.then(|| said["listen"].take())
 }
 
-fn keep_log(pipe: impl std::io::BufRead, mut file: File, program: &str, trace: bool) {
+/// Writes the log of a part; its last sentence about itself, which a full disk would swallow.
+fn keep_log(
+    pipe: impl std::io::BufRead,
+    mut file: File,
+    program: &str,
+    trace: bool,
+) -> Option<String> {
+    let mut sentence = None;
     for line in pipe.lines().map_while(Result::ok) {
         let _ = writeln!(file, "{line}");
         if trace {
             let _ = writeln!(std::io::stderr(), "[{program}] {line}");
         }
+        if line.starts_with(program) {
+            sentence = Some(line);
+        }
     }
+    sentence
 }

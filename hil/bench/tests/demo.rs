@@ -150,6 +150,7 @@ fn a_profile_that_is_none_is_one_sentence_and_nothing_is_left() {
     let output = aid_hil(&["demo", "--json", "--profile", "/does/not/exist"]);
     let sentence = refusal(&output);
     assert!(sentence.contains("/does/not/exist"), "{sentence}");
+    assert!(sentence.contains("give a SAIP package"), "{sentence}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON on failure, too");
     assert_eq!(report["ok"], false);
     assert!(

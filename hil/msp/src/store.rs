@@ -13,7 +13,7 @@ mod subscription;
 use std::borrow::Cow;
 use std::path::Path;
 
-use aid_shell::sqlite::RESERVE_LOG;
+use aid_shell::sqlite::{self, RESERVE_LOG};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{
@@ -112,10 +112,7 @@ impl Store {
             path: name.clone(),
             reason,
         };
-        if name.contains(['?', '#', '%']) {
-            return Err(failed("the path has a ?, # or %".into()));
-        }
-        let url = format!("sqlite://{name}?mode=rwc");
+        let url = sqlite::url(path).map_err(|e| failed(e.to_string()))?;
         // By hand first: a pool would try a file that is no database again and again.
         let mut first = AnyConnection::connect(&url)
             .await

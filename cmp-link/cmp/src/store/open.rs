@@ -3,7 +3,7 @@
 
 use super::location::Database;
 use super::{StoreError, Stored};
-use aid_shell::sqlite::RESERVE_LOG;
+use aid_shell::sqlite::{self, RESERVE_LOG};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
@@ -106,17 +106,24 @@ impl SqlStore {
             path: name.clone(),
             reason,
         };
-        let text = path
-            .to_str()
-            .ok_or_else(|| open("the path is not UTF-8".into()))?;
-        let url = format!("sqlite://{}?mode=rwc", escape(text));
+        let url = sqlite::url(path).map_err(|e| open(e.to_string()))?;
         // A pool would try for seconds what can't be opened.
         let probe = async {
             let mut connection = AnyConnection::connect(&url).await?;
             prepare(&mut connection).await?;
+            // The first reading makes the shared memory file, which a full disk has no room for.
+            connection
+                .execute("SELECT COUNT(*) FROM sqlite_schema;")
+                .await?;
             connection.close().await
         };
-        probe.await.map_err(|e: sqlx::Error| open(e.to_string()))?;
+        probe.await.map_err(|e: sqlx::Error| {
+            let code = e.as_database_error().and_then(|e| e.code());
+            match code.is_some_and(|code| sqlite::is_full(&code)) {
+                true => StoreError::Full(name.clone()),
+                false => open(e.to_string()),
+            }
+        })?;
         let pool = AnyPoolOptions::new()
             .max_connections(connections)
             // Opened now, not while somebody waits; a file does not go away as a server does.
@@ -204,9 +211,9 @@ impl SqlStore {
     /// Our error for the driver's.
     pub(super) fn error(&self, error: &sqlx::Error) -> StoreError {
         if let Some(database) = error.as_database_error() {
-            // SQLITE_FULL is 13; SQLITE_IOERR_WRITE (778) is how some file systems say the same; 53100
-            // is PostgreSQL's disk_full.
-            if matches!(database.code().as_deref(), Some("13" | "778" | "53100")) {
+            // 53100 is PostgreSQL's disk_full.
+            let full = |code: &str| sqlite::is_full(code) || code == "53100";
+            if database.code().is_some_and(|code| full(&code)) {
                 return StoreError::Full(self.database.to_string());
             }
             if database.is_unique_violation()
@@ -236,18 +243,6 @@ async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
         connection.execute(pragma).await?;
     }
     Ok(())
-}
-
-/// A path inside a URL.
-fn escape(path: &str) -> String {
-    path.bytes()
-        .map(|b| match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
-                char::from(b).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -198,6 +198,13 @@ impl<N: Nvm> Card<N> {
             return get_response(&mut channel.pending, c);
         }
         channel.pending.clear();
+        if c.ins == 0xA4 {
+            // A selection begins anew: no block of STORE DATA reaches over it.
+            channel.drop_chain();
+        }
+        if class_is_wrong(class, c.ins) {
+            return Err(sw::CLASS);
+        }
         if class.proprietary
             && let Some(answer) = self.cat_command(c)
         {
@@ -405,6 +412,18 @@ impl<N: Nvm> Card<N> {
             self.channels.profile_switched();
         }
         Ok(())
+    }
+}
+
+/// The card's own instructions are known in one class only (ETSI TS 102 221 table 10.5). Those of the
+/// applications judge it themselves.
+const fn class_is_wrong(class: Class, ins: u8) -> bool {
+    match ins {
+        // MANAGE CHANNEL, GET CHALLENGE.
+        0x70 | 0x84 => class.proprietary,
+        // TERMINAL PROFILE, FETCH, TERMINAL RESPONSE, ENVELOPE, TERMINAL CAPABILITY.
+        0x10 | 0x12 | 0x14 | 0xC2 | 0xAA => !class.proprietary,
+        _ => false,
     }
 }
 

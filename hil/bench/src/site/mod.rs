@@ -134,7 +134,17 @@ impl Site {
             Some(file) => Subject::from_file(file)?,
             None => Subject::build()?,
         };
+        let absent = !dir.exists();
         let dir = make_dir(dir)?;
+        let site = Self::fill(dir.clone(), subject, options);
+        if site.is_err() {
+            // Half a set-up helps nobody, and would be in the way of the next one.
+            let _ = empty(&dir, absent);
+        }
+        site
+    }
+
+    fn fill(dir: PathBuf, subject: Subject, options: Options<'_>) -> Result<Self, Failure> {
         let now = SystemTime::now();
         let more = options.more;
         let (ports, cards) = Ports::free(more.cars)?;
@@ -155,7 +165,13 @@ impl Site {
             let file = dir.join(format!("inventory/op-{}.der", n + 2));
             write::file(&file, &Subject::build()?.package)?;
         }
-        std::fs::create_dir(dir.join("state"))?;
+        let state = dir.join("state");
+        std::fs::create_dir(&state).map_err(|e| {
+            Failure::new(format!(
+                "cannot make {}: {e}; is the disk full or the directory read-only?",
+                state.display()
+            ))
+        })?;
         let drivers = DRIVERS
             .iter()
             .take(1 + more.drivers)
@@ -181,7 +197,12 @@ impl Site {
 }
 
 fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
-    let wrong = |e: std::io::Error| Failure::new(format!("cannot write to {}: {e}", dir.display()));
+    let wrong = |e: std::io::Error| {
+        Failure::new(format!(
+            "cannot write to {}: {e}; give a directory that is empty or absent, in one that can be written",
+            dir.display()
+        ))
+    };
     std::fs::create_dir_all(dir).map_err(wrong)?;
     if std::fs::read_dir(dir).map_err(wrong)?.next().is_some() {
         let dir = dir.display();
@@ -192,12 +213,32 @@ fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
     dir.canonicalize().map_err(wrong)
 }
 
+/// Takes away what is in a directory, and with `whole` the directory too.
+fn empty(dir: &Path, whole: bool) -> std::io::Result<()> {
+    if whole {
+        return std::fs::remove_dir_all(dir);
+    }
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failure> {
     use aid_rsp::{crypto::SoftwareCrypto, es10, pki};
     let seconds = now
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |d| d.as_secs());
-    let wrong = |e| Failure::new(format!("cannot write the RSP certificates: {e}"));
+    let wrong = |e| {
+        Failure::new(format!(
+            "cannot write the RSP certificates {e}; is the disk full or the directory read-only?"
+        ))
+    };
     let mut minted: Option<pki::RspPki> = None;
     for Car { suffix, eid, .. } in cars {
         let bytes = es10::eid_from_digits(eid)

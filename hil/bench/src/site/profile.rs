@@ -82,7 +82,11 @@ impl Subject {
     /// Reads a profile and judges whether the card can take it.
     pub(crate) fn from_file(file: &Path) -> Result<Self, Failure> {
         let name = file.display();
-        let read = |e: std::io::Error| Failure::new(format!("cannot read {name}: {e}"));
+        let read = |e: std::io::Error| {
+            Failure::new(format!(
+                "cannot read the profile {name}: {e}; give a SAIP package in DER, such as those of TS.48"
+            ))
+        };
         let length = std::fs::metadata(file).map_err(read)?.len();
         if length > MAX_FILE {
             return Err(Failure::new(format!(

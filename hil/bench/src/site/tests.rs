@@ -43,6 +43,22 @@ fn a_file_that_is_no_profile_leaves_nothing_behind() {
 }
 
 #[test]
+fn half_a_set_up_is_taken_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("site");
+    std::fs::create_dir_all(dir.join("pki/aid")).unwrap();
+    std::fs::write(dir.join("pki/aid/ca.pem"), "half").unwrap();
+    std::fs::write(dir.join("msp.toml"), "").unwrap();
+    // A directory that somebody else made stays.
+    empty(&dir, false).unwrap();
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
+    empty(&dir, true).unwrap();
+    assert!(!dir.exists());
+    let error = make_dir(Path::new("/proc/site")).unwrap_err();
+    assert!(error.text.contains("/proc/site") && error.text.contains("give a directory"));
+}
+
+#[test]
 fn iccids_have_a_luhn_digit() {
     for _ in 0..50 {
         let iccid = random::iccid().unwrap();

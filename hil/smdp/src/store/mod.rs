@@ -77,11 +77,7 @@ pub struct Store {
 impl Store {
     /// Our error for the driver's.
     fn error(&self, error: &sqlx::Error) -> StoreError {
-        let code = error
-            .as_database_error()
-            .and_then(|e| e.code().map(std::borrow::Cow::into_owned));
-        // SQLITE_FULL is 13; SQLITE_IOERR_WRITE (778) is how some file systems say the same.
-        if matches!(code.as_deref(), Some("13" | "778")) {
+        if is_full(error) {
             return StoreError::Full(self.path.clone());
         }
         StoreError::Failed {
@@ -89,6 +85,12 @@ impl Store {
             reason: error.to_string(),
         }
     }
+}
+
+/// Is there no space?
+fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|e| e.code());
+    code.is_some_and(|code| aid_shell::sqlite::is_full(&code))
 }
 
 #[cfg(test)]

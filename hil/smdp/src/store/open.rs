@@ -1,8 +1,8 @@
 //! Opens the database and brings its tables up to date; SQLite in WAL mode, every commit on disk.
 //! Called at the start of each program run.
 
-use super::{Store, StoreError, Stored};
-use aid_shell::sqlite::RESERVE_LOG;
+use super::{Store, StoreError, Stored, is_full};
+use aid_shell::sqlite::{self, RESERVE_LOG};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection as _, Executor as _, SqlSafeStr as _};
@@ -33,45 +33,36 @@ impl Store {
     pub async fn open(path: &Path) -> Stored<Self> {
         sqlx::any::install_default_drivers();
         let name = path.display().to_string();
-        let failed = |reason: String| StoreError::Open {
-            path: name.clone(),
-            reason,
+        let failed = |e: &sqlx::Error| match is_full(e) {
+            true => StoreError::Full(name.clone()),
+            false => StoreError::Open {
+                path: name.clone(),
+                reason: e.to_string(),
+            },
         };
-        let text = path
-            .to_str()
-            .ok_or_else(|| failed("the path is not UTF-8".into()))?;
-        let url = format!("sqlite://{}?mode=rwc", escape(text));
+        let url = sqlite::url(path).map_err(|e| StoreError::Open {
+            path: name.clone(),
+            reason: e.to_string(),
+        })?;
         // A pool hides why it cannot connect behind a timeout, one connection says it.
-        let mut first = AnyConnection::connect(&url)
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        first
-            .execute("PRAGMA journal_mode = WAL;")
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        first.close().await.map_err(|e| failed(e.to_string()))?;
+        let probe = async {
+            let mut first = AnyConnection::connect(&url).await?;
+            prepare(&mut first).await?;
+            // The first reading makes the shared memory file, which a full disk has no room for.
+            first.execute("SELECT COUNT(*) FROM sqlite_schema;").await?;
+            first.close().await
+        };
+        probe.await.map_err(|e| failed(&e))?;
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             // Opened now, not while somebody waits; a file does not go away as a server does.
             .min_connections(CONNECTIONS)
             .test_before_acquire(false)
             .acquire_timeout(Duration::from_secs(10))
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    for pragma in [
-                        "PRAGMA busy_timeout = 5000;",
-                        "PRAGMA journal_mode = WAL;",
-                        // What was acknowledged is on disk, also after a power cut.
-                        "PRAGMA synchronous = FULL;",
-                    ] {
-                        connection.execute(pragma).await?;
-                    }
-                    Ok(())
-                })
-            })
+            .after_connect(|connection, _| Box::pin(prepare(connection)))
             .connect(&url)
             .await
-            .map_err(|e| failed(e.to_string()))?;
+            .map_err(|e| failed(&e))?;
         let store = Self { pool, path: name };
         migrations().run(&store.pool).await.map_err(|e| match e {
             MigrateError::VersionMissing(version) => {
@@ -104,14 +95,15 @@ impl Store {
     }
 }
 
-/// A path inside a URL.
-fn escape(path: &str) -> String {
-    path.bytes()
-        .map(|b| match b {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
-                char::from(b).to_string()
-            }
-            other => format!("%{other:02X}"),
-        })
-        .collect()
+/// Settings of a connection.
+async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    for pragma in [
+        "PRAGMA busy_timeout = 5000;",
+        "PRAGMA journal_mode = WAL;",
+        // What was acknowledged is on disk, also after a power cut.
+        "PRAGMA synchronous = FULL;",
+    ] {
+        connection.execute(pragma).await?;
+    }
+    Ok(())
 }

@@ -191,5 +191,13 @@ fn commands_of_the_toolkit_are_checked() {
     host.expect("8014000003 830100", "6985");
     // They are UICC commands whatever is selected, in class 80 only.
     host.expect("8110000003 010080", "9000");
-    host.expect("0010000003 010080", "6d00");
+    for apdu in [
+        "0010000003 010080",
+        "0012000000",
+        "00140000 03 830100",
+        "00c2000002 d600",
+        "00aa000002 a900",
+    ] {
+        host.expect(apdu, "6e00");
+    }
 }

@@ -171,6 +171,7 @@ fn classes_that_are_not_served_are_refused() {
         ("00f2000000", "6e00"),
         ("0032000001 01", "6e00"),
         ("80a2010401 00", "6e00"),
+        ("8070000001", "6e00"),
         ("00010000", "6d00"),
         ("80010000", "6d00"),
         // Lengths.
@@ -208,5 +209,5 @@ fn a_challenge_is_as_long_as_it_is_wanted() {
     assert_eq!(host.apdu("0084000000").len(), 258);
     host.expect("00840000", "6700");
     host.expect("0084000108", "6a86");
-    host.expect("8084000008", "6d00");
+    host.expect("8084000008", "6e00");
 }

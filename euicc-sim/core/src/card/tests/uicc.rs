@@ -56,6 +56,21 @@ fn security_domains_are_selected_by_their_aid() {
 }
 
 #[test]
+fn no_chain_of_store_data_reaches_over_a_selection() {
+    let mut host = Host::new();
+    let select = "00a4040c10a0000005591010ffffffff8900000100";
+    host.expect(select, "9000");
+    host.expect("80e2110003bf3e03", "9000");
+    host.expect(
+        "80e29101035c015a",
+        "bf3e125a10890490321234512345123456789012359000",
+    );
+    host.expect("80e2110003bf3e03", "9000");
+    host.expect(select, "9000");
+    host.expect("80e29101035c015a", "6a86");
+}
+
+#[test]
 fn channels_open_close_and_refuse() {
     let mut host = Host::new();
     // The host has opened channel 1.
