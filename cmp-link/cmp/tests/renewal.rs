@@ -127,7 +127,11 @@ async fn the_secret_of_account_ids_is_replaced_while_the_cmp_runs() {
 // R-6-4 R-6-5
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_replaced_while_the_cmp_runs() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    let mut text = std::fs::read_to_string(world.config()).unwrap();
+    text += "[admin]\ncert = \"server.pem\"\nkey = \"server.key\"\n";
+    std::fs::write(world.config(), text).unwrap();
+    world.restart().await;
     let token = world.federate().await;
     // The MSP's: another name is nobody's until its certificate is known.
     world.pki.issue("next", "msp-2027", false);
@@ -143,7 +147,7 @@ async fn certificates_are_replaced_while_the_cmp_runs() {
         "both hold"
     );
     // Ours: a new connection sees another one, a running one goes on.
-    let seen = async || server_certificate(&world).await;
+    let seen = async || server_certificate(&world, world.aid1).await;
     let before = seen().await;
     world.pki.issue("server", "server", false);
     let mut after = before.clone();
@@ -157,13 +161,15 @@ async fn certificates_are_replaced_while_the_cmp_runs() {
     assert_ne!(after, before);
     let pem = std::fs::read(world.folder.path().join("server.pem")).unwrap();
     assert!(world::pki::same(&pem, &after));
+    // All listeners take theirs at once.
+    assert_eq!(server_certificate(&world, world.admin).await, after);
     assert_eq!(status(&world, &next, token).await, 201);
 }
 
-/// The certificate that the AID1 listener shows now.
-async fn server_certificate(world: &World) -> Vec<u8> {
+/// The certificate that a listener shows now.
+async fn server_certificate(world: &World, at: std::net::SocketAddr) -> Vec<u8> {
     let connector = tokio_rustls::TlsConnector::from(world.pki.client("msp"));
-    let stream = tokio::net::TcpStream::connect(world.aid1).await.unwrap();
+    let stream = tokio::net::TcpStream::connect(at).await.unwrap();
     let name = "localhost".try_into().unwrap();
     let stream = connector.connect(name, stream).await.unwrap();
     let chain = stream.get_ref().1.peer_certificates().unwrap();

@@ -6,6 +6,7 @@
 use crate::cli::Failure;
 use crate::config::beside;
 use crate::http::{self, bind};
+use crate::live::{Live, Tls};
 use crate::signal::Stop;
 use crate::{metrics, telemetry, tls};
 use axum::Router;
@@ -98,6 +99,7 @@ impl Config {
     pub async fn open(&self) -> Result<Listener, Failure> {
         let tls = self.tls()?;
         let listener = bind(&self.listen).await?;
+        let tls = tls.map(Live::new);
         Ok(Listener { listener, tls })
     }
 }
@@ -117,7 +119,7 @@ pub struct Shown {
 #[derive(Debug)]
 pub struct Listener {
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Live<ServerConfig>>,
 }
 
 impl Listener {
@@ -129,10 +131,17 @@ impl Listener {
         Ok(self.listener.local_addr()?)
     }
 
+    /// Its certificates and keys, to be replaced while it serves; none without TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<Live<ServerConfig>> {
+        self.tls.clone()
+    }
+
     /// Serves until the process stops. While requests are still running down it says "not ready".
     pub async fn serve(self, shown: Shown, stop: Stop) {
         let router = router(shown, stop.clone());
-        http::serve(self.listener, self.tls, router, stop).await;
+        let tls = self.tls.map_or_else(|| None.into(), Tls::from);
+        http::serve(self.listener, tls, router, stop).await;
     }
 }
 

@@ -200,6 +200,9 @@ impl Config {
             self.certificates_and_keys.push(path.clone());
         }
         self.admin.resolve(file);
+        let admin = [&self.admin.cert, &self.admin.key, &self.admin.client_ca];
+        let admin = admin.into_iter().flatten().cloned();
+        self.certificates_and_keys.extend(admin);
         if let Some(telemetry) = &mut self.telemetry {
             telemetry.resolve(file);
         }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the next request, call or connection finds replaced; anything else waits for a restart.
-const LIVE: [&str; 10] = [
+const LIVE: [&str; 13] = [
     "msp",
     "aid1.cert",
     "aid1.key",
@@ -25,6 +25,9 @@ const LIVE: [&str; 10] = [
     "gateway.key",
     "gateway.client_ca",
     "gateway.ca",
+    "admin.cert",
+    "admin.key",
+    "admin.client_ca",
 ];
 
 /// TLS towards vehicles.
@@ -43,6 +46,8 @@ pub(super) struct Renewal {
     pub(super) aid1: Live<ServerConfig>,
     pub(super) portal: Live<ServerConfig>,
     pub(super) vehicles: LiveVehicles,
+    /// Of the admin listener, where it has TLS.
+    pub(super) admin: Option<Live<ServerConfig>>,
 }
 
 /// The files whose change matters.
@@ -51,12 +56,11 @@ pub(super) fn files(path: &Path, file: &File) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     files.extend([&aid1.cert, &aid1.key, &aid1.client_ca].map(Clone::clone));
     files.extend([&portal.cert, &portal.key, &gateway.cert, &gateway.key].map(Clone::clone));
-    files.extend(
-        [&gateway.client_ca, &gateway.ca]
-            .into_iter()
-            .flatten()
-            .cloned(),
-    );
+    let (admin, maybe) = (&file.admin, [&gateway.client_ca, &gateway.ca]);
+    let maybe = maybe
+        .into_iter()
+        .chain([&admin.cert, &admin.key, &admin.client_ca]);
+    files.extend(maybe.flatten().cloned());
     let msps = file.msp.iter();
     files.extend(msps.flat_map(|m| [m.ca.clone(), m.cert.clone(), m.key.clone()]));
     files
@@ -89,6 +93,10 @@ impl Renewal {
             (LiveVehicles::Broker(live), Vehicles::Broker(new)) => live.renew(new),
             // From a server to a broker or back: told above.
             _ => {}
+        }
+        // A listener that comes to TLS or leaves it: told above.
+        if let (Some(live), Some(new)) = (&self.admin, tls.admin) {
+            live.renew(new);
         }
         self.aid1.renew(tls.aid1);
         self.portal.renew(tls.portal);

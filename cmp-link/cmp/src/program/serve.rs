@@ -31,6 +31,8 @@ pub(super) struct Tls {
     pub(super) aid1: Arc<ServerConfig>,
     pub(super) portal: Arc<ServerConfig>,
     pub(super) vehicles: Vehicles,
+    /// Of the admin listener, where it has TLS.
+    pub(super) admin: Option<Arc<ServerConfig>>,
 }
 
 /// How vehicles are reached.
@@ -48,6 +50,7 @@ pub(super) fn listeners_tls(config: &Config) -> Result<Tls, Failure> {
         aid1: tls::server_config(&file.aid1.cert, &file.aid1.key, Some(&file.aid1.client_ca))?,
         portal: tls::server_config(&file.portal.cert, &file.portal.key, None)?,
         vehicles: vehicles(&file.gateway)?,
+        admin: file.admin.tls()?,
     })
 }
 
@@ -124,6 +127,7 @@ pub async fn serve_until(
         aid1: aid1_tls.clone(),
         portal: portal_tls.clone(),
         vehicles,
+        admin: admin.tls(),
     };
     let workers = vec![
         tokio::spawn(renewal.follow(files, Arc::clone(&service), stop.clone())),

@@ -45,6 +45,7 @@ pub struct World {
     pub aid1: SocketAddr,
     pub portal: SocketAddr,
     pub gateway: SocketAddr,
+    pub admin: SocketAddr,
     stop: Option<Trigger>,
     task: Option<tokio::task::JoinHandle<()>>,
     database: Database,
@@ -55,6 +56,7 @@ pub struct Instance {
     pub aid1: SocketAddr,
     pub portal: SocketAddr,
     pub gateway: SocketAddr,
+    pub admin: SocketAddr,
     stop: Trigger,
     task: tokio::task::JoinHandle<()>,
 }
@@ -112,6 +114,7 @@ impl World {
             aid1: any,
             portal: any,
             gateway: any,
+            admin: any,
             stop: None,
             task: None,
             database,
@@ -164,6 +167,7 @@ impl World {
     async fn start(&mut self) {
         let instance = self.another().await;
         (self.aid1, self.portal, self.gateway) = (instance.aid1, instance.portal, instance.gateway);
+        self.admin = instance.admin;
         (self.stop, self.task) = (Some(instance.stop), Some(instance.task));
     }
 
@@ -192,6 +196,7 @@ impl World {
             aid1: at("aid1"),
             portal: at("portal"),
             gateway: at("gateway"),
+            admin: at("admin"),
             stop: trigger,
             task,
         }

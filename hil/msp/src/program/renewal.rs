@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::msp::Msp;
 
 /// What the next request, call or connection finds replaced; anything else waits for a restart.
-const LIVE: [&str; 18] = [
+const LIVE: [&str; 21] = [
     "cmp",
     "aid1.cert",
     "aid1.key",
@@ -34,6 +34,9 @@ const LIVE: [&str; 18] = [
     "es2.cert",
     "es2.key",
     "es2.client_ca",
+    "admin.cert",
+    "admin.key",
+    "admin.client_ca",
 ];
 
 /// What is replaced, beside what the MSP has agreed.
@@ -45,6 +48,8 @@ pub(super) struct Renewal {
     pub(super) touchpoint: Live<ServerConfig>,
     /// Of the SM-DP+'s calls, where they are listened for.
     pub(super) es2: Option<Live<ServerConfig>>,
+    /// Of the admin listener, where it has TLS.
+    pub(super) admin: Option<Live<ServerConfig>>,
 }
 
 /// The files whose change matters.
@@ -80,8 +85,10 @@ impl Renewal {
         self.aid1.renew(tls.aid1);
         self.touchpoint.renew(tls.touchpoint);
         // A listener that comes or goes is told above.
-        if let (Some(live), Some(new)) = (&self.es2, tls.es2) {
-            live.renew(new);
+        for (live, new) in [(&self.es2, tls.es2), (&self.admin, tls.admin)] {
+            if let (Some(live), Some(new)) = (live, new) {
+                live.renew(new);
+            }
         }
         msp.renew(agreed);
         Ok(files(&self.path, &config))

@@ -28,6 +28,8 @@ pub(super) struct ListenersTls {
     pub(super) touchpoint: Arc<ServerConfig>,
     /// Of the SM-DP+'s calls, where they are listened for.
     pub(super) es2: Option<Arc<ServerConfig>>,
+    /// Of the admin listener, where it has TLS.
+    pub(super) admin: Option<Arc<ServerConfig>>,
 }
 
 /// Reads the listeners' certificates and keys.
@@ -40,6 +42,7 @@ pub(super) fn listeners_tls(config: &Config) -> Result<ListenersTls, Failure> {
         aid1: mutual(&config.aid1)?,
         touchpoint: tls::server_config(&config.touchpoint.cert, &config.touchpoint.key, None)?,
         es2: config.es2.as_ref().map(mutual).transpose()?,
+        admin: config.admin.tls()?,
     })
 }
 
@@ -49,7 +52,6 @@ pub(super) fn listeners_tls(config: &Config) -> Result<ListenersTls, Failure> {
 /// A file or a value is not usable.
 pub(super) fn check(config: &Config) -> Result<(), Failure> {
     listeners_tls(config)?;
-    config.admin.tls()?;
     if let Some(telemetry) = &config.telemetry {
         telemetry.check()?;
     }
@@ -127,6 +129,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
         aid1: Live::new(tls.aid1),
         touchpoint: Live::new(tls.touchpoint),
         es2: tls.es2.map(Live::new),
+        admin: admin.tls(),
     };
     let listeners = listeners(&msp, config, bound, &renewal, &keys, &stop);
     let renewal = renewal.follow(renewal::files(path, config), &msp, stop.clone());

@@ -154,12 +154,14 @@ async fn api_keys_of_the_file_are_replaced() {
 // R-6-4, R-6-5
 #[tokio::test]
 async fn server_certificates_are_replaced() {
-    let es2 = "\n[es2]\nlisten = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server.key\"\nclient_ca = \"ca.pem\"\n";
-    let stage = Stage::new("", es2).await;
+    let mutual = "listen = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server.key\"\nclient_ca = \"ca.pem\"\n";
+    let more = format!("\n[es2]\n{mutual}\n[admin]\n{mutual}");
+    let stage = Stage::new("", &more).await;
     let listeners = [
         stage.msp.aid1.clone(),
         stage.msp.touchpoint.clone(),
         stage.msp.es2.clone().unwrap(),
+        stage.msp.admin.clone(),
     ];
     let all_show = async |certificate| {
         let mut all = true;

@@ -260,6 +260,7 @@ pub(crate) struct Program {
     pub(crate) touchpoint: String,
     pub(crate) control: String,
     pub(crate) es2: Option<String>,
+    pub(crate) admin: String,
 }
 
 impl Program {
@@ -350,6 +351,7 @@ msisdn = "4915112345678"
             aid1: url("aid1"),
             touchpoint: url("touchpoint"),
             es2: ready["listen"]["es2"].as_str().map(|_| url("es2")),
+            admin: url("admin"),
             control: format!("http://{}", ready["listen"]["control"].as_str().unwrap()),
         }
     }
