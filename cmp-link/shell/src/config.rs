@@ -16,21 +16,24 @@ pub const MAX_CONFIG: u64 = 1 << 20;
 /// # Errors
 /// Unreadable, larger than [`MAX_CONFIG`], not TOML, or not what the type wants; with file and line.
 pub fn load<T: DeserializeOwned>(file: &Path) -> Result<T, Failure> {
+    load_as(file, "configuration", "example-config prints a valid file")
+}
+
+/// Reads a TOML file that is no configuration: `what` it is, and `remedy` where it has mistakes.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_as<T: DeserializeOwned>(file: &Path, what: &str, remedy: &str) -> Result<T, Failure> {
     let name = file.display();
-    let text = read(file, MAX_CONFIG, "configuration")?;
+    let text = read(file, MAX_CONFIG, what)?;
     let text = String::from_utf8(text)
         .map_err(|_| Failure::new(format!("{name} is not UTF-8 text; write it as TOML")))?;
     toml::from_str(&text).map_err(|e| {
         let at = e.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text.as_bytes()[..at]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1;
+        let before = &text.as_bytes()[..at];
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
         let what = e.message().replace('\n', " ");
-        Failure::new(format!(
-            "{name}, line {line}: {what}; example-config prints a valid file"
-        ))
+        Failure::new(format!("{name}, line {line}: {what}; {remedy}"))
     })
 }
 

@@ -87,7 +87,8 @@ impl<'de> Deserialize<'de> for Pattern {
 
 /// Reads a script.
 pub(super) fn load(file: &Path) -> Result<Script, Failure> {
-    let script: Script = config::load(file)?;
+    let remedy = "docs/wire/apdu-script.md describes scripts";
+    let script: Script = config::load_as(file, "script", remedy)?;
     if script.steps.len() > MAX_STEPS {
         let text = format!("{}: more than {MAX_STEPS} steps", file.display());
         return Err(Failure::new(text));
@@ -146,5 +147,8 @@ mod tests {
             error.contains("line 3") && error.contains("4 bytes"),
             "{error}"
         );
+        assert!(error.contains("apdu-script.md"), "{error}");
+        let missing = load(&folder.path().join("none.toml")).unwrap_err().text;
+        assert!(missing.contains("the script") && missing.contains("none.toml"));
     }
 }

@@ -98,6 +98,8 @@ pub(crate) type Stored<T> = Result<T, StoreError>;
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pool: AnyPool,
+    /// The file, for errors.
+    name: String,
 }
 
 impl Store {
@@ -139,7 +141,7 @@ impl Store {
             .run(&pool)
             .await
             .map_err(|e| failed(e.to_string()))?;
-        Ok(Self { pool })
+        Ok(Self { pool, name })
     }
 
     /// Whether the database answers.
@@ -159,10 +161,14 @@ impl Store {
     /// Makes commits cheaper, for a process that will make many; see [`RESERVE_LOG`].
     ///
     /// # Errors
-    /// [`StoreError::Sql`]
+    /// [`StoreError::Open`]: a full disk shows here first.
     pub(crate) async fn reserve_log(&self) -> Stored<()> {
         for sql in RESERVE_LOG {
-            self.pool.execute(sql).await?;
+            let done = self.pool.execute(sql).await;
+            done.map_err(|e| StoreError::Open {
+                path: self.name.clone(),
+                reason: e.to_string(),
+            })?;
         }
         Ok(())
     }

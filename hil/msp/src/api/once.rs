@@ -8,7 +8,8 @@ use aid_aid1::server::{check_content_type, path_token};
 use aid_aid1::strict_json::{self, MAX_BODY};
 use aid_aid1::trace::summary;
 use aid_shell::cli::TRACE;
-use axum::body::{Body, HttpBody as _, to_bytes};
+use aid_shell::http::{self, BodyError};
+use axum::body::{Body, HttpBody as _};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -39,14 +40,17 @@ pub(super) async fn answer(
         return profile_status(&api.msp, &onboarding, asked.query).await;
     }
     let nothing = body.is_end_stream();
-    let body = match timeout(BODY_LIMIT, to_bytes(body, MAX_BODY)).await {
+    let body = match timeout(BODY_LIMIT, http::whole(body, MAX_BODY)).await {
         Ok(Ok(body)) => body,
-        Ok(Err(_)) => {
-            let refusal = ApiError::because(
-                ErrorCode::Syntax,
-                format_args!("more than {MAX_BODY} bytes, or cut off"),
-            );
+        Ok(Err(BodyError::TooLarge)) => {
+            let text = format!("the body has more than {MAX_BODY} bytes");
+            let refusal = ApiError::because(ErrorCode::Syntax, text);
             return Err(refusal.with_status(StatusCode::PAYLOAD_TOO_LARGE));
+        }
+        Ok(Err(BodyError::Broken)) => {
+            let text = "the body ends early, or its chunks can't be read";
+            let refusal = ApiError::because(ErrorCode::Syntax, text);
+            return Err(refusal.with_status(StatusCode::BAD_REQUEST));
         }
         Err(_) => {
             let refusal = ApiError::because(ErrorCode::Syntax, "the body did not arrive in time");

@@ -26,7 +26,17 @@ async fn raw(stage: &Stage, bytes: &[u8]) -> String {
 async fn the_http_layer_refuses_with_the_contracts_body() {
     let stage = Stage::new("", "").await;
     let large = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "a".repeat(200_000));
+    let id = Uuid::new_v4();
+    let chunked = format!(
+        "POST /v1/statuses/{id} HTTP/1.1\r\nhost: a\r\nconnection: close\r\nclient-id: CmpOne\r\n\
+         target-id: MspOne\r\napi-key: keyIn1\r\ncmp-request-id: {id}\r\ncorrelation-id: {id}\r\n\
+         content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    let broken = format!("{chunked}zz\r\n");
+    let too_large = format!("{chunked}11000\r\n{}\r\n0\r\n\r\n", "a".repeat(0x11000));
     for (request, status) in [
+        (broken.as_str(), 400),
+        (&too_large, 413),
         ("nonsense\r\n\r\n", 400),
         (&large, 431),
         (
