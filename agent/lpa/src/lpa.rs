@@ -244,5 +244,25 @@ fn bcd(iccid: &Iccid, what: &'static str) -> Result<[u8; 10], CardError> {
 pub(crate) fn is_authority(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, "443"));
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.');
-    (1..=253).contains(&host.len()) && host.bytes().all(allowed) && port.parse::<u16>().is_ok()
+    // A number may be written with a sign, a port may not.
+    let port_ok =
+        port.bytes().all(|b| b.is_ascii_digit()) && matches!(port.parse::<u16>(), Ok(1..));
+    (1..=253).contains(&host.len()) && host.bytes().all(allowed) && port_ok
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_authority;
+
+    #[test]
+    fn an_authority_is_a_host_and_a_port_in_digits() {
+        for good in ["smdp.example.com", "smdp.example.com:8443", "127.0.0.1:1"] {
+            assert!(is_authority(good), "{good}");
+        }
+        for bad in [
+            "", ":443", "a:", "a:+443", "a:-1", "a:0", "a:65536", "a:4 3", "a:1:2", "a/b", "u@a",
+        ] {
+            assert!(!is_authority(bad), "{bad}");
+        }
+    }
 }
