@@ -91,6 +91,7 @@ impl Dp {
         };
         let package = self.package(session, profile, &binding)?;
         order.binding = Some(binding);
+        order.bound_by(&session.transaction_id);
         order.attempts += 1;
         order.eid = Some(session.euicc.eid.clone());
         order.enter(OrderState::Downloaded, now);

@@ -1,6 +1,6 @@
 //! ES9+.CancelSession: SGP.22 §3.1.3 (3.0.2), §5.6.5. The card signs that the session is over.
 
-use super::{Dp, Offered, Order, OrderState, Refusal};
+use super::{Dp, Offered, OfferedOrder, Order, OrderState, Refusal};
 use aid_rsp::es10::{CancelSessionReason, CancelSessionResponse, DataObject};
 
 impl Dp {
@@ -52,10 +52,21 @@ impl Dp {
 
 impl Order {
     /// The card's user said no, or the card could not go on: only "later" leaves the order open
-    /// (SGP.22 §5.6.5).
-    pub fn cancelled_by_card(&mut self, reason: CancelSessionReason, now: u64) {
-        if !matches!(self.state, OrderState::Released | OrderState::Downloaded) {
-            return;
+    /// (SGP.22 §5.6.5). Whether the order changed: a session that was offered an earlier order of
+    /// the profile, or that another session's BPP has overtaken, changes nothing.
+    pub fn cancelled_by_card(
+        &mut self,
+        session: &Offered,
+        offered: &OfferedOrder,
+        reason: CancelSessionReason,
+        now: u64,
+    ) -> bool {
+        if !matches!(self.state, OrderState::Released | OrderState::Downloaded)
+            || offered.check(self).is_err()
+            || self.check_download(&session.euicc).is_err()
+            || offered.is_overtaken(self, &session.transaction_id)
+        {
+            return false;
         }
         match reason {
             CancelSessionReason::Postponed | CancelSessionReason::Timeout => {
@@ -63,5 +74,6 @@ impl Order {
             }
             _ => self.fail(format!("cancelled by the eUICC: {reason}"), now),
         }
+        true
     }
 }

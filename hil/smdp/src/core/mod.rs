@@ -20,7 +20,9 @@ pub(crate) use ordering::plain_iccid;
 pub use ordering::{Confirmation, Ordered, is_matching_id};
 pub use profile::{Profile, Protection};
 pub use refusal::Refusal;
-pub use session::{Euicc, Initiated, MAX_SESSIONS, Offered, SESSION_SECONDS, Session, Sessions};
+pub use session::{
+    Euicc, Initiated, MAX_SESSIONS, Offered, OfferedOrder, SESSION_SECONDS, Session, Sessions,
+};
 
 use aid_rsp::cert::{CertError, Certificate, Role, TrustAnchor};
 use aid_rsp::crypto::{Crypto, OpCounts, PrivateKey};

@@ -5,7 +5,7 @@ use super::{Dp, Order, OrderState};
 use aid_rsp::crypto::{PublicKey, sha256};
 use aid_rsp::es10::{
     ErrorReason, FinalResult, NotificationEvent, NotificationMetadata, OtherSignedNotification,
-    PendingNotification, ProfileInstallationResult,
+    PendingNotification, ProfileInstallationResult, TransactionId,
 };
 
 /// The eUICC that a BPP was given to: an installation result carries no certificate.
@@ -32,6 +32,8 @@ pub struct Notice {
     pub event: NotificationEvent,
     /// The profile, digits.
     pub iccid: Option<String>,
+    /// The session whose BPP an installation result is about; other notifications name none.
+    pub session: Option<TransactionId>,
     /// What it means for the order.
     pub outcome: Outcome,
 }
@@ -152,6 +154,7 @@ impl Dp {
         );
         // The session, not the card's metadata, says which profile it was.
         notice.iccid = Some(bound_to.iccid.clone());
+        notice.session = Some(data.transaction_id);
         Ok(notice)
     }
 
@@ -184,39 +187,92 @@ fn notice(eid: &str, metadata: &NotificationMetadata, signed: &[u8], outcome: Ou
         digest: sha256(&[signed]),
         event: metadata.event,
         iccid: metadata.iccid.as_ref().map(iccid_digits),
+        session: None,
         outcome,
     }
 }
 
 impl Order {
-    /// Lets the order know what the card said; whether it changed.
+    /// Applies what the card said to the order; whether it changed.
     ///
-    /// Only the eUICC that the order is bound to counts. Lack of memory and an interruption leave
-    /// the order open for another try; any other failure is for the operator.
+    /// Cards report late, in any order, and more than once, also what happened under an earlier
+    /// order of the same profile. So only the eUICC that the order is bound to counts, an
+    /// installation result only for a session that gave out a BPP of this very order, and a
+    /// deletion only with a higher seqNumber than that installation's (SGP.22 §3.5): the result is
+    /// the same in whatever order they arrive.
+    ///
+    /// Lack of memory and an interruption leave the order open for another try; any other failure
+    /// of the newest BPP is for the operator.
     pub fn noticed(&mut self, notice: &Notice, now: u64) -> bool {
         if self.eid.as_ref() != Some(&notice.eid) {
             return false;
         }
-        match (&notice.outcome, self.state) {
-            // The report of an earlier, interrupted try may have come in between.
-            (Outcome::Installed, OrderState::Downloaded | OrderState::Released) => {
-                self.binding = None;
-                self.enter(OrderState::Installed, now);
+        let before = (self.state, self.installed_seq, self.deleted_seq);
+        let is_own = notice.session.is_some_and(|id| self.is_bound_by(&id));
+        match &notice.outcome {
+            Outcome::Installed if is_own => {
+                self.installed_seq = self.installed_seq.max(Some(notice.seq_number));
+                self.settle(now);
             }
-            (Outcome::Failed { reason, text }, OrderState::Downloaded) => match reason {
-                ErrorReason::InsufficientMemory | ErrorReason::Interruption => {
-                    self.binding = None;
-                    self.last_error = Some(text.clone());
-                    self.enter(OrderState::Released, now);
-                }
-                _ => self.fail(text.clone(), now),
-            },
-            (Outcome::Deleted, OrderState::Installed | OrderState::Downloaded) => {
-                self.binding = None;
-                self.enter(OrderState::Deleted, now);
+            Outcome::Failed { reason, text } if is_own => {
+                self.failed_on_card(notice, *reason, text, now);
             }
-            _ => return false,
+            Outcome::Deleted if self.may_be_on_card() => {
+                self.deleted_seq = self.deleted_seq.max(Some(notice.seq_number));
+                self.settle(now);
+            }
+            _ => {}
         }
-        true
+        before != (self.state, self.installed_seq, self.deleted_seq)
+    }
+
+    /// Was a BPP of this order given out?
+    fn may_be_on_card(&self) -> bool {
+        self.sessions.as_ref().map_or_else(
+            || matches!(self.state, OrderState::Downloaded | OrderState::Installed),
+            |sessions| !sessions.is_empty(),
+        )
+    }
+
+    /// Installed or deleted, whichever the card did last; neither before it reported an
+    /// installation.
+    fn settle(&mut self, now: u64) {
+        let is_deleted = match (self.installed_seq, self.deleted_seq) {
+            (Some(installed), Some(deleted)) => deleted > installed,
+            (Some(_), None) => false,
+            // An installation that an earlier version noted without its number.
+            (None, Some(_)) if self.sessions.is_none() => true,
+            (None, _) => return,
+        };
+        let state = match is_deleted {
+            true => OrderState::Deleted,
+            false => OrderState::Installed,
+        };
+        if self.state != state {
+            self.binding = None;
+            self.last_error = None;
+            self.enter(state, now);
+        }
+    }
+
+    /// A BPP was not installed. Only the newest one decides: the report of an earlier, interrupted
+    /// try may come after the next has begun.
+    fn failed_on_card(&mut self, notice: &Notice, reason: ErrorReason, text: &str, now: u64) {
+        let id = notice.session.map(|id| id.to_string());
+        let is_newest = self.sessions.is_none() || self.newest_session() == id.as_deref();
+        if self.state != OrderState::Downloaded || !is_newest {
+            return;
+        }
+        match reason {
+            ErrorReason::InsufficientMemory | ErrorReason::Interruption => {
+                self.binding = None;
+                self.last_error = Some(text.into());
+                self.enter(OrderState::Released, now);
+            }
+            _ => self.fail(text, now),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

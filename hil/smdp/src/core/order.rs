@@ -3,6 +3,7 @@
 
 use super::Refusal;
 use super::bind::Binding;
+use aid_rsp::es10::TransactionId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -85,6 +86,22 @@ pub struct Order {
     pub call: Option<String>,
     /// What the card or a limit said, when it failed.
     pub last_error: Option<String>,
+    /// How often this profile was ordered: tells this order from an earlier one of the same
+    /// ICCID, whose sessions and notifications may still arrive.
+    #[serde(default)]
+    pub life: u64,
+    /// Sessions in which this order's BPP was given out, the newest last; at most
+    /// [`MAX_ATTEMPTS`](super::MAX_ATTEMPTS). `None`: stored by a version that did not keep them,
+    /// so that every session of this ICCID counts.
+    #[serde(default)]
+    pub sessions: Option<Vec<String>>,
+    /// seqNumber of the newest installation that the card reported for one of `sessions`.
+    #[serde(default)]
+    pub installed_seq: Option<u64>,
+    /// seqNumber of the newest deletion that the card reported since a BPP was given out. It may
+    /// arrive before the installation's report, and it may be an earlier order's.
+    #[serde(default)]
+    pub deleted_seq: Option<u64>,
     /// Unix seconds.
     pub changed_at: u64,
 }
@@ -106,8 +123,41 @@ impl Order {
             operator: None,
             call: None,
             last_error: None,
+            life: 0,
+            sessions: Some(Vec::new()),
+            installed_seq: None,
+            deleted_seq: None,
             changed_at: now,
         }
+    }
+
+    /// The next life of a profile whose order is over: nothing of the earlier order stays.
+    pub(super) fn anew(&self, now: u64) -> Self {
+        Self {
+            life: self.life.saturating_add(1),
+            ..Self::available(self.iccid.clone(), self.profile_type.clone(), now)
+        }
+    }
+
+    /// Notes that this session gave out the BPP.
+    pub(super) fn bound_by(&mut self, id: &TransactionId) {
+        if let Some(sessions) = &mut self.sessions {
+            let id = id.to_string();
+            sessions.retain(|known| *known != id);
+            sessions.push(id);
+        }
+    }
+
+    /// Did this session give out a BPP of this very order?
+    pub(super) fn is_bound_by(&self, id: &TransactionId) -> bool {
+        self.sessions
+            .as_ref()
+            .is_none_or(|sessions| sessions.contains(&id.to_string()))
+    }
+
+    /// The session that gave out the newest BPP, where that is known.
+    pub(super) fn newest_session(&self) -> Option<&str> {
+        self.sessions.as_ref()?.last().map(String::as_str)
     }
 
     /// May this operator touch the order (SGP.22 §5.3: 8.2.1/1.2 otherwise)?

@@ -137,7 +137,7 @@ impl Order {
                     })?
             }
         };
-        let mut order = Self::available(chosen.iccid.clone(), chosen.profile_type.clone(), now);
+        let mut order = chosen.anew(now);
         let state = match eid {
             Some(_) => OrderState::Linked,
             None => OrderState::Allocated,
@@ -271,7 +271,7 @@ impl Order {
                 Err(transition(self, "cancelled"))
             }
             _ => {
-                *self = Self::available(self.iccid.clone(), self.profile_type.clone(), now);
+                *self = self.anew(now);
                 if request.final_profile_status_indicator == FinalProfileStatus::Unavailable {
                     self.enter(OrderState::Unavailable, now);
                 }

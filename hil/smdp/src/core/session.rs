@@ -2,6 +2,7 @@
 //! They live in memory for minutes. What a peer relies on later (the order, the binding) is stored;
 //! a session lost with a restart is answered as unknown, and the LPA begins anew.
 
+use super::{Order, Refusal};
 use aid_rsp::crypto::PublicKey;
 use aid_rsp::es10::TransactionId;
 use std::collections::BTreeMap;
@@ -55,13 +56,54 @@ pub struct Offered {
     pub refused: bool,
 }
 
+/// Which of a profile's orders a session was offered, and how far it was by then: a profile may be
+/// cancelled and ordered again while the session lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfferedOrder {
+    life: u64,
+    /// The session that had given out the order's newest BPP.
+    bound_before: Option<String>,
+}
+
+impl OfferedOrder {
+    /// This order as it is now.
+    #[must_use]
+    pub fn of(order: &Order) -> Self {
+        Self {
+            life: order.life,
+            bound_before: order.newest_session().map(str::to_owned),
+        }
+    }
+
+    /// Is it still this order?
+    ///
+    /// # Errors
+    /// 8.2.6/3.8 it was cancelled; this one is newer.
+    pub fn check(&self, order: &Order) -> Result<(), Refusal> {
+        if self.life == order.life {
+            return Ok(());
+        }
+        Err(Refusal::matching_id_refused(format!(
+            "the order of profile {} that this session was offered is over",
+            order.iccid
+        )))
+    }
+
+    /// Has another session than `own` given out the order's BPP since?
+    pub(super) fn is_overtaken(&self, order: &Order, own: &TransactionId) -> bool {
+        let newest = order.newest_session();
+        newest != self.bound_before.as_deref()
+            && newest.is_none_or(|newest| newest != own.to_string())
+    }
+}
+
 /// A session's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Session {
     /// The card has to prove itself.
     Initiated(Initiated),
     /// The card has been offered a profile.
-    Offered(Offered),
+    Offered(Offered, OfferedOrder),
 }
 
 /// All sessions.

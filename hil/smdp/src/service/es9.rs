@@ -3,7 +3,7 @@
 //! specification lets the LPA try again (wrong Confirmation Code, lost answer).
 
 use super::{Service, TRIES, internal, rng};
-use crate::core::{Euicc, Offered, OrderState, Profile, Refusal, Session};
+use crate::core::{Euicc, Offered, OfferedOrder, OrderState, Profile, Refusal, Session};
 use crate::store::{StoreError, Versioned};
 use aid_rsp::es9::{
     AuthenticateClientOk, AuthenticateClientRequest, CancelSessionRequest,
@@ -40,16 +40,17 @@ impl Service {
         self.sessions().take(&id, now).ok_or_else(unknown)
     }
 
-    fn take_offered(&self, id: &[u8], now: u64) -> Result<Offered, Refusal> {
+    fn take_offered(&self, id: &[u8], now: u64) -> Result<(Offered, OfferedOrder), Refusal> {
         match self.take(id, now)? {
-            Session::Offered(session) => Ok(session),
+            Session::Offered(session, order) => Ok((session, order)),
             Session::Initiated(_) => Err(unknown()),
         }
     }
 
-    fn keep(&self, session: Offered, now: u64) {
+    fn keep(&self, session: Offered, order: OfferedOrder, now: u64) {
         let id = session.transaction_id;
-        self.sessions().put(id, Session::Offered(session), now);
+        self.sessions()
+            .put(id, Session::Offered(session, order), now);
     }
 
     /// ES9+.AuthenticateClient.
@@ -75,7 +76,7 @@ impl Service {
         let versioned = self.order_for(wanted, &card.euicc).await?;
         let profile = self.profile(&versioned)?;
         let (offered, answer) = self.dp.offer(&card, &versioned.order, profile)?;
-        self.keep(offered, now);
+        self.keep(offered, OfferedOrder::of(&versioned.order), now);
         Ok(answer)
     }
 
@@ -113,11 +114,11 @@ impl Service {
         request: &GetBoundProfilePackageRequest,
         now: u64,
     ) -> Result<GetBoundProfilePackageOk, Refusal> {
-        let mut session = self.take_offered(request.transaction_id.as_bytes(), now)?;
-        let answer = self.bind(&session, request, now).await;
+        let (mut session, order) = self.take_offered(request.transaction_id.as_bytes(), now)?;
+        let answer = self.bind(&session, &order, request, now).await;
         session.refused |= answer.is_err();
         if answer.as_ref().map_or_else(may_retry, |_| true) {
-            self.keep(session, now);
+            self.keep(session, order, now);
         }
         answer
     }
@@ -125,6 +126,7 @@ impl Service {
     async fn bind(
         &self,
         session: &Offered,
+        offered: &OfferedOrder,
         request: &GetBoundProfilePackageRequest,
         now: u64,
     ) -> Result<GetBoundProfilePackageOk, Refusal> {
@@ -132,6 +134,7 @@ impl Service {
         for _ in 0..TRIES {
             let stored = self.store.order(&session.iccid).await;
             let mut versioned = stored.map_err(|e| internal(&e))?.ok_or_else(unknown)?;
+            offered.check(&versioned.order)?;
             let before = versioned.order.clone();
             let profile = self.profile(&versioned)?;
             let (order, mut rng) = (&mut versioned.order, rng());
@@ -172,13 +175,13 @@ impl Service {
         request: &CancelSessionRequest,
         now: u64,
     ) -> Result<(), Refusal> {
-        let session = self.take_offered(request.transaction_id.as_bytes(), now)?;
+        let (session, offered) = self.take_offered(request.transaction_id.as_bytes(), now)?;
         let response = request.cancel_session_response.as_bytes();
         let reason = match self.dp.cancel(&session, response) {
             Ok(reason) => reason,
             Err(refusal) => {
                 // A forged cancellation must not end somebody's session.
-                self.keep(session, now);
+                self.keep(session, offered, now);
                 return Err(refusal);
             }
         };
@@ -188,10 +191,12 @@ impl Service {
             let Some(mut versioned) = stored.map_err(|e| internal(&e))? else {
                 return Ok(());
             };
-            if versioned.order.check_download(&session.euicc).is_err() {
+            if !versioned
+                .order
+                .cancelled_by_card(&session, &offered, reason, now)
+            {
                 return Ok(());
             }
-            versioned.order.cancelled_by_card(reason, now);
             match self.store.save(&versioned).await {
                 Ok(()) => return Ok(()),
                 Err(StoreError::Conflict(_)) => {}

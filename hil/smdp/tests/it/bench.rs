@@ -3,11 +3,13 @@
 use crate::card::{Card, ok_response};
 use aid_rsp::cert::Certificate;
 use aid_rsp::crypto::{Curve, SoftwareCrypto};
-use aid_rsp::es2::{ConfirmOrderRequest, DownloadOrderRequest};
+use aid_rsp::es2::{
+    CancelOrderRequest, ConfirmOrderRequest, DownloadOrderRequest, FinalProfileStatus,
+};
 use aid_rsp::es9::{
     AuthenticateClientOk, AuthenticateClientRequest, Base64, GetBoundProfilePackageOk,
     GetBoundProfilePackageRequest, HandleNotificationRequest, Hex, InitiateAuthenticationOk,
-    Secret, Text,
+    RequestHeader, Secret, Text,
 };
 use aid_rsp::es10::{DataObject, EuiccSigned1, TransactionId, Version};
 use aid_rsp::pki::{DAY, MintParams, RspPki};
@@ -166,6 +168,19 @@ impl Bench {
             .unwrap();
         assert_eq!(got.smdp_address.unwrap().as_str(), ADDRESS);
         got.matching_id.as_str().to_owned()
+    }
+
+    /// Cancels the order for ICCID, so that it can be ordered again.
+    pub(crate) async fn cancel(&self) {
+        let request = CancelOrderRequest {
+            header: RequestHeader::default(),
+            eid: None,
+            iccid: Text::new(ICCID).unwrap(),
+            matching_id: None,
+            final_profile_status_indicator: FinalProfileStatus::Available,
+        };
+        let done = self.service.cancel_order(&request, OPERATOR, NOW).await;
+        done.unwrap();
     }
 
     pub(crate) async fn stored(&self) -> Order {

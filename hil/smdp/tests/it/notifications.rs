@@ -1,7 +1,11 @@
 //! HandleNotification: what counts, what does not, and what it does to an order.
 
-use crate::bench::{Bench, EID_DIGITS, ICCID, refused};
-use aid_rsp::es10::{BppCommandId, ErrorReason, FinalResult, NotificationEvent, TransactionId};
+use crate::bench::{Bench, EID_DIGITS, ICCID, NOW, refused};
+use crate::card::DP_OID;
+use aid_rsp::es9::{Base64, CancelSessionRequest, Hex};
+use aid_rsp::es10::{
+    BppCommandId, CancelSessionReason, ErrorReason, FinalResult, NotificationEvent, TransactionId,
+};
 use aid_smdp::core::OrderState;
 
 const SWAPPED: [u8; 10] = [0x98, 0x94, 0, 0, 0, 0, 0, 0, 0x10, 0xF8];
@@ -99,4 +103,61 @@ async fn a_forged_notification_does_not_count() {
     bench.notify(der).await.unwrap();
     assert_eq!(bench.stored().await.state, OrderState::Installed);
     refused(bench.notify(vec![1, 2, 3]).await, ("1.6", "2.1"));
+}
+
+// R-4.4.1-11 R-4.5-6
+#[tokio::test]
+async fn messages_of_an_old_order_leave_the_new_one_alone() {
+    let (bench, mut card, first) = downloaded().await;
+    // The card installs, enables, disables and deletes, and sends nothing yet.
+    let late = [
+        card.installed(first, 10, SWAPPED),
+        card.notify(11, NotificationEvent::Enable, SWAPPED),
+        card.notify(12, NotificationEvent::Disable, SWAPPED),
+        card.notify(13, NotificationEvent::Delete, SWAPPED),
+    ];
+    let old_cancel = CancelSessionRequest {
+        transaction_id: Hex::new(first.as_bytes()).unwrap(),
+        cancel_session_response: Base64::new(card.cancel(
+            first,
+            &DP_OID,
+            CancelSessionReason::EndUserRejection,
+        ))
+        .unwrap(),
+    };
+    let matching_id = bench.stored().await.matching_id.unwrap();
+    let slow = bench.authenticate(&card, Some(&matching_id)).await.unwrap();
+    let slow_prepared = card.prepare(&slow, None);
+
+    bench.cancel().await;
+    let matching_id = bench.order(Some(EID_DIGITS), None).await;
+    // A session that was offered the old order gets nothing of the new one.
+    let got = bench
+        .bpp(slow.transaction_id.as_bytes(), slow_prepared)
+        .await;
+    refused(got, ("8.2.6", "3.8"));
+    bench
+        .service
+        .cancel_session(&old_cancel, NOW)
+        .await
+        .unwrap();
+    bench.notify(late[3].clone()).await.unwrap();
+    assert_eq!(bench.stored().await.state, OrderState::Released);
+
+    let (second, _) = bench.download(&mut card, &matching_id).await;
+    for der in &late {
+        bench.notify(der.clone()).await.unwrap();
+        assert_eq!(bench.stored().await.state, OrderState::Downloaded);
+    }
+    bench
+        .notify(card.installed(second, 14, SWAPPED))
+        .await
+        .unwrap();
+    for der in &late {
+        bench.notify(der.clone()).await.unwrap();
+    }
+    assert_eq!(bench.stored().await.state, OrderState::Installed);
+    let delete = card.notify(15, NotificationEvent::Delete, SWAPPED);
+    bench.notify(delete).await.unwrap();
+    assert_eq!(bench.stored().await.state, OrderState::Deleted);
 }
