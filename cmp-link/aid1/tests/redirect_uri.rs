@@ -8,12 +8,7 @@ use serde_json::Value;
 // R-7.1a-4, R-7.1b-4
 #[test]
 fn vectors() {
-    let file = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/spec/vectors/redirect_uri.json"
-    );
-    let Ok(text) = std::fs::read_to_string(file) else {
-        println!("skipped: there is no {file}");
+    let Some(text) = aid_needs::shared_text("spec/vectors/redirect_uri.json") else {
         return;
     };
     let all: Value = serde_json::from_str(&text).unwrap();

@@ -9,6 +9,7 @@ use aid_cmp::model::OrderState;
 use aid_cmp::service::{fresh, now};
 use aid_cmp::store::{Change, Store as _};
 use aid_id::{Eid, Iccid};
+use aid_needs::Need;
 use aid_wire::{Down, LoginOutcome, OrderKind, OrderOutcome, Up, topic_down, topic_up};
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
@@ -43,7 +44,7 @@ impl Mosquitto {
     /// Writes what it needs with aid-cmp, and starts it with the command that aid-cmp prints.
     fn start(world: &World) -> Option<Self> {
         let Some(program) = program() else {
-            eprintln!("skipped: mosquitto is not installed (Debian: apt-get install mosquitto)");
+            aid_needs::missing(Need::Mosquitto, "mosquitto is not installed");
             return None;
         };
         // A port that is free now may be taken a moment later.

@@ -1,11 +1,6 @@
 //! Identifiers against the shared vectors, known answers and properties.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use aid_id::{ActivationCode, Eid, EidError, Iccid, MspToken};
 use proptest::prelude::*;
@@ -13,14 +8,7 @@ use serde_json::Value;
 
 /// The shared vectors, where they are beside the workspace.
 fn vectors() -> Option<Value> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/spec/vectors/identifiers.json"
-    );
-    let Ok(text) = std::fs::read_to_string(path) else {
-        println!("skipped: {path} is absent");
-        return None;
-    };
+    let text = aid_needs::shared_text("spec/vectors/identifiers.json")?;
     Some(serde_json::from_str(&text).unwrap())
 }
 

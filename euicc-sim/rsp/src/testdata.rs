@@ -1,30 +1,16 @@
 //! Optional public test material: `$AID_SHARED`, or `../shared` beside the workspace.
-//! A test that needs what is absent says that it was skipped.
-
-use std::path::PathBuf;
+//! A test that needs what is absent says that it was skipped, or fails where that is required.
 
 /// The bytes of a file of the shared material.
+#[track_caller]
 pub(crate) fn bytes(path: &str) -> Option<Vec<u8>> {
-    let root = std::env::var_os("AID_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let file = root.join(path);
-    match std::fs::read(&file) {
-        Ok(bytes) => Some(bytes),
-        Err(e) => {
-            eprintln!(
-                "skipped: {} ({e}); set AID_SHARED to the shared test data",
-                file.display()
-            );
-            None
-        }
-    }
+    aid_needs::shared_bytes(path)
 }
 
 /// The text of a file of the shared material.
+#[track_caller]
 pub(crate) fn text(path: &str) -> Option<String> {
-    bytes(path).map(|b| String::from_utf8(b).unwrap())
+    aid_needs::shared_text(path)
 }
 
 /// A generator that repeats itself, for keys in tests.

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn aid_hil(args: &[&str]) -> Output {
@@ -77,18 +77,10 @@ fn an_activation_code_may_come_later() {
 
 #[test]
 fn test_profiles_of_ts48_install_and_are_the_sim() {
-    let root = std::env::var_os("AID_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let folder = root.join("data/ts48-v7");
-    let Ok(files) = std::fs::read_dir(&folder) else {
-        eprintln!(
-            "skipped: {} is absent; set AID_SHARED to the shared test data",
-            folder.display()
-        );
+    let Some(folder) = aid_needs::shared("data/ts48-v7") else {
         return;
     };
+    let files = std::fs::read_dir(folder).expect("folder");
     for file in files.flatten().map(|entry| entry.path()) {
         if file.extension().is_some_and(|e| e == "der") {
             let report = demo(&["--profile", file.to_str().expect("UTF-8")]);

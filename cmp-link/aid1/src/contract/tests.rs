@@ -157,11 +157,8 @@ fn operations(document: &Value) -> Map<String, Value> {
 
 fn compare(api: &Api, file: &str) {
     let ours: Value = serde_json::from_str(&api.openapi()).unwrap();
-    let root = std::env::var("AID_SHARED")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").into());
-    let file = format!("{root}/spec/annexB/effective/{file}");
-    let Ok(text) = std::fs::read_to_string(&file) else {
-        println!("skipped: there is no {file}");
+    let file = format!("spec/annexB/effective/{file}");
+    let Some(text) = aid_needs::shared_text(&file) else {
         return;
     };
     let theirs: Value = serde_json::from_str(&text).unwrap();

@@ -9,6 +9,7 @@
     reason = "a failed expectation is a failed test; not every test uses everything"
 )]
 
+use aid_needs::Need;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -29,9 +30,9 @@ impl Postgres {
     /// Starts one; none, and a line that says so, where the machine has no PostgreSQL.
     pub fn start() -> Option<Self> {
         let Some(binaries) = binaries() else {
-            eprintln!(
-                "SKIPPED: no PostgreSQL on this machine (initdb is neither on the PATH nor in \
-                 /usr/lib/postgresql/*/bin); the store was not tested on it"
+            aid_needs::missing(
+                Need::Postgres,
+                "there is no PostgreSQL: initdb is neither on the PATH nor in /usr/lib/postgresql/*/bin",
             );
             return None;
         };

@@ -5,14 +5,10 @@ use alloc::{format, vec::Vec};
 use proptest::prelude::*;
 
 fn ts48() -> Vec<(std::string::String, Vec<u8>)> {
-    let root = std::env::var("AID_SHARED").map_or_else(
-        |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        std::path::PathBuf::from,
-    );
-    let Ok(dir) = std::fs::read_dir(root.join("data/ts48-v7")) else {
-        std::eprintln!("skipped: no TS.48 packages (set AID_SHARED)");
+    let Some(dir) = aid_needs::shared("data/ts48-v7") else {
         return Vec::new();
     };
+    let dir = std::fs::read_dir(dir).unwrap();
     dir.flatten()
         .filter(|e| e.path().extension().is_some_and(|x| x == "der"))
         .map(|e| {

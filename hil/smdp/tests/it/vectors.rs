@@ -14,21 +14,13 @@ use aid_smdp::core::{
 use aid_smdp::inventory;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// 2026-11-01.
 const NOW: u64 = 1_793_491_200;
 
 fn shared(path: &str) -> Option<Vec<u8>> {
-    let root = std::env::var_os("AID_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let file = root.join("data").join(path);
-    std::fs::read(&file)
-        .map_err(|e| eprintln!("skipped: {} ({e}); set AID_SHARED", file.display()))
-        .ok()
+    aid_needs::shared_bytes(&format!("data/{path}"))
 }
 
 fn session(name: &str) -> Vec<u8> {

@@ -57,14 +57,10 @@ fn a_download_takes_few_apdus() {
 
 #[test]
 fn ts48_packages_download_and_enable() {
-    let root = std::env::var("AID_SHARED").map_or_else(
-        |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        std::path::PathBuf::from,
-    );
-    let Ok(dir) = std::fs::read_dir(root.join("data/ts48-v7")) else {
-        std::eprintln!("skipped: no TS.48 packages (set AID_SHARED)");
+    let Some(dir) = aid_needs::shared("data/ts48-v7") else {
         return;
     };
+    let dir = std::fs::read_dir(dir).unwrap();
     for file in dir
         .flatten()
         .filter(|f| f.path().extension().is_some_and(|e| e == "der"))

@@ -13,14 +13,7 @@ use std::sync::Arc;
 use std::vec::Vec;
 
 fn shared(path: &str) -> Option<Vec<u8>> {
-    let root = std::env::var("AID_SHARED").map_or_else(
-        |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        std::path::PathBuf::from,
-    );
-    let file = root.join("data").join(path);
-    std::fs::read(&file)
-        .map_err(|e| std::eprintln!("skipped: {} ({e}); set AID_SHARED", file.display()))
-        .ok()
+    aid_needs::shared_bytes(&std::format!("data/{path}"))
 }
 
 fn session(name: &str) -> Option<Vec<u8>> {

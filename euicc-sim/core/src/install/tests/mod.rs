@@ -37,14 +37,10 @@ pub(crate) fn install(der: &[u8]) -> Result<ProfileImage, PeStatus> {
 
 /// The packages of TS.48 with their value notation.
 pub(crate) fn ts48() -> Vec<(String, Vec<u8>, String)> {
-    let root = std::env::var("AID_SHARED").map_or_else(
-        |_| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        std::path::PathBuf::from,
-    );
-    let Ok(dir) = std::fs::read_dir(root.join("data/ts48-v7")) else {
-        std::eprintln!("skipped: no TS.48 packages (set AID_SHARED)");
+    let Some(dir) = aid_needs::shared("data/ts48-v7") else {
         return Vec::new();
     };
+    let dir = std::fs::read_dir(dir).unwrap();
     let mut all: Vec<_> = dir
         .flatten()
         .filter(|e| e.path().extension().is_some_and(|x| x == "der"))
