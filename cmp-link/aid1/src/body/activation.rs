@@ -8,9 +8,9 @@ use utoipa::openapi::schema::Schema;
 use uuid::Uuid;
 
 use super::Body;
-use super::members::{Members, iccid, refuse};
+use super::members::{Members, iccid, refuse, sent_error};
 use crate::contract::schema;
-use crate::error_code::{ApiError, ErrorCode, MAX_ERROR_TEXT, clean};
+use crate::error_code::{ApiError, ErrorCode};
 
 /// Longest `profileType` and `deviceType`, in characters: `[ASCII]{20}` (AID.02 §7.7).
 const MAX_TYPE: usize = 20;
@@ -23,15 +23,9 @@ pub enum ProfileType {
     Personal,
 }
 
-/// Members of Send Activation Code that are always there.
-const CODE_MEMBERS: [&str; 6] = [
-    "activationCode",
-    "profileType",
-    "activationCodeRequestID",
-    "error",
-    "iccid",
-    "swappedIccid",
-];
+/// Members of Send Activation Code that a receiver demands; we send all. Where `error`, `iccid` or `swappedIccid` is
+/// absent, it means what null means.
+const CODE_MEMBERS: [&str; 3] = ["activationCode", "profileType", "activationCodeRequestID"];
 
 /// Members of Request Activation Code that a receiver demands; `replaceIccid` is not among them (§4.3.1).
 const REQUEST_MEMBERS: [&str; 4] = [
@@ -90,7 +84,7 @@ pub struct RequestActivationCode {
 impl Body for RequestActivationCode {
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         let profile_type = ProfileType::read(members)?;
-        let device_type = match members.get("deviceType") {
+        let device_type = match members.given("deviceType") {
             None => "tcu",
             Some(_) => members.text("deviceType", ErrorCode::Syntax)?,
         };
@@ -102,11 +96,10 @@ impl Body for RequestActivationCode {
             ));
         }
         // "Empty but present for compatibility" (§7.7); its value is not used.
-        match members.get("imei") {
-            None | Some(Value::Null) => {}
+        match members.given("imei") {
+            None => {}
             Some(Value::String(imei))
-                if imei.is_empty()
-                    || (imei.len() == 15 && imei.bytes().all(|b| b.is_ascii_digit())) => {}
+                if imei.len() == 15 && imei.bytes().all(|b| b.is_ascii_digit()) => {}
             Some(_) => {
                 return Err(refuse(
                     ErrorCode::Syntax,
@@ -186,15 +179,11 @@ pub struct ActivationCodeResponse {
 
 impl Body for ActivationCodeResponse {
     fn from_members(members: &Members) -> Result<Self, ApiError> {
-        let iccid = match members.get("iccid") {
-            None => None,
-            Some(_) => members.nullable_iccid("iccid")?,
-        };
         Ok(Self {
-            iccid,
+            iccid: members.optional_iccid("iccid")?,
             activation_code: members.parsed("activationCode", ErrorCode::ActivationCodeFormat)?,
             profile_type: ProfileType::read(members)?,
-            swapped_iccid: members.nullable_iccid("swappedIccid")?,
+            swapped_iccid: members.optional_iccid("swappedIccid")?,
         })
     }
 
@@ -246,7 +235,7 @@ pub enum SendActivationCode {
         /// The request that this answers. The text wants it always (§7.7.2.1), the JSON null beside an error: then the
         /// token and the correlation-id must do.
         request_id: Option<Uuid>,
-        /// Why, at most [`MAX_ERROR_TEXT`] characters.
+        /// Why, at most [`MAX_ERROR_TEXT`](crate::error_code::MAX_ERROR_TEXT) characters.
         error: String,
     },
 }
@@ -254,22 +243,24 @@ pub enum SendActivationCode {
 impl Body for SendActivationCode {
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         members.require(&CODE_MEMBERS)?;
-        if let Some(error) = members.nullable_text("error", ErrorCode::Syntax)? {
-            let request_id = match members.get("activationCodeRequestID") {
-                None | Some(Value::Null) => None,
+        if let Some(error) = members.error()? {
+            if members.given("activationCode").is_some() {
+                // Whichever of the two were taken, the other would be lost (§7.7.2.1: one of them is null).
+                let what = "is given beside an error; send null for one of them";
+                return Err(refuse(ErrorCode::BodyEmptyOrNull, "activationCode", what));
+            }
+            let request_id = match members.given("activationCodeRequestID") {
+                None => None,
                 Some(_) => Some(members.uuid("activationCodeRequestID", ErrorCode::RequestOther)?),
             };
-            return Ok(Self::Failed {
-                request_id,
-                error: clean(error, MAX_ERROR_TEXT),
-            });
+            return Ok(Self::Failed { request_id, error });
         }
         Ok(Self::Code {
             request_id: members.uuid("activationCodeRequestID", ErrorCode::RequestOther)?,
             activation_code: members.parsed("activationCode", ErrorCode::ActivationCodeFormat)?,
             profile_type: ProfileType::read(members)?,
             iccid: members.iccid("iccid")?,
-            swapped_iccid: members.nullable_iccid("swappedIccid")?,
+            swapped_iccid: members.optional_iccid("swappedIccid")?,
         })
     }
 
@@ -292,7 +283,7 @@ impl Body for SendActivationCode {
             Self::Failed { request_id, error } => json!({
                 "activationCode": null, "profileType": null, "iccid": null, "swappedIccid": null,
                 "activationCodeRequestID": request_id.map(|id| id.hyphenated().to_string()),
-                "error": clean(error, MAX_ERROR_TEXT),
+                "error": sent_error(error, ErrorCode::ActivationCodeOther),
             }),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::MAX_TEXT;
-use crate::error_code::{ApiError, ErrorCode, clean};
+use crate::error_code::{ApiError, ErrorCode, MAX_ERROR_TEXT, clean};
 
 /// The members of a body.
 #[derive(Clone, Debug)]
@@ -47,10 +47,7 @@ impl Members {
     }
 
     /// A text that must be there but may be null.
-    ///
-    /// # Errors
-    /// As [`Members::text`].
-    pub fn nullable_text(&self, name: &str, wrong: ErrorCode) -> Result<Option<&str>, ApiError> {
+    fn nullable_text(&self, name: &str, wrong: ErrorCode) -> Result<Option<&str>, ApiError> {
         match self.0.get(name) {
             None => Err(refuse(ErrorCode::BodyEmptyOrNull, name, "is missing")),
             Some(Value::Null) => Ok(None),
@@ -59,15 +56,43 @@ impl Members {
         }
     }
 
-    /// A free text that may be absent but not null; cleaned and cut to [`MAX_TEXT`] characters.
+    /// The value of an optional member. Null, an empty text and absence mean the same: it is not given.
+    #[must_use]
+    pub fn given(&self, name: &str) -> Option<&Value> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) if text.is_empty() => None,
+            given => given,
+        }
+    }
+
+    /// An optional free text; cleaned and cut to [`MAX_TEXT`] characters. `None` where it is not [`Members::given`].
     ///
     /// # Errors
-    /// As [`Members::text`].
+    /// Code 91 if it is no string.
     pub fn optional_text(&self, name: &str) -> Result<Option<String>, ApiError> {
-        if self.0.contains_key(name) {
-            Ok(Some(clean(self.text(name, ErrorCode::Syntax)?, MAX_TEXT)))
-        } else {
-            Ok(None)
+        match self.given(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(clean(text, MAX_TEXT))),
+            Some(_) => Err(refuse(ErrorCode::Syntax, name, "is not a string")),
+        }
+    }
+
+    /// The member `error` of a body that carries a result or an error; cleaned and cut to [`MAX_ERROR_TEXT`]
+    /// characters. `None` where it is not [`Members::given`]: the body is a success.
+    ///
+    /// # Errors
+    /// Code 91 if it is no string, or white space only: nobody can tell whether that is a failure.
+    pub fn error(&self) -> Result<Option<String>, ApiError> {
+        match self.given("error") {
+            None => Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => Err(refuse(
+                ErrorCode::Syntax,
+                "error",
+                "has white space only; send null with a success",
+            )),
+            Some(Value::String(text)) => Ok(Some(clean(text, MAX_ERROR_TEXT))),
+            Some(_) => Err(refuse(ErrorCode::Syntax, "error", "is not a string")),
         }
     }
 
@@ -94,23 +119,31 @@ impl Members {
             .ok_or_else(|| refuse(wrong, name, "is not a UUID"))
     }
 
-    /// An ICCID of 19 to 22 digits (AID.02 §5.4).
+    /// An ICCID of 19 to 22 digits (AID.02 §5.4) that must be [`Members::given`].
     ///
     /// # Errors
-    /// As [`Members::parsed`], code 91.
+    /// Code 60 if it is not given, 91 if it has another form.
     pub fn iccid(&self, name: &str) -> Result<Iccid, ApiError> {
-        iccid(self.text(name, ErrorCode::Syntax)?)
-            .ok_or_else(|| refuse(ErrorCode::Syntax, name, "is not 19 to 22 digits"))
+        self.optional_iccid(name)?.ok_or_else(|| {
+            refuse(
+                ErrorCode::BodyEmptyOrNull,
+                name,
+                "is missing, null or empty",
+            )
+        })
     }
 
-    /// An ICCID or null.
+    /// An optional ICCID of 19 to 22 digits. `None` where it is not [`Members::given`].
     ///
     /// # Errors
-    /// As [`Members::iccid`].
-    pub fn nullable_iccid(&self, name: &str) -> Result<Option<Iccid>, ApiError> {
-        match self.nullable_text(name, ErrorCode::Syntax)? {
+    /// Code 91 if it has another form.
+    pub fn optional_iccid(&self, name: &str) -> Result<Option<Iccid>, ApiError> {
+        match self.given(name) {
             None => Ok(None),
-            Some(_) => self.iccid(name).map(Some),
+            Some(Value::String(text)) => iccid(text)
+                .map(Some)
+                .ok_or_else(|| refuse(ErrorCode::Syntax, name, "is not 19 to 22 digits")),
+            Some(_) => Err(refuse(ErrorCode::Syntax, name, "is not a string")),
         }
     }
 
@@ -148,6 +181,21 @@ pub(super) fn iccid(text: &str) -> Option<Iccid> {
     } else {
         text.parse().ok()
     }
+}
+
+/// The `error` of a body that says that something failed, as it goes onto the wire. It is never blank, because the
+/// receiver would take that for a success; `otherwise` stands for a reason that nobody gave.
+pub(super) fn sent_error(error: &str, otherwise: ErrorCode) -> String {
+    if error.trim().is_empty() {
+        format!("{otherwise}: {}", otherwise.description())
+    } else {
+        clean(error, MAX_ERROR_TEXT)
+    }
+}
+
+/// A free text as it goes onto the wire: null where there is none.
+pub(super) fn sent_text(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
 }
 
 /// A refusal that names the member.

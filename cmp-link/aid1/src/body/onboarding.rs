@@ -6,10 +6,10 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::Schema;
 
-use super::members::{Members, refuse, words};
+use super::members::{Members, refuse, sent_error, sent_text, words};
 use super::{Body, MAX_TEXT};
 use crate::contract::schema;
-use crate::error_code::{ApiError, ErrorCode, MAX_ERROR_TEXT, clean};
+use crate::error_code::{ApiError, ErrorCode};
 use crate::phone::EncryptedPhone;
 
 words! {
@@ -24,14 +24,8 @@ words! {
     }
 }
 
-/// Members of Send MSP Token that are always there.
-const TOKEN_MEMBERS: [&str; 5] = [
-    "msp_token",
-    "phoneNumber",
-    "subscriptionType",
-    "error",
-    "iv",
-];
+/// Members of Send MSP Token that a receiver demands; we send `error` too. Where it is absent, it means what null means.
+const TOKEN_MEMBERS: [&str; 4] = ["msp_token", "phoneNumber", "subscriptionType", "iv"];
 
 /// Members of Update Subscription Info that are always there.
 const UPDATE_MEMBERS: [&str; 3] = ["iv", "phoneNumber", "subscriptionType"];
@@ -52,7 +46,8 @@ pub enum SendMspToken {
     },
     /// No token; everything else in the body is ignored.
     Failed {
-        /// Why, such as `1000: Customer not eligible`; at most [`MAX_ERROR_TEXT`] characters.
+        /// Why, such as `1000: Customer not eligible`; at most
+        /// [`MAX_ERROR_TEXT`](crate::error_code::MAX_ERROR_TEXT) characters.
         error: String,
     },
 }
@@ -60,10 +55,8 @@ pub enum SendMspToken {
 impl Body for SendMspToken {
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         members.require(&TOKEN_MEMBERS)?;
-        if let Some(error) = members.nullable_text("error", ErrorCode::Syntax)? {
-            return Ok(Self::Failed {
-                error: clean(error, MAX_ERROR_TEXT),
-            });
+        if let Some(error) = members.error()? {
+            return Ok(Self::Failed { error });
         }
         Ok(Self::Token {
             msp_token: members.parsed("msp_token", ErrorCode::TokenOther)?,
@@ -88,7 +81,7 @@ impl Body for SendMspToken {
             }
             Self::Failed { error } => json!({
                 "msp_token": null, "phoneNumber": null, "subscriptionType": null, "iv": null,
-                "error": clean(error, MAX_ERROR_TEXT),
+                "error": sent_error(error, ErrorCode::AccountIdOther),
             }),
         }
     }
@@ -113,7 +106,7 @@ impl Body for SendMspToken {
                 "error",
                 or_null("Why there is no token, at most 512 characters; else null."),
             ),
-            ("customerGroup", schema::text("For reporting.")),
+            ("customerGroup", or_null("For reporting.")),
             (
                 "iv",
                 or_null("Base64 of the initialisation vector; null beside an error."),
@@ -123,7 +116,8 @@ impl Body for SendMspToken {
     }
 }
 
-/// Update Subscription Info (AID.02 §7.6). An absent group leaves the group unchanged.
+/// Update Subscription Info (AID.02 §7.6). A group that is absent, null or empty leaves the
+/// group unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpdateSubscriptionInfo {
     /// The number the customer knows, encrypted.
@@ -157,7 +151,9 @@ impl Body for UpdateSubscriptionInfo {
             ),
             (
                 "customerGroup",
-                schema::text("For reporting; unchanged where it is absent."),
+                schema::or_null(schema::text(
+                    "For reporting; unchanged where it is absent, null or empty.",
+                )),
             ),
             ("iv", schema::text("Base64 of the initialisation vector.")),
         ];
@@ -190,14 +186,15 @@ impl Body for NotifyTokenInvalid {
     }
 
     fn to_json(&self) -> Value {
-        match &self.reason {
+        match sent_text(self.reason.as_deref()) {
             None => json!({}),
             Some(reason) => json!({ "reason": reason }),
         }
     }
 
     fn schema() -> Schema {
-        schema::object([("reason", schema::text("For customer care."))], &[]).into()
+        let reason = schema::or_null(schema::text("For customer care."));
+        schema::object([("reason", reason)], &[]).into()
     }
 
     fn parse(text: &[u8]) -> Result<Self, ApiError> {
@@ -240,7 +237,7 @@ fn subscription(
     map.insert("phoneNumber".into(), json!(phone.phone_number));
     map.insert("iv".into(), json!(phone.iv));
     map.insert("subscriptionType".into(), json!(kind.as_str()));
-    if let Some(group) = group {
+    if let Some(group) = sent_text(group) {
         map.insert("customerGroup".into(), json!(group));
     }
     map

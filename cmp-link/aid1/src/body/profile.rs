@@ -4,10 +4,10 @@ use aid_id::{Eid, Iccid};
 use serde_json::{Value, json};
 use utoipa::openapi::schema::Schema;
 
-use super::members::{Members, refuse, words};
-use super::{Body, MAX_TEXT};
+use super::Body;
+use super::members::{Members, refuse, sent_text, words};
 use crate::contract::schema;
-use crate::error_code::{ApiError, ErrorCode, clean};
+use crate::error_code::{ApiError, ErrorCode};
 
 words! {
     /// What an MSP says about a profile (AID.02 §7.5).
@@ -75,9 +75,7 @@ impl Body for SendProfileInformation {
             Ok(ProfileInformation {
                 iccid: profile.iccid("iccid")?,
                 status: profile.parsed("status", ErrorCode::Syntax)?,
-                reason: profile
-                    .nullable_text("reason", ErrorCode::Syntax)?
-                    .map(|text| clean(text, MAX_TEXT)),
+                reason: profile.optional_text("reason")?,
             })
         };
         let profiles = members
@@ -92,7 +90,7 @@ impl Body for SendProfileInformation {
     }
 
     fn to_json(&self) -> Value {
-        let profile = |p: &ProfileInformation| json!({ "iccid": p.iccid.as_str(), "status": p.status.as_str(), "reason": p.reason });
+        let profile = |p: &ProfileInformation| json!({ "iccid": p.iccid.as_str(), "status": p.status.as_str(), "reason": sent_text(p.reason.as_deref()) });
         json!({ "profiles": self.profiles.iter().map(profile).collect::<Vec<_>>() })
     }
 
@@ -106,7 +104,7 @@ impl Body for SendProfileInformation {
             ),
             ("reason", schema::or_null(reason)),
         ];
-        let item = schema::object(members, &["iccid", "status", "reason"]);
+        let item = schema::object(members, &["iccid", "status"]);
         schema::list("profiles", "At least one, all of this token.", item)
     }
 }

@@ -82,14 +82,8 @@ fn required_members_are_required() {
     }
     check::<SendMspToken>(
         &token(),
-        &[
-            "msp_token",
-            "phoneNumber",
-            "subscriptionType",
-            "error",
-            "iv",
-        ],
-        &["error"],
+        &["msp_token", "phoneNumber", "subscriptionType", "iv"],
+        &[],
     );
     check::<UpdateSubscriptionInfo>(&token(), &["phoneNumber", "subscriptionType", "iv"], &[]);
     check::<RequestActivationCode>(
@@ -101,16 +95,10 @@ fn required_members_are_required() {
         "activationCode",
         "profileType",
         "activationCodeRequestID",
-        "error",
         "iccid",
-        "swappedIccid",
     ];
-    check::<SendActivationCode>(&ac(), &names, &["error", "swappedIccid"]);
-    check::<ActivationCodeResponse>(
-        &ac(),
-        &["activationCode", "profileType", "swappedIccid"],
-        &["swappedIccid"],
-    );
+    check::<SendActivationCode>(&ac(), &names, &[]);
+    check::<ActivationCodeResponse>(&ac(), &["activationCode", "profileType"], &[]);
     check::<SendCsimStatus>(
         &json!({"iccid": ICCID, "eid": EID, "status": "deleted"}),
         &["iccid", "eid", "status"],
@@ -124,24 +112,150 @@ fn required_members_are_required() {
     );
 }
 
-// R-7.3-13: a group may be absent but not null.
+/// The three ways of not giving an optional member.
+fn ways(body: &Value, name: &str) -> [(&'static str, Value); 3] {
+    let mut absent = body.clone();
+    absent.as_object_mut().unwrap().remove(name);
+    let with = |value: Value| {
+        let mut body = body.clone();
+        body[name] = value;
+        body
+    };
+    [
+        ("absent", absent),
+        ("null", with(Value::Null)),
+        ("empty", with(json!(""))),
+    ]
+}
+
+// R-7.3-5, R-7.3-13, R-7.5-4, R-7.6-2, R-7.7-5, R-7.7-8, R-7.7.1.1-1, R-7.7.2.1-3, R-7.7.2.1-4, R-B-4: null, an empty
+// text and absence mean the same in every member that may be without a value, and never are a value.
 #[test]
-fn a_group_is_a_text_or_absent() {
-    let mut body = token();
-    assert!(
-        matches!(read(&body), Ok(SendMspToken::Token { customer_group: Some(g), .. }) if g == "Market_Germany")
+fn null_an_empty_text_and_absence_mean_the_same() {
+    fn check<T: Body + PartialEq + std::fmt::Debug>(good: &Value, names: &[&str]) {
+        for name in names {
+            let read = ways(good, name).map(|(way, body)| {
+                let read = T::parse(body.to_string().as_bytes());
+                (way, read.unwrap_or_else(|e| panic!("{name} {way}: {e}")))
+            });
+            for (way, body) in &read {
+                assert_eq!(body, &read[0].1, "{name} {way}");
+                // What we write of it is read as the same, and is no empty text.
+                let text = body.to_json();
+                assert_ne!(text.get(*name), Some(&json!("")), "{name} {way}");
+                assert_eq!(&T::parse(&body.to_bytes()).unwrap(), body, "{name} {way}");
+            }
+        }
+    }
+    /// Demanded all the same: the three ways get one refusal.
+    fn refused<T: Body + std::fmt::Debug>(good: &Value, name: &str) {
+        for (way, body) in ways(good, name) {
+            assert_eq!(code::<T>(&body), (422, 60), "{name} {way}");
+        }
+    }
+    check::<SendMspToken>(&token(), &["error", "customerGroup"]);
+    check::<UpdateSubscriptionInfo>(&token(), &["customerGroup"]);
+    check::<NotifyTokenInvalid>(&json!({"reason": "over"}), &["reason"]);
+    check::<RequestActivationCode>(&ac_request(), &["replaceIccid", "imei", "deviceType"]);
+    check::<SendActivationCode>(&ac(), &["error", "swappedIccid"]);
+    check::<ActivationCodeResponse>(&ac(), &["iccid", "swappedIccid"]);
+    let failed = json!({"activationCode": null, "profileType": null, "activationCodeRequestID": UUID,
+        "error": "49", "iccid": null, "swappedIccid": null});
+    check::<SendActivationCode>(&failed, &["iccid", "swappedIccid"]);
+    for (way, item) in ways(
+        &json!({"iccid": ICCID, "status": "invalid", "reason": "broken"}),
+        "reason",
+    ) {
+        let read: SendProfileInformation = read(&json!({"profiles": [item]})).unwrap();
+        assert_eq!(read.profiles[0].reason, None, "{way}");
+        assert_eq!(read.to_json()["profiles"][0]["reason"], Value::Null);
+    }
+    refused::<SendActivationCode>(&ac(), "iccid");
+    refused::<SendCsimStatus>(
+        &json!({"iccid": ICCID, "eid": EID, "status": "deleted"}),
+        "iccid",
     );
-    body["customerGroup"] = Value::Null;
-    assert_eq!(code::<SendMspToken>(&body), (422, 60));
-    assert_eq!(code::<UpdateSubscriptionInfo>(&body), (422, 60));
-    body.as_object_mut().unwrap().remove("customerGroup");
-    assert!(matches!(
-        read(&body),
-        Ok(SendMspToken::Token {
-            customer_group: None,
-            ..
-        })
-    ));
+    for (way, item) in ways(&json!({"iccid": ICCID, "status": "valid"}), "iccid") {
+        let list = json!({"profiles": [item]});
+        assert_eq!(code::<SendProfileInformation>(&list), (422, 60), "{way}");
+        assert_eq!(code::<ProfileStatuses>(&list), (422, 60), "{way}");
+    }
+    // Without a result there is no success either, however the error is not given.
+    for (way, body) in ways(&failed, "error") {
+        assert_eq!(code::<SendActivationCode>(&body), (422, 60), "{way}");
+    }
+}
+
+// R-7.3-5, R-7.7.2.1-4: white space is neither a value nor none.
+#[test]
+fn white_space_is_refused_where_it_would_be_taken_for_nothing() {
+    for blank in [" ", "\t", "\n", "\u{a0}", "\u{2003}"] {
+        let with = |mut body: Value, name: &str| {
+            body[name] = json!(blank);
+            body
+        };
+        assert_eq!(code::<SendMspToken>(&with(token(), "error")), (422, 91));
+        assert_eq!(code::<SendActivationCode>(&with(ac(), "error")), (422, 91));
+        for name in ["swappedIccid", "iccid"] {
+            assert_eq!(code::<SendActivationCode>(&with(ac(), name)), (422, 91));
+            assert_eq!(code::<ActivationCodeResponse>(&with(ac(), name)), (422, 91));
+        }
+    }
+    for other in [json!(5), json!(true), json!([]), json!({}), json!(["a"])] {
+        let with = |mut body: Value, name: &str| {
+            body[name] = other.clone();
+            body
+        };
+        assert_eq!(code::<SendMspToken>(&with(token(), "error")), (422, 91));
+        assert_eq!(
+            code::<SendMspToken>(&with(token(), "customerGroup")),
+            (422, 91)
+        );
+        assert_eq!(code::<SendActivationCode>(&with(ac(), "error")), (422, 91));
+        assert_eq!(
+            code::<SendActivationCode>(&with(ac(), "swappedIccid")),
+            (422, 91)
+        );
+        assert_eq!(
+            code::<NotifyTokenInvalid>(&with(json!({}), "reason")),
+            (400, 91)
+        );
+    }
+}
+
+// R-7.7.2.1-4: taken as a failure, the code would be lost.
+#[test]
+fn a_code_beside_an_error_is_refused() {
+    let mut both = ac();
+    both["error"] = json!("49: none left");
+    assert_eq!(code::<SendActivationCode>(&both), (422, 60));
+    for (way, body) in ways(&both, "activationCode") {
+        let read = read::<SendActivationCode>(&body);
+        match way {
+            "absent" => assert!(read.is_err()),
+            _ => assert!(
+                matches!(read, Ok(SendActivationCode::Failed { .. })),
+                "{way}"
+            ),
+        }
+    }
+}
+
+// R-7.3-4, R-7.7.2.1-3: what we send as a failure is never read as a success.
+#[test]
+fn a_failure_without_a_text_is_sent_with_one() {
+    for blank in ["", " ", "\n"] {
+        let error = blank.to_owned();
+        let token = SendMspToken::Failed {
+            error: error.clone(),
+        };
+        let code = SendActivationCode::Failed {
+            request_id: None,
+            error,
+        };
+        assert_eq!(token.to_json()["error"], "19: Other account ID error");
+        assert_eq!(code.to_json()["error"], "49: Other activation code error");
+    }
 }
 
 // R-7.3-4, R-7.3-5, R-7.3-6

@@ -50,10 +50,16 @@ pub fn token(
     let mut decision = Decision::default();
     let (token, phone, kind, customer_group) = match body {
         SendMspToken::Failed { error } => {
-            if onboarding.state == OnboardingState::Open {
-                let failed = OnboardingState::Failed;
-                let change = Change::CloseOnboarding(onboarding.sid, failed, None, Some(error));
-                decision.changes.push(change);
+            match onboarding.state {
+                OnboardingState::Open => {
+                    let failed = OnboardingState::Failed;
+                    let change = Change::CloseOnboarding(onboarding.sid, failed, None, Some(error));
+                    decision.changes.push(change);
+                }
+                // It has failed already: a repetition.
+                OnboardingState::Failed => {}
+                // The token stays, so the MSP must not believe that it went.
+                OnboardingState::Done => return Err(ErrorCode::UserHasToken.into()),
             }
             return Ok(decision);
         }
@@ -124,7 +130,7 @@ pub fn update(
     let updated = Federation {
         phone: body.phone,
         kind: body.subscription_type,
-        // R-7.6-2: what is absent stays.
+        // R-7.6-2: what is not given stays.
         customer_group: body.customer_group.or(federation.customer_group),
         ..federation
     };

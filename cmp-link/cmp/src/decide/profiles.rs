@@ -25,8 +25,10 @@ pub fn information(
         return Err(ErrorCode::BodyEmptyOrNull.into());
     }
     let mut decision = Decision::default();
+    // Each item is judged against what those before it left.
+    let mut own = own.to_vec();
     for (i, item) in body.profiles.into_iter().enumerate() {
-        let Some(profile) = own.iter().find(|p| p.iccid == item.iccid) else {
+        let Some(profile) = own.iter_mut().find(|p| p.iccid == item.iccid) else {
             // A profile of another MSP is unknown to this one (invariant 10).
             let code = if known.get(i) == Some(&true) {
                 ErrorCode::ProfileNotLinked
@@ -55,11 +57,10 @@ pub fn information(
         if profile.verdict == MspVerdict::Swapped {
             continue; // R-7.5-10: its deletion is ordered already.
         }
-        decision.changes.push(Change::PutProfile(Profile {
-            verdict,
-            ..profile.clone()
-        }));
-        if let Some(kind) = told(profile, verdict) {
+        let told = told(profile, verdict);
+        profile.verdict = verdict;
+        decision.changes.push(Change::PutProfile(profile.clone()));
+        if let Some(kind) = told {
             let told = deletion::notice(context, federation.account, kind, federation.msp.clone());
             decision.changes.push(told);
         }

@@ -277,7 +277,12 @@ fn decide(context: &Context, job: &Job, rows: &CodeRows) -> Result<Option<Decisi
                 let mut others = rows.profiles.iter().filter(|p| p.iccid == *iccid);
                 others.any(|p| p.federation != federation.id && p.status.may_be_on_card())
             });
-            code::answered(context, request, &federation, &profiles, foreign, answer)
+            if foreign {
+                // Taken, the code would be lost: no car may have it. Refused, the MSP can send a right one.
+                let text = "the profile can't be used for this subscription";
+                return Err(ApiError::because(ErrorCode::ActivationCodeOther, text));
+            }
+            code::answered(context, request, &federation, &profiles, false, answer)
         }
     };
     if request.state == RequestState::New {
@@ -352,9 +357,15 @@ fn standing(request: &CodeRequest, answer: &code::Answer) -> Result<Standing, Ap
 
 fn same_code(request: &CodeRequest, answer: &code::Answer) -> bool {
     match answer {
-        code::Answer::Code { code, iccid, .. } => {
+        code::Answer::Code {
+            code,
+            iccid,
+            swapped,
+        } => {
             let text = code.to_string();
-            request.code.as_ref().is_some_and(|c| c.expose() == text) && request.iccid == *iccid
+            request.code.as_ref().is_some_and(|c| c.expose() == text)
+                && request.iccid == *iccid
+                && request.swapped == *swapped
         }
         _ => false,
     }

@@ -58,7 +58,8 @@ impl Store {
         Ok(Earlier::None)
     }
 
-    /// Stores the answer to a claimed request. A server error is forgotten, so that a retry is worked on again.
+    /// Stores the answer to a claimed request. A refusal changed nothing and is forgotten, so that a retry is worked on
+    /// again, corrected or not.
     ///
     /// # Errors
     /// The database fails.
@@ -70,7 +71,7 @@ impl Store {
         body: &str,
     ) -> Stored<()> {
         let (client, id) = (client.as_str(), id.to_string());
-        let query = if status >= 500 {
+        let query = if !(200..300).contains(&status) {
             sqlx::query("DELETE FROM answered WHERE client_id = $1 AND request_id = $2")
                 .bind(client)
                 .bind(id)
