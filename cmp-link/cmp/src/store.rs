@@ -181,6 +181,8 @@ pub type Stored<T> = Result<T, StoreError>;
 pub trait Store: Send + Sync + 'static {
     /// Whether other instances work on the same database.
     fn shared(&self) -> bool;
+    /// Writes something, to find out whether changes can be committed now.
+    fn check(&self) -> impl Future<Output = Stored<()>> + Send;
     /// Waits until nobody else decides, in this process or another.
     fn turn(&self) -> impl Future<Output = Stored<Turn>> + Send;
     /// Makes all changes that were decided in a turn in one transaction, on disk when it returns, and

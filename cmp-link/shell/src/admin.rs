@@ -1,7 +1,7 @@
 //! The admin listener: `/metrics` (Prometheus), `/healthz` (the process lives), `/readyz` (it can serve),
 //! `/openapi.json` where the program has an API.
 //! For the operator's own machine: loopback without TLS by default, TLS anywhere else.
-//! Called by aid-cmp and aid-msp.
+//! Called by aid-cmp, aid-msp and aid-smdp.
 
 use crate::cli::Failure;
 use crate::config::beside;
@@ -111,8 +111,8 @@ pub type Check = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 pub struct Shown {
     /// Asked for each `/readyz`.
     pub ready: Arc<dyn Fn() -> Check + Send + Sync>,
-    /// The API's description, JSON.
-    pub openapi: Arc<str>,
+    /// The API's description, JSON; none where the program has no API of its own.
+    pub openapi: Option<Arc<str>>,
 }
 
 /// The open listener.
@@ -168,7 +168,7 @@ fn router(shown: Shown, stop: Stop) -> Router {
             ),
         }
     };
-    Router::new()
+    let router = Router::new()
         .route(
             "/metrics",
             get(|| async {
@@ -182,11 +182,14 @@ fn router(shown: Shown, stop: Stop) -> Router {
             "/healthz",
             get(move || async move { json(StatusCode::OK, json!({"alive": true}).to_string()) }),
         )
-        .route("/readyz", get(readyz))
-        .route(
+        .route("/readyz", get(readyz));
+    match openapi {
+        None => router,
+        Some(openapi) => router.route(
             "/openapi.json",
             get(move || async move { json(StatusCode::OK, openapi.to_string()) }),
-        )
+        ),
+    }
 }
 
 #[cfg(test)]

@@ -23,3 +23,5 @@ pub mod sqlite;
 #[cfg(feature = "operations")]
 pub mod telemetry;
 pub mod tls;
+#[cfg(feature = "database")]
+pub mod writer;

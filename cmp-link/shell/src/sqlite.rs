@@ -4,17 +4,6 @@
 use std::io;
 use std::path::Path;
 
-/// Grows the write-ahead log once, statement by statement, before a server serves.
-///
-/// With `synchronous = FULL` each commit waits until the log is on disk. Where that overwrites blocks
-/// which the file system has allocated already, it takes about half as long as where the log grows.
-pub const RESERVE_LOG: [&str; 4] = [
-    "CREATE TABLE log_reserve (filler BLOB)",
-    "INSERT INTO log_reserve VALUES (zeroblob(524288))",
-    "DROP TABLE log_reserve",
-    "PRAGMA wal_checkpoint(RESTART)",
-];
-
 /// The URL under which the driver opens a database file, and makes it where it is absent.
 ///
 /// The folder is resolved here: a URL that has `..` in it, or begins with it, means another file than the

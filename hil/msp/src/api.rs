@@ -117,7 +117,14 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
                     caller.headers.client_id.as_str(),
                 )
             });
-            let answer = span::within(span.as_ref(), entry(state, query, request)).await;
+            // A task of its own: where the caller hangs up, what was begun is finished and its answer stored, so
+            // that the repetition finds it.
+            let answering = span::within(span.as_ref(), entry(state, query, request));
+            let answer = tokio::spawn(answering).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "a request was not answered");
+                let error = ApiError::new(ErrorCode::Internal);
+                json(error.status, error_json(&error))
+            });
             if let Some(span) = span {
                 span.end(Some(answer.status().as_u16()));
             }

@@ -19,7 +19,7 @@ use crate::es2::Es2Error;
 use crate::misbehave::Order;
 use crate::msp::{Msp, now_ms};
 use crate::store::{
-    AcRequest, Begun, Delivery, Finished, Job, Kind, Onboarding, Ordered, StoreError,
+    AcRequest, Begun, Delivery, Finished, Job, Kind, Onboarding, Ordered, STORE_AGAIN, StoreError,
     SubscriptionState,
 };
 
@@ -168,8 +168,7 @@ async fn run(
     }
     if let Some((code, text)) = &wrong.fails {
         let text = format!("{code}: {text}");
-        let failed = msp.store.fail_order(&order, &text, now_ms()).await;
-        failed.map_err(internal)?;
+        fail(&msp, &order, &text).await;
         msp.outbox.notify_one();
         return Err(ApiError::because(ErrorCode::ActivationCodeOther, text));
     }
@@ -185,16 +184,19 @@ async fn run(
     }
     if let Err(error) = &result {
         tracing::warn!(request = %order.request_id, eid = %order.eid, %error, "no activation code");
-        if let Err(error) = msp
-            .store
-            .fail_order(&order, &error.concatenated(), now_ms())
-            .await
-        {
-            tracing::error!(%error, "the failure cannot be stored");
-        }
+        fail(&msp, &order, &error.concatenated()).await;
     }
     msp.outbox.notify_one();
     result
+}
+
+/// Completes an order without a code as soon as the database takes it: an order that stayed open would be worked on
+/// again only after a restart.
+async fn fail(msp: &Msp, order: &AcRequest, text: &str) {
+    while let Err(error) = msp.store.fail_order(order, text, now_ms()).await {
+        tracing::error!(%error, request = %order.request_id, "the failure cannot be stored yet");
+        tokio::time::sleep(STORE_AGAIN).await;
+    }
 }
 
 async fn prepare(

@@ -12,14 +12,13 @@ mod subscription;
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::time::Duration;
 
-use aid_shell::sqlite::{self, RESERVE_LOG};
+use aid_shell::sqlite;
+use aid_shell::writer::{self, Transaction, Writer};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{
-    Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
-    Transaction,
-};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, SqlSafeStr as _};
 
 pub(crate) use answered::Earlier;
 pub(crate) use misbehaviour::{Event, NewEvent, Rule};
@@ -31,6 +30,9 @@ pub(crate) use profile::{Noted, Profile, ProfilePhase, StatusRow};
 pub(crate) use subscription::{
     Progress, Subscription, SubscriptionChange, SubscriptionState, SwapPolicy,
 };
+
+/// Pause before a write is tried again that has to succeed at last, such as after a full disk.
+pub(crate) const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Connections: one writes, others read meanwhile.
 const CONNECTIONS: u32 = 4;
@@ -98,8 +100,8 @@ pub(crate) type Stored<T> = Result<T, StoreError>;
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pool: AnyPool,
-    /// The file, for errors.
-    name: String,
+    /// Makes the transactions on the pool.
+    writer: Writer,
 }
 
 impl Store {
@@ -141,16 +143,16 @@ impl Store {
             .run(&pool)
             .await
             .map_err(|e| failed(e.to_string()))?;
-        Ok(Self { pool, name })
+        let writer = Writer::new(pool.clone(), writer::SQLITE);
+        Ok(Self { pool, writer })
     }
 
-    /// Whether the database answers.
+    /// Writes something, to find out whether the database can be written now.
     ///
     /// # Errors
     /// [`StoreError`]
-    pub(crate) async fn alive(&self) -> Stored<()> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
+    pub(crate) async fn check(&self) -> Stored<()> {
+        Ok(self.writer.check().await?)
     }
 
     /// Ends all connections and folds the write-ahead log into the database.
@@ -158,24 +160,16 @@ impl Store {
         self.pool.close().await;
     }
 
-    /// Makes commits cheaper, for a process that will make many; see [`RESERVE_LOG`].
-    ///
-    /// # Errors
-    /// [`StoreError::Open`]: a full disk shows here first.
-    pub(crate) async fn reserve_log(&self) -> Stored<()> {
-        for sql in RESERVE_LOG {
-            let done = self.pool.execute(sql).await;
-            done.map_err(|e| StoreError::Open {
-                path: self.name.clone(),
-                reason: e.to_string(),
-            })?;
+    /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
+    pub(crate) async fn reserve_log(&self) {
+        if let Err(error) = self.writer.reserve_log().await {
+            tracing::warn!(%error, "no space was reserved for the database's log; commits take longer");
         }
-        Ok(())
     }
 
     /// A transaction that has the write lock from the beginning, so that it cannot fail half-way for want of it.
-    async fn write(&self) -> Stored<Transaction<'static, Any>> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    async fn write(&self) -> Stored<Transaction> {
+        Ok(self.writer.begin().await?)
     }
 }
 

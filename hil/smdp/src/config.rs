@@ -3,7 +3,7 @@
 use aid_rsp::cert::Certificate;
 use aid_rsp::crypto::{Crypto, PrivateKey, SoftwareCrypto};
 use aid_shell::cli::Failure;
-use aid_shell::config;
+use aid_shell::{admin, config};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +32,9 @@ pub struct Config {
     pub es9: Es9,
     /// The listener for operators.
     pub es2: Es2,
+    /// The listener for whoever runs the server: `/healthz`, `/readyz`, `/metrics`.
+    #[serde(default)]
+    pub admin: admin::Config,
     /// CERT.DPauth and its key.
     pub dpauth: Identity,
     /// CERT.DPpb and its key.
@@ -122,6 +125,7 @@ impl Config {
         for path in paths.into_iter().chain(&mut config.ci).chain(further) {
             *path = config::beside(file, path);
         }
+        config.admin.resolve(file);
         let address = &config.address;
         let valid = |b: u8| b.is_ascii_alphanumeric() || b".:-".contains(&b);
         if address.is_empty() || address.len() > 255 || !address.bytes().all(valid) {

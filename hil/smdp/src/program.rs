@@ -5,6 +5,7 @@ use crate::core::OrderState;
 use crate::service::Service;
 use crate::store::Store;
 use crate::{inventory, web};
+use aid_shell::admin::Shown;
 use aid_shell::cli::{self, Arguments, Failure, LogArgs};
 use aid_shell::{http, ready, signal, tls};
 use clap::{Args, Parser, Subcommand};
@@ -95,6 +96,7 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     tls::server_config(&config.es9.cert, &config.es9.key, None)?;
     let es2 = &config.es2;
     tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
+    config.admin.tls()?;
     let profiles = inventory::load(&config.inventory, dp.address(), config.protection)?.len();
     cli::print(&format!(
         "{} is valid; {profiles} profiles in the inventory\n",
@@ -112,6 +114,7 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     let es2_listener = http::bind(&es2.listen).await?;
     let es9_address = es9_listener.local_addr()?;
     let es2_address = es2_listener.local_addr()?;
+    let admin = config.admin.open().await?;
 
     let dp = config.identity(es9_address.port(), web::now())?;
     let inventory = inventory::load(&config.inventory, dp.address(), config.protection)?;
@@ -124,9 +127,14 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         tracing::warn!(folder = %config.inventory.display(), "the inventory is empty: nothing can be ordered");
     }
     let store = Store::open(&config.database).await?;
-    store.reserve_log().await?;
+    store.reserve_log().await;
     let service = Arc::new(Service::start(dp, inventory, store, web::now()).await?);
-    ready::announce("aid-smdp", &[("es9", es9_address), ("es2", es2_address)])?;
+    let listen = [
+        ("es9", es9_address),
+        ("es2", es2_address),
+        ("admin", admin.address()?),
+    ];
+    ready::announce("aid-smdp", &listen)?;
     let es9 = http::serve(
         es9_listener,
         Some(es9_tls),
@@ -137,11 +145,26 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         es2_listener,
         Some(es2_tls),
         web::es2(Arc::clone(&service)),
-        stop,
+        stop.clone(),
     );
-    tokio::join!(es9, es2);
+    tokio::join!(es9, es2, admin.serve(shown(&service), stop));
     service.store().close().await;
     Ok(())
+}
+
+/// What the admin listener shows: ready as long as the database can be written.
+fn shown(service: &Arc<Service>) -> Shown {
+    let service = Arc::clone(service);
+    Shown {
+        ready: Arc::new(move || {
+            let service = Arc::clone(&service);
+            Box::pin(async move {
+                let written = service.store().check().await;
+                written.map_err(|error| error.to_string())
+            })
+        }),
+        openapi: None,
+    }
 }
 
 /// What `order list --json` shows; no secrets.

@@ -90,7 +90,7 @@ pub async fn serve_until(
     let tls = listeners_tls(&config)?;
     let file = &config.fixed.file;
     let store = migrate(&file.database).await?;
-    store.reserve_log().await?;
+    store.reserve_log().await;
     let aid1 = http::bind(&file.aid1.listen).await?;
     let pages = http::bind(&file.portal.listen).await?;
     let admin = file.admin.open().await?;
@@ -191,18 +191,18 @@ fn reach<S: Store>(
     }
 }
 
-/// What the admin listener shows: ready as long as the database answers.
+/// What the admin listener shows: ready as long as the database can be written.
 fn shown<S: Store>(service: &Arc<Service<S>>) -> Shown {
     let service = Arc::clone(service);
     Shown {
         ready: Arc::new(move || {
             let service = Arc::clone(&service);
             Box::pin(async move {
-                let asked = service.store.next_due().await;
-                asked.map(|_| ()).map_err(|error| error.to_string())
+                let written = service.store.check().await;
+                written.map_err(|error| error.to_string())
             })
         }),
-        openapi: contract::CMP.openapi().into(),
+        openapi: Some(contract::CMP.openapi().into()),
     }
 }
 

@@ -3,11 +3,11 @@
 
 use super::row::id_text;
 use super::work::{happened, work};
-use super::{Change, SqlStore, Stored, Turn};
+use super::{Change, SqlStore, StoreError, Stored, Turn};
 use aid_id::{AccountRef, Eid};
+use aid_shell::writer::Transaction;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
-use sqlx::{Any, Transaction};
 
 pub(super) type Statement<'q> = Query<'q, sqlx::Any, AnyArguments>;
 
@@ -29,8 +29,8 @@ impl SqlStore {
         if changes.is_empty() {
             return Ok(());
         }
-        let transaction = self.pool.begin().await.map_err(|e| self.error(&e))?;
-        self.write(transaction, changes).await
+        let store = self.clone();
+        carried_through(async move { store.write(None, changes).await }).await
     }
 
     /// The turn is held until all is on disk.
@@ -38,23 +38,35 @@ impl SqlStore {
         if changes.is_empty() {
             return Ok(());
         }
-        let (transaction, _end) = turn.into_transaction();
-        match transaction {
-            Some(transaction) => self.write(transaction, changes).await,
-            None => self.apply(changes).await,
-        }
+        let store = self.clone();
+        carried_through(async move {
+            let (transaction, _end) = turn.into_transaction();
+            store.write(transaction, changes).await
+        })
+        .await
     }
 
-    async fn write(
-        &self,
-        mut transaction: Transaction<'static, Any>,
-        changes: Vec<Change>,
-    ) -> Stored<()> {
+    async fn write(&self, begun: Option<Transaction>, changes: Vec<Change>) -> Stored<()> {
+        let mut transaction = match begun {
+            Some(transaction) => transaction,
+            None => self.writer.begin().await.map_err(|e| self.error(&e))?,
+        };
         for statement in super::codes::statements(changes, statements) {
-            let done = statement.execute(&mut *transaction).await;
+            let done = statement.execute(&mut transaction).await;
             done.map_err(|e| self.error(&e))?;
         }
         transaction.commit().await.map_err(|e| self.error(&e))
+    }
+}
+
+/// Goes on with a write whose caller is gone, such as a request whose client hung up: otherwise the turn would
+/// end while the database still commits, and the next decision would be made on what was before.
+async fn carried_through(
+    write: impl Future<Output = Stored<()>> + Send + 'static,
+) -> Stored<()> {
+    match tokio::spawn(write).await {
+        Ok(done) => done,
+        Err(error) => Err(StoreError::Failed(error.to_string())),
     }
 }
 

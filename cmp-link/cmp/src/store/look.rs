@@ -6,6 +6,7 @@ use super::row::{Columns, id_text};
 use super::{SqlStore, Stored};
 use crate::model::{Audit, Call, CallState, SyncRun};
 use aid_id::Id;
+use sqlx::any::AnyRow;
 
 /// Which entries of the audit trail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +66,16 @@ impl SqlStore {
         }
         let q = sqlx::query(CLAIM).bind(who.to_owned()).bind(at(until));
         let q = q.bind(at(now)).bind(limit);
-        self.many(q, Columns::call).await
+        self.claimed(q).await
+    }
+
+    /// What a claim yields once it is committed.
+    async fn claimed(&self, claim: Statement<'_>) -> Stored<Vec<Call>> {
+        let rows: Vec<AnyRow> = claim
+            .fetch_all(&self.writer)
+            .await
+            .map_err(|e| self.error(&e))?;
+        rows.into_iter().map(|row| Columns(row).call()).collect()
     }
 
     pub(super) async fn next_call(&self) -> Stored<Option<u64>> {

@@ -3,7 +3,8 @@
 
 use super::location::Database;
 use super::{StoreError, Stored};
-use aid_shell::sqlite::{self, RESERVE_LOG};
+use aid_shell::sqlite;
+use aid_shell::writer::{self, Writer};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
@@ -25,6 +26,8 @@ const BUSY_MS: u32 = 5000;
 #[derive(Debug, Clone)]
 pub struct SqlStore {
     pub(super) pool: AnyPool,
+    /// Makes the transactions on the pool.
+    pub(super) writer: Writer,
     pub(super) database: Database,
     /// The turn inside this process.
     pub(super) first: Arc<tokio::sync::Mutex<()>>,
@@ -141,6 +144,7 @@ impl SqlStore {
             .map_err(|e| open(format!("its lock file: {e}")))?;
         Ok(Self {
             looks: Arc::default(),
+            writer: Writer::new(pool.clone(), writer::SQLITE),
             pool,
             database: path.into(),
             first: Arc::default(),
@@ -175,6 +179,7 @@ impl SqlStore {
             })?;
         Ok(Self {
             looks: Arc::default(),
+            writer: Writer::new(pool.clone(), writer::POSTGRES),
             pool,
             database,
             first: Arc::default(),
@@ -188,19 +193,15 @@ impl SqlStore {
         matches!(self.database, Database::Postgres(_))
     }
 
-    /// Makes commits cheaper, for a process that will make many; see [`RESERVE_LOG`].
-    ///
-    /// # Errors
-    /// Not writable, or full.
-    pub async fn reserve_log(&self) -> Stored<()> {
+    /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
+    pub async fn reserve_log(&self) {
         if self.is_shared() {
-            return Ok(());
+            return;
         }
-        for sql in RESERVE_LOG {
-            let done = self.pool.execute(sql).await;
-            done.map_err(|e| self.error(&e))?;
+        if let Err(error) = self.writer.reserve_log().await {
+            let error = self.error(&error);
+            tracing::warn!(%error, "no space was reserved for the database's log; commits take longer");
         }
-        Ok(())
     }
 
     /// Ends all connections and folds the write-ahead log into the database.

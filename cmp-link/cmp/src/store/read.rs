@@ -81,6 +81,10 @@ impl Store for SqlStore {
         self.is_shared()
     }
 
+    async fn check(&self) -> Stored<()> {
+        self.writer.check().await.map_err(|e| self.error(&e))
+    }
+
     async fn turn(&self) -> Stored<Turn> {
         self.take_turn().await
     }

@@ -4,7 +4,7 @@
 
 use super::{SqlStore, StoreError, Stored};
 use crate::store::location::Database;
-use sqlx::{Any, Transaction};
+use aid_shell::writer::Transaction;
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub struct Turn {
 enum Held {
     File(#[allow(dead_code, reason = "unlocks when it is dropped")] FileTurn),
     /// The lock ends with the transaction, and the transaction is the one that commits.
-    Transaction(Transaction<'static, Any>),
+    Transaction(Transaction),
 }
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Drop for FileTurn {
 
 impl Turn {
     /// The transaction that has the lock, where the database keeps it so.
-    pub(super) fn into_transaction(self) -> (Option<Transaction<'static, Any>>, TurnEnd) {
+    pub(super) fn into_transaction(self) -> (Option<Transaction>, TurnEnd) {
         let Self { held, _first } = self;
         match held {
             Held::Transaction(transaction) => (
@@ -79,11 +79,11 @@ impl SqlStore {
             (Database::Sqlite(_), Some(file)) => Held::File(lock(Arc::clone(file)).await?),
             _ => {
                 let transaction = async {
-                    let mut transaction = self.pool.begin().await?;
+                    let mut transaction = self.writer.begin().await?;
                     // Until the transaction ends.
                     sqlx::query("SELECT pg_advisory_xact_lock($1)")
                         .bind(ADVISORY)
-                        .execute(&mut *transaction)
+                        .execute(&mut transaction)
                         .await?;
                     Ok(transaction)
                 };

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use aid_aid1::error_code::{ApiError, ErrorCode};
+use aid_aid1::headers::PartyId;
 use aid_aid1::server::{check_content_type, path_token};
 use aid_aid1::strict_json::{self, MAX_BODY};
 use aid_aid1::trace::summary;
@@ -14,12 +15,13 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::operation::{Operation, perform, profile_status};
 use super::{Answer, Api, Asked, error_json};
-use crate::msp::now_ms;
+use crate::msp::{Msp, now_ms};
 use crate::orders::{internal, onboarding};
-use crate::store::Earlier;
+use crate::store::{Earlier, STORE_AGAIN};
 
 /// Longest time for a body to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(10);
@@ -77,11 +79,12 @@ pub(super) async fn answer(
             Earlier::None => {
                 let answer = perform(&api.msp, &asked, &onboarding, &body).await;
                 let answer = answer.unwrap_or_else(|error| (error.status, error_json(&error)));
-                api.msp
-                    .store
-                    .answer(client, id, answer.0.as_u16(), &answer.1)
-                    .await
-                    .map_err(internal)?;
+                let (status, body) = (answer.0.as_u16(), answer.1.as_str());
+                let stored = api.msp.store.answer(client, id, status, body).await;
+                if let Err(error) = stored {
+                    tokio::spawn(answer_later(api.msp.clone(), client.clone(), id, answer));
+                    return Err(internal(error));
+                }
                 return Ok(answer);
             }
             Earlier::Answered(status, body) => {
@@ -101,6 +104,19 @@ pub(super) async fn answer(
         "the same request is still being answered",
     );
     Err(refusal.with_status(StatusCode::SERVICE_UNAVAILABLE))
+}
+
+/// Stores an answer as soon as the database takes it. Until then a repetition finds that the request is being
+/// answered: what was done for it is not done again.
+async fn answer_later(msp: Msp, client: PartyId, id: Uuid, answer: Answer) {
+    let (status, body) = (answer.0.as_u16(), answer.1.as_str());
+    loop {
+        tokio::time::sleep(STORE_AGAIN).await;
+        match msp.store.answer(&client, id, status, body).await {
+            Ok(()) => break,
+            Err(error) => tracing::warn!(%error, request = %id, "an answer is still not stored"),
+        }
+    }
 }
 
 fn digest(method: &Method, path: &str, body: &[u8]) -> String {

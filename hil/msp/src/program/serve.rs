@@ -106,7 +106,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     let values = Values::read(path)?;
     let tls = listeners_tls(config)?;
     let msp = Msp::open(config).await?;
-    msp.store.reserve_log().await?;
+    msp.store.reserve_log().await;
     msp.store.forget_claims().await?;
     let bound = Bound::new(config).await?;
     let admin = config.admin.open().await?;
@@ -185,17 +185,17 @@ fn listeners<'a>(
     }
 }
 
-/// What the admin listener shows: ready as long as the database answers.
+/// What the admin listener shows: ready as long as the database can be written.
 fn shown(msp: &Msp) -> Shown {
     let msp = msp.clone();
     Shown {
         ready: Arc::new(move || {
             let msp = msp.clone();
             Box::pin(async move {
-                let asked = msp.store.alive().await;
-                asked.map_err(|error| error.to_string())
+                let written = msp.store.check().await;
+                written.map_err(|error| error.to_string())
             })
         }),
-        openapi: contract::MSP.openapi().into(),
+        openapi: Some(contract::MSP.openapi().into()),
     }
 }

@@ -36,7 +36,7 @@ impl Store {
         )
         .bind(client.as_str())
         .bind(id.to_string())
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
         if let Some(row) = row {
             if text(&row, "digest")? != digest {
@@ -52,7 +52,7 @@ impl Store {
             .bind(id.to_string())
             .bind(digest)
             .bind(now)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(Earlier::None)
@@ -82,7 +82,7 @@ impl Store {
                 .bind(client)
                 .bind(id)
         };
-        query.execute(&self.pool).await?;
+        query.execute(&self.writer).await?;
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl Store {
     pub(crate) async fn forget_answers(&self, before: i64) -> Stored<()> {
         sqlx::query("DELETE FROM answered WHERE at < $1")
             .bind(before)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Store {
     /// The database fails.
     pub(crate) async fn forget_claims(&self) -> Stored<()> {
         sqlx::query("DELETE FROM answered WHERE status = 0")
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Misbehaviours that were asked for, and what became of them.
 
 use aid_aid1::headers::PartyId;
+use aid_shell::writer::Transaction;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::Row as _;
 
 use super::{Store, StoreError, Stored, number, optional, parsed, text};
 use crate::misbehave::{Fired, Name, NewRule, Parameters, Place, chance};
@@ -82,7 +83,7 @@ fn read(row: &AnyRow) -> Stored<Rule> {
 }
 
 async fn add_event(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Transaction,
     event: &NewEvent<'_>,
     now: i64,
 ) -> Stored<()> {
@@ -98,7 +99,7 @@ async fn add_event(
     .bind(event.status.map(i64::from))
     .bind(event.code.clone())
     .bind(event.note.clone())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
@@ -123,7 +124,7 @@ impl Store {
         .bind(i64::from(rule.seed))
         .bind(parameters)
         .bind(now)
-        .fetch_one(&self.pool)
+        .fetch_one(&self.writer)
         .await?;
         Ok(row.try_get(0)?)
     }
@@ -148,7 +149,7 @@ impl Store {
             Some(id) => sqlx::query("DELETE FROM misbehaviour WHERE id = $1").bind(id),
             None => sqlx::query("DELETE FROM misbehaviour"),
         };
-        Ok(query.execute(&self.pool).await?.rows_affected())
+        Ok(query.execute(&self.writer).await?.rows_affected())
     }
 
     /// The rules that act at this opportunity. Each that could have acted has one opportunity less.
@@ -176,7 +177,7 @@ impl Store {
         }
         let mut tx = self.write().await?;
         let rows = sqlx::query("SELECT * FROM misbehaviour ORDER BY id")
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut tx)
             .await?;
         let mut acting = Vec::new();
         for rule in rows.iter().map(read).collect::<Stored<Vec<_>>>()? {
@@ -189,7 +190,7 @@ impl Store {
             )
             .bind(i64::from(acts))
             .bind(rule.id)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
             if acts {
                 tracing::warn!(name = rule.name.as_str(), place = place.as_str(), %client, "misbehaves on purpose");

@@ -80,7 +80,7 @@ impl Store {
         .bind(new.state.as_str())
         .bind(new.created_at)
         .bind(&new.subscription)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         let id = add_job(&mut tx, job, new.created_at, send_at).await?;
         tx.commit().await?;
@@ -101,7 +101,7 @@ impl Store {
             .bind(state.as_str())
             .bind(now)
             .bind(token.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -171,24 +171,24 @@ impl Store {
         .bind(now)
         .bind(&token_text)
         .bind(client.as_str())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?
         .rows_affected()
             > 0;
         if changed {
             sqlx::query("UPDATE outbox SET state = 'dead', last_error = 'the token was withdrawn' WHERE msp_token = $1 AND state = 'waiting' AND kind <> 'cancel-order'")
                 .bind(&token_text)
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
             let prepared = sqlx::query(
                 "SELECT iccid FROM profile WHERE msp_token = $1 AND state = 'prepared'",
             )
             .bind(&token_text)
-            .fetch_all(&mut *tx)
+            .fetch_all(&mut tx)
             .await?;
             sqlx::query("UPDATE profile SET network = 0 WHERE msp_token = $1")
                 .bind(&token_text)
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
             for row in &prepared {
                 let job = Job::new(

@@ -5,8 +5,8 @@ use aid_aid1::body::{
 };
 use aid_aid1::headers::PartyId;
 use aid_id::{ActivationCode, Eid, Iccid, MspToken};
+use aid_shell::writer::Transaction;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction};
 use uuid::Uuid;
 
 use super::outbox::{Job, Kind, add_job};
@@ -123,7 +123,7 @@ impl Store {
         let row = sqlx::query("SELECT * FROM ac_request WHERE client_id = $1 AND request_id = $2")
             .bind(client.as_str())
             .bind(body.request_id.to_string())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         let request = AcRequest {
             client_id: client.clone(),
@@ -146,7 +146,7 @@ impl Store {
             sqlx::query("DELETE FROM ac_request WHERE client_id = $1 AND request_id = $2")
                 .bind(client.as_str())
                 .bind(body.request_id.to_string())
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
         }
         sqlx::query(
@@ -161,7 +161,7 @@ impl Store {
         .bind(body.replace_iccid.as_ref().map(|i| i.as_str().to_owned()))
         .bind(delivery.as_str())
         .bind(now)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         tx.commit().await?;
         Ok(Begun::New(request))
@@ -176,7 +176,7 @@ impl Store {
             .bind(iccid.as_str())
             .bind(request.client_id.as_str())
             .bind(request.request_id.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Store {
         let done = sqlx::query("UPDATE ac_request SET delivery = 'async' WHERE client_id = $1 AND request_id = $2 AND state = 'open'")
             .bind(client.as_str())
             .bind(request_id.to_string())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -236,7 +236,7 @@ impl Store {
             "SELECT state FROM onboarding WHERE msp_token = $1 AND state IN ('pending', 'active')",
         )
         .bind(&token)
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
         if alive.is_none() && !wrong.dead_token {
             return Ok(Finished::Withdrawn);
@@ -245,7 +245,7 @@ impl Store {
         sqlx::query("UPDATE onboarding SET state = 'active', changed_at = $1 WHERE msp_token = $2 AND state = 'pending'")
             .bind(now)
             .bind(&token)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         // The subscription may be linked to several CMPs; what they have together counts, what this one has can be swapped.
         let rows = sqlx::query(
@@ -254,7 +254,7 @@ impl Store {
         )
         .bind(&token)
         .bind(&subscription.id)
-        .fetch_all(&mut *tx)
+        .fetch_all(&mut tx)
         .await?;
         let profiles = rows.iter().map(read_profile).collect::<Stored<Vec<_>>>()?;
         let candidate = request.replace_iccid.as_ref();
@@ -267,7 +267,7 @@ impl Store {
                 .bind(&token)
                 .bind(old.iccid.as_str())
                 .bind(old.created_at)
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
             if old.phase == super::ProfilePhase::Prepared {
                 let iccid = old.iccid.as_str().to_owned();
@@ -290,7 +290,7 @@ impl Store {
         .bind(request.eid.as_str())
         .bind(ordered.activation_code.matching_id())
         .bind(now)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         let swapped = swapped.map(|old| old.iccid.clone());
         let response = ActivationCodeResponse {
@@ -387,7 +387,7 @@ impl Store {
     pub(crate) async fn unanswered_orders(&self) -> Stored<Vec<AcRequest>> {
         // Nobody waits for the synchronous ones any more; the CMP asks again.
         sqlx::query("DELETE FROM ac_request WHERE state = 'open' AND delivery = 'sync'")
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         let rows = sqlx::query("SELECT * FROM ac_request WHERE state = 'open' ORDER BY created_at")
             .fetch_all(&self.pool)
@@ -398,7 +398,7 @@ impl Store {
 
 /// Stores the outcome of an open request, and puts it into the outbox if nobody waits for it.
 async fn close(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Transaction,
     request: &AcRequest,
     iccid: Option<&Iccid>,
     [code, swapped, error]: [Option<String>; 3],
@@ -408,7 +408,7 @@ async fn close(
     let delivery = sqlx::query("SELECT delivery FROM ac_request WHERE client_id = $1 AND request_id = $2 AND state = 'open'")
         .bind(request.client_id.as_str())
         .bind(request.request_id.to_string())
-        .fetch_optional(&mut **tx)
+        .fetch_optional(&mut *tx)
         .await?;
     let Some(delivery) = delivery else {
         return Ok(());
@@ -424,7 +424,7 @@ async fn close(
     .bind(error)
     .bind(request.client_id.as_str())
     .bind(request.request_id.to_string())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     if text(&delivery, "delivery")? == Delivery::Async.as_str() {
         let body = body.to_json().to_string();

@@ -2,8 +2,9 @@
 
 use aid_aid1::headers::PartyId;
 use aid_id::MspToken;
+use aid_shell::writer::Transaction;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Row as _, Transaction};
+use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::{Store, Stored, number, parsed, text, words};
@@ -120,7 +121,7 @@ fn read(row: &AnyRow) -> Stored<OutboxRow> {
 
 /// Adds a job inside a transaction, to be done from `next_at` on; yields its id.
 pub(super) async fn add_job(
-    tx: &mut Transaction<'static, Any>,
+    tx: &mut Transaction,
     job: &Job,
     now: i64,
     next_at: i64,
@@ -137,7 +138,7 @@ pub(super) async fn add_job(
     .bind(&job.body)
     .bind(next_at)
     .bind(now)
-    .fetch_one(&mut **tx)
+    .fetch_one(&mut *tx)
     .await?;
     Ok(row.try_get(0)?)
 }
@@ -204,7 +205,7 @@ impl Store {
             .bind(if error.is_none() { "done" } else { "dead" })
             .bind(error.unwrap_or_default())
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -218,7 +219,7 @@ impl Store {
             .bind(next_at)
             .bind(error)
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -231,7 +232,7 @@ impl Store {
         let done = sqlx::query("UPDATE outbox SET state = 'waiting', next_at = $1 WHERE id = $2 AND state IN ('waiting', 'dead')")
             .bind(now)
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() > 0)
     }
@@ -244,7 +245,7 @@ impl Store {
         let done = sqlx::query("UPDATE outbox SET state = 'dead', last_error = $1 WHERE id = $2 AND state IN ('waiting', 'dead')")
             .bind(reason)
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(done.rows_affected() > 0)
     }

@@ -115,7 +115,7 @@ impl Store {
         let row = sqlx::query("SELECT * FROM profile WHERE msp_token = $1 AND iccid = $2 ORDER BY created_at DESC LIMIT 1")
             .bind(&token_text)
             .bind(iccid)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?;
         let Some(profile) = row.as_ref().map(read).transpose()? else {
             return Ok(Noted::UnknownProfile);
@@ -131,7 +131,7 @@ impl Store {
         .bind(body.eid.as_str())
         .bind(body.status.as_str())
         .bind(correlation.to_string())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         // A swapped, dead or deleted profile stays what it is, whatever arrives late.
         let phase = match body.status {
@@ -159,7 +159,7 @@ impl Store {
             .bind(&token_text)
             .bind(iccid)
             .bind(profile.created_at)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(Noted::Stored)
@@ -240,7 +240,7 @@ impl Store {
         sqlx::query("UPDATE profile SET state = 'invalid', network = 0 WHERE msp_token = $1 AND iccid = $2 AND state IN ('prepared', 'installed')")
             .bind(token.to_string())
             .bind(iccid.as_str())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -253,7 +253,7 @@ impl Store {
         sqlx::query("UPDATE profile SET state = 'cancelled', network = 0 WHERE msp_token = $1 AND iccid = $2 AND state IN ('prepared', 'swapped')")
             .bind(token.to_string())
             .bind(iccid)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -274,7 +274,7 @@ impl Store {
             .bind(i64::from(allowed))
             .bind(token.to_string())
             .bind(iccid.as_str())
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }

@@ -119,7 +119,7 @@ impl Store {
         .bind(user)
         .bind(password)
         .bind(now)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -176,7 +176,7 @@ impl Store {
         .bind(i64::from(new.eligible))
         .bind(new.state.as_str())
         .bind(now)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?
         .rows_affected()
             > 0;
@@ -187,7 +187,7 @@ impl Store {
             .bind(iccid.as_str())
             .bind(&new.id)
             .bind(position)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         }
         tx.commit().await?;
@@ -212,7 +212,7 @@ impl Store {
         .bind(i64::from(s.eligible))
         .bind(s.state.as_str())
         .bind(&s.id)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -287,7 +287,7 @@ impl Store {
             .bind(actor)
             .bind(action)
             .bind(detail)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -320,7 +320,7 @@ impl Store {
             .bind(client)
             .bind(key)
             .bind(now)
-            .execute(&self.pool)
+            .execute(&self.writer)
             .await?;
         Ok(())
     }
@@ -334,7 +334,7 @@ impl Store {
             "DELETE FROM api_key WHERE client_id = $1 AND created_at < (SELECT MAX(created_at) FROM api_key WHERE client_id = $1)",
         )
         .bind(client)
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(done.rows_affected())
     }
@@ -374,13 +374,13 @@ impl Store {
         .bind(progress.point)
         .bind(&progress.status)
         .bind(progress.message.clone())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         // That the package was installed is known here without the CMP. Anything else leaves the state to Send CSIM Status.
         let installed = progress.point == INSTALLATION && progress.status == "Executed-Success";
         let known = sqlx::query("SELECT iccid FROM profile WHERE iccid = $1")
             .bind(progress.iccid.as_str())
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut tx)
             .await?
             .is_some();
         if installed {
@@ -388,7 +388,7 @@ impl Store {
                 "UPDATE profile SET state = 'installed' WHERE iccid = $1 AND state = 'prepared'",
             )
             .bind(progress.iccid.as_str())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         }
         tx.commit().await?;

@@ -6,6 +6,7 @@ mod read;
 mod write;
 
 use crate::core::Order;
+use aid_shell::writer::Writer;
 use serde::Serialize;
 use sqlx::AnyPool;
 
@@ -71,6 +72,8 @@ pub struct StoredNotice {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: AnyPool,
+    /// Makes the transactions on the pool.
+    writer: Writer,
     path: String,
 }
 

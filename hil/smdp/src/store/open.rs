@@ -2,7 +2,8 @@
 //! Called at the start of each program run.
 
 use super::{Store, StoreError, Stored, is_full};
-use aid_shell::sqlite::{self, RESERVE_LOG};
+use aid_shell::sqlite;
+use aid_shell::writer::{self, Writer};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection as _, Executor as _, SqlSafeStr as _};
@@ -63,7 +64,11 @@ impl Store {
             .connect(&url)
             .await
             .map_err(|e| failed(&e))?;
-        let store = Self { pool, path: name };
+        let store = Self {
+            writer: Writer::new(pool.clone(), writer::SQLITE),
+            pool,
+            path: name,
+        };
         migrations().run(&store.pool).await.map_err(|e| match e {
             MigrateError::VersionMissing(version) => {
                 StoreError::Unreadable(format!("migration {version}"))
@@ -77,16 +82,20 @@ impl Store {
         Ok(store)
     }
 
-    /// Makes commits cheaper, for a process that will make many; see [`RESERVE_LOG`].
+    /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
+    pub async fn reserve_log(&self) {
+        if let Err(error) = self.writer.reserve_log().await {
+            let error = self.error(&error);
+            tracing::warn!(%error, "no space was reserved for the database's log; commits take longer");
+        }
+    }
+
+    /// Writes something, to find out whether the database can be written now.
     ///
     /// # Errors
     /// Not writable, or full.
-    pub async fn reserve_log(&self) -> Result<(), StoreError> {
-        for sql in RESERVE_LOG {
-            let done = self.pool.execute(sql).await;
-            done.map_err(|e| self.error(&e))?;
-        }
-        Ok(())
+    pub async fn check(&self) -> Stored<()> {
+        self.writer.check().await.map_err(|e| self.error(&e))
     }
 
     /// Ends all connections and folds the write-ahead log into the database.

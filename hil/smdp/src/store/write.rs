@@ -3,7 +3,7 @@
 use super::{Store, StoreError, Stored, Versioned};
 use crate::core::{Euicc, Notice, Order};
 use aid_rsp::es10::TransactionId;
-use sqlx::{Any, Transaction};
+use aid_shell::writer::Transaction;
 
 fn body(order: &Order) -> Stored<String> {
     serde_json::to_string(order).map_err(|e| StoreError::Unreadable(e.to_string()))
@@ -29,7 +29,7 @@ impl Store {
             .bind(order.iccid.clone())
             .bind(order.state.as_str())
             .bind(body(order)?)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await
             .map_err(|e| self.error(&e))?;
         }
@@ -67,7 +67,7 @@ impl Store {
         .bind(euicc.eid.clone())
         .bind(hex::encode_upper(euicc.public_key.to_spki()))
         .bind(number(order.order.changed_at))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await
         .map_err(|e| self.error(&e))?;
         self.commit(tx).await
@@ -97,7 +97,7 @@ impl Store {
         .bind(notice.outcome.text())
         .bind(hex::encode_upper(der))
         .bind(number(now))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await
         .map_err(|e| self.error(&e))?
         .rows_affected()
@@ -109,17 +109,17 @@ impl Store {
         Ok(inserted)
     }
 
-    async fn begin(&self) -> Stored<Transaction<'static, Any>> {
-        self.pool.begin().await.map_err(|e| self.error(&e))
+    async fn begin(&self) -> Stored<Transaction> {
+        self.writer.begin().await.map_err(|e| self.error(&e))
     }
 
-    async fn commit(&self, tx: Transaction<'static, Any>) -> Stored<()> {
+    async fn commit(&self, tx: Transaction) -> Stored<()> {
         tx.commit().await.map_err(|e| self.error(&e))
     }
 
     async fn update(
         &self,
-        tx: &mut Transaction<'static, Any>,
+        tx: &mut Transaction,
         versioned: &Versioned,
     ) -> Stored<()> {
         let order = &versioned.order;
@@ -135,7 +135,7 @@ impl Store {
         .bind(body(order)?)
         .bind(order.iccid.clone())
         .bind(versioned.version)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await
         .map_err(|e| match e.as_database_error() {
             // Another order got the MatchingID in between.
