@@ -134,6 +134,7 @@ impl Api {
 
     async fn call(&self, command: Command, ok: u16) -> Response {
         match self.ask(command).await {
+            Some(value) if value["unavailable"].is_string() => unavailable(&value),
             Some(value) => {
                 let status = StatusCode::from_u16(ok).unwrap_or(StatusCode::OK);
                 (status, Json(value)).into_response()
@@ -145,6 +146,7 @@ impl Api {
     /// 202 where the loop accepts the command, 409 with this text where not.
     async fn accepted(&self, command: Command, otherwise: &str) -> Response {
         match self.ask(command).await {
+            Some(value) if value["unavailable"].is_string() => unavailable(&value),
             Some(value) if value["accepted"] == true => {
                 (StatusCode::ACCEPTED, Json(json!({}))).into_response()
             }
@@ -152,6 +154,12 @@ impl Api {
             None => stopping(),
         }
     }
+}
+
+/// The agent can't do it at present, and says why.
+fn unavailable(value: &Value) -> Response {
+    let text = value["unavailable"].as_str().unwrap_or_default();
+    refusal(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 fn stopping() -> Response {

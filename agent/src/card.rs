@@ -1,5 +1,6 @@
 //! The card's port: a blocking `Euicc` on a thread of its own, one operation at a time.
 //! AID3 and ES10 are behind it; implemented by `euicc` over `aid-lpa`, and by fakes in tests.
+//! The card may come late, go and come back: no operation is run before it said that it is this car's.
 
 use aid_agent_core::{CardProfile, EuiccError, EuiccOp};
 use std::sync::Arc;
@@ -71,6 +72,8 @@ impl aid_lpa::Meter for Counters {
 /// What the card's thread says.
 #[derive(Debug)]
 pub(crate) enum CardEvent {
+    /// The card answered for the first time: its EID.
+    Eid(String),
     Progress {
         stage: String,
         apdus: u64,
@@ -82,6 +85,57 @@ pub(crate) enum CardEvent {
         /// C-APDUs when it ended: by the time somebody hears of it, the next may be running.
         apdus: u64,
     },
+    /// The thread ended: no operation will.
+    Ended,
+}
+
+/// Says that the thread ended, whatever ended it.
+struct End<F: Fn(CardEvent)>(F);
+
+impl<F: Fn(CardEvent)> Drop for End<F> {
+    fn drop(&mut self) {
+        (self.0)(CardEvent::Ended);
+    }
+}
+
+/// Whose card it is.
+#[derive(Default)]
+struct Identity {
+    /// EID of the car's card, once it answered.
+    eid: Option<String>,
+    /// The card answered since it was last asked, and nothing has failed.
+    checked: bool,
+}
+
+impl Identity {
+    /// Asks a card that may be another one than before.
+    fn check(
+        &mut self,
+        euicc: &mut dyn Euicc,
+        tell: &impl Fn(CardEvent),
+    ) -> Result<(), EuiccError> {
+        if self.checked {
+            return Ok(());
+        }
+        let found = euicc.eid()?;
+        match &self.eid {
+            None => {
+                tell(CardEvent::Eid(found.clone()));
+                self.eid = Some(found);
+            }
+            Some(own) if *own != found => {
+                return Err(EuiccError {
+                    code: 0,
+                    text: format!("the card has EID {found}, this car's has {own}"),
+                    permanent: false,
+                    full: false,
+                });
+            }
+            Some(_) => {}
+        }
+        self.checked = true;
+        Ok(())
+    }
 }
 
 /// Starts the thread; it ends when the sender is dropped.
@@ -94,8 +148,13 @@ pub(crate) fn spawn(
     std::thread::Builder::new()
         .name("card".into())
         .spawn(move || {
+            let end = End(tell);
+            let tell = &end.0;
+            let mut identity = Identity::default();
             while let Some((op, what)) = next(&orders, &mut *euicc) {
+                let known = identity.check(&mut *euicc, tell);
                 let result = match &what {
+                    _ if known.is_err() => known,
                     EuiccOp::List => Ok(()),
                     what => euicc.execute(what, &mut |stage| {
                         let apdus = counters.apdus.load(Ordering::Relaxed);
@@ -106,10 +165,15 @@ pub(crate) fn spawn(
                     }),
                 };
                 // Never by guessing: what counts is what is on the card now.
-                let (result, profiles) = match euicc.list() {
-                    Ok(list) => (result, Some(list)),
-                    Err(error) => (result.and(Err(error)), None),
+                let (result, profiles) = if identity.checked {
+                    match euicc.list() {
+                        Ok(list) => (result, Some(list)),
+                        Err(error) => (result.and(Err(error)), None),
+                    }
+                } else {
+                    (result, None)
                 };
+                identity.checked &= profiles.is_some();
                 tell(CardEvent::Done {
                     op,
                     result,

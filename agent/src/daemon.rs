@@ -1,16 +1,20 @@
 //! The daemon's loop: events of link, card, API and timer into the core, its effects out again.
 //! Persist before act: the journal is written here, on this thread, before the next effect is polled.
-//! Called by `program`, and by tests with a fake card.
+//! A card or a disk that is away is waited for; `status` says so.
 
 use crate::api::{self, Api, Call, Command};
 use crate::boot_clock::{self, BootTimer};
 use crate::card::{self, CardEvent, Counters, Euicc};
 use crate::config::Config;
-use crate::link::{self, Link, LinkEvent};
+use crate::health::{self, Clock, Trouble};
+use crate::inbox::{self, Publication};
+use crate::link::{self, Dialer, Link, LinkEvent};
+use crate::store::{Folder, Store};
 use crate::transactions::Transactions;
-use crate::view;
-use aid_agent_core::{Agent, Down, Effect, Envelope, Event, Id, Secret, Up, WIRE_VERSION};
-use aid_journal::{FileMedia, Journal};
+use crate::view::{self, Surroundings};
+use aid_agent_core::{
+    Agent, BootMs, Down, Effect, Envelope, EuiccError, Event, Id, Secret, Up, WIRE_VERSION,
+};
 use aid_shell::cli::TRACE;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,9 +22,6 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc};
-
-/// Bytes of journal after which a snapshot replaces it.
-const SNAPSHOT_AT: usize = 256 * 1024;
 
 /// Why the daemon ended, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +39,18 @@ enum Input {
 
 struct Daemon {
     agent: Agent,
-    journal: Journal<FileMedia>,
-    link: Link,
+    store: Store<Folder>,
+    /// Makes the link once the card said whose car it is.
+    dialer: Arc<Dialer>,
+    eid: Option<String>,
+    link: Option<Link>,
     link_up: bool,
+    /// Why it is down, or what the server refuses.
+    link_trouble: Option<Trouble>,
     card: std::sync::mpsc::Sender<(u64, aid_agent_core::EuiccOp)>,
+    /// Why the card does not answer.
+    card_trouble: Option<Trouble>,
+    inputs: mpsc::UnboundedSender<Input>,
     events: broadcast::Sender<String>,
     counters: Arc<Counters>,
     /// C-APDUs when the card last ended an operation.
@@ -51,46 +60,36 @@ struct Daemon {
     transactions: Transactions,
 }
 
-/// Runs until `stop` resolves. `ready` is called once everything is bound.
+/// The wall clock in Unix seconds; 0 when it stands before 1970.
+fn unix_now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |d| d.as_secs())
+}
+
+/// Runs until `stop` resolves. `ready` is called once the local API is bound; the card and the link
+/// may come later.
 ///
 /// # Errors
-/// The journal, the card, the API socket or the TLS files can't be used.
+/// Another agent has the journal or the API socket, the TLS files can't be used, the card is not the
+/// one of the certificate, or the card's thread ended.
 pub async fn run(
     config: &Config,
-    mut euicc: Box<dyn Euicc>,
+    euicc: Box<dyn Euicc>,
     counters: Arc<Counters>,
     ready: impl FnOnce(&Path),
     stop: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
-    let media = FileMedia::open(&config.journal).map_err(|e| {
-        fatal(format!(
-            "cannot open the journal in {}: {e}; give the agent a folder on a disk with space \
-             that it may write to",
-            config.journal.display()
-        ))
-    })?;
-    let (journal, found) = Journal::open(media, aid_journal::Config::default()).map_err(fatal)?;
-    let software = concat!("aid-agent ", env!("CARGO_PKG_VERSION")).to_owned();
-    let agent =
-        Agent::restore(software, found.snapshot.as_deref(), &found.records).map_err(fatal)?;
+    let dialer = Dialer::new(&config.cmp, &config.bearer).map_err(fatal)?;
+    let software = concat!("aid-agent ", env!("CARGO_PKG_VERSION"));
+    let (now, stamp) = (boot_clock::now(), unix_now().to_string());
+    let folder = Folder(config.journal.clone());
+    let (store, agent) = Store::start(folder, software, now, &stamp).map_err(fatal)?;
 
-    let eid = euicc.eid();
-    let eid = eid.map_err(|e| fatal(e.text))?;
-    check_eid(&eid, config)?;
     let (inputs, mut input) = mpsc::unbounded_channel();
     let from_card = inputs.clone();
     // The receiver ends with the loop; there is nobody to tell then.
     let tell = move |event| drop(from_card.send(Input::Card(event)));
     let card = card::spawn(euicc, Arc::clone(&counters), tell).map_err(fatal)?;
-    let tell = move |event| drop(inputs.send(Input::Link(event)));
-    let link = link::start(
-        &eid,
-        &config.cmp,
-        &config.bearer,
-        Arc::clone(&counters),
-        tell,
-    )
-    .map_err(fatal)?;
 
     let (events, _) = broadcast::channel(256);
     let (calls, mut call) = mpsc::channel::<Call>(16);
@@ -107,43 +106,63 @@ pub async fn run(
     ));
 
     let timer = BootTimer::new().map_err(fatal)?;
-    let bearer = config.bearer.name().to_owned();
     let mut daemon = Daemon {
         agent,
-        journal,
-        link,
+        store,
+        dialer: Arc::new(dialer),
+        eid: None,
+        link: None,
         link_up: false,
+        link_trouble: None,
         card,
+        card_trouble: None,
+        inputs,
         events,
         apdus: counters.read().0,
         counters,
-        bearer,
+        bearer: config.bearer.name().to_owned(),
         sequence: 0,
         transactions: Transactions::default(),
     };
     daemon.event(Event::Boot);
     ready(&config.api);
     tokio::pin!(stop);
-    loop {
-        let at = daemon.agent.poll_timeout().map(|(at, _)| at);
+    let ended = loop {
+        // The card is safe first; then the journal gets its turn.
+        if let Err(error) = daemon.tend_journal() {
+            break Err(error);
+        }
+        let at = [
+            daemon.agent.poll_timeout().map(|(at, _)| at),
+            daemon.next_try(),
+        ];
+        let at = at.into_iter().flatten().min();
         tokio::select! {
-            () = &mut stop => break,
-            Some(input) = input.recv() => daemon.input(input),
+            () = &mut stop => break Ok(()),
+            Some(input) = input.recv() => {
+                if let Err(error) = daemon.input(input, config) {
+                    break Err(error);
+                }
+            }
             Some((command, answer)) = call.recv() => {
                 // Who asked may have gone meanwhile.
                 let _ = answer.send(daemon.command(command));
             }
             done = timer.until(at) => {
-                done.map_err(fatal)?;
+                if let Err(error) = done {
+                    break Err(fatal(error));
+                }
                 daemon.agent.handle_timeout(boot_clock::now());
                 daemon.effects();
             }
         }
-    }
+    };
     api.abort();
     let _ = std::fs::remove_file(&config.api);
-    daemon.link.close().await;
-    Ok(())
+    if let Some(link) = daemon.link.take() {
+        link.close().await;
+    }
+    ended
 }
 
 /// The certificate names the car by its card: the CMP would refuse another (R-3.2-3).
@@ -186,36 +205,13 @@ impl Daemon {
         self.effects();
     }
 
-    fn input(&mut self, input: Input) {
+    fn input(&mut self, input: Input, config: &Config) -> Result<(), DaemonError> {
         match input {
-            Input::Link(LinkEvent::Up) => {
-                self.link_up = true;
-                self.event(Event::LinkUp);
+            Input::Link(event) => self.link_event(event),
+            Input::Card(CardEvent::Eid(eid)) => {
+                check_eid(&eid, config)?;
+                self.eid = Some(eid);
             }
-            Input::Link(LinkEvent::Down(error)) => {
-                tracing::warn!(%error, "no link to the CMP");
-                if std::mem::take(&mut self.link_up) {
-                    self.event(Event::LinkDown);
-                }
-            }
-            Input::Link(LinkEvent::Message(bytes)) => match Envelope::<Down>::decode(&bytes) {
-                Ok(envelope) => {
-                    let Envelope {
-                        message_id,
-                        correlation_id,
-                        body,
-                        ..
-                    } = envelope;
-                    self.transactions.note(correlation_id, &body);
-                    if let Down::Order { .. } | Down::ActivationCode { .. } = &body {
-                        let correlation_id = uuid::Uuid::from_bytes(correlation_id);
-                        tracing::info!(%correlation_id, "the CMP wants something");
-                    }
-                    tracing::trace!(target: TRACE, "<- MQTT {body:?}, {} bytes", bytes.len());
-                    self.event(Event::Inbound { message_id, body });
-                }
-                Err(error) => tracing::warn!(%error, "message of the CMP refused"),
-            },
             Input::Card(CardEvent::Progress { stage, apdus }) => {
                 self.publish(
                     &json!({"event": "download_progress", "stage": stage, "apdus": apdus}),
@@ -228,16 +224,146 @@ impl Daemon {
                 apdus,
             }) => {
                 self.apdus = apdus;
+                self.card_answered(result.as_ref().err(), profiles.is_some());
                 self.event(Event::EuiccDone {
                     op,
                     result,
                     profiles,
                 });
             }
+            Input::Card(CardEvent::Ended) => {
+                return Err(fatal("the card's thread ended; start the agent again"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes whether the card is there. The link begins when it was read for the first time: what the
+    /// car says of itself there is what is on its card.
+    fn card_answered(&mut self, error: Option<&EuiccError>, read: bool) {
+        if !read {
+            let text = error.map_or("the card does not answer", |e| e.text.as_str());
+            if self.card_trouble.is_none() {
+                tracing::warn!(error = text, "the card is missing; waiting for it");
+            }
+            return health::failed(&mut self.card_trouble, boot_clock::now(), text.to_owned());
+        }
+        if self.card_trouble.take().is_some() {
+            tracing::info!("the card is back");
+        }
+        if self.link.is_none()
+            && let Some(eid) = &self.eid
+        {
+            let inputs = self.inputs.clone();
+            let tell = move |event| drop(inputs.send(Input::Link(event)));
+            self.link = Some(link::start(eid, &self.dialer, &self.counters, tell));
         }
     }
 
+    fn link_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up => {
+                self.link_up = true;
+                self.link_trouble = None;
+                self.event(Event::LinkUp);
+            }
+            LinkEvent::Down(error) => {
+                tracing::warn!(%error, "no link to the CMP");
+                if std::mem::take(&mut self.link_up) {
+                    self.link_trouble = None;
+                    self.event(Event::LinkDown);
+                }
+                health::failed(&mut self.link_trouble, boot_clock::now(), error);
+            }
+            LinkEvent::Refused(Some(error)) => {
+                tracing::warn!(%error, "a message did not reach the CMP; it is sent again later");
+                health::failed(&mut self.link_trouble, boot_clock::now(), error);
+            }
+            LinkEvent::Refused(None) => self.link_trouble = None,
+            LinkEvent::Message(publication) => self.message(&publication),
+        }
+    }
+
+    fn message(&mut self, publication: &Publication) {
+        let Some(link) = &self.link else {
+            return;
+        };
+        let envelope = match inbox::read(publication, &link.down, unix_now()) {
+            Ok(envelope) => envelope,
+            Err(error) => return tracing::warn!(%error, "a message is ignored"),
+        };
+        let Envelope {
+            message_id,
+            correlation_id,
+            body,
+            ..
+        } = envelope;
+        self.transactions.note(correlation_id, &body);
+        if let Down::Order { .. } | Down::ActivationCode { .. } = &body {
+            let correlation_id = uuid::Uuid::from_bytes(correlation_id);
+            tracing::info!(%correlation_id, "order or activation code received from the CMP");
+        }
+        let size = publication.payload.len();
+        tracing::trace!(target: TRACE, "<- MQTT {body:?}, {size} bytes");
+        self.event(Event::Inbound { message_id, body });
+    }
+
+    /// When the journal is to be tried again; not before the card was secured.
+    fn next_try(&self) -> Option<BootMs> {
+        let turn = self.agent.has_failed_journal() && self.agent.is_secured();
+        self.store.next_try().filter(|_| turn)
+    }
+
+    /// Tries to bring a failed journal back when it is time.
+    fn tend_journal(&mut self) -> Result<(), DaemonError> {
+        let now = boot_clock::now();
+        if self.next_try().is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        let stamp = unix_now().to_string();
+        let back = self.store.recover(&mut self.agent, now, &stamp);
+        let back = back.map_err(fatal)?;
+        self.effects();
+        if back {
+            self.publish(&json!({"event": "journal_restored"}));
+        }
+        Ok(())
+    }
+
+    /// Why nobody can log in, out or change anything at present.
+    fn unavailable(&self) -> Option<Value> {
+        let failed = self.agent.has_failed_journal();
+        let failure = self.store.failure().filter(|_| failed)?;
+        let enabled = self.agent.profiles().unwrap_or_default();
+        let profile = match enabled.iter().any(|p| p.enabled) {
+            true => "the profile is being disabled",
+            false => "no profile stays enabled",
+        };
+        let text = format!(
+            "the agent's journal does not work: {}. Nobody is logged in, {profile}; the agent goes on \
+             when the disk does (see status)",
+            failure.text
+        );
+        Some(json!({ "unavailable": text }))
+    }
+
     fn command(&mut self, command: Command) -> Value {
+        let asks = matches!(
+            command,
+            Command::Status | Command::Profiles | Command::Counters
+        );
+        if asks {
+            return self.answer(command);
+        }
+        if let Some(refusal) = self.unavailable() {
+            return refusal;
+        }
+        let answer = self.answer(command);
+        // The record of it may not be on disk: then it does not count as taken.
+        self.unavailable().unwrap_or(answer)
+    }
+
+    fn answer(&mut self, command: Command) -> Value {
         match command {
             Command::Login { user, pin } => {
                 let login_id = uuid::Uuid::new_v4();
@@ -273,12 +399,28 @@ impl Daemon {
                 }
                 json!({"accepted": asked})
             }
-            Command::Status => view::status(&self.agent, self.link_up, &self.bearer),
+            Command::Status => view::status(&self.agent, &self.surroundings()),
             Command::Profiles => view::profiles(&self.agent),
             Command::Counters => {
                 let (apdus, rx, tx) = self.counters.read();
                 view::counters(apdus, rx, tx)
             }
+        }
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            link_up: self.link_up,
+            bearer: &self.bearer,
+            link: self.link_trouble.as_ref(),
+            card_seen: self.agent.profiles().is_some(),
+            card: self.card_trouble.as_ref(),
+            journal: self.store.failure(),
+            aside: self.store.aside(),
+            clock: Clock {
+                now: boot_clock::now(),
+                unix: unix_now(),
+            },
         }
     }
 
@@ -292,21 +434,21 @@ impl Daemon {
         while let Some(effect) = self.agent.poll_effect() {
             match effect {
                 Effect::Persist { ticket, bytes } => {
-                    let event = match self.journal.append(&bytes) {
-                        Ok(_) => Event::Persisted { ticket },
-                        Err(error) => Event::PersistFailed {
-                            text: error.to_string(),
-                        },
+                    let now = boot_clock::now();
+                    let event = match self.store.append(now, &bytes) {
+                        Ok(()) => Event::Persisted { ticket },
+                        Err(text) => Event::PersistFailed { text },
                     };
-                    self.agent.handle(boot_clock::now(), event);
-                    self.compact();
+                    self.agent.handle(now, event);
+                    if let Err(text) = self.store.compact(now, &self.agent) {
+                        self.agent.handle(now, Event::PersistFailed { text });
+                    }
                 }
                 Effect::Send { message_id, body } => self.send(message_id, body),
                 Effect::AckInbound { message_id } => self.send(None, Up::Ack { message_id }),
                 Effect::Euicc { op, what } => {
-                    if self.card.send((op, what)).is_err() {
-                        tracing::error!("the card's thread ended; restart the agent");
-                    }
+                    // A thread that ended has said so.
+                    let _ = self.card.send((op, what));
                 }
                 Effect::Notify(notice) => {
                     let mut event = view::event(&notice);
@@ -315,15 +457,6 @@ impl Daemon {
                     self.publish(&event);
                 }
             }
-        }
-    }
-
-    fn compact(&mut self) {
-        if self.journal.used() > SNAPSHOT_AT
-            && let Some(state) = self.agent.snapshot()
-            && let Err(error) = self.journal.snapshot(&state)
-        {
-            tracing::error!(%error, "cannot write a snapshot");
         }
     }
 
@@ -344,7 +477,9 @@ impl Daemon {
             Ok(bytes) => {
                 let body = &envelope.body;
                 tracing::trace!(target: TRACE, "-> MQTT {body:?}, {} bytes", bytes.len());
-                self.link.send(bytes);
+                if let Some(link) = &self.link {
+                    link.send(bytes);
+                }
             }
             Err(error) => tracing::error!(%error, "message not sent"),
         }

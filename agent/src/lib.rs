@@ -4,14 +4,18 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod backoff;
 mod boot_clock;
 pub mod card;
 pub mod config;
 mod ctl;
 pub mod daemon;
 mod euicc;
+mod health;
+mod inbox;
 mod link;
 mod program;
+mod store;
 mod transactions;
 mod view;
 

@@ -1,27 +1,33 @@
 //! The link to the CMP (AID2): MQTT 5 over TLS through the admin bearer and no other.
-//! TLS, byte counting and the bearer are in our socket connector; reconnects with backoff and jitter.
-//! Called by the daemon's loop; the journal is the outbox, whatever the MQTT client forgets.
+//! TLS, byte counting and the bearer are in our socket connector; `backoff` says when to try again.
+//! The journal is the outbox, whatever the MQTT client forgets: with a connection goes what it queued.
 
+use crate::backoff::Backoff;
+use crate::boot_clock;
 use crate::card::Counters;
 use crate::config::{Bearer, Cmp};
+use crate::inbox::Publication;
 use aid_agent_core::MAX_MESSAGE;
+use rumqttc::mqttbytes::v5::{
+    ConnAck, PubAck, PubAckReason, RetainForwardRule, SubAck, SubscribeFilter, SubscribeReasonCode,
+};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, PublishOptions, QoS};
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
-/// First pause before another connection, ms; doubles up to `MAX_PAUSE`.
-const PAUSE: u64 = 250;
-/// Longest pause, ms.
-const MAX_PAUSE: u64 = 60_000;
+/// Time that the server has from TCP's connect to SUBACK.
+const SUBSCRIBED: Duration = Duration::from_secs(30);
+/// Bytes of a PUBLISH beside topic and payload, at most: header, lengths, packet identifier, properties.
+const OVERHEAD: usize = 16;
 /// Time for the goodbye to the CMP.
 const CLOSE: Duration = Duration::from_millis(500);
 
@@ -30,13 +36,19 @@ const CLOSE: Duration = Duration::from_millis(500);
 pub(crate) enum LinkEvent {
     Up,
     Down(String),
-    Message(Vec<u8>),
+    Message(Publication),
+    /// The server refuses a message of ours, or takes one again (`None`); the link stands.
+    Refused(Option<String>),
 }
 
 /// Sends to the CMP.
 pub(crate) struct Link {
     client: AsyncClient,
     topic: String,
+    /// Where the CMP's messages come.
+    pub(crate) down: String,
+    /// Largest packet that the server takes, bytes.
+    largest: Arc<AtomicU32>,
     stopping: Arc<AtomicBool>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -44,6 +56,15 @@ pub(crate) struct Link {
 impl Link {
     /// Queues a message; a full queue loses it, the outbox sends it again.
     pub(crate) fn send(&self, bytes: Vec<u8>) {
+        let (size, largest) = (
+            bytes.len() + self.topic.len() + OVERHEAD,
+            self.largest.load(Ordering::Relaxed),
+        );
+        if u32::try_from(size).is_ok_and(|size| size > largest) {
+            // The MQTT client would end the connection over it, again and again.
+            tracing::error!(size, largest, "a message is too large for the server; not sent");
+            return;
+        }
         let options = PublishOptions::new(QoS::AtLeastOnce);
         if let Err(error) = self.client.try_publish(self.topic.as_str(), bytes, options) {
             tracing::warn!(%error, "a message was not queued; it is sent again later");
@@ -65,78 +86,185 @@ impl Link {
     }
 }
 
+/// What every connection needs, checked before anything runs.
+pub(crate) struct Dialer {
+    tls: TlsConnector,
+    name: ServerName<'static>,
+    host: String,
+    port: u16,
+    bearer: Bearer,
+}
+
+impl Dialer {
+    pub(crate) fn new(cmp: &Cmp, bearer: &Bearer) -> Result<Self, String> {
+        let (host, port) = cmp.host_port().ok_or("cmp.address must be HOST:PORT")?;
+        let tls = aid_shell::tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key)));
+        let name = ServerName::try_from(host.to_owned());
+        Ok(Self {
+            tls: TlsConnector::from(tls.map_err(|f| f.text)?),
+            name: name.map_err(|e| format!("cmp.address: {e}"))?,
+            host: host.to_owned(),
+            port,
+            bearer: bearer.clone(),
+        })
+    }
+}
+
 /// Builds the client and runs it on a task.
 pub(crate) fn start(
     eid: &str,
-    cmp: &Cmp,
-    bearer: &Bearer,
-    counters: Arc<Counters>,
-    tell: impl Fn(LinkEvent) + Send + 'static,
-) -> Result<Link, String> {
-    let (host, port) = cmp.host_port().ok_or("cmp.address must be HOST:PORT")?;
-    let tls = TlsConnector::from(
-        aid_shell::tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key))).map_err(|f| f.text)?,
-    );
-    let name = ServerName::try_from(host.to_owned()).map_err(|e| format!("cmp.address: {e}"))?;
-    let mut options = MqttOptions::new(eid, (host, port));
+    dialer: &Arc<Dialer>,
+    counters: &Arc<Counters>,
+    tell: impl Fn(LinkEvent) + Send + Sync + 'static,
+) -> Link {
+    let mut options = MqttOptions::new(eid, (dialer.host.clone(), dialer.port));
     options.set_keep_alive(30);
     options.set_outgoing_inflight_upper_limit(16);
     options.set_max_packet_size(Some(MAX_MESSAGE as u32 + 1024));
-    let (bearer, address) = (bearer.clone(), (host.to_owned(), port));
+    let (dialer, counters) = (Arc::clone(dialer), Arc::clone(counters));
     options.set_socket_connector(move |_, _| {
-        let (bearer, tls, name) = (bearer.clone(), tls.clone(), name.clone());
-        let (address, counters) = (address.clone(), Arc::clone(&counters));
+        let (dialer, counters) = (Arc::clone(&dialer), Arc::clone(&counters));
         async move {
-            let stream = connect(&address.0, address.1, &bearer).await?;
-            tls.connect(name, Counted { stream, counters }).await
+            let stream = connect(&dialer.host, dialer.port, &dialer.bearer).await?;
+            let name = dialer.name.clone();
+            dialer.tls.connect(name, Counted { stream, counters }).await
         }
     });
     let (client, events) = AsyncClient::builder(options).capacity(64).build();
     let down = format!("aid/v1/{eid}/down");
     let stopping = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::clone(&stopping);
-    let task = tokio::spawn(run(events, client.clone(), down, tell, stopped));
-    Ok(Link {
+    let largest = Arc::new(AtomicU32::new(u32::MAX));
+    let runner = Runner {
+        events,
+        client: client.clone(),
+        topic: down.clone(),
+        largest: Arc::clone(&largest),
+        stopping: Arc::clone(&stopping),
+        refused: false,
+    };
+    Link {
         client,
         topic: format!("aid/v1/{eid}/up"),
+        down,
+        largest,
         stopping,
-        task,
-    })
+        task: tokio::spawn(runner.run(tell)),
+    }
 }
 
-async fn run(
-    mut events: EventLoop,
+/// The client's loop.
+struct Runner {
+    events: EventLoop,
     client: AsyncClient,
     topic: String,
-    tell: impl Fn(LinkEvent),
+    largest: Arc<AtomicU32>,
     stopping: Arc<AtomicBool>,
-) {
-    let mut pause = PAUSE;
-    loop {
-        match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                if let Err(error) = client.try_subscribe(topic.as_str(), QoS::AtLeastOnce) {
-                    tracing::warn!(%error, "cannot subscribe");
+    /// The last message was refused.
+    refused: bool,
+}
+
+impl Runner {
+    async fn run(mut self, tell: impl Fn(LinkEvent)) {
+        let mut backoff = Backoff::new();
+        loop {
+            let Err(why) = self.connection(&mut backoff, &tell).await else {
+                return;
+            };
+            // What it queued would overtake the outbox, which is sent when the link is up again; and
+            // what ended this connection would end the next.
+            self.events.clean();
+            self.events.reset_session_state();
+            tell(LinkEvent::Down(why));
+            let random = uuid::Uuid::new_v4().as_u128() as u64;
+            let pause = backoff.down(boot_clock::now(), random);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// One connection, from TCP to its end. `Ok` when the agent stops.
+    async fn connection(
+        &mut self,
+        backoff: &mut Backoff,
+        tell: &impl Fn(LinkEvent),
+    ) -> Result<(), String> {
+        let late = tokio::time::Instant::now() + SUBSCRIBED;
+        let mut subscribed = false;
+        loop {
+            let event = if subscribed {
+                self.events.poll().await
+            } else {
+                let event = tokio::time::timeout_at(late, self.events.poll()).await;
+                event.map_err(|_| "the server does not answer CONNECT or SUBSCRIBE".to_owned())?
+            };
+            let stopping = self.stopping.load(Ordering::Relaxed);
+            match event {
+                Ok(Event::Incoming(Packet::ConnAck(connack))) => self.subscribe(&connack)?,
+                Ok(Event::Incoming(Packet::SubAck(suback))) => {
+                    granted(&suback)?;
+                    subscribed = true;
+                    backoff.up(boot_clock::now());
+                    tell(LinkEvent::Up);
                 }
-            }
-            Ok(Event::Incoming(Packet::SubAck(_))) => {
-                pause = PAUSE;
-                tell(LinkEvent::Up);
-            }
-            Ok(Event::Incoming(Packet::Publish(publish))) => {
-                tell(LinkEvent::Message(publish.payload.to_vec()));
-            }
-            Ok(Event::Outgoing(Outgoing::Disconnect)) if stopping.load(Ordering::Relaxed) => return,
-            Ok(_) => {}
-            Err(_) if stopping.load(Ordering::Relaxed) => return,
-            Err(error) => {
-                tell(LinkEvent::Down(error.to_string()));
-                // Half fixed, half drawn: a fleet does not come back in step.
-                let jitter = uuid::Uuid::new_v4().as_u128() as u64 % (pause / 2 + 1);
-                tokio::time::sleep(Duration::from_millis(pause / 2 + jitter)).await;
-                pause = (pause * 2).min(MAX_PAUSE);
+                Ok(Event::Incoming(Packet::PubAck(puback))) => self.puback(&puback, tell),
+                Ok(Event::Incoming(Packet::Publish(publish))) => {
+                    tell(LinkEvent::Message(Publication {
+                        topic: publish.topic.to_vec(),
+                        retained: publish.retain,
+                        payload: publish.payload.to_vec(),
+                    }));
+                }
+                Ok(Event::Outgoing(Outgoing::Disconnect)) if stopping => return Ok(()),
+                Ok(_) => {}
+                Err(_) if stopping => return Ok(()),
+                Err(error) => return Err(error.to_string()),
             }
         }
+    }
+
+    fn subscribe(&mut self, connack: &ConnAck) -> Result<(), String> {
+        let limit = connack.properties.as_ref().and_then(|p| p.max_packet_size);
+        self.largest
+            .store(limit.unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.refused = false;
+        let mut filter = SubscribeFilter::new(self.topic.as_str(), QoS::AtLeastOnce);
+        // What a broker retained is of an unknown age; `inbox` ignores it, too.
+        filter.retain_forward_rule = RetainForwardRule::Never;
+        let asked = self.client.try_subscribe_many([filter]);
+        asked.map_err(|error| format!("cannot subscribe: {error}"))
+    }
+
+    /// A refusal is about one message, which the outbox sends again later: it ends no connection.
+    fn puback(&mut self, puback: &PubAck, tell: &impl Fn(LinkEvent)) {
+        use PubAckReason::{NoMatchingSubscribers, Success};
+        if matches!(puback.reason, Success | NoMatchingSubscribers) {
+            if std::mem::take(&mut self.refused) {
+                tell(LinkEvent::Refused(None));
+            }
+            return;
+        }
+        self.refused = true;
+        let said = puback
+            .properties
+            .as_ref()
+            .and_then(|p| p.reason_string.as_deref());
+        let text = format!(
+            "the server refuses a message: PUBACK {:?} {}",
+            puback.reason,
+            said.unwrap_or_default()
+        );
+        tell(LinkEvent::Refused(Some(text.trim_end().to_owned())));
+    }
+}
+
+/// Whether the server lets the car listen.
+fn granted(suback: &SubAck) -> Result<(), String> {
+    let refusal = suback
+        .return_codes
+        .iter()
+        .find(|code| !matches!(code, SubscribeReasonCode::Success(_)));
+    match refusal {
+        Some(code) => Err(format!("the server refuses the subscription: {code:?}")),
+        None => Ok(()),
     }
 }
 

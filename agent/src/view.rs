@@ -1,7 +1,9 @@
 //! What the local API shows (AID4): JSON views of the core's state and notices, secrets absent.
 //! Built by the daemon's loop.
 
-use aid_agent_core::{Agent, Iccid, Id, Notice, Phase, UserProfile};
+use crate::health::{Clock, Trouble};
+use crate::store::{Aside, Failure};
+use aid_agent_core::{Agent, BootMs, Iccid, Id, Notice, Phase, UserProfile};
 use serde_json::{Value, json};
 
 fn hex(id: &Id) -> String {
@@ -54,8 +56,62 @@ pub(crate) fn profiles(agent: &Agent) -> Value {
     Value::Array(list.collect())
 }
 
+/// What is around the core: for `GET /v1/status`.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) link_up: bool,
+    pub(crate) bearer: &'a str,
+    /// Why the link is down, or what the server refuses.
+    pub(crate) link: Option<&'a Trouble>,
+    /// The card answered at least once.
+    pub(crate) card_seen: bool,
+    /// Why the card does not answer.
+    pub(crate) card: Option<&'a Trouble>,
+    pub(crate) journal: Option<&'a Failure>,
+    pub(crate) aside: Option<&'a Aside>,
+    pub(crate) clock: Clock,
+}
+
+impl Surroundings<'_> {
+    fn since(&self, since: BootMs, text: &str) -> Value {
+        json!({"since": self.clock.unix_of(since), "error": text})
+    }
+
+    fn trouble(&self, trouble: Option<&Trouble>) -> Value {
+        trouble.map_or(Value::Null, |t| self.since(t.since, &t.text))
+    }
+
+    /// `present`, `starting` or `missing`; what went wrong, and since when (Unix seconds).
+    fn card(&self) -> Value {
+        let Some(trouble) = self.card else {
+            let state = if self.card_seen { "present" } else { "starting" };
+            return json!({"state": state});
+        };
+        let mut card = self.since(trouble.since, &trouble.text);
+        card["state"] = json!("missing");
+        card
+    }
+
+    /// `ok` or `failed`, and what was damaged in this life.
+    fn journal(&self) -> Value {
+        let mut journal = match self.journal {
+            Some(failure) => {
+                let mut journal = self.since(failure.since, &failure.text);
+                journal["state"] = json!("failed");
+                journal
+            }
+            None => json!({"state": "ok"}),
+        };
+        if let Some(aside) = self.aside {
+            journal["damaged_at"] = json!(self.clock.unix_of(aside.at));
+            journal["damage"] = json!(aside.text);
+            journal["damaged_files"] = json!(aside.place);
+        }
+        journal
+    }
+}
+
 /// `GET /v1/status`.
-pub(crate) fn status(agent: &Agent, link_up: bool, bearer: &str) -> Value {
+pub(crate) fn status(agent: &Agent, around: &Surroundings<'_>) -> Value {
     let session = agent.session().map(|s| {
         json!({"account": hex(&s.account.0), "display_name": s.aup.display_name,
                "msp_name": s.aup.msp_name, "masked_number": s.aup.masked_number,
@@ -64,8 +120,11 @@ pub(crate) fn status(agent: &Agent, link_up: bool, bearer: &str) -> Value {
     json!({
         "session": session,
         "phase": phase(agent.phase()),
-        "link": if link_up { "up" } else { "down" },
-        "bearer": bearer,
+        "link": if around.link_up { "up" } else { "down" },
+        "link_problem": around.trouble(around.link),
+        "bearer": around.bearer,
+        "card": around.card(),
+        "journal": around.journal(),
         "profiles": profiles(agent),
         "pending_reports": agent.durable().outbox.len(),
     })

@@ -4,6 +4,7 @@
 
 use crate::durable::{Download, Durable, Record, RestoreError};
 use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, Notice, Timer};
+use crate::fault::Fault;
 use aid_id::{AccountRef, Iccid, Id, Secret};
 use aid_wire::{Aup, CodeOutcome, Down, OrderKind, Up, UserProfile};
 use alloc::{
@@ -46,7 +47,7 @@ pub enum Phase {
     Active,
     /// The user has a profile that can't be enabled, or gets none.
     NoProfile,
-    /// The journal failed.
+    /// The journal can't be written or read: nobody is logged in, and no OP stays enabled.
     Stopped,
 }
 
@@ -71,11 +72,12 @@ pub(crate) enum LoginWay {
 pub struct Agent {
     pub(crate) software: String,
     pub(crate) durable: Durable,
-    effects: VecDeque<Queued>,
+    pub(crate) effects: VecDeque<Queued>,
     /// Ticket of the persist that is under way.
     pub(crate) awaiting: Option<u64>,
     pub(crate) next_ticket: u64,
-    pub(crate) stopped: bool,
+    /// Why nothing is journaled at present; `None` while the journal works.
+    pub(crate) fault: Option<Fault>,
     pub(crate) link_up: bool,
     pub(crate) session: Option<Session>,
     pub(crate) login: Option<PendingLogin>,
@@ -103,7 +105,7 @@ pub struct Agent {
 }
 
 #[derive(Debug)]
-enum Queued {
+pub(crate) enum Queued {
     Persist(Vec<Record>),
     Other(Effect),
 }
@@ -118,13 +120,18 @@ impl Agent {
         snapshot: Option<&[u8]>,
         records: &[Vec<u8>],
     ) -> Result<Self, RestoreError> {
-        Ok(Self {
+        let durable = Durable::restore(snapshot, records)?;
+        Ok(Self::with(software, durable, None))
+    }
+
+    pub(crate) fn with(software: String, durable: Durable, fault: Option<Fault>) -> Self {
+        Self {
             software,
-            durable: Durable::restore(snapshot, records)?,
+            durable,
             effects: VecDeque::new(),
             awaiting: None,
             next_ticket: 0,
-            stopped: false,
+            fault,
             link_up: false,
             session: None,
             login: None,
@@ -142,16 +149,16 @@ impl Agent {
             refused: None,
             space: None,
             undeletable: BTreeMap::new(),
-        })
+        }
     }
 
     /// Takes an event. Poll effects and the timeout afterwards.
     pub fn handle(&mut self, now: BootMs, event: Event) {
-        if self.stopped {
-            return;
+        if self.fault.is_some() {
+            return self.handle_in_fault(now, event);
         }
         match event {
-            Event::Boot => {}
+            Event::Boot | Event::JournalRestored => {}
             Event::LinkUp => self.link_is_up(now),
             Event::LinkDown => {
                 self.link_up = false;
@@ -180,14 +187,7 @@ impl Agent {
                     self.awaiting = None;
                 }
             }
-            Event::PersistFailed { text } => {
-                // Never ahead of the disk: what waited behind the record does not happen.
-                self.stopped = true;
-                self.awaiting = None;
-                self.effects.clear();
-                self.notify(Notice::Error { text });
-                return;
-            }
+            Event::PersistFailed { text } => return self.fail(text),
             Event::EuiccDone {
                 op,
                 result,
@@ -203,10 +203,13 @@ impl Agent {
 
     /// Takes the passing of time; call at `poll_timeout`, or at any time.
     pub fn handle_timeout(&mut self, now: BootMs) {
-        if self.stopped {
-            return;
-        }
         let due = |at: &Option<BootMs>| at.is_some_and(|at| at <= now);
+        if self.fault.is_some() {
+            if due(&self.card_retry) {
+                self.card_retry = None;
+            }
+            return self.secure();
+        }
         if self.login.as_ref().is_some_and(|l| l.deadline <= now) {
             self.refuse_login(String::from("the CMP did not answer"));
         }
@@ -228,8 +231,8 @@ impl Agent {
     /// When to call `handle_timeout` at the latest, and why. Changes with every `handle`.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(BootMs, Timer)> {
-        if self.stopped {
-            return None;
+        if self.fault.is_some() {
+            return self.card_retry.map(|at| (at, Timer::Card));
         }
         let timers = [
             (self.login.as_ref().map(|l| l.deadline), Timer::Login),
@@ -259,10 +262,8 @@ impl Agent {
                     Some(Effect::Persist { ticket, bytes })
                 }
                 Err(_) => {
-                    self.stopped = true;
-                    self.effects.clear();
-                    let text = String::from("the agent's records can't be encoded");
-                    Some(Effect::Notify(Notice::Error { text }))
+                    self.fail(String::from("the agent's records can't be encoded"));
+                    self.poll_effect()
                 }
             },
         }
@@ -272,7 +273,7 @@ impl Agent {
     #[must_use]
     pub fn snapshot(&self) -> Option<Vec<u8>> {
         let open = self.awaiting.is_some()
-            || self.stopped
+            || self.fault.is_some()
             || self.effects.iter().any(|e| matches!(e, Queued::Persist(_)));
         if open {
             None
@@ -302,7 +303,7 @@ impl Agent {
     /// Where the agent stands.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        if self.stopped {
+        if self.fault.is_some() {
             return Phase::Stopped;
         }
         let Some(card) = &self.card else {
@@ -338,6 +339,10 @@ impl Agent {
     /// earlier than needed is always right, and a list is one fdatasync.
     pub(crate) fn record(&mut self, record: Record) {
         self.durable.apply(&record);
+        if self.fault.is_some() {
+            // The snapshot that ends the fault carries it.
+            return;
+        }
         let open = self
             .effects
             .iter_mut()
@@ -358,7 +363,7 @@ impl Agent {
     }
 
     pub(crate) fn send(&mut self, message_id: Option<Id>, body: Up) {
-        if self.link_up {
+        if self.link_up && self.fault.is_none() {
             self.effects
                 .push_back(Queued::Other(Effect::Send { message_id, body }));
         }

@@ -70,7 +70,7 @@ impl Agent {
     }
 
     /// Journals the intent, then runs it: the effect waits behind the record.
-    fn begin(&mut self, operation: Operation, iccid: Iccid, attempts: u16) {
+    pub(crate) fn begin(&mut self, operation: Operation, iccid: Iccid, attempts: u16) {
         let attempts = attempts.saturating_add(1);
         self.record(Record::Intent(Intent {
             operation,

@@ -99,11 +99,14 @@ pub enum Event {
         /// Ticket of the effect.
         ticket: u64,
     },
-    /// They are not: the agent stops acting.
+    /// They may not be: the agent ends the session, disables what is enabled without the journal, and
+    /// waits for `JournalRestored`.
     PersistFailed {
         /// One sentence.
         text: String,
     },
+    /// The state of `Agent::unsaved` is on disk, as a snapshot: the journal works again.
+    JournalRestored,
     /// A card operation ended.
     EuiccDone {
         /// Number of the effect.

@@ -9,6 +9,8 @@
 //! }
 //! ```
 //! After `Effect::Persist` no effect comes out until `Event::Persisted` said that it is on disk.
+//! When that fails the shell says `Event::PersistFailed`, carries out what comes out, and once
+//! `Agent::is_secured` writes `Agent::unsaved` as a snapshot, again and again until it is on disk.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -18,6 +20,7 @@ mod agent;
 mod decide;
 mod durable;
 mod event;
+mod fault;
 mod orders;
 mod outbox;
 mod session;

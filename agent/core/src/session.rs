@@ -84,19 +84,24 @@ impl Agent {
 
     pub(crate) fn log_out(&mut self, now: BootMs) {
         self.refuse_login(String::from("the user logged out"));
-        if let Some(session) = self.session.take() {
-            self.refused = None;
-            // The disable that follows waits for no pause of an earlier failure.
-            self.card_retry = None;
-            let logout_id = self.next_id();
-            let account = session.account;
-            self.record(Record::LoggedOut(logout_id, account));
-            self.send(Some(logout_id), Up::Logout { account });
+        if self.end_session() {
             self.arm_resend(now);
-            self.notify(Notice::LoggedOut {
-                account: session.account,
-            });
         }
+    }
+
+    /// Ends the session; false when nobody is logged in.
+    pub(crate) fn end_session(&mut self) -> bool {
+        let Some(Session { account, .. }) = self.session.take() else {
+            return false;
+        };
+        self.refused = None;
+        // The disable that follows waits for no pause of an earlier failure.
+        self.card_retry = None;
+        let logout_id = self.next_id();
+        self.record(Record::LoggedOut(logout_id, account));
+        self.send(Some(logout_id), Up::Logout { account });
+        self.notify(Notice::LoggedOut { account });
+        true
     }
 
     pub(crate) fn login_result(&mut self, now: BootMs, login_id: Id, outcome: LoginOutcome) {

@@ -1,6 +1,5 @@
 //! The file shell: one folder, one preallocated file per segment, fdatasync per append.
 //! A segment is made under a temporary name, synced, renamed, and the folder is synced.
-//! Called through `Journal` by the daemon.
 
 use crate::media::Media;
 use std::fs::{self, File, OpenOptions};
@@ -8,12 +7,27 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+/// Most folders of damaged segments that are kept; the oldest go first.
+pub const KEPT_ASIDE: usize = 4;
+/// Largest file that is read as a segment, bytes; ours have half a MiB.
+const MAX_SEGMENT: u64 = 16 << 20;
+/// How the name of such a folder begins.
+const ASIDE: &str = "damaged-";
+
 /// An operating system error with the file that it is about.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 pub struct FileError {
     path: PathBuf,
     source: io::Error,
+}
+
+impl FileError {
+    /// True when another process has the journal open.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        self.source.kind() == io::ErrorKind::ResourceBusy
+    }
 }
 
 /// Segments as files `<number, 16 hex digits>.seg` in one folder, locked for one process.
@@ -39,11 +53,18 @@ impl FileMedia {
         let path = folder.join("lock");
         let mut options = OpenOptions::new();
         let options = options.create(true).truncate(false).write(true).mode(0o600);
-        let lock = options.open(&path).map_err(at(&path))?;
+        // A disk that takes no writes can be read and locked all the same.
+        let lock = options
+            .open(&path)
+            .or_else(|error| File::open(&path).map_err(|_| error))
+            .map_err(at(&path))?;
         let kind = rustix::fs::FlockOperation::NonBlockingLockExclusive;
-        rustix::fs::flock(&lock, kind).map_err(|_| {
+        rustix::fs::flock(&lock, kind).map_err(|error| {
             let text = "another process has this journal open; stop it first";
-            at(&path)(io::Error::new(io::ErrorKind::ResourceBusy, text))
+            at(&path)(match error {
+                rustix::io::Errno::WOULDBLOCK => io::Error::new(io::ErrorKind::ResourceBusy, text),
+                error => error.into(),
+            })
         })?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -73,6 +94,23 @@ impl FileMedia {
                 source: io::ErrorKind::NotFound.into(),
             }),
         }
+    }
+
+    /// Removes the oldest folders of damaged segments.
+    fn prune_aside(&self) -> io::Result<()> {
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+                folders.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        folders.sort();
+        let surplus = folders.len().saturating_sub(KEPT_ASIDE);
+        folders
+            .iter()
+            .take(surplus)
+            .try_for_each(|(_, path)| fs::remove_dir_all(path))
     }
 
     fn sync_folder(&self) -> io::Result<()> {
@@ -113,9 +151,12 @@ impl Media for FileMedia {
                 .and_then(|n| n.to_str())
                 .unwrap_or_default();
             if name.ends_with(".tmp") {
-                fs::remove_file(&path).map_err(error)?;
-            } else if let Some(id) = name.strip_suffix(".seg").filter(|n| n.len() == 16) {
-                segments.extend(u64::from_str_radix(id, 16));
+                // Read again later, or never: it is nobody's segment.
+                let _ = fs::remove_file(&path);
+            } else if let Some(id) = name.strip_suffix(".seg") {
+                // Other names are not ours: `create` gives them sixteen small digits.
+                let id = u64::from_str_radix(id, 16).ok();
+                segments.extend(id.filter(|id| self.path(*id) == path));
             }
         }
         segments.sort_unstable();
@@ -137,7 +178,14 @@ impl Media for FileMedia {
 
     fn read(&mut self, segment: u64) -> Result<Vec<u8>, FileError> {
         let path = self.path(segment);
-        fs::read(&path).map_err(|source| FileError { path, source })
+        let read = || match fs::metadata(&path) {
+            // No segment of ours: an empty one is damaged, and can be put aside.
+            Ok(about) if !about.is_file() || about.len() > MAX_SEGMENT => Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+            Ok(_) => fs::read(&path),
+        };
+        read().map_err(|source| FileError { path, source })
     }
 
     fn write(&mut self, segment: u64, offset: usize, bytes: &[u8]) -> Result<(), FileError> {
@@ -156,8 +204,49 @@ impl Media for FileMedia {
         self.at(path, result)
     }
 
+    fn set_aside(&mut self, name: &str) -> Result<Option<String>, FileError> {
+        self.open = None;
+        let error = |source| FileError {
+            path: self.folder.clone(),
+            source,
+        };
+        let mut ours = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(error)? {
+            let name = entry.map_err(error)?.file_name();
+            let text = name.to_string_lossy();
+            if text.ends_with(".seg") || text.ends_with(".tmp") {
+                ours.push(name);
+            }
+        }
+        if ours.is_empty() {
+            return Ok(None);
+        }
+        // A clock that stands still must not mix two of them.
+        let label = format!("{ASIDE}{name}");
+        let names = std::iter::once(label.clone()).chain((1..).map(|n| format!("{label}-{n}")));
+        let mut places = names.map(|name| self.folder.join(name));
+        let place = places.find(|place| fs::symlink_metadata(place).is_err());
+        let place = place.unwrap_or_else(|| self.folder.join(&label));
+        let moved = fs::create_dir(&place).and_then(|()| {
+            for name in &ours {
+                fs::rename(self.folder.join(name), place.join(name))?;
+            }
+            File::open(&place)?.sync_all()?;
+            self.sync_folder()
+        });
+        if moved.is_err() {
+            // Empty when nothing could be moved.
+            let _ = fs::remove_dir(&place);
+        }
+        self.at(place.clone(), moved)?;
+        // Surplus folders take space, no more; the next time tries again.
+        let _ = self.prune_aside();
+        Ok(Some(place.display().to_string()))
+    }
+
     fn is_full(error: &FileError) -> bool {
-        use io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(error.source.kind(), StorageFull | QuotaExceeded)
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let kind = error.source.kind();
+        matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
     }
 }

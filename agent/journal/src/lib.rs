@@ -15,6 +15,6 @@ mod media;
 pub mod sim;
 
 #[cfg(feature = "std")]
-pub use file::{FileError, FileMedia};
-pub use log::{Config, Error, Journal, Recovered};
+pub use file::{FileError, FileMedia, KEPT_ASIDE};
+pub use log::{Config, Error, Journal, Recovered, read};
 pub use media::Media;

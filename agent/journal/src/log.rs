@@ -1,6 +1,5 @@
 //! The log over a `Media`: recovery, append, snapshot. One writer, no clocks.
 //! Recovery drops what was never acknowledged before anything new is appended.
-//! Called by the daemon's journal thread and by the simulations of `aid-agent-core`.
 
 use crate::format::{MAX_PAYLOAD, Record, SECTOR, SegmentHeader, padded};
 use crate::media::Media;
@@ -21,11 +20,18 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Least bytes of a segment.
+    fn size(self) -> usize {
+        self.segment_size.max(4096).div_ceil(SECTOR) * SECTOR
+    }
+}
+
 /// Why the log does not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error<E: core::fmt::Debug + core::fmt::Display> {
     /// The device is full; nothing was written, nothing was lost.
-    #[error("the journal's device is full: {0}; free space and start the agent again")]
+    #[error("the journal's device is full: {0}; free space")]
     Full(E),
     /// Storage failed; the log takes no more records until it is opened again.
     #[error("the journal's storage failed: {0}")]
@@ -81,84 +87,129 @@ fn storage<M: Media>(error: M::Error) -> Error<M::Error> {
     }
 }
 
+/// What a reading of the segments found.
+struct Scan {
+    recovered: Recovered,
+    /// Segments that a snapshot replaced.
+    stale: Vec<u64>,
+    next_sequence: u64,
+    epoch: u32,
+    /// Where the log ends.
+    end: Option<End>,
+}
+
+/// End of the log in its last segment; all in bytes.
+struct End {
+    segment: u64,
+    offset: usize,
+    size: usize,
+    /// Of a torn record behind the end, whole sectors.
+    garbage: usize,
+}
+
+/// Reads what was acknowledged and changes nothing: for a device that takes no writes.
+///
+/// # Errors
+/// As [`Journal::open`]; a device that can't be written is none.
+pub fn read<M: Media>(mut media: M, config: Config) -> Result<Recovered, Error<M::Error>> {
+    scan(&mut media, config).map(|scan| scan.recovered)
+}
+
+fn scan<M: Media>(media: &mut M, config: Config) -> Result<Scan, Error<M::Error>> {
+    let mut segments = Vec::new();
+    for id in media.list().map_err(storage::<M>)? {
+        let bytes = media.read(id).map_err(storage::<M>)?;
+        // Segments are made whole: a shorter one lost acknowledged records. The last number of all
+        // leaves none for the next segment.
+        let whole = bytes.len() >= config.size() && bytes.len().is_multiple_of(SECTOR);
+        let header = SegmentHeader::parse(&bytes)
+            .filter(|h| whole && h.segment == id && id < u64::MAX && h.first_sequence < u64::MAX);
+        segments.push((id, header, bytes));
+    }
+    // Everything before the newest snapshot is what an interrupted compaction left.
+    let start = segments
+        .iter()
+        .rposition(|(_, h, _)| h.is_some_and(|h| h.snapshot))
+        .unwrap_or(0);
+    let stale = segments.drain(..start).map(|(id, ..)| id).collect();
+
+    let mut recovered = Recovered::default();
+    let first = segments.first().and_then(|(_, h, _)| *h);
+    // Without a snapshot the log has to be there from its first record on.
+    let mut next_sequence = first.filter(|h| h.snapshot).map_or(1, |h| h.first_sequence);
+    let mut epoch = 0;
+    let last = segments.len().saturating_sub(1);
+    let mut end = None;
+    for (index, (id, header, bytes)) in segments.iter().enumerate() {
+        let (segment, expected) = (*id, next_sequence);
+        let Some(header) = header.filter(|h| h.first_sequence == expected) else {
+            return Err(Error::Damaged {
+                segment,
+                offset: 0,
+                expected,
+            });
+        };
+        let mut offset = SECTOR;
+        while let Some(record) = bytes.get(offset..).and_then(Record::parse) {
+            if record.sequence != next_sequence || record.epoch < epoch {
+                break;
+            }
+            let Some(following) = next_sequence.checked_add(1) else {
+                break;
+            };
+            if header.snapshot && offset == SECTOR {
+                recovered.snapshot = Some(record.payload.to_vec());
+            } else {
+                recovered.records.push(record.payload.to_vec());
+            }
+            epoch = record.epoch;
+            next_sequence = following;
+            offset += padded(record.payload.len());
+        }
+        let damaged = || Error::Damaged {
+            segment,
+            offset,
+            expected: next_sequence,
+        };
+        if header.snapshot && offset == SECTOR {
+            return Err(damaged());
+        }
+        let tail = bytes.get(offset..).unwrap_or_default();
+        // At most one record is in flight: a sound later one proves damage, not a torn tail.
+        let mut later = (0..tail.len())
+            .step_by(SECTOR)
+            .filter_map(|at| Record::parse(&tail[at..]));
+        if later.any(|r| r.sequence > next_sequence) {
+            return Err(damaged());
+        }
+        if index == last {
+            let used = tail.iter().rposition(|b| *b != 0).map_or(0, |p| p + 1);
+            end = Some(End {
+                segment,
+                offset,
+                size: bytes.len(),
+                garbage: tail.len().min(used.div_ceil(SECTOR) * SECTOR),
+            });
+        }
+    }
+    Ok(Scan {
+        recovered,
+        stale,
+        next_sequence,
+        epoch,
+        end,
+    })
+}
+
 impl<M: Media> Journal<M> {
     /// Opens the log, creating it where there is none, and returns what was acknowledged.
     ///
     /// # Errors
     /// Storage failures, and damage to acknowledged bytes where it can be told from a torn tail.
     pub fn open(mut media: M, config: Config) -> Result<(Self, Recovered), Error<M::Error>> {
-        let mut segments = Vec::new();
-        for id in media.list().map_err(storage::<M>)? {
-            let bytes = media.read(id).map_err(storage::<M>)?;
-            let header = SegmentHeader::parse(&bytes).filter(|h| h.segment == id);
-            let Some(header) = header else {
-                return Err(Error::Damaged {
-                    segment: id,
-                    offset: 0,
-                    expected: 0,
-                });
-            };
-            segments.push((id, header, bytes));
-        }
-        // Everything before the newest snapshot is what an interrupted compaction left.
-        let start = segments
-            .iter()
-            .rposition(|(_, h, _)| h.snapshot)
-            .unwrap_or(0);
-        for (id, ..) in segments.drain(..start) {
+        let scan = scan(&mut media, config)?;
+        for id in scan.stale {
             media.remove(id).map_err(storage::<M>)?;
-        }
-
-        let mut recovered = Recovered::default();
-        let mut next_sequence = segments.first().map_or(1, |(_, h, _)| h.first_sequence);
-        let mut epoch = 0;
-        let last = segments.len().saturating_sub(1);
-        let mut end = None;
-        for (index, (id, header, bytes)) in segments.iter().enumerate() {
-            if header.first_sequence != next_sequence {
-                return Err(Error::Damaged {
-                    segment: *id,
-                    offset: 0,
-                    expected: next_sequence,
-                });
-            }
-            let mut offset = SECTOR;
-            while let Some(record) = bytes.get(offset..).and_then(Record::parse) {
-                if record.sequence != next_sequence || record.epoch < epoch {
-                    break;
-                }
-                if header.snapshot && offset == SECTOR {
-                    recovered.snapshot = Some(record.payload.to_vec());
-                } else {
-                    recovered.records.push(record.payload.to_vec());
-                }
-                epoch = record.epoch;
-                next_sequence += 1;
-                offset += padded(record.payload.len());
-            }
-            if header.snapshot && offset == SECTOR {
-                return Err(Error::Damaged {
-                    segment: *id,
-                    offset,
-                    expected: next_sequence,
-                });
-            }
-            let tail = bytes.get(offset..).unwrap_or_default();
-            // At most one record is in flight: a sound later one proves damage, not a torn tail.
-            let later = (0..tail.len())
-                .step_by(SECTOR)
-                .filter_map(|at| Record::parse(&tail[at..]));
-            if later.into_iter().any(|r| r.sequence > next_sequence) {
-                return Err(Error::Damaged {
-                    segment: *id,
-                    offset,
-                    expected: next_sequence,
-                });
-            }
-            if index == last {
-                let used = tail.iter().rposition(|b| *b != 0).map_or(0, |p| p + 1);
-                end = Some((*id, offset, bytes.len(), used.div_ceil(SECTOR) * SECTOR));
-            }
         }
         let mut journal = Self {
             media,
@@ -166,25 +217,26 @@ impl<M: Media> Journal<M> {
             segment: 0,
             offset: 0,
             size: 0,
-            next_sequence,
-            epoch: epoch.saturating_add(1),
+            next_sequence: scan.next_sequence,
+            epoch: scan.epoch.saturating_add(1),
             stopped: false,
         };
-        match end {
-            Some((id, offset, size, garbage)) => {
-                (journal.segment, journal.offset, journal.size) = (id, offset, size);
-                if garbage > 0 {
-                    let zeros = alloc::vec![0; garbage.min(size - offset)];
+        match scan.end {
+            Some(end) => {
+                let id = end.segment;
+                (journal.segment, journal.offset, journal.size) = (id, end.offset, end.size);
+                if end.garbage > 0 {
+                    let zeros = alloc::vec![0; end.garbage];
                     journal
                         .media
-                        .write(id, offset, &zeros)
+                        .write(id, end.offset, &zeros)
                         .map_err(storage::<M>)?;
                     journal.media.sync(id).map_err(storage::<M>)?;
                 }
             }
             None => journal.roll(None)?,
         }
-        Ok((journal, recovered))
+        Ok((journal, scan.recovered))
     }
 
     /// Appends one record and returns its sequence once it is on the device.
@@ -210,7 +262,7 @@ impl<M: Media> Journal<M> {
             return Err(Error::Media(error));
         }
         self.offset += bytes.len();
-        self.next_sequence += 1;
+        self.next_sequence = self.next_sequence.saturating_add(1);
         Ok(self.next_sequence - 1)
     }
 
@@ -254,7 +306,7 @@ impl<M: Media> Journal<M> {
 
     /// Begins the next segment, with a first record where there is one.
     fn roll(&mut self, first: Option<(&[u8], bool)>) -> Result<(), Error<M::Error>> {
-        let segment = self.segment + 1;
+        let segment = self.segment.saturating_add(1);
         let snapshot = first.is_some_and(|(_, snapshot)| snapshot);
         let first_sequence = self.next_sequence;
         let mut head = SegmentHeader {
@@ -273,19 +325,15 @@ impl<M: Media> Journal<M> {
                 .encode(),
             );
         }
-        let size = self
-            .config
-            .segment_size
-            .max(4096)
-            .max(head.len())
-            .div_ceil(SECTOR)
-            * SECTOR;
+        let size = self.config.size().max(head.len());
         if let Err(error) = self.media.create(segment, size, &head) {
             let error = storage::<M>(error);
             self.stopped = !matches!(error, Error::Full(_));
             return Err(error);
         }
-        self.next_sequence += u64::from(first.is_some());
+        self.next_sequence = self
+            .next_sequence
+            .saturating_add(u64::from(first.is_some()));
         (self.segment, self.offset, self.size) = (segment, head.len(), size);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The port to the storage under the log: a set of numbered segments of fixed size.
 //! Implemented by `FileMedia` (Linux) and `sim::SimMedia` (fault injection); called by `Journal`.
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 /// Storage for segments. After an error the log stops using it until it is opened again.
 pub trait Media {
@@ -28,6 +28,10 @@ pub trait Media {
     /// Removes a segment. May be lost or done at a power cut.
     fn remove(&mut self, segment: u64) -> Result<(), Self::Error>;
 
+    /// Puts all segments away under `name`, where they are in nobody's way, and says where; `None` when
+    /// there are none. What was put away long ago may go, so that there is an end to it.
+    fn set_aside(&mut self, name: &str) -> Result<Option<String>, Self::Error>;
+
     /// True when the error says that the device is full (nothing was changed).
     fn is_full(error: &Self::Error) -> bool;
 }
@@ -52,6 +56,9 @@ impl<M: Media> Media for &mut M {
     }
     fn remove(&mut self, segment: u64) -> Result<(), M::Error> {
         (**self).remove(segment)
+    }
+    fn set_aside(&mut self, name: &str) -> Result<Option<String>, M::Error> {
+        (**self).set_aside(name)
     }
     fn is_full(error: &M::Error) -> bool {
         M::is_full(error)

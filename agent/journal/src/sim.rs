@@ -1,10 +1,11 @@
 //! Storage in memory that fails on purpose: power is cut at a chosen operation, and the sectors
 //! that were not synced come back old, new or as garbage, drawn from a seed.
-//! Called by the simulations of this crate and of `aid-agent-core`.
+//! Operations fail on purpose, too: what was not synced then stays readable, and is lost all the same.
 
 use crate::format::SECTOR;
 use crate::media::Media;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Why `SimMedia` refused.
@@ -16,9 +17,25 @@ pub enum SimError {
     /// No room for another segment.
     #[error("no space left on device")]
     Full,
+    /// The device does not read or write.
+    #[error("input/output error")]
+    Io,
     /// No such segment, or a write outside of it.
     #[error("no such place in the log")]
     NoSuchPlace,
+}
+
+/// Operations that fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// What they say.
+    pub error: SimError,
+    /// Changing operations that work before.
+    pub after: u64,
+    /// How many fail; the device works again afterwards.
+    pub count: u64,
+    /// While they fail nothing can be read, either.
+    pub unreadable: bool,
 }
 
 /// Segments in memory, with faults.
@@ -31,6 +48,11 @@ pub struct SimMedia {
     cut_at: Option<u64>,
     off: bool,
     seed: u64,
+    fault: Option<Fault>,
+    /// Sectors whose sync failed, by segment: they can be read, and no later sync writes them.
+    lost: BTreeMap<u64, BTreeSet<usize>>,
+    /// What was put away, by its name.
+    pub aside: BTreeMap<String, BTreeMap<u64, Vec<u8>>>,
     /// Most segments that fit; `None`: no limit.
     pub max_segments: Option<usize>,
 }
@@ -50,6 +72,21 @@ impl SimMedia {
         self.cut_at = Some(self.operations + operation);
     }
 
+    /// Lets operations fail from now on.
+    pub fn fail(&mut self, fault: Fault) {
+        self.fault = Some(fault);
+    }
+
+    /// Takes back what is still to fail; false when there is nothing.
+    pub fn heal(&mut self) -> bool {
+        self.fault.take().is_some()
+    }
+
+    /// The segments as they would be read.
+    pub fn segments(&mut self) -> &mut BTreeMap<u64, Vec<u8>> {
+        &mut self.volatile
+    }
+
     /// True once power is off.
     #[must_use]
     pub fn is_off(&self) -> bool {
@@ -66,6 +103,7 @@ impl SimMedia {
     pub fn restart(&mut self) {
         self.tear();
         self.volatile = self.durable.clone();
+        self.lost.clear();
         self.off = false;
         self.cut_at = None;
     }
@@ -111,10 +149,34 @@ impl SimMedia {
         }
     }
 
+    /// What a reading says while the device fails.
+    fn readable(&mut self) -> Result<(), SimError> {
+        match self.fault {
+            _ if self.off => Err(SimError::PowerCut),
+            Some(fault) if fault.after == 0 && fault.unreadable => {
+                self.step()?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Counts an operation; true when power fails in it.
     fn step(&mut self) -> Result<bool, SimError> {
         if self.off {
             return Err(SimError::PowerCut);
+        }
+        if let Some(fault) = &mut self.fault {
+            if let Some(left) = fault.after.checked_sub(1) {
+                fault.after = left;
+            } else {
+                let error = fault.error;
+                fault.count = fault.count.saturating_sub(1);
+                if fault.count == 0 {
+                    self.fault = None;
+                }
+                return Err(error);
+            }
         }
         self.off = self.cut_at == Some(self.operations);
         self.operations += 1;
@@ -126,11 +188,8 @@ impl Media for SimMedia {
     type Error = SimError;
 
     fn list(&mut self) -> Result<Vec<u64>, SimError> {
-        if self.off {
-            Err(SimError::PowerCut)
-        } else {
-            Ok(self.volatile.keys().copied().collect())
-        }
+        self.readable()?;
+        Ok(self.volatile.keys().copied().collect())
     }
 
     fn create(&mut self, segment: u64, size: usize, head: &[u8]) -> Result<(), SimError> {
@@ -151,9 +210,7 @@ impl Media for SimMedia {
     }
 
     fn read(&mut self, segment: u64) -> Result<Vec<u8>, SimError> {
-        if self.off {
-            return Err(SimError::PowerCut);
-        }
+        self.readable()?;
         self.volatile
             .get(&segment)
             .cloned()
@@ -161,20 +218,56 @@ impl Media for SimMedia {
     }
 
     fn write(&mut self, segment: u64, offset: usize, bytes: &[u8]) -> Result<(), SimError> {
-        let cut = self.step()?;
+        if self.off {
+            return Err(SimError::PowerCut);
+        }
+        let step = self.step();
+        // A write that fails may have got half way.
+        let kept = match step {
+            Err(_) => self.random() as usize % (bytes.len() + 1),
+            Ok(_) => bytes.len(),
+        };
         let place = self.volatile.get_mut(&segment);
         let place = place.and_then(|s| s.get_mut(offset..offset + bytes.len()));
-        place.ok_or(SimError::NoSuchPlace)?.copy_from_slice(bytes);
-        if cut { Err(SimError::PowerCut) } else { Ok(()) }
+        let place = place.ok_or(SimError::NoSuchPlace)?;
+        place[..kept].copy_from_slice(&bytes[..kept]);
+        if let Some(lost) = self.lost.get_mut(&segment) {
+            let sectors = offset / SECTOR..(offset + kept).div_ceil(SECTOR);
+            lost.retain(|sector| !sectors.contains(sector));
+        }
+        if step? {
+            Err(SimError::PowerCut)
+        } else {
+            Ok(())
+        }
     }
 
     fn sync(&mut self, segment: u64) -> Result<(), SimError> {
-        if self.step()? {
+        if self.off {
             return Err(SimError::PowerCut);
         }
-        let bytes = self.volatile.get(&segment).ok_or(SimError::NoSuchPlace)?;
-        self.durable.insert(segment, bytes.clone());
-        Ok(())
+        let step = self.step();
+        let new = self.volatile.get(&segment).ok_or(SimError::NoSuchPlace)?;
+        let old = self.durable.entry(segment).or_insert_with(|| new.clone());
+        let lost = self.lost.entry(segment).or_default();
+        for (sector, (o, n)) in old.chunks_mut(SECTOR).zip(new.chunks(SECTOR)).enumerate() {
+            if o == n || lost.contains(&sector) {
+                continue;
+            }
+            match step {
+                Ok(false) => o.copy_from_slice(n),
+                Ok(true) => {}
+                // The system gives the pages up, and takes them for written.
+                Err(_) => {
+                    lost.insert(sector);
+                }
+            }
+        }
+        if step? {
+            Err(SimError::PowerCut)
+        } else {
+            Ok(())
+        }
     }
 
     fn remove(&mut self, segment: u64) -> Result<(), SimError> {
@@ -184,6 +277,18 @@ impl Media for SimMedia {
             self.volatile.remove(&segment);
         }
         if cut { Err(SimError::PowerCut) } else { Ok(()) }
+    }
+
+    fn set_aside(&mut self, name: &str) -> Result<Option<String>, SimError> {
+        self.step()?;
+        if self.volatile.is_empty() {
+            return Ok(None);
+        }
+        self.durable.clear();
+        self.lost.clear();
+        let away = core::mem::take(&mut self.volatile);
+        self.aside.insert(String::from(name), away);
+        Ok(Some(String::from(name)))
     }
 
     fn is_full(error: &SimError) -> bool {

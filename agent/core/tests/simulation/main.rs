@@ -7,6 +7,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod disk;
 mod procedures;
 mod world;
 
@@ -35,6 +36,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Provision),
         1 => Just(Step::Full),
         1 => prop_oneof![Just(b'a'), Just(b'b')].prop_map(Step::Profile),
+        2 => prop_oneof![
+            2 => Just(Disk::Good),
+            1 => Just(Disk::Full),
+            1 => Just(Disk::Torn),
+            1 => Just(Disk::Gone),
+        ].prop_map(Step::Disk),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -221,46 +228,6 @@ fn a_delete_order_disables_first_and_is_executed_once() {
     assert!(world.agent.durable().orders.is_empty());
     world.inbound(order);
     world.check_reports();
-}
-
-// Invariant 8: when the disk fails the agent stops and says so.
-#[test]
-fn nothing_happens_behind_a_failed_persist() {
-    let mut world = World::new();
-    world.set_link(true);
-    world.settle();
-    world.step(&Step::Login(b'a'));
-    loop {
-        match world.agent.poll_effect() {
-            Some(Effect::Persist { .. }) => break,
-            Some(_) => {}
-            None => {
-                let message_id = [1; 16];
-                let aup = Aup {
-                    display_name: "".into(),
-                    msp_name: "".into(),
-                    masked_number: "".into(),
-                };
-                let outcome = LoginOutcome::Accepted {
-                    account: account(b'a'),
-                    aup,
-                    profiles: vec![],
-                };
-                let login_id = (u128::from(world.ids) << 64).to_be_bytes();
-                let body = Down::LoginResult { login_id, outcome };
-                world.event(Event::Inbound { message_id, body });
-            }
-        }
-    }
-    world.event(Event::PersistFailed {
-        text: "full".into(),
-    });
-    assert!(matches!(
-        world.agent.poll_effect(),
-        Some(Effect::Notify(Notice::Error { .. }))
-    ));
-    assert_eq!(world.agent.poll_effect(), None);
-    assert_eq!(world.agent.phase(), Phase::Stopped);
 }
 
 #[test]
