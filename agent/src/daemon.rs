@@ -71,8 +71,9 @@ pub async fn run(
     })?;
     let (journal, found) = Journal::open(media, aid_journal::Config::default()).map_err(fatal)?;
     let software = concat!("aid-agent ", env!("CARGO_PKG_VERSION")).to_owned();
-    let agent =
-        Agent::restore(software, found.snapshot.as_deref(), &found.records).map_err(fatal)?;
+    let agent = Agent::restore(software, found.snapshot.as_deref(), &found.records)
+        .map_err(fatal)?
+        .with_epoch(uuid::Uuid::new_v4().as_u128() as u32);
 
     let eid = euicc.eid();
     let eid = eid.map_err(|e| fatal(e.text))?;
@@ -273,7 +274,9 @@ impl Daemon {
                 }
                 json!({"accepted": asked})
             }
-            Command::Status => view::status(&self.agent, self.link_up, &self.bearer),
+            Command::Status => {
+                view::status(&self.agent, self.link_up, &self.bearer, boot_clock::now())
+            }
             Command::Profiles => view::profiles(&self.agent),
             Command::Counters => {
                 let (apdus, rx, tx) = self.counters.read();

@@ -1,7 +1,7 @@
 //! What the local API shows (AID4): JSON views of the core's state and notices, secrets absent.
 //! Built by the daemon's loop.
 
-use aid_agent_core::{Agent, Iccid, Id, Notice, Phase, UserProfile};
+use aid_agent_core::{Agent, Awaited, BootMs, Iccid, Id, Notice, Phase, UserProfile};
 use serde_json::{Value, json};
 
 fn hex(id: &Id) -> String {
@@ -54,8 +54,23 @@ pub(crate) fn profiles(agent: &Agent) -> Value {
     Value::Array(list.collect())
 }
 
+/// Why the user has no profile yet and when the next try is due; null where nothing failed.
+fn waiting(agent: &Agent, now: BootMs) -> Value {
+    let Some(waiting) = agent.waiting() else {
+        return Value::Null;
+    };
+    let awaited = match waiting.awaited {
+        Awaited::Code => "activation_code",
+        Awaited::Download => "download",
+        Awaited::Enable => "enable",
+    };
+    let next = waiting.next.0.saturating_sub(now.0).div_ceil(1000);
+    json!({"for": awaited, "failed_tries": waiting.tries, "next_try_in_s": next,
+           "cause": waiting.cause})
+}
+
 /// `GET /v1/status`.
-pub(crate) fn status(agent: &Agent, link_up: bool, bearer: &str) -> Value {
+pub(crate) fn status(agent: &Agent, link_up: bool, bearer: &str, now: BootMs) -> Value {
     let session = agent.session().map(|s| {
         json!({"account": hex(&s.account.0), "display_name": s.aup.display_name,
                "msp_name": s.aup.msp_name, "masked_number": s.aup.masked_number,
@@ -68,6 +83,7 @@ pub(crate) fn status(agent: &Agent, link_up: bool, bearer: &str) -> Value {
         "bearer": bearer,
         "profiles": profiles(agent),
         "pending_reports": agent.durable().outbox.len(),
+        "waiting": waiting(agent, now),
     })
 }
 
@@ -118,8 +134,104 @@ pub(crate) fn event(notice: &Notice) -> Value {
         Notice::Enabled(iccid) => json!({"event": "enabled", "iccid": iccid.as_str()}),
         Notice::Disabled(iccid) => json!({"event": "disabled", "iccid": iccid.as_str()}),
         Notice::Deleted(iccid) => json!({"event": "deleted", "iccid": iccid.as_str()}),
-        Notice::Reported(seq) => json!({"event": "reported", "report_seq": seq}),
+        // The count alone: with its epoch the number is too large for many a JSON parser.
+        Notice::Reported(seq) => json!({"event": "reported", "report_seq": seq & 0xFFFF_FFFF}),
         Notice::NotificationsDelivered => json!({"event": "notification_delivered"}),
         Notice::Error { text } => json!({"event": "error", "text": text}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aid_agent_core::{
+        AccountRef, Aup, CodeOutcome, Down, Effect, EuiccError, EuiccOp, Event, LoginOutcome,
+        Secret, Up,
+    };
+
+    const ACCOUNT: AccountRef = AccountRef([7; 16]);
+
+    /// What the CMP and a card without an SM-DP+ say to an effect.
+    fn answer(effect: Effect) -> Option<Event> {
+        let inbound = |body| {
+            let message_id = [1; 16];
+            Some(Event::Inbound { message_id, body })
+        };
+        match effect {
+            Effect::Persist { ticket, .. } => Some(Event::Persisted { ticket }),
+            Effect::Euicc { op, what } => Some(Event::EuiccDone {
+                op,
+                result: match what {
+                    EuiccOp::Download { .. } => Err(EuiccError {
+                        code: 503,
+                        text: "smdp.example answered with HTTP status 503".into(),
+                        permanent: false,
+                        full: false,
+                    }),
+                    _ => Ok(()),
+                },
+                profiles: Some(Vec::new()),
+            }),
+            Effect::Send { body, .. } => match body {
+                Up::Login { login_id, .. } => {
+                    let aup = Aup {
+                        display_name: "Ada".into(),
+                        msp_name: "M".into(),
+                        masked_number: String::new(),
+                    };
+                    let outcome = LoginOutcome::Accepted {
+                        account: ACCOUNT,
+                        aup,
+                        profiles: Vec::new(),
+                    };
+                    inbound(Down::LoginResult { login_id, outcome })
+                }
+                Up::RequestActivationCode {
+                    request_id,
+                    account,
+                } => inbound(Down::ActivationCode {
+                    request_id,
+                    account,
+                    outcome: CodeOutcome::Code {
+                        code: Secret::new("1$smdp.example$M".into()),
+                        iccid: None,
+                    },
+                }),
+                _ => None,
+            },
+            Effect::AckInbound { .. } | Effect::Notify(_) => None,
+        }
+    }
+
+    // R-3.2-6
+    #[test]
+    fn the_status_says_what_is_waited_for_and_why() {
+        let mut agent = Agent::restore("test".into(), None, &[]).expect("new");
+        let now = BootMs(1000);
+        assert_eq!(status(&agent, false, "lo", now)["waiting"], Value::Null);
+        let (user, pin) = ("ada".to_owned(), Secret::new("123456".into()));
+        let login = Event::Login {
+            login_id: [3; 16],
+            user,
+            pin,
+        };
+        for event in [Event::Boot, Event::LinkUp, login] {
+            agent.handle(now, event);
+            while let Some(effect) = agent.poll_effect() {
+                if let Some(event) = answer(effect) {
+                    agent.handle(now, event);
+                }
+            }
+        }
+        let shown = status(&agent, true, "lo", now);
+        assert_eq!(shown["phase"], "downloading");
+        let cause = "smdp.example answered with HTTP status 503";
+        let expected = json!({"for": "download", "failed_tries": 1, "next_try_in_s": 1,
+                              "cause": cause});
+        assert_eq!(shown["waiting"], expected);
+        let late = status(&agent, true, "lo", BootMs(60_000));
+        assert_eq!(late["waiting"]["next_try_in_s"], 0);
+        // The matching id is a secret.
+        assert!(!shown.to_string().contains("smdp.example$"));
     }
 }

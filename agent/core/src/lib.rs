@@ -20,8 +20,10 @@ mod durable;
 mod event;
 mod orders;
 mod outbox;
+mod retry;
 mod session;
 mod settle;
+mod waiting;
 
 pub use agent::{Agent, Phase, Session};
 pub use aid_id::{AccountRef, Iccid, IccidError, Id, Secret};
@@ -32,3 +34,4 @@ pub use aid_wire::{
 pub use durable::{Download, Durable, Intent, Operation, Order, Record, Report, RestoreError};
 pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, Notice, Timer};
 pub use orders::CALLED_OFF;
+pub use waiting::{Awaited, Waiting};

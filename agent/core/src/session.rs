@@ -86,6 +86,7 @@ impl Agent {
         self.refuse_login(String::from("the user logged out"));
         if let Some(session) = self.session.take() {
             self.refused = None;
+            self.code_wait = None;
             // The disable that follows waits for no pause of an earlier failure.
             self.card_retry = None;
             let logout_id = self.next_id();
@@ -122,6 +123,8 @@ impl Agent {
             }
         }
         self.refused = None;
+        self.code_wait = None;
+        self.set_aside.clear();
         self.session = Some(Session {
             account,
             aup: aup.clone(),
@@ -147,6 +150,7 @@ impl Agent {
             session.asking = true;
             session.held.insert(iccid.clone());
             self.undeletable.remove(&iccid);
+            self.set_aside.remove(&iccid);
             self.record(Record::DeleteWanted(iccid));
         }
     }

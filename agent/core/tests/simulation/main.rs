@@ -7,6 +7,9 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod epochs;
+mod outages;
+mod passing;
 mod procedures;
 mod world;
 
@@ -35,6 +38,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Provision),
         1 => Just(Step::Full),
         1 => prop_oneof![Just(b'a'), Just(b'b')].prop_map(Step::Profile),
+        2 => any::<bool>().prop_map(Step::Outage),
+        2 => any::<bool>().prop_map(Step::Away),
     ];
     proptest::collection::vec(step, 1..60)
 }
