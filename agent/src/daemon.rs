@@ -84,6 +84,7 @@ pub async fn run(
     let (now, stamp) = (boot_clock::now(), unix_now().to_string());
     let folder = Folder(config.journal.clone());
     let (store, agent) = Store::start(folder, software, now, &stamp).map_err(fatal)?;
+    let agent = agent.with_epoch(uuid::Uuid::new_v4().as_u128() as u32);
 
     let (inputs, mut input) = mpsc::unbounded_channel();
     let from_card = inputs.clone();

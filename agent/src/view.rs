@@ -3,7 +3,7 @@
 
 use crate::health::{Clock, Trouble};
 use crate::store::{Aside, Failure};
-use aid_agent_core::{Agent, BootMs, Iccid, Id, Notice, Phase, UserProfile};
+use aid_agent_core::{Agent, Awaited, BootMs, Iccid, Id, Notice, Phase, UserProfile};
 use serde_json::{Value, json};
 
 fn hex(id: &Id) -> String {
@@ -54,6 +54,21 @@ pub(crate) fn profiles(agent: &Agent) -> Value {
         json!({"iccid": p.iccid.as_str(), "state": state, "owner": owner})
     });
     Value::Array(list.collect())
+}
+
+/// Why the user has no profile yet and when the next try is due; null where nothing failed.
+fn waiting(agent: &Agent, now: BootMs) -> Value {
+    let Some(waiting) = agent.waiting() else {
+        return Value::Null;
+    };
+    let awaited = match waiting.awaited {
+        Awaited::Code => "activation_code",
+        Awaited::Download => "download",
+        Awaited::Enable => "enable",
+    };
+    let next = waiting.next.0.saturating_sub(now.0).div_ceil(1000);
+    json!({"for": awaited, "failed_tries": waiting.tries, "next_try_in_s": next,
+           "cause": waiting.cause})
 }
 
 /// What is around the core: for `GET /v1/status`.
@@ -127,6 +142,7 @@ pub(crate) fn status(agent: &Agent, around: &Surroundings<'_>) -> Value {
         "journal": around.journal(),
         "profiles": profiles(agent),
         "pending_reports": agent.durable().outbox.len(),
+        "waiting": waiting(agent, around.clock.now),
     })
 }
 
@@ -177,8 +193,118 @@ pub(crate) fn event(notice: &Notice) -> Value {
         Notice::Enabled(iccid) => json!({"event": "enabled", "iccid": iccid.as_str()}),
         Notice::Disabled(iccid) => json!({"event": "disabled", "iccid": iccid.as_str()}),
         Notice::Deleted(iccid) => json!({"event": "deleted", "iccid": iccid.as_str()}),
-        Notice::Reported(seq) => json!({"event": "reported", "report_seq": seq}),
+        // The count alone: with its epoch the number is too large for many a JSON parser.
+        Notice::Reported(seq) => json!({"event": "reported", "report_seq": seq & 0xFFFF_FFFF}),
         Notice::NotificationsDelivered => json!({"event": "notification_delivered"}),
         Notice::Error { text } => json!({"event": "error", "text": text}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aid_agent_core::{
+        AccountRef, Aup, CodeOutcome, Down, Effect, EuiccError, EuiccOp, Event, LoginOutcome,
+        Secret, Up,
+    };
+
+    const ACCOUNT: AccountRef = AccountRef([7; 16]);
+
+    /// What the CMP and a card without an SM-DP+ say to an effect.
+    fn answer(effect: Effect) -> Option<Event> {
+        let inbound = |body| {
+            let message_id = [1; 16];
+            Some(Event::Inbound { message_id, body })
+        };
+        match effect {
+            Effect::Persist { ticket, .. } => Some(Event::Persisted { ticket }),
+            Effect::Euicc { op, what } => Some(Event::EuiccDone {
+                op,
+                result: match what {
+                    EuiccOp::Download { .. } => Err(EuiccError {
+                        code: 503,
+                        text: "smdp.example answered with HTTP status 503".into(),
+                        permanent: false,
+                        full: false,
+                    }),
+                    _ => Ok(()),
+                },
+                profiles: Some(Vec::new()),
+            }),
+            Effect::Send { body, .. } => match body {
+                Up::Login { login_id, .. } => {
+                    let aup = Aup {
+                        display_name: "Ada".into(),
+                        msp_name: "M".into(),
+                        masked_number: String::new(),
+                    };
+                    let outcome = LoginOutcome::Accepted {
+                        account: ACCOUNT,
+                        aup,
+                        profiles: Vec::new(),
+                    };
+                    inbound(Down::LoginResult { login_id, outcome })
+                }
+                Up::RequestActivationCode {
+                    request_id,
+                    account,
+                } => inbound(Down::ActivationCode {
+                    request_id,
+                    account,
+                    outcome: CodeOutcome::Code {
+                        code: Secret::new("1$smdp.example$M".into()),
+                        iccid: None,
+                    },
+                }),
+                _ => None,
+            },
+            Effect::AckInbound { .. } | Effect::Notify(_) => None,
+        }
+    }
+
+    fn shown(agent: &Agent, now: BootMs) -> Value {
+        let around = Surroundings {
+            link_up: true,
+            bearer: "lo",
+            link: None,
+            card_seen: true,
+            card: None,
+            journal: None,
+            aside: None,
+            clock: Clock { now, unix: 0 },
+        };
+        status(agent, &around)
+    }
+
+    // R-3.2-6
+    #[test]
+    fn the_status_says_what_is_waited_for_and_why() {
+        let mut agent = Agent::restore("test".into(), None, &[]).expect("new");
+        let now = BootMs(1000);
+        assert_eq!(shown(&agent, now)["waiting"], Value::Null);
+        let (user, pin) = ("ada".to_owned(), Secret::new("123456".into()));
+        let login = Event::Login {
+            login_id: [3; 16],
+            user,
+            pin,
+        };
+        for event in [Event::Boot, Event::LinkUp, login] {
+            agent.handle(now, event);
+            while let Some(effect) = agent.poll_effect() {
+                if let Some(event) = answer(effect) {
+                    agent.handle(now, event);
+                }
+            }
+        }
+        let status = shown(&agent, now);
+        assert_eq!(status["phase"], "downloading");
+        let cause = "smdp.example answered with HTTP status 503";
+        let expected = json!({"for": "download", "failed_tries": 1, "next_try_in_s": 1,
+                              "cause": cause});
+        assert_eq!(status["waiting"], expected);
+        let late = shown(&agent, BootMs(60_000));
+        assert_eq!(late["waiting"]["next_try_in_s"], 0);
+        // The matching id is a secret.
+        assert!(!status.to_string().contains("smdp.example$"));
     }
 }

@@ -5,6 +5,8 @@
 use crate::durable::{Download, Durable, Record, RestoreError};
 use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, Notice, Timer};
 use crate::fault::Fault;
+use crate::retry::Wait;
+use crate::waiting::{CodeWait, Deliveries, SetAside};
 use aid_id::{AccountRef, Iccid, Id, Secret};
 use aid_wire::{Aup, CodeOutcome, Down, OrderKind, Up, UserProfile};
 use alloc::{
@@ -72,6 +74,8 @@ pub(crate) enum LoginWay {
 pub struct Agent {
     pub(crate) software: String,
     pub(crate) durable: Durable,
+    /// Epoch of a journal that has none yet.
+    pub(crate) epoch: u32,
     pub(crate) effects: VecDeque<Queued>,
     /// Ticket of the persist that is under way.
     pub(crate) awaiting: Option<u64>,
@@ -88,9 +92,24 @@ pub struct Agent {
     pub(crate) next_op: u64,
     pub(crate) card_retry: Option<BootMs>,
     pub(crate) card_failures: u32,
-    pub(crate) download_retry: Option<BootMs>,
+    /// Since when the link has been up.
+    pub(crate) link_since: Option<BootMs>,
+    /// When the operation under way, or the last one, was begun.
+    pub(crate) begun: BootMs,
+    /// The download that runs, by its request.
+    pub(crate) running: Option<Id>,
+    /// Downloads that failed for a passing cause, by their requests.
+    pub(crate) waits: BTreeMap<Id, Wait>,
+    /// Times in this life that a profile did not fit, by request.
+    pub(crate) full: BTreeMap<Id, u16>,
+    /// What an earlier life left open was looked at.
+    pub(crate) resumed: bool,
     pub(crate) notifications_due: bool,
-    pub(crate) notifications_retry: Option<BootMs>,
+    pub(crate) notifications: Deliveries,
+    /// Profiles whose enabling or deletion fails again and again for a passing cause.
+    pub(crate) set_aside: BTreeMap<Iccid, SetAside>,
+    /// A request for a code that failed for a passing cause.
+    pub(crate) code_wait: Option<CodeWait>,
     pub(crate) resend: Option<BootMs>,
     /// Requests that the CMP answered with "later" in this life.
     pub(crate) pending_answers: BTreeSet<Id>,
@@ -128,6 +147,7 @@ impl Agent {
         Self {
             software,
             durable,
+            epoch: 0,
             effects: VecDeque::new(),
             awaiting: None,
             next_ticket: 0,
@@ -140,9 +160,16 @@ impl Agent {
             next_op: 0,
             card_retry: None,
             card_failures: 0,
-            download_retry: None,
+            link_since: None,
+            begun: BootMs::default(),
+            running: None,
+            waits: BTreeMap::new(),
+            full: BTreeMap::new(),
+            resumed: false,
             notifications_due: true,
-            notifications_retry: None,
+            notifications: Deliveries::default(),
+            set_aside: BTreeMap::new(),
+            code_wait: None,
             resend: None,
             pending_answers: BTreeSet::new(),
             request_id: 0,
@@ -150,6 +177,16 @@ impl Agent {
             space: None,
             undeletable: BTreeMap::new(),
         }
+    }
+
+    /// Gives a random epoch to a journal that has none yet: to a new one, and to one of an agent that
+    /// knew no epochs. It becomes part of the numbers of the reports and is on disk with the first of
+    /// them. So the CMP does not take the reports of a journal for repetitions when that one was lost
+    /// and another begins to count from the start. The topmost bit is not used; 0 is no epoch.
+    #[must_use]
+    pub fn with_epoch(mut self, random: u32) -> Self {
+        self.epoch = (random & (u32::MAX >> 1)).max(1);
+        self
     }
 
     /// Takes an event. Poll effects and the timeout afterwards.
@@ -162,6 +199,7 @@ impl Agent {
             Event::LinkUp => self.link_is_up(now),
             Event::LinkDown => {
                 self.link_up = false;
+                self.link_since = None;
                 self.resend = None;
                 // What waits here would overtake the outbox, which LinkUp sends again in order.
                 self.effects.retain(|queued| {
@@ -216,14 +254,8 @@ impl Agent {
         if due(&self.resend) {
             self.send_outstanding(now);
         }
-        for timer in [
-            &mut self.card_retry,
-            &mut self.download_retry,
-            &mut self.notifications_retry,
-        ] {
-            if due(timer) {
-                *timer = None;
-            }
+        if due(&self.card_retry) {
+            self.card_retry = None;
         }
         self.decide(now);
     }
@@ -237,8 +269,10 @@ impl Agent {
         let timers = [
             (self.login.as_ref().map(|l| l.deadline), Timer::Login),
             (self.card_retry, Timer::Card),
-            (self.download_retry, Timer::Download),
-            (self.notifications_retry, Timer::Notifications),
+            (self.set_aside_timeout(), Timer::Card),
+            (self.download_timeout(), Timer::Download),
+            (self.code_timeout(), Timer::Download),
+            (self.notifications_timeout(), Timer::Notifications),
             (self.resend, Timer::Resend),
         ];
         timers
@@ -324,8 +358,12 @@ impl Agent {
                     .any(|d| d.account == s.account)
                 {
                     Phase::Downloading
-                } else if self.durable.requests.iter().any(|(_, a)| *a == s.account) {
+                } else if self.durable.requests.iter().any(|(_, a)| *a == s.account)
+                    || self.code_wait_of(s.account).is_some()
+                {
                     Phase::AwaitingCode
+                } else if self.set_aside_of(s.account).is_some() {
+                    Phase::Switching
                 } else {
                     Phase::NoProfile
                 }
@@ -369,7 +407,14 @@ impl Agent {
         }
     }
 
-    pub(crate) fn start(&mut self, what: EuiccOp) {
+    pub(crate) fn start(&mut self, now: BootMs, what: EuiccOp) {
+        self.begun = now;
+        self.start_op(what);
+    }
+
+    /// As `start`, for operations that nobody asks when they were begun: all but downloads and the
+    /// delivery of notifications.
+    pub(crate) fn start_op(&mut self, what: EuiccOp) {
         self.next_op += 1;
         self.op = Some((self.next_op, what.clone()));
         self.effects.push_back(Queued::Other(Effect::Euicc {
@@ -403,7 +448,9 @@ impl Agent {
                 account,
                 outcome,
             } => {
-                self.activation_code(request_id, account, outcome);
+                if !self.activation_code(now, request_id, account, outcome) {
+                    return;
+                }
             }
             Down::Order { order_id, kind } => self.order(now, order_id, kind),
         }
@@ -411,10 +458,33 @@ impl Agent {
             .push_back(Queued::Other(Effect::AckInbound { message_id }));
     }
 
-    fn activation_code(&mut self, request_id: Id, account: AccountRef, outcome: CodeOutcome) {
+    /// Takes the CMP's answer to a request; false: it is to be sent again later.
+    fn activation_code(
+        &mut self,
+        now: BootMs,
+        request_id: Id,
+        account: AccountRef,
+        outcome: CodeOutcome,
+    ) -> bool {
+        if let CodeOutcome::Failed { code, reason } = &outcome
+            && let Some(download) = self.download(request_id)
+            && download.account == account
+        {
+            // The code that is here yields nothing any more. The end of a download that runs says
+            // whether it came too late.
+            let idle = self.running != Some(request_id);
+            if idle {
+                self.fail_download(now, download, *code, reason.clone());
+            }
+            return idle;
+        }
         if !self.durable.requests.contains(&(request_id, account)) {
             // Late, twice, or never asked for: installs nothing (R-4.3-8, R-4.4.1-13).
-            return self.notify(Notice::CodeRefused);
+            self.notify(Notice::CodeRefused);
+            return true;
+        }
+        if !matches!(outcome, CodeOutcome::Failed { .. } | CodeOutcome::Pending) {
+            self.code_wait = None;
         }
         match outcome {
             CodeOutcome::Pending => {
@@ -424,7 +494,7 @@ impl Agent {
             CodeOutcome::Failed { code, reason } => {
                 self.pending_answers.remove(&request_id);
                 self.record(Record::RequestClosed(request_id));
-                self.refused = Some(account);
+                self.request_failed(now, request_id, account, code, &reason);
                 self.notify(Notice::CodeFailed { code, reason });
             }
             CodeOutcome::Ask => {
@@ -453,6 +523,7 @@ impl Agent {
                 self.notify(Notice::CodeReceived);
             }
         }
+        true
     }
 
     fn order(&mut self, now: BootMs, order_id: Id, kind: OrderKind) {

@@ -11,19 +11,20 @@ use aid_wire::{OrderOutcome, Up};
 impl Agent {
     /// Starts the next card operation where none is under way, and asks for a code where one is missing.
     pub(crate) fn decide(&mut self, now: BootMs) {
+        self.ripen(now);
         self.orders_without_card(now);
         if self.op.is_none() && self.card_retry.is_none() {
-            self.next_operation();
+            self.next_operation(now);
         }
         self.missing_code(now);
     }
 
-    fn next_operation(&mut self) {
+    fn next_operation(&mut self, now: BootMs) {
         let Some(card) = self.card.clone() else {
-            return self.start(EuiccOp::List);
+            return self.start(now, EuiccOp::List);
         };
         if let Some(intent) = self.durable.intent.clone() {
-            return self.begin(intent.operation, intent.iccid, intent.attempts);
+            return self.begin(now, intent.operation, intent.iccid, intent.attempts);
         }
         // Invariants 1 and 2: an OP of nobody who is here is switched off before anything else.
         let account = self.session.as_ref().map(|s| s.account);
@@ -37,7 +38,7 @@ impl Agent {
             p.enabled && (!own || held(&p.iccid))
         });
         if let Some(profile) = wrong {
-            return self.begin(Operation::Disable, profile.iccid.clone(), 0);
+            return self.begin(now, Operation::Disable, profile.iccid.clone(), 0);
         }
         if let Some((iccid, enabled)) = self.next_deletion() {
             let operation = if enabled {
@@ -45,43 +46,47 @@ impl Agent {
             } else {
                 Operation::Delete
             };
-            return self.begin(operation, iccid, 0);
+            return self.begin(now, operation, iccid, 0);
         }
         if !card.iter().any(|p| p.enabled) && account.is_some() {
-            let own = |iccid: &Iccid| self.durable.owner(iccid) == account && !held(iccid);
+            let own = |iccid: &Iccid| {
+                self.durable.owner(iccid) == account && !held(iccid) && !self.is_set_aside(iccid)
+            };
             if let Some(profile) = card.iter().find(|p| own(&p.iccid)) {
-                return self.begin(Operation::Enable, profile.iccid.clone(), 0);
+                return self.begin(now, Operation::Enable, profile.iccid.clone(), 0);
             }
         }
         // A download takes seconds: none while an OP is enabled, whose disabling would wait for it.
-        if self.download_retry.is_none()
-            && !card.iter().any(|p| p.enabled)
-            && let Some(mut download) = self.durable.downloads.first().cloned()
+        if !card.iter().any(|p| p.enabled)
+            && let Some(request_id) = self.next_download(account)
         {
-            download.attempts = download.attempts.saturating_add(1);
-            download.before = card.iter().map(|p| p.iccid.clone()).collect();
-            let code = download.code.clone();
-            self.record(Record::Download(download));
-            return self.start(EuiccOp::Download { code });
+            return self.begin_download(now, request_id, &card);
         }
-        if self.link_up && self.notifications_due && self.notifications_retry.is_none() {
-            self.start(EuiccOp::Notifications);
+        if self.link_up && self.notifications_due && self.notifications.are_due() {
+            self.notifications.begin();
+            self.start(now, EuiccOp::Notifications);
         }
     }
 
+    fn begin(&mut self, now: BootMs, operation: Operation, iccid: Iccid, attempts: u16) {
+        self.begun = now;
+        self.begin_op(operation, iccid, attempts);
+    }
+
     /// Journals the intent, then runs it: the effect waits behind the record.
-    pub(crate) fn begin(&mut self, operation: Operation, iccid: Iccid, attempts: u16) {
+    pub(crate) fn begin_op(&mut self, operation: Operation, iccid: Iccid, attempts: u16) {
         let attempts = attempts.saturating_add(1);
         self.record(Record::Intent(Intent {
             operation,
             iccid: iccid.clone(),
             attempts,
         }));
-        self.start(match operation {
+        let what = match operation {
             Operation::Enable => EuiccOp::Enable { iccid },
             Operation::Disable => EuiccOp::Disable { iccid },
             Operation::Delete => EuiccOp::Delete { iccid },
-        });
+        };
+        self.start_op(what);
     }
 
     /// True while an operation on the profile is open.

@@ -2,6 +2,7 @@
 //! Records are applied the same way when they are made and when the journal is replayed.
 //! Written by `agent`, `decide` and `settle`; the bytes go to the journal.
 
+use crate::retry::TRIES_KEPT;
 use aid_id::{AccountRef, Iccid, Id, Secret};
 use aid_wire::{OrderKind, OrderOutcome, Status};
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -45,14 +46,14 @@ pub struct Download {
     pub iccid: Option<Iccid>,
     /// Profiles on the card when it was begun; another one afterwards is the result.
     pub before: Vec<Iccid>,
-    /// Times it was begun.
+    /// Times it was begun in a row; fewer count after the link came back.
     pub attempts: u16,
 }
 
 /// A report on its way to the CMP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// Counts reports, without a gap.
+    /// Epoch of the journal (upper 32 bits) and a count without a gap (lower 32 bits).
     pub seq: u64,
     /// The profile.
     pub iccid: Option<Iccid>,
@@ -114,6 +115,8 @@ pub enum Record {
     DeleteWanted(Iccid),
     /// The card does not delete it.
     DeleteGivenUp(Iccid),
+    /// The download begins again because the link came back to stay.
+    LinkReturned(Id),
 }
 
 /// A journal that can't be replayed.
@@ -129,7 +132,7 @@ pub struct RestoreError {
 /// Everything that must survive.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Durable {
-    /// Number of the last report.
+    /// Number of the last report; its upper 32 bits are the epoch of the journal, 0 before it has one.
     pub report_seq: u64,
     /// Whose profile is whose.
     pub owners: BTreeMap<Iccid, AccountRef>,
@@ -151,10 +154,12 @@ pub struct Durable {
     pub again: Vec<Id>,
     /// Profiles that their users delete at the HMI.
     pub wanted: Vec<Iccid>,
+    /// Downloads that were begun because the link had come back to stay, and how often.
+    pub link_returns: Vec<(Id, u16)>,
 }
 
 /// Fields that later versions added at the end of `Durable`; a zero byte is the default of each.
-const LATER_FIELDS: [u8; 2] = [0; 2];
+const LATER_FIELDS: [u8; 3] = [0; 3];
 
 impl Durable {
     /// The state behind a journal.
@@ -190,16 +195,33 @@ impl Durable {
             Record::Intent(intent) => self.intent = Some(intent),
             Record::IntentClosed => self.intent = None,
             Record::Download(download) => {
-                match self
+                let open = self
                     .downloads
-                    .iter_mut()
-                    .find(|d| d.request_id == download.request_id)
-                {
-                    Some(open) => *open = download,
+                    .iter()
+                    .position(|d| d.request_id == download.request_id);
+                match open {
+                    // The one that was begun last is the first: after a power cut it is the one that
+                    // may have brought a profile.
+                    Some(at) => {
+                        self.downloads.remove(at);
+                        self.downloads.insert(0, download);
+                    }
                     None => self.downloads.push(download),
                 }
             }
-            Record::DownloadClosed(id) => self.downloads.retain(|d| d.request_id != id),
+            Record::DownloadClosed(id) => {
+                self.downloads.retain(|d| d.request_id != id);
+                self.link_returns.retain(|(open, _)| *open != id);
+            }
+            Record::LinkReturned(id) => {
+                for open in self.downloads.iter_mut().filter(|d| d.request_id == id) {
+                    open.attempts = open.attempts.min(TRIES_KEPT);
+                }
+                match self.link_returns.iter_mut().find(|(open, _)| *open == id) {
+                    Some((_, count)) => *count = count.saturating_add(1),
+                    None => self.link_returns.push((id, 1)),
+                }
+            }
             Record::Owner(iccid, account) => {
                 self.owners.insert(iccid, account);
             }
@@ -240,6 +262,12 @@ impl Durable {
             }
             Record::LogoutAcked(id) => self.logouts.retain(|(open, _)| *open != id),
         }
+    }
+
+    /// How often the download was begun because the link had come back to stay.
+    pub(crate) fn returns(&self, request_id: Id) -> u16 {
+        let own = self.link_returns.iter().find(|(id, _)| *id == request_id);
+        own.map_or(0, |(_, count)| *count)
     }
 
     /// The account that a profile belongs to.

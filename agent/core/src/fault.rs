@@ -80,6 +80,8 @@ impl Agent {
         if found.is_some() {
             // In the order in which it happened: what the earlier life left, then what came since.
             let present = self.card.take();
+            // The downloads of the earlier life are settled now.
+            self.resumed = false;
             self.op = Some((self.next_op, EuiccOp::List));
             self.euicc_done(now, Ok(()), found);
             for report in since {
@@ -106,7 +108,9 @@ impl Agent {
                     self.durable.apply(&Record::IntentClosed);
                 }
                 EuiccOp::Download { .. } => {
-                    if let Some(download) = self.durable.downloads.first_mut() {
+                    let running = self.running.take();
+                    let mut open = self.durable.downloads.iter_mut();
+                    if let Some(download) = open.find(|d| Some(d.request_id) == running) {
                         download.attempts = download.attempts.saturating_sub(1);
                     }
                 }
@@ -172,19 +176,19 @@ impl Agent {
             return;
         }
         let Some(card) = &self.card else {
-            return self.start(EuiccOp::List);
+            return self.start_op(EuiccOp::List);
         };
         let enabled = card.iter().find(|p| p.enabled).map(|p| p.iccid.clone());
         let open = self.durable.intent.clone();
         if let Some(intent) = open {
             if intent.operation == Operation::Disable {
-                return self.begin(intent.operation, intent.iccid, intent.attempts);
+                return self.begin_op(intent.operation, intent.iccid, intent.attempts);
             }
             // Not reached: decided anew when the journal is back.
             self.record(Record::IntentClosed);
         }
         if let Some(iccid) = enabled {
-            self.begin(Operation::Disable, iccid, 0);
+            self.begin_op(Operation::Disable, iccid, 0);
         }
     }
 }

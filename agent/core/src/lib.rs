@@ -23,8 +23,10 @@ mod event;
 mod fault;
 mod orders;
 mod outbox;
+mod retry;
 mod session;
 mod settle;
+mod waiting;
 
 pub use agent::{Agent, Phase, Session};
 pub use aid_id::{AccountRef, Iccid, IccidError, Id, Secret};
@@ -35,3 +37,4 @@ pub use aid_wire::{
 pub use durable::{Download, Durable, Intent, Operation, Order, Record, Report, RestoreError};
 pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, Notice, Timer};
 pub use orders::CALLED_OFF;
+pub use waiting::{Awaited, Waiting};

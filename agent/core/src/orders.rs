@@ -3,8 +3,8 @@
 //! Called by `decide` before and while it chooses the card's next operation.
 
 use crate::agent::Agent;
-use crate::durable::Record;
-use crate::event::{BootMs, CardProfile, EuiccOp};
+use crate::durable::{Download, Record};
+use crate::event::{BootMs, CardProfile};
 use aid_id::{AccountRef, Iccid, Id};
 use aid_wire::{OrderKind, OrderOutcome, Status};
 use alloc::vec::Vec;
@@ -29,6 +29,14 @@ impl Scope {
             OrderKind::Erase { account } => Some(Self::Of(*account)),
             OrderKind::DeleteAll => Some(Self::All),
             OrderKind::Disable { .. } | OrderKind::Logout { .. } => None,
+        }
+    }
+
+    /// Whether the profile of this download is in the scope.
+    fn has_download(&self, download: &Download) -> bool {
+        match self {
+            Self::One(iccid) => download.iccid.as_ref() == Some(iccid),
+            Self::Of(_) | Self::All => self.has_account(download.account),
         }
     }
 
@@ -102,19 +110,16 @@ impl Agent {
             self.hold(iccid);
         }
         self.end_session_of(now, |a| scope.has_account(a));
-        let running = matches!(self.op, Some((_, EuiccOp::Download { .. })));
-        self.call_off(now, scope, running);
+        self.call_off(now, scope);
         let left: Vec<Iccid> = card
             .iter()
             .filter(|p| self.in_scope(scope, &p.iccid))
             .map(|p| p.iccid.clone())
             .collect();
-        let comes = running
-            && self
-                .durable
-                .downloads
-                .first()
-                .is_some_and(|d| scope.has_account(d.account));
+        let comes = self
+            .running
+            .and_then(|id| self.download(id))
+            .is_some_and(|d| scope.has_download(&d));
         let busy = self
             .durable
             .intent
@@ -140,22 +145,16 @@ impl Agent {
     }
 
     /// Ends requests and downloads of the accounts; a download that runs is settled when it ends.
-    fn call_off(&mut self, now: BootMs, scope: &Scope, running: bool) {
+    fn call_off(&mut self, now: BootMs, scope: &Scope) {
         for (request_id, account) in self.durable.requests.clone() {
             if scope.has_account(account) {
                 self.pending_answers.remove(&request_id);
                 self.record(Record::RequestClosed(request_id));
             }
         }
-        for download in self
-            .durable
-            .downloads
-            .clone()
-            .into_iter()
-            .skip(usize::from(running))
-        {
-            if scope.has_account(download.account) {
-                self.record(Record::DownloadClosed(download.request_id));
+        for download in self.durable.downloads.clone() {
+            if scope.has_download(&download) && self.running != Some(download.request_id) {
+                self.close_download(download.request_id);
                 let (account, failed) = (Some(download.account), Status::InstallationFailed);
                 self.report_for(now, account, download.iccid, failed, CALLED_OFF);
             }
@@ -174,7 +173,9 @@ impl Agent {
             .chain(self.durable.wanted.iter().cloned().map(Scope::One));
         let mut found = scopes.flat_map(|scope| {
             let fits = move |p: &&CardProfile| {
-                self.in_scope(&scope, &p.iccid) && !self.undeletable.contains_key(&p.iccid)
+                self.in_scope(&scope, &p.iccid)
+                    && !self.undeletable.contains_key(&p.iccid)
+                    && !self.is_set_aside(&p.iccid)
             };
             card.iter().filter(fits)
         });

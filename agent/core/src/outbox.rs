@@ -8,6 +8,8 @@ use crate::event::{BootMs, Notice};
 use aid_id::{AccountRef, Iccid, Id};
 use aid_wire::{ProfileState, Status, Up};
 
+/// Where in the number of a report the epoch begins, bits.
+const EPOCH_SHIFT: u32 = 32;
 /// Time the CMP has to acknowledge reports before they are sent again, ms.
 const RESEND_MS: u64 = 30_000;
 
@@ -27,7 +29,7 @@ impl Agent {
         code: u16,
     ) {
         let report = Report {
-            seq: self.durable.report_seq + 1,
+            seq: self.next_report(),
             iccid,
             account,
             status,
@@ -38,6 +40,17 @@ impl Agent {
         self.arm_resend(now);
     }
 
+    /// The number of the next report: in the upper half the epoch of the journal, in the lower a count.
+    fn next_report(&self) -> u64 {
+        let last = self.durable.report_seq;
+        let before = if last >> EPOCH_SHIFT == 0 && self.epoch != 0 {
+            u64::from(self.epoch) << EPOCH_SHIFT
+        } else {
+            last
+        };
+        before + 1
+    }
+
     pub(crate) fn arm_resend(&mut self, now: BootMs) {
         if self.link_up && self.resend.is_none() {
             self.resend = Some(now.plus(RESEND_MS));
@@ -46,8 +59,8 @@ impl Agent {
 
     pub(crate) fn link_is_up(&mut self, now: BootMs) {
         self.link_up = true;
-        self.notifications_retry = None;
-        self.download_retry = None;
+        // What waits for the link to be back is tried once it proves to stay.
+        self.link_since.get_or_insert(now);
         self.notify(Notice::LinkUp);
         let profiles = self.card.iter().flatten().map(|p| ProfileState {
             iccid: p.iccid.clone(),

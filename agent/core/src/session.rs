@@ -95,6 +95,7 @@ impl Agent {
             return false;
         };
         self.refused = None;
+        self.code_wait = None;
         // The disable that follows waits for no pause of an earlier failure.
         self.card_retry = None;
         let logout_id = self.next_id();
@@ -127,6 +128,8 @@ impl Agent {
             }
         }
         self.refused = None;
+        self.code_wait = None;
+        self.set_aside.clear();
         self.session = Some(Session {
             account,
             aup: aup.clone(),
@@ -152,6 +155,7 @@ impl Agent {
             session.asking = true;
             session.held.insert(iccid.clone());
             self.undeletable.remove(&iccid);
+            self.set_aside.remove(&iccid);
             self.record(Record::DeleteWanted(iccid));
         }
     }

@@ -9,10 +9,11 @@ use aid_id::Id;
 use aid_wire::{DELETED_BY_USER, OrderOutcome, Status, Up};
 use alloc::{string::String, vec::Vec};
 
-/// Tries of an enable or delete before it is given up.
+/// Tries of an enable or delete in a row; then it is given up where the card refuses it, and rests for
+/// a while where it only fails.
 const MAX_TRIES: u16 = 5;
-/// Tries of a download.
-const MAX_DOWNLOADS: u16 = 4;
+/// Times that a profile may not fit: each asks the CMP to have another one deleted.
+const MAX_FULL: u16 = 4;
 /// First pause before another try, ms; doubles up to `MAX_PAUSE`.
 const PAUSE: u64 = 500;
 /// Longest pause, ms.
@@ -44,40 +45,63 @@ impl Agent {
         };
         self.card = Some(list);
         match what {
-            EuiccOp::Download { .. } => self.settle_download(now, result),
+            EuiccOp::Download { .. } => {
+                if let Some(request_id) = self.running.take() {
+                    self.settle_download(now, self.begun, request_id, result);
+                }
+            }
             EuiccOp::Notifications => match result {
                 Ok(()) => {
                     self.notifications_due = false;
+                    self.notifications.delivered();
                     self.notify(Notice::NotificationsDelivered);
                 }
                 Err(error) => {
-                    self.notify(Notice::Error { text: error.text });
-                    self.notifications_retry = Some(now.plus(MAX_PAUSE));
+                    self.notify(Notice::Error {
+                        text: error.text.clone(),
+                    });
+                    self.notifications.failed(self.begun, now, error.text);
                 }
             },
-            // After a restart: what was open is settled by the list alone.
+            // After a restart, or when the card is back: what was open is settled by the list alone.
             EuiccOp::List => {
                 self.settle_intent(now, None);
-                if self
-                    .durable
-                    .downloads
-                    .first()
-                    .is_some_and(|d| d.attempts > 0)
-                {
-                    let text = String::from("the download was interrupted");
-                    self.settle_download(
-                        now,
-                        Err(EuiccError {
-                            code: 0,
-                            text,
-                            permanent: false,
-                            full: false,
-                        }),
-                    );
-                }
+                self.settle_interrupted(now);
+                self.resumed = true;
             }
             EuiccOp::Enable { .. } | EuiccOp::Disable { .. } | EuiccOp::Delete { .. } => {
                 self.settle_intent(now, Some(result));
+            }
+        }
+    }
+
+    /// Settles the download that ran when the card vanished or the power failed; after a restart the
+    /// others that had failed before wait again, as long as their tries demand.
+    fn settle_interrupted(&mut self, now: BootMs) {
+        let mut open: Vec<Id> = Vec::new();
+        if let Some(request_id) = self.running.take() {
+            open.push(request_id);
+        } else if !self.resumed {
+            let begun = self.durable.downloads.iter().filter(|d| d.attempts > 0);
+            open.extend(begun.map(|d| d.request_id));
+        }
+        for (n, request_id) in open.into_iter().enumerate() {
+            let error = EuiccError {
+                code: 0,
+                text: String::from("the download was interrupted"),
+                permanent: false,
+                full: false,
+            };
+            // A link that comes up in this life has come back since the try of an earlier one.
+            let begun = if self.resumed {
+                self.begun
+            } else {
+                BootMs::default()
+            };
+            if n == 0 {
+                self.settle_download(now, begun, request_id, Err(error));
+            } else if let Some(download) = self.download(request_id) {
+                self.wait_for_download(begun, now, &download, 0, error.text);
             }
         }
     }
@@ -101,11 +125,12 @@ impl Agent {
         };
         if let Some(status) = reached {
             self.card_failures = 0;
+            self.set_aside.remove(&iccid);
             self.record(Record::IntentClosed);
             let by_user = status == Status::Deleted && self.durable.wanted.contains(&iccid);
             let code = if by_user { DELETED_BY_USER } else { 0 };
             self.report(now, Some(iccid.clone()), status, code);
-            self.notifications_due = true;
+            self.more_notifications(now);
             match status {
                 Status::Enabled => self.notify(Notice::Enabled(iccid)),
                 Status::Disabled => self.notify(Notice::Disabled(iccid)),
@@ -113,8 +138,8 @@ impl Agent {
                     self.record(Record::Forget(iccid.clone()));
                     self.finish_deletions(now, &iccid, OrderOutcome::Done);
                     // There is space now for what did not fit.
-                    if self.space.take().is_some() {
-                        self.download_retry = None;
+                    if let Some(request_id) = self.space.take() {
+                        self.waits.remove(&request_id);
                     }
                     self.notify(Notice::Deleted(iccid));
                 }
@@ -125,78 +150,100 @@ impl Agent {
             // Not done in the earlier life: what is right now is decided anew.
             return self.record(Record::IntentClosed);
         };
-        let error = result.err();
-        let (code, text) = error.map_or_else(
-            || {
-                (
-                    0,
-                    String::from("the card said yes, its profile list says no"),
-                )
-            },
-            |e| (e.code, e.text),
-        );
-        self.notify(Notice::Error { text });
-        // A disable is tried for ever: an OP must not stay enabled with nobody there.
-        if intent.operation == Operation::Disable || intent.attempts < MAX_TRIES {
-            if intent.operation == Operation::Enable {
+        let error = result.err().unwrap_or_else(|| EuiccError {
+            code: 0,
+            text: String::from("the card said yes, its profile list says no"),
+            permanent: false,
+            full: false,
+        });
+        self.notify(Notice::Error {
+            text: error.text.clone(),
+        });
+        match intent.operation {
+            // A disable is tried for ever: an OP must not stay enabled with nobody there.
+            Operation::Disable => self.pause_card(now),
+            Operation::Enable => {
                 // Who is logged in may have changed meanwhile.
                 self.record(Record::IntentClosed);
-                self.card_failures += 1;
-                if self.card_failures >= u32::from(MAX_TRIES)
-                    && let Some(session) = &mut self.session
-                {
-                    session.held.insert(iccid);
-                    self.card_failures = 0;
-                    return;
+                if self.card_failures + 1 < u32::from(MAX_TRIES) {
+                    return self.pause_card(now);
                 }
-                self.card_failures -= 1;
+                self.card_failures = 0;
+                match &mut self.session {
+                    Some(session) if error.permanent => {
+                        session.held.insert(iccid);
+                    }
+                    _ => self.set_aside(now, &iccid, error.text),
+                }
             }
-            return self.pause_card(now);
+            Operation::Delete if intent.attempts < MAX_TRIES => self.pause_card(now),
+            Operation::Delete => {
+                self.card_failures = 0;
+                self.record(Record::IntentClosed);
+                if error.permanent {
+                    self.cannot_delete(now, &iccid, error.code);
+                } else {
+                    // The order stays open: nobody said that it can't be done.
+                    self.set_aside(now, &iccid, error.text);
+                }
+            }
         }
-        self.record(Record::IntentClosed);
-        self.cannot_delete(now, &iccid, code);
     }
 
-    fn settle_download(&mut self, now: BootMs, result: Result<(), EuiccError>) {
-        let Some(download) = self.durable.downloads.first().cloned() else {
+    /// Judges a download that was begun at `begun`. Only a refusal that stays ends it; whatever else
+    /// failed, the code is kept and tried again.
+    fn settle_download(
+        &mut self,
+        now: BootMs,
+        begun: BootMs,
+        request_id: Id,
+        result: Result<(), EuiccError>,
+    ) {
+        let Some(download) = self.download(request_id) else {
             return;
         };
-        let new = self
-            .card
-            .iter()
-            .flatten()
-            .find(|p| !download.before.contains(&p.iccid));
+        // What came for somebody else while this download waited is not its result.
+        let new = self.card.iter().flatten().find(|p| {
+            let owner = self.durable.owner(&p.iccid);
+            !download.before.contains(&p.iccid) && owner.is_none_or(|o| o == download.account)
+        });
         if let Some(iccid) = new.map(|p| p.iccid.clone()) {
-            self.record(Record::DownloadClosed(download.request_id));
+            self.close_download(request_id);
             self.record(Record::Owner(iccid.clone(), download.account));
             self.report(now, Some(iccid.clone()), Status::Installed, 0);
-            self.notifications_due = true;
+            self.more_notifications(now);
             return self.notify(Notice::Installed(iccid));
         }
         let error = result.err().unwrap_or_else(|| EuiccError {
             code: 0,
             text: String::from("the card said yes, but there is no new profile on it"),
-            permanent: true,
+            permanent: false,
             full: false,
         });
-        if error.full && download.attempts < MAX_DOWNLOADS {
-            return self.ask_for_space(now, &download, error.text);
+        if error.full {
+            let times = self.full.entry(request_id).or_default();
+            *times += 1;
+            if *times < MAX_FULL {
+                return self.ask_for_space(now, begun, &download, error.text);
+            }
         }
-        if error.permanent || download.attempts >= MAX_DOWNLOADS {
+        if error.permanent {
             self.fail_download(now, download, error.code, error.text);
         } else {
-            self.notify(Notice::Error { text: error.text });
-            self.download_retry = Some(now.plus(PAUSE << download.attempts.min(7)));
+            self.notify(Notice::Error {
+                text: error.text.clone(),
+            });
+            self.wait_for_download(begun, now, &download, 0, error.text);
         }
     }
 
     /// The profile does not fit: the CMP decides what goes (A.4). The download waits for the deletion,
     /// and is tried again after a while in any case.
-    fn ask_for_space(&mut self, now: BootMs, download: &Download, text: String) {
+    fn ask_for_space(&mut self, now: BootMs, begun: BootMs, download: &Download, text: String) {
         let (request_id, account) = (download.request_id, download.account);
         self.space = Some(request_id);
-        self.notifications_due = true;
-        self.download_retry = Some(now.plus(SPACE_MS));
+        self.more_notifications(now);
+        self.wait_for_download(begun, now, download, SPACE_MS, text.clone());
         self.notify(Notice::Error { text });
         self.notify(Notice::CardFull);
         self.send(
@@ -211,25 +258,30 @@ impl Agent {
     /// The CMP's answer to that. Nothing may go: the installation has failed.
     pub(crate) fn space_answered(&mut self, now: BootMs, request_id: Id, granted: bool) {
         let waits = self.space == Some(request_id);
-        let running = matches!(self.op, Some((_, EuiccOp::Download { .. })));
-        if granted || !waits || running {
+        if granted || !waits || self.running == Some(request_id) {
             return;
         }
         self.space = None;
-        self.download_retry = None;
-        let open = |d: &&Download| d.request_id == request_id;
-        if let Some(download) = self.durable.downloads.iter().find(open).cloned() {
+        if let Some(download) = self.download(request_id) {
             let text = String::from("the card is full, and no other profile may go");
             self.fail_download(now, download, CARD_FULL, text);
         }
     }
 
-    fn fail_download(&mut self, now: BootMs, download: Download, code: u16, text: String) {
-        self.record(Record::DownloadClosed(download.request_id));
+    pub(crate) fn fail_download(
+        &mut self,
+        now: BootMs,
+        download: Download,
+        code: u16,
+        text: String,
+    ) {
+        self.close_download(download.request_id);
         let (account, failed) = (Some(download.account), Status::InstallationFailed);
         self.report_for(now, account, download.iccid, failed, code);
-        self.notifications_due = true;
-        self.refused = Some(download.account);
+        self.more_notifications(now);
+        if self.session.as_ref().map(|s| s.account) == Some(download.account) {
+            self.refused = Some(download.account);
+        }
         self.notify(Notice::InstallationFailed { code, text });
     }
 

@@ -184,7 +184,11 @@ impl<A: Apdu, H: Http> Lpa<A, H> {
             smdp_address: Text::new(server.clone()).ok_or(LpaError::NoAddress)?,
         };
         let ok: InitiateAuthenticationOk = es9::call(&mut self.http, &server, &request)?;
-        let id = TransactionId::new(ok.transaction_id.as_bytes()).ok_or(LpaError::NoAddress)?;
+        let id = TransactionId::new(ok.transaction_id.as_bytes()).ok_or(ServerError::Json {
+            server: server.clone(),
+            function: FUNCTION,
+            what: "a transactionID of 1 to 16 bytes is missing".into(),
+        })?;
         let session = Session {
             server,
             id,
@@ -334,6 +338,9 @@ impl<A: Apdu, H: Http> Lpa<A, H> {
             LpaError::ConfirmationCode => CancelSessionReason::Postponed,
             LpaError::PolicyRules { .. } => CancelSessionReason::PprNotAllowed,
             LpaError::Metadata { .. } => CancelSessionReason::MetadataMismatch,
+            // The next try may succeed: any reason but "later" ends the order at the SM-DP+ (§5.6.5),
+            // and with it the code.
+            passing if !passing.permanent() => CancelSessionReason::Postponed,
             LpaError::NoResult | LpaError::Package(_) | LpaError::Card(_) => {
                 CancelSessionReason::LoadBppExecutionError
             }

@@ -3,7 +3,7 @@
 
 use crate::apdu::TransportError;
 use aid_rsp::es8::SegmentError;
-use aid_rsp::es9::{ExecutionStatus, FunctionExecutionStatus};
+use aid_rsp::es9::FunctionExecutionStatus;
 use aid_rsp::es10::{BppCommandId, ErrorReason, ppr};
 use aid_rsp::tlv::TlvError;
 
@@ -232,25 +232,6 @@ impl LpaError {
                 .subject_reason()
                 .is_some_and(|(_, reason)| reason == "4.8"),
             _ => false,
-        }
-    }
-
-    /// True when the same again can't succeed: somebody refused for a reason that stays.
-    #[must_use]
-    pub fn permanent(&self) -> bool {
-        match self {
-            // catBusy (5) passes.
-            Self::Card(CardError::Refused { code, .. }) => *code != 5,
-            Self::Card(_) | Self::NoResult => false,
-            Self::Server(ServerError::Failed { status, .. }) => {
-                status.status == ExecutionStatus::Failed
-            }
-            Self::Server(ServerError::Status { status, .. }) => {
-                (400..500).contains(status) && !matches!(status, 408 | 429)
-            }
-            Self::Server(_) => false,
-            Self::Installation { reason, .. } => !matches!(reason, ErrorReason::Interruption),
-            _ => true,
         }
     }
 }

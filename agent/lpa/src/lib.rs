@@ -16,6 +16,7 @@ mod error;
 mod es10;
 mod es9;
 mod http;
+mod lasting;
 mod lpa;
 mod meter;
 mod policy;

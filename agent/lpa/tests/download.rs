@@ -420,3 +420,57 @@ fn a_break_at_any_command_is_an_error_and_the_next_try_succeeds() {
     }
     assert!(at > 30, "only {at} commands");
 }
+
+/// The reason of the last CancelSession that the card got.
+fn cancelled(fakes: &Fakes) -> CancelSessionReason {
+    let inside = fakes.1.0.lock().expect("lock");
+    let is = |r: &&Vec<u8>| r.starts_with(&[0xBF, 0x41]);
+    let bytes = inside.requests.iter().rev().find(is);
+    let request = CancelSessionRequest::from_slice(bytes.expect("CancelSession"));
+    request.expect("request").reason
+}
+
+// R-4.3-9: what may succeed at the next try leaves the order, and so the code, as it is.
+#[test]
+fn a_session_that_fails_for_a_passing_cause_is_postponed() {
+    for sw in [0x6A84, 0x6F00, 0x6581, 0x6985] {
+        let mut fakes = fakes(5000);
+        fakes.1.with(|card| card.refuse.extend([(0xBF36, sw)]));
+        assert!(!fail(&mut fakes).permanent(), "{sw:04X}");
+        assert_eq!(
+            cancelled(&fakes),
+            CancelSessionReason::Postponed,
+            "{sw:04X}"
+        );
+    }
+    let mut fakes = fakes(100);
+    let cut = bpp(&metadata(), 100)[..50].to_vec();
+    fakes.2.answer("getBoundProfilePackage", ok(package(&cut)));
+    assert!(!fail(&mut fakes).permanent());
+    assert_eq!(cancelled(&fakes), CancelSessionReason::Postponed);
+}
+
+// R-4.3-9
+#[test]
+fn what_a_proxy_answers_is_no_refusal() {
+    for function in [
+        "initiateAuthentication",
+        "authenticateClient",
+        "getBoundProfilePackage",
+    ] {
+        for status in [302, 400, 403, 404, 407, 410, 429, 500, 502, 503] {
+            let mut fakes = fakes(100);
+            let page = b"<html>not here</html>".to_vec();
+            fakes.2.answer(function, (status, page));
+            assert!(!fail(&mut fakes).permanent(), "{function} {status}");
+        }
+        let mut fakes = fakes(100);
+        fakes.2.answer(function, failed("8.10.1", "3.9"));
+        assert!(!fail(&mut fakes).permanent(), "{function}: session lost");
+    }
+    let mut fakes = fakes(100);
+    let mut value = initiate(CHALLENGE, SERVER);
+    value["transactionId"] = json!("");
+    fakes.2.answer("initiateAuthentication", ok(value));
+    assert!(!fail(&mut fakes).permanent(), "no transaction");
+}

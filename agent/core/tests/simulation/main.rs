@@ -8,6 +8,9 @@
 )]
 
 mod disk;
+mod epochs;
+mod outages;
+mod passing;
 mod procedures;
 mod world;
 
@@ -42,6 +45,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             1 => Just(Disk::Torn),
             1 => Just(Disk::Gone),
         ].prop_map(Step::Disk),
+        2 => any::<bool>().prop_map(Step::Outage),
+        2 => any::<bool>().prop_map(Step::Away),
     ];
     proptest::collection::vec(step, 1..60)
 }

@@ -41,6 +41,10 @@ pub(crate) enum Step {
     Profile(u8),
     /// From now on the journal's disk is like this.
     Disk(Disk),
+    /// No SM-DP+ can be reached, or all can again.
+    Outage(bool),
+    /// The card can't be reached, or can again.
+    Away(bool),
 }
 
 /// How the journal's disk is.
@@ -54,6 +58,19 @@ pub(crate) enum Disk {
     /// Can't even be read.
     Gone,
 }
+
+/// Why downloads fail, and what the card says when it is away.
+pub(crate) fn passing() -> EuiccError {
+    EuiccError {
+        code: 0,
+        text: "cannot reach smdp.example: no route".into(),
+        permanent: false,
+        full: false,
+    }
+}
+
+/// Epoch of the journal.
+pub(crate) const EPOCH: u32 = 0x5EED;
 
 /// The CMP's welcome.
 pub(crate) fn accepted(login_id: [u8; 16], user: u8) -> Down {
@@ -112,11 +129,31 @@ pub(crate) struct World {
     /// Accounts that deleted their profile at the HMI.
     pub(crate) asks: Vec<AccountRef>,
     pub(crate) asked_again: usize,
+    /// Downloads fail, deliveries of notifications too.
+    pub(crate) outage: bool,
+    /// Why downloads fail while there is no outage.
+    pub(crate) refusal: Option<EuiccError>,
+    /// Downloads of these accounts fail as in an outage.
+    pub(crate) unreachable: Vec<AccountRef>,
+    /// The card can't be reached.
+    pub(crate) away: bool,
+    /// Operations on profiles that fail before one works again.
+    pub(crate) failures: usize,
+    /// Codes that were downloaded with, and when; codes that were given.
+    pub(crate) tries: Vec<(u64, String)>,
+    pub(crate) codes_given: u64,
+    /// Deliveries of notifications, and when.
+    pub(crate) deliveries: Vec<u64>,
+    /// Outcomes of orders, by the order.
+    pub(crate) outcomes: BTreeMap<[u8; 16], OrderOutcome>,
+    /// Codes of failed installations, in order.
+    pub(crate) failed: Vec<u16>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let agent = Agent::restore("sim".into(), None, &[]).expect("new");
+        let agent = agent.with_epoch(EPOCH);
         let mut world = Self {
             agent,
             now: 0,
@@ -144,6 +181,16 @@ impl World {
             reset_results: BTreeMap::new(),
             asks: vec![],
             asked_again: 0,
+            outage: false,
+            refusal: None,
+            unreachable: vec![],
+            away: false,
+            failures: 0,
+            tries: vec![],
+            codes_given: 0,
+            deliveries: vec![],
+            outcomes: BTreeMap::new(),
+            failed: vec![],
         };
         world.event(Event::Boot);
         world
@@ -197,6 +244,13 @@ impl World {
             Effect::Euicc { op, what } => {
                 self.invariant_8_intent(&what);
                 assert!(self.op.is_none(), "two card operations at once");
+                match &what {
+                    EuiccOp::Download { code } => {
+                        self.tries.push((self.now, code.expose().to_owned()));
+                    }
+                    EuiccOp::Notifications => self.deliveries.push(self.now),
+                    _ => {}
+                }
                 self.op = Some((op, what));
             }
             Effect::Send { message_id, body } => {
@@ -295,10 +349,38 @@ impl World {
         }
     }
 
+    /// Whether the SM-DP+ of what is to be done can't be reached.
+    fn cut_off(&self, what: &EuiccOp) -> bool {
+        match what {
+            EuiccOp::Download { .. } => {
+                let running = self.on_disk().downloads.first().map(|d| d.account);
+                self.outage || running.is_some_and(|a| self.unreachable.contains(&a))
+            }
+            EuiccOp::Notifications => self.outage,
+            _ => false,
+        }
+    }
+
     pub(crate) fn card_works(&mut self, op: u64, what: &EuiccOp) {
+        if self.away {
+            return self.event(Event::EuiccDone {
+                op,
+                result: Err(passing()),
+                profiles: None,
+            });
+        }
         let download = matches!(what, EuiccOp::Download { .. });
+        let on_profile = matches!(what, EuiccOp::Enable { .. } | EuiccOp::Delete { .. });
         let full = download && core::mem::take(&mut self.full_next);
-        let result = if full {
+        let refusal = self.refusal.clone().filter(|_| download);
+        let result = if self.cut_off(what) {
+            Err(passing())
+        } else if let Some(refusal) = refusal {
+            Err(refusal)
+        } else if on_profile && self.failures > 0 {
+            self.failures -= 1;
+            Err(passing())
+        } else if full {
             let text = "no memory".into();
             Err(EuiccError {
                 code: 10,
@@ -400,6 +482,11 @@ impl World {
                     account,
                     code,
                 } => {
+                    if status == Status::InstallationFailed
+                        && !self.reports.contains_key(&report_seq)
+                    {
+                        self.failed.push(code);
+                    }
                     if let (Status::Deleted, DELETED_BY_USER, Some(account)) =
                         (status, code, account)
                         && !self.asks.contains(&account)
@@ -407,9 +494,10 @@ impl World {
                     {
                         self.asks.push(account);
                     }
-                    let next = self.reports.keys().last().copied().unwrap_or(0) + 1;
+                    // Counted without a gap, in each epoch.
+                    let first = report_seq as u32 == 1;
                     assert!(
-                        report_seq <= next,
+                        first || self.reports.contains_key(&(report_seq - 1)),
                         "invariant 3: gap before report {report_seq}"
                     );
                     let old = self.reports.insert(report_seq, (iccid.clone(), status));
@@ -419,9 +507,12 @@ impl World {
                     );
                     self.inbound(Down::StatusAck { report_seq });
                 }
-                Up::OrderResult { order_id, .. } => self.inbound(Down::Ack {
-                    message_id: order_id,
-                }),
+                Up::OrderResult { order_id, outcome } => {
+                    self.outcomes.insert(order_id, outcome);
+                    self.inbound(Down::Ack {
+                        message_id: order_id,
+                    });
+                }
                 Up::Logout { account } => {
                     let message_id = message_id.expect("a logout has an id");
                     let old = self.logouts.insert(message_id, account);
@@ -435,8 +526,9 @@ impl World {
 
     pub(crate) fn answer(&mut self) {
         if let Some((request_id, account)) = self.requests.pop() {
+            self.codes_given += 1;
             let outcome = CodeOutcome::Code {
-                code: Secret::new("1$s$m".into()),
+                code: Secret::new(format!("1$s$M-{}", self.codes_given)),
                 iccid: None,
             };
             let code = Down::ActivationCode {
@@ -465,14 +557,20 @@ impl World {
         if let Some((_, what)) = self.op.take().filter(|_| happened) {
             self.happens(&what);
         }
+        self.restart(EPOCH);
+    }
+
+    /// The agent starts again with its journal.
+    pub(crate) fn restart(&mut self, epoch: u32) {
         self.link = false;
         self.uplink.clear();
         self.lossy |= self.agent.has_failed_journal();
         let base = self.base.as_deref();
-        self.agent = match self.disk {
+        let agent = match self.disk {
             Disk::Gone => Agent::without_journal("sim".into()),
             _ => Agent::restore("sim".into(), base, &self.journal).expect("restore"),
         };
+        self.agent = agent.with_epoch(epoch);
         if self.disk == Disk::Full {
             let text = "the disk is full".into();
             self.event(Event::PersistFailed { text });
@@ -597,6 +695,8 @@ impl World {
                 self.inbound(Down::UserProfile { account, profile });
             }
             Step::Disk(disk) => self.disk = *disk,
+            Step::Outage(outage) => self.outage = *outage,
+            Step::Away(away) => self.away = *away,
             Step::Time => {
                 self.now += 40_000;
                 self.agent.handle_timeout(BootMs(self.now));
@@ -650,6 +750,7 @@ impl World {
 
     /// Invariant 3: the CMP's list of reports is the card's history, once the car is online.
     pub(crate) fn check_reports(&mut self) {
+        (self.outage, self.away) = (false, false);
         self.set_link(true);
         // Whatever the disk is like, nothing stays enabled for nobody.
         self.check_at_rest();
