@@ -1,6 +1,8 @@
 //! The daemon with a card in memory that can be taken out and put back, and its API's client.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub(crate) mod broker;
+
 use aid_agent::card::{Counters, Euicc};
 use aid_agent::{config::Config, daemon};
 use aid_agent_core::{CardProfile, EuiccError, EuiccOp};
@@ -180,14 +182,16 @@ pub(crate) async fn with_daemon<F: Future<Output = ()>>(
         config,
         Box::new(card.clone()),
         Arc::new(Counters::default()),
-        move |_| drop(ready.send(())),
+        move |_| {
+            let _ = ready.send(());
+        },
         async { drop(stopped.await) },
     );
     let client = async {
         if is_ready.await.is_ok() {
             work.await;
         }
-        drop(stop.send(()));
+        let _ = stop.send(());
     };
     let (ended, ()) = tokio::join!(Box::pin(run), client);
     ended.map_err(|e| e.to_string())
