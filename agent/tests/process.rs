@@ -87,7 +87,11 @@ impl Drop for Agent {
 
 impl Agent {
     fn start(folder: &Path) -> Self {
-        let process = Command::new(env!("CARGO_BIN_EXE_aid-agent"))
+        Self::run(Command::new(env!("CARGO_BIN_EXE_aid-agent")), folder)
+    }
+
+    fn run(mut command: Command, folder: &Path) -> Self {
+        let process = command
             .args(["run", "--config"])
             .arg(folder.join("agent.toml"))
             .stdout(Stdio::piped())
@@ -127,11 +131,14 @@ impl Agent {
         }
     }
 
+    fn pid(&self) -> rustix::process::Pid {
+        let pid = i32::try_from(self.process.id()).expect("pid");
+        rustix::process::Pid::from_raw(pid).expect("pid")
+    }
+
     /// Ends on SIGTERM, and well.
     fn stop(mut self) {
-        let pid = i32::try_from(self.process.id()).expect("pid");
-        let pid = rustix::process::Pid::from_raw(pid).expect("pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signal");
+        rustix::process::kill_process(self.pid(), rustix::process::Signal::TERM).expect("signal");
         let ended = self.process.wait().expect("ended");
         assert!(ended.success(), "{ended}");
     }
@@ -196,5 +203,45 @@ fn a_late_card_and_a_damaged_journal_end_no_agent() {
     assert_eq!(status["journal"]["state"], "ok");
     let text = agent.aidctl(&["status"]);
     assert!(text.contains("journal: damage="), "{text}");
+    agent.stop();
+}
+
+// R-4.3-14: the process may write no file that is large enough, until somebody lets it.
+#[test]
+fn a_limit_of_the_file_size_ends_no_agent() {
+    use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    configure(folder);
+    let card = FakeCard::new();
+    card.with(|card| drop(card.answers.insert(0xBF2D, list(true))));
+    insert(&folder.join("card.sock"), &card);
+
+    let mut limited = Command::new("sh");
+    let shell = "ulimit -S -f 20 && exec \"$0\" \"$@\"";
+    limited.args(["-c", shell, env!("CARGO_BIN_EXE_aid-agent")]);
+    let agent = Agent::run(limited, folder);
+    let status = agent.wait("secured", |s| {
+        s["journal"]["state"] == "failed" && s["profiles"][0]["state"] == "disabled"
+    });
+    let error = status["journal"]["error"].as_str().expect("a reason");
+    assert!(error.contains("File too large"), "{error}");
+    let login = Command::new(env!("CARGO_BIN_EXE_aidctl"))
+        .arg("--api")
+        .arg(&agent.api)
+        .args(["login", "ada", "--pin", "123456"])
+        .output();
+    let login = login.expect("aidctl");
+    let text = String::from_utf8_lossy(&login.stderr);
+    assert!(!login.status.success() && text.contains("journal"), "{text}");
+
+    let all = Rlimit {
+        current: getrlimit(Resource::Fsize).current,
+        maximum: getrlimit(Resource::Fsize).maximum,
+    };
+    prlimit(Some(agent.pid()), Resource::Fsize, all).expect("raised");
+    let status = agent.wait("working", |s| s["journal"]["state"] == "ok");
+    assert!(is_disabled(&status), "{status}");
+    assert_eq!(status["pending_reports"], 1);
     agent.stop();
 }
