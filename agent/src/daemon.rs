@@ -312,7 +312,7 @@ impl Daemon {
     /// When the journal is to be tried again; not before the card was secured.
     fn next_try(&self) -> Option<BootMs> {
         let turn = self.agent.has_failed_journal() && self.agent.is_secured();
-        self.store.next_try().filter(|_| turn)
+        turn.then(|| self.store.next_try().unwrap_or_default())
     }
 
     /// Tries to bring a failed journal back when it is time.
@@ -333,17 +333,18 @@ impl Daemon {
 
     /// Why nobody can log in, out or change anything at present.
     fn unavailable(&self) -> Option<Value> {
-        let failed = self.agent.has_failed_journal();
-        let failure = self.store.failure().filter(|_| failed)?;
+        if !self.agent.has_failed_journal() {
+            return None;
+        }
+        let failure = self.store.failure().map_or("", |f| f.text.as_str());
         let enabled = self.agent.profiles().unwrap_or_default();
         let profile = match enabled.iter().any(|p| p.enabled) {
             true => "the profile is being disabled",
             false => "no profile stays enabled",
         };
         let text = format!(
-            "the agent's journal does not work: {}. Nobody is logged in, {profile}; the agent goes on \
-             when the disk does (see status)",
-            failure.text
+            "the agent's journal does not work: {failure}. Nobody is logged in, {profile}; the agent \
+             goes on when the disk does (see status)"
         );
         Some(json!({ "unavailable": text }))
     }

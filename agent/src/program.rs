@@ -1,5 +1,4 @@
 //! `aid-agent`: command line, logs on stderr, readiness line on stdout.
-//! Called by the thin binary and by the bench, which runs it in a child process.
 
 use crate::card::Counters;
 use crate::config::{Config, EXAMPLE};
@@ -68,12 +67,23 @@ fn check_files(config: &Config) -> Result<(), Failure> {
     tls::roots(&issuers).map(drop)
 }
 
+/// From now on a write beyond the limit of a file's size (RLIMIT_FSIZE) fails like one on a full disk:
+/// by default it ends the process, with a profile enabled and nobody there to disable it.
+fn return_file_limits() -> Result<(), Failure> {
+    let kind = tokio::signal::unix::SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    let handler = tokio::signal::unix::signal(kind);
+    let handler = handler.map_err(|e| Failure::new(format!("cannot catch SIGXFSZ: {e}")));
+    // What counts is that there is one; it stays when this is dropped.
+    handler.map(drop)
+}
+
 fn serve(config: &Config) -> Result<(), Failure> {
     check_files(config)?;
     let counters = Arc::new(Counters::default());
     let euicc = Box::new(LpaEuicc::open(config, &counters)?);
     cli::block_on(async move {
         let stop = signal::stop()?;
+        return_file_limits()?;
         let announce = |api: &std::path::Path| {
             // A supervisor that closed stdout does not want to know.
             if let Err(failure) = ready::announce("aid-agent", &[("api", api.display())]) {

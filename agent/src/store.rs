@@ -27,6 +27,10 @@ pub(crate) trait Disk {
     type Media: Media;
     /// Takes the segments for this process.
     fn open(&self) -> Result<Self::Media, MediaError<Self>>;
+    /// Sizes of the log.
+    fn config(&self) -> aid_journal::Config {
+        aid_journal::Config::default()
+    }
     /// True when another process has them.
     fn is_in_use(error: &MediaError<Self>) -> bool;
 }
@@ -313,12 +317,12 @@ impl<D: Disk> Store<D> {
 
     fn open(&self) -> Result<Opened<D>, Trouble> {
         let media = self.media()?;
-        Journal::open(media, aid_journal::Config::default()).map_err(|e| Trouble::of(&e))
+        Journal::open(media, self.disk.config()).map_err(|e| Trouble::of(&e))
     }
 
     fn read(&self) -> Result<Recovered, Trouble> {
         let media = self.media()?;
-        aid_journal::read(media, aid_journal::Config::default()).map_err(|e| Trouble::of(&e))
+        aid_journal::read(media, self.disk.config()).map_err(|e| Trouble::of(&e))
     }
 
     fn media(&self) -> Result<D::Media, Trouble> {

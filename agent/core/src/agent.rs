@@ -58,6 +58,8 @@ pub(crate) struct PendingLogin {
     pub(crate) id: Id,
     pub(crate) way: LoginWay,
     pub(crate) deadline: BootMs,
+    /// The CMP's code is shown: its life is known.
+    pub(crate) shown: bool,
 }
 
 /// How a user proves who he is.

@@ -10,6 +10,8 @@ use alloc::{collections::BTreeSet, string::String};
 
 /// Time the CMP has for a login, ms.
 const LOGIN_MS: u64 = 30_000;
+/// Longest life of a login's code, seconds: nobody stands at the HMI longer.
+const CODE_LIFE_S: u32 = 3600;
 
 impl Agent {
     pub(crate) fn log_in(&mut self, now: BootMs, id: Id, way: LoginWay) {
@@ -21,6 +23,7 @@ impl Agent {
             id,
             way,
             deadline: now.plus(LOGIN_MS),
+            shown: false,
         });
         self.send_login();
     }
@@ -40,6 +43,16 @@ impl Agent {
         }
     }
 
+    /// The login that an answer is about. One that is over, or comes after its time (the car slept
+    /// meanwhile), is none.
+    fn login_in_time(&mut self, now: BootMs, login_id: Id) -> Option<&mut PendingLogin> {
+        let login = self.login.as_ref().filter(|l| l.id == login_id)?;
+        if login.deadline <= now {
+            self.refuse_login(String::from("the CMP answered too late"));
+        }
+        self.login.as_mut()
+    }
+
     /// The CMP's code for a login by code: it is shown, and waited for as long as it lives.
     pub(crate) fn login_code(
         &mut self,
@@ -49,10 +62,17 @@ impl Agent {
         url: String,
         expires_in: u32,
     ) {
-        let Some(login) = self.login.as_mut().filter(|l| l.id == login_id) else {
-            return; // late, or a repetition
+        let Some(login) = self.login_in_time(now, login_id) else {
+            return;
         };
-        login.deadline = now.plus(u64::from(expires_in) * 1000);
+        let expires_in = expires_in.min(CODE_LIFE_S);
+        let end = now.plus(u64::from(expires_in) * 1000);
+        // A repetition that was long under way prolongs nothing.
+        login.deadline = match login.shown {
+            true => login.deadline.min(end),
+            false => end,
+        };
+        login.shown = true;
         self.notify(Notice::LoginCode {
             login_id,
             code,
@@ -106,7 +126,7 @@ impl Agent {
     }
 
     pub(crate) fn login_result(&mut self, now: BootMs, login_id: Id, outcome: LoginOutcome) {
-        if self.login.as_ref().is_none_or(|l| l.id != login_id) {
+        if self.login_in_time(now, login_id).is_none() {
             return; // late, or a repetition
         }
         let (account, aup, profiles) = match outcome {

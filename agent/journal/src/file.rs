@@ -151,8 +151,8 @@ impl Media for FileMedia {
                 .and_then(|n| n.to_str())
                 .unwrap_or_default();
             if name.ends_with(".tmp") {
-                // Read again later, or never: it is nobody's segment.
-                let _ = fs::remove_file(&path);
+                // Tried again at the next opening; nothing is read from it.
+                let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
             } else if let Some(id) = name.strip_suffix(".seg") {
                 // Other names are not ours: `create` gives them sixteen small digits.
                 let id = u64::from_str_radix(id, 16).ok();

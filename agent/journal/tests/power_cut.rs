@@ -1,7 +1,7 @@
 //! Power is cut at every operation of a workload, then at every operation of the recovery:
 //! what was acknowledged is there, and nothing else (ARCHITECTURE invariant 8).
 
-use aid_journal::sim::SimMedia;
+use aid_journal::sim::{Fault, SimError, SimMedia};
 use aid_journal::{Config, Error, FileMedia, Journal, Media, Recovered};
 
 const SMALL: Config = Config { segment_size: 4096 };
@@ -134,6 +134,86 @@ fn damage_to_acknowledged_records_is_said_not_skipped() {
         ),
         "{error}"
     );
+}
+
+/// Segments of a log with a snapshot in the middle.
+fn several_segments() -> SimMedia {
+    let (mut journal, _) = Journal::open(SimMedia::new(1), SMALL).expect("new");
+    let mut acked = vec![];
+    assert_eq!(work(&mut journal, &mut acked, 30), None);
+    journal.into_media()
+}
+
+#[test]
+fn what_a_snapshot_replaced_may_be_damaged() {
+    for junk in [vec![], vec![0; 4096], vec![0xFF; 9000]] {
+        let mut media = several_segments();
+        let (_, before) = Journal::open(media.clone(), SMALL).expect("sound");
+        assert!(before.snapshot.is_some());
+        let first = *media.segments().keys().next().expect("segments");
+        media.segments().insert(first - 1, junk);
+        let read = aid_journal::read(media.clone(), SMALL).expect("readable");
+        let (journal, found) = Journal::open(media, SMALL).expect("readable");
+        assert_eq!((&found, &read), (&before, &before));
+        // And it is removed as every leftover is.
+        assert!(!journal.into_media().segments().contains_key(&(first - 1)));
+    }
+}
+
+#[test]
+fn a_log_without_its_beginning_or_its_middle_is_damaged() {
+    let (mut journal, _) = Journal::open(SimMedia::new(1), SMALL).expect("new");
+    for n in 1..60 {
+        journal.append(&payload(n)).expect("append");
+    }
+    let media = journal.into_media();
+    let all: Vec<u64> = media.clone().segments().keys().copied().collect();
+    assert!(all.len() > 5);
+    for lost in &all {
+        let mut media = media.clone();
+        media.segments().remove(lost);
+        let result = Journal::open(media, SMALL);
+        // Nothing tells that a last one was there.
+        let last = Some(lost) == all.last();
+        assert_eq!(result.is_ok(), last, "without {lost}");
+    }
+}
+
+#[test]
+fn reading_changes_nothing() {
+    let mut media = several_segments();
+    let before = media.operations();
+    let found = aid_journal::read(&mut media, SMALL).expect("readable");
+    assert_eq!(media.operations(), before);
+    let (_, opened) = Journal::open(media, SMALL).expect("open");
+    assert_eq!(found, opened);
+}
+
+// A sync that failed: what it was for can be read, and is gone after a power cut all the same.
+#[test]
+fn a_failed_sync_stops_the_log_until_it_is_opened_again() {
+    for after in [0, 1] {
+        let (mut journal, _) = Journal::open(SimMedia::new(1), SMALL).expect("new");
+        journal.append(&payload(1)).expect("append");
+        let mut media = journal.into_media();
+        media.fail(Fault {
+            error: SimError::Io,
+            after,
+            count: 1,
+            unreadable: false,
+        });
+        let (mut journal, _) = Journal::open(media, SMALL).expect("open");
+        assert!(matches!(journal.append(&payload(2)), Err(Error::Media(_))));
+        assert!(matches!(journal.append(&payload(3)), Err(Error::Stopped)));
+        // A snapshot in a segment of its own trusts nothing of the old one.
+        let (mut journal, _) = Journal::open(journal.into_media(), SMALL).expect("again");
+        journal.snapshot(&[0, 1, 2]).expect("snapshot");
+        journal.append(&payload(3)).expect("append");
+        let mut media = journal.into_media();
+        media.restart();
+        let (_, found) = Journal::open(media, SMALL).expect("recovery");
+        assert_eq!(numbers(&found), [1, 2, 3]);
+    }
 }
 
 #[test]

@@ -8,8 +8,21 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A device that stays while the journal on it is opened again and again.
-#[derive(Clone, Default)]
-struct Device(Rc<RefCell<SimMedia>>);
+#[derive(Clone)]
+struct Device(Rc<RefCell<SimMedia>>, aid_journal::Config);
+
+/// Bytes of a segment: small, so that a day needs several.
+const SEGMENT: usize = 16 * 1024;
+
+impl Device {
+    fn new(seed: u64, segment_size: usize) -> Self {
+        let media = SimMedia::new(seed);
+        Self(
+            Rc::new(RefCell::new(media)),
+            aid_journal::Config { segment_size },
+        )
+    }
+}
 
 impl Media for Device {
     type Error = SimError;
@@ -43,6 +56,9 @@ impl Disk for Device {
     type Media = Self;
     fn open(&self) -> Result<Self, SimError> {
         Ok(self.clone())
+    }
+    fn config(&self) -> aid_journal::Config {
+        self.1
     }
     fn is_in_use(_: &SimError) -> bool {
         false
@@ -301,7 +317,7 @@ const DAY: [Act; 8] = [
 fn faults() -> Vec<(SimError, u64, bool)> {
     let mut faults = Vec::new();
     for error in [SimError::Io, SimError::Full] {
-        for count in [1, 3, 40] {
+        for count in [1, 2, 5, 40] {
             for unreadable in [false, true] {
                 faults.push((error, count, unreadable));
             }
@@ -316,7 +332,7 @@ fn a_device_that_fails_at_any_operation_and_works_again() {
     let mut failed = 0;
     for (error, count, unreadable) in faults() {
         for after in 0.. {
-            let device = Device(Rc::new(RefCell::new(SimMedia::new(7 + after))));
+            let device = Device::new(7 + after, SEGMENT);
             let mut car = Car::new(device.clone(), BTreeMap::new());
             device.0.borrow_mut().fail(Fault {
                 error,
@@ -359,7 +375,7 @@ fn a_device_that_fails_at_any_operation_and_works_again() {
 
 /// A car whose power was cut while its user's profile was enabled.
 fn cut_while_active() -> (Device, BTreeMap<Iccid, bool>) {
-    let device = Device(Rc::new(RefCell::new(SimMedia::new(3))));
+    let device = Device::new(3, SEGMENT);
     let mut car = Car::new(device.clone(), BTreeMap::new());
     car.log_in();
     car.event(Event::Logout);
@@ -475,7 +491,7 @@ fn certain_damages() -> Vec<(String, Damage)> {
             );
         }
     }
-    for length in [0, 1, 27, 28, 511, 512, 513, 1024, 4096, 512 * 1024 - 1] {
+    for length in [0, 1, 27, 28, 511, 512, 513, 1024, 4096, SEGMENT - 1] {
         let cut = move |all: &mut BTreeMap<u64, Vec<u8>>| {
             for segment in all.values_mut() {
                 segment.truncate(length);
@@ -492,7 +508,7 @@ fn certain_damages() -> Vec<(String, Damage)> {
         add(format!("all {fill:02x}"), Box::new(overwrite));
     }
     for id in [0, 2, 9, u64::MAX] {
-        for length in [0, 512, 512 * 1024] {
+        for length in [0, 512, SEGMENT] {
             let stray = move |all: &mut BTreeMap<u64, Vec<u8>>| {
                 all.insert(id, vec![0; length]);
             };
@@ -534,9 +550,8 @@ fn unreadable_states() -> Vec<(String, Device)> {
     .enumerate()
     {
         for snapshot in [false, true] {
-            let device = Device::default();
-            let (mut journal, _) =
-                Journal::open(device.clone(), aid_journal::Config::default()).expect("new");
+            let device = Device::new(1, SEGMENT);
+            let (mut journal, _) = Journal::open(device.clone(), device.1).expect("new");
             if snapshot {
                 journal.snapshot(&payload).expect("written");
             } else {
@@ -603,7 +618,7 @@ fn any_byte_of_the_records_may_be_wrong() {
     let (device, _) = cut_while_active();
     let segment = device.0.borrow_mut().segments()[&1].clone();
     let used = segment.iter().rposition(|b| *b != 0).expect("records");
-    for offset in (512..used + 600).step_by(67) {
+    for offset in (512..used + 600).step_by(23) {
         let (device, card) = cut_while_active();
         for segment in device.0.borrow_mut().segments().values_mut() {
             segment[offset] ^= 0x5A;
@@ -659,7 +674,7 @@ fn damage_on_a_full_or_failing_device_waits() {
 #[test]
 fn a_failed_compaction_is_repaired_or_ends_the_session() {
     for count in [1, 2, 30] {
-        let device = Device::default();
+        let device = Device::new(1, 2 * SNAPSHOT_AT);
         let mut car = Car::new(device.clone(), BTreeMap::new());
         car.log_in();
         let mut acts = 0;

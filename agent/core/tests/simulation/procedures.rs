@@ -258,6 +258,71 @@ fn a_login_by_code_ends_with_its_code() {
     assert_eq!(world.agent.phase(), Phase::Guest);
 }
 
+// R-1.1-3: answers that come after their time, before the timer was looked at (the car slept).
+#[test]
+fn answers_to_a_login_that_come_too_late_log_nobody_in() {
+    for (slept, comes) in [(29_000, true), (30_000, false), (8 * 3_600_000, false)] {
+        let mut world = World::new();
+        world.set_link(true);
+        world.settle();
+        world.step(&Step::Login(b'a'));
+        while world.effect() {}
+        let login_id = (u128::from(world.ids) << 64).to_be_bytes();
+        world.now += slept - 1;
+        world.event(Event::Inbound {
+            message_id: login_id,
+            body: accepted(login_id, b'a'),
+        });
+        assert_eq!(world.agent.session().is_some(), comes, "{slept}");
+        assert!(world.agent.poll_timeout().is_none_or(|(_, t)| t != Timer::Login));
+        // Nor does a repetition.
+        if !comes {
+            world.event(Event::Inbound {
+                message_id: login_id,
+                body: accepted(login_id, b'a'),
+            });
+            assert!(world.agent.session().is_none());
+        }
+    }
+}
+
+// R-1.1-3: a repetition of the code, or a long life, does not prolong the login.
+#[test]
+fn a_code_that_is_shown_lives_as_long_as_it_first_said() {
+    for (first, later, ends) in [
+        (600, 600, 600_u64),
+        (600, 60, 160),
+        (0, 600, 0),
+        (u32::MAX, u32::MAX, 3600),
+    ] {
+        let mut world = World::new();
+        world.set_link(true);
+        world.settle();
+        let login_id = world.id();
+        world.event(Event::LoginByCode { login_id });
+        while world.effect() {}
+        let code = |expires_in| Down::LoginCode {
+            login_id,
+            code: "BCDF-GHJK".into(),
+            url: "https://cmp.example/car".into(),
+            expires_in,
+        };
+        let start = world.now + 1;
+        world.event(Event::Inbound {
+            message_id: login_id,
+            body: code(first),
+        });
+        world.now = start + 100_000 - 1;
+        world.event(Event::Inbound {
+            message_id: login_id,
+            body: code(later),
+        });
+        let deadline = world.agent.poll_timeout().filter(|(_, t)| *t == Timer::Login);
+        let expected = (ends > 0).then_some(start + ends * 1000);
+        assert_eq!(deadline.map(|(at, _)| at.0), expected, "{first} {later}");
+    }
+}
+
 // R-2-9 R-2-3: the profile is there while its user is, is renewed, and goes with him.
 #[test]
 fn the_user_profile_lives_as_long_as_the_session() {
