@@ -2,13 +2,13 @@
 //! the outbox are here; `decide` chooses the card's next operation, `settle` judges its result.
 //! Called by the daemon's loop and by simulations.
 
-use crate::durable::{Download, Durable, Record, RestoreError};
+use crate::durable::{Durable, Record, RestoreError};
 use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, Notice, Timer};
 use crate::fault::Fault;
 use crate::retry::Wait;
 use crate::waiting::{CodeWait, Deliveries, SetAside};
 use aid_id::{AccountRef, Iccid, Id, Secret};
-use aid_wire::{Aup, CodeOutcome, Down, OrderKind, Up, UserProfile};
+use aid_wire::{Aup, Down, OrderKind, Up, UserProfile};
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
@@ -458,74 +458,6 @@ impl Agent {
         }
         self.effects
             .push_back(Queued::Other(Effect::AckInbound { message_id }));
-    }
-
-    /// Takes the CMP's answer to a request; false: it is to be sent again later.
-    fn activation_code(
-        &mut self,
-        now: BootMs,
-        request_id: Id,
-        account: AccountRef,
-        outcome: CodeOutcome,
-    ) -> bool {
-        if let CodeOutcome::Failed { code, reason } = &outcome
-            && let Some(download) = self.download(request_id)
-            && download.account == account
-        {
-            // The code that is here yields nothing any more. The end of a download that runs says
-            // whether it came too late.
-            let idle = self.running != Some(request_id);
-            if idle {
-                self.fail_download(now, download, *code, reason.clone());
-            }
-            return idle;
-        }
-        if !self.durable.requests.contains(&(request_id, account)) {
-            // Late, twice, or never asked for: installs nothing (R-4.3-8, R-4.4.1-13).
-            self.notify(Notice::CodeRefused);
-            return true;
-        }
-        if !matches!(outcome, CodeOutcome::Failed { .. } | CodeOutcome::Pending) {
-            self.code_wait = None;
-        }
-        match outcome {
-            CodeOutcome::Pending => {
-                self.pending_answers.insert(request_id);
-                self.notify(Notice::CodePending);
-            }
-            CodeOutcome::Failed { code, reason } => {
-                self.pending_answers.remove(&request_id);
-                self.record(Record::RequestClosed(request_id));
-                self.request_failed(now, request_id, account, code, &reason);
-                self.notify(Notice::CodeFailed { code, reason });
-            }
-            CodeOutcome::Ask => {
-                self.pending_answers.remove(&request_id);
-                self.record(Record::RequestClosed(request_id));
-                if let Some(session) = &mut self.session
-                    && session.account == account
-                {
-                    session.asking = true;
-                    self.notify(Notice::AskProvision);
-                }
-            }
-            CodeOutcome::Code { code, iccid } => {
-                self.pending_answers.remove(&request_id);
-                self.record(Record::RequestClosed(request_id));
-                let before = Vec::new();
-                let download = Download {
-                    request_id,
-                    account,
-                    code,
-                    iccid,
-                    before,
-                    attempts: 0,
-                };
-                self.record(Record::Download(download));
-                self.notify(Notice::CodeReceived);
-            }
-        }
-        true
     }
 
     fn order(&mut self, now: BootMs, order_id: Id, kind: OrderKind) {

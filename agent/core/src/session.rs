@@ -2,11 +2,11 @@
 //! AID.02 §4.3 steps 1, 2 and 12. Called by `agent` and `decide`.
 
 use crate::agent::{Agent, LoginWay, PendingLogin, Session};
-use crate::durable::Record;
+use crate::durable::{Download, Record};
 use crate::event::{BootMs, Notice};
 use aid_id::{AccountRef, Iccid, Id};
-use aid_wire::{LoginOutcome, Up, UserProfile};
-use alloc::{collections::BTreeSet, string::String};
+use aid_wire::{CodeOutcome, LoginOutcome, Up, UserProfile};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 /// Time the CMP has for a login, ms.
 const LOGIN_MS: u64 = 30_000;
@@ -220,6 +220,74 @@ impl Agent {
             }
         };
         self.send(Some(request_id), body);
+    }
+
+    /// Takes the CMP's answer to a request; false: it is to be sent again later.
+    pub(crate) fn activation_code(
+        &mut self,
+        now: BootMs,
+        request_id: Id,
+        account: AccountRef,
+        outcome: CodeOutcome,
+    ) -> bool {
+        if let CodeOutcome::Failed { code, reason } = &outcome
+            && let Some(download) = self.download(request_id)
+            && download.account == account
+        {
+            // The code that is here yields nothing any more. The end of a download that runs says
+            // whether it came too late.
+            let idle = self.running != Some(request_id);
+            if idle {
+                self.fail_download(now, download, *code, reason.clone());
+            }
+            return idle;
+        }
+        if !self.durable.requests.contains(&(request_id, account)) {
+            // Late, twice, or never asked for: installs nothing (R-4.3-8, R-4.4.1-13).
+            self.notify(Notice::CodeRefused);
+            return true;
+        }
+        if !matches!(outcome, CodeOutcome::Failed { .. } | CodeOutcome::Pending) {
+            self.code_wait = None;
+        }
+        match outcome {
+            CodeOutcome::Pending => {
+                self.pending_answers.insert(request_id);
+                self.notify(Notice::CodePending);
+            }
+            CodeOutcome::Failed { code, reason } => {
+                self.pending_answers.remove(&request_id);
+                self.record(Record::RequestClosed(request_id));
+                self.request_failed(now, request_id, account, code, &reason);
+                self.notify(Notice::CodeFailed { code, reason });
+            }
+            CodeOutcome::Ask => {
+                self.pending_answers.remove(&request_id);
+                self.record(Record::RequestClosed(request_id));
+                if let Some(session) = &mut self.session
+                    && session.account == account
+                {
+                    session.asking = true;
+                    self.notify(Notice::AskProvision);
+                }
+            }
+            CodeOutcome::Code { code, iccid } => {
+                self.pending_answers.remove(&request_id);
+                self.record(Record::RequestClosed(request_id));
+                let before = Vec::new();
+                let download = Download {
+                    request_id,
+                    account,
+                    code,
+                    iccid,
+                    before,
+                    attempts: 0,
+                };
+                self.record(Record::Download(download));
+                self.notify(Notice::CodeReceived);
+            }
+        }
+        true
     }
 
     /// A fresh id: the random one of the last login, moved on.

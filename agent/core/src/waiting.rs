@@ -114,11 +114,13 @@ impl Agent {
                 cause: wait.cause.clone(),
             });
         }
-        if let Some(wait) = self.code_wait_of(account) {
+        if let Some(wait) = self.code_wait_of(account)
+            && let Some(next) = wait.until
+        {
             return Some(Waiting {
                 awaited: Awaited::Code,
                 tries: wait.failures,
-                next: wait.until.unwrap_or_default(),
+                next,
                 cause: wait.cause.clone(),
             });
         }
@@ -126,7 +128,7 @@ impl Agent {
         Some(Waiting {
             awaited: Awaited::Enable,
             tries: aside.failures,
-            next: aside.until.unwrap_or_default(),
+            next: aside.until?,
             cause: aside.cause.clone(),
         })
     }

@@ -140,6 +140,43 @@ async fn a_car_gets_its_code_at_once_and_reports() {
     assert_eq!(profiles, [iccid()]);
 }
 
+// R-4.3-12 R-4.3-13: cars whose journal was lost count from one again, in another epoch; what they
+// report goes to the MSP, what they repeat does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_of_a_new_journal_are_no_repetitions() {
+    let world = World::new().await;
+    world.federate().await;
+    world
+        .msp
+        .answer("/v1/activation-code-requests", 200, &sync_answer());
+    let mut car = Car::connect(&world).await;
+    car.login([2; 16], PIN).await;
+    car.ask([3; 16], EVA).await;
+    car.message().await;
+    let mut count = 0;
+    // 0 is that of cars that know no epochs.
+    for epoch in [0, 77, 0x7FFF_FFFF, 5] {
+        for (number, status) in [
+            (1, Status::Installed),
+            (2, Status::Enabled),
+            (1, Status::Installed),
+            (3, Status::Disabled),
+            (3, Status::Disabled),
+        ] {
+            let report_seq = (epoch << 32) + number;
+            count += 1;
+            car.send([100 + count; 16], report(report_seq, status))
+                .await;
+            assert_eq!(car.message().await.body, Down::StatusAck { report_seq });
+        }
+    }
+    let told = world.msp.wait("/v1/statuses", 12).await;
+    car.silence().await;
+    let told: Vec<_> = told.iter().map(|a| a.body["status"].clone()).collect();
+    assert_eq!(told, ["installed", "enabled", "disabled"].repeat(4));
+    assert_eq!(world.msp.asked("/v1/statuses").len(), 12);
+}
+
 // R-7.7.2-1 R-7.7.2-2 R-7.7.2.1-2 R-7.7.2.1-6 R-4.3-9
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_comes_later_waits_for_a_car_that_is_away() {

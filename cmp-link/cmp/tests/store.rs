@@ -328,6 +328,19 @@ async fn subscriptions<S: Store>(store: &S) {
         .await
         .unwrap();
     assert!(store.has_report(&report).await.unwrap());
+    // The same again by a car whose journal was lost: its number has another epoch.
+    for epoch in [1, 0x7FFF_FFFF_u64] {
+        let report = Report {
+            seq: epoch << 32 | 1,
+            ..report.clone()
+        };
+        assert!(!store.has_report(&report).await.unwrap(), "{epoch}");
+        store
+            .commit(vec![Change::AddReport(report.clone())])
+            .await
+            .unwrap();
+        assert!(store.has_report(&report).await.unwrap());
+    }
     // A car that counts from the start again says something else under the same number.
     let again = Report {
         status: Status::Deleted,

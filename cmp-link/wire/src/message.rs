@@ -68,7 +68,9 @@ pub enum Up {
     },
     /// A profile changed (§4.3 step 11); repeated until `StatusAck`.
     Status {
-        /// Counts the reports of this car, without a gap.
+        /// Numbers the reports of this car. The lower 32 bits count without a gap; the upper ones are
+        /// the epoch of the car's journal, drawn when it is made: a car whose journal was lost counts
+        /// from the start in another epoch. 0 is that of cars that know no epochs.
         report_seq: u64,
         /// The profile, where it is known (a failed installation may have none).
         iccid: Option<Iccid>,

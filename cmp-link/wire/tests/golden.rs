@@ -89,6 +89,17 @@ fn up() {
         },
         &format!("040701{iccid_hex}01{b}048104"),
     );
+    // With an epoch, here the highest.
+    golden(
+        Up::Status {
+            report_seq: 0x7FFF_FFFF_0000_0007,
+            iccid: None,
+            account: None,
+            status: Status::Installed,
+            code: 0,
+        },
+        "0487808080f0ffffff7f00000000",
+    );
     let outcomes = [
         (OrderOutcome::Done, "00"),
         (OrderOutcome::NotFound, "01"),
@@ -207,6 +218,8 @@ fn down() {
         golden(Down::Order { order_id: A, kind }, &format!("02{a}{bytes}"));
     }
     golden(Down::StatusAck { report_seq: 300 }, "03ac02");
+    let report_seq = 0x7FFF_FFFF_0000_0007;
+    golden(Down::StatusAck { report_seq }, "0387808080f0ffffff7f");
     golden(Down::Ack { message_id: A }, &format!("04{a}"));
     golden(
         Down::LoginCode {

@@ -63,6 +63,9 @@ proptest! {
         world.check_reports();
         world.cut(true);
         world.check_reports();
+        // Nothing but orders and a full card ends an installation.
+        let ends = [CALLED_OFF, 10];
+        assert!(world.failed.iter().all(|c| ends.contains(c)), "{:?}", world.failed);
     }
 }
 

@@ -135,7 +135,7 @@ fn outages_from_seconds_to_days_end_no_download() {
                 tries <= allowed(length),
                 "{tries} tries in {length} ms without {part:?}"
             );
-            assert_eq!(world.agent.phase() == Phase::NoProfile, false, "{part:?}");
+            assert_ne!(world.agent.phase(), Phase::NoProfile, "{part:?}");
             fails(&mut world, part, false);
             let soon = match part {
                 Part::Link => MINUTE,
@@ -203,7 +203,7 @@ fn a_flapping_link_adds_few_tries() {
         let end = world.now + (100 * (up + down)).max(6 * HOUR);
         flap(&mut world, up, down, end, false);
         let extra = (1..)
-            .take_while(|n| 15 * SECOND << (n - 1) <= up.min(2 * HOUR))
+            .take_while(|n| (15 * SECOND) << (n - 1) <= up.min(2 * HOUR))
             .count();
         // After each of them the pauses begin at four minutes again.
         let limit = allowed(world.now - begun) + extra * 6;

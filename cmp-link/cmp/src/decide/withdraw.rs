@@ -57,8 +57,8 @@ pub fn withdraw(
         ..federation.clone()
     }));
     for request in requests {
-        let recall = request.state == RequestState::Answered && request.delivered_at.is_none();
-        if !(request.state.is_open() || recall) {
+        // A code that the car has already is recalled, too: the car tries it until it is used or dead.
+        if !(request.state.is_open() || request.state == RequestState::Answered) {
             continue;
         }
         let closed = CodeRequest {
@@ -66,6 +66,7 @@ pub fn withdraw(
             code: None,
             error_code: Some(ErrorCode::TokenInvalidated.number()),
             error: Some("the subscription was unlinked".into()),
+            delivered_at: None,
             changed_at: context.now,
             ..request.clone()
         };

@@ -6,6 +6,7 @@ mod swap;
 mod sync;
 
 use aid_aid1::body::SubscriptionType;
+use aid_aid1::error_code::ErrorCode;
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp::decide::code::{Answer, View, answered, request};
 use aid_cmp::decide::withdraw::{By, withdraw};
@@ -239,7 +240,16 @@ fn a_withdrawal_recalls_orders_and_tells_once() {
         code: Some(Secret::new("1$h$X".into())),
         ..open.clone()
     };
-    let requests = [open, waiting];
+    // In the car's journal, and used.
+    let delivered = CodeRequest {
+        delivered_at: Some(3),
+        ..waiting.clone()
+    };
+    let used = CodeRequest {
+        state: RequestState::Used,
+        ..delivered.clone()
+    };
+    let requests = [open, waiting, delivered, used];
     for (by, calls) in [(By::Msp, 0), (By::User, 1)] {
         let decision = withdraw(&at(5), &federation(None), &list, &requests, by, None);
         let cars: Vec<_> = orders(&decision).iter().map(|o| o.eid).collect();
@@ -250,9 +260,15 @@ fn a_withdrawal_recalls_orders_and_tells_once() {
             .filter(|c| matches!(c, Change::AddCall(call) if call.kind == CallKind::Invalidate));
         assert_eq!(told.count(), calls);
         let failed = decision.changes.iter().filter(|c| {
-            matches!(c, Change::PutRequest(r) if r.state == RequestState::Failed && r.code.is_none())
+            matches!(c, Change::PutRequest(r) if r.state == RequestState::Failed
+                && r.code.is_none() && r.delivered_at.is_none())
         });
-        assert_eq!(failed.count(), 2);
+        assert_eq!(failed.count(), 3);
+        let recalled = decision.down.iter().filter(|m| {
+            matches!(&m.body, Down::ActivationCode { outcome: CodeOutcome::Failed { code, .. }, .. }
+                if *code == ErrorCode::TokenInvalidated.number())
+        });
+        assert_eq!(recalled.count(), 3);
         let again = withdraw(&at(6), &federation(Some(5)), &list, &requests, by, None);
         assert_eq!(again, Decision::default());
     }
