@@ -6,6 +6,7 @@ use crate::api::{self, Api, Call, Command};
 use crate::boot_clock::{self, BootTimer};
 use crate::card::{self, CardEvent, Counters, Euicc};
 use crate::config::Config;
+use crate::last_login::LastLogin;
 use crate::link::{self, Link, LinkEvent};
 use crate::transactions::Transactions;
 use crate::view;
@@ -49,6 +50,7 @@ struct Daemon {
     bearer: String,
     sequence: u64,
     transactions: Transactions,
+    login: LastLogin,
 }
 
 /// Runs until `stop` resolves. `ready` is called once everything is bound.
@@ -120,6 +122,7 @@ pub async fn run(
         bearer,
         sequence: 0,
         transactions: Transactions::default(),
+        login: LastLogin::default(),
     };
     daemon.event(Event::Boot);
     ready(&config.api);
@@ -242,6 +245,7 @@ impl Daemon {
             Command::Login { user, pin } => {
                 let login_id = uuid::Uuid::new_v4();
                 let (id, pin) = (login_id.into_bytes(), Secret::new(pin));
+                self.login.begin(id);
                 self.event(Event::Login {
                     login_id: id,
                     user,
@@ -252,6 +256,7 @@ impl Daemon {
             Command::LoginByCode => {
                 let login_id = uuid::Uuid::new_v4();
                 let id = login_id.into_bytes();
+                self.login.begin(id);
                 self.event(Event::LoginByCode { login_id: id });
                 json!({"login_id": login_id.simple().to_string()})
             }
@@ -273,7 +278,11 @@ impl Daemon {
                 }
                 json!({"accepted": asked})
             }
-            Command::Status => view::status(&self.agent, self.link_up, &self.bearer),
+            Command::Status => {
+                let mut status = view::status(&self.agent, self.link_up, &self.bearer);
+                status["login"] = self.login.shown();
+                status
+            }
             Command::Profiles => view::profiles(&self.agent),
             Command::Counters => {
                 let (apdus, rx, tx) = self.counters.read();
@@ -309,6 +318,7 @@ impl Daemon {
                     }
                 }
                 Effect::Notify(notice) => {
+                    self.login.note(&notice);
                     let mut event = view::event(&notice);
                     let (_, rx, tx) = self.counters.read();
                     event["counters"] = view::counters(self.apdus, rx, tx);

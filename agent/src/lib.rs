@@ -10,6 +10,7 @@ pub mod config;
 mod ctl;
 pub mod daemon;
 mod euicc;
+mod last_login;
 mod link;
 mod program;
 mod transactions;

@@ -1,10 +1,11 @@
 //! What the local API shows (AID4): JSON views of the core's state and notices, secrets absent.
 //! Built by the daemon's loop.
 
-use aid_agent_core::{Agent, Iccid, Id, Notice, Phase, UserProfile};
+use aid_agent_core::{Agent, Iccid, Id, LoginEnd, Notice, Phase, UserProfile};
 use serde_json::{Value, json};
 
-fn hex(id: &Id) -> String {
+/// An id as the API writes it.
+pub(crate) fn hex(id: &Id) -> String {
     id.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -88,8 +89,17 @@ pub(crate) fn event(notice: &Notice) -> Value {
         } => json!({"event": "login_accepted",
             "login_id": hex(login_id), "account": hex(&account.0), "display_name": aup.display_name,
             "msp_name": aup.msp_name, "masked_number": aup.masked_number}),
-        Notice::LoginRefused { login_id, reason } => {
-            json!({"event": "login_refused", "login_id": hex(login_id), "reason": reason})
+        Notice::LoginRefused {
+            login_id,
+            cause,
+            reason,
+        } => {
+            let cause = match cause {
+                LoginEnd::Refused => "refused",
+                LoginEnd::NoAnswer => "no_answer",
+                LoginEnd::Replaced => "replaced",
+            };
+            json!({"event": "login_refused", "login_id": hex(login_id), "cause": cause, "reason": reason})
         }
         Notice::LoginCode {
             login_id,

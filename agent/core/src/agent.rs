@@ -3,7 +3,7 @@
 //! Called by the daemon's loop and by simulations.
 
 use crate::durable::{Download, Durable, Record, RestoreError};
-use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, Notice, Timer};
+use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, LoginEnd, Notice, Timer};
 use aid_id::{AccountRef, Iccid, Id, Secret};
 use aid_wire::{Aup, CodeOutcome, Down, OrderKind, Up, UserProfile};
 use alloc::{
@@ -208,7 +208,8 @@ impl Agent {
         }
         let due = |at: &Option<BootMs>| at.is_some_and(|at| at <= now);
         if self.login.as_ref().is_some_and(|l| l.deadline <= now) {
-            self.refuse_login(String::from("the CMP did not answer"));
+            let reason = String::from("the CMP did not answer");
+            self.refuse_login(LoginEnd::NoAnswer, reason);
         }
         if due(&self.resend) {
             self.send_outstanding(now);

@@ -3,7 +3,7 @@
 
 use crate::agent::{Agent, LoginWay, PendingLogin, Session};
 use crate::durable::Record;
-use crate::event::{BootMs, Notice};
+use crate::event::{BootMs, LoginEnd, Notice};
 use aid_id::{AccountRef, Iccid, Id};
 use aid_wire::{LoginOutcome, Up, UserProfile};
 use alloc::{collections::BTreeSet, string::String};
@@ -14,7 +14,7 @@ const LOGIN_MS: u64 = 30_000;
 impl Agent {
     pub(crate) fn log_in(&mut self, now: BootMs, id: Id, way: LoginWay) {
         if self.login.is_some() {
-            self.refuse_login(String::from("another login was begun"));
+            self.refuse_login(LoginEnd::Replaced, String::from("another login was begun"));
         }
         self.request_id = u128::from_be_bytes(id);
         self.login = Some(PendingLogin {
@@ -73,17 +73,18 @@ impl Agent {
         }
     }
 
-    pub(crate) fn refuse_login(&mut self, reason: String) {
+    pub(crate) fn refuse_login(&mut self, cause: LoginEnd, reason: String) {
         if let Some(login) = self.login.take() {
             self.notify(Notice::LoginRefused {
                 login_id: login.id,
+                cause,
                 reason,
             });
         }
     }
 
     pub(crate) fn log_out(&mut self, now: BootMs) {
-        self.refuse_login(String::from("the user logged out"));
+        self.refuse_login(LoginEnd::Replaced, String::from("the user logged out"));
         if let Some(session) = self.session.take() {
             self.refused = None;
             // The disable that follows waits for no pause of an earlier failure.
@@ -109,7 +110,9 @@ impl Agent {
                 aup,
                 profiles,
             } => (account, aup, profiles),
-            LoginOutcome::Refused { reason } => return self.refuse_login(reason),
+            LoginOutcome::Refused { reason } => {
+                return self.refuse_login(LoginEnd::Refused, reason);
+            }
         };
         self.login = None;
         if self.session.as_ref().is_some_and(|s| s.account != account) {
