@@ -13,6 +13,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
+use std::time::Duration;
 
 async fn render<S: Store>(
     service: &Service<S>,
@@ -72,6 +73,10 @@ async fn answered<S: Store>(
     let answer = with_status(status, html);
     Ok(match changed {
         Changed::Busy(busy) => try_again(answer, busy.retry_after),
+        Changed::Locked(minutes) => {
+            let wait = Duration::from_secs(minutes.saturating_mul(60));
+            try_again(answer, wait)
+        }
         _ => answer,
     })
 }

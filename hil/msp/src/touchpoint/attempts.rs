@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Attempts at one name in a window.
 pub(super) const MAX_ATTEMPTS: u32 = 10;
-/// Length of a window, ms. It begins with its first attempt.
-pub(super) const WINDOW_MS: i64 = 5 * 60 * 1000;
+/// Length of a window, which begins with its first attempt.
+pub(super) const WINDOW: Duration = Duration::from_millis(WINDOW_MS.unsigned_abs());
+/// The same, ms.
+const WINDOW_MS: i64 = 5 * 60 * 1000;
 
 /// Number of a counter. Names share 65,536 counters by a keyed hash, so that memory is bounded and every name is counted,
 /// however many others were tried. The key is secret: nobody can choose a name that shares a counter with another. A flood

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::attempts::MAX_ATTEMPTS;
+use super::attempts::{MAX_ATTEMPTS, WINDOW};
 use super::session::Session;
 use super::{
     COOKIE, Shared, expired, incomplete, keep, message, pages, sender, unavailable, under, visitor,
@@ -181,8 +181,13 @@ fn refusal(shared: &Shared, name: &str, session: &Session, judged: &Judged) -> R
         }
     };
     let mut page = login_page(shared, name, session, status, Some(hint));
-    if let Judged::Busy(busy) = judged {
-        let seconds = HeaderValue::from(retry_after(busy.retry_after));
+    let wait = match judged {
+        Judged::Busy(busy) => Some(busy.retry_after),
+        Judged::Locked => Some(WINDOW),
+        Judged::Fits | Judged::Wrong => None,
+    };
+    if let Some(wait) = wait {
+        let seconds = HeaderValue::from(retry_after(wait));
         page.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     page
