@@ -1,5 +1,7 @@
 //! `aidctl`: the command line of the agent's local API.
-//! One request over the unix socket; events are followed until interrupted.
+//! One request over the unix socket; a login is followed to its end, events until interrupted.
+
+mod login;
 
 use crate::config::{Config, EXAMPLE};
 use aid_shell::cli::{self, Failure, LogArgs};
@@ -32,7 +34,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Log a user in; the result shows in status and events.
+    /// Log a user in, and wait until that is decided.
+    #[command(after_help = login::EXIT_CODES)]
     Login {
         /// User name at the CMP.
         user: String,
@@ -42,9 +45,17 @@ enum Action {
         /// The PIN itself; visible to other users of this machine. Default: read from stdin.
         #[arg(long, conflicts_with = "pin_file")]
         pin: Option<String>,
+        /// Print the login's id and end at once; the result shows in status and events.
+        #[arg(long)]
+        no_wait: bool,
     },
-    /// Begin a login by code: the code to enter on the CMP's page comes as event `login_code`.
-    LoginCode,
+    /// Log in by a code to enter on the CMP's page: show the code, and wait until the login is approved.
+    #[command(after_help = login::EXIT_CODES)]
+    LoginCode {
+        /// Print the login's id and end at once; the code and the result show in status and events.
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// End the session; the profile is disabled.
     Logout,
     /// Delete a profile of the user who is logged in; the CMP and the MSP are told.
@@ -83,6 +94,10 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             Err(Failure::usage("check-config needs --config FILE"))
         }
         Action::CheckConfig => args.socket().map(drop),
+        Action::Login { no_wait: false, .. } | Action::LoginCode { no_wait: false } => {
+            let (path, body) = login_request(&args.action).map_err(Failure::new)?;
+            login::follow(&args.socket()?, path, &body, args.json)
+        }
         _ => act(&args, &args.socket()?).map_err(Failure::new),
     })
 }
@@ -98,26 +113,34 @@ impl Args {
     }
 }
 
+/// Path and body of a login.
+fn login_request(action: &Action) -> Result<(&'static str, String), String> {
+    match action {
+        Action::Login {
+            user,
+            pin_file,
+            pin,
+            ..
+        } => {
+            let pin = read_pin(pin_file.as_deref(), pin.as_deref())?;
+            let body = json!({"user": user, "pin": pin});
+            Ok(("/v1/login", body.to_string()))
+        }
+        _ => Ok(("/v1/login-code", String::new())),
+    }
+}
+
 fn act(args: &Args, api: &Path) -> Result<(), String> {
     let delete = match &args.action {
         Action::Delete { iccid } => format!("/v1/profiles/{}/delete", digits(iccid)?),
         _ => String::new(),
     };
     let (method, path, body) = match &args.action {
-        Action::LoginCode => ("POST", "/v1/login-code", String::new()),
         Action::Delete { .. } => ("POST", delete.as_str(), String::new()),
         Action::Provision => ("POST", "/v1/provision", String::new()),
-        Action::Login {
-            user,
-            pin_file,
-            pin,
-        } => {
-            let pin = read_pin(pin_file.as_deref(), pin.as_deref())?;
-            (
-                "POST",
-                "/v1/login",
-                json!({"user": user, "pin": pin}).to_string(),
-            )
+        Action::Login { .. } | Action::LoginCode { .. } => {
+            let (path, body) = login_request(&args.action)?;
+            ("POST", path, body)
         }
         Action::Logout => ("POST", "/v1/logout", String::new()),
         Action::Status => ("GET", "/v1/status", String::new()),
@@ -126,15 +149,7 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
         Action::Events => ("GET", "/v1/events", String::new()),
         Action::ExampleConfig | Action::CheckConfig => return Ok(()),
     };
-    let mut answer = request(api, method, path, &body)?;
-    let mut line = String::new();
-    let gone = |e: std::io::Error| format!("the agent closed the connection: {e}");
-    answer.read_line(&mut line).map_err(gone)?;
-    let status = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    while !line.trim().is_empty() {
-        line.clear();
-        answer.read_line(&mut line).map_err(gone)?;
-    }
+    let (status, answer) = open(api, method, path, &body)?;
     let mut out = std::io::stdout();
     let closed = |e: std::io::Error| format!("cannot write: {e}");
     if matches!(args.action, Action::Events) && status == "200" {
@@ -145,6 +160,37 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
         }
         return Ok(());
     }
+    let value = value_of(&status, answer)?;
+    if args.json {
+        return writeln!(out, "{value}").map_err(closed);
+    }
+    write!(out, "{}", text_of(&value)).map_err(closed)
+}
+
+fn gone(error: std::io::Error) -> String {
+    format!("the agent closed the connection: {error}")
+}
+
+/// Makes a request; yields the status of the answer, and what follows its head.
+fn open(
+    api: &Path,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> Result<(String, BufReader<UnixStream>), String> {
+    let mut answer = request(api, method, path, body)?;
+    let mut line = String::new();
+    answer.read_line(&mut line).map_err(gone)?;
+    let status = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    while !line.trim().is_empty() {
+        line.clear();
+        answer.read_line(&mut line).map_err(gone)?;
+    }
+    Ok((status, answer))
+}
+
+/// The JSON of an answer.
+fn value_of(status: &str, answer: BufReader<UnixStream>) -> Result<Value, String> {
     let mut text = String::new();
     answer
         .take(1 << 20)
@@ -152,13 +198,11 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
         .map_err(gone)?;
     let value: Value =
         serde_json::from_str(&text).map_err(|_| format!("unexpected answer: {text}"))?;
-    if !status.starts_with('2') {
-        return Err(value["error"].as_str().map_or(text, str::to_owned));
+    if status.starts_with('2') {
+        Ok(value)
+    } else {
+        Err(value["error"].as_str().map_or(text, str::to_owned))
     }
-    if args.json {
-        return writeln!(out, "{value}").map_err(closed);
-    }
-    write!(out, "{}", text_of(&value)).map_err(closed)
 }
 
 /// The same for people: a line for each field or item, nested ones indented.

@@ -8,6 +8,7 @@ use crate::card::{self, CardEvent, Counters, Euicc};
 use crate::config::Config;
 use crate::health::{self, Clock, Trouble};
 use crate::inbox::{self, Publication};
+use crate::last_login::LastLogin;
 use crate::link::{self, Dialer, Link, LinkEvent};
 use crate::store::{Folder, Store};
 use crate::transactions::Transactions;
@@ -58,6 +59,7 @@ struct Daemon {
     bearer: String,
     sequence: u64,
     transactions: Transactions,
+    login: LastLogin,
 }
 
 /// The wall clock in Unix seconds; 0 when it stands before 1970.
@@ -124,6 +126,7 @@ pub async fn run(
         bearer: config.bearer.name().to_owned(),
         sequence: 0,
         transactions: Transactions::default(),
+        login: LastLogin::default(),
     };
     daemon.event(Event::Boot);
     ready(&config.api);
@@ -370,6 +373,7 @@ impl Daemon {
             Command::Login { user, pin } => {
                 let login_id = uuid::Uuid::new_v4();
                 let (id, pin) = (login_id.into_bytes(), Secret::new(pin));
+                self.login.begin(id);
                 self.event(Event::Login {
                     login_id: id,
                     user,
@@ -380,6 +384,7 @@ impl Daemon {
             Command::LoginByCode => {
                 let login_id = uuid::Uuid::new_v4();
                 let id = login_id.into_bytes();
+                self.login.begin(id);
                 self.event(Event::LoginByCode { login_id: id });
                 json!({"login_id": login_id.simple().to_string()})
             }
@@ -401,7 +406,11 @@ impl Daemon {
                 }
                 json!({"accepted": asked})
             }
-            Command::Status => view::status(&self.agent, &self.surroundings()),
+            Command::Status => {
+                let mut status = view::status(&self.agent, &self.surroundings());
+                status["login"] = self.login.shown();
+                status
+            }
             Command::Profiles => view::profiles(&self.agent),
             Command::Counters => {
                 let (apdus, rx, tx) = self.counters.read();
@@ -453,6 +462,7 @@ impl Daemon {
                     let _ = self.card.send((op, what));
                 }
                 Effect::Notify(notice) => {
+                    self.login.note(&notice);
                     let mut event = view::event(&notice);
                     let (_, rx, tx) = self.counters.read();
                     event["counters"] = view::counters(self.apdus, rx, tx);

@@ -13,6 +13,7 @@ pub mod daemon;
 mod euicc;
 mod health;
 mod inbox;
+mod last_login;
 mod link;
 mod program;
 mod store;

@@ -3,10 +3,11 @@
 
 use crate::health::{Clock, Trouble};
 use crate::store::{Aside, Failure};
-use aid_agent_core::{Agent, Awaited, BootMs, Iccid, Id, Notice, Phase, UserProfile};
+use aid_agent_core::{Agent, Awaited, BootMs, Iccid, Id, LoginEnd, Notice, Phase, UserProfile};
 use serde_json::{Value, json};
 
-fn hex(id: &Id) -> String {
+/// An id as the API writes it.
+pub(crate) fn hex(id: &Id) -> String {
     id.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -163,8 +164,18 @@ pub(crate) fn event(notice: &Notice) -> Value {
         } => json!({"event": "login_accepted",
             "login_id": hex(login_id), "account": hex(&account.0), "display_name": aup.display_name,
             "msp_name": aup.msp_name, "masked_number": aup.masked_number}),
-        Notice::LoginRefused { login_id, reason } => {
-            json!({"event": "login_refused", "login_id": hex(login_id), "reason": reason})
+        Notice::LoginRefused {
+            login_id,
+            cause,
+            reason,
+        } => {
+            let cause = match cause {
+                LoginEnd::Refused => "refused",
+                LoginEnd::NoAnswer => "no_answer",
+                LoginEnd::Replaced => "replaced",
+                LoginEnd::JournalFailed => "journal_failed",
+            };
+            json!({"event": "login_refused", "login_id": hex(login_id), "cause": cause, "reason": reason})
         }
         Notice::LoginCode {
             login_id,

@@ -123,10 +123,24 @@ async fn the_api_answers_over_a_unix_socket_and_refuses_bad_input() {
             body.contains("login_id") && !body.contains("123456"),
             "{body}"
         );
+        let begun: serde_json::Value = serde_json::from_str(&body).expect("json");
+        let login = async || {
+            let (_, body) = call(api, &get("/v1/status")).await;
+            let status: serde_json::Value = serde_json::from_str(&body).expect("json");
+            status["login"].clone()
+        };
+        let pending = serde_json::json!({"login_id": begun["login_id"], "state": "pending"});
+        assert_eq!(login().await, pending);
         let (status, body) = call(api, &get("/v1/counters")).await;
         assert_eq!(status, 200);
         assert!(body.contains("admin_rx_bytes"), "{body}");
         assert_eq!(call(api, &post("/v1/logout", "")).await.0, 202);
+        let over = login().await;
+        assert_eq!(over["login_id"], begun["login_id"]);
+        assert_eq!(
+            (&over["state"], &over["cause"]),
+            (&"refused".into(), &"replaced".into())
+        );
         for bad in [
             r#"{"user":"u","pin":"12"}"#,
             r#"{"user":"u"}"#,

@@ -3,7 +3,7 @@
 //! Called by the daemon's loop and by simulations.
 
 use crate::durable::{Durable, Record, RestoreError};
-use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, Notice, Timer};
+use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, LoginEnd, Notice, Timer};
 use crate::fault::Fault;
 use crate::retry::Wait;
 use crate::waiting::{CodeWait, Deliveries, SetAside};
@@ -251,7 +251,8 @@ impl Agent {
             return self.secure();
         }
         if self.login.as_ref().is_some_and(|l| l.deadline <= now) {
-            self.refuse_login(String::from("the CMP did not answer"));
+            let reason = String::from("the CMP did not answer");
+            self.refuse_login(LoginEnd::NoAnswer, reason);
         }
         if due(&self.resend) {
             self.send_outstanding(now);

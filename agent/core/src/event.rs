@@ -180,6 +180,19 @@ pub enum Effect {
     Notify(Notice),
 }
 
+/// Who or what ended a login that nobody got in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginEnd {
+    /// The CMP refused it.
+    Refused,
+    /// The CMP did not answer in time.
+    NoAnswer,
+    /// Another login or a logout took its place.
+    Replaced,
+    /// The agent's journal can't be written: nobody can be logged in.
+    JournalFailed,
+}
+
 /// What the HMI is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
@@ -200,7 +213,9 @@ pub enum Notice {
     LoginRefused {
         /// The attempt.
         login_id: Id,
-        /// Why.
+        /// Who or what ended it.
+        cause: LoginEnd,
+        /// Why, in words.
         reason: String,
     },
     /// What the HMI shows for a login by code, until it is approved.

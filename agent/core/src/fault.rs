@@ -6,7 +6,7 @@
 
 use crate::agent::{Agent, Queued};
 use crate::durable::{Durable, Operation, Record, RestoreError};
-use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, Notice};
+use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, LoginEnd, Notice};
 use alloc::{collections::VecDeque, string::String, vec::Vec};
 
 /// What is wrong with the journal.
@@ -117,7 +117,10 @@ impl Agent {
                 EuiccOp::List | EuiccOp::Notifications => {}
             }
         }));
-        self.refuse_login(String::from("the agent's journal can't be written"));
+        self.refuse_login(
+            LoginEnd::JournalFailed,
+            String::from("the agent's journal can't be written"),
+        );
         self.end_session();
         self.secure();
     }
@@ -135,7 +138,11 @@ impl Agent {
             }
             Event::Login { login_id, .. } | Event::LoginByCode { login_id } => {
                 let reason = String::from("the agent's journal can't be written");
-                self.notify(Notice::LoginRefused { login_id, reason });
+                self.notify(Notice::LoginRefused {
+                    login_id,
+                    cause: LoginEnd::JournalFailed,
+                    reason,
+                });
             }
             Event::EuiccDone {
                 op,

@@ -35,6 +35,6 @@ pub use aid_wire::{
     OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up, UserProfile, WIRE_VERSION,
 };
 pub use durable::{Download, Durable, Intent, Operation, Order, Record, Report, RestoreError};
-pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, Notice, Timer};
+pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, LoginEnd, Notice, Timer};
 pub use orders::CALLED_OFF;
 pub use waiting::{Awaited, Waiting};

@@ -3,7 +3,7 @@
 
 use crate::agent::{Agent, LoginWay, PendingLogin, Session};
 use crate::durable::{Download, Record};
-use crate::event::{BootMs, Notice};
+use crate::event::{BootMs, LoginEnd, Notice};
 use aid_id::{AccountRef, Iccid, Id};
 use aid_wire::{CodeOutcome, LoginOutcome, Up, UserProfile};
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
@@ -16,7 +16,7 @@ const CODE_LIFE_S: u32 = 3600;
 impl Agent {
     pub(crate) fn log_in(&mut self, now: BootMs, id: Id, way: LoginWay) {
         if self.login.is_some() {
-            self.refuse_login(String::from("another login was begun"));
+            self.refuse_login(LoginEnd::Replaced, String::from("another login was begun"));
         }
         self.request_id = u128::from_be_bytes(id);
         self.login = Some(PendingLogin {
@@ -48,7 +48,7 @@ impl Agent {
     fn login_in_time(&mut self, now: BootMs, login_id: Id) -> Option<&mut PendingLogin> {
         let login = self.login.as_ref().filter(|l| l.id == login_id)?;
         if login.deadline <= now {
-            self.refuse_login(String::from("the CMP answered too late"));
+            self.refuse_login(LoginEnd::NoAnswer, String::from("the CMP answered too late"));
         }
         self.login.as_mut()
     }
@@ -93,17 +93,18 @@ impl Agent {
         }
     }
 
-    pub(crate) fn refuse_login(&mut self, reason: String) {
+    pub(crate) fn refuse_login(&mut self, cause: LoginEnd, reason: String) {
         if let Some(login) = self.login.take() {
             self.notify(Notice::LoginRefused {
                 login_id: login.id,
+                cause,
                 reason,
             });
         }
     }
 
     pub(crate) fn log_out(&mut self, now: BootMs) {
-        self.refuse_login(String::from("the user logged out"));
+        self.refuse_login(LoginEnd::Replaced, String::from("the user logged out"));
         if self.end_session() {
             self.arm_resend(now);
         }
@@ -135,7 +136,9 @@ impl Agent {
                 aup,
                 profiles,
             } => (account, aup, profiles),
-            LoginOutcome::Refused { reason } => return self.refuse_login(reason),
+            LoginOutcome::Refused { reason } => {
+                return self.refuse_login(LoginEnd::Refused, reason);
+            }
         };
         self.login = None;
         if self.session.as_ref().is_some_and(|s| s.account != account) {

@@ -11,8 +11,7 @@ use crate::store::Store;
 use aid_aid1::contract::{self, OPENAPI};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::server::{
-    Caller, MAX_PATH, Shown, check_content_type, ids, method_not_allowed, not_found, refusal_body,
-    too_many,
+    MAX_PATH, Shown, check_content_type, ids, method_not_allowed, not_found, refusal_body, too_many,
 };
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::strict_json::MAX_BODY;
@@ -138,8 +137,15 @@ async fn operate<S: Store>(
         common_name: peer.common_name.as_deref(),
         sha256: peer.fingerprint,
     };
-    let admitted = api.service.agreed().gate.admit(&parts.headers, shown);
-    limit(api, peer, admitted.as_ref().ok())?;
+    // Wrong keys cost the certificate its tokens, and without one no key is judged, not even the right one.
+    let gate = &api.service.agreed().gate;
+    let judged = api.limiter.attempt(&certificate(peer), Instant::now(), || {
+        gate.admit(&parts.headers, shown)
+    });
+    let admitted = judged.map_err(limited)?;
+    if let Ok(caller) = &admitted {
+        limit(api, Who::Party(caller.party))?;
+    }
     let (operation, variable) = found.ok_or_else(not_found)?;
     if parts.method != operation.method {
         return Err(Refused {
@@ -168,20 +174,25 @@ async fn operate<S: Store>(
     Ok(status.into_response())
 }
 
-/// Takes one token of the caller, or of the certificate where nobody was admitted.
-fn limit<S>(api: &Api<S>, peer: &Peer, caller: Option<&Caller>) -> Result<(), Refused> {
-    let who = caller.map_or(Who::Certificate(peer.fingerprint), |c| Who::Party(c.party));
-    api.limiter.take(&who, Instant::now()).map_err(|wait| {
-        LIMITED.add(&[("listener", "aid1")]);
-        Refused {
-            wait: Some(wait),
-            ..too_many().into()
-        }
-    })
+fn certificate(peer: &Peer) -> Who {
+    Who::Certificate(peer.fingerprint)
+}
+
+/// Takes one token.
+fn limit<S>(api: &Api<S>, who: Who) -> Result<(), Refused> {
+    api.limiter.take(&who, Instant::now()).map_err(limited)
+}
+
+fn limited(wait: Duration) -> Refused {
+    LIMITED.add(&[("listener", "aid1")]);
+    Refused {
+        wait: Some(wait),
+        ..too_many().into()
+    }
 }
 
 fn document<S>(api: &Api<S>, peer: &Peer, method: &Method) -> Result<Response, Refused> {
-    limit(api, peer, None)?;
+    limit(api, certificate(peer))?;
     if *method != Method::GET {
         return Err(Refused {
             allow: Some(&Method::GET),

@@ -61,8 +61,10 @@ pub struct File {
 pub struct Limits {
     /// AID1 requests of one MSP.
     pub aid1: Rate,
-    /// Sign-ins at the portal from one address.
+    /// Sign-ins, registrations, and changes of password and PIN at the portal from one address, all together.
     pub login: Rate,
+    /// Accounts that strangers may make in an hour where registration is open, from all addresses together.
+    pub registrations_per_hour: u32,
 }
 
 impl Default for Limits {
@@ -70,6 +72,7 @@ impl Default for Limits {
         Self {
             aid1: Rate::new(500.0, 1000),
             login: Rate::new(1.0, 50),
+            registrations_per_hour: 100,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod order;
 pub mod policy;
 pub mod profiles;
 pub mod question;
+pub mod registration;
 pub mod removal;
 pub mod serving;
 pub mod status;

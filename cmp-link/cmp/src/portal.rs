@@ -13,20 +13,24 @@ mod settings;
 use crate::model::Account;
 use crate::service::Service;
 use crate::store::{Store, StoreError};
+use aid_shell::limit::retry_after;
 use aid_shell::page as shell_page;
 use axum::Router;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use cookie::SESSION;
 use maud::Markup;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Largest form, bytes.
 const MAX_FORM: usize = 16 * 1024;
+/// Forms that cost the hash of a password, or that judge a secret: limited by the address that they come from.
+pub const GUESSES: &[&str] = &["/login", "/register", "/password", "/pin", "/car"];
 /// Whose pages these are.
 const SITE: &str = "My cars";
 
@@ -190,6 +194,16 @@ fn inside(title: &str, csrf: &str, content: &Markup) -> String {
 fn login_first(next: &str) -> Page {
     let next = aid_aid1::redirect::percent_encode(next);
     see_other(&format!("/login?next={next}"))
+}
+
+/// What is said where too many passwords are looked at in this moment.
+const BUSY: &str = "Too many people sign in at the moment. Please try again in a few seconds.";
+
+/// An answer that says when to try again (RFC 9110 §10.2.3).
+fn try_again(mut answer: Response, wait: Duration) -> Response {
+    let seconds = HeaderValue::from(retry_after(wait));
+    answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    answer
 }
 
 /// An answer with a page under a status.

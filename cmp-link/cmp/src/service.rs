@@ -3,6 +3,7 @@
 
 mod account;
 mod aid1;
+mod attempts;
 mod car_login;
 mod cars;
 mod codes;

@@ -13,7 +13,7 @@ use maud::html;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Most buckets that are kept. A bucket that is full again says nothing and goes first.
@@ -77,9 +77,23 @@ impl<K: Ord + Clone> Limiter<K> {
     /// # Errors
     /// There is none; how long until there is one.
     pub fn take(&self, key: &K, now: Instant) -> Result<(), Duration> {
-        let Ok(mut buckets) = self.buckets.lock() else {
-            return Ok(());
-        };
+        self.attempt(key, now, || Err::<(), ()>(())).map(drop)
+    }
+
+    /// Judges an attempt at a secret of this key. It costs a token unless it succeeds; without a token it is not judged.
+    /// Attempts are judged one at a time, so that never more wrong ones are judged than there are tokens, however many
+    /// come at once. `judge` must be quick: all keys wait for it.
+    ///
+    /// # Errors
+    /// There is no token; how long until there is one.
+    pub fn attempt<T, E>(
+        &self,
+        key: &K,
+        now: Instant,
+        judge: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Result<T, E>, Duration> {
+        // Nothing is left half done in there, so a panic elsewhere does not matter.
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full = f64::from(self.rate.burst);
         if !buckets.contains_key(key) && buckets.len() >= MAX_BUCKETS {
             self.make_room(&mut buckets, now);
@@ -91,8 +105,11 @@ impl<K: Ord + Clone> Limiter<K> {
         let tokens = self.level(bucket, now);
         *bucket = Bucket { tokens, at: now };
         if tokens >= 1.0 {
-            bucket.tokens = tokens - 1.0;
-            return Ok(());
+            let judged = judge();
+            if judged.is_err() {
+                bucket.tokens = tokens - 1.0;
+            }
+            return Ok(judged);
         }
         let wait = (1.0 - tokens) / self.rate.per_second;
         Err(Duration::try_from_secs_f64(wait).unwrap_or(Duration::MAX))
@@ -127,13 +144,14 @@ pub fn retry_after(wait: Duration) -> u64 {
 
 static LOGINS: Counter = Counter::new("aid_logins_limited", "Login attempts answered with 429");
 
-/// Limits POSTs to one path of pages, such as the login form, for each address that they come from.
-pub fn logins(router: Router, path: &'static str, rate: Rate) -> Router {
+/// Limits POSTs to these paths of pages, such as the login form, by the address that they come from. The paths share one
+/// bucket, so that a client that is refused at one of them can't go on at the next.
+pub fn logins(router: Router, paths: &'static [&'static str], rate: Rate) -> Router {
     let limiter = Arc::new(Limiter::new(rate));
     router.layer(from_fn(move |request: Request, next: Next| {
         let limiter = Arc::clone(&limiter);
         async move {
-            let counted = request.method() == Method::POST && request.uri().path() == path;
+            let counted = request.method() == Method::POST && paths.contains(&request.uri().path());
             let peer = request.extensions().get::<Peer>();
             let from = peer.filter(|_| counted).map(|p| network(p.addr.ip()));
             match from.map_or(Ok(()), |from| limiter.take(&from, Instant::now())) {
@@ -191,6 +209,20 @@ mod tests {
             assert_eq!(limiter.take(&"a", at(60_000)), Ok(()));
         }
         assert!(limiter.take(&"a", at(60_000)).is_err());
+    }
+
+    #[test]
+    fn an_attempt_costs_a_token_unless_it_succeeds_and_none_is_judged_without() {
+        let limiter = Limiter::new(Rate::new(1.0, 3));
+        let now = Instant::now();
+        for _ in 0..10 {
+            assert_eq!(limiter.attempt(&"a", now, || Ok::<_, ()>(7)), Ok(Ok(7)));
+        }
+        for _ in 0..3 {
+            assert_eq!(limiter.attempt(&"a", now, || Err::<(), _>(9)), Ok(Err(9)));
+        }
+        let unjudged = limiter.attempt(&"a", now, || -> Result<(), ()> { panic!("judged") });
+        assert_eq!(unjudged, Err(Duration::from_secs(1)));
     }
 
     #[test]

@@ -97,8 +97,8 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
     let path = request.uri().path().to_owned();
     let found = contract::MSP.at(&path).map(|(operation, _)| operation);
     let name = found.map_or("none", |operation| operation.id);
-    let caller = admit(&api, &request).ok();
-    let mut answer = match limited(&api, &request, caller.as_ref()) {
+    let admitted = limited(&api, &request);
+    let mut answer = match admitted {
         Err(wait) => {
             LIMITED.add(&[("listener", "aid1")]);
             let mut answer = json(StatusCode::TOO_MANY_REQUESTS, error_json(&too_many()));
@@ -106,8 +106,8 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
             answer.headers_mut().insert(header::RETRY_AFTER, wait);
             answer
         }
-        Ok(()) if path == OPENAPI => document(&api, request.method()),
-        Ok(()) => {
+        Ok(_) if path == OPENAPI => document(&api, request.method()),
+        Ok(caller) => {
             let span = found.zip(caller).and_then(|(operation, caller)| {
                 Span::begin(
                     operation.name,
@@ -178,13 +178,21 @@ fn admit_parts(api: &Api, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Ca
     gate.admit(headers, shown)
 }
 
-/// Takes one token of the caller, or of the certificate where nobody was admitted.
-fn limited(api: &Api, request: &Request, caller: Option<&Caller>) -> Result<(), Duration> {
+/// Takes one token of the caller, or of the certificate where nobody was admitted. Without a token of the certificate no key
+/// is judged, not even the right one.
+fn limited(api: &Api, request: &Request) -> Result<Option<Caller>, Duration> {
     let print = request.extensions().get::<Peer>().map(|p| p.fingerprint);
-    let who = caller.map_or(Who::Certificate(print.unwrap_or_default()), |c| {
-        Who::Party(c.headers.client_id.clone())
-    });
-    api.limiter.take(&who, Instant::now())
+    let certificate = Who::Certificate(print.unwrap_or_default());
+    let now = Instant::now();
+    let admitted = api
+        .limiter
+        .attempt(&certificate, now, || admit(api, request))?;
+    let caller = admitted.ok();
+    if let Some(caller) = &caller {
+        let party = Who::Party(caller.headers.client_id.clone());
+        api.limiter.take(&party, now)?;
+    }
+    Ok(caller)
 }
 
 async fn entry(State(api): State<Api>, RawQuery(query): RawQuery, request: Request) -> Response {

@@ -6,6 +6,7 @@
 
 mod account;
 mod arrive;
+mod attempts;
 mod consent;
 mod link;
 mod login;
@@ -20,16 +21,14 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use tokio::sync::Semaphore;
 
 use crate::msp::{Msp, now_ms};
 use crate::store::StoreError;
+use attempts::Attempts;
 use session::{LIFE_MS, Session, Sessions};
 
 /// Largest form, bytes.
 const MAX_FORM: usize = 8 * 1024;
-/// Passwords that are checked at the same time; each takes 19 MB and its time.
-const CHECKS: usize = 2;
 /// The session cookie.
 const COOKIE: &str = "__Host-aid-msp";
 
@@ -38,15 +37,18 @@ const COOKIE: &str = "__Host-aid-msp";
 struct Shared {
     msp: Msp,
     sessions: Arc<Sessions>,
-    checks: Arc<Semaphore>,
+    attempts: Arc<Attempts>,
 }
+
+/// Forms that cost the hash of a password: limited by the address that they come from.
+pub(crate) const GUESSES: &[&str] = &["/login"];
 
 /// The pages.
 pub(crate) fn router(msp: Msp) -> Router {
     let shared = Shared {
         msp,
         sessions: Arc::default(),
-        checks: Arc::new(Semaphore::new(CHECKS)),
+        attempts: Arc::default(),
     };
     let nothing = || async { message(StatusCode::NOT_FOUND, "There is no such page.") };
     let not_so = || async { message(StatusCode::METHOD_NOT_ALLOWED, "That is not possible here.") };

@@ -1,7 +1,9 @@
 //! Signing in, registering, signing out (§4.1 step 1).
 
 use super::cookie::{self, LOGIN, SESSION};
-use super::{Cmp, Page, Plain, Refusal, page, see_other, sender, shell_page, visitor};
+use super::{
+    BUSY, Cmp, Page, Plain, Refusal, page, see_other, sender, shell_page, try_again, visitor,
+};
 use crate::service::{Changed, SignIn};
 use crate::store::Store;
 use aid_id::Secret;
@@ -10,6 +12,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// Where to go after the login.
 #[derive(Deserialize)]
@@ -109,6 +112,11 @@ pub(super) async fn login<S: Store>(
         }
         SignIn::Wrong => "Name or password is wrong.".to_owned(),
         SignIn::Locked(minutes) => format!("Too many attempts. Try again in {minutes} minutes."),
+        SignIn::Busy(busy) => {
+            let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+            let page = login_page(&service, unavailable, &form.next, Some(BUSY));
+            return Ok(try_again(page, busy.retry_after));
+        }
     };
     Ok(login_page(
         &service,
@@ -179,6 +187,15 @@ pub(super) async fn register<S: Store>(
         }
         Changed::Unusable(why) => {
             register_page(&service, StatusCode::UNPROCESSABLE_ENTITY, Some(why))
+        }
+        Changed::Busy(busy) => {
+            let page = register_page(&service, StatusCode::SERVICE_UNAVAILABLE, Some(BUSY))?;
+            Ok(try_again(page, busy.retry_after))
+        }
+        Changed::Full(wait) => {
+            let text = "Too many accounts are being made at the moment. Please try again later.";
+            let page = register_page(&service, StatusCode::TOO_MANY_REQUESTS, Some(text))?;
+            Ok(try_again(page, Duration::from_millis(wait)))
         }
         Changed::Wrong | Changed::Locked(_) => register_page(&service, StatusCode::FORBIDDEN, None),
     }

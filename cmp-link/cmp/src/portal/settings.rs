@@ -1,8 +1,8 @@
 //! Password, car PIN, preferences, sessions.
 
 use super::{
-    Cmp, DoneQuery, Page, Plain, csrf, done_line, inside, login_first, page as html, see_other,
-    sender, shown, visitor, with_status,
+    BUSY, Cmp, DoneQuery, Page, Plain, csrf, done_line, inside, login_first, page as html,
+    see_other, sender, shown, try_again, visitor, with_status,
 };
 use crate::model::Account;
 use crate::service::{Changed, Preferred, Service};
@@ -13,6 +13,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
+use std::time::Duration;
 
 async fn render<S: Store>(
     service: &Service<S>,
@@ -66,9 +67,18 @@ async fn answered<S: Store>(
             (StatusCode::TOO_MANY_REQUESTS, text)
         }
         Changed::Unusable(why) => (StatusCode::UNPROCESSABLE_ENTITY, why.to_owned()),
+        Changed::Busy(_) | Changed::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, BUSY.to_owned()),
     };
     let html = render(service, who, None, Some(&wrong)).await?;
-    Ok(with_status(status, html))
+    let answer = with_status(status, html);
+    Ok(match changed {
+        Changed::Busy(busy) => try_again(answer, busy.retry_after),
+        Changed::Locked(minutes) => {
+            let wait = Duration::from_secs(minutes.saturating_mul(60));
+            try_again(answer, wait)
+        }
+        _ => answer,
+    })
 }
 
 #[derive(Deserialize)]

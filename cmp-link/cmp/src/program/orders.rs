@@ -56,7 +56,7 @@ pub struct AuditArgs {
     /// Of so many days.
     #[arg(long, default_value_t = 30, value_name = "DAYS")]
     days: u32,
-    /// Of this actor: an MSP's name, `user`, `cmp`, or an operator.
+    /// Of this actor: an MSP's name, `user`, `cmp`, `car` or `portal` (refused logins), or an operator.
     #[arg(long)]
     actor: Option<String>,
     /// About this EID, ICCID or reference.

@@ -145,7 +145,7 @@ pub async fn serve_until(
             portal_tls,
             logins(
                 portal::router(Arc::clone(&service)),
-                "/login",
+                portal::GUESSES,
                 service.config.file.limits.login,
             ),
             stop.clone(),

@@ -1,11 +1,12 @@
 //! What a user does with his account on the portal: makes one, changes password and PIN, looks at his sessions (AID6).
 //! Called by the portal's handlers. Each change is in the audit trail.
 
+use super::attempts::{Denied, Proven, count};
 use super::{Service, fresh, now};
-use crate::decide::login::{self, attempts_key, pin_mac};
+use crate::decide::login::{attempts_key, pin_mac};
 use crate::model::Account;
-use crate::password;
-use crate::service::web::{cookie_hash, password_key};
+use crate::password::{self, Busy};
+use crate::service::web::cookie_hash;
 use crate::store::{Change, PortalChange, SessionRow, Store, StoreError, Stored};
 use aid_id::{AccountRef, Secret};
 
@@ -13,6 +14,8 @@ use aid_id::{AccountRef, Secret};
 const PIN: std::ops::RangeInclusive<usize> = 4..=16;
 /// Longest name of a user, bytes, and of what the car shows, characters.
 const NAMES: (usize, usize) = (128, 64);
+/// Said of a name that somebody has.
+const TAKEN: &str = "This name is taken.";
 /// As much as is kept of what a browser calls itself, characters.
 const BROWSER: usize = 120;
 
@@ -25,6 +28,10 @@ pub enum Changed {
     Wrong,
     /// Too many wrong passwords; minutes to wait.
     Locked(u64),
+    /// The password was not judged, and the attempt does not count: too many others wait.
+    Busy(Busy),
+    /// Enough accounts were made in this hour; milliseconds to wait.
+    Full(u64),
     /// What was given can't be used: why.
     Unusable(&'static str),
 }
@@ -60,16 +67,31 @@ impl<S: Store> Service<S> {
         if let Err(why) = usable_password(secret) {
             return Ok(Changed::Unusable(why));
         }
-        let Some(hash) = password::hash(secret.expose()) else {
+        // What is refused anyway costs no hash. Whether the name is still free is asked again by the commit.
+        if self.store.account_named(&name).await?.is_some() {
+            return Ok(Changed::Unusable(TAKEN));
+        }
+        let mut permit = match password::permit().await {
+            Ok(permit) => permit,
+            Err(busy) => {
+                count("register", "busy");
+                return Ok(Changed::Busy(busy));
+            }
+        };
+        if let Err(wait) = self.charge_registration().await? {
+            return Ok(Changed::Full(wait));
+        }
+        let Some(hash) = permit.hash(secret.expose().to_owned()).await else {
             return Ok(Changed::Unusable("This password can't be used."));
         };
+        drop(permit);
         let context = self.context();
         let id = AccountRef(fresh());
         let account = Account {
             id,
             name,
             display_name: shown.to_owned(),
-            password: hash,
+            password: Secret::new(hash),
             pin_mac: None,
             created_at: context.now,
         };
@@ -79,8 +101,11 @@ impl<S: Store> Service<S> {
             .commit(vec![Change::AddAccount(account), audit])
             .await
         {
-            Ok(()) => Ok(Changed::Done),
-            Err(StoreError::Taken) => Ok(Changed::Unusable("This name is taken.")),
+            Ok(()) => {
+                count("register", "accepted");
+                Ok(Changed::Done)
+            }
+            Err(StoreError::Taken) => Ok(Changed::Unusable(TAKEN)),
             Err(error) => Err(error),
         }
     }
@@ -90,20 +115,14 @@ impl<S: Store> Service<S> {
         self.context().audit(who, action, String::new())
     }
 
-    /// Whether the password is the account's; wrong ones are counted with those of the sign-in.
-    async fn proves(&self, account: &Account, secret: &Secret) -> Stored<Changed> {
-        let key = password_key(Some(account), &account.name);
-        let attempts = self.store.attempts(&key).await?;
-        if let Some(minutes) = login::locked(attempts.as_ref(), now()) {
-            return Ok(Changed::Locked(minutes));
-        }
-        if password::verify(Some(account.password.clone()), secret.clone()).await {
-            return Ok(Changed::Done);
-        }
-        let counted = login::counted(attempts.as_ref(), None, now());
-        let change = Change::SetAttempts(key, Some(counted));
-        self.store.commit(vec![change]).await?;
-        Ok(Changed::Wrong)
+    /// The account if the password is its own; wrong ones are counted with those of the sign-in.
+    async fn proves(&self, account: &Account, secret: &Secret) -> Stored<Result<Proven, Changed>> {
+        let proof = self.prove(Some(account), &account.name, secret).await?;
+        Ok(proof.map_err(|denied| match denied {
+            Denied::Wrong => Changed::Wrong,
+            Denied::Locked(minutes) => Changed::Locked(minutes),
+            Denied::Busy(busy) => Changed::Busy(busy),
+        }))
     }
 
     /// Another password; every session but the one with this cookie ends.
@@ -120,19 +139,27 @@ impl<S: Store> Service<S> {
         if let Err(why) = usable_password(new) {
             return Ok(Changed::Unusable(why));
         }
-        let proof = self.proves(account, old).await?;
-        if proof != Changed::Done {
-            return Ok(proof);
-        }
-        let Some(hash) = password::hash(new.expose()) else {
+        let Proven {
+            account,
+            mut permit,
+        } = match self.proves(account, old).await? {
+            Ok(proven) => proven,
+            Err(changed) => return Ok(changed),
+        };
+        let Some(hash) = permit.hash(new.expose().to_owned()).await else {
             return Ok(Changed::Unusable("This password can't be used."));
         };
+        drop(permit);
+        let Some(turn) = self.still(&account).await? else {
+            return Ok(Changed::Wrong);
+        };
         let changes = vec![
-            Change::Portal(PortalChange::Password(account.id, hash)),
+            Change::Portal(PortalChange::Password(account.id, Secret::new(hash))),
             Change::Portal(PortalChange::EndSessions(account.id, cookie_hash(cookie))),
+            Self::refund(&account),
             self.self_audit(account.id, "password changed"),
         ];
-        self.store.commit(changes).await?;
+        self.store.commit_in(turn, changes).await?;
         Ok(Changed::Done)
     }
 
@@ -149,10 +176,13 @@ impl<S: Store> Service<S> {
         if pin.is_some_and(|pin| !is_pin(pin.expose())) {
             return Ok(Changed::Unusable("A PIN has 4 to 16 digits."));
         }
-        let proof = self.proves(account, secret).await?;
-        if proof != Changed::Done {
-            return Ok(proof);
-        }
+        let account = match self.proves(account, secret).await? {
+            Ok(proven) => proven.account,
+            Err(changed) => return Ok(changed),
+        };
+        let Some(turn) = self.still(&account).await? else {
+            return Ok(Changed::Wrong);
+        };
         let mac = pin.map(|pin| pin_mac(&self.config.pin_key, account.id, pin.expose()));
         let action = if mac.is_some() {
             "PIN changed"
@@ -163,9 +193,10 @@ impl<S: Store> Service<S> {
             Change::Portal(PortalChange::Pin(account.id, mac)),
             // Who knows the password may try the new PIN at once.
             Change::SetAttempts(attempts_key(account.id), None),
+            Self::refund(&account),
             self.self_audit(account.id, action),
         ];
-        self.store.commit(changes).await?;
+        self.store.commit_in(turn, changes).await?;
         Ok(Changed::Done)
     }
 

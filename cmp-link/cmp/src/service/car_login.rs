@@ -2,11 +2,13 @@
 //! looks the code up and approves or denies it. Guesses are counted per account.
 //! Called by the gateway and by the portal's page `/car`.
 
+use super::attempts::note_code;
 use super::{Service, now};
 use crate::decide::{car_login, login};
 use crate::model::{Account, LoginCode, LoginCodeState};
 use crate::store::{Change, Store, Stored, Turn};
 use aid_id::{AccountRef, Eid, Id};
+use aid_wire::Down;
 
 /// Path of the page where the user enters the code.
 pub const CODE_PAGE: &str = "/car";
@@ -77,13 +79,13 @@ impl<S: Store> Service<S> {
             decision.changes.extend(told.changes);
             decision.down.extend(told.down);
         }
-        decision
-            .changes
-            .push(Change::SetAttempts(attempts_key(account.id), None));
+        // Wrong codes keep counting: whoever has a car of their own could take them back with its code.
         if let Ok(mut showing) = self.showing.lock() {
             showing.remove(&code.eid); // It is told here.
         }
         self.carry_out(turn, decision).await?;
+        let result = if approve { "accepted" } else { "denied" };
+        note_code(Some(code.eid), Some(account.id), result);
         if approve {
             self.send_user_profile(code.eid, account).await?;
         }
@@ -100,6 +102,7 @@ impl<S: Store> Service<S> {
         let key = attempts_key(account.id);
         let attempts = self.store.attempts(&key).await?;
         if let Some(minutes) = login::locked(attempts.as_ref(), now()) {
+            note_code(None, Some(account.id), "locked");
             return Ok(Err(Judged::Locked(minutes)));
         }
         let found = match car_login::typed(text) {
@@ -109,8 +112,18 @@ impl<S: Store> Service<S> {
         let open = |c: &LoginCode| c.state == LoginCodeState::Open && now() < c.expires_at;
         let Some(code) = found.filter(open) else {
             let counted = login::counted(attempts.as_ref(), None, now());
-            let change = Change::SetAttempts(key, Some(counted));
-            self.store.commit_in(turn, vec![change]).await?;
+            let reason = if counted.count >= login::MAX_ATTEMPTS {
+                "no car shows this code; too many wrong codes"
+            } else {
+                "no car shows this code"
+            };
+            let detail = format!("account {}", hex::encode(account.id.0));
+            let reason = Some(reason.to_owned());
+            let context = self.context();
+            let audit = context.audit_because("portal", "login code refused", detail, reason);
+            let changes = vec![Change::SetAttempts(key, Some(counted)), audit];
+            self.store.commit_in(turn, changes).await?;
+            note_code(None, Some(account.id), "unknown");
             return Ok(Err(Judged::Unknown));
         };
         let shown = CarLogin {
@@ -168,11 +181,22 @@ impl<S: Store> Service<S> {
             }
             return Ok(());
         }
-        if let Ok(mut showing) = self.showing.lock() {
+        let url = format!("{}{CODE_PAGE}", self.config.file.portal.base_url);
+        let denied = found
+            .as_ref()
+            .is_some_and(|c| c.state == LoginCodeState::Denied);
+        let decision = car_login::begin(&context, found, eid, login_id, url);
+        let mut bodies = decision.down.iter().map(|message| &message.body);
+        let shows = bodies.any(|body| matches!(body, Down::LoginCode { .. }));
+        // A car whose login was refused shows no code any more: there is nothing left to follow.
+        if shows && let Ok(mut showing) = self.showing.lock() {
             showing.insert(eid);
         }
-        let url = format!("{}{CODE_PAGE}", self.config.file.portal.base_url);
-        let decision = car_login::begin(&context, found, eid, login_id, url);
-        self.carry_out(turn, decision).await
+        self.carry_out(turn, decision).await?;
+        // A denial was counted when the user gave it.
+        if !shows && !denied {
+            note_code(Some(eid), None, "expired");
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Messages of cars, and what a car gets when it connects (AID2).
 //! Called by the gateway and the workers.
 
-use super::{Service, fresh, now};
+use super::{Service, attempts, fresh, now};
 use crate::decide::{Context, Decision, Outgoing, code, deletion, login, order};
 use crate::model::{Account, CallKind, CallState, Order, OrderState, Profile, Report};
 use crate::store::{Change, FleetChange, Store, Stored, Turn};
@@ -189,11 +189,14 @@ impl<S: Store> Service<S> {
         } else {
             None
         };
-        let view = self.login_view(account, eid).await?;
+        let mut view = self.login_view(account, eid).await?;
+        if view.account.is_none() {
+            view.attempts = self.store.attempts(&login::unknown_key(eid)).await?;
+        }
         let key = &self.config.pin_key;
-        let decision = login::login(context, view, eid, login_id, pin, key);
-        tracing::info!(%eid, "login");
-        Ok(decision)
+        let verdict = login::judge(&view, login_id, pin, key, context.now);
+        attempts::note_car(eid, view.account.as_ref(), verdict);
+        Ok(login::login(context, view, eid, login_id, pin, key))
     }
 
     /// What is known of a user who wants to enter a car.

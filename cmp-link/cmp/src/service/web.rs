@@ -2,10 +2,11 @@
 //! (AID6; §4.1, §4.2, §4.4.1, §4.5).
 //! Called by the portal's handlers.
 
+use super::attempts::{Denied, count};
 use super::{Service, fresh, now};
-use crate::decide::{deletion, login, onboarding, withdraw};
+use crate::decide::{deletion, onboarding, withdraw};
 use crate::model::{Account, Federation, Onboarding, PortalSession, Profile};
-use crate::password;
+use crate::password::Busy;
 use crate::store::{Change, Store, Stored};
 use aid_aid1::account_id::{self, AccountId};
 use aid_aid1::redirect::to_msp_touchpoint;
@@ -47,6 +48,8 @@ pub enum SignIn {
     Wrong,
     /// Too many attempts; minutes to wait.
     Locked(u64),
+    /// The password was not judged, and the attempt does not count: too many others wait.
+    Busy(Busy),
 }
 
 /// What is stored of a session's cookie.
@@ -71,31 +74,24 @@ impl<S: Store> Service<S> {
     pub async fn sign_in(&self, name: &str, password: &Secret) -> Stored<SignIn> {
         let name = name.trim().to_lowercase();
         let account = self.store.account_named(&name).await?;
-        let key = password_key(account.as_ref(), &name);
-        if let Some(minutes) = login::locked(self.store.attempts(&key).await?.as_ref(), now()) {
-            return Ok(SignIn::Locked(minutes));
-        }
-        // A name that nobody has takes as long as one that somebody has.
-        let hash = account.as_ref().map(|a| a.password.clone());
-        let fits = password::verify(hash, password.clone()).await;
-        let turn = self.store.turn().await?;
-        let attempts = self.store.attempts(&key).await?;
-        let Some(account) = account.filter(|_| fits) else {
-            let counted = login::counted(attempts.as_ref(), None, now());
-            let change = Change::SetAttempts(key, Some(counted));
-            self.store.commit_in(turn, vec![change]).await?;
+        let account = match self.prove(account.as_ref(), &name, password).await? {
+            Ok(proven) => proven.account,
+            Err(Denied::Wrong) => return Ok(SignIn::Wrong),
+            Err(Denied::Locked(minutes)) => return Ok(SignIn::Locked(minutes)),
+            Err(Denied::Busy(busy)) => return Ok(SignIn::Busy(busy)),
+        };
+        let Some(turn) = self.still(&account).await? else {
             return Ok(SignIn::Wrong);
         };
         let cookie = hex::encode([fresh(), fresh()].concat());
-        let mut changes = vec![Change::AddSession(PortalSession {
+        let session = Change::AddSession(PortalSession {
             token_hash: cookie_hash(&cookie),
             account: account.id,
             expires_at: now() + SESSION_MS,
-        })];
-        if attempts.is_some() {
-            changes.push(Change::SetAttempts(key, None));
-        }
+        });
+        let changes = vec![session, Self::refund(&account)];
         self.store.commit_in(turn, changes).await?;
+        count("portal", "accepted");
         Ok(SignIn::Welcome(Secret::new(cookie)))
     }
 

@@ -162,7 +162,7 @@ fn listeners<'a>(
     let api = api::router(msp.clone(), keys, config.limits.aid1);
     let pages = logins(
         touchpoint::router(msp.clone()),
-        "/login",
+        touchpoint::GUESSES,
         config.limits.login,
     );
     let controlled = async move {

@@ -1,17 +1,23 @@
 //! Logging in and out (AID.02 §4.1 [6]).
 
+use aid_shell::limit::retry_after;
+use aid_shell::metrics::Counter;
 use aid_shell::{page, password};
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 
+use super::attempts::{MAX_ATTEMPTS, WINDOW};
 use super::session::Session;
 use super::{
     COOKIE, Shared, expired, incomplete, keep, message, pages, sender, unavailable, under, visitor,
 };
 use crate::msp::now_ms;
+use crate::store::StoreError;
+
+static LOGINS: Counter = Counter::new("aid_msp_logins", "Logins of customers by result");
 
 /// The page that asks for name and password.
 pub(super) fn login_page(
@@ -73,43 +79,10 @@ pub(super) async fn login(
     let Some(session) = shared.sessions.use_up(&name, &form.csrf, now) else {
         return expired();
     };
-    if !shared.sessions.may_try(&form.user, now) {
-        let hint = "Too many attempts. Please wait five minutes.";
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        return login_page(&shared, &name, &session, status, Some(hint));
-    }
-    let hash = match shared.msp.store.password_of(&form.user).await {
-        Ok(hash) => hash,
+    match judge(&shared, &form.user, form.password).await {
+        Ok(Judged::Fits) => {}
+        Ok(refused) => return refusal(&shared, &name, &session, &refused),
         Err(error) => return unavailable(&error),
-    };
-    let turn = shared.checks.acquire().await;
-    // A name that nobody has costs the same time as a wrong password.
-    let fits = password::verify(hash, form.password).await;
-    drop(turn);
-    let audit = |action| {
-        shared
-            .msp
-            .store
-            .audit(&form.user, action, "touchpoint", now)
-    };
-    if !fits {
-        shared.sessions.note_failure(&form.user, now);
-        if matches!(shared.msp.store.password_of(&form.user).await, Ok(Some(_)))
-            && let Err(error) = audit("login failed").await
-        {
-            return unavailable(&error);
-        }
-        let hint = "User name or password is wrong.";
-        return login_page(
-            &shared,
-            &name,
-            &session,
-            StatusCode::UNAUTHORIZED,
-            Some(hint),
-        );
-    }
-    if let Err(error) = audit("logged in").await {
-        return unavailable(&error);
     }
     // A new name for the session, so that whoever knew the old one has nothing.
     shared.sessions.end(&name);
@@ -131,6 +104,93 @@ pub(super) async fn login(
     let mut response = page::see_other(to);
     keep(&mut response, &name);
     response
+}
+
+/// How a login was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judged {
+    Fits,
+    /// The password is wrong, or nobody has this name.
+    Wrong,
+    /// Too many attempts; the password was not looked at.
+    Locked,
+    /// Nor was it here: too many others are. It does not count.
+    Busy(password::Busy),
+}
+
+/// Judges a password; the attempt is charged before. Log, metrics and audit trail see how it ended.
+async fn judge(shared: &Shared, user: &str, given: String) -> Result<Judged, StoreError> {
+    let locked = || {
+        LOGINS.add(&[("result", "locked")]);
+        tracing::warn!("login refused: too many attempts at this name");
+        Ok(Judged::Locked)
+    };
+    // Who is locked out waits for no place among those who are judged.
+    if !shared.attempts.is_open(user, now_ms()) {
+        return locked();
+    }
+    let mut permit = match password::permit().await {
+        Ok(permit) => permit,
+        Err(busy) => {
+            LOGINS.add(&[("result", "busy")]);
+            return Ok(Judged::Busy(busy));
+        }
+    };
+    let Some(charged) = shared.attempts.charge(user, now_ms()) else {
+        return locked();
+    };
+    let hash = shared.msp.store.password_of(user).await?;
+    let known = hash.is_some();
+    // A name that nobody has costs the same time as a wrong password.
+    let fits = permit.verify(hash, given).await;
+    drop(permit);
+    let audit = |action| shared.msp.store.audit(user, action, "touchpoint", now_ms());
+    if fits {
+        shared.attempts.refund(user);
+        audit("logged in").await?;
+        LOGINS.add(&[("result", "accepted")]);
+        return Ok(Judged::Fits);
+    }
+    if !known {
+        LOGINS.add(&[("result", "unknown")]);
+        tracing::warn!("login refused: nobody has this name");
+        return Ok(Judged::Wrong);
+    }
+    LOGINS.add(&[("result", "wrong")]);
+    tracing::warn!(user, charged, "login refused: wrong password");
+    audit("login failed").await?;
+    if charged >= MAX_ATTEMPTS {
+        tracing::warn!(user, "too many wrong passwords: the customer is locked");
+        audit("customer locked").await?;
+    }
+    Ok(Judged::Wrong)
+}
+
+fn refusal(shared: &Shared, name: &str, session: &Session, judged: &Judged) -> Response {
+    let (status, hint) = match judged {
+        Judged::Locked => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many attempts. Please wait five minutes.",
+        ),
+        Judged::Busy(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many people log in at the moment. Please try again in a few seconds.",
+        ),
+        Judged::Fits | Judged::Wrong => {
+            (StatusCode::UNAUTHORIZED, "User name or password is wrong.")
+        }
+    };
+    let mut page = login_page(shared, name, session, status, Some(hint));
+    let wait = match judged {
+        Judged::Busy(busy) => Some(busy.retry_after),
+        Judged::Locked => Some(WINDOW),
+        Judged::Fits | Judged::Wrong => None,
+    };
+    if let Some(wait) = wait {
+        let seconds = HeaderValue::from(retry_after(wait));
+        page.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    page
 }
 
 /// A form with nothing but its value.

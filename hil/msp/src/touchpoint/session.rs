@@ -12,12 +12,6 @@ use uuid::Uuid;
 pub(super) const LIFE_MS: i64 = 30 * 60 * 1000;
 /// Most sessions at once; the oldest go first.
 const MAX_SESSIONS: usize = 10_000;
-/// Failed logins of one user before he has to wait.
-const MAX_FAILURES: u32 = 10;
-/// How long failures count, ms.
-const FAILURES_MS: i64 = 5 * 60 * 1000;
-/// Longest user name that failures are counted for.
-const MAX_USER: usize = 100;
 
 /// What a visitor came with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +49,6 @@ pub(super) struct Sessions(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     sessions: BTreeMap<String, Session>,
-    /// User, number of failures, when the first was.
-    failures: BTreeMap<String, (u32, i64)>,
 }
 
 impl Inner {
@@ -139,28 +131,6 @@ impl Sessions {
     pub(super) fn end(&self, name: &str) {
         self.lock().sessions.remove(name);
     }
-
-    /// Whether a user may try to log in now. Names that nobody has are counted as well, so this tells nothing about them.
-    pub(super) fn may_try(&self, user: &str, now: i64) -> bool {
-        let mut inner = self.lock();
-        inner
-            .failures
-            .retain(|_, (_, first)| now - *first < FAILURES_MS);
-        inner
-            .failures
-            .get(user)
-            .is_none_or(|(count, _)| *count < MAX_FAILURES)
-    }
-
-    /// Counts a failed login.
-    pub(super) fn note_failure(&self, user: &str, now: i64) {
-        let mut inner = self.lock();
-        if user.len() <= MAX_USER
-            && (inner.failures.len() < MAX_SESSIONS || inner.failures.contains_key(user))
-        {
-            inner.failures.entry(user.to_owned()).or_insert((0, now)).0 += 1;
-        }
-    }
 }
 
 #[cfg(test)]
@@ -186,19 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn sessions_and_failures_are_bounded() {
+    fn sessions_are_bounded() {
         let sessions = Sessions::default();
         for i in 0..MAX_SESSIONS as i64 + 5 {
             sessions.begin(Session::default(), i).unwrap();
         }
         let kept = sessions.lock().sessions.len();
         assert!(kept <= MAX_SESSIONS && kept > MAX_SESSIONS / 2);
-        for i in 0..MAX_FAILURES {
-            assert!(sessions.may_try("u", i64::from(i)));
-            sessions.note_failure("u", i64::from(i));
-        }
-        assert!(!sessions.may_try("u", 100));
-        assert!(sessions.may_try("v", 100));
-        assert!(sessions.may_try("u", FAILURES_MS + 1));
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod attempts;
 mod calls;
 mod hardening;
 mod misbehave;
