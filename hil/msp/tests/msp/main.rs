@@ -8,6 +8,7 @@
 
 mod account;
 mod calls;
+mod doors;
 mod hardening;
 mod misbehave;
 mod onboarding;
