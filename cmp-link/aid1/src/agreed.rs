@@ -5,56 +5,13 @@
 //! To replace one: add the new value as the first of a list; have the other party change; remove the
 //! old value. Of what we send or sign with, the first is used.
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer};
+use aid_id::partner;
+pub use aid_id::partner::{MAX_VALUES, Several};
 
 use crate::account_id::Secret;
 use crate::headers::Credentials;
 use crate::phone::PhoneKey;
 use crate::server::Certificate;
-
-/// Most values of one kind at once: the present one, the next one, and room for a mistake.
-pub const MAX_VALUES: usize = 4;
-
-/// A text or a list of texts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Several(Vec<String>);
-
-impl Several {
-    /// The texts, the first being the newest.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl<'de> Deserialize<'de> for Several {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a text, or a list of 1 to 4 texts")]
-        enum Form {
-            One(String),
-            More(Vec<String>),
-        }
-        let list = match Form::deserialize(deserializer)? {
-            Form::One(text) => vec![text],
-            Form::More(list) => list,
-        };
-        if (1..=MAX_VALUES).contains(&list.len()) {
-            Ok(Self(list))
-        } else {
-            let got = list.len();
-            Err(de::Error::custom(format_args!(
-                "a list has 1 to {MAX_VALUES} texts, this one {got}"
-            )))
-        }
-    }
-}
 
 /// What a party may prove itself with here: API keys and `user:password` pairs (AID.02 §5.1, §6).
 ///
@@ -122,8 +79,9 @@ pub fn page(key: &str, url: &str) -> Result<(), String> {
     }
 }
 
-/// The client certificates of a party: by common name or by SHA-256 of the whole (hexadecimal, colons
-/// allowed). One of the two must be there, so that no party's certificate serves another (R-5.1-5).
+/// The client certificates of a party: by common name, by SHA-256 of the whole (hexadecimal, colons allowed), or by
+/// both, which then must both fit. One of the two must be there, so that no party's certificate serves another
+/// (R-5.1-5).
 ///
 /// # Errors
 /// As [`credentials_in`].
@@ -131,17 +89,7 @@ pub fn certificates(
     common_name: &Several,
     certificate_sha256: &Several,
 ) -> Result<Vec<Certificate>, String> {
-    let names = common_name.iter().map(|name| match name.trim() {
-        "" => Err("common_name: it is empty; write the one of the certificate".to_owned()),
-        _ => Ok(Certificate::CommonName(name.to_owned())),
-    });
-    let prints = certificate_sha256.iter().map(|text| {
-        fingerprint(text).map(Certificate::Sha256).ok_or_else(|| {
-            "certificate_sha256: write 64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` does"
-                .to_owned()
-        })
-    });
-    let all = names.chain(prints).collect::<Result<Vec<_>, String>>()?;
+    let all = partner::certificates(common_name, certificate_sha256)?;
     if all.is_empty() {
         return Err(
             "give common_name or certificate_sha256 of its client certificate: without one, any \
@@ -152,16 +100,27 @@ pub fn certificates(
     Ok(all)
 }
 
-fn fingerprint(text: &str) -> Option<[u8; 32]> {
-    let digits: Vec<u8> = text.bytes().filter(|b| *b != b':').collect();
-    let mut out = [0; 32];
-    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
+/// Whether each party has certificates of its own; `parties` are names with certificates. Two parties with one
+/// certificate are told apart by `client-id` and credentials alone, which is half of what R-5.1-5 wants: the operator
+/// should know.
+///
+/// # Errors
+/// The two parties, and what they have in common.
+pub fn certificates_apart<'a>(
+    parties: impl IntoIterator<Item = (&'a str, &'a [Certificate])>,
+) -> Result<(), String> {
+    let mut seen: Vec<(&str, &[Certificate])> = Vec::new();
+    for (name, certificates) in parties {
+        for (other, theirs) in &seen {
+            if let Some(what) = partner::in_common(certificates, theirs) {
+                return Err(format!(
+                    "{what} is there for {other:?} and for {name:?}; each has its own certificate (AID.02 §5.1)"
+                ));
+            }
+        }
+        seen.push((name, certificates));
     }
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(out)
+    Ok(())
 }
 
 /// The secrets of account ids (§5.2); the first signs, all verify.
@@ -188,7 +147,7 @@ mod tests {
     use super::*;
 
     fn several(texts: &[&str]) -> Several {
-        Several(texts.iter().map(|t| (*t).to_owned()).collect())
+        Several::from(texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>())
     }
 
     // R-5.1-3, R-5.1-4, R-6-2, R-6-3: keys, passwords or both, two at once while they are replaced.
@@ -256,13 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_a_text_or_a_short_list() {
-        let read = |json: &str| serde_json::from_str::<Several>(json);
-        assert_eq!(read("\"a\"").unwrap(), several(&["a"]));
-        assert_eq!(read("[\"a\",\"b\"]").unwrap(), several(&["a", "b"]));
-        for bad in ["[]", "[\"a\",\"b\",\"c\",\"d\",\"e\"]", "5", "[5]"] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
+    fn secrets_and_keys_are_long_enough() {
         assert!(
             secrets(&several(&["short"]))
                 .unwrap_err()

@@ -2,6 +2,8 @@
 //!
 //! Free of any web framework: it takes the headers and what TLS knows about the peer, and yields a [`Caller`].
 
+use aid_id::partner::admits;
+pub use aid_id::partner::{Certificate, Shown};
 use aid_id::{Iccid, MspToken};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -21,37 +23,10 @@ pub struct Party {
     pub client_id: PartyId,
     /// What it proves itself with; more than one while they are replaced.
     pub credentials: Vec<Credentials>,
-    /// Its client certificates; more than one while they are replaced. None is nobody.
+    /// Accepted client certificates; several during a rotation. An empty list admits no one.
     pub certificates: Vec<Certificate>,
     /// What it calls us: the `target-id` that was agreed with it, not one of another party. None: any.
     pub target_id: Option<PartyId>,
-}
-
-/// How a client certificate is recognised, besides being one of the configured CA.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Certificate {
-    /// By the common name of its subject.
-    CommonName(String),
-    /// By the SHA-256 of the whole certificate.
-    Sha256([u8; 32]),
-}
-
-/// The client certificate that TLS verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shown<'a> {
-    /// The common name of its subject, if it has one.
-    pub common_name: Option<&'a str>,
-    /// SHA-256 of the whole certificate.
-    pub sha256: [u8; 32],
-}
-
-impl Certificate {
-    fn is(&self, shown: Shown<'_>) -> bool {
-        match self {
-            Self::CommonName(name) => shown.common_name == Some(name),
-            Self::Sha256(print) => shown.sha256 == *print,
-        }
-    }
 }
 
 /// The parties that may call.
@@ -74,6 +49,23 @@ impl Gate {
     #[must_use]
     pub fn new(parties: Vec<Party>) -> Self {
         Self { parties }
+    }
+
+    /// The certificates of each party, in the order of the parties.
+    pub fn certificates(&self) -> impl Iterator<Item = &[Certificate]> {
+        self.parties.iter().map(|party| party.certificates.as_slice())
+    }
+
+    /// Whether any party has this certificate: for what every party may read, whoever it is.
+    ///
+    /// # Errors
+    /// 401 with 104.
+    pub fn check_known(&self, shown: Shown<'_>) -> Result<(), ApiError> {
+        if self.parties.iter().any(|p| admits(&p.certificates, shown)) {
+            Ok(())
+        } else {
+            Err(ApiError::new(ErrorCode::Unauthorized))
+        }
     }
 
     /// Decides about a request of whoever showed this certificate.
@@ -102,7 +94,7 @@ impl Gate {
             .filter(|expected| expected.matches(&given))
             .count()
             > 0;
-        let certified = known.certificates.iter().any(|own| own.is(shown));
+        let certified = admits(&known.certificates, shown);
         if !proven || !certified {
             return Err(ApiError::new(ErrorCode::Unauthorized));
         }
@@ -230,10 +222,7 @@ mod tests {
         let party = |name: &str, key: &str, target: &str| Party {
             client_id: name.parse().unwrap(),
             credentials: vec![Credentials::api_key(key).unwrap()],
-            certificates: vec![
-                Certificate::CommonName(name.to_lowercase()),
-                Certificate::Sha256([key.len() as u8 + name.len() as u8; 32]),
-            ],
+            certificates: vec![Certificate::CommonName(name.to_lowercase())],
             target_id: Some(target.parse().unwrap()),
         };
         Gate::new(vec![
@@ -331,16 +320,55 @@ mod tests {
                 .status,
             401
         );
-        // The one with the fingerprint may have any name.
-        let pinned = Shown {
-            common_name: None,
-            sha256: [10; 32],
-        };
-        assert!(
-            gate()
-                .admit(&request("CmpTwo", "Msp", "key2"), pinned)
-                .is_ok()
-        );
+    }
+
+    // R-5.1-5, R-6-5, R-6-6: a party's certificate is judged by all that its configuration says of it.
+    #[test]
+    fn a_certificate_must_fit_by_name_and_by_hash() {
+        let name = |name: &str| Certificate::CommonName(name.into());
+        let hash = |byte| Certificate::Sha256([byte; 32]);
+        let table: &[(&[Certificate], Option<&str>, u8, bool)] = &[
+            (&[], Some("msp"), 1, false),
+            (&[name("msp")], Some("msp"), 9, true),
+            (&[name("msp")], Some("89049032000001000000000831934057"), 1, false),
+            (&[name("msp")], Some("server"), 1, false),
+            (&[name("msp")], None, 1, false),
+            (&[hash(1)], Some("whoever"), 1, true),
+            (&[hash(1)], Some("msp"), 2, false),
+            (&[name("msp"), hash(1)], Some("msp"), 1, true),
+            // Of another CA of the file.
+            (&[name("msp"), hash(1)], Some("msp"), 2, false),
+            (&[name("msp"), hash(1)], Some("server"), 1, false),
+            (&[name("msp"), hash(1)], None, 1, false),
+            // A rotation: old and new, then the new one alone.
+            (&[name("new"), name("msp"), hash(2), hash(1)], Some("msp"), 1, true),
+            (&[name("new"), name("msp"), hash(2), hash(1)], Some("new"), 2, true),
+            (&[name("new"), hash(2)], Some("msp"), 1, false),
+        ];
+        for (certificates, common_name, byte, expected) in table {
+            let party = |client: &str, certificates: &[Certificate]| Party {
+                client_id: client.parse().unwrap(),
+                credentials: vec![Credentials::api_key("key1").unwrap()],
+                certificates: certificates.to_vec(),
+                target_id: None,
+            };
+            // What another party may do opens no door here.
+            let gate = Gate::new(vec![
+                party("Own", certificates),
+                party("Other", &[hash(1), name("msp")]),
+            ]);
+            let shown = Shown {
+                common_name: *common_name,
+                sha256: [*byte; 32],
+            };
+            let got = gate.admit(&request("Own", "Msp", "key1"), shown);
+            assert_eq!(got.is_ok(), *expected, "{certificates:?} {shown:?}");
+            if let Err(refusal) = got {
+                assert_eq!((refusal.status.as_u16(), refusal.code.number()), (401, 104));
+            }
+            let alone = Gate::new(vec![party("Own", certificates)]);
+            assert_eq!(alone.check_known(shown).is_ok(), *expected);
+        }
     }
 
     // R-6-1

@@ -3,15 +3,15 @@
 //! Called by `serve`.
 //!
 //! The order of the checks is: rate, path, method, caller, content type, form of path and body, and only
-//! then anything that belongs to somebody. `/openapi.json` needs a client certificate and nothing else: it says no
-//! more than the specification does.
+//! then anything that belongs to somebody. `/openapi.json` needs the client certificate of an MSP and nothing
+//! else: it says no more than the specification does.
 
 use crate::service::{Operation, Service};
 use crate::store::Store;
 use aid_aid1::contract::{self, OPENAPI};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::server::{
-    MAX_PATH, Shown, check_content_type, ids, method_not_allowed, not_found, refusal_body, too_many,
+    MAX_PATH, check_content_type, ids, method_not_allowed, not_found, refusal_body, too_many,
 };
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::strict_json::MAX_BODY;
@@ -131,16 +131,15 @@ async fn operate<S: Store>(
         return Err(error.with_status(StatusCode::URI_TOO_LONG).into());
     }
     if parts.uri.path() == OPENAPI {
-        return document(api, peer, &parts.method);
+        // It says no more than the specification does, but a stranger to all MSPs has no business here.
+        limit(api, certificate(peer))?;
+        api.service.agreed().gate.check_known(peer.shown())?;
+        return document(api, &parts.method);
     }
-    let shown = Shown {
-        common_name: peer.common_name.as_deref(),
-        sha256: peer.fingerprint,
-    };
     // Wrong keys cost the certificate its tokens, and without one no key is judged, not even the right one.
-    let gate = &api.service.agreed().gate;
+    let agreed = api.service.agreed();
     let judged = api.limiter.attempt(&certificate(peer), Instant::now(), || {
-        gate.admit(&parts.headers, shown)
+        agreed.gate.admit(&parts.headers, peer.shown())
     });
     let admitted = judged.map_err(limited)?;
     if let Ok(caller) = &admitted {
@@ -191,8 +190,7 @@ fn limited(wait: Duration) -> Refused {
     }
 }
 
-fn document<S>(api: &Api<S>, peer: &Peer, method: &Method) -> Result<Response, Refused> {
-    limit(api, certificate(peer))?;
+fn document<S>(api: &Api<S>, method: &Method) -> Result<Response, Refused> {
     if *method != Method::GET {
         return Err(Refused {
             allow: Some(&Method::GET),

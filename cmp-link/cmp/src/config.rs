@@ -304,6 +304,18 @@ pub struct Agreed {
     pub gate: Gate,
 }
 
+impl Agreed {
+    /// Whether each MSP has certificates of its own.
+    ///
+    /// # Errors
+    /// Two MSPs, and the certificate that they share.
+    pub fn certificates_apart(&self) -> Result<(), String> {
+        let names = self.msps.iter().map(|msp| msp.name.as_str());
+        let parties = names.zip(self.gate.certificates());
+        agreed::certificates_apart(parties).map_err(|e| format!("[[msp]]: {e}"))
+    }
+}
+
 /// What stays as it is until the next start.
 #[derive(Debug)]
 pub struct Fixed {

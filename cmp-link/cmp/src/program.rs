@@ -89,6 +89,8 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::CheckConfig => {
             let config = config::check(path)?;
             serve::listeners_tls(&config)?;
+            let apart = config.agreed.certificates_apart();
+            apart.map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
             let row = json!({"config": path.display().to_string(), "usable": true});
             say("the configuration is usable", row, cli.json)
         }

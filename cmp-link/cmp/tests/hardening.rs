@@ -261,18 +261,24 @@ async fn whoever_calls_too_often_gets_429() {
 async fn keys_passwords_and_certificates_overlap() {
     let world = World::new().await;
     world.pki.issue("next", "another name", false);
-    let pem = std::fs::read(world.folder.path().join("next.pem")).unwrap();
-    let der = rustls::pki_types::pem::PemObject::from_pem_slice(&pem).unwrap();
-    let der: rustls::pki_types::CertificateDer<'_> = der;
-    let print = hex::encode(aid_shell::peer::fingerprint(&der));
+    let print_of = |file: &str| {
+        let chain = aid_shell::tls::certificates(&world.folder.path().join(file)).unwrap();
+        hex::encode(aid_shell::peer::fingerprint(&chain[0]))
+    };
+    let (print, present) = (print_of("next.pem"), print_of("msp.pem"));
     let new_secret = "the newer secret of more than thirty-two bytes";
     let cmp = Changed::start(&world, |text| {
         text.replacen(
             "api_key_in = \"mspkey\"",
             &format!(
                 "api_key_in = [\"newkey\", \"mspkey\"]\nbasic_in = \"msp:pass:word\"\n\
-                 certificate_sha256 = \"{print}\""
+                 certificate_sha256 = [\"{print}\", \"{present}\"]"
             ),
+            1,
+        )
+        .replacen(
+            "common_name = \"msp\"",
+            "common_name = [\"another name\", \"msp\"]",
             1,
         )
         .replacen(

@@ -1,4 +1,5 @@
-//! Identifiers of AID.02 and SGP.22, each parsed once at the edge and never a bare string inside.
+//! Identifiers of AID.02 and SGP.22, and of partners by their certificates, each parsed once at the edge and never a bare
+//! string inside.
 //! AID.02 §5.2 to §5.4, SGP.22 §4.1, SGP.29. Used by every part; no I/O, no clock, no_std.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -10,6 +11,7 @@ mod activation_code;
 mod eid;
 mod iccid;
 mod msp_token;
+pub mod partner;
 mod secret;
 
 pub use account::{AccountRef, Id};

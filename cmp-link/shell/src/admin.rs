@@ -7,8 +7,9 @@ use crate::cli::Failure;
 use crate::config::beside;
 use crate::http::{self, bind};
 use crate::live::{Live, Tls};
+use crate::peer::{Certificate, Several};
 use crate::signal::Stop;
-use crate::{metrics, telemetry, tls};
+use crate::{door, metrics, telemetry, tls};
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -41,6 +42,12 @@ pub struct Config {
     pub key: Option<PathBuf>,
     /// CA of the clients, where only they may look.
     pub client_ca: Option<PathBuf>,
+    /// With `client_ca`: common names of the clients' certificates.
+    #[serde(default)]
+    pub common_name: Several,
+    /// With `client_ca`: SHA-256 of the clients' certificates.
+    #[serde(default)]
+    pub certificate_sha256: Several,
 }
 
 fn loopback() -> String {
@@ -54,6 +61,8 @@ impl Default for Config {
             cert: None,
             key: None,
             client_ca: None,
+            common_name: Several::default(),
+            certificate_sha256: Several::default(),
         }
     }
 }
@@ -92,15 +101,36 @@ impl Config {
         }
     }
 
+    /// The clients that may look, where `client_ca` demands certificates; an empty list admits no one.
+    ///
+    /// # Errors
+    /// A value that no certificate can have, or names without `client_ca`.
+    pub fn admitted(&self) -> Result<Option<Vec<Certificate>>, Failure> {
+        if self.client_ca.is_some() {
+            return door::named("admin", &self.common_name, &self.certificate_sha256).map(Some);
+        }
+        if self.common_name.is_empty() && self.certificate_sha256.is_empty() {
+            return Ok(None);
+        }
+        Err(Failure::new(
+            "admin.common_name and admin.certificate_sha256 need admin.client_ca: without it nobody shows a certificate",
+        ))
+    }
+
     /// Takes the address.
     ///
     /// # Errors
-    /// As [`Config::tls`] and [`bind`].
+    /// As [`Config::tls`], [`Config::admitted`] and [`bind`].
     pub async fn open(&self) -> Result<Listener, Failure> {
         let tls = self.tls()?;
+        let admitted = self.admitted()?.map(door::live);
         let listener = bind(&self.listen).await?;
         let tls = tls.map(Live::new);
-        Ok(Listener { listener, tls })
+        Ok(Listener {
+            listener,
+            tls,
+            admitted,
+        })
     }
 }
 
@@ -120,6 +150,31 @@ pub struct Shown {
 pub struct Listener {
     listener: TcpListener,
     tls: Option<Live<ServerConfig>>,
+    admitted: Option<Live<Vec<Certificate>>>,
+}
+
+/// What of the open listener is replaced while it serves.
+#[derive(Debug, Clone)]
+pub struct Renewable {
+    tls: Option<Live<ServerConfig>>,
+    admitted: Option<Live<Vec<Certificate>>>,
+}
+
+impl Renewable {
+    /// Puts certificates, keys and admitted clients in force. A listener that comes to TLS or leaves it, or that begins
+    /// or ends to demand client certificates, stays as it is until a restart.
+    pub fn renew(&self, tls: Option<Arc<ServerConfig>>, admitted: Option<Vec<Certificate>>) {
+        // Both or nothing: certificates of a new CA are not judged by the old list, nor the other way round.
+        if self.admitted.is_some() != admitted.is_some() {
+            return;
+        }
+        if let (Some(live), Some(new)) = (&self.admitted, admitted) {
+            live.renew(Arc::new(new));
+        }
+        if let (Some(live), Some(new)) = (&self.tls, tls) {
+            live.renew(new);
+        }
+    }
 }
 
 impl Listener {
@@ -131,15 +186,21 @@ impl Listener {
         Ok(self.listener.local_addr()?)
     }
 
-    /// Its certificates and keys, to be replaced while it serves; none without TLS.
+    /// Its certificates and keys and who may look, to be replaced while it serves.
     #[must_use]
-    pub fn tls(&self) -> Option<Live<ServerConfig>> {
-        self.tls.clone()
+    pub fn renewable(&self) -> Renewable {
+        Renewable {
+            tls: self.tls.clone(),
+            admitted: self.admitted.clone(),
+        }
     }
 
     /// Serves until the process stops. While requests are still running down it says "not ready".
     pub async fn serve(self, shown: Shown, stop: Stop) {
-        let router = router(shown, stop.clone());
+        let mut router = router(shown, stop.clone());
+        if let Some(admitted) = self.admitted {
+            router = door::guard(router, "admin", admitted);
+        }
         let tls = self.tls.map_or_else(|| None.into(), Tls::from);
         http::serve(self.listener, tls, router, stop).await;
     }

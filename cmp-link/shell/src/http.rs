@@ -65,6 +65,23 @@ pub struct Peer {
     pub addr: SocketAddr,
 }
 
+impl Peer {
+    /// Its client certificate, for a list of those that may come in.
+    #[must_use]
+    pub fn shown(&self) -> peer::Shown<'_> {
+        peer::Shown {
+            common_name: self.common_name.as_deref(),
+            sha256: self.fingerprint,
+        }
+    }
+
+    /// Whether TLS verified a client certificate.
+    #[must_use]
+    pub fn is_certified(&self) -> bool {
+        self.fingerprint != [0; 32]
+    }
+}
+
 /// Whether a text is HOST:PORT as [`bind`] wants it, without asking anybody where the host is. `key` names it.
 ///
 /// # Errors

@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod door;
 pub mod http;
 #[cfg(feature = "operations")]
 pub mod limit;

@@ -2,6 +2,7 @@
 //! A walk over X.509's outermost fields (RFC 5280 §4.1); the signature was checked by rustls before.
 //! Called by `http::serve` and by the gateway of aid-cmp for each connection.
 
+pub use aid_id::partner::{Certificate, Several, Shown, admits, certificates, in_common};
 use sha2::{Digest as _, Sha256};
 
 /// OID 2.5.4.3 id-at-commonName, DER content.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use aid_aid1::agreed;
 use aid_aid1::headers::PartyId;
 use aid_shell::cli::Failure;
 
@@ -36,6 +37,16 @@ impl Agreed {
             cmps: cmps.collect::<Result<_, _>>()?,
             es2: Es2::new(&config.smdp)?,
         })
+    }
+
+    /// Whether each CMP has certificates of its own.
+    ///
+    /// # Errors
+    /// Two CMPs, and the certificate that they share.
+    pub(crate) fn certificates_apart(&self) -> Result<(), String> {
+        let parties = self.cmps.iter();
+        let parties = parties.map(|c| (c.client_id.as_str(), c.certificates.as_slice()));
+        agreed::certificates_apart(parties).map_err(|e| format!("[[cmp]]: {e}"))
     }
 
     /// The CMP with this name.

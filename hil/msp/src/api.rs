@@ -106,7 +106,11 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
             answer.headers_mut().insert(header::RETRY_AFTER, wait);
             answer
         }
-        Ok(_) if path == OPENAPI => document(&api, request.method()),
+        // It says no more than the specification does, but a stranger to all CMPs has no business here.
+        Ok(_) if path == OPENAPI => match known(&api, &request) {
+            Ok(()) => document(&api, request.method()),
+            Err(error) => json(error.status, error_json(&error)),
+        },
         Ok(caller) => {
             let span = found.zip(caller).and_then(|(operation, caller)| {
                 Span::begin(
@@ -169,13 +173,24 @@ fn admit(api: &Api, request: &Request) -> Result<Caller, ApiError> {
     admit_parts(api, request.headers(), request.extensions().get::<Peer>())
 }
 
-fn admit_parts(api: &Api, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, ApiError> {
-    let shown = Shown {
-        common_name: peer.and_then(|peer| peer.common_name.as_deref()),
-        sha256: peer.map_or([0; 32], |peer| peer.fingerprint),
-    };
+/// Whether the certificate is that of any CMP.
+fn known(api: &Api, request: &Request) -> Result<(), ApiError> {
+    let shown = shown(request.extensions().get::<Peer>());
     let gate = Arc::clone(&api.gate.borrow());
-    gate.admit(headers, shown)
+    gate.check_known(shown)
+}
+
+fn shown(peer: Option<&Peer>) -> Shown<'_> {
+    let nobody = Shown {
+        common_name: None,
+        sha256: [0; 32],
+    };
+    peer.map_or(nobody, Peer::shown)
+}
+
+fn admit_parts(api: &Api, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, ApiError> {
+    let gate = Arc::clone(&api.gate.borrow());
+    gate.admit(headers, shown(peer))
 }
 
 /// Takes one token of the caller, or of the certificate where nobody was admitted. Without a token of the certificate no key

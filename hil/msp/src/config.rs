@@ -12,7 +12,8 @@ use aid_aid1::headers::PartyId;
 use aid_shell::cli::Failure;
 use aid_shell::config::{beside, load};
 use aid_shell::limit::Rate;
-use aid_shell::{admin, password, telemetry};
+use aid_shell::peer::{Certificate, Several};
+use aid_shell::{admin, door, password, telemetry};
 use serde::Deserialize;
 
 pub(crate) use cmp::{Cmp, CmpParty, Mode};
@@ -47,7 +48,7 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) cmp: Vec<Cmp>,
     /// ES2+ calls of the SM-DP+; not listened for if absent.
-    pub(crate) es2: Option<Listener>,
+    pub(crate) es2: Option<Es2>,
     /// Which cars get a profile; all if absent.
     #[serde(default)]
     pub(crate) eligibility: Eligibility,
@@ -96,7 +97,7 @@ impl Default for Limits {
     }
 }
 
-/// `[aid1]` and `[es2]`: a listener with mutual TLS.
+/// `[aid1]`: a listener with mutual TLS; who may call is in `[[cmp]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listener {
@@ -110,6 +111,36 @@ pub(crate) struct Listener {
     pub(crate) client_ca: PathBuf,
     /// Our `target-id`; any if absent.
     pub(crate) own_id: Option<PartyId>,
+}
+
+/// `[es2]`: the listener for the SM-DP+, with mutual TLS.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Es2 {
+    /// HOST:PORT
+    pub(crate) listen: String,
+    /// Server certificate.
+    pub(crate) cert: PathBuf,
+    /// Its key.
+    pub(crate) key: PathBuf,
+    /// CA of the SM-DP+'s client certificates.
+    pub(crate) client_ca: PathBuf,
+    /// Common names of its client certificates.
+    #[serde(default)]
+    pub(crate) common_name: Several,
+    /// SHA-256 of its client certificates.
+    #[serde(default)]
+    pub(crate) certificate_sha256: Several,
+}
+
+impl Es2 {
+    /// The certificates of the SM-DP+; an empty list admits no one.
+    ///
+    /// # Errors
+    /// A value that no certificate can have.
+    pub(crate) fn admitted(&self) -> Result<Vec<Certificate>, Failure> {
+        door::named("es2", &self.common_name, &self.certificate_sha256)
+    }
 }
 
 /// `[touchpoint]`
@@ -186,8 +217,11 @@ impl Config {
     fn resolve(&mut self, file: &Path) {
         self.database = beside(file, &self.database);
         let (pages, smdp) = (&mut self.touchpoint, &mut self.smdp);
-        let listeners = std::iter::once(&mut self.aid1).chain(&mut self.es2);
-        let listeners = listeners.flat_map(|l| [&mut l.cert, &mut l.key, &mut l.client_ca]);
+        let aid1 = &mut self.aid1;
+        let aid1 = [&mut aid1.cert, &mut aid1.key, &mut aid1.client_ca];
+        let es2 = self.es2.iter_mut();
+        let es2 = es2.flat_map(|l| [&mut l.cert, &mut l.key, &mut l.client_ca]);
+        let listeners = aid1.into_iter().chain(es2);
         let cmps = self.cmp.iter_mut();
         let cmps = cmps.flat_map(|c| [&mut c.ca, &mut c.cert, &mut c.key]);
         let paths = [&mut pages.cert, &mut pages.key]

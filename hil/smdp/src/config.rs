@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::core::{Dp, Protection, Signer, Signers};
+use crate::operators::{self, Operators};
 
 /// What `example-config` prints.
 pub const EXAMPLE: &str = include_str!("../aid-smdp.example.toml");
@@ -35,6 +36,9 @@ pub struct Config {
     /// The listener for whoever runs the server: `/healthz`, `/readyz`, `/metrics`.
     #[serde(default)]
     pub admin: admin::Config,
+    /// The operators that may call there; an empty list admits no one.
+    #[serde(default)]
+    pub operator: Vec<operators::Entry>,
     /// CERT.DPauth and its key.
     pub dpauth: Identity,
     /// CERT.DPpb and its key.
@@ -141,6 +145,18 @@ impl Config {
             )));
         }
         Ok(config)
+    }
+
+    /// The operators that may call ES2+.
+    ///
+    /// # Errors
+    /// An entry names nobody, has a malformed hash, or shares a certificate with another.
+    pub fn operators(&self) -> Result<Operators, Failure> {
+        let operators = Operators::new(&self.operator)?;
+        if operators.is_empty() {
+            tracing::warn!("no [[operator]] is named: nobody can order over ES2+");
+        }
+        Ok(operators)
     }
 
     /// The SM-DP+'s identity from its files; `port` is the real one of ES9+, `now` in unix seconds.

@@ -6,6 +6,7 @@
 pub mod config;
 pub mod core;
 pub mod inventory;
+pub mod operators;
 mod program;
 pub mod service;
 pub mod store;

@@ -97,9 +97,10 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     let es2 = &config.es2;
     tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
     config.admin.tls()?;
+    let operators = config.operators()?.len();
     let profiles = inventory::load(&config.inventory, dp.address(), config.protection)?.len();
     cli::print(&format!(
-        "{} is valid; {profiles} profiles in the inventory\n",
+        "{} is valid; {operators} operators, {profiles} profiles in the inventory\n",
         file.config.display()
     ))
 }
@@ -110,6 +111,7 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     let es9_tls = tls::server_config(&config.es9.cert, &config.es9.key, None)?;
     let es2 = &config.es2;
     let es2_tls = tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
+    let operators = config.operators()?;
     let es9_listener = http::bind(&config.es9.listen).await?;
     let es2_listener = http::bind(&es2.listen).await?;
     let es9_address = es9_listener.local_addr()?;
@@ -144,7 +146,7 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     let es2 = http::serve(
         es2_listener,
         Some(es2_tls),
-        web::es2(Arc::clone(&service)),
+        web::es2(Arc::clone(&service), operators),
         stop.clone(),
     );
     tokio::join!(es9, es2, admin.serve(shown(&service), stop));

@@ -2,6 +2,7 @@
 //! Called by the command line with listeners that are bound already.
 
 use crate::core::Refusal;
+use crate::operators::{Operator, Operators};
 use crate::service::Service;
 use aid_rsp::es2::{
     CancelOrderRequest, ConfirmOrderRequest, DownloadOrderRequest, ReleaseProfileRequest,
@@ -14,8 +15,9 @@ use aid_rsp::es9::{
 use aid_shell::cli::TRACE;
 use aid_shell::http::Peer;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
@@ -33,20 +35,17 @@ pub fn now() -> u64 {
         .map_or(0, |d| d.as_secs())
 }
 
-/// Registers one function: parse, call, answer. `caller` is who sent it.
+/// Registers one function: parse, call, answer.
 macro_rules! function {
-    ($router:expr, $request:ty, |$service:ident, $body:ident, $caller:pat_param| $call:expr) => {
+    ($router:expr, $request:ty, |$service:ident, $body:ident| $call:expr) => {
         $router.route(
             <$request as Function>::PATH,
             post(
-                |State($service): State<Arc<Service>>,
-                 Extension(peer): Extension<Peer>,
-                 bytes: Bytes| async move {
+                |State($service): State<Arc<Service>>, bytes: Bytes| async move {
                     let $body = match parse::<$request>(&bytes) {
                         Ok(request) => request,
                         Err(response) => return response,
                     };
-                    let $caller = peer.common_name.as_deref().unwrap_or_default();
                     let response = answer::<$request>($call);
                     $service.log_operations();
                     response
@@ -59,15 +58,15 @@ macro_rules! function {
 /// ES9+ for LPAs.
 pub fn es9(service: Arc<Service>) -> Router {
     let router = Router::new();
-    let router = function!(router, InitiateAuthenticationRequest, |s, r, _| s
+    let router = function!(router, InitiateAuthenticationRequest, |s, r| s
         .initiate_authentication(&r, now()));
-    let router = function!(router, AuthenticateClientRequest, |s, r, _| s
+    let router = function!(router, AuthenticateClientRequest, |s, r| s
         .authenticate_client(&r, now())
         .await);
-    let router = function!(router, GetBoundProfilePackageRequest, |s, r, _| s
+    let router = function!(router, GetBoundProfilePackageRequest, |s, r| s
         .get_bound_profile_package(&r, now())
         .await);
-    let router = function!(router, CancelSessionRequest, |s, r, _| s
+    let router = function!(router, CancelSessionRequest, |s, r| s
         .cancel_session(&r, now())
         .await
         .map(|()| Empty {}));
@@ -77,26 +76,74 @@ pub fn es9(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-/// ES2+ for operators, who are told apart by the names in their certificates.
-pub fn es2(service: Arc<Service>) -> Router {
+/// Registers one function of ES2+: as `function!`, with the name of the operator that calls, in whose name the request
+/// must be.
+macro_rules! operator_function {
+    ($router:expr, $request:ty, |$service:ident, $body:ident, $operator:ident| $call:expr) => {
+        $router.route(
+            <$request as Function>::PATH,
+            post(
+                |State($service): State<Arc<Service>>,
+                 Extension(operator): Extension<Operator>,
+                 bytes: Bytes| async move {
+                    let $body = match parse::<$request>(&bytes) {
+                        Ok(request) => request,
+                        Err(response) => return response,
+                    };
+                    let result = match operator.requests(&$body.header) {
+                        Ok($operator) => $call,
+                        Err(refusal) => Err(refusal),
+                    };
+                    let response = answer::<$request>(result);
+                    $service.log_operations();
+                    response
+                },
+            ),
+        )
+    };
+}
+
+/// ES2+ for these operators, who are recognised by their certificates; anybody else is refused.
+pub fn es2(service: Arc<Service>, operators: Operators) -> Router {
     let router = Router::new();
-    let router = function!(router, DownloadOrderRequest, |s, r, operator| s
+    let router = operator_function!(router, DownloadOrderRequest, |s, r, operator| s
         .download_order(&r, operator, now())
         .await);
-    let router = function!(router, ConfirmOrderRequest, |s, r, operator| s
+    let router = operator_function!(router, ConfirmOrderRequest, |s, r, operator| s
         .confirm_order(&r, operator, now())
         .await);
-    let router = function!(router, ReleaseProfileRequest, |s, r, operator| s
+    let router = operator_function!(router, ReleaseProfileRequest, |s, r, operator| s
         .release_profile(&r, operator, now())
         .await
         .map(|()| Empty {}));
-    let router = function!(router, CancelOrderRequest, |s, r, operator| s
+    let router = operator_function!(router, CancelOrderRequest, |s, r, operator| s
         .cancel_order(&r, operator, now())
         .await
         .map(|()| Empty {}));
     router
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(service)
+        .layer(from_fn_with_state(Arc::new(operators), identify))
+}
+
+/// Finds the operator that a certificate belongs to. A caller that is none learns nothing, whatever it asks for.
+async fn identify(
+    State(operators): State<Arc<Operators>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<Peer>();
+    if let Some(operator) = peer.and_then(|peer| operators.of(peer)).cloned() {
+        request.extensions_mut().insert(operator);
+        return next.run(request).await;
+    }
+    let name = peer.and_then(|peer| peer.common_name.clone());
+    let refusal = Refusal::requester_unknown("this client certificate is no operator's");
+    tracing::warn!(common_name = name, %refusal, "request refused");
+    json(
+        StatusCode::FORBIDDEN,
+        &Answer::<Empty>::failed(refusal.header()),
+    )
 }
 
 /// HandleNotification has no answer but 204 (SGP.22 §6.5.2.9).

@@ -7,7 +7,7 @@ use crate::config::File;
 use crate::service::fresh;
 use aid_shell::cli::Failure;
 use aid_shell::config::load;
-use aid_shell::peer::fingerprint;
+use aid_shell::peer::{common_name, fingerprint};
 use aid_shell::tls;
 use clap::ValueEnum;
 use serde_json::json;
@@ -29,7 +29,8 @@ pub enum Key {
     PhoneKey,
     /// The password that the MSP sends (`basic_in`); its user stays.
     Basic,
-    /// The client certificate that the MSP shows (`certificate_sha256`); `--certificate` has the new one.
+    /// The client certificate that the MSP shows (`certificate_sha256`, and `common_name` where that is given);
+    /// `--certificate` has the new one.
     Certificate,
 }
 
@@ -53,37 +54,13 @@ impl Key {
 /// One sentence: no such MSP, no such key, too many values.
 pub fn rotated(text: &str, msp: &str, key: Key, new: Option<&str>) -> Result<String, String> {
     let mut document: DocumentMut = text.parse().map_err(|e| format!("{e}"))?;
-    let blocks = document
-        .get_mut("msp")
-        .and_then(Item::as_array_of_tables_mut);
-    let block = blocks.and_then(|list| {
-        let named = |t: &&mut toml_edit::Table| t.get("name").and_then(Item::as_str) == Some(msp);
-        list.iter_mut().find(named)
-    });
-    let block =
-        block.ok_or_else(|| format!("no [[msp]] is called {msp:?}; `msp list` shows all"))?;
+    let block = block_of(&mut document, msp)?;
     let name = key.name();
     if let (Key::Certificate, None, Some(new)) = (key, block.get(name), new) {
-        // So far any certificate of its name: now this one, and --finish has nothing to take out.
         block.insert(name, toml_edit::value(new));
         return Ok(document.to_string());
     }
-    let item = block
-        .get_mut(name)
-        .and_then(Item::as_value_mut)
-        .ok_or_else(|| format!("[[msp]] {msp:?} has no {name}"))?;
-    let mut values: Vec<String> = match &*item {
-        Value::String(one) => vec![one.value().clone()],
-        Value::Array(list) => list
-            .iter()
-            .filter_map(|v| v.as_str().map(str::to_owned))
-            .collect(),
-        _ => {
-            return Err(format!(
-                "[[msp]] {msp:?}: {name} is neither a text nor a list of texts"
-            ));
-        }
-    };
+    let mut values = values_of(block, msp, name)?;
     match new {
         Some(_) if key == Key::Basic => {
             let user = values.first().and_then(|v| v.split_once(':'));
@@ -98,18 +75,121 @@ pub fn rotated(text: &str, msp: &str, key: Key, new: Option<&str>) -> Result<Str
         Some(new) => values.insert(0, new.to_owned()),
         None => values.truncate(1),
     }
+    put_values(block, msp, name, &values)?;
+    Ok(document.to_string())
+}
+
+/// The file's text with the client certificate of the MSP replaced: by name, by hash or by both, as its certificates
+/// are named so far, because a certificate must fit by all that is given. `new` is the common name and the hash of the
+/// new one, put first; none: only the first are left.
+///
+/// # Errors
+/// One sentence: no such MSP, too many values, a certificate that is admitted already or that has no name to go by.
+pub(super) fn rotated_certificate(
+    text: &str,
+    msp: &str,
+    new: Option<(Option<&str>, &str)>,
+) -> Result<String, String> {
+    const NAMES: &str = "common_name";
+    let hashes = Key::Certificate.name();
+    let mut document: DocumentMut = text.parse().map_err(|e| format!("{e}"))?;
+    let block = block_of(&mut document, msp)?;
+    let (named, pinned) = (block.contains_key(NAMES), block.contains_key(hashes));
+    let Some((common_name, hash)) = new else {
+        for key in [NAMES, hashes] {
+            if block.contains_key(key) {
+                let values = values_of(block, msp, key)?;
+                put_values(block, msp, key, values.get(..1).unwrap_or(&values))?;
+            }
+        }
+        return Ok(document.to_string());
+    };
+    let mut changed = false;
+    if named {
+        let name = common_name.ok_or_else(|| {
+            format!("[[msp]] {msp:?} is known by {NAMES}, and this certificate has none")
+        })?;
+        let mut names = values_of(block, msp, NAMES)?;
+        if !names.iter().any(|n| n == name) {
+            names.insert(0, name.to_owned());
+            put_values(block, msp, NAMES, &names)?;
+            changed = true;
+        }
+    }
+    if pinned {
+        let mut all = values_of(block, msp, hashes)?;
+        let plain = |text: &str| text.replace(':', "").to_lowercase();
+        if !all.iter().any(|h| plain(h) == plain(hash)) {
+            all.insert(0, hash.to_owned());
+            put_values(block, msp, hashes, &all)?;
+            changed = true;
+        }
+    } else if !named {
+        block.insert(hashes, toml_edit::value(hash));
+        changed = true;
+    }
+    match changed {
+        true => Ok(document.to_string()),
+        false => Err(format!(
+            "[[msp]] {msp:?}: this certificate is admitted already"
+        )),
+    }
+}
+
+/// The section of an MSP.
+fn block_of<'a>(
+    document: &'a mut DocumentMut,
+    msp: &str,
+) -> Result<&'a mut toml_edit::Table, String> {
+    let blocks = document
+        .get_mut("msp")
+        .and_then(Item::as_array_of_tables_mut);
+    let block = blocks.and_then(|list| {
+        let named = |t: &&mut toml_edit::Table| t.get("name").and_then(Item::as_str) == Some(msp);
+        list.iter_mut().find(named)
+    });
+    block.ok_or_else(|| format!("no [[msp]] is called {msp:?}; `msp list` shows all"))
+}
+
+/// The values of a key, which is a text or a list of texts.
+fn values_of(block: &toml_edit::Table, msp: &str, name: &str) -> Result<Vec<String>, String> {
+    let item = block
+        .get(name)
+        .and_then(Item::as_value)
+        .ok_or_else(|| format!("[[msp]] {msp:?} has no {name}"))?;
+    match item {
+        Value::String(one) => Ok(vec![one.value().clone()]),
+        Value::Array(list) => Ok(list
+            .iter()
+            .filter_map(|v| v.as_str().map(str::to_owned))
+            .collect()),
+        _ => Err(format!(
+            "[[msp]] {msp:?}: {name} is neither a text nor a list of texts"
+        )),
+    }
+}
+
+/// Puts the values of a key; the comments around it stay.
+fn put_values(
+    block: &mut toml_edit::Table,
+    msp: &str,
+    name: &str,
+    values: &[String],
+) -> Result<(), String> {
     if values.len() > MAX_VALUES {
         return Err(format!(
             "[[msp]] {msp:?}: {name} has {MAX_VALUES} values already; finish the last rotation first"
         ));
     }
-    let decor = item.decor().clone();
-    *item = match values.as_slice() {
-        [one] => Value::from(one.as_str()),
-        many => Value::Array(many.iter().map(String::as_str).collect::<Array>()),
-    };
-    *item.decor_mut() = decor;
-    Ok(document.to_string())
+    if let Some(item) = block.get_mut(name).and_then(Item::as_value_mut) {
+        let decor = item.decor().clone();
+        *item = match values {
+            [one] => Value::from(one.as_str()),
+            many => Value::Array(many.iter().map(String::as_str).collect::<Array>()),
+        };
+        *item.decor_mut() = decor;
+    }
+    Ok(())
 }
 
 /// What of which MSP is replaced.
@@ -124,17 +204,38 @@ pub(super) struct Wish<'a> {
 }
 
 impl Wish<'_> {
+    /// The file's text with the key replaced, and the new value; none where the old one goes.
+    fn apply(&self, text: &str) -> Result<(String, Option<String>), Failure> {
+        if self.key != Key::Certificate || self.finish {
+            let new = self.new_value()?;
+            let text = match self.key {
+                Key::Certificate => rotated_certificate(text, self.msp, None),
+                key => rotated(text, self.msp, key, new.as_deref()),
+            };
+            return Ok((text.map_err(Failure::new)?, new));
+        }
+        let Some(file) = self.certificate else {
+            return Err(Failure::usage(
+                "give the MSP's new certificate with --certificate FILE",
+            ));
+        };
+        let chain = tls::certificates(file)?;
+        let Some(certificate) = chain.first() else {
+            return Err(Failure::new(format!(
+                "{} has no certificate",
+                file.display()
+            )));
+        };
+        let (name, hash) = (common_name(certificate), hex::encode(fingerprint(certificate)));
+        let new = Some((name.as_deref(), hash.as_str()));
+        let text = rotated_certificate(text, self.msp, new).map_err(Failure::new)?;
+        Ok((text, Some(hash)))
+    }
+
     /// The new value; none where the old one goes.
     fn new_value(&self) -> Result<Option<String>, Failure> {
         match (self.finish, self.key, self.certificate) {
             (true, _, None) => Ok(None),
-            (false, Key::Certificate, Some(file)) => {
-                let chain = tls::certificates(file)?;
-                Ok(chain.first().map(|c| hex::encode(fingerprint(c))))
-            }
-            (false, Key::Certificate, None) => Err(Failure::usage(
-                "give the MSP's new certificate with --certificate FILE",
-            )),
             (_, _, Some(_)) => Err(Failure::usage(
                 "--certificate goes with --key certificate, and not with --finish",
             )),
@@ -171,8 +272,10 @@ pub(super) fn rotate(path: &Path, wish: &Wish<'_>, json: bool) -> Result<String,
     let (msp, key) = (wish.msp, wish.key);
     let wrong = |e: &dyn std::fmt::Display| Failure::new(format!("{}: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| wrong(&e))?;
-    let new = wish.new_value()?;
-    let text = rotated(&text, msp, key, new.as_deref()).map_err(|e| wrong(&e))?;
+    let (text, new) = wish.apply(&text).map_err(|e| Failure {
+        text: format!("{}: {}", path.display(), e.text),
+        ..e
+    })?;
     // A new file beside the old one, with its permissions, takes its name.
     let beside = path.with_added_extension("new");
     let write = || -> std::io::Result<()> {
@@ -231,6 +334,38 @@ mod tests {
         assert!(rotated(&two, "A", Key::Certificate, Some("aa")).is_err());
         let done = rotated(&two, "A", Key::Certificate, None).unwrap();
         assert!(done.contains("certificate_sha256 = \"bb\""), "{done}");
+    }
+
+    // R-6-5: a certificate must fit by all that is given, so both halves are rotated together.
+    #[test]
+    fn a_certificate_is_rotated_by_name_and_by_hash() {
+        let add = |text: &str, name, hash| rotated_certificate(text, "A", Some((name, hash)));
+        let finish = |text: &str| rotated_certificate(text, "A", None).unwrap();
+        // By name alone: a hash would shut out the present certificate at once.
+        let named = FILE.replace("api_key_in = \"old\"", "common_name = \"old\"");
+        let both = add(&named, Some("new"), "aa").unwrap();
+        assert_eq!(both, named.replace("\"old\"", "[\"new\", \"old\"]"));
+        assert_eq!(finish(&both), named.replace("\"old\"", "\"new\""));
+        assert!(add(&named, Some("old"), "aa").is_err(), "admitted already");
+        assert!(add(&named, None, "aa").unwrap_err().contains("common_name"));
+        // By hash alone.
+        let pinned = FILE.replace("api_key_in = \"old\"", "certificate_sha256 = \"AA:BB\"");
+        let both = add(&pinned, None, "cc").unwrap();
+        assert_eq!(both, pinned.replace("\"AA:BB\"", "[\"cc\", \"AA:BB\"]"));
+        assert_eq!(finish(&both), pinned.replace("AA:BB", "cc"));
+        assert!(add(&pinned, None, "aabb").is_err(), "admitted already");
+        // By both.
+        let strict = pinned.replace("AA:BB\"", "AA:BB\"\ncommon_name = \"old\"");
+        let both = add(&strict, Some("new"), "cc").unwrap();
+        assert!(both.contains("[\"cc\", \"AA:BB\"]") && both.contains("[\"new\", \"old\"]"));
+        let done = finish(&both);
+        assert!(done.contains("= \"cc\"") && done.contains("= \"new\""), "{done}");
+        let renewed = add(&strict, Some("old"), "cc").unwrap();
+        assert!(renewed.contains("[\"cc\", \"AA:BB\"]") && renewed.contains("common_name = \"old\""));
+        // By neither, which nothing admits: now by hash.
+        let first = add(FILE, Some("new"), "aa").unwrap();
+        assert!(first.contains("certificate_sha256 = \"aa\""), "{first}");
+        assert!(rotated_certificate(FILE, "C", None).unwrap_err().contains("msp list"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::serve::{Vehicles, listeners_tls};
 use crate::config::{File, check};
 use crate::service::Service;
 use crate::store::Store;
+use aid_shell::admin;
 use aid_shell::config::Values;
 use aid_shell::live::{self, Live};
 use aid_shell::signal::Stop;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the next request, call or connection finds replaced; anything else waits for a restart.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 15] = [
     "msp",
     "aid1.cert",
     "aid1.key",
@@ -28,6 +29,8 @@ const LIVE: [&str; 13] = [
     "admin.cert",
     "admin.key",
     "admin.client_ca",
+    "admin.common_name",
+    "admin.certificate_sha256",
 ];
 
 /// TLS towards vehicles.
@@ -46,8 +49,8 @@ pub(super) struct Renewal {
     pub(super) aid1: Live<ServerConfig>,
     pub(super) portal: Live<ServerConfig>,
     pub(super) vehicles: LiveVehicles,
-    /// Of the admin listener, where it has TLS.
-    pub(super) admin: Option<Live<ServerConfig>>,
+    /// Of the admin listener.
+    pub(super) admin: admin::Renewable,
 }
 
 /// The files whose change matters.
@@ -95,9 +98,7 @@ impl Renewal {
             _ => {}
         }
         // A listener that comes to TLS or leaves it: told above.
-        if let (Some(live), Some(new)) = (&self.admin, tls.admin) {
-            live.renew(new);
-        }
+        self.admin.renew(tls.admin, tls.admin_admitted);
         self.aid1.renew(tls.aid1);
         self.portal.renew(tls.portal);
         let watched = files(&self.path, &config.fixed.file);

@@ -9,6 +9,7 @@ use crate::store::{Store, migrate};
 use crate::{api, gateway, gauges, outbox, portal};
 use aid_aid1::{contract, span};
 use aid_shell::admin::Shown;
+use aid_shell::peer::Certificate;
 use aid_shell::cli::Failure;
 use aid_shell::config::Values;
 use aid_shell::limit::logins;
@@ -33,6 +34,8 @@ pub(super) struct Tls {
     pub(super) vehicles: Vehicles,
     /// Of the admin listener, where it has TLS.
     pub(super) admin: Option<Arc<ServerConfig>>,
+    /// Who may look at the admin listener, where it demands client certificates.
+    pub(super) admin_admitted: Option<Vec<Certificate>>,
 }
 
 /// How vehicles are reached.
@@ -51,6 +54,7 @@ pub(super) fn listeners_tls(config: &Config) -> Result<Tls, Failure> {
         portal: tls::server_config(&file.portal.cert, &file.portal.key, None)?,
         vehicles: vehicles(&file.gateway)?,
         admin: file.admin.tls()?,
+        admin_admitted: file.admin.admitted()?,
     })
 }
 
@@ -88,6 +92,9 @@ pub async fn serve_until(
     let values = Values::read(path)?;
     let config = check(path)?;
     let tls = listeners_tls(&config)?;
+    if let Err(shared) = config.agreed.certificates_apart() {
+        tracing::warn!("{shared}");
+    }
     let file = &config.fixed.file;
     let store = migrate(&file.database).await?;
     store.reserve_log().await;
@@ -127,7 +134,7 @@ pub async fn serve_until(
         aid1: aid1_tls.clone(),
         portal: portal_tls.clone(),
         vehicles,
-        admin: admin.tls(),
+        admin: admin.renewable(),
     };
     let workers = vec![
         tokio::spawn(renewal.follow(files, Arc::clone(&service), stop.clone())),

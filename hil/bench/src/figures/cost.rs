@@ -84,7 +84,7 @@ impl Workshop {
         let (cert, key) = (aid("smdp-server.pem"), aid("smdp-server.key"));
         let mutual = (
             tls::client_config(&ca, Some((&own.0, &own.1)))?,
-            tls::server_config(&cert, &key, Some(&ca))?,
+            tls::server_config(&cert, &key, Some(&aid("partners-ca.pem")))?,
         );
         let plain = (
             tls::client_config(&rsp("CertificateIssuer/CERT_CI_ECDSA_NIST.der"), None)?,

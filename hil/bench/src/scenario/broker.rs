@@ -63,7 +63,7 @@ impl Broker {
     pub(super) fn start(site: &Site) -> Result<Self, Failure> {
         let program = program().ok_or_else(|| Failure::new(SKIPPED))?;
         let listen = format!("127.0.0.1:{}", site.ports.gateway);
-        let mut args = vec!["gateway", "mosquitto", "--dir", "broker", "--cmp", "cmp"];
+        let mut args = vec!["gateway", "mosquitto", "--dir", "broker", "--cmp", "aid-cmp"];
         args.extend(["--listen", &listen, "--config", "cmp.toml"]);
         args.extend(["--cert", "pki/aid/cmp-server.pem"]);
         args.extend(["--key", "pki/aid/cmp-server.key"]);

@@ -1,5 +1,6 @@
-//! The X.509 certificates of the AID side: one CA; servers on localhost; CMP, MSP and car as clients.
-//! TLS only, so rcgen makes them; the RSP certificates come from `aid_rsp::pki`.
+//! The X.509 certificates of the AID side, with a CA for each role, so that a certificate is accepted at no door but its
+//! own: servers on localhost; CMP and MSP as clients of each other and of the SM-DP+; cars, and the CMP as a client beside
+//! them where the gateway is a broker. TLS only, so rcgen makes them; the RSP certificates come from `aid_rsp::pki`.
 
 use super::{Car, write};
 use aid_shell::cli::Failure;
@@ -14,18 +15,23 @@ use std::time::{Duration, SystemTime};
 /// Servers: AID1, portal and gateway of the CMP, AID1 and touchpoint of the MSP, ES2+ of the SM-DP+.
 const SERVERS: [&str; 3] = ["cmp-server", "msp-server", "smdp-server"];
 /// Clients on AID1 and ES2+.
-const CLIENTS: [&str; 2] = ["cmp", "msp"];
+const PARTNERS: [&str; 2] = ["cmp", "msp"];
+/// The CMP as a client of a broker: files, and common name, which is its MQTT client id there.
+const BROKER_CLIENT: (&str, &str) = ("cmp-broker", "aid-cmp");
+
+/// CA of the servers: what clients trust.
+pub(super) const CA: &str = "ca.pem";
+/// CA of CMP and MSP as clients: what AID1 and ES2+ trust.
+pub(super) const PARTNERS_CA: &str = "partners-ca.pem";
+/// CA of the cars: what the gateway trusts.
+pub(super) const CARS_CA: &str = "cars-ca.pem";
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Writes `ca.pem`, `<name>.pem` and `<name>.key` for each server and client, and for each car `car.pem`
-/// and `car.key` (with its suffix), whose common name is the EID.
+/// Writes the three CAs' certificates, `<name>.pem` and `<name>.key` for each server and client, and for each car
+/// `car.pem` and `car.key` (with its suffix), whose common name is the EID.
 pub(super) fn write(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failure> {
-    let mut ca = params("AID test CA", now)?;
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
-    write::file(&dir.join("ca.pem"), ca.pem().as_bytes())?;
+    let ca = authority(dir, CA, "AID test servers CA", now)?;
     for name in SERVERS {
         let mut server = params(name, now)?;
         server.subject_alt_names = vec![
@@ -35,16 +41,42 @@ pub(super) fn write(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Fai
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf(dir, name, server, &ca)?;
     }
-    let clients = CLIENTS.iter().map(|n| ((*n).to_owned(), *n));
-    let cars = cars
-        .iter()
-        .map(|car| (format!("car{}", car.suffix), car.eid.as_str()));
-    for (file, common_name) in clients.chain(cars) {
-        let mut client = params(common_name, now)?;
-        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        leaf(dir, &file, client, &ca)?;
+    let ca = authority(dir, PARTNERS_CA, "AID test partners CA", now)?;
+    for name in PARTNERS {
+        client(dir, name, name, &ca, now)?;
+    }
+    let ca = authority(dir, CARS_CA, "AID test cars CA", now)?;
+    client(dir, BROKER_CLIENT.0, BROKER_CLIENT.1, &ca, now)?;
+    for car in cars {
+        client(dir, &format!("car{}", car.suffix), &car.eid, &ca, now)?;
     }
     Ok(())
+}
+
+fn authority(
+    dir: &Path,
+    file: &str,
+    name: &str,
+    now: SystemTime,
+) -> Result<CertifiedIssuer<'static, KeyPair>, Failure> {
+    let mut ca = params(name, now)?;
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
+    write::file(&dir.join(file), ca.pem().as_bytes())?;
+    Ok(ca)
+}
+
+fn client(
+    dir: &Path,
+    file: &str,
+    common_name: &str,
+    ca: &CertifiedIssuer<'_, KeyPair>,
+    now: SystemTime,
+) -> Result<(), Failure> {
+    let mut client = params(common_name, now)?;
+    client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    leaf(dir, file, client, ca)
 }
 
 pub(super) fn params(common_name: &str, now: SystemTime) -> Result<CertificateParams, Failure> {

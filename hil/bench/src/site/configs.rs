@@ -111,7 +111,10 @@ fn smdp(site: &Site) -> String {
         .set("listen", local(site.ports.es2))
         .set("cert", "pki/aid/smdp-server.pem")
         .set("key", "pki/aid/smdp-server.key")
-        .set("client_ca", "pki/aid/ca.pem")
+        .set("client_ca", "pki/aid/partners-ca.pem")
+        .table("[[operator]]")
+        .set("name", "AID Test MSP")
+        .set("common_name", "msp")
         .table("[dpauth]")
         .set("cert", "pki/rsp/DPauth/CERT_S_SM_DPauth_ECDSA_NIST.der")
         .set("key", "pki/rsp/DPauth/SK_S_SM_DPauth_ECDSA_NIST.pem")
@@ -131,7 +134,7 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .set("listen", local(ports.msp_aid1))
         .set("cert", "pki/aid/msp-server.pem")
         .set("key", "pki/aid/msp-server.key")
-        .set("client_ca", "pki/aid/ca.pem")
+        .set("client_ca", "pki/aid/partners-ca.pem")
         .set("own_id", MSP_ID)
         .table("[touchpoint]")
         .set("listen", local(ports.touchpoint))
@@ -182,7 +185,7 @@ fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
     // At somebody else's broker the CMP is a client as the cars are.
     let (place, address, own) = if broker {
         let address = format!("mqtts://localhost:{}", ports.gateway);
-        ("broker", address, "cmp")
+        ("broker", address, "cmp-broker")
     } else {
         ("listen", local(ports.gateway), "cmp-server")
     };
@@ -194,7 +197,7 @@ fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
         .set("listen", local(ports.cmp_aid1))
         .set("cert", "pki/aid/cmp-server.pem")
         .set("key", "pki/aid/cmp-server.key")
-        .set("client_ca", "pki/aid/ca.pem")
+        .set("client_ca", "pki/aid/partners-ca.pem")
         .table("[portal]")
         .set("listen", local(ports.portal))
         .set("cert", "pki/aid/cmp-server.pem")
@@ -204,7 +207,8 @@ fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
         .set(place, address)
         .set("cert", format!("pki/aid/{own}.pem"))
         .set("key", format!("pki/aid/{own}.key"))
-        .set("client_ca", "pki/aid/ca.pem")
+        .set("client_ca", "pki/aid/cars-ca.pem")
+        .set("ca", "pki/aid/ca.pem")
         .table("[[msp]]")
         .set("name", "AID Test MSP")
         .set("client_id", MSP_ID)

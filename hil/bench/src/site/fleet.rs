@@ -32,10 +32,11 @@ impl Fleet {
     /// Makes so many vehicles, and adds their CA to those that the gateway trusts.
     pub(crate) fn mint(site: &Site, count: u32) -> Result<Self, Failure> {
         let (ca, issuer) = aid_pki::fleet_ca(SystemTime::now())?;
-        let trusted = site.path("pki/aid/ca.pem");
-        let server = std::fs::read_to_string(&trusted)?;
-        // The gateway trusts both; the fleet trusts the set-up's CA, which is the server's.
-        std::fs::write(&trusted, format!("{server}{ca}"))?;
+        let pki = site.path("pki/aid");
+        let trusted = pki.join(aid_pki::CARS_CA);
+        let cars = std::fs::read_to_string(&trusted)?;
+        // The gateway trusts the fleet's CA beside that of the set-up's cars.
+        std::fs::write(&trusted, format!("{cars}{ca}"))?;
         let key = KeyPair::generate()?;
         let vehicles = (0..count)
             .map(|n| vehicle(&issuer, &key, n))
@@ -43,7 +44,7 @@ impl Fleet {
         Ok(Self {
             vehicles,
             key: key.serialize_der(),
-            ca: trusted,
+            ca: pki.join(aid_pki::CA),
         })
     }
 }

@@ -2,10 +2,13 @@
 //! or key that it names, has changed, and at SIGHUP (R-5.2-8, R-6-2, R-6-5). Called by `serve`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aid_shell::cli::Failure;
+use aid_shell::admin;
 use aid_shell::config::Values;
 use aid_shell::live::{self, Live};
+use aid_shell::peer::Certificate;
 use aid_shell::signal::Stop;
 use rustls::ServerConfig;
 
@@ -15,7 +18,7 @@ use crate::config::Config;
 use crate::msp::Msp;
 
 /// What the next request, call or connection finds replaced; anything else waits for a restart.
-const LIVE: [&str; 21] = [
+const LIVE: [&str; 25] = [
     "cmp",
     "aid1.cert",
     "aid1.key",
@@ -34,9 +37,13 @@ const LIVE: [&str; 21] = [
     "es2.cert",
     "es2.key",
     "es2.client_ca",
+    "es2.common_name",
+    "es2.certificate_sha256",
     "admin.cert",
     "admin.key",
     "admin.client_ca",
+    "admin.common_name",
+    "admin.certificate_sha256",
 ];
 
 /// What is replaced, beside what the MSP has agreed.
@@ -48,8 +55,10 @@ pub(super) struct Renewal {
     pub(super) touchpoint: Live<ServerConfig>,
     /// Of the SM-DP+'s calls, where they are listened for.
     pub(super) es2: Option<Live<ServerConfig>>,
-    /// Of the admin listener, where it has TLS.
-    pub(super) admin: Option<Live<ServerConfig>>,
+    /// Who may call as the SM-DP+.
+    pub(super) es2_admitted: Option<Live<Vec<Certificate>>>,
+    /// Of the admin listener.
+    pub(super) admin: admin::Renewable,
 }
 
 /// The files whose change matters.
@@ -85,11 +94,13 @@ impl Renewal {
         self.aid1.renew(tls.aid1);
         self.touchpoint.renew(tls.touchpoint);
         // A listener that comes or goes is told above.
-        for (live, new) in [(&self.es2, tls.es2), (&self.admin, tls.admin)] {
-            if let (Some(live), Some(new)) = (live, new) {
-                live.renew(new);
-            }
+        if let (Some(live), Some(new)) = (&self.es2, tls.es2) {
+            live.renew(new);
         }
+        if let (Some(live), Some(new)) = (&self.es2_admitted, tls.es2_admitted) {
+            live.renew(Arc::new(new));
+        }
+        self.admin.renew(tls.admin, tls.admin_admitted);
         msp.renew(agreed);
         Ok(files(&self.path, &config))
     }

@@ -11,14 +11,15 @@ use aid_shell::cli::Failure;
 use aid_shell::config::Values;
 use aid_shell::limit::logins;
 use aid_shell::live::Live;
+use aid_shell::peer::Certificate;
 use aid_shell::signal::{self, Stop};
-use aid_shell::{http, ready, telemetry, tls};
+use aid_shell::{door, http, ready, telemetry, tls};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use super::renewal::{self, Renewal};
 use crate::agreed::Agreed;
-use crate::config::{Config, Listener};
+use crate::config::{Config, Es2};
 use crate::msp::Msp;
 use crate::{api, control, es2_server, orders, outbox, touchpoint};
 
@@ -30,6 +31,10 @@ pub(super) struct ListenersTls {
     pub(super) es2: Option<Arc<ServerConfig>>,
     /// Of the admin listener, where it has TLS.
     pub(super) admin: Option<Arc<ServerConfig>>,
+    /// Who may look at the admin listener, where it demands client certificates.
+    pub(super) admin_admitted: Option<Vec<Certificate>>,
+    /// Who may call as the SM-DP+, where that is listened for.
+    pub(super) es2_admitted: Option<Vec<Certificate>>,
 }
 
 /// Reads the listeners' certificates and keys.
@@ -37,12 +42,15 @@ pub(super) struct ListenersTls {
 /// # Errors
 /// A file is not usable.
 pub(super) fn listeners_tls(config: &Config) -> Result<ListenersTls, Failure> {
-    let mutual = |of: &Listener| tls::server_config(&of.cert, &of.key, Some(&of.client_ca));
+    let mutual = |cert: &Path, key: &Path, ca: &Path| tls::server_config(cert, key, Some(ca));
+    let aid1 = &config.aid1;
     Ok(ListenersTls {
-        aid1: mutual(&config.aid1)?,
+        aid1: mutual(&aid1.cert, &aid1.key, &aid1.client_ca)?,
         touchpoint: tls::server_config(&config.touchpoint.cert, &config.touchpoint.key, None)?,
-        es2: config.es2.as_ref().map(mutual).transpose()?,
+        es2: config.es2.as_ref().map(|es2| mutual(&es2.cert, &es2.key, &es2.client_ca)).transpose()?,
         admin: config.admin.tls()?,
+        admin_admitted: config.admin.admitted()?,
+        es2_admitted: config.es2.as_ref().map(Es2::admitted).transpose()?,
     })
 }
 
@@ -55,7 +63,9 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
     if let Some(telemetry) = &config.telemetry {
         telemetry.check()?;
     }
-    Agreed::new(config).map(|_| ())
+    Agreed::new(config)?
+        .certificates_apart()
+        .map_err(Failure::new)
 }
 
 /// Addresses that are ours now.
@@ -106,6 +116,9 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     let values = Values::read(path)?;
     let tls = listeners_tls(config)?;
     let msp = Msp::open(config).await?;
+    if let Err(shared) = msp.agreed().certificates_apart() {
+        tracing::warn!("{shared}");
+    }
     msp.store.reserve_log().await;
     msp.store.forget_claims().await?;
     let bound = Bound::new(config).await?;
@@ -129,7 +142,8 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
         aid1: Live::new(tls.aid1),
         touchpoint: Live::new(tls.touchpoint),
         es2: tls.es2.map(Live::new),
-        admin: admin.tls(),
+        es2_admitted: tls.es2_admitted.map(door::live),
+        admin: admin.renewable(),
     };
     let listeners = listeners(&msp, config, bound, &renewal, &keys, &stop);
     let renewal = renewal.follow(renewal::files(path, config), &msp, stop.clone());
@@ -158,7 +172,7 @@ fn listeners<'a>(
     stop: &'a Stop,
 ) -> impl Future<Output = ()> + use<'a> {
     let (aid1_tls, pages_tls) = (tls.aid1.clone(), tls.touchpoint.clone());
-    let es2 = bound.es2.zip(tls.es2.clone());
+    let es2 = bound.es2.zip(tls.es2.clone().zip(tls.es2_admitted.clone()));
     let api = api::router(msp.clone(), keys, config.limits.aid1);
     let pages = logins(
         touchpoint::router(msp.clone()),
@@ -171,8 +185,9 @@ fn listeners<'a>(
         }
     };
     let told = async move {
-        if let Some((es2, tls)) = es2 {
-            http::serve(es2, tls, es2_server::router(msp.clone()), stop.clone()).await;
+        if let Some((es2, (tls, admitted))) = es2 {
+            let router = door::guard(es2_server::router(msp.clone()), "es2", admitted);
+            http::serve(es2, tls, router, stop.clone()).await;
         }
     };
     async move {

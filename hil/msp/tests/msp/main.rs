@@ -9,6 +9,7 @@
 mod account;
 mod attempts;
 mod calls;
+mod doors;
 mod hardening;
 mod misbehave;
 mod onboarding;

@@ -301,7 +301,7 @@ async fn keys_are_replaced_with_an_overlap() {
 // SGP.22 §5.3.4, §5.3.5: the profile is released by a function of its own, and the SM-DP+ tells how the download goes.
 #[tokio::test]
 async fn the_smdp_tells_how_the_download_goes() {
-    let more = "\n[es2]\nlisten = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server.key\"\nclient_ca = \"ca.pem\"\n";
+    let more = "\n[es2]\nlisten = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server.key\"\nclient_ca = \"ca.pem\"\ncommon_name = \"msp\"\n";
     let stage = Stage::with_smdp("release_separately = true", more).await;
     let token = stage.onboard().await;
     let client = stage.client();

@@ -79,7 +79,7 @@ pub struct Order {
     pub attempts: u32,
     /// Keys of the BPP, until the card has reported.
     pub binding: Option<Binding>,
-    /// Who ordered: the name in the client certificate. Nobody else may touch the order.
+    /// Who ordered: the name of the operator. Nobody else may touch the order.
     #[serde(default)]
     pub operator: Option<String>,
     /// functionRequesterIdentifier and functionCallIdentifier of DownloadOrder.

@@ -68,8 +68,8 @@ pub(crate) fn plain_iccid(iccid: &str) -> &str {
 }
 
 impl Order {
-    /// ES2+.DownloadOrder on all orders, in the order of their ICCIDs; `operator` is the name in
-    /// the caller's certificate.
+    /// ES2+.DownloadOrder on all orders, in the order of their ICCIDs; `operator` is the name of
+    /// the caller.
     ///
     /// # Errors
     /// [`Refusal`] of SGP.22 §5.3.1.
@@ -113,6 +113,7 @@ impl Order {
                     )));
                 }
                 if order.state != OrderState::Available {
+                    order.check_operator(operator)?;
                     return Err(Refusal::iccid_in_use(format!(
                         "profile {iccid} is {}",
                         order.state

@@ -29,6 +29,10 @@ macro_rules! refusals {
 }
 
 refusals! {
+    /// 1.1/1.1: the caller's certificate is no operator's.
+    requester_unknown = "1.1" / "1.1";
+    /// 1.1/1.2: the functionRequesterIdentifier is another operator's.
+    requester_not_allowed = "1.1" / "1.2";
     /// 1.2/4.2: internal processing error.
     internal = "1.2" / "4.2";
     /// 1.6/2.1: an input parameter is invalid.

@@ -1,4 +1,4 @@
-//! ES2+ over the store. SGP.22 §5.3. `operator` is the name in the caller's certificate.
+//! ES2+ over the store. SGP.22 §5.3. `operator` is the name of the caller, as the configuration has it.
 
 use super::{Service, TRIES, internal, rng};
 use crate::core::{Confirmation, Order, Ordered, Refusal, plain_iccid};

@@ -8,6 +8,7 @@
 
 mod bench;
 mod card;
+mod doors;
 mod download;
 mod notifications;
 mod orders;

@@ -42,7 +42,7 @@ fn es2_pki(dir: &Path) {
     }
 }
 
-fn site(dir: &Path) -> RspPki {
+pub(crate) fn site(dir: &Path) -> RspPki {
     let now = aid_smdp::web::now();
     let params = MintParams::loopback(&EID, now - DAY, now + 30 * DAY);
     let pki = RspPki::mint(&params, &SoftwareCrypto::new(), &mut UnwrapErr(SysRng)).unwrap();
@@ -60,13 +60,13 @@ fn site(dir: &Path) -> RspPki {
     pki
 }
 
-fn program(dir: &Path) -> Command {
+pub(crate) fn program(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aid-smdp"));
     command.current_dir(dir);
     command
 }
 
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -75,7 +75,7 @@ impl Drop for Running {
     }
 }
 
-fn start(dir: &Path) -> (Running, String, String) {
+pub(crate) fn start(dir: &Path) -> (Running, String, String) {
     let mut child = program(dir)
         .args(["serve", "--config", "smdp.toml"])
         .stdout(Stdio::piped())
@@ -93,7 +93,7 @@ fn start(dir: &Path) -> (Running, String, String) {
     (Running(child), listen("es9"), listen("es2"))
 }
 
-fn client(ca: &Path, identity: Option<(&Path, &Path)>) -> reqwest::Client {
+pub(crate) fn client(ca: &Path, identity: Option<(&Path, &Path)>) -> reqwest::Client {
     let config = tls::client_config(ca, identity).unwrap();
     reqwest::Client::builder()
         .tls_backend_preconfigured((*config).clone())

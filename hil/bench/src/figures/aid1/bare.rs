@@ -45,7 +45,7 @@ pub(super) fn arguments(listen: &str) -> [&str; 8] {
         "--key",
         "pki/aid/cmp-server.key",
         "--client-ca",
-        "pki/aid/ca.pem",
+        "pki/aid/partners-ca.pem",
     ]
 }
 

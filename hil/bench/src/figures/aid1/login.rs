@@ -134,7 +134,7 @@ pub(super) async fn measure(
     let tls = tls::server_config(
         &pki("msp-server.pem"),
         &pki("msp-server.key"),
-        Some(&pki("ca.pem")),
+        Some(&pki("partners-ca.pem")),
     )?;
     let desk = Arc::new(Desk::new(config)?);
     let router = Router::new().fallback(handle).with_state(Arc::clone(&desk));
