@@ -144,7 +144,7 @@ async fn operate<S: Store>(
     });
     let admitted = judged.map_err(limited)?;
     if let Ok(caller) = &admitted {
-        limit(api, Who::Party(caller.party))?;
+        limit(api, &Who::Party(caller.party))?;
     }
     let (operation, variable) = found.ok_or_else(not_found)?;
     if parts.method != operation.method {
@@ -179,8 +179,8 @@ fn certificate(peer: &Peer) -> Who {
 }
 
 /// Takes one token.
-fn limit<S>(api: &Api<S>, who: Who) -> Result<(), Refused> {
-    api.limiter.take(&who, Instant::now()).map_err(limited)
+fn limit<S>(api: &Api<S>, who: &Who) -> Result<(), Refused> {
+    api.limiter.take(who, Instant::now()).map_err(limited)
 }
 
 fn limited(wait: Duration) -> Refused {
@@ -192,7 +192,7 @@ fn limited(wait: Duration) -> Refused {
 }
 
 fn document<S>(api: &Api<S>, peer: &Peer, method: &Method) -> Result<Response, Refused> {
-    limit(api, certificate(peer))?;
+    limit(api, &certificate(peer))?;
     if *method != Method::GET {
         return Err(Refused {
             allow: Some(&Method::GET),
