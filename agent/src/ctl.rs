@@ -154,7 +154,7 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
     let closed = |e: std::io::Error| format!("cannot write: {e}");
     if matches!(args.action, Action::Events) && status == "200" {
         for line in answer.lines() {
-            if let Some(event) = line.map_err(gone)?.strip_prefix("data: ") {
+            if let Some(event) = line.map_err(|e| gone(&e))?.strip_prefix("data: ") {
                 writeln!(out, "{event}").map_err(closed)?;
             }
         }
@@ -167,7 +167,7 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
     write!(out, "{}", text_of(&value)).map_err(closed)
 }
 
-fn gone(error: std::io::Error) -> String {
+fn gone(error: &std::io::Error) -> String {
     format!("the agent closed the connection: {error}")
 }
 
@@ -180,11 +180,11 @@ fn open(
 ) -> Result<(String, BufReader<UnixStream>), String> {
     let mut answer = request(api, method, path, body)?;
     let mut line = String::new();
-    answer.read_line(&mut line).map_err(gone)?;
+    answer.read_line(&mut line).map_err(|e| gone(&e))?;
     let status = line.split(' ').nth(1).unwrap_or_default().to_owned();
     while !line.trim().is_empty() {
         line.clear();
-        answer.read_line(&mut line).map_err(gone)?;
+        answer.read_line(&mut line).map_err(|e| gone(&e))?;
     }
     Ok((status, answer))
 }
@@ -195,7 +195,7 @@ fn value_of(status: &str, answer: BufReader<UnixStream>) -> Result<Value, String
     answer
         .take(1 << 20)
         .read_to_string(&mut text)
-        .map_err(gone)?;
+        .map_err(|e| gone(&e))?;
     let value: Value =
         serde_json::from_str(&text).map_err(|_| format!("unexpected answer: {text}"))?;
     if status.starts_with('2') {

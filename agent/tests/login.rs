@@ -32,7 +32,7 @@ fn agent(folder: &Path, lines: &'static str, status: &'static str) -> PathBuf {
             match path.as_str() {
                 "/v1/events" => {
                     let begun = begun.take().expect("one listener");
-                    std::thread::spawn(move || events(stream, begun, lines));
+                    std::thread::spawn(move || events(stream, &begun, lines));
                 }
                 "/v1/status" => answer(stream, 200, status),
                 "/v1/login" | "/v1/login-code" => {
@@ -54,7 +54,7 @@ fn answer(mut stream: UnixStream, status: u16, body: &str) {
 }
 
 /// What is said comes after the login began; then the agent ends.
-fn events(mut stream: UnixStream, begun: std::sync::mpsc::Receiver<()>, lines: &str) {
+fn events(mut stream: UnixStream, begun: &std::sync::mpsc::Receiver<()>, lines: &str) {
     let _ = stream.write_all(b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n");
     let _ = begun.recv();
     for line in lines.lines() {

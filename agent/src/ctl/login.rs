@@ -30,7 +30,7 @@ pub(super) fn follow(api: &Path, path: &str, body: &str, json: bool) -> Result<(
         return value_of(&status, events).map(drop).map_err(Failure::new);
     }
     let patience = events.get_ref().set_read_timeout(Some(SILENCE));
-    patience.map_err(|e| Failure::new(gone(e)))?;
+    patience.map_err(|e| Failure::new(gone(&e)))?;
     let begun = ask(api, "POST", path, body)?;
     let id = &begun["login_id"];
     if look(api)?["link"] == "down" {

@@ -132,7 +132,7 @@ async fn operate<S: Store>(
     }
     if parts.uri.path() == OPENAPI {
         // It says no more than the specification does, but a stranger to all MSPs has no business here.
-        limit(api, certificate(peer))?;
+        limit(api, &certificate(peer))?;
         api.service.agreed().gate.check_known(peer.shown())?;
         return document(api, &parts.method);
     }
@@ -143,7 +143,7 @@ async fn operate<S: Store>(
     });
     let admitted = judged.map_err(limited)?;
     if let Ok(caller) = &admitted {
-        limit(api, Who::Party(caller.party))?;
+        limit(api, &Who::Party(caller.party))?;
     }
     let (operation, variable) = found.ok_or_else(not_found)?;
     if parts.method != operation.method {
@@ -178,8 +178,8 @@ fn certificate(peer: &Peer) -> Who {
 }
 
 /// Takes one token.
-fn limit<S>(api: &Api<S>, who: Who) -> Result<(), Refused> {
-    api.limiter.take(&who, Instant::now()).map_err(limited)
+fn limit<S>(api: &Api<S>, who: &Who) -> Result<(), Refused> {
+    api.limiter.take(who, Instant::now()).map_err(limited)
 }
 
 fn limited(wait: Duration) -> Refused {

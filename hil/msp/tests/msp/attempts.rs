@@ -22,9 +22,9 @@ async fn log_in(stage: &Stage, user: &str, password: &str) -> (u16, bool) {
     (answer.status().as_u16(), retry)
 }
 
-async fn at_once(stage: &std::sync::Arc<Stage>, user: &str, passwords: &[String]) -> Vec<u16> {
+async fn at_once(stage: &std::sync::Arc<Stage>, user: &str, passwords: Vec<String>) -> Vec<u16> {
     let mut tasks = JoinSet::new();
-    for password in passwords.iter().cloned() {
+    for password in passwords {
         let (stage, user) = (std::sync::Arc::clone(stage), user.to_owned());
         tasks.spawn(async move { log_in(&stage, &user, &password).await });
     }
@@ -49,13 +49,13 @@ async fn no_more_guesses_are_judged_than_the_limit_however_many_come_at_once() {
     let stage = std::sync::Arc::new(stage);
     let guesses: Vec<_> = (0..48).map(|n| format!("guessed password {n}")).collect();
     for user in ["alice", "nobody", &"somebody".repeat(40)] {
-        let statuses = at_once(&stage, user, &guesses).await;
+        let statuses = at_once(&stage, user, guesses.clone()).await;
         let count = |status| statuses.iter().filter(|s| **s == status).count();
         assert_eq!(count(401), LIMIT, "{user}: {statuses:?}");
         assert_eq!(count(401) + count(429) + count(503), guesses.len());
     }
     let right = vec!["wonder & land".to_owned(); 20];
-    let statuses = at_once(&stage, "alice", &right).await;
+    let statuses = at_once(&stage, "alice", right).await;
     assert!(statuses.iter().all(|s| *s == 429), "{statuses:?}");
 
     let metrics = metrics(&stage).await;
