@@ -222,7 +222,9 @@ impl<D: Disk> Store<D> {
                 }
                 return Ok(());
             }
-            Err(error) => tracing::warn!(%error, "cannot write a snapshot; opening the journal again"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot write a snapshot; opening the journal again")
+            }
         }
         self.journal = None;
         let written = self.open().and_then(|(mut journal, _)| {

@@ -4,7 +4,7 @@
 use crate::media::Media;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Most folders of damaged segments that are kept; the oldest go first.
@@ -189,8 +189,13 @@ impl Media for FileMedia {
     }
 
     fn write(&mut self, segment: u64, offset: usize, bytes: &[u8]) -> Result<(), FileError> {
-        let result = self.file(segment)?.write_all_at(bytes, offset as u64);
-        self.at(self.path(segment), result)
+        let file = self.file(segment)?;
+        // What is written to a file that was removed is lost, without an error.
+        let written = file.metadata().and_then(|about| match about.nlink() {
+            0 => Err(io::ErrorKind::NotFound.into()),
+            _ => file.write_all_at(bytes, offset as u64),
+        });
+        self.at(self.path(segment), written)
     }
 
     fn sync(&mut self, segment: u64) -> Result<(), FileError> {
