@@ -223,7 +223,7 @@ impl<D: Disk> Store<D> {
                 return Ok(());
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot write a snapshot; opening the journal again")
+                tracing::warn!(%error, "cannot write a snapshot; opening the journal again");
             }
         }
         self.journal = None;

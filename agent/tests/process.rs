@@ -127,7 +127,6 @@ impl Agent {
                 return status;
             }
             assert!(start.elapsed() < PATIENCE, "not {what}: {status}");
-            std::thread::sleep(Duration::from_millis(50));
         }
     }
 

@@ -164,7 +164,7 @@ fn any_byte_of_the_records_may_be_wrong() {
 #[test]
 fn a_torn_tail_is_no_damage() {
     let (device, card) = cut_while_active();
-    let (_, before) = Store::start(device.clone(), "test", BootMs(0), "1").expect("starts");
+    let (_, before) = Store::start(device, "test", BootMs(0), "1").expect("starts");
     for (at, length) in [(0, 1), (0, 512), (3, 700), (19, 4000)] {
         let (device, _) = cut_while_active();
         {

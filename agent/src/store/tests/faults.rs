@@ -122,7 +122,7 @@ fn pauses_between_tries_grow_to_a_minute() {
         count: u64::MAX,
         unreadable: true,
     });
-    let mut car = Car::new(device.clone(), card);
+    let mut car = Car::new(device, card);
     let start = car.now;
     let mut last = start;
     let mut pauses = Vec::new();
