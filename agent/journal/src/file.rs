@@ -96,17 +96,18 @@ impl FileMedia {
         }
     }
 
-    /// Removes the oldest folders of damaged segments.
-    fn prune_aside(&self) -> io::Result<()> {
+    /// Removes the oldest folders of damaged segments, never `newest`, whatever the clock said then.
+    fn prune_aside(&self, newest: &Path) -> io::Result<()> {
         let mut folders = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+            let is_aside = entry.file_name().to_string_lossy().starts_with(ASIDE);
+            if is_aside && entry.path() != newest {
                 folders.push((entry.metadata()?.modified()?, entry.path()));
             }
         }
         folders.sort();
-        let surplus = folders.len().saturating_sub(KEPT_ASIDE);
+        let surplus = (folders.len() + 1).saturating_sub(KEPT_ASIDE);
         folders
             .iter()
             .take(surplus)
@@ -245,7 +246,7 @@ impl Media for FileMedia {
         }
         self.at(place.clone(), moved)?;
         // Surplus folders take space, no more; the next time tries again.
-        let _ = self.prune_aside();
+        let _ = self.prune_aside(&place);
         Ok(Some(place.display().to_string()))
     }
 
