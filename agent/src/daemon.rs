@@ -361,6 +361,7 @@ impl Daemon {
             return self.answer(command);
         }
         if let Some(refusal) = self.unavailable() {
+            self.store.hurry();
             return refusal;
         }
         let answer = self.answer(command);

@@ -62,7 +62,11 @@ impl Link {
         );
         if u32::try_from(size).is_ok_and(|size| size > largest) {
             // The MQTT client would end the connection over it, again and again.
-            tracing::error!(size, largest, "a message is too large for the server; not sent");
+            tracing::error!(
+                size,
+                largest,
+                "a message is too large for the server; not sent"
+            );
             return;
         }
         let options = PublishOptions::new(QoS::AtLeastOnce);

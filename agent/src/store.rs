@@ -13,7 +13,7 @@ const SNAPSHOT_AT: usize = 256 * 1024;
 /// First pause before the journal is opened again, ms; doubles up to `MAX_PAUSE`.
 const PAUSE: u64 = 1000;
 /// Longest pause, ms.
-const MAX_PAUSE: u64 = 60_000;
+const MAX_PAUSE: u64 = 20_000;
 /// Tries, about a minute, before a journal that can't be read or written, on a disk that takes new
 /// files, counts as damaged.
 const PATIENCE: u32 = 6;
@@ -83,6 +83,7 @@ pub(crate) struct Failure {
     pub(crate) since: BootMs,
     pub(crate) text: String,
     tries: u32,
+    last: BootMs,
     next: BootMs,
 }
 
@@ -187,6 +188,13 @@ impl<D: Disk> Store<D> {
         self.failure.as_ref().map(|f| f.next)
     }
 
+    /// Somebody waits: the next try is not far.
+    pub(crate) fn hurry(&mut self) {
+        if let Some(failure) = &mut self.failure {
+            failure.next = failure.next.min(failure.last.plus(PAUSE));
+        }
+    }
+
     /// Puts a record on disk.
     ///
     /// # Errors
@@ -222,7 +230,9 @@ impl<D: Disk> Store<D> {
                 }
                 return Ok(());
             }
-            Err(error) => tracing::warn!(%error, "cannot write a snapshot; opening the journal again"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot write a snapshot; opening the journal again");
+            }
         }
         self.journal = None;
         let written = self.open().and_then(|(mut journal, _)| {
@@ -372,6 +382,7 @@ impl<D: Disk> Store<D> {
                     since: now,
                     text,
                     tries: 0,
+                    last: now,
                     next: now,
                 });
             }
@@ -379,6 +390,7 @@ impl<D: Disk> Store<D> {
                 let pause = PAUSE << failure.tries.min(16);
                 failure.tries = failure.tries.saturating_add(1);
                 failure.text = text;
+                failure.last = now;
                 failure.next = now.plus(pause.min(MAX_PAUSE));
             }
         }

@@ -99,7 +99,11 @@ impl Surroundings<'_> {
     /// `present`, `starting` or `missing`; what went wrong, and since when (Unix seconds).
     fn card(&self) -> Value {
         let Some(trouble) = self.card else {
-            let state = if self.card_seen { "present" } else { "starting" };
+            let state = if self.card_seen {
+                "present"
+            } else {
+                "starting"
+            };
             return json!({"state": state});
         };
         let mut card = self.since(trouble.since, &trouble.text);

@@ -365,3 +365,41 @@ async fn a_disk_that_fills_up_during_a_session() {
     let _ = Command::new("umount").arg("-l").arg(journal).status();
     drop(site.folder);
 }
+
+// R-4.3-14: somebody removes the journal while a user is logged in; nothing is written into the void.
+#[tokio::test]
+async fn a_journal_that_is_removed_during_a_session() {
+    let site = site(Broker {
+        answer: Some(answer),
+        ..Broker::default()
+    })
+    .await;
+    let api = &site.config.api;
+    let active = |s: &serde_json::Value| s["phase"] == "active" && s["pending_reports"] == 0;
+    let safe = |s: &serde_json::Value| {
+        s["profiles"][0]["state"] == "disabled" && s["journal"]["state"] == "ok"
+    };
+    site.run(async {
+        site.up().await;
+        site.log_in("u").await;
+        wait(api, "active", active).await;
+        std::fs::remove_dir_all(&site.config.journal).expect("removed");
+        let (status, _) = post(api, "/v1/logout", "").await;
+        assert_eq!(status, 503, "it is in no journal");
+        wait(api, "secured, with a new journal", safe).await;
+        site.log_in("u").await;
+        wait(api, "active", active).await;
+        assert_eq!(post(api, "/v1/logout", "").await.0, 202);
+        // Enabled and disabled, twice; and no report has another's number.
+        let last = |b: &Broker| {
+            let seq = |up: &Up| match up {
+                Up::Status { report_seq, .. } => Some(*report_seq),
+                _ => None,
+            };
+            b.seen.iter().filter_map(seq).max() == Some(4)
+        };
+        site.until("four reports", last).await;
+        wait(api, "disabled", safe).await;
+    })
+    .await;
+}

@@ -91,7 +91,11 @@ async fn a_card_that_goes_and_comes_back() {
                 (card.eid, card.present) = ("8".repeat(32), true);
                 card.done.clear();
             });
-            let other = |s: &Value| s["card"]["error"].as_str().is_some_and(|e| e.contains("EID"));
+            let other = |s: &Value| {
+                s["card"]["error"]
+                    .as_str()
+                    .is_some_and(|e| e.contains("EID"))
+            };
             wait(&config.api, "another card", other).await;
             assert!(card.with(|card| card.done.is_empty()));
             card.with(|card| card.eid = EID.into());
@@ -157,7 +161,9 @@ impl SmallDisk {
     fn mount(at: &Path) -> Option<Self> {
         std::fs::create_dir_all(at).expect("folder");
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(at);
+        mount
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(at);
         let done = mount.stderr(std::process::Stdio::null()).status();
         done.is_ok_and(|s| s.success()).then(|| Self(at.to_owned()))
     }

@@ -11,8 +11,8 @@
 mod card;
 
 use aid_lpa::Apdu as _;
-use aid_rsp::es10::{DataObject as _, ProfileClass, ProfileInfo, ProfileInfoListResponse};
 use aid_rsp::es10::ProfileState;
+use aid_rsp::es10::{DataObject as _, ProfileClass, ProfileInfo, ProfileInfoListResponse};
 use card::{FakeCard, ICCID};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -127,7 +127,6 @@ impl Agent {
                 return status;
             }
             assert!(start.elapsed() < PATIENCE, "not {what}: {status}");
-            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -233,7 +232,10 @@ fn a_limit_of_the_file_size_ends_no_agent() {
         .output();
     let login = login.expect("aidctl");
     let text = String::from_utf8_lossy(&login.stderr);
-    assert!(!login.status.success() && text.contains("journal"), "{text}");
+    assert!(
+        !login.status.success() && text.contains("journal"),
+        "{text}"
+    );
 
     let all = Rlimit {
         current: getrlimit(Resource::Fsize).current,

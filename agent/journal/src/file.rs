@@ -4,7 +4,7 @@
 use crate::media::Media;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Most folders of damaged segments that are kept; the oldest go first.
@@ -96,17 +96,18 @@ impl FileMedia {
         }
     }
 
-    /// Removes the oldest folders of damaged segments.
-    fn prune_aside(&self) -> io::Result<()> {
+    /// Removes the oldest folders of damaged segments, never `newest`, whatever the clock said then.
+    fn prune_aside(&self, newest: &Path) -> io::Result<()> {
         let mut folders = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+            let is_aside = entry.file_name().to_string_lossy().starts_with(ASIDE);
+            if is_aside && entry.path() != newest {
                 folders.push((entry.metadata()?.modified()?, entry.path()));
             }
         }
         folders.sort();
-        let surplus = folders.len().saturating_sub(KEPT_ASIDE);
+        let surplus = (folders.len() + 1).saturating_sub(KEPT_ASIDE);
         folders
             .iter()
             .take(surplus)
@@ -189,8 +190,13 @@ impl Media for FileMedia {
     }
 
     fn write(&mut self, segment: u64, offset: usize, bytes: &[u8]) -> Result<(), FileError> {
-        let result = self.file(segment)?.write_all_at(bytes, offset as u64);
-        self.at(self.path(segment), result)
+        let file = self.file(segment)?;
+        // What is written to a file that was removed is lost, without an error.
+        let written = file.metadata().and_then(|about| match about.nlink() {
+            0 => Err(io::ErrorKind::NotFound.into()),
+            _ => file.write_all_at(bytes, offset as u64),
+        });
+        self.at(self.path(segment), written)
     }
 
     fn sync(&mut self, segment: u64) -> Result<(), FileError> {
@@ -240,7 +246,7 @@ impl Media for FileMedia {
         }
         self.at(place.clone(), moved)?;
         // Surplus folders take space, no more; the next time tries again.
-        let _ = self.prune_aside();
+        let _ = self.prune_aside(&place);
         Ok(Some(place.display().to_string()))
     }
 

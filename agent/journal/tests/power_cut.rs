@@ -1,6 +1,8 @@
 //! Power is cut at every operation of a workload, then at every operation of the recovery:
 //! what was acknowledged is there, and nothing else (ARCHITECTURE invariant 8).
 
+#![allow(clippy::expect_used, reason = "a failed expectation is a failed test")]
+
 use aid_journal::sim::{Fault, SimError, SimMedia};
 use aid_journal::{Config, Error, FileMedia, Journal, Media, Recovered};
 

@@ -193,7 +193,8 @@ fn react(first: u8, body: &[u8], broker: &Shared, subscribed: &mut bool) -> (Vec
             if broker.puback < 0x80 {
                 let up = Envelope::<Up>::decode(payload).expect("a message").body;
                 if let Some(down) = broker.answer.and_then(|answer| answer(&up)) {
-                    let topic = String::from_utf8_lossy(&body[2..2 + topic]).replace("/up", "/down");
+                    let topic =
+                        String::from_utf8_lossy(&body[2..2 + topic]).replace("/up", "/down");
                     let out = Out {
                         topic,
                         retain: false,

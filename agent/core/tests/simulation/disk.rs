@@ -255,7 +255,9 @@ fn the_hmi_is_told_what_happens() {
         account: account(b'a')
     }));
     assert!(notices.contains(&Notice::Disabled(iccid(1))));
-    assert!(matches!(notices.last(), Some(Notice::LoginRefused { reason, .. })
-        if reason.contains("journal")));
+    assert!(
+        matches!(notices.last(), Some(Notice::LoginRefused { reason, .. })
+        if reason.contains("journal"))
+    );
     world.check_reports();
 }

@@ -274,7 +274,12 @@ fn answers_to_a_login_that_come_too_late_log_nobody_in() {
             body: accepted(login_id, b'a'),
         });
         assert_eq!(world.agent.session().is_some(), comes, "{slept}");
-        assert!(world.agent.poll_timeout().is_none_or(|(_, t)| t != Timer::Login));
+        assert!(
+            world
+                .agent
+                .poll_timeout()
+                .is_none_or(|(_, t)| t != Timer::Login)
+        );
         // Nor does a repetition.
         if !comes {
             world.event(Event::Inbound {
@@ -317,7 +322,10 @@ fn a_code_that_is_shown_lives_as_long_as_it_first_said() {
             message_id: login_id,
             body: code(later),
         });
-        let deadline = world.agent.poll_timeout().filter(|(_, t)| *t == Timer::Login);
+        let deadline = world
+            .agent
+            .poll_timeout()
+            .filter(|(_, t)| *t == Timer::Login);
         let expected = (ends > 0).then_some(start + ends * 1000);
         assert_eq!(deadline.map(|(at, _)| at.0), expected, "{first} {later}");
     }
