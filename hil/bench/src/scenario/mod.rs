@@ -10,6 +10,7 @@ mod deletion;
 mod forms;
 mod information;
 mod misbehaviour;
+mod outage;
 mod people;
 mod stage;
 mod withdrawal;
@@ -119,6 +120,7 @@ fn all() -> Vec<Scenario> {
         deletion::SCENARIOS,
         information::SCENARIOS,
         people::SCENARIOS,
+        outage::SCENARIOS,
         broker::SCENARIOS,
         misbehaviour::SCENARIOS,
     ]

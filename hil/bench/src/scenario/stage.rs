@@ -159,10 +159,23 @@ impl Stage {
         let Some((program, config)) = known else {
             return Err(Failure::new(format!("there is no server {server}")));
         };
-        if let Some(mut part) = self.parts.remove(*program) {
+        self.halt(program);
+        self.start(program, "", &["serve", "--config", config])
+    }
+
+    /// A server dies (SIGKILL); [`Self::crash`] starts it again.
+    pub(super) fn halt(&mut self, server: &str) {
+        if let Some(mut part) = self.parts.remove(server) {
             part.kill();
         }
-        self.start(program, "", &["serve", "--config", config])
+    }
+
+    /// The journal of a car that is unplugged is lost.
+    pub(super) fn lose_journal(&self, car: usize) -> Result<(), Failure> {
+        let suffix = &self.site.cars[car].suffix;
+        let folder = self.site.path(&format!("state/journal{suffix}"));
+        std::fs::remove_dir_all(&folder)
+            .map_err(|e| Failure::new(format!("cannot remove {}: {e}", folder.display())))
     }
 
     /// The ICCIDs on a car's card, as its agent says.
