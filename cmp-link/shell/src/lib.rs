@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod page;
 pub mod password;
 pub mod peer;
+pub mod printable;
 pub mod ready;
 pub mod signal;
 pub mod sqlite;
