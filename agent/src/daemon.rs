@@ -41,6 +41,8 @@ struct Daemon {
     journal: Journal<FileMedia>,
     link: Link,
     link_up: bool,
+    /// Why there is no link, as far as is known.
+    link_error: Option<String>,
     card: std::sync::mpsc::Sender<(u64, aid_agent_core::EuiccOp)>,
     events: broadcast::Sender<String>,
     counters: Arc<Counters>,
@@ -113,6 +115,7 @@ pub async fn run(
         journal,
         link,
         link_up: false,
+        link_error: None,
         card,
         events,
         apdus: counters.read().0,
@@ -190,10 +193,12 @@ impl Daemon {
         match input {
             Input::Link(LinkEvent::Up) => {
                 self.link_up = true;
+                self.link_error = None;
                 self.event(Event::LinkUp);
             }
             Input::Link(LinkEvent::Down(error)) => {
                 tracing::warn!(%error, "no link to the CMP");
+                self.link_error = Some(error);
                 if std::mem::take(&mut self.link_up) {
                     self.event(Event::LinkDown);
                 }
@@ -273,7 +278,11 @@ impl Daemon {
                 }
                 json!({"accepted": asked})
             }
-            Command::Status => view::status(&self.agent, self.link_up, &self.bearer),
+            Command::Status => {
+                let mut status = view::status(&self.agent, self.link_up, &self.bearer);
+                status["link_error"] = json!(self.link_error);
+                status
+            }
             Command::Profiles => view::profiles(&self.agent),
             Command::Counters => {
                 let (apdus, rx, tx) = self.counters.read();

@@ -5,6 +5,7 @@
 use crate::card::Counters;
 use crate::config::{Bearer, Cmp};
 use aid_agent_core::MAX_MESSAGE;
+use aid_shell::validity;
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, PublishOptions, QoS};
 use rustls::pki_types::ServerName;
 use std::io;
@@ -95,6 +96,18 @@ pub(crate) fn start(
     let down = format!("aid/v1/{eid}/down");
     let stopping = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stopping);
+    // The CMP says no more of it than a TLS alert.
+    let own = cmp.cert.clone();
+    let tell = move |event| match event {
+        LinkEvent::Down(error) => {
+            let reason = validity::own_is_refused(&own, validity::now());
+            tell(LinkEvent::Down(match reason {
+                Some(reason) => format!("{error}; {reason}"),
+                None => error,
+            }));
+        }
+        event => tell(event),
+    };
     let task = tokio::spawn(run(events, client.clone(), down, tell, stopped));
     Ok(Link {
         client,

@@ -15,6 +15,7 @@ use crate::config;
 use crate::model::CallState;
 use crate::store::{SqlStore, migrate};
 use aid_shell::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
+use aid_shell::validity;
 use args::{
     AuditCommand, Command, FederationCommand, MspCommand, OrderCommand, OutboxCommand,
     ProfileCommand, SyncCommand, UserCommand, VehicleCommand,
@@ -89,6 +90,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::CheckConfig => {
             let config = config::check(path)?;
             serve::listeners_tls(&config)?;
+            validity::check_now(&renewal::certificates(path, &config.fixed.file))?;
             let row = json!({"config": path.display().to_string(), "usable": true});
             say("the configuration is usable", row, cli.json)
         }

@@ -24,3 +24,4 @@ pub mod sqlite;
 #[cfg(feature = "operations")]
 pub mod telemetry;
 pub mod tls;
+pub mod validity;

@@ -14,6 +14,7 @@ use aid_shell::config::Values;
 use aid_shell::limit::logins;
 use aid_shell::live::Live;
 use aid_shell::signal::Stop;
+use aid_shell::validity::Certificates;
 use aid_shell::{http, ready, signal, telemetry, tls};
 use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
@@ -88,6 +89,7 @@ pub async fn serve_until(
     let values = Values::read(path)?;
     let config = check(path)?;
     let tls = listeners_tls(&config)?;
+    let certificates = Certificates::new(renewal::certificates(path, &config.fixed.file));
     let file = &config.fixed.file;
     let store = migrate(&file.database).await?;
     store.reserve_log().await?;
@@ -128,6 +130,7 @@ pub async fn serve_until(
         portal: portal_tls.clone(),
         vehicles,
         admin: admin.tls(),
+        certificates: certificates.clone(),
     };
     let workers = vec![
         tokio::spawn(renewal.follow(files, Arc::clone(&service), stop.clone())),
@@ -152,6 +155,7 @@ pub async fn serve_until(
         )),
         tokio::spawn(outbox::run(Arc::clone(&service), stop.clone())),
         tokio::spawn(tick(Arc::clone(&service), stop.clone())),
+        tokio::spawn(certificates.watch(stop.clone())),
     ];
     announce(&listen)?;
     stop.wait().await;

@@ -7,6 +7,7 @@ use aid_shell::cli::Failure;
 use aid_shell::config::Values;
 use aid_shell::live::{self, Live};
 use aid_shell::signal::Stop;
+use aid_shell::validity::{self, Certificates};
 use rustls::ServerConfig;
 
 use super::serve::listeners_tls;
@@ -50,6 +51,8 @@ pub(super) struct Renewal {
     pub(super) es2: Option<Live<ServerConfig>>,
     /// Of the admin listener, where it has TLS.
     pub(super) admin: Option<Live<ServerConfig>>,
+    /// Those whose dates are watched.
+    pub(super) certificates: Certificates,
 }
 
 /// The files whose change matters.
@@ -57,6 +60,13 @@ pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     files.extend(config.certificates_and_keys.iter().cloned());
     files
+}
+
+/// The files whose certificates have dates to be watched; there are keys among them.
+pub(super) fn certificates(config: &Config) -> Vec<PathBuf> {
+    let telemetry = config.telemetry.as_ref().and_then(|t| t.ca.clone());
+    let files = config.certificates_and_keys.iter().cloned();
+    files.chain(telemetry).collect()
 }
 
 impl Renewal {
@@ -90,6 +100,8 @@ impl Renewal {
                 live.renew(new);
             }
         }
+        self.certificates
+            .renew(certificates(&config), validity::now());
         msp.renew(agreed);
         Ok(files(&self.path, &config))
     }

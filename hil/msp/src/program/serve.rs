@@ -12,6 +12,7 @@ use aid_shell::config::Values;
 use aid_shell::limit::logins;
 use aid_shell::live::Live;
 use aid_shell::signal::{self, Stop};
+use aid_shell::validity::{self, Certificates};
 use aid_shell::{http, ready, telemetry, tls};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -55,7 +56,8 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
     if let Some(telemetry) = &config.telemetry {
         telemetry.check()?;
     }
-    Agreed::new(config).map(|_| ())
+    Agreed::new(config)?;
+    validity::check_now(&renewal::certificates(config))
 }
 
 /// Addresses that are ours now.
@@ -123,6 +125,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     let stop = signal::stop()?;
     orders::resume(&msp).await?;
     let keys = api::Keys::new(&msp).await?;
+    let certificates = Certificates::new(renewal::certificates(config));
     let renewal = Renewal {
         path: path.to_owned(),
         values,
@@ -130,6 +133,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
         touchpoint: Live::new(tls.touchpoint),
         es2: tls.es2.map(Live::new),
         admin: admin.tls(),
+        certificates: certificates.clone(),
     };
     let listeners = listeners(&msp, config, bound, &renewal, &keys, &stop);
     let renewal = renewal.follow(renewal::files(path, config), &msp, stop.clone());
@@ -140,6 +144,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
         outbox::run(msp.clone(), stop.clone()),
         keys.follow(&msp, stop.clone()),
         renewal,
+        certificates.watch(stop.clone()),
     );
     if let Some(export) = export {
         export.finish().await;
