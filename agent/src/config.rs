@@ -105,6 +105,15 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The files of its certificates.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<PathBuf> {
+        let cmp = [&self.cmp.cert, &self.cmp.ca].into_iter();
+        cmp.chain(&self.rsp.ci).cloned().collect()
+    }
+}
+
 impl Cmp {
     /// Host and port of `address`.
     #[must_use]

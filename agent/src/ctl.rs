@@ -5,6 +5,7 @@ mod login;
 
 use crate::config::{Config, EXAMPLE};
 use aid_shell::cli::{self, Failure, LogArgs};
+use aid_shell::printable::printable;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -155,14 +156,14 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
     if matches!(args.action, Action::Events) && status == "200" {
         for line in answer.lines() {
             if let Some(event) = line.map_err(|e| gone(&e))?.strip_prefix("data: ") {
-                writeln!(out, "{event}").map_err(closed)?;
+                writeln!(out, "{}", printable(event)).map_err(closed)?;
             }
         }
         return Ok(());
     }
     let value = value_of(&status, answer)?;
     if args.json {
-        return writeln!(out, "{value}").map_err(closed);
+        return writeln!(out, "{}", printable(&value.to_string())).map_err(closed);
     }
     write!(out, "{}", text_of(&value)).map_err(closed)
 }
@@ -208,9 +209,10 @@ fn value_of(status: &str, answer: BufReader<UnixStream>) -> Result<Value, String
 /// The same for people: a line for each field or item, nested ones indented.
 fn text_of(value: &Value) -> String {
     let scalar = |value: &Value| match value {
-        Value::String(text) => text.clone(),
+        // Cards, servers and users chose these words.
+        Value::String(text) => printable(text).into_owned(),
         Value::Null => "-".into(),
-        other => other.to_string(),
+        other => printable(&other.to_string()).into_owned(),
     };
     let row = |item: &Value| match item {
         Value::Object(fields) => {

@@ -8,12 +8,14 @@ use crate::card::Counters;
 use crate::config::{Bearer, Cmp};
 use crate::inbox::Publication;
 use aid_agent_core::MAX_MESSAGE;
+use aid_shell::validity;
 use rumqttc::mqttbytes::v5::{
     ConnAck, PubAck, PubAckReason, RetainForwardRule, SubAck, SubscribeFilter, SubscribeReasonCode,
 };
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, PublishOptions, QoS};
 use rustls::pki_types::ServerName;
 use std::io;
+use std::path::PathBuf;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -93,6 +95,8 @@ impl Link {
 /// What every connection needs, checked before anything runs.
 pub(crate) struct Dialer {
     tls: TlsConnector,
+    /// The car's certificate.
+    cert: PathBuf,
     name: ServerName<'static>,
     host: String,
     port: u16,
@@ -106,6 +110,7 @@ impl Dialer {
         let name = ServerName::try_from(host.to_owned());
         Ok(Self {
             tls: TlsConnector::from(tls.map_err(|f| f.text)?),
+            cert: cmp.cert.clone(),
             name: name.map_err(|e| format!("cmp.address: {e}"))?,
             host: host.to_owned(),
             port,
@@ -125,6 +130,7 @@ pub(crate) fn start(
     options.set_keep_alive(30);
     options.set_outgoing_inflight_upper_limit(16);
     options.set_max_packet_size(Some(MAX_MESSAGE as u32 + 1024));
+    let own = dialer.cert.clone();
     let (dialer, counters) = (Arc::clone(dialer), Arc::clone(counters));
     options.set_socket_connector(move |_, _| {
         let (dialer, counters) = (Arc::clone(&dialer), Arc::clone(&counters));
@@ -145,6 +151,17 @@ pub(crate) fn start(
         largest: Arc::clone(&largest),
         stopping: Arc::clone(&stopping),
         refused: false,
+    };
+    // The CMP says no more of it than a TLS alert.
+    let tell = move |event| match event {
+        LinkEvent::Down(error) => {
+            let reason = validity::own_is_refused(&own, validity::now());
+            tell(LinkEvent::Down(match reason {
+                Some(reason) => format!("{error}; {reason}"),
+                None => error,
+            }));
+        }
+        event => tell(event),
     };
     Link {
         client,

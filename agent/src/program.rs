@@ -5,6 +5,8 @@ use crate::config::{Config, EXAMPLE};
 use crate::daemon;
 use crate::euicc::LpaEuicc;
 use aid_shell::cli::{self, Failure, LogArgs};
+use aid_shell::printable::printable;
+use aid_shell::validity::{self, Certificates};
 use aid_shell::{ready, signal, tls};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -52,8 +54,11 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     cli::main("aid-agent", args, |args: Args| match args.action {
         Action::ExampleConfig => cli::print(EXAMPLE),
         Action::CheckConfig { config } => {
-            check_files(&Config::load(&config)?)?;
-            cli::print(&format!("{} is valid\n", config.display()))
+            let loaded = Config::load(&config)?;
+            check_files(&loaded)?;
+            validity::check_now(&loaded.certificates())?;
+            let name = config.display().to_string();
+            cli::print(&format!("{} is valid\n", printable(&name)))
         }
         Action::Run { config } => serve(&Config::load(&config)?),
     })
@@ -79,11 +84,15 @@ fn return_file_limits() -> Result<(), Failure> {
 
 fn serve(config: &Config) -> Result<(), Failure> {
     check_files(config)?;
+    let certificates = Certificates::new(config.certificates());
+    // Before the card is asked for, which may take its time.
+    certificates.look(validity::now());
     let counters = Arc::new(Counters::default());
     let euicc = Box::new(LpaEuicc::open(config, &counters)?);
     cli::block_on(async move {
         let stop = signal::stop()?;
         return_file_limits()?;
+        tokio::spawn(certificates.watch(stop.clone()));
         let announce = |api: &std::path::Path| {
             // A supervisor that closed stdout does not want to know.
             if let Err(failure) = ready::announce("aid-agent", &[("api", api.display())]) {

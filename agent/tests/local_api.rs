@@ -183,3 +183,29 @@ async fn an_enabled_profile_is_disabled_at_boot() {
         assert!(!*seen.lock().expect("lock"));
     }
 }
+
+#[tokio::test]
+async fn an_expired_certificate_of_its_own_is_named_in_the_status() {
+    let folder = tempfile::tempdir().expect("folder");
+    let config = configure(folder.path());
+    let key = rcgen::KeyPair::generate().expect("key");
+    let mut cert = rcgen::CertificateParams::new(vec!["localhost".into()]).expect("params");
+    cert.distinguished_name.push(rcgen::DnType::CommonName, EID);
+    cert.not_after = rcgen::date_time_ymd(2021, 2, 3);
+    let cert = cert.self_signed(&key).expect("certificate").pem();
+    std::fs::write(&config.cmp.cert, cert).expect("write");
+    std::fs::write(&config.cmp.key, key.serialize_pem()).expect("write");
+    with_daemon(&config, FakeCard::default(), async {
+        let error = loop {
+            let (_, body) = call(&config.api, &get("/v1/status")).await;
+            let value: serde_json::Value = serde_json::from_str(&body).expect("json");
+            if let Some(error) = value["link_problem"]["error"].as_str() {
+                break error.to_owned();
+            }
+        };
+        for part in ["vehicle.pem", EID, "expired on 2021-02-03"] {
+            assert!(error.contains(part), "{error}");
+        }
+    })
+    .await;
+}

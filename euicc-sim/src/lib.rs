@@ -20,6 +20,8 @@ mod transport;
 use aid_rsp::es10::eid_from_digits;
 use aid_rsp::saip::builder::{Algorithm, ProfileBuilder};
 use aid_shell::cli::{self, Arguments, Failure, LogArgs};
+use aid_shell::printable::printable;
+use aid_shell::validity;
 use clap::{Parser, Subcommand};
 use config::{CardArgs, Wanted};
 use std::ffi::OsString;
@@ -172,10 +174,13 @@ fn check(args: &CardArgs) -> Result<(), Failure> {
             "the configuration is valid: PKI not minted yet, memory {memory}\n"
         ));
     }
+    // First: of a chain whose time is over, the card would say less.
+    let warnings = validity::check(&setup::certificates(&wanted), validity::now())?;
     let setup = setup::Setup::new(wanted)?;
     if existing.is_some() {
         setup.card()?;
     }
+    validity::warn(&warnings);
     let eid = setup.eid();
     cli::print(&format!(
         "the configuration is valid: EID {eid}, memory {memory}\n"
@@ -240,5 +245,5 @@ fn nvm_file(file: &Path, repair: bool) -> Result<(), Failure> {
         let nvm = FileNvm::open(file)?;
         format!("{}: {}", file.display(), nvm.summary())
     };
-    cli::print(&format!("{text}\n"))
+    cli::print(&format!("{}\n", printable(&text)))
 }

@@ -4,9 +4,10 @@
 use crate::at;
 use crate::config::{CardArgs, Wanted};
 use crate::served::Served;
-use crate::setup::Setup;
+use crate::setup::{self, Setup};
 use crate::transport::{self, Listener};
 use aid_shell::cli::{self, Failure};
+use aid_shell::validity::Certificates;
 use aid_shell::{ready, signal};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,7 +93,9 @@ fn serve(setup: &Setup, listeners: Listeners, remove: &mut Vec<PathBuf>) -> Resu
             tracing::info!(card = wanted.name, eid, way, address, "serving");
         }
         ready::announce("euicc-sim", &ready)?;
-        stop.await;
+        // Until the stop.
+        let certificates = Certificates::new(setup::certificates(wanted));
+        certificates.watch(stop).await;
         Ok(())
     });
     let ops = stats.counts();

@@ -153,6 +153,28 @@ impl Setup {
     }
 }
 
+/// The files of the card's certificates, where it has some.
+pub(crate) fn certificates(wanted: &Wanted) -> Vec<PathBuf> {
+    let places = match &wanted.pki {
+        Pki::Files(files) => {
+            let own = [&files.euicc, &files.eum].into_iter().chain(&files.ci);
+            return own.cloned().collect();
+        }
+        Pki::Folder(dir) => Places::of(dir),
+        Pki::Own => match wanted.nvm.as_deref().map(Wanted::own_pki) {
+            Some(folder) => Places::of(&folder),
+            None => return Vec::new(),
+        },
+    };
+    // A folder that is not usable is reported when it is read.
+    let Ok(places) = places else {
+        return Vec::new();
+    };
+    let chains = places.chains.into_iter();
+    let chains = chains.flat_map(|chain| [chain.euicc, chain.eum]);
+    chains.chain(places.ci).collect()
+}
+
 /// A PKI of the card's own: what was minted for this memory before, or a new one.
 fn own(
     wanted: &Wanted,

@@ -8,6 +8,8 @@ use crate::report;
 use crate::{Card, HttpsClient, Lpa, SocketCard};
 use aid_id::{ActivationCode, Iccid};
 use aid_shell::cli::{self, Failure, LogArgs};
+use aid_shell::printable::printable;
+use aid_shell::validity;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -139,7 +141,9 @@ fn act(args: Args) -> Result<(), Failure> {
     match (&args.action, &args.config) {
         (Action::ExampleConfig, _) => return cli::print(EXAMPLE),
         (Action::CheckConfig, Some(file)) => {
-            return cli::print(&format!("{} is valid\n", file.display()));
+            validity::check_now(&config.ci)?;
+            let name = file.display().to_string();
+            return cli::print(&format!("{} is valid\n", printable(&name)));
         }
         (Action::CheckConfig, None) => return Err(Failure::usage("give --config FILE")),
         _ => {}

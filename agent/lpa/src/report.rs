@@ -3,6 +3,7 @@
 use crate::{ChipInfo, Downloaded, Tally};
 use aid_id::Iccid;
 use aid_rsp::es10::{NotificationEvent, NotificationMetadata, ProfileInfo};
+use aid_shell::printable::printable;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -91,9 +92,10 @@ pub(crate) fn notifications(list: &[NotificationMetadata]) -> Value {
 /// Lines for people: `key: value` of an object, one line for each item of a list.
 pub(crate) fn text(value: &Value) -> String {
     let scalar = |value: &Value| match value {
-        Value::String(text) => text.clone(),
+        // Cards and servers chose these words.
+        Value::String(text) => printable(text).into_owned(),
         Value::Null => "-".into(),
-        other => other.to_string(),
+        other => printable(&other.to_string()).into_owned(),
     };
     match value {
         Value::Object(fields) => fields
@@ -122,5 +124,36 @@ pub(crate) fn text(value: &Value) -> String {
             })
             .collect(),
         value => format!("{}\n", scalar(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aid_shell::printable::is_unprintable;
+
+    #[test]
+    fn what_a_card_or_a_server_says_forges_no_line() {
+        for c in (0..0x1_0000).filter_map(char::from_u32) {
+            if !is_unprintable(c) {
+                continue;
+            }
+            let evil = format!("a{c}iccid=8949000000000000018");
+            for value in [
+                json!(evil),
+                json!({"name": evil, "list": [evil, {"deep": evil}], "in": {"deep": evil}}),
+                json!([{"name": evil, "deep": [evil]}, evil]),
+            ] {
+                let lines = text(&value);
+                assert!(
+                    !lines.replace('\n', "").contains(is_unprintable),
+                    "{lines:?}"
+                );
+                let expected = text(&json!(value.to_string().len())).lines().count();
+                let expected = value.as_object().map_or(expected, serde_json::Map::len);
+                let expected = value.as_array().map_or(expected, Vec::len);
+                assert_eq!(lines.lines().count(), expected, "{lines:?}");
+            }
+        }
     }
 }

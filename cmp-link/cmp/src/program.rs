@@ -15,6 +15,7 @@ use crate::config;
 use crate::model::CallState;
 use crate::store::{SqlStore, migrate};
 use aid_shell::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
+use aid_shell::validity;
 use args::{
     AuditCommand, Command, FederationCommand, MspCommand, OrderCommand, OutboxCommand,
     ProfileCommand, SyncCommand, UserCommand, VehicleCommand,
@@ -91,6 +92,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
             serve::listeners_tls(&config)?;
             let apart = config.agreed.certificates_apart();
             apart.map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+            validity::check_now(&renewal::certificates(path, &config.fixed.file))?;
             let row = json!({"config": path.display().to_string(), "usable": true});
             say("the configuration is usable", row, cli.json)
         }

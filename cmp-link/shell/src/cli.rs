@@ -2,8 +2,10 @@
 //! `--trace` lets events with the target `trace` through: every message, decoded on one line.
 //! Called by each program's `run`.
 
+use crate::printable::{printable, printable_lines};
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::Write as _;
@@ -125,23 +127,10 @@ struct OneLine<W>(W);
 impl<W: std::io::Write> std::io::Write for OneLine<W> {
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
         let line = event.strip_suffix(b"\n").unwrap_or(event);
-        match std::str::from_utf8(line) {
-            Ok(text) if !text.chars().any(is_unsafe) => self.0.write_all(event)?,
-            _ => {
-                let text = String::from_utf8_lossy(line);
-                let mut safe = String::with_capacity(text.len() + 16);
-                for c in text.chars() {
-                    if is_unsafe(c) {
-                        safe.extend(c.escape_default());
-                    } else {
-                        safe.push(c);
-                    }
-                }
-                if line.len() < event.len() {
-                    safe.push('\n');
-                }
-                self.0.write_all(safe.as_bytes())?;
-            }
+        let text = String::from_utf8_lossy(line);
+        self.0.write_all(printable(&text).as_bytes())?;
+        if line.len() < event.len() {
+            self.0.write_all(b"\n")?;
         }
         Ok(event.len())
     }
@@ -149,13 +138,6 @@ impl<W: std::io::Write> std::io::Write for OneLine<W> {
     fn flush(&mut self) -> std::io::Result<()> {
         self.0.flush()
     }
-}
-
-/// Control characters (line breaks and terminal escapes among them), Unicode's own line ends, and what
-/// changes the direction of a text.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Parses the arguments (the first is the program's name), installs logging, runs `f`, and turns
@@ -169,15 +151,19 @@ pub fn main<A: Arguments>(
     let args = match A::try_parse_from(args) {
         Ok(args) => args,
         Err(error) => {
-            let _ = error.print();
+            // What was typed may have come from elsewhere, by a script.
+            let text = error.render().to_string();
+            match printable_lines(&text) {
+                Cow::Borrowed(_) => drop(error.print()),
+                Cow::Owned(text) => line_to_stderr(&text),
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
     match init(args.logs()).and_then(|()| f(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Where stderr is closed there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "{program}: {failure}");
+            line_to_stderr(&format!("{program}: {failure}"));
             ExitCode::from(failure.code)
         }
     }
@@ -216,13 +202,22 @@ fn run<T>(
     result
 }
 
-/// Writes text to stdout, e.g. an example configuration.
+/// Writes one line to stderr, for people; whatever is in it, it stays one line.
+pub fn line_to_stderr(text: &str) {
+    // Written with one call, so that lines of several threads do not mix. Where stderr is closed, nobody
+    // reads it.
+    let line = format!("{}\n", printable(text));
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Writes text to stdout, e.g. an example configuration. Lines and tabs stay, other control characters
+/// are escaped; a part that comes from outside has to be [`printable()`] before, or it could add lines.
 ///
 /// # Errors
 /// Stdout is closed.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
+    out.write_all(printable_lines(text).as_bytes())
         .and_then(|()| out.flush())
         .map_err(|e| Failure::new(format!("cannot write to stdout: {e}")))
 }
@@ -242,6 +237,7 @@ pub fn say(sentence: &str, row: serde_json::Value, json: bool) -> Result<(), Fai
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::printable::is_unprintable;
     use clap::Parser;
 
     #[derive(Parser)]
@@ -271,37 +267,69 @@ mod tests {
         assert_eq!(got(run(&["p", "--help"], |_| Ok(()))), code(0));
     }
 
+    #[derive(Clone, Default)]
+    struct Sink(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("lock").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Everything that must be escaped, in one text with a forged event.
+    fn evil() -> String {
+        let all = (0..0x1_0000).filter_map(char::from_u32);
+        let bad: String = all.filter(|c| is_unprintable(*c)).collect();
+        format!("a\n2026-01-01T00:00:00Z  INFO aid: all is well\r\u{1b}[2Jé{bad}")
+    }
+
+    fn emit(subscriber: impl tracing::Subscriber + Send + Sync) {
+        let evil = evil();
+        tracing::subscriber::with_default(subscriber, || {
+            let error = std::io::Error::other(evil.clone());
+            let span = tracing::info_span!("peer", name = %evil);
+            let _inside = span.enter();
+            tracing::warn!(reason = evil, %evil, ?evil, %error, "told {evil}");
+            tracing::info!("plain é");
+        });
+    }
+
     // R-7.4-4: whatever a peer sends, an event is one line.
     #[test]
     fn an_event_is_one_line_whatever_is_in_it() {
-        use std::sync::{Arc, Mutex};
-        #[derive(Clone, Default)]
-        struct Sink(Arc<Mutex<Vec<u8>>>);
-        impl std::io::Write for Sink {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().expect("lock").extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
         let sink = Sink::default();
         let writer = sink.clone();
-        let subscriber = tracing_subscriber::fmt()
+        let format = tracing_subscriber::fmt()
             .with_ansi(false)
-            .with_writer(move || OneLine(writer.clone()))
-            .finish();
-        let evil = "a\n2026-01-01T00:00:00Z  INFO aid: all is well\r\u{1b}[2J\u{2028}\u{202e}\0é";
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::warn!(reason = evil, %evil, "told {evil}");
-            tracing::info!("plain é");
-        });
+            .with_writer(move || OneLine(writer.clone()));
+        emit(format.finish());
         let text = String::from_utf8(sink.0.lock().expect("lock").clone()).expect("UTF-8");
+        assert_eq!(text.matches('\n').count(), 2, "{text:?}");
+        assert!(!text.replace('\n', "").contains(is_unprintable), "{text:?}");
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 2, "{text:?}");
-        assert!(!lines[0].chars().any(is_unsafe) && lines[0].contains("\\n2026"));
-        assert!(lines[1].ends_with("plain é"));
+        assert!(lines[0].contains("\\n2026"));
+        assert!(lines[1].ends_with("plain é"), "{text:?}");
+    }
+
+    #[test]
+    fn an_event_in_json_is_one_object_whatever_is_in_it() {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let format = tracing_subscriber::fmt()
+            .json()
+            .with_writer(move || OneLine(writer.clone()));
+        emit(format.finish());
+        let text = String::from_utf8(sink.0.lock().expect("lock").clone()).expect("UTF-8");
+        assert_eq!(text.matches('\n').count(), 2, "{text:?}");
+        assert!(!text.replace('\n', "").contains(is_unprintable), "{text:?}");
+        let line = text.lines().next().expect("line");
+        let event: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(event["fields"]["reason"], evil());
     }
 
     #[test]

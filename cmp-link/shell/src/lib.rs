@@ -18,11 +18,13 @@ pub mod metrics;
 pub mod page;
 pub mod password;
 pub mod peer;
+pub mod printable;
 pub mod ready;
 pub mod signal;
 pub mod sqlite;
 #[cfg(feature = "operations")]
 pub mod telemetry;
 pub mod tls;
+pub mod validity;
 #[cfg(feature = "database")]
 pub mod writer;

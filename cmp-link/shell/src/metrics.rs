@@ -99,6 +99,13 @@ impl Gauge {
         self.with(labels, |gauge| gauge.set(value));
     }
 
+    /// There is no such number any more.
+    pub fn remove(&self, labels: &[(&'static str, &str)]) {
+        if let Some(family) = self.family.get() {
+            family.remove(&owned(labels));
+        }
+    }
+
     /// The number changes by this.
     pub fn change(&self, labels: &[(&'static str, &str)], by: i64) {
         self.with(labels, |gauge| gauge.inc_by(by));

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// Reads one DER element: tag, content, rest. Lengths up to 65,535.
-fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = input.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
@@ -25,7 +25,7 @@ fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// Content of the element that must have this tag, and the rest.
-fn expect(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn expect(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (got, content, rest) = element(input)?;
     (got == tag).then_some((content, rest))
 }

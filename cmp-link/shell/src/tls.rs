@@ -3,16 +3,22 @@
 //! Called by every program that listens or connects.
 
 use crate::cli::Failure;
-use crate::config;
+use crate::peer::common_name;
+use crate::{config, validity};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
+    ServerConfig, SignatureScheme,
+};
 use std::path::Path;
 use std::sync::Arc;
 
 /// Largest certificate or key file, bytes.
-const MAX_FILE: u64 = 1 << 20;
+pub(crate) const MAX_FILE: u64 = 1 << 20;
 
 /// The TLS provider of all our connections.
 #[must_use]
@@ -38,7 +44,7 @@ pub fn server_config(
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
                 .build()
                 .map_err(|e| Failure::new(format!("{} verifies no client: {e}", ca.display())))?;
-            builder.with_client_cert_verifier(verifier)
+            builder.with_client_cert_verifier(Arc::new(NamesRefused(verifier)))
         }
     };
     let mut config = builder
@@ -76,8 +82,13 @@ pub fn roots(files: &[&Path]) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     for file in files {
         for certificate in certificates(file)? {
+            let version = validity::old_version(&certificate);
             roots.add(certificate).map_err(|e| {
                 let file = file.display();
+                let e = match version {
+                    Some(version) => format!("{e}; it is of X.509 version {version}"),
+                    None => e.to_string(),
+                };
                 Failure::new(format!(
                     "{file} is no CA certificate that TLS can use: {e}; give the CA's certificate"
                 ))
@@ -131,7 +142,84 @@ pub fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     Ok(key)
 }
 
+/// Refuses what the verifier within refuses, and logs who came with a certificate whose time is not now:
+/// the client itself hears no more than an alert, and nobody else hears its name.
+#[derive(Debug)]
+struct NamesRefused(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for NamesRefused {
+    fn offer_client_auth(&self) -> bool {
+        self.0.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verdict = self.0.verify_client_cert(certificate, intermediates, now);
+        if let Err(rustls::Error::InvalidCertificate(error)) = &verdict
+            && matches!(
+                error,
+                CertificateError::Expired
+                    | CertificateError::ExpiredContext { .. }
+                    | CertificateError::NotValidYet
+                    | CertificateError::NotValidYetContext { .. }
+            )
+        {
+            // Who it is was not verified. X.520 gives a common name 64 characters.
+            let name = common_name(certificate).unwrap_or_default();
+            let name: String = name.chars().take(64).collect();
+            let reason = validity::complaint_of(certificate, now.as_secs());
+            let reason = reason.unwrap_or_else(|| error.to_string());
+            tracing::warn!(client = %name, %reason, "client certificate refused");
+        }
+        verdict
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
 fn unfit(cert: &Path, key: &Path, error: &rustls::Error) -> Failure {
+    let list = certificates(cert).unwrap_or_default();
+    if let Some(version) = list.iter().find_map(|c| validity::old_version(c)) {
+        return Failure::new(format!(
+            "the certificate {} is of X.509 version {version}, TLS needs version 3; issue it again with \
+             extensions (openssl x509 -req needs -extfile or -copy_extensions for that)",
+            cert.display()
+        ));
+    }
     let (cert, key) = (cert.display(), key.display());
     Failure::new(format!(
         "certificate {cert} and key {key} do not fit each other: {error}; give the pair"

@@ -4,6 +4,7 @@
 use super::card::RemoteCard;
 use super::format::{self, Script, Send};
 use aid_shell::cli::{self, Failure};
+use aid_shell::printable::printable;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -101,11 +102,16 @@ fn shown(outcome: &Outcome) -> String {
     } else {
         "DIFFERS"
     };
+    let (script, title) = (printable(script), printable(title));
     let mut out = format!("{verdict:8} {script}: {title} ({steps} steps)\n");
     for d in differences {
         out.push_str(&format!(
             "  step {}: {}\n    sent     {}\n    expected {}\n    answered {}\n",
-            d.step, d.note, d.sent, d.expected, d.answered
+            d.step,
+            printable(&d.note),
+            d.sent,
+            d.expected,
+            d.answered
         ));
     }
     out

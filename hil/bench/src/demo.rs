@@ -1,5 +1,6 @@
 //! `aid-hil demo`: one command provisions a car.
 
+use crate::leftovers::Workshop;
 use crate::report::Report;
 use crate::site::{Options, Site};
 use crate::story::{self, Telling};
@@ -26,7 +27,7 @@ pub(crate) struct DemoArgs {
 
 /// Runs the demo; a failure is one sentence.
 pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
-    let temporary = tempfile::Builder::new().prefix("aid-demo-").tempdir()?;
+    let temporary = Workshop::new("demo", &std::env::temp_dir())?;
     let dir = args.keep.as_deref().unwrap_or(temporary.path());
     let options = Options {
         profile: args.profile.as_deref(),

@@ -15,7 +15,6 @@ mod vehicle;
 use aid_cmp::store::{Change, SqlStore, Store as _};
 use aid_shell::cli::{self, Failure, LogArgs};
 use clap::ValueEnum as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 pub(crate) use aid1::run_bare;
@@ -92,8 +91,7 @@ async fn commit(store: &SqlStore, changes: Vec<Change>) -> Result<(), Failure> {
 
 /// Tells whoever waits how far a suite is.
 fn say(text: &str) {
-    // Nobody who reads is no reason to stop.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    cli::line_to_stderr(text);
 }
 
 /// Runs the suites one after the other.
@@ -108,7 +106,7 @@ pub(crate) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<(), Failure> {
     for suite in suites {
         let name = suite.to_possible_value().map(|v| v.get_name().to_owned());
         let name = name.unwrap_or_default();
-        let _ = writeln!(std::io::stderr(), "measuring: {name}");
+        say(&format!("measuring: {name}"));
         let figures = match suite {
             Suite::Provisioning => provisioning::run(args, logs)?,
             Suite::Card => card::run(args)?,

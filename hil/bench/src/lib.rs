@@ -8,6 +8,7 @@
 mod conformance;
 mod demo;
 mod figures;
+mod leftovers;
 mod part;
 mod process;
 mod report;
@@ -69,10 +70,22 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     if args.get(1).is_some_and(|a| a == "part") && args.len() > 2 {
         return part::run(args.into_iter().skip(2).collect());
     }
-    cli::main("aid-hil", args, |args: Args| act(&args))
+    cli::main("aid-hil", args, |args: Args| {
+        let done = act(&args);
+        // A run that is being ended says so itself.
+        drop(leftovers::gate());
+        done
+    })
 }
 
 fn act(args: &Args) -> Result<(), Failure> {
+    if matches!(
+        args.action,
+        Action::Demo(_) | Action::Scenario(_) | Action::Init(_) | Action::Bench(_)
+    ) {
+        leftovers::watch()?;
+        leftovers::sweep(&std::env::temp_dir());
+    }
     match &args.action {
         Action::Demo(demo) => demo::run(demo, &args.logs),
         Action::Scenario(scenario) => scenario::run(scenario, &args.logs),

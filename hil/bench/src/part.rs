@@ -2,6 +2,7 @@
 //! The demo starts every part this way, as a child process of the same executable, so that one build
 //! is enough; the parts are the same code as the programs of their own names.
 
+use crate::leftovers;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -18,6 +19,7 @@ pub(crate) const PROGRAMS: [&str; 7] = [
 
 /// Runs the part that the first argument names, with all of the arguments.
 pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
+    leftovers::obey_leash();
     let program = args.first().and_then(|a| a.to_str()).unwrap_or_default();
     match program {
         "aid-agent" => aid_agent::run(args),

@@ -1,6 +1,8 @@
 //! One part as a child process: started with its readiness line awaited, its log kept, stopped kindly.
 
-use aid_shell::cli::Failure;
+use crate::leftovers::{self, LEASH};
+use aid_shell::cli::{self, Failure};
+use aid_shell::printable::printable;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::File;
@@ -82,6 +84,12 @@ fn with_arguments(mut command: Command, program: &str, args: &[&str], dir: &Path
     command
 }
 
+/// Starts a process, unless the run is being ended.
+pub(crate) fn spawn_at_gate(command: &mut Command) -> std::io::Result<Child> {
+    let _open = leftovers::gate();
+    command.spawn()
+}
+
 impl Part {
     /// Starts a part and waits until it says that it is ready.
     pub(crate) fn start(spawn: Spawn<'_>) -> Result<Self, Failure> {
@@ -108,10 +116,11 @@ impl Part {
         command
             .env("AID_LOG", filter)
             .env("AID_TRACE", if trace { "1" } else { "0" })
+            .env(LEASH, "1")
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
+        let mut child = spawn_at_gate(&mut command)
             .map_err(|e| Failure::new(format!("cannot start {program}: {e}")))?;
         let stderr = child.stderr.take().map(|pipe| {
             std::thread::spawn(move || keep_log(BufReader::new(pipe), file, program, trace))
@@ -273,9 +282,9 @@ fn keep_log(
 ) -> Option<String> {
     let mut sentence = None;
     for line in pipe.lines().map_while(Result::ok) {
-        let _ = writeln!(file, "{line}");
+        let _ = writeln!(file, "{}", printable(&line));
         if trace {
-            let _ = writeln!(std::io::stderr(), "[{program}] {line}");
+            cli::line_to_stderr(&format!("[{program}] {line}"));
         }
         if line.starts_with(program) {
             sentence = Some(line);

@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::process::ExitCode;
 
 use aid_shell::cli::{self, Failure, block_on};
+use aid_shell::printable::printable;
 use serde_json::{Value, json};
 
 use crate::admin::{self, Target};
@@ -49,7 +50,7 @@ fn start(args: Args) -> Result<(), Failure> {
                 serve::check(&config)?;
                 let path = args.config.display().to_string();
                 let row = json!({"config": path, "usable": true});
-                cli::say(&format!("{path} is valid"), row, args.json)
+                cli::say(&format!("{} is valid", printable(&path)), row, args.json)
             }
             Command::Serve => Box::pin(serve::serve(&args.config, &config)).await,
             Command::Migrate => {
@@ -199,7 +200,7 @@ fn show(value: &Value, json: bool) -> Result<(), Failure> {
                 format!("{name}={value}")
             })
             .collect();
-        text.push_str(&words.join("  "));
+        text.push_str(&printable(&words.join("  ")));
         text.push('\n');
     }
     cli::print(&text)

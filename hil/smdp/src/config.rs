@@ -159,6 +159,25 @@ impl Config {
         Ok(operators)
     }
 
+    /// The files of its certificates.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<PathBuf> {
+        let further = self.further.iter();
+        let further = further.flat_map(|f| [&f.dpauth.cert, &f.dppb.cert]);
+        [
+            &self.es9.cert,
+            &self.es2.cert,
+            &self.es2.client_ca,
+            &self.dpauth.cert,
+            &self.dppb.cert,
+        ]
+        .into_iter()
+        .chain(&self.ci)
+        .chain(further)
+        .cloned()
+        .collect()
+    }
+
     /// The SM-DP+'s identity from its files; `port` is the real one of ES9+, `now` in unix seconds.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ use crate::store::Store;
 use crate::{inventory, web};
 use aid_shell::admin::Shown;
 use aid_shell::cli::{self, Arguments, Failure, LogArgs};
+use aid_shell::printable::printable;
+use aid_shell::validity::{self, Certificates};
 use aid_shell::{http, ready, signal, tls};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
@@ -92,6 +94,8 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 
 fn check(file: &ConfigFile) -> Result<(), Failure> {
     let config = Config::load(&file.config)?;
+    // First: of an identity whose time is over, the next would say less.
+    let warnings = validity::check(&config.certificates(), validity::now())?;
     let dp = config.identity(443, web::now())?;
     tls::server_config(&config.es9.cert, &config.es9.key, None)?;
     let es2 = &config.es2;
@@ -99,15 +103,18 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     config.admin.tls()?;
     let operators = config.operators()?.len();
     let profiles = inventory::load(&config.inventory, dp.address(), config.protection)?.len();
+    validity::warn(&warnings);
     cli::print(&format!(
         "{} is valid; {operators} operators, {profiles} profiles in the inventory\n",
-        file.config.display()
+        printable(&file.config.display().to_string())
     ))
 }
 
 async fn serve(file: ConfigFile) -> Result<(), Failure> {
     let config = Config::load(&file.config)?;
     let stop = signal::stop()?;
+    let certificates = Certificates::new(config.certificates());
+    certificates.look(validity::now());
     let es9_tls = tls::server_config(&config.es9.cert, &config.es9.key, None)?;
     let es2 = &config.es2;
     let es2_tls = tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
@@ -149,7 +156,12 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         web::es2(Arc::clone(&service), operators),
         stop.clone(),
     );
-    tokio::join!(es9, es2, admin.serve(shown(&service), stop));
+    tokio::join!(
+        es9,
+        es2,
+        admin.serve(shown(&service), stop.clone()),
+        certificates.watch(stop)
+    );
     service.store().close().await;
     Ok(())
 }
@@ -252,7 +264,7 @@ fn print<T: Serialize>(
     } else {
         for item in items {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{}", line(item));
+            let _ = writeln!(text, "{}", printable(&line(item)));
         }
     }
     cli::print(&text)

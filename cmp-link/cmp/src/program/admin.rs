@@ -10,6 +10,7 @@ use crate::service::{fresh, is_pin, now};
 use crate::store::{Change, SqlStore, Store as _, StoreError, Turn};
 use aid_id::{AccountRef, Eid, Iccid, Id};
 use aid_shell::cli::{Failure, print};
+use aid_shell::printable::printable;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -66,7 +67,7 @@ pub(super) fn show(rows: Vec<Value>, json: bool) -> Result<(), Failure> {
                 format!("{k}={text}")
             })
             .collect();
-        out.push_str(&fields.join("  "));
+        out.push_str(&printable(&fields.join("  ")));
         out.push('\n');
     }
     print(&out)

@@ -10,6 +10,7 @@ use aid_shell::admin;
 use aid_shell::config::Values;
 use aid_shell::live::{self, Live};
 use aid_shell::signal::Stop;
+use aid_shell::validity::{self, Certificates};
 use rustls::{ClientConfig, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub(super) struct Renewal {
     pub(super) vehicles: LiveVehicles,
     /// Of the admin listener.
     pub(super) admin: admin::Renewable,
+    /// Those whose dates are watched.
+    pub(super) certificates: Certificates,
 }
 
 /// The files whose change matters.
@@ -66,6 +69,13 @@ pub(super) fn files(path: &Path, file: &File) -> Vec<PathBuf> {
     files.extend(maybe.flatten().cloned());
     let msps = file.msp.iter();
     files.extend(msps.flat_map(|m| [m.ca.clone(), m.cert.clone(), m.key.clone()]));
+    files
+}
+
+/// The files whose certificates have dates to be watched; there are keys among them.
+pub(super) fn certificates(path: &Path, file: &File) -> Vec<PathBuf> {
+    let mut files = files(path, file);
+    files.extend(file.telemetry.as_ref().and_then(|t| t.ca.clone()));
     files
 }
 
@@ -101,6 +111,10 @@ impl Renewal {
         self.admin.renew(tls.admin, tls.admin_admitted);
         self.aid1.renew(tls.aid1);
         self.portal.renew(tls.portal);
+        self.certificates.renew(
+            certificates(&self.path, &config.fixed.file),
+            validity::now(),
+        );
         let watched = files(&self.path, &config.fixed.file);
         service.renew(config.agreed);
         Ok(watched)

@@ -15,6 +15,7 @@ use aid_shell::config::Values;
 use aid_shell::limit::logins;
 use aid_shell::live::Live;
 use aid_shell::signal::Stop;
+use aid_shell::validity::Certificates;
 use aid_shell::{http, ready, signal, telemetry, tls};
 use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
@@ -95,6 +96,7 @@ pub async fn serve_until(
     if let Err(shared) = config.agreed.certificates_apart() {
         tracing::warn!("{shared}");
     }
+    let certificates = Certificates::new(renewal::certificates(path, &config.fixed.file));
     let file = &config.fixed.file;
     let store = migrate(&file.database).await?;
     store.reserve_log().await;
@@ -135,6 +137,7 @@ pub async fn serve_until(
         portal: portal_tls.clone(),
         vehicles,
         admin: admin.renewable(),
+        certificates: certificates.clone(),
     };
     let workers = vec![
         tokio::spawn(renewal.follow(files, Arc::clone(&service), stop.clone())),
@@ -159,6 +162,7 @@ pub async fn serve_until(
         )),
         tokio::spawn(outbox::run(Arc::clone(&service), stop.clone())),
         tokio::spawn(tick(Arc::clone(&service), stop.clone())),
+        tokio::spawn(certificates.watch(stop.clone())),
     ];
     announce(&listen)?;
     stop.wait().await;

@@ -12,6 +12,7 @@ mod login;
 mod people;
 
 use super::{BenchArgs, Figures, commit, say};
+use crate::leftovers::Workshop;
 use crate::process::{Part, Spawn};
 use crate::site::{Fleet, Options, Site};
 use aid_cmp::store::migrate;
@@ -90,12 +91,9 @@ struct Found {
 /// Runs the suite.
 pub(super) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<Figures, Failure> {
     let place = args.state.clone().unwrap_or_else(std::env::temp_dir);
-    let temporary = tempfile::Builder::new()
-        .prefix("aid-aid1-")
-        .tempdir_in(&place)
-        .map_err(|e| Failure::new(format!("cannot write to {}: {e}", place.display())))?;
+    let temporary = Workshop::new("aid1", &place)?;
     let site = Site::create(temporary.path(), Options::default())?;
-    std::fs::create_dir_all(site.path("logs"))?;
+    site.make_logs()?;
     let fleet = Fleet::mint(&site, LOGINS)?;
     std::fs::File::options()
         .append(true)

@@ -6,6 +6,7 @@
 
 use super::vehicle::{Connected, Dialer};
 use super::{BenchArgs, Figures, commit, say};
+use crate::leftovers::Workshop;
 use crate::process::{Part, Spawn};
 use crate::site::{Fleet, Options, Site};
 use aid_cmp::decide::Context;
@@ -61,13 +62,10 @@ struct Found {
 /// Runs the suite.
 pub(super) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<Figures, Failure> {
     let place = args.state.clone().unwrap_or_else(std::env::temp_dir);
-    let temporary = tempfile::Builder::new()
-        .prefix("aid-fleet-")
-        .tempdir_in(&place)
-        .map_err(|e| Failure::new(format!("cannot write to {}: {e}", place.display())))?;
+    let temporary = Workshop::new("fleet", &place)?;
     open_files(u64::from(args.vehicles) + 256);
     let site = Site::create(temporary.path(), Options::default())?;
-    std::fs::create_dir_all(site.path("logs"))?;
+    site.make_logs()?;
     let fleet = Fleet::mint(&site, args.vehicles)?;
     let found = block_on_all_cores(measure(&site, &fleet, logs))?;
     Ok(Figures {
@@ -259,7 +257,11 @@ fn text(found: &Found) -> String {
         verdict(*connected >= FLEET as usize)
     );
     if let Some(why) = &found.stopped_by {
-        let _ = writeln!(out, "  what stopped the others: {why}");
+        let _ = writeln!(
+            out,
+            "  what stopped the others: {}",
+            aid_shell::printable::printable(why)
+        );
     }
     let _ = writeln!(
         out,

@@ -3,6 +3,7 @@
 
 use super::cost::{Costs, Operation, Workshop};
 use super::count::Counts;
+use crate::process::spawn_at_gate;
 use crate::site::Site;
 use aid_shell::cli::Failure;
 use clap::ValueEnum as _;
@@ -85,7 +86,8 @@ fn counted(site: &Site, operation: Operation, times: u32) -> Result<u64, Failure
         .to_possible_value()
         .map(|v| v.get_name().to_owned());
     let file = site.path("logs/operation.callgrind");
-    let status = Command::new("valgrind")
+    let mut command = Command::new("valgrind");
+    command
         .args(["--tool=callgrind", "--log-file=/dev/null"])
         .arg(format!("--callgrind-out-file={}", file.display()))
         .arg(own)
@@ -94,8 +96,9 @@ fn counted(site: &Site, operation: Operation, times: u32) -> Result<u64, Failure
             &name.unwrap_or_default(),
             &times.to_string(),
         ])
-        .arg(&site.dir)
-        .status()
+        .arg(&site.dir);
+    let status = spawn_at_gate(&mut command)
+        .and_then(|mut child| child.wait())
         .map_err(|e| Failure::new(format!("cannot run valgrind: {e}; install it")))?;
     if !status.success() {
         return Err(Failure::new(format!(

@@ -9,6 +9,7 @@ use super::cost::{self, Costs};
 use super::count::Counts;
 use super::instructions::Instructions;
 use super::{BenchArgs, Figures};
+use crate::leftovers::Workshop;
 use crate::report::Report;
 use crate::site::{Options, Site};
 use crate::story::{self, Telling};
@@ -126,7 +127,7 @@ fn text(run: &Run, costs: &Costs) -> String {
 /// A story that was told in a set-up of its own.
 struct Told {
     /// Removes the set-up when it is dropped.
-    _folder: tempfile::TempDir,
+    _folder: Workshop,
     site: Site,
     report: Report,
 }
@@ -140,10 +141,7 @@ impl Told {
 
 fn told(args: &BenchArgs, logs: &LogArgs, counted: bool) -> Result<Told, Failure> {
     let place = args.state.clone().unwrap_or_else(std::env::temp_dir);
-    let folder = tempfile::Builder::new()
-        .prefix("aid-bench-")
-        .tempdir_in(&place)
-        .map_err(|e| Failure::new(format!("cannot write to {}: {e}", place.display())))?;
+    let folder = Workshop::new("bench", &place)?;
     let options = Options {
         profile: args.profile.as_deref(),
         ..Options::default()

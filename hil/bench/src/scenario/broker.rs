@@ -3,9 +3,12 @@
 
 use super::stage::{Stage, expect};
 use super::{Entry, Needs};
+use crate::leftovers::LEASH;
+use crate::process::spawn_at_gate;
 use crate::site::Site;
 use crate::story::books;
 use aid_shell::cli::Failure;
+use aid_shell::printable::printable;
 use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::PathBuf;
@@ -20,9 +23,8 @@ pub(super) const SCENARIOS: &[Entry] = &[(
     at_mosquitto,
 )];
 
-/// What is said where it is not installed.
-pub(super) const SKIPPED: &str =
-    "SKIPPED: mosquitto is not installed (Debian: apt-get install mosquitto)";
+/// What is said where there is none.
+pub(super) const MISSING: &str = "mosquitto is not installed";
 
 /// Longest wait for mosquitto to say that it runs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,7 +63,7 @@ pub(super) struct Broker(Child);
 impl Broker {
     /// Has aid-cmp write its configuration, and starts it on the set-up's gateway port.
     pub(super) fn start(site: &Site) -> Result<Self, Failure> {
-        let program = program().ok_or_else(|| Failure::new(SKIPPED))?;
+        let program = program().ok_or_else(|| Failure::new(MISSING))?;
         let listen = format!("127.0.0.1:{}", site.ports.gateway);
         let mut args = vec!["gateway", "mosquitto", "--dir", "broker", "--cmp", "aid-cmp"];
         args.extend(["--listen", &listen, "--config", "cmp.toml"]);
@@ -73,13 +75,16 @@ impl Broker {
         }
         books::output(site, "aid-cmp", &args, "")?;
         let log = File::create(site.path("logs/mosquitto.log"))?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["-c", "broker/mosquitto.conf"])
             .current_dir(&site.dir)
+            // It does not end with us, but the next start knows it by that.
+            .env(LEASH, "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
+            .stderr(Stdio::piped());
+        let mut child = spawn_at_gate(&mut command)
             .map_err(|e| Failure::new(format!("cannot start mosquitto: {e}")))?;
         let (tell, told) = mpsc::channel();
         if let Some(pipe) = child.stderr.take() {
@@ -105,7 +110,7 @@ impl Drop for Broker {
 /// Keeps what mosquitto says, and tells when it runs.
 fn keep(pipe: impl std::io::BufRead, mut log: File, tell: &mpsc::Sender<()>) {
     for line in pipe.lines().map_while(Result::ok) {
-        let _ = writeln!(log, "{line}");
+        let _ = writeln!(log, "{}", printable(&line));
         if line.ends_with(" running") {
             let _ = tell.send(());
         }

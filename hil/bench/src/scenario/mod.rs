@@ -15,11 +15,12 @@ mod people;
 mod stage;
 mod withdrawal;
 
+use crate::leftovers::Workshop;
 use crate::site::More;
+use aid_needs::Need;
 use aid_shell::cli::{self, Failure, LogArgs};
 use serde::Serialize;
 use stage::Stage;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -156,7 +157,7 @@ struct Outcome {
     error: Option<String>,
     /// Why it was not played; nothing failed then.
     #[serde(skip_serializing_if = "Option::is_none")]
-    skipped: Option<&'static str>,
+    skipped: Option<String>,
 }
 
 /// Plays what the command line asks for; a scenario that fails is a failure.
@@ -232,27 +233,24 @@ fn list(scenarios: &[Scenario], json: bool) -> Result<(), Failure> {
 }
 
 fn say(outcome: &Outcome) {
-    let mut err = std::io::stderr();
-    let verdict = match (outcome.ok, outcome.skipped) {
+    let verdict = match (outcome.ok, &outcome.skipped) {
         (_, Some(_)) => "skip",
         (true, None) => "ok",
         (false, None) => "FAIL",
     };
-    // Nobody who reads is no reason to stop.
-    let _ = writeln!(
-        err,
+    cli::line_to_stderr(&format!(
         "{verdict:<4} {:<22} {:>7.1} s",
         outcome.name,
         outcome.ms / 1000.0
-    );
-    if let Some(why) = outcome.skipped {
-        let _ = writeln!(err, "       {why}");
+    ));
+    if let Some(why) = &outcome.skipped {
+        cli::line_to_stderr(&format!("       {why}"));
     }
     if let Some(error) = &outcome.error {
         for step in &outcome.steps {
-            let _ = writeln!(err, "       {step}");
+            cli::line_to_stderr(&format!("       {step}"));
         }
-        let _ = writeln!(err, "     ! {error}");
+        cli::line_to_stderr(&format!("     ! {error}"));
     }
 }
 
@@ -261,10 +259,11 @@ fn play(scenario: &Scenario, keep: Option<&Path>, logs: &LogArgs) -> Outcome {
     let begin = Instant::now();
     let mut steps = Vec::new();
     let lacks = scenario.needs.more.broker && broker::program().is_none();
-    let skipped = lacks.then_some(broker::SKIPPED);
-    let result = match skipped {
-        Some(_) => Ok(()),
-        None => stage(scenario, keep, logs, &mut steps),
+    let judged = lacks.then(|| aid_needs::skip(Need::Mosquitto, broker::MISSING));
+    let (result, skipped) = match judged {
+        Some(Ok(why)) => (Ok(()), Some(why)),
+        Some(Err(required)) => (Err(Failure::from(required)), None),
+        None => (stage(scenario, keep, logs, &mut steps), None),
     };
     Outcome {
         name: scenario.name,
@@ -283,7 +282,7 @@ fn stage(
     logs: &LogArgs,
     steps: &mut Vec<String>,
 ) -> Result<(), Failure> {
-    let temporary = tempfile::Builder::new().prefix("aid-scenario-").tempdir()?;
+    let temporary = Workshop::new("scenario", &std::env::temp_dir())?;
     let dir = match keep {
         Some(keep) => keep.join(scenario.name),
         None => temporary.path().to_owned(),

@@ -42,7 +42,7 @@ impl Stage {
             ..Options::default()
         };
         let site = Site::create(dir, options)?;
-        std::fs::create_dir_all(site.path("logs"))?;
+        site.make_logs()?;
         if needs.controlled {
             let file = site.path("msp.toml");
             let control = "\n[control]\nlisten = \"127.0.0.1:0\"\n";

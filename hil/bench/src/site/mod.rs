@@ -12,6 +12,7 @@ mod write;
 pub(crate) use fleet::{Fleet, FleetVehicle};
 pub(crate) use profile::{Aka, Subject};
 
+use crate::leftovers::{self, Doomed, empty};
 use aid_shell::cli::{self, Failure};
 use ports::Ports;
 use std::path::{Path, PathBuf};
@@ -136,7 +137,10 @@ impl Site {
         };
         let absent = !dir.exists();
         let dir = make_dir(dir)?;
+        // Until it is whole.
+        let doomed = Doomed::new(&dir, absent);
         let site = Self::fill(dir.clone(), subject, options);
+        drop(doomed);
         if site.is_err() {
             // Half a set-up helps nobody, and would be in the way of the next one.
             let _ = empty(&dir, absent);
@@ -166,12 +170,14 @@ impl Site {
             write::file(&file, &Subject::build()?.package)?;
         }
         let state = dir.join("state");
+        let open = leftovers::gate();
         std::fs::create_dir(&state).map_err(|e| {
             Failure::new(format!(
                 "cannot make {}: {e}; is the disk full or the directory read-only?",
                 state.display()
             ))
         })?;
+        drop(open);
         let drivers = DRIVERS
             .iter()
             .take(1 + more.drivers)
@@ -190,6 +196,12 @@ impl Site {
         Ok(site)
     }
 
+    /// Makes the folder of the logs.
+    pub(crate) fn make_logs(&self) -> std::io::Result<()> {
+        let _open = leftovers::gate();
+        std::fs::create_dir_all(self.path("logs"))
+    }
+
     /// A file of the set-up.
     pub(crate) fn path(&self, relative: &str) -> PathBuf {
         self.dir.join(relative)
@@ -203,6 +215,7 @@ fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
             dir.display()
         ))
     };
+    let _open = leftovers::gate();
     std::fs::create_dir_all(dir).map_err(wrong)?;
     if std::fs::read_dir(dir).map_err(wrong)?.next().is_some() {
         let dir = dir.display();
@@ -211,22 +224,6 @@ fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
         )));
     }
     dir.canonicalize().map_err(wrong)
-}
-
-/// Takes away what is in a directory, and with `whole` the directory too.
-fn empty(dir: &Path, whole: bool) -> std::io::Result<()> {
-    if whole {
-        return std::fs::remove_dir_all(dir);
-    }
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            std::fs::remove_dir_all(entry.path())?;
-        } else {
-            std::fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failure> {
@@ -253,6 +250,7 @@ fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failur
         if let Some(pki) = &minted {
             let euicc = pki.mint_euicc(&params, &crypto, rng)?;
             let folder = dir.join("eUICC");
+            let _open = leftovers::gate();
             euicc
                 .write_to(
                     &folder.join(format!("CERT_EUICC_ECDSA_NIST{suffix}.der")),
@@ -261,7 +259,9 @@ fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failur
                 .map_err(wrong)?;
         } else {
             let pki = pki::RspPki::mint(&params, &crypto, rng)?;
+            let open = leftovers::gate();
             pki.write_to(dir).map_err(wrong)?;
+            drop(open);
             minted = Some(pki);
         }
     }

@@ -1,5 +1,6 @@
 //! Writes the files of a set-up; what is secret is readable by its owner alone.
 
+use crate::leftovers;
 use aid_shell::cli::Failure;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -13,6 +14,7 @@ fn put(file: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
             file.display()
         ))
     };
+    let _open = leftovers::gate();
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(wrong)?;
     }

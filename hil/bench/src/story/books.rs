@@ -1,7 +1,7 @@
 //! What the parts have in their books, asked through their own command lines.
 
 use super::PATIENCE;
-use crate::process::command;
+use crate::process::{command, spawn_at_gate};
 use crate::site::Site;
 use aid_shell::cli::Failure;
 use serde_json::Value;
@@ -18,14 +18,14 @@ pub(crate) fn output(
     stdin: &str,
 ) -> Result<String, Failure> {
     let wrong = |e: std::io::Error| Failure::new(format!("cannot run {program}: {e}"));
-    let mut child = command(program, args, &site.dir)?
+    let mut command = command(program, args, &site.dir)?;
+    command
         .env("AID_LOG", "warn")
         .env("AID_TRACE", "0")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(wrong)?;
+        .stderr(Stdio::piped());
+    let mut child = spawn_at_gate(&mut command).map_err(wrong)?;
     if let Some(mut pipe) = child.stdin.take() {
         // A program that wants no input may have closed it.
         let _ = pipe.write_all(stdin.as_bytes());

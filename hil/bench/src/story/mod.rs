@@ -11,10 +11,9 @@ use crate::process::{Part, Spawn};
 use crate::report::{Report, Step};
 use crate::site::Site;
 use agent::{Agent, Counters};
-use aid_shell::cli::Failure;
+use aid_shell::cli::{self, Failure};
 pub(crate) use aka::{Challenge, challenge};
 use serde_json::Value;
-use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Longest wait for anything that other parts have to bring about.
@@ -102,7 +101,7 @@ impl Story<'_> {
 
     fn say(&self, text: &str) {
         if self.telling.aloud {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            cli::line_to_stderr(text);
         }
     }
 
@@ -173,7 +172,7 @@ impl Story<'_> {
 
     fn start(&mut self) -> Result<Agent, Failure> {
         self.say("Starting eUICC, SM-DP+, MSP, CMP and agent on 127.0.0.1");
-        std::fs::create_dir_all(self.site.path("logs"))?;
+        self.site.make_logs()?;
         books::enrol(self.site)?;
         for (program, args) in PARTS {
             self.parts.push(Part::start(Spawn {

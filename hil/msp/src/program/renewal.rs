@@ -10,6 +10,7 @@ use aid_shell::config::Values;
 use aid_shell::live::{self, Live};
 use aid_shell::peer::Certificate;
 use aid_shell::signal::Stop;
+use aid_shell::validity::{self, Certificates};
 use rustls::ServerConfig;
 
 use super::serve::listeners_tls;
@@ -59,6 +60,8 @@ pub(super) struct Renewal {
     pub(super) es2_admitted: Option<Live<Vec<Certificate>>>,
     /// Of the admin listener.
     pub(super) admin: admin::Renewable,
+    /// Those whose dates are watched.
+    pub(super) certificates: Certificates,
 }
 
 /// The files whose change matters.
@@ -66,6 +69,13 @@ pub(super) fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     files.extend(config.certificates_and_keys.iter().cloned());
     files
+}
+
+/// The files whose certificates have dates to be watched; there are keys among them.
+pub(super) fn certificates(config: &Config) -> Vec<PathBuf> {
+    let telemetry = config.telemetry.as_ref().and_then(|t| t.ca.clone());
+    let files = config.certificates_and_keys.iter().cloned();
+    files.chain(telemetry).collect()
 }
 
 impl Renewal {
@@ -101,6 +111,8 @@ impl Renewal {
             live.renew(Arc::new(new));
         }
         self.admin.renew(tls.admin, tls.admin_admitted);
+        self.certificates
+            .renew(certificates(&config), validity::now());
         msp.renew(agreed);
         Ok(files(&self.path, &config))
     }

@@ -13,6 +13,7 @@ use aid_shell::limit::logins;
 use aid_shell::live::Live;
 use aid_shell::peer::Certificate;
 use aid_shell::signal::{self, Stop};
+use aid_shell::validity::{self, Certificates};
 use aid_shell::{door, http, ready, telemetry, tls};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -63,9 +64,9 @@ pub(super) fn check(config: &Config) -> Result<(), Failure> {
     if let Some(telemetry) = &config.telemetry {
         telemetry.check()?;
     }
-    Agreed::new(config)?
-        .certificates_apart()
-        .map_err(Failure::new)
+    let apart = Agreed::new(config)?.certificates_apart();
+    apart.map_err(Failure::new)?;
+    validity::check_now(&renewal::certificates(config))
 }
 
 /// Addresses that are ours now.
@@ -136,6 +137,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     let stop = signal::stop()?;
     orders::resume(&msp).await?;
     let keys = api::Keys::new(&msp).await?;
+    let certificates = Certificates::new(renewal::certificates(config));
     let renewal = Renewal {
         path: path.to_owned(),
         values,
@@ -144,6 +146,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
         es2: tls.es2.map(Live::new),
         es2_admitted: tls.es2_admitted.map(door::live),
         admin: admin.renewable(),
+        certificates: certificates.clone(),
     };
     let listeners = listeners(&msp, config, bound, &renewal, &keys, &stop);
     let renewal = renewal.follow(renewal::files(path, config), &msp, stop.clone());
@@ -154,6 +157,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
         outbox::run(msp.clone(), stop.clone()),
         keys.follow(&msp, stop.clone()),
         renewal,
+        certificates.watch(stop.clone()),
     );
     if let Some(export) = export {
         export.finish().await;

@@ -44,7 +44,12 @@ fn es2_pki(dir: &Path) {
 
 pub(crate) fn site(dir: &Path) -> RspPki {
     let now = aid_smdp::web::now();
-    let params = MintParams::loopback(&EID, now - DAY, now + 30 * DAY);
+    site_of(dir, now - DAY, now + 30 * DAY)
+}
+
+/// A set-up whose RSP certificates are valid from and to these times, unix seconds.
+fn site_of(dir: &Path, from: u64, to: u64) -> RspPki {
+    let params = MintParams::loopback(&EID, from, to);
     let pki = RspPki::mint(&params, &SoftwareCrypto::new(), &mut UnwrapErr(SysRng)).unwrap();
     pki.write_to(dir).unwrap();
     es2_pki(dir);
@@ -258,4 +263,46 @@ fn a_port_in_use_is_named() {
         text.contains(&address) && text.contains("another program"),
         "{text}"
     );
+}
+
+#[test]
+fn rsp_certificates_are_judged_by_their_dates() {
+    let now = aid_smdp::web::now();
+    let check = |from: u64, to: u64| {
+        let folder = tempfile::tempdir().unwrap();
+        site_of(folder.path(), from, to);
+        let output = program(folder.path())
+            .args(["check-config", "--config", "smdp.toml"])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), stderr)
+    };
+    let files = [
+        "CERT_S_SM_DP_TLS_NIST.pem",
+        "CERT_S_SM_DPauth_ECDSA_NIST.der",
+        "CERT_S_SM_DPpb_ECDSA_NIST.der",
+        "CERT_CI_ECDSA_NIST.der",
+    ];
+    let (code, stderr) = check(now - DAY, now + 29 * DAY + 3600);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert_eq!(stderr.lines().count(), files.len(), "{stderr}");
+    for file in files {
+        let line = stderr.lines().find(|l| l.contains(file)).unwrap();
+        assert!(
+            line.starts_with("warning: ") && line.contains("in 29 days"),
+            "{line}"
+        );
+    }
+    assert_eq!(check(now - DAY, now + 31 * DAY), (Some(0), String::new()));
+    for (from, to, says) in [
+        (now - 9 * DAY, now - DAY, "expired on 20"),
+        (now + DAY, now + 90 * DAY, "is not valid before 20"),
+    ] {
+        let (code, stderr) = check(from, to);
+        assert_eq!(code, Some(1));
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert_eq!(stderr.matches(says).count(), files.len(), "{stderr}");
+        assert!(files.iter().all(|file| stderr.contains(file)), "{stderr}");
+    }
 }
