@@ -5,7 +5,7 @@ use super::{Service, fresh, now};
 use crate::decide::login::{self, attempts_key, pin_mac};
 use crate::model::Account;
 use crate::password;
-use crate::service::web::{cookie_hash, password_key};
+use crate::service::web::{cookie_hash, password_key, session_lives};
 use crate::store::{Change, PortalChange, SessionRow, Store, StoreError, Stored};
 use aid_id::{AccountRef, Secret};
 
@@ -191,7 +191,7 @@ impl<S: Store> Service<S> {
     ) -> Stored<Vec<(SessionRow, bool)>> {
         let (now, this) = (now(), cookie_hash(cookie));
         let all = self.store.portal_sessions(account.id).await?;
-        let living = all.into_iter().filter(|s| s.expires_at > now);
+        let living = all.into_iter().filter(|s| session_lives(s.expires_at, now));
         Ok(living
             .map(|s| (s.token_hash == this, s))
             .map(|(own, s)| (s, own))
