@@ -76,18 +76,29 @@ impl Agent {
             profiles: profiles.collect(),
         };
         self.send(None, hello);
+        // The end of the last session before the next one's beginning: the CMP books them in the order in which they come.
+        self.send_logouts();
         self.send_login();
-        self.send_outstanding(now);
+        self.send_rest(now);
     }
 
     /// Sends again what the CMP has not acknowledged, in order.
     pub(crate) fn send_outstanding(&mut self, now: BootMs) {
+        self.send_logouts();
+        self.send_rest(now);
+    }
+
+    fn send_logouts(&mut self) {
+        for (logout_id, account) in self.durable.logouts.clone() {
+            self.send(Some(logout_id), Up::Logout { account });
+        }
+    }
+
+    /// What is not about sessions.
+    fn send_rest(&mut self, now: BootMs) {
         self.resend = None;
         for report in self.durable.outbox.clone() {
             self.send(None, status_message(report));
-        }
-        for (logout_id, account) in self.durable.logouts.clone() {
-            self.send(Some(logout_id), Up::Logout { account });
         }
         for order in self.durable.orders.clone() {
             if let Some(outcome) = order.outcome {

@@ -1,7 +1,11 @@
 //! Calls the other party: an MSP the five operations of the CMP, a CMP the four of the MSP (AID.02 chapter 7).
 //!
-//! One request, one answer; nothing is retried here, because only the caller knows what he has stored. Mutual TLS, key or
+//! One request, one answer; nothing is retried here, because only the caller knows what is stored. Mutual TLS, key or
 //! password, time limit and bound of the answer come from [`Settings`].
+//!
+//! Between the parties stand proxies and gateways, which answer in their own way. So an answer of another 2xx status
+//! counts if it has the shape of a success, only a refusal in the words of §5.5 is the peer's own, and
+//! [`CallError::is_transient`] says of everything else that the call is worth repeating.
 
 mod http;
 
@@ -17,7 +21,8 @@ use crate::body::{
     SendActivationCode, SendCsimStatus, SendMspToken, SendProfileInformation,
     UpdateSubscriptionInfo,
 };
-use crate::error_code::{ApiError, ErrorBody};
+use crate::contract;
+use crate::error_code::ErrorBody;
 use crate::headers::{Credentials, PartyId};
 
 use http::Http;
@@ -105,7 +110,7 @@ pub enum CallError {
         reason: String,
     },
     /// The peer refused.
-    #[error("{operation} was refused with {status}{}", .body.as_ref().map(|b| format!(", code {b}")).unwrap_or_default())]
+    #[error("{operation} was refused with {status}, {}", .body.as_ref().map_or_else(|| format!("not in the words of the contract: {note}"), |b| format!("code {b}")))]
     Refused {
         /// The operation.
         operation: &'static str,
@@ -113,8 +118,12 @@ pub enum CallError {
         status: StatusCode,
         /// Body of §5.5, if the peer sent one.
         body: Option<ErrorBody>,
+        /// What the body is, if it is not that of §5.5: for the log.
+        note: String,
+        /// How long the peer wants us to wait (`Retry-After`, RFC 9110 §10.2.3), as it said it: not bounded.
+        retry_after: Option<Duration>,
     },
-    /// A status or a body that the contract does not have. The peer may have acted.
+    /// A status or a body that the contract does not have: the peer's, or a proxy's. The peer may have acted.
     #[error("{operation} got an answer outside the contract: {reason}")]
     Contract {
         /// The operation.
@@ -127,19 +136,40 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether the same call can succeed later: lines, time-outs, 408, 429 and 5xx.
+    /// Whether the same call can succeed later. Only a clear refusal is final: a body of §5.5 under a status that the
+    /// operation has for what is wrong with a request ([`contract::Operation::refuses`]). Lines, time-outs, answers
+    /// that can't be read, redirections, and whatever else a proxy or a configuration can cause, may pass.
+    ///
+    /// [`contract::Operation::refuses`]: crate::contract::Operation::refuses
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. } => true,
-            Self::Refused { status, .. } => {
-                status.is_server_error()
-                    || matches!(
-                        *status,
-                        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
-                    )
+            Self::Connect { .. }
+            | Self::Timeout { .. }
+            | Self::Broken { .. }
+            | Self::Contract { .. } => true,
+            Self::Refused {
+                operation,
+                status,
+                body,
+                ..
+            } => {
+                let code = body.as_ref().and_then(|body| body.code.parse().ok());
+                let operation = contract::named(operation);
+                !operation
+                    .zip(code)
+                    .is_some_and(|(operation, code)| operation.refuses(*status, code))
             }
-            Self::Settings(_) | Self::Contract { .. } => false,
+            Self::Settings(_) => false,
+        }
+    }
+
+    /// How long the peer wants us to wait before the next attempt, at most `longest`.
+    #[must_use]
+    pub fn retry_after(&self, longest: Duration) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => retry_after.map(|wait| wait.min(longest)),
+            _ => None,
         }
     }
 
@@ -149,14 +179,6 @@ impl CallError {
         match self {
             Self::Refused { status, body, .. } => Some((*status, body.as_ref())),
             _ => None,
-        }
-    }
-
-    fn contract(operation: &'static str, error: &ApiError) -> Self {
-        Self::Contract {
-            operation,
-            reason: error.text.to_string(),
-            code: Some(error.code),
         }
     }
 }
@@ -346,12 +368,24 @@ impl MspClient {
             .0
             .exchange(operation, Method::POST, &path, call, Some(body.to_bytes()))
             .await?;
-        match answer.status {
-            StatusCode::CREATED => Ok(Activation::Later),
-            StatusCode::OK => ActivationCodeResponse::parse(&answer.body)
-                .map(Activation::Now)
-                .map_err(|error| CallError::contract(operation, &error)),
-            _ => Err(answer.unexpected(operation)),
+        if !answer.status.is_success() {
+            return Err(answer.unexpected(operation));
+        }
+        // A code counts under whatever 2xx it comes: it is not sent a second time.
+        let unusable = match ActivationCodeResponse::parse(&answer.body) {
+            Ok(code) => {
+                answer.note_status(operation, StatusCode::OK);
+                return Ok(Activation::Now(code));
+            }
+            Err(error) => error,
+        };
+        let accepted = answer.status == StatusCode::CREATED && !answer.is_page()
+            || answer.status != StatusCode::OK && answer.is_empty();
+        if accepted {
+            answer.note_status(operation, StatusCode::CREATED);
+            Ok(Activation::Later)
+        } else {
+            Err(answer.unusable(operation, &unusable))
         }
     }
 
@@ -415,9 +449,12 @@ impl MspClient {
             .0
             .exchange(operation, Method::GET, &path, call, None)
             .await?;
-        if answer.status != StatusCode::OK {
+        if !answer.status.is_success() {
             return Err(answer.unexpected(operation));
         }
-        ProfileStatuses::parse(&answer.body).map_err(|error| CallError::contract(operation, &error))
+        let list = ProfileStatuses::parse(&answer.body)
+            .map_err(|error| answer.unusable(operation, &error))?;
+        answer.note_status(operation, StatusCode::OK);
+        Ok(list)
     }
 }

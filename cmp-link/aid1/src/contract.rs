@@ -14,7 +14,7 @@ use crate::body::{
     SendActivationCode, SendCsimStatus, SendMspToken, SendProfileInformation,
     UpdateSubscriptionInfo,
 };
-use crate::error_code::ApiError;
+use crate::error_code::{ApiError, ErrorCode};
 
 /// Where both servers serve their document.
 pub const OPENAPI: &str = "/openapi.json";
@@ -314,7 +314,43 @@ impl Api {
     }
 }
 
+/// The operation of either API with this name of chapter 7.
+pub(crate) fn named(name: &str) -> Option<&'static Operation> {
+    let all = CMP.operations.iter().chain(MSP.operations);
+    all.into_iter().find(|operation| operation.name == name)
+}
+
 impl Operation {
+    /// Whether a refusal with this status and code is the peer's last word about a request.
+    ///
+    /// It is where the contract has the status for what is wrong with a request, and the code says what that is. All
+    /// else can change without a change of the request: the peer's failures, who we are taken for, and whatever a proxy
+    /// in front of the peer says.
+    #[must_use]
+    pub fn refuses(&self, status: StatusCode, code: u16) -> bool {
+        let about_us = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let listed = self.outcomes.iter().any(|o| o.status == status.as_u16());
+        let word = match ErrorCode::from_number(code) {
+            Some(
+                ErrorCode::Internal
+                | ErrorCode::PartyNotFound
+                | ErrorCode::Unauthorized
+                | ErrorCode::Content
+                | ErrorCode::Login
+                | ErrorCode::Aborted
+                | ErrorCode::Unavailable,
+            ) => false,
+            // Our own servers say so of a path that is no operation: then the address is wrong, not the request.
+            Some(ErrorCode::TokenOrProfileNotFound) => matches!(
+                self.id,
+                "sendProfileInformation" | "sendCsimStatus" | "requestProfileStatus"
+            ),
+            // Codes of an agreement between two parties are words too (R-5.5-8).
+            _ => true,
+        };
+        status.is_client_error() && listed && !about_us && word
+    }
+
     /// A refusal as this operation gives it: what is wrong with a request is 422, except where the contract has 400 and
     /// no 422 (Notify MSP Token Invalid, §7.4).
     #[must_use]

@@ -23,10 +23,11 @@ use uuid::Uuid;
 const PARALLEL: usize = 16;
 /// First pause after a failure, ms; doubles up to `MAX_PAUSE`.
 const PAUSE: u64 = 1000;
-/// Longest pause, ms: twelve hours.
-const MAX_PAUSE: u64 = 12 * 3600 * 1000;
+/// Longest pause, ms: twelve hours. A stored deadline that is further away comes of a clock that was wrong, and counts
+/// for nothing.
+pub const MAX_PAUSE: u64 = 12 * 3600 * 1000;
 /// For how long a claimed call is this instance's alone, ms; longer than a call can take.
-const CLAIM: u64 = 2 * 60 * 1000;
+pub const CLAIM: u64 = 2 * 60 * 1000;
 
 /// Pause before the next try: half fixed, half drawn.
 #[must_use]
@@ -45,8 +46,18 @@ const LOOK: u64 = 5000;
 enum Done {
     Yes(Option<Answer>),
     Listed(Question, Listing),
-    Again(String),
+    /// Why, and how long the MSP wants us to wait, ms.
+    Again(String, u64),
     Never(String),
+}
+
+/// A call that is worth repeating.
+fn again(error: &CallError) -> Done {
+    let wait = error.retry_after(Duration::from_millis(MAX_PAUSE));
+    let wait = wait.map_or(0, |wait| {
+        u64::try_from(wait.as_millis()).unwrap_or(MAX_PAUSE)
+    });
+    Done::Again(error.to_string(), wait)
 }
 
 /// Runs until the stop.
@@ -118,7 +129,7 @@ async fn make<S: Store>(service: &Service<S>, call: Call) -> Result<(), StoreErr
     let (id, kind, msp) = (Uuid::from_bytes(call.id), call.kind.as_str(), &call.msp);
     let result = match &done {
         Done::Yes(_) | Done::Listed(..) => "answered",
-        Done::Again(_) => "again",
+        Done::Again(..) => "again",
         Done::Never(_) => "dead",
     };
     gauges::called(kind, result);
@@ -131,11 +142,11 @@ async fn make<S: Store>(service: &Service<S>, call: Call) -> Result<(), StoreErr
                 .commit(vec![Change::CloseCall(call.id, CallState::Done, now())])
                 .await
         }
-        Done::Again(error) => {
+        Done::Again(error, wait) => {
             let attempts = call.attempts.saturating_add(1);
             let draw = Uuid::new_v4().as_u64_pair().1;
             let at = now();
-            let next_at = at.saturating_add(pause(attempts, draw));
+            let next_at = at.saturating_add(pause(attempts, draw).max(wait));
             tracing::warn!(%id, kind, %msp, attempts, %error, "a call failed; it is made again");
             if call.kind == CallKind::Code && attempts == 1 {
                 service.delayed(call.id).await?;
@@ -177,7 +188,7 @@ async fn send(client: &MspClient, call: &Call) -> Done {
                     swapped: answer.swapped_iccid,
                 })),
                 Ok(Activation::Later) => Done::Yes(Some(Answer::Later)),
-                Err(error) if error.is_transient() => Done::Again(error.to_string()),
+                Err(error) if error.is_transient() => again(&error),
                 Err(error) => Done::Yes(Some(refusal(&error))),
             }
         }
@@ -204,8 +215,11 @@ async fn send(client: &MspClient, call: &Call) -> Done {
         }
         CallKind::Invalidate => {
             let done = client.request_invalidate(ids, call.token).await;
-            // R-7.9-4: a token that the MSP does not have any more is as good as ended.
-            let gone = |e: &CallError| e.refusal().is_some_and(|(status, _)| status == 404);
+            // R-7.9-4: a token that the MSP does not have any more is as good as ended. A 404 that is not the MSP's
+            // own says nothing of it.
+            let gone = |e: &CallError| {
+                !e.is_transient() && e.refusal().is_some_and(|(status, _)| status == 404)
+            };
             match done {
                 Err(error) if gone(&error) => Done::Yes(None),
                 other => finish(other),
@@ -214,7 +228,7 @@ async fn send(client: &MspClient, call: &Call) -> Done {
     }
 }
 
-/// What an answer to Request Profile Status says; 404 is an answer too (R-7.10-6).
+/// What an answer to Request Profile Status says; a clear refusal with 404 is an answer too (R-7.10-6).
 ///
 /// # Errors
 /// Any other refusal, and calls that were not answered.
@@ -232,11 +246,11 @@ pub fn listing(
     let Some((status, body)) = error.refusal() else {
         return Err(error);
     };
-    if status != 404 {
+    if status != 404 || error.is_transient() {
         return Err(error);
     }
     let profile = ErrorCode::ProfileNotFound.number().to_string();
-    let names_profile = body.is_none_or(|b| b.code == profile);
+    let names_profile = body.is_some_and(|b| b.code == profile);
     Ok(if one_profile && names_profile {
         Listing::NoSuchProfile
     } else {
@@ -244,36 +258,25 @@ pub fn listing(
     })
 }
 
-/// Refusals of who we are can be repaired by configuration, so they are tried again.
+/// A call without an answer's body: done, worth repeating, or refused for good.
 fn finish(result: Result<(), CallError>) -> Done {
     match result {
         Ok(()) => Done::Yes(None),
-        Err(error) => {
-            let who = error
-                .refusal()
-                .is_some_and(|(status, _)| matches!(status.as_u16(), 401 | 403));
-            if who || error.is_transient() {
-                Done::Again(error.to_string())
-            } else {
-                Done::Never(error.to_string())
-            }
-        }
+        Err(error) if error.is_transient() => again(&error),
+        Err(error) => Done::Never(error.to_string()),
     }
 }
 
 /// A refused request as the car hears of it.
 fn refusal(error: &CallError) -> Answer {
-    let body = error.refusal().and_then(|(_, body)| body);
-    let (code, reason) = match (error, body) {
-        (_, Some(body)) => (body.code.parse().unwrap_or_default(), body.error.clone()),
-        (CallError::Contract { code, .. }, _) => {
-            let code = code.unwrap_or(ErrorCode::ActivationCodeOther);
-            (code.number(), "the MSP's answer was not usable".into())
-        }
-        _ => (
-            ErrorCode::ActivationCodeOther.number(),
-            "the MSP refused".into(),
-        ),
-    };
-    Answer::Failed { code, reason }
+    match error.refusal().and_then(|(_, body)| body) {
+        Some(body) => Answer::Failed {
+            code: body.code.parse().unwrap_or_default(),
+            reason: body.error.clone(),
+        },
+        None => Answer::Failed {
+            code: ErrorCode::ActivationCodeOther.number(),
+            reason: "the MSP refused".into(),
+        },
+    }
 }

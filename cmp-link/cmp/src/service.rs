@@ -252,7 +252,8 @@ impl<S: Store> Service<S> {
         };
         let due: Vec<Eid> = waiting
             .iter()
-            .filter(|(_, at)| **at <= now)
+            // Later than the longest pause: the clock was wrong when it was noted.
+            .filter(|(_, at)| **at <= now || **at - now > 2 * RESEND_MAX_MS)
             .map(|(eid, _)| *eid)
             .collect();
         for eid in &due {

@@ -7,6 +7,7 @@
 #[cfg(feature = "operations")]
 pub mod admin;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod door;
 pub mod http;

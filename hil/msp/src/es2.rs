@@ -22,7 +22,7 @@ const PROTOCOL: &str = "gsma/rsp/v2.4.0";
 /// Why the SM-DP+ did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Es2Error {
-    /// No answer, or not one of ES2+. The same call may succeed later.
+    /// No answer, or not one of ES2+: a proxy's, for instance. The same call may succeed later.
     #[error("the SM-DP+ {url} cannot be used: {reason}")]
     Unreachable {
         /// Base URL.
@@ -210,27 +210,10 @@ impl Es2 {
         let Value::Object(members) = answer else {
             return Err(self.broken(&format!("{function}: no JSON object")));
         };
-        let result = members
-            .get("header")
-            .and_then(|h| h.get("functionExecutionStatus"));
-        match result.and_then(|r| r.get("status")).and_then(Value::as_str) {
-            Some("Executed-Success" | "Executed-WithWarning") => Ok(members),
-            Some(_) => {
-                let data = result.and_then(|r| r.get("statusCodeData"));
-                let text = |name| {
-                    let text = data.and_then(|d| d.get(name)).and_then(Value::as_str);
-                    clean(text.unwrap_or("?"), 200)
-                };
-                let (subject, reason, message) =
-                    (text("subjectCode"), text("reasonCode"), text("message"));
-                Err(Es2Error::Refused {
-                    function,
-                    subject,
-                    reason,
-                    message,
-                })
-            }
-            None => Err(self.broken(&format!("{function}: no functionExecutionStatus"))),
+        match judged(function, &members) {
+            Judged::Done => Ok(members),
+            Judged::Refused(error) => Err(error),
+            Judged::Unclear(reason) => Err(self.broken(&format!("{function}: {reason}"))),
         }
     }
 
@@ -238,6 +221,90 @@ impl Es2 {
         Es2Error::Unreachable {
             url: self.url.clone(),
             reason: clean(reason, 300),
+        }
+    }
+}
+
+/// What an answer of ES2+ says about its call.
+enum Judged {
+    Done,
+    /// The SM-DP+ refused, and said why.
+    Refused(Es2Error),
+    /// It may succeed later.
+    Unclear(String),
+}
+
+/// Reads the `functionExecutionStatus` (SGP.22 §5.2.6): only `Failed` with its codes is a refusal. A call that was too
+/// late (`Expired`), or whose way the SM-DP+ could not go (reason codes 5, transport error), may succeed later; so may
+/// what is no status of SGP.22.
+fn judged(function: &'static str, answer: &Map<String, Value>) -> Judged {
+    let result = answer
+        .get("header")
+        .and_then(|h| h.get("functionExecutionStatus"));
+    let status = result.and_then(|r| r.get("status")).and_then(Value::as_str);
+    let data = result.and_then(|r| r.get("statusCodeData"));
+    let text = |name| {
+        let text = data.and_then(|d| d.get(name)).and_then(Value::as_str);
+        text.map(|text| clean(text, 200))
+    };
+    match status {
+        Some("Executed-Success" | "Executed-WithWarning") => Judged::Done,
+        Some("Failed") => match (text("subjectCode"), text("reasonCode")) {
+            (Some(subject), Some(reason)) if !reason.starts_with("5.") => {
+                Judged::Refused(Es2Error::Refused {
+                    function,
+                    subject,
+                    reason,
+                    message: text("message").unwrap_or_else(|| "?".into()),
+                })
+            }
+            (Some(subject), Some(reason)) => {
+                Judged::Unclear(format!("failed with subject {subject}, reason {reason}"))
+            }
+            _ => Judged::Unclear("failed without subject and reason".into()),
+        },
+        Some(status) => Judged::Unclear(format!("status {}", clean(status, 40))),
+        None => Judged::Unclear("no functionExecutionStatus".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Only a refusal with its codes ends an order; all else is asked again.
+    #[test]
+    fn only_a_clear_refusal_is_final() {
+        let failed = |data: Value| json!({"header": {"functionExecutionStatus": {"status": "Failed", "statusCodeData": data}}});
+        let status =
+            |status: Value| json!({"header": {"functionExecutionStatus": {"status": status}}});
+        let final_ones = [
+            failed(json!({"subjectCode": "8.2.1", "reasonCode": "1.1", "message": "unknown"})),
+            failed(json!({"subjectCode": "8.2.5", "reasonCode": "3.7"})),
+        ];
+        let unclear = [
+            failed(json!({"subjectCode": "8.1", "reasonCode": "5.1"})),
+            failed(json!({"subjectCode": "8.1"})),
+            failed(json!({"reasonCode": 3})),
+            failed(Value::Null),
+            status(json!("Failed")),
+            status(json!("Expired")),
+            status(json!("busy")),
+            status(json!(7)),
+            json!({"header": {}}),
+            json!({"status": "Failed"}),
+            json!({"code": "49", "error": "no"}),
+            json!({}),
+        ];
+        let judge = |answer: &Value| judged("downloadOrder", answer.as_object().unwrap());
+        for answer in &final_ones {
+            assert!(matches!(judge(answer), Judged::Refused(_)), "{answer}");
+        }
+        for answer in &unclear {
+            assert!(matches!(judge(answer), Judged::Unclear(_)), "{answer}");
+        }
+        for word in ["Executed-Success", "Executed-WithWarning"] {
+            assert!(matches!(judge(&status(json!(word))), Judged::Done));
         }
     }
 }

@@ -29,8 +29,11 @@ const SYNC_LIMIT: Duration = Duration::from_millis(2500);
 /// How long an asynchronous order waits, so that the 201 is out before Send Activation Code can be (§7.7.2 Note).
 const AFTER_THE_ANSWER: Duration = Duration::from_millis(200);
 
-/// Further attempts of an asynchronous order while the SM-DP+ does not answer; about five minutes.
-const ATTEMPTS: u32 = 12;
+/// Further attempts of an asynchronous order while the SM-DP+ does not answer; about a day, which is how long a CMP
+/// usually waits for a code.
+const ATTEMPTS: u32 = 340;
+/// The longest pause between two of them is two to the power of this, in seconds: about four minutes.
+const LONGEST: u32 = 8;
 
 /// What Request Activation Code is answered with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,12 +177,17 @@ async fn run(
     }
     let mut result = prepare(&msp, &order, &wrong).await;
     for attempt in 0..ATTEMPTS {
-        // Somebody waits for a synchronous answer, so he decides about another attempt.
+        // A CMP that waits for a synchronous answer decides itself about another attempt. It waits no longer where it
+        // got a 201 meanwhile.
         let again = matches!(&result, Err(e) if e.code == ErrorCode::Internal);
-        if !again || delivery == Delivery::Sync {
+        let owed = msp.store.is_owed(&order).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "store");
+            true
+        });
+        if !(again && owed) {
             break;
         }
-        tokio::time::sleep(Duration::from_secs(1 << attempt.min(5))).await;
+        tokio::time::sleep(Duration::from_secs(1 << attempt.min(LONGEST))).await;
         result = prepare(&msp, &order, &wrong).await;
     }
     if let Err(error) = &result {

@@ -2,7 +2,7 @@
 //! once it has refused.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aid_aid1::account_id::verify;
 use aid_aid1::body::{
@@ -12,6 +12,7 @@ use aid_aid1::body::{
 use aid_aid1::client::{Call, CallError};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::redirect::percent_encode;
+use aid_shell::clock::Steadiness;
 use aid_shell::signal::Stop;
 use axum::http::Method;
 use tokio::task::JoinSet;
@@ -37,13 +38,17 @@ const MAX_PAUSE: i64 = 300_000;
 /// Why a job is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failed {
-    /// Again later.
-    Later(String),
+    /// Again later; not before the CMP wants it, where it said when.
+    Later(String, Option<Duration>),
     /// Never; with the CMP's code of §5.5, if it said one.
     Dead(String, Option<ErrorCode>),
 }
 
 impl Failed {
+    fn later(reason: impl Into<String>) -> Self {
+        Self::Later(reason.into(), None)
+    }
+
     fn dead(reason: impl Into<String>) -> Self {
         Self::Dead(reason.into(), None)
     }
@@ -52,7 +57,8 @@ impl Failed {
 impl From<CallError> for Failed {
     fn from(error: CallError) -> Self {
         if error.is_transient() {
-            return Self::Later(error.to_string());
+            let longest = Duration::from_millis(MAX_PAUSE.unsigned_abs());
+            return Self::Later(error.to_string(), error.retry_after(longest));
         }
         let code = error.refusal().and_then(|(_, body)| body?.known());
         Self::Dead(error.to_string(), code)
@@ -67,15 +73,20 @@ impl From<ApiError> for Failed {
 
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
-        Self::Later(error.to_string())
+        Self::later(error.to_string())
     }
 }
 
 /// Runs until stopped.
 pub(crate) async fn run(msp: Msp, stop: Stop) {
     let work = async {
+        let start = Instant::now();
+        let wall = || now_ms().unsigned_abs();
+        let mut clock = Steadiness::new(wall(), start.elapsed());
         for turn in 0_u32.. {
+            let steady = clock.look(wall(), start.elapsed());
             if turn % TIDY == 0
+                && steady
                 && let Err(error) = msp.store.forget_answers(now_ms() - KEEP_ANSWERS).await
             {
                 tracing::error!(%error, "old answers");
@@ -96,7 +107,9 @@ pub(crate) async fn run(msp: Msp, stop: Stop) {
 /// One round: the CMPs side by side, because one that is slow must not hold up another; the jobs of each in their order.
 async fn round(msp: &Msp) -> Result<(), StoreError> {
     let mut lanes = BTreeMap::<String, Vec<OutboxRow>>::new();
-    for row in msp.store.due_jobs(now_ms(), BATCH).await? {
+    let now = now_ms();
+    let latest = now.saturating_add(2 * MAX_PAUSE);
+    for row in msp.store.due_jobs(now, latest, BATCH).await? {
         lanes
             .entry(row.job.client_id.to_string())
             .or_default()
@@ -128,14 +141,17 @@ async fn lane(msp: Msp, rows: Vec<OutboxRow>) -> Result<(), StoreError> {
                 tracing::info!(kind, client = %row.job.client_id, "sent");
                 msp.store.close_job(row.id, None).await?;
             }
-            Err(Failed::Later(reason)) => {
+            Err(Failed::Later(reason, wait)) => {
                 tracing::warn!(
                     kind,
                     attempts = row.attempts + 1,
                     "will be sent again: {reason}"
                 );
+                let wait = wait.map_or(0, |wait| {
+                    i64::try_from(wait.as_millis()).unwrap_or(MAX_PAUSE)
+                });
                 msp.store
-                    .put_off(row.id, now_ms() + pause(&row), &reason)
+                    .put_off(row.id, now_ms() + pause(&row).max(wait), &reason)
                     .await?;
             }
             Err(Failed::Dead(reason, _)) => {
@@ -166,7 +182,7 @@ async fn attempt(msp: &Msp, job: &Job) -> Result<(), Failed> {
                 .cancel_order(job.request_id, &job.body)
                 .await;
             done.map_err(|error| match error {
-                Es2Error::Unreachable { .. } => Failed::Later(error.to_string()),
+                Es2Error::Unreachable { .. } => Failed::later(error.to_string()),
                 Es2Error::Refused { .. } => Failed::dead(error.to_string()),
             })?;
             Ok(msp.store.note_cancelled(job.msp_token, &job.body).await?)
@@ -334,7 +350,7 @@ async fn deliver_wrongly(
             Err(Failed::Dead(reason.into(), Some(ErrorCode::AccountIdOther)))
         }
         Some(said) if said.status == success => Ok(()),
-        Some(said) if matches!(said.status, 0 | 408 | 429 | 500..) => Err(Failed::Later(said.note)),
+        Some(said) if matches!(said.status, 0 | 408 | 429 | 500..) => Err(Failed::later(said.note)),
         Some(said) => {
             let code = said.code.as_deref().and_then(|c| c.parse().ok());
             let reason = format!(
@@ -363,7 +379,7 @@ async fn send_msp_token(msp: &Msp, job: &Job) -> Result<(), Failed> {
     }
     match deliver(msp, job).await {
         Ok(()) => Ok(settle(OnboardingState::Active).await?),
-        Err(error @ Failed::Later(_)) => Err(error),
+        Err(error @ Failed::Later(..)) => Err(error),
         Err(error) => {
             settle(OnboardingState::Refused).await?;
             Err(error)

@@ -2,16 +2,21 @@
 
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde_json::{Map, Value};
 
 use super::{Call, CallError, Settings};
-use crate::error_code::{ErrorBody, MAX_ERROR_TEXT, clean};
+use crate::error_code::{ApiError, ErrorBody, ErrorCode, MAX_ERROR_TEXT, clean};
 use crate::headers::{Credentials, Headers, PartyId};
 use crate::span::{self, Kind, Span};
 use crate::strict_json::MAX_BODY;
 use crate::trace::summary;
+
+/// So much of a body or a content type that nobody can read is shown in the log, bytes.
+const MAX_SHOWN: usize = 120;
 
 /// A party's HTTPS client.
 #[derive(Clone, Debug)]
@@ -28,15 +33,16 @@ pub(super) struct Http {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
+    /// `Content-Type`; empty if there is none.
+    kind: String,
+    /// `Retry-After`, as it was said.
+    retry_after: Option<Duration>,
 }
 
 impl Answer {
-    /// What an answer with another status than the expected ones means.
+    /// What an answer means whose status is not 2xx.
     pub(super) fn unexpected(self, operation: &'static str) -> CallError {
-        if self.status.is_success()
-            || self.status.is_redirection()
-            || self.status.is_informational()
-        {
+        if self.status.is_redirection() || self.status.is_informational() {
             let reason = format!("status {}", self.status);
             return CallError::Contract {
                 operation,
@@ -49,12 +55,88 @@ impl Answer {
             code: clean(&b.code, 8),
             error: clean(&b.error, MAX_ERROR_TEXT),
         });
+        let note = self.describe();
         CallError::Refused {
             operation,
             status: self.status,
             body,
+            note,
+            retry_after: self.retry_after,
         }
     }
+
+    /// What a 2xx means whose body is not the one that the operation has.
+    pub(super) fn unusable(&self, operation: &'static str, error: &ApiError) -> CallError {
+        CallError::Contract {
+            operation,
+            reason: format!("{}, {}: {}", self.status, self.describe(), error.text),
+            code: Some(error.code),
+        }
+    }
+
+    /// Whether there is no body.
+    pub(super) fn is_empty(&self) -> bool {
+        self.body.iter().all(u8::is_ascii_whitespace)
+    }
+
+    /// Whether it is a page for people: no party of AID1 sends one, proxies do.
+    pub(super) fn is_page(&self) -> bool {
+        let first = self.body.iter().find(|b| !b.is_ascii_whitespace());
+        self.kind.contains("html") && !self.is_empty() || first == Some(&b'<')
+    }
+
+    /// Whether it says that an operation without an answer's body was carried out: the right status, or another 2xx
+    /// with nothing in it or with JSON. What a body says is not looked at (Annex B), unless it is a refusal in the
+    /// words of §5.5 or nothing that a party of AID1 sends.
+    fn is_done(&self, success: StatusCode) -> bool {
+        let json = || serde_json::from_slice::<Map<String, Value>>(&self.body).is_ok();
+        let refusal = || serde_json::from_slice::<ErrorBody>(&self.body).is_ok();
+        self.status.is_success()
+            && !self.is_page()
+            && !refusal()
+            && (self.status == success || self.is_empty() || json())
+    }
+
+    /// Notes in the log that the status was not the one of the contract.
+    pub(super) fn note_status(&self, operation: &'static str, success: StatusCode) {
+        if self.status != success {
+            let status = self.status;
+            tracing::warn!(%status, "{operation} was answered outside the contract, which has {success}");
+        }
+    }
+
+    /// What came, for the log: its type, and the members of JSON or the beginning of a page. Of anything else no more
+    /// than the length: half a body may hold a whole activation code.
+    fn describe(&self) -> String {
+        let kind = match self.kind.as_str() {
+            "" => "no content type",
+            kind => kind,
+        };
+        let body = if self.is_page() {
+            let start = self.body.get(..MAX_SHOWN).unwrap_or(&self.body);
+            clean(&String::from_utf8_lossy(start), MAX_SHOWN)
+        } else {
+            summary(&self.body)
+        };
+        format!("{kind}, {body}")
+    }
+}
+
+/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date, which is measured against the `Date` of the same answer, so that
+/// our clock does not matter.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let until = date(text)?;
+    let sent = headers
+        .get(DATE)
+        .and_then(|value| date(value.to_str().ok()?));
+    // A date that has passed: at once.
+    let wait = until.duration_since(sent.unwrap_or_else(SystemTime::now));
+    Some(wait.unwrap_or_default())
 }
 
 impl Http {
@@ -88,7 +170,7 @@ impl Http {
         })
     }
 
-    /// An operation whose only success is one status without a body that matters.
+    /// An operation whose success has no body that matters.
     pub(super) async fn send(
         &self,
         operation: &'static str,
@@ -99,8 +181,13 @@ impl Http {
         success: StatusCode,
     ) -> Result<(), CallError> {
         let answer = self.exchange(operation, method, path, call, body).await?;
-        if answer.status == success {
+        if answer.is_done(success) {
+            answer.note_status(operation, success);
             Ok(())
+        } else if answer.status.is_success() {
+            let text = "this is no answer of a party of AID1";
+            let error = ApiError::because(ErrorCode::Syntax, text);
+            Err(answer.unusable(operation, &error))
         } else {
             Err(answer.unexpected(operation))
         }
@@ -158,20 +245,21 @@ impl Http {
         }
         let outcome = async {
             let mut response = request.send().await?;
+            let (status, headers) = (response.status(), response.headers().clone());
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await? {
                 if body.len() + chunk.len() > MAX_BODY {
-                    return Ok((response.status(), None));
+                    return Ok((status, headers, None));
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok((response.status(), Some(body)))
+            Ok((status, headers, Some(body)))
         };
-        let (status, body) = outcome
+        let (status, headers, body) = outcome
             .await
             .map_err(|error: reqwest::Error| self.failure(&error))?;
         let Some(body) = body else {
-            let reason = format!("more than {MAX_BODY} bytes");
+            let reason = format!("{status}, more than {MAX_BODY} bytes");
             return Err(CallError::Contract {
                 operation,
                 reason,
@@ -183,7 +271,16 @@ impl Http {
             "<- AID1 {operation} {status} from {} request {} {}",
             self.target_id, call.request_id, summary(&body),
         );
-        Ok(Answer { status, body })
+        let kind = headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
+        Ok(Answer {
+            status,
+            body,
+            kind: clean(&kind.to_ascii_lowercase(), MAX_SHOWN),
+            retry_after: retry_after(&headers),
+        })
     }
 
     fn failure(&self, error: &reqwest::Error) -> CallError {

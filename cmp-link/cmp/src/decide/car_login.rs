@@ -53,6 +53,12 @@ pub fn shown(code: &str) -> String {
     }
 }
 
+/// Whether a code has not ended at `now`. One that ends later than any code does was made under a wrong clock.
+#[must_use]
+pub fn lives(code: &LoginCode, now: u64) -> bool {
+    now < code.expires_at && code.expires_at - now <= 2 * LIFE_MS
+}
+
 /// A car begins, or repeats, a login by code. `found` is the code that it has; `url` the page.
 /// An approved one is the caller's to answer (`approved`).
 #[must_use]
@@ -81,7 +87,7 @@ pub fn begin(
             code
         }
     };
-    let refusal = if context.now >= code.expires_at {
+    let refusal = if !lives(&code, context.now) {
         Some("the code was not approved in time")
     } else if code.state == LoginCodeState::Denied {
         Some("the login was denied")
@@ -94,7 +100,8 @@ pub fn begin(
             login_id,
             code: shown(&code.code),
             url,
-            expires_in: u32::try_from((code.expires_at - context.now) / 1000).unwrap_or(0),
+            expires_in: u32::try_from(code.expires_at.saturating_sub(context.now) / 1000)
+                .unwrap_or(0),
         },
     };
     decision.down.push(Outgoing {
@@ -151,7 +158,7 @@ pub fn judge(context: &Context, code: LoginCode, account: &Account, approve: boo
 pub fn approved(context: &Context, view: login::View, code: &LoginCode) -> Decision {
     let mut decision = Decision::default();
     let body = match &view.account {
-        Some(account) if context.now < code.expires_at => {
+        Some(account) if lives(code, context.now) => {
             login::welcome(context, &mut decision, account, view.known_here, code.eid);
             Down::LoginResult {
                 login_id: code.login_id,

@@ -33,7 +33,7 @@ pub struct View {
     pub existing: Option<CodeRequest>,
     /// Whether the federation of that one has ended.
     pub existing_ended: bool,
-    /// Whether the user has logged in to this car.
+    /// Whether the user is logged in to this car now.
     pub logged_in: bool,
     /// The active federation that the code is for.
     pub federation: Option<Federation>,
@@ -133,7 +133,7 @@ pub fn request(
     if !view.logged_in {
         refuse(
             ErrorCode::Unauthorized,
-            "the user has not logged in to this vehicle",
+            "the user is not logged in to this vehicle",
         );
         return decision;
     }
@@ -188,8 +188,7 @@ pub fn request(
         return decision;
     }
     // A car that goes wild does not empty the MSP's pool.
-    let recent =
-        |r: &&CodeRequest| r.eid == eid && r.created_at.saturating_add(RATE_MS) > context.now;
+    let recent = |r: &&CodeRequest| r.eid == eid && r.created_at.abs_diff(context.now) < RATE_MS;
     if view.requests.iter().filter(recent).count() >= MAX_REQUESTS {
         refuse(
             ErrorCode::ActivationCodeOther,
@@ -243,7 +242,7 @@ fn reusable(request: &CodeRequest, profiles: &[Profile], now: u64) -> bool {
             .is_some_and(|p| p.status == ProfileStatus::Prepared && p.verdict == MspVerdict::Valid)
     };
     request.state == RequestState::Answered
-        && now < request.created_at.saturating_add(REUSE_MS)
+        && request.created_at.abs_diff(now) < REUSE_MS
         && request.iccid.as_ref().is_none_or(alive)
 }
 

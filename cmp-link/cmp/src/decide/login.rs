@@ -53,21 +53,27 @@ pub struct View {
     pub profiles: Vec<Profile>,
 }
 
-/// Whether the limit is reached at `now`; the minutes to wait.
+/// Whether attempts count at `now`: their window has not ended, and it did not begin under a clock that was wrong by
+/// more than a window.
+fn counts(attempts: &Attempts, now: u64) -> bool {
+    attempts.since.abs_diff(now) < WINDOW_MS
+}
+
+/// Whether the limit is reached at `now`; the minutes to wait, at most those of a window.
 #[must_use]
 pub fn locked(attempts: Option<&Attempts>, now: u64) -> Option<u64> {
-    let attempts = attempts?;
-    let end = attempts.since.saturating_add(WINDOW_MS);
-    (attempts.count >= MAX_ATTEMPTS && now < end).then(|| (end - now).div_ceil(60_000))
+    let attempts = attempts.filter(|a| a.count >= MAX_ATTEMPTS && counts(a, now))?;
+    let end = attempts.since.min(now).saturating_add(WINDOW_MS);
+    Some(end.saturating_sub(now).div_ceil(60_000))
 }
 
 /// One more failed attempt.
 #[must_use]
 pub fn counted(attempts: Option<&Attempts>, last: Option<Id>, now: u64) -> Attempts {
     match attempts {
-        Some(a) if now < a.since.saturating_add(WINDOW_MS) => Attempts {
+        Some(a) if counts(a, now) => Attempts {
             count: a.count.saturating_add(1),
-            since: a.since,
+            since: a.since.min(now),
             last,
         },
         _ => Attempts {

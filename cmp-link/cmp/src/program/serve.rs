@@ -11,6 +11,7 @@ use aid_aid1::{contract, span};
 use aid_shell::admin::Shown;
 use aid_shell::peer::Certificate;
 use aid_shell::cli::Failure;
+use aid_shell::clock::Steadiness;
 use aid_shell::config::Values;
 use aid_shell::limit::logins;
 use aid_shell::live::Live;
@@ -21,7 +22,7 @@ use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -247,6 +248,8 @@ async fn tick<S: Store>(service: Arc<Service<S>>, stop: Stop) {
     let stopped = stop.wait();
     tokio::pin!(stopped);
     let mut since = 0;
+    let start = Instant::now();
+    let mut clock = Steadiness::new(now(), start.elapsed());
     for count in 0_u32.. {
         tokio::select! {
             () = &mut stopped => return,
@@ -254,19 +257,25 @@ async fn tick<S: Store>(service: Arc<Service<S>>, stop: Stop) {
         }
         // A minute of overlap: another process's commit may take its time.
         let begin = now();
+        let steady = clock.look(begin, start.elapsed());
         let mut done = vec![
             service.cut_off(since).await,
             service.remind(since).await,
             service.follow_codes().await,
-            service.expire().await,
         ];
+        // What a clock that has just jumped says is over, may not be.
+        if steady {
+            done.push(service.expire().await);
+        }
         since = begin.saturating_sub(60_000);
         if count % COUNT_EVERY == 0 {
             done.push(gauges::look(&service.store, begin).await);
         }
         if count % PRUNE_EVERY == 0 {
-            done.push(service.prune().await);
-            done.push(service.purge().await);
+            if steady {
+                done.push(service.prune().await);
+                done.push(service.purge().await);
+            }
             done.push(service.synchronise().await);
         }
         for done in done {

@@ -6,7 +6,7 @@ use super::{Service, fresh, now};
 use crate::decide::login::{attempts_key, pin_mac};
 use crate::model::Account;
 use crate::password::{self, Busy};
-use crate::service::web::cookie_hash;
+use crate::service::web::{cookie_hash, session_lives};
 use crate::store::{Change, PortalChange, SessionRow, Store, StoreError, Stored};
 use aid_id::{AccountRef, Secret};
 
@@ -222,7 +222,7 @@ impl<S: Store> Service<S> {
     ) -> Stored<Vec<(SessionRow, bool)>> {
         let (now, this) = (now(), cookie_hash(cookie));
         let all = self.store.portal_sessions(account.id).await?;
-        let living = all.into_iter().filter(|s| s.expires_at > now);
+        let living = all.into_iter().filter(|s| session_lives(s.expires_at, now));
         Ok(living
             .map(|s| (s.token_hash == this, s))
             .map(|(own, s)| (s, own))

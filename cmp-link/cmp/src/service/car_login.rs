@@ -109,7 +109,7 @@ impl<S: Store> Service<S> {
             Some(code) => self.store.login_code(&code).await?,
             None => None,
         };
-        let open = |c: &LoginCode| c.state == LoginCodeState::Open && now() < c.expires_at;
+        let open = |c: &LoginCode| c.state == LoginCodeState::Open && car_login::lives(c, now());
         let Some(code) = found.filter(open) else {
             let counted = login::counted(attempts.as_ref(), None, now());
             let reason = if counted.count >= login::MAX_ATTEMPTS {
@@ -146,7 +146,8 @@ impl<S: Store> Service<S> {
         };
         for eid in showing {
             let code = self.store.login_code_of(eid).await?;
-            let open = |c: &LoginCode| c.state == LoginCodeState::Open && now() < c.expires_at;
+            let open =
+                |c: &LoginCode| c.state == LoginCodeState::Open && car_login::lives(c, now());
             if code.as_ref().is_some_and(open) {
                 continue;
             }
@@ -176,7 +177,7 @@ impl<S: Store> Service<S> {
             let view = self.login_view(account.clone(), eid).await?;
             let decision = car_login::approved(&context, view, code);
             self.carry_out(turn, decision).await?;
-            if let Some(account) = account.filter(|_| context.now < code.expires_at) {
+            if let Some(account) = account.filter(|_| car_login::lives(code, context.now)) {
                 self.send_user_profile(eid, &account).await?;
             }
             return Ok(());

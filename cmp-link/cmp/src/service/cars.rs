@@ -3,7 +3,9 @@
 
 use super::{Service, attempts, fresh, now};
 use crate::decide::{Context, Decision, Outgoing, code, deletion, login, order};
-use crate::model::{Account, CallKind, CallState, Order, OrderState, Profile, Report};
+use crate::model::{
+    Account, Answered, CallKind, CallState, CodeRequest, Order, OrderState, Profile, Report,
+};
 use crate::store::{Change, FleetChange, Store, Stored, Turn};
 use crate::views;
 use aid_aid1::span::{Kind, Span};
@@ -116,8 +118,7 @@ impl<S: Store> Service<S> {
                 return self.begin_code_login(turn, eid, login_id).await;
             }
             Up::Logout { account } => {
-                tracing::info!(%eid, account = hex::encode(account.0), "logout");
-                let changes = vec![Change::Fleet(FleetChange::Session(eid, None))];
+                let changes = self.logout(&context, eid, message_id, account).await?;
                 let down = vec![ack];
                 Decision { changes, down }
             }
@@ -199,6 +200,33 @@ impl<S: Store> Service<S> {
         Ok(login::login(context, view, eid, login_id, pin, key))
     }
 
+    /// The session of an account in a car ends. Said again after the user came back, it is not the new session's end; nor
+    /// is that of a user who was there before the present one.
+    async fn logout(
+        &self,
+        context: &Context,
+        eid: Eid,
+        message_id: Id,
+        account: AccountRef,
+    ) -> Stored<Vec<Change>> {
+        let car = format!("logout {eid}");
+        if self.store.answered(&car, message_id).await?.is_some() {
+            return Ok(Vec::new());
+        }
+        tracing::info!(%eid, account = hex::encode(account.0), "logout");
+        Ok(vec![
+            Change::Fleet(FleetChange::Leave(eid, account)),
+            Change::Remember(Answered {
+                client: car,
+                request_id: message_id,
+                digest: String::new(),
+                status: 0,
+                body: String::new(),
+                at: context.now,
+            }),
+        ])
+    }
+
     /// What is known of a user who wants to enter a car.
     pub(super) async fn login_view(
         &self,
@@ -245,7 +273,9 @@ impl<S: Store> Service<S> {
             let owner = self.store.federation_by_id(existing.federation).await?;
             view.existing_ended = owner.is_none_or(|f| f.ended_at.is_some());
         } else {
-            view.logged_in = self.store.has_logged_in(eid, account).await?;
+            // R-2-10: who was here once may be anywhere now.
+            let vehicle = self.store.vehicle(eid).await?;
+            view.logged_in = vehicle.is_some_and(|v| v.session == Some(account));
             view.federation = self.serving(account, Some(eid)).await?;
             if let Some(federation) = &view.federation {
                 view.requests = self.store.requests(federation.id).await?;
@@ -426,6 +456,15 @@ impl<S: Store> Service<S> {
         let context = self.context();
         let mut all = Decision::default();
         for request in self.store.overdue(context.now).await? {
+            if request.expires_at > context.now {
+                // Its end was set under a wrong clock: it is set anew.
+                let bounded = CodeRequest {
+                    expires_at: context.now.saturating_add(code::WAIT_MS),
+                    ..request
+                };
+                all.changes.push(Change::PutRequest(bounded));
+                continue;
+            }
             let decision = code::expired(&context, &request);
             all.down.extend(decision.down);
             all.changes.extend(decision.changes);

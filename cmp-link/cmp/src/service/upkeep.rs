@@ -85,7 +85,7 @@ impl<S: Store> Service<S> {
             let call = query(&context, &federation, &Question::All);
             let before = self.store.newest_in_lane(&call.msp, &call.lane).await?;
             let fresh = before.is_some_and(|b| {
-                b.state == CallState::Due || b.created_at.saturating_add(every) > context.now
+                b.state == CallState::Due || b.created_at.abs_diff(context.now) < every
             });
             if active && !fresh {
                 decision.changes.push(Change::AddCall(call));

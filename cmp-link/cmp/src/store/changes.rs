@@ -75,10 +75,16 @@ const HOUR: u64 = 3600 * 1000;
 /// A day, ms.
 const DAY: u64 = 24 * 3600 * 1000;
 
-/// Statements of `Prune`, and how old what they remove must be, ms.
+/// Statements of `Prune`, and how old what they remove must be, ms. What makes repetitions harmless must be old by its
+/// order too, unless its time was over within the last day: under a clock that is wrong by years everything is old. So
+/// the newest ten thousand answers stay, and the newest hundred reports of each car.
 const PRUNE: [(&str, u64); 9] = [
     ("DELETE FROM login_code WHERE expires_at < $1", HOUR),
-    ("DELETE FROM idempotency WHERE at < $1", 7 * DAY),
+    (
+        "DELETE FROM idempotency WHERE at < $1 AND (at >= $1 - 86400000 OR at < \
+         (SELECT at FROM idempotency ORDER BY at DESC LIMIT 1 OFFSET 9999))",
+        7 * DAY,
+    ),
     ("DELETE FROM notice WHERE at < $1", 90 * DAY),
     ("DELETE FROM outbox WHERE closed_at < $1", 90 * DAY),
     (
@@ -87,9 +93,17 @@ const PRUNE: [(&str, u64); 9] = [
          (SELECT 1 FROM outbox WHERE outbox.id = history.work)",
         90 * DAY,
     ),
-    ("DELETE FROM report WHERE received_at < $1", 90 * DAY),
+    (
+        "DELETE FROM report WHERE received_at < $1 AND (received_at >= $1 - 86400000 OR EXISTS \
+         (SELECT 1 FROM report n WHERE n.eid = report.eid AND n.seq >= report.seq + 100))",
+        90 * DAY,
+    ),
     ("DELETE FROM portal_session WHERE expires_at < $1", 0),
-    ("DELETE FROM attempt WHERE since < $1", DAY),
+    // Also those that a wrong clock put a day or more into the future.
+    (
+        "DELETE FROM attempt WHERE since < $1 OR since > $1 + 172800000",
+        DAY,
+    ),
     (
         "DELETE FROM onboarding WHERE state <> 'done' AND expires_at < $1",
         30 * DAY,

@@ -194,7 +194,7 @@ impl Table {
                  state = excluded.state, code = excluded.code, iccid = excluded.iccid, \
                  swapped = excluded.swapped, error_code = excluded.error_code, \
                  error = excluded.error, delivered_at = excluded.delivered_at, \
-                 changed_at = excluded.changed_at",
+                 expires_at = excluded.expires_at, changed_at = excluded.changed_at",
             ),
             Self::Answered => (
                 "INSERT INTO idempotency (client, request_id, digest, status, body, at) VALUES ",

@@ -22,6 +22,8 @@ pub enum FleetChange {
     },
     /// Who is logged in to a car.
     Session(Eid, Option<AccountRef>),
+    /// The session of this account ends, if the car has no other.
+    Leave(Eid, AccountRef),
     /// The car shows this code now, and no other.
     PutLoginCode(LoginCode),
     /// A user's preference; none removes it.
@@ -45,6 +47,11 @@ pub(super) fn statement(change: FleetChange) -> Statement<'static> {
             sqlx::query("UPDATE vehicle SET session = $1 WHERE eid = $2")
                 .bind(maybe_id(account))
                 .bind(eid.to_string())
+        }
+        FleetChange::Leave(eid, account) => {
+            sqlx::query("UPDATE vehicle SET session = NULL WHERE eid = $1 AND session = $2")
+                .bind(eid.to_string())
+                .bind(id_text(account.0))
         }
         FleetChange::PutLoginCode(c) => sqlx::query(
             "INSERT INTO login_code (eid, code, login_id, state, account, created_at, expires_at) \

@@ -5,6 +5,7 @@ use super::read::{MAX_ROWS, Statement, at};
 use super::row::{Columns, id_text};
 use super::{SqlStore, Stored};
 use crate::model::{Audit, Call, CallState, SyncRun};
+use crate::outbox::{self, MAX_PAUSE};
 use aid_id::Id;
 use sqlx::any::AnyRow;
 
@@ -38,16 +39,17 @@ pub struct Work {
     pub open_requests: u64,
 }
 
-/// The first call of each lane that is due; a call in front that waits, waits for all behind it.
-const DUE: &str = "SELECT * FROM outbox o WHERE state = 'due' AND next_at <= $1 AND NOT EXISTS \
+/// The first call of each lane that is due; a call in front that waits, waits for all behind it. Due is also what a
+/// wrong clock put off for longer than any pause.
+const DUE: &str = "SELECT * FROM outbox o WHERE state = 'due' AND (next_at <= $1 OR next_at > $3) AND NOT EXISTS \
      (SELECT 1 FROM outbox e WHERE e.msp = o.msp AND e.lane = o.lane AND e.state = 'due' \
      AND e.position < o.position) ORDER BY position LIMIT $2";
 
 /// The same, taken for one instance of several. The lane's order holds because a claimed call is
-/// still due: those behind it wait.
+/// still due: those behind it wait. A claim that is longer than any was made under a wrong clock.
 const CLAIM: &str = "UPDATE outbox SET claimed_by = $1, claimed_until = $2 WHERE id IN \
-     (SELECT o.id FROM outbox o WHERE o.state = 'due' AND o.next_at <= $3 AND o.claimed_until <= $3 \
-     AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.msp = o.msp AND e.lane = o.lane \
+     (SELECT o.id FROM outbox o WHERE o.state = 'due' AND (o.next_at <= $3 OR o.next_at > $5) \
+     AND (o.claimed_until <= $3 OR o.claimed_until > $6) AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.msp = o.msp AND e.lane = o.lane \
      AND e.state = 'due' AND e.position < o.position) ORDER BY o.position LIMIT $4 \
      FOR UPDATE SKIP LOCKED) RETURNING *";
 
@@ -60,12 +62,14 @@ impl SqlStore {
         limit: u32,
     ) -> Stored<Vec<Call>> {
         let limit = i64::from(limit);
+        let latest = at(now.saturating_add(MAX_PAUSE));
         if !self.is_shared() {
-            let q = sqlx::query(DUE).bind(at(now)).bind(limit);
+            let q = sqlx::query(DUE).bind(at(now)).bind(limit).bind(latest);
             return self.many(q, Columns::call).await;
         }
         let q = sqlx::query(CLAIM).bind(who.to_owned()).bind(at(until));
-        let q = q.bind(at(now)).bind(limit);
+        let q = q.bind(at(now)).bind(limit).bind(latest);
+        let q = q.bind(at(now.saturating_add(2 * outbox::CLAIM)));
         self.claimed(q).await
     }
 

@@ -4,6 +4,7 @@
 use super::changes::eid_text;
 use super::row::{Columns, id_text, status_text};
 use super::{AuditFilter, Change, CodeKey, CodeRows, SqlStore, Store, Stored, Turn, Work};
+use crate::decide::code;
 use crate::model::{
     Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
     LoginCode, Onboarding, Order, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle,
@@ -273,10 +274,13 @@ impl Store for SqlStore {
 
     async fn overdue(&self, now: u64) -> Stored<Vec<CodeRequest>> {
         let q = sqlx::query(
-            "SELECT * FROM code_request WHERE state IN ('new', 'accepted') AND expires_at <= $1 \
-             ORDER BY expires_at LIMIT 100",
+            "SELECT * FROM code_request WHERE state IN ('new', 'accepted') \
+             AND (expires_at <= $1 OR expires_at > $2) ORDER BY expires_at LIMIT 100",
         );
-        self.many(q.bind(at(now)), Columns::request).await
+        // Later than any request ends: made under a wrong clock.
+        let latest = at(now.saturating_add(code::WAIT_MS + 3600 * 1000));
+        self.many(q.bind(at(now)).bind(latest), Columns::request)
+            .await
     }
 
     async fn has_report(&self, report: &Report) -> Stored<bool> {

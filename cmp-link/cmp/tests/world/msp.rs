@@ -5,6 +5,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,9 +19,12 @@ pub struct Asked {
     pub body: Value,
 }
 
+/// Status, body and headers.
+type Answer = (u16, String, Vec<(&'static str, String)>);
+
 #[derive(Default)]
 struct Inner {
-    answers: Vec<(String, u16, String)>,
+    answers: Vec<(String, Answer)>,
     asked: Vec<Asked>,
 }
 
@@ -50,11 +54,22 @@ impl Msp {
 
     /// From now on, paths that begin so are answered so.
     pub fn answer(&self, path: &str, status: u16, body: &str) {
+        self.answer_with(path, status, body, &[]);
+    }
+
+    /// The same with headers.
+    pub fn answer_with(
+        &self,
+        path: &str,
+        status: u16,
+        body: &str,
+        headers: &[(&'static str, &str)],
+    ) {
         let mut inner = self.inner.lock().unwrap();
         inner.answers.retain(|(p, ..)| p != path);
-        inner
-            .answers
-            .push((path.to_owned(), status, body.to_owned()));
+        let headers = headers.iter().map(|(n, v)| (*n, (*v).to_owned()));
+        let answer = (status, body.to_owned(), headers.collect());
+        inner.answers.push((path.to_owned(), answer));
     }
 
     pub fn asked(&self, path: &str) -> Vec<Asked> {
@@ -89,7 +104,7 @@ async fn handle(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, String) {
+) -> Response {
     let mut inner = inner.lock().unwrap();
     let path = uri.path().to_owned();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
@@ -97,11 +112,11 @@ async fn handle(
         .answers
         .iter()
         .find(|(p, ..)| path.starts_with(p.as_str()));
-    let (status, text) = match found {
-        Some((_, status, text)) => (*status, text.clone()),
-        None if path.starts_with("/v1/statuses") => (201, String::new()),
-        None if method == Method::DELETE => (204, String::new()),
-        None => (500, String::new()),
+    let (status, text, more) = match found {
+        Some((_, answer)) => answer.clone(),
+        None if path.starts_with("/v1/statuses") => (201, String::new(), Vec::new()),
+        None if method == Method::DELETE => (204, String::new(), Vec::new()),
+        None => (500, String::new(), Vec::new()),
     };
     inner.asked.push(Asked {
         method,
@@ -109,5 +124,9 @@ async fn handle(
         headers,
         body,
     });
-    (StatusCode::from_u16(status).unwrap(), text)
+    let mut answer = (StatusCode::from_u16(status).unwrap(), text).into_response();
+    for (name, value) in more {
+        answer.headers_mut().insert(name, value.parse().unwrap());
+    }
+    answer
 }

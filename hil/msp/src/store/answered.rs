@@ -86,15 +86,19 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets answers older than `before`.
+    /// Forgets answers older than `before`. The newest ten thousand stay unless their time was over within the last day:
+    /// under a clock that is wrong by years everything is old.
     ///
     /// # Errors
     /// The database fails.
     pub(crate) async fn forget_answers(&self, before: i64) -> Stored<()> {
-        sqlx::query("DELETE FROM answered WHERE at < $1")
-            .bind(before)
-            .execute(&self.writer)
-            .await?;
+        sqlx::query(
+            "DELETE FROM answered WHERE at < $1 AND (at >= $1 - 86400000 OR at <
+             (SELECT at FROM answered ORDER BY at DESC LIMIT 1 OFFSET 9999))",
+        )
+        .bind(before)
+        .execute(&self.writer)
+        .await?;
         Ok(())
     }
 

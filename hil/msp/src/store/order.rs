@@ -194,6 +194,21 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
+    /// Whether a request is open whose answer travels by Send Activation Code.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn is_owed(&self, request: &AcRequest) -> Stored<bool> {
+        let row = sqlx::query(
+            "SELECT state FROM ac_request WHERE client_id = $1 AND request_id = $2 AND state = 'open' AND delivery = 'async'",
+        )
+        .bind(request.client_id.as_str())
+        .bind(request.request_id.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.is_some())
+    }
+
     /// The answer to a request that is done, or the text of its error.
     ///
     /// # Errors

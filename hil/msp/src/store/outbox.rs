@@ -155,15 +155,22 @@ impl Store {
         Ok(id)
     }
 
-    /// Jobs that are due, oldest first; at most `limit`.
+    /// Jobs that are due, oldest first; at most `limit`. Due is also what is put off beyond `latest`, which is later than
+    /// any pause ends: the clock was wrong then.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn due_jobs(&self, now: i64, limit: i64) -> Stored<Vec<OutboxRow>> {
+    pub(crate) async fn due_jobs(
+        &self,
+        now: i64,
+        latest: i64,
+        limit: i64,
+    ) -> Stored<Vec<OutboxRow>> {
         let rows = sqlx::query(
-            "SELECT * FROM outbox WHERE state = 'waiting' AND next_at <= $1 ORDER BY id LIMIT $2",
+            "SELECT * FROM outbox WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2) ORDER BY id LIMIT $3",
         )
         .bind(now)
+        .bind(latest)
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;

@@ -90,7 +90,7 @@ pub(super) async fn link(
     for attempt in 1..=TRIES {
         let outcome = match deliver(msp, &job).await {
             Ok(()) => Ok(()),
-            Err(Failed::Later(reason)) => {
+            Err(Failed::Later(reason, _)) => {
                 tracing::warn!(reason, attempt, "Send MSP Token");
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 continue;

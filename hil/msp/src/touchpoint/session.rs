@@ -54,7 +54,7 @@ struct Inner {
 impl Inner {
     /// Drops what has expired, and the oldest tenth if that is not enough; so that not each visit has to look at all.
     fn make_room(&mut self, now: i64) {
-        self.sessions.retain(|_, s| now - s.began < LIFE_MS);
+        self.sessions.retain(|_, s| near(s.began, now, LIFE_MS));
         if self.sessions.len() >= MAX_SESSIONS {
             let mut ages: Vec<_> = self.sessions.values().map(|s| s.began).collect();
             ages.sort_unstable();
@@ -67,8 +67,13 @@ impl Inner {
     fn living(&mut self, name: &str, now: i64) -> Option<&mut Session> {
         self.sessions
             .get_mut(name)
-            .filter(|s| now - s.began < LIFE_MS)
+            .filter(|s| near(s.began, now, LIFE_MS))
     }
+}
+
+/// Whether less than `life` ms are between the two: what began further away in the future began under a wrong clock.
+fn near(began: i64, now: i64, life: i64) -> bool {
+    began.abs_diff(now) < life.unsigned_abs()
 }
 
 /// 128 random bits as text.

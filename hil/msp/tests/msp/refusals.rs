@@ -55,6 +55,79 @@ async fn a_request_id_has_one_answer() {
     ));
 }
 
+/// The ways of not giving a member.
+fn ways(body: &Value, member: &str) -> [(&'static str, Value); 3] {
+    let with = |value: Value| {
+        let mut body = body.clone();
+        body[member] = value;
+        body
+    };
+    let mut absent = body.clone();
+    absent.as_object_mut().unwrap().remove(member);
+    [
+        ("absent", absent),
+        ("null", with(Value::Null)),
+        ("empty", with(json!(""))),
+    ]
+}
+
+// R-7.7-4, R-7.7-5, R-7.7-8, R-4.3.1-20, R-7.8-1: null, an empty text and absence mean the same; a refusal is no answer
+// to remember: the corrected request is taken under the same id.
+#[tokio::test]
+async fn members_are_left_out_in_every_way_and_refusals_are_corrected() {
+    let stage = Stage::new("", "max_profiles = 20").await;
+    let token = stage.onboard().await;
+    let http = reqwest::Client::builder()
+        .tls_backend_preconfigured(stage.folder.client_tls(Some("cmp")))
+        .build()
+        .unwrap();
+    let send = async |path: &str, id: Uuid, body: &Value| {
+        let answer = http
+            .post(format!("{}/v1/{path}/{token}", stage.msp.aid1))
+            .header("cmp-request-id", id.to_string())
+            .header("correlation-id", Uuid::new_v4().to_string())
+            .header("client-id", "CmpOne")
+            .header("target-id", "MspOne")
+            .header("api-key", "keyIn1")
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    };
+    let mut iccid = String::new();
+    for member in ["replaceIccid", "imei", "deviceType"] {
+        let request = json!({"profileType": "personal", "deviceType": "tcu", "imei": "", "eid": EID,
+            "activationCodeRequestID": Uuid::new_v4(), "replaceIccid": null});
+        for (way, mut body) in ways(&request, member) {
+            body["activationCodeRequestID"] = json!(Uuid::new_v4());
+            let (status, code) = send("activation-code-requests", Uuid::new_v4(), &body).await;
+            assert_eq!(status, 200, "{member} {way}: {code}");
+            // We send null where the text says null.
+            assert_eq!(
+                code.get("swappedIccid"),
+                Some(&Value::Null),
+                "{member} {way}"
+            );
+            iccid = code["iccid"].as_str().unwrap().to_owned();
+        }
+    }
+    let status = json!({"iccid": iccid, "eid": EID, "status": "installed"});
+    for (way, body) in ways(&status, "iccid") {
+        let id = Uuid::new_v4();
+        let (refused, why) = send("statuses", id, &body).await;
+        assert_eq!((refused, &why["code"]), (422, &json!("60")), "{way}");
+        assert_eq!(send("statuses", id, &status).await.0, 201, "{way}");
+        // What was taken is.
+        assert_eq!(send("statuses", id, &status).await.0, 201, "{way}");
+        let (refused, why) = send("statuses", id, &body).await;
+        assert_eq!((refused, &why["code"]), (422, &json!("91")), "{way}");
+    }
+}
+
 // R-5.1-5, R-5.1-6, R-5.5-1, R-6-1 to R-6-4, R-7.6-5, R-7.7-9, R-B-6
 #[tokio::test]
 async fn refusals_have_their_status_and_a_body() {

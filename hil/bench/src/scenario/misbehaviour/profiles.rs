@@ -22,7 +22,7 @@ const LISTINGS: [(&str, &str); 19] = [
     ("missing-member", "failed"),
     ("null-member", "failed"),
     ("not-json", "failed"),
-    ("wrong-status", "failed"),
+    ("wrong-status", "agreed"),
     ("server-error", "failed"),
     ("refuse", "failed"),
     ("numeric-code", "failed"),
@@ -39,7 +39,7 @@ const STATUSES: [(&str, &str); 6] = [
     ("cut-connection", "told once"),
     ("lost-answer", "told once"),
     ("refuse", "given up"),
-    ("numeric-code", "given up"),
+    ("numeric-code", "told once"),
 ];
 
 /// Send Profile Information, done wrongly: what the MSP wants, what the CMP answers, how the profile is then.

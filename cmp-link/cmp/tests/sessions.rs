@@ -1,0 +1,198 @@
+//! Activation codes are for who is logged in to the car now (R-2-10, R-4.3-3), over MQTT and mutual TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod world;
+
+use aid_cmp::decide::login::pin_mac;
+use aid_cmp::model::Account;
+use aid_cmp::store::{Change, Store as _};
+use aid_id::{AccountRef, Id, Secret};
+use aid_wire::{CodeOutcome, Down, LoginOutcome, Up};
+use serde_json::json;
+use std::time::Duration;
+use world::car::Car;
+use world::{EVA, PIN, PIN_KEY, World};
+
+const BOB: AccountRef = AccountRef([0xB0; 16]);
+const CODE: &str = "1$smdp.example$N1";
+const ASK: &str = "/v1/activation-code-requests/";
+
+async fn world() -> World {
+    let world = World::new().await;
+    world.federate().await;
+    let bob = Account {
+        id: BOB,
+        name: "bob".into(),
+        display_name: "Bob".into(),
+        password: Secret::new(String::new()),
+        pin_mac: Some(pin_mac(&PIN_KEY, BOB, "1234")),
+        created_at: 0,
+    };
+    let changes = vec![Change::AddAccount(bob)];
+    world.store.commit(changes).await.unwrap();
+    let answer = json!({"activationCode": CODE, "profileType": "personal", "swappedIccid": null});
+    world.msp.answer(ASK, 200, &answer.to_string());
+    world
+}
+
+async fn login_as(car: &mut Car, id: Id, user: &str, pin: &str) {
+    let body = Up::Login {
+        login_id: id,
+        user: user.into(),
+        pin: Secret::new(pin.into()),
+    };
+    car.send(id, body).await;
+    loop {
+        match car.message().await.body {
+            Down::LoginResult { outcome, .. } => {
+                assert!(matches!(outcome, LoginOutcome::Accepted { .. }));
+                return;
+            }
+            Down::ActivationCode { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn logout(car: &mut Car, id: Id, account: AccountRef) {
+    car.send(id, Up::Logout { account }).await;
+    loop {
+        match car.message().await.body {
+            Down::Ack { message_id } if message_id == id => return,
+            // What the car has not acknowledged is sent again when it connects.
+            Down::ActivationCode { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn outcome(car: &mut Car, request: Id) -> CodeOutcome {
+    loop {
+        match car.message().await.body {
+            Down::ActivationCode {
+                request_id,
+                outcome,
+                ..
+            } if request_id == request => return outcome,
+            Down::ActivationCode { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+async fn refused(car: &mut Car, request: Id, account: AccountRef) {
+    for again in [false, true] {
+        let body = if again {
+            Up::RequestAgain {
+                request_id: request,
+                account,
+            }
+        } else {
+            Up::RequestActivationCode {
+                request_id: request,
+                account,
+            }
+        };
+        car.send(request, body).await;
+        let outcome = outcome(car, request).await;
+        assert!(
+            matches!(outcome, CodeOutcome::Failed { code: 104, .. }),
+            "{outcome:?}"
+        );
+    }
+}
+
+async fn given(car: &mut Car, request: Id, account: AccountRef) {
+    car.ask(request, account).await;
+    let outcome = outcome(car, request).await;
+    assert!(matches!(outcome, CodeOutcome::Code { .. }), "{outcome:?}");
+}
+
+// R-2-10, R-4.3-3
+#[tokio::test(flavor = "multi_thread")]
+async fn a_car_gets_a_code_for_who_is_logged_in_and_for_nobody_else() {
+    let world = world().await;
+    let mut car = Car::connect(&world).await;
+    // Nobody is in, and nobody ever was.
+    refused(&mut car, [1; 16], EVA).await;
+    // Somebody else is in.
+    login_as(&mut car, [2; 16], "bob", "1234").await;
+    refused(&mut car, [3; 16], EVA).await;
+    // She was in and is not any more.
+    login_as(&mut car, [4; 16], "eva", PIN).await;
+    logout(&mut car, [5; 16], EVA).await;
+    refused(&mut car, [6; 16], EVA).await;
+    // She was in, and another is.
+    login_as(&mut car, [7; 16], "eva", PIN).await;
+    login_as(&mut car, [8; 16], "bob", "1234").await;
+    refused(&mut car, [9; 16], EVA).await;
+    // In another car she is nobody either.
+    let mut other = Car::connect_as(&world, world::eid(2)).await;
+    login_as(&mut car, [10; 16], "eva", PIN).await;
+    refused(&mut other, [11; 16], EVA).await;
+    assert!(world.msp.asked(ASK).is_empty(), "the MSP was never asked");
+    // In hers she gets it; a request that was refused is not remembered against her.
+    given(&mut car, [6; 16], EVA).await;
+    assert_eq!(world.msp.asked(ASK).len(), 1);
+}
+
+// R-4.3-4, R-7.7.2-1: what was asked while the user was in is answered whenever it comes, and is the same after a
+// power cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_the_session_is_answered_after_it() {
+    let world = world().await;
+    world.msp.answer(ASK, 503, "");
+    let mut car = Car::connect(&world).await;
+    login_as(&mut car, [1; 16], "eva", PIN).await;
+    car.ask([2; 16], EVA).await;
+    assert!(matches!(
+        outcome(&mut car, [2; 16]).await,
+        CodeOutcome::Pending
+    ));
+    logout(&mut car, [3; 16], EVA).await;
+    let answer = json!({"activationCode": CODE, "profileType": "personal", "swappedIccid": null});
+    world.msp.answer(ASK, 200, &answer.to_string());
+    let outcome_now = outcome(&mut car, [2; 16]).await;
+    assert!(matches!(outcome_now, CodeOutcome::Code { .. }));
+    // The car lost its power before it had journalled that, and asks again: the same request, not a new one.
+    drop(car);
+    let mut car = Car::connect(&world).await;
+    given(&mut car, [2; 16], EVA).await;
+    refused(&mut car, [4; 16], EVA).await;
+    let ids: Vec<_> = world.msp.asked(ASK);
+    let first = &ids[0].body["activationCodeRequestID"];
+    assert!(
+        ids.iter()
+            .all(|a| &a.body["activationCodeRequestID"] == first)
+    );
+}
+
+// R-2-10: the end of an earlier session, said late or once more, does not end the present one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_another_session_is_not_the_end_of_this_one() {
+    let mut world = world().await;
+    let mut car = Car::connect(&world).await;
+    login_as(&mut car, [1; 16], "bob", "1234").await;
+    login_as(&mut car, [2; 16], "eva", PIN).await;
+    // Bob's logout comes after her login.
+    logout(&mut car, [3; 16], BOB).await;
+    given(&mut car, [4; 16], EVA).await;
+    // She leaves, comes back, and the car says again that she left, because it did not get the answer.
+    logout(&mut car, [5; 16], EVA).await;
+    refused(&mut car, [6; 16], EVA).await;
+    login_as(&mut car, [7; 16], "eva", PIN).await;
+    drop(car);
+    world.restart().await;
+    let mut car = Car::connect(&world).await;
+    logout(&mut car, [5; 16], EVA).await;
+    let vehicle = world.store.vehicle(world.eid).await.unwrap().unwrap();
+    assert_eq!(vehicle.session, Some(EVA));
+    // A new one ends it.
+    logout(&mut car, [8; 16], EVA).await;
+    let vehicle = world.store.vehicle(world.eid).await.unwrap().unwrap();
+    assert_eq!(vehicle.session, None);
+    refused(&mut car, [9; 16], EVA).await;
+    tokio::time::timeout(Duration::from_secs(30), world.halt())
+        .await
+        .unwrap();
+}
