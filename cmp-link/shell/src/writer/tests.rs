@@ -1,6 +1,6 @@
 use super::*;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::AtomicU32;
@@ -60,6 +60,12 @@ async fn pool(url: &str, connections: u32, pages: &Pages) -> AnyPool {
         .expect("pool")
 }
 
+async fn keeper(url: &str) -> AnyConnection {
+    let mut keeper = AnyConnection::connect(url).await.expect("connect");
+    keeper.execute("SELECT n FROM good").await.expect("read");
+    keeper
+}
+
 async fn database(connections: u32) -> Database {
     let folder = tempfile::tempdir().expect("folder");
     let url = crate::sqlite::url(&folder.path().join("x.sqlite")).expect("url");
@@ -68,11 +74,12 @@ async fn database(connections: u32) -> Database {
     for sql in TABLES {
         pool.execute(sqlx::raw_sql(sql)).await.expect("table");
     }
+    let keeper = keeper(&url).await;
     Database {
         _folder: folder,
         url,
         pages,
-        writer: Writer::new(pool.clone(), SQLITE),
+        writer: Writer::sqlite(pool.clone(), keeper),
         pool,
     }
 }
@@ -362,7 +369,7 @@ async fn a_disk_that_is_really_full_is_survived() {
     for sql in TABLES {
         pool.execute(sqlx::raw_sql(sql)).await.expect("table");
     }
-    let writer = Writer::new(pool.clone(), SQLITE);
+    let writer = Writer::sqlite(pool.clone(), keeper(&url).await);
     writer.reserve_log().await.expect("reserve");
     let db = Database {
         _folder: tempfile::tempdir().expect("folder"),
@@ -403,6 +410,7 @@ async fn a_disk_that_is_really_full_is_survived() {
             }
         }
         assert!(db.writer.check().await.is_err(), "the disk is full");
+        db.pool.fetch_all("SELECT n FROM good").await.expect("what is there can be read");
         drop(other);
         std::fs::remove_file(&filler).expect("remove");
         db.writer.check().await.expect("there is space again");
@@ -413,6 +421,7 @@ async fn a_disk_that_is_really_full_is_survived() {
         db.is_sound(round * 1_000_000 + 999_999).await;
         sqlx::query("DELETE FROM good").execute(&db.writer).await.expect("delete");
     }
-    db.pool.close().await;
-    tokio::time::timeout(Duration::from_secs(30), db.pool.close()).await.expect("closed");
+    let close = db.writer.close();
+    tokio::time::timeout(Duration::from_secs(60), close).await.expect("closed");
+    assert!(!disk.path().join("x.sqlite-wal").exists(), "the log is folded in");
 }

@@ -8,6 +8,7 @@
 
 mod account;
 mod calls;
+mod disk;
 mod hardening;
 mod misbehave;
 mod onboarding;

@@ -42,7 +42,7 @@ fn es2_pki(dir: &Path) {
     }
 }
 
-fn site(dir: &Path) -> RspPki {
+pub(crate) fn site(dir: &Path) -> RspPki {
     let now = aid_smdp::web::now();
     let params = MintParams::loopback(&EID, now - DAY, now + 30 * DAY);
     let pki = RspPki::mint(&params, &SoftwareCrypto::new(), &mut UnwrapErr(SysRng)).unwrap();
@@ -93,7 +93,7 @@ fn start(dir: &Path) -> (Running, String, String) {
     (Running(child), listen("es9"), listen("es2"))
 }
 
-fn client(ca: &Path, identity: Option<(&Path, &Path)>) -> reqwest::Client {
+pub(crate) fn client(ca: &Path, identity: Option<(&Path, &Path)>) -> reqwest::Client {
     let config = tls::client_config(ca, identity).unwrap();
     reqwest::Client::builder()
         .tls_backend_preconfigured((*config).clone())
