@@ -163,10 +163,11 @@ impl Store {
     }
 
     /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
-    pub(crate) async fn reserve_log(&self) {
-        if let Err(error) = self.writer.reserve_log().await {
-            tracing::warn!(%error, "no space was reserved for the database's log; commits take longer");
-        }
+    ///
+    /// # Errors
+    /// The database fails. Nothing but time is lost.
+    pub(crate) async fn reserve_log(&self) -> Stored<()> {
+        Ok(self.writer.reserve_log().await?)
     }
 
     /// A transaction that has the write lock from the beginning, so that it cannot fail half-way for want of it.

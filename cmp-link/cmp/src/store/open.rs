@@ -194,14 +194,15 @@ impl SqlStore {
     }
 
     /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
-    pub async fn reserve_log(&self) {
+    ///
+    /// # Errors
+    /// Not writable, or full. Nothing but time is lost.
+    pub async fn reserve_log(&self) -> Stored<()> {
         if self.is_shared() {
-            return;
+            return Ok(());
         }
-        if let Err(error) = self.writer.reserve_log().await {
-            let error = self.error(&error);
-            tracing::warn!(%error, "no space was reserved for the database's log; commits take longer");
-        }
+        let reserved = self.writer.reserve_log().await;
+        reserved.map_err(|e| self.error(&e))
     }
 
     /// Ends all connections and folds the write-ahead log into the database.

@@ -106,7 +106,9 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     let values = Values::read(path)?;
     let tls = listeners_tls(config)?;
     let msp = Msp::open(config).await?;
-    msp.store.reserve_log().await;
+    if let Err(error) = msp.store.reserve_log().await {
+        tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
+    }
     msp.store.forget_claims().await?;
     let bound = Bound::new(config).await?;
     let admin = config.admin.open().await?;

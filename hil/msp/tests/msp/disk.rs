@@ -45,7 +45,9 @@ impl Fault {
 
     fn prlimit(program: &Program, limit: &str) {
         let (id, limit) = (program.id().to_string(), format!("--fsize={limit}"));
-        let done = Command::new("prlimit").args(["--pid", &id, &limit]).status();
+        let done = Command::new("prlimit")
+            .args(["--pid", &id, &limit])
+            .status();
         assert!(done.unwrap().success());
     }
 
@@ -164,7 +166,12 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
         assert!(!is_ready(&stage.msp).await, "writes fail");
         let body = ac_request();
         let call = Call::new();
-        assert!(client.request_activation_code(call, token, &body).await.is_err());
+        assert!(
+            client
+                .request_activation_code(call, token, &body)
+                .await
+                .is_err()
+        );
         orders.push((call, body));
         fault.end(&stage.msp);
         until("it is ready by itself", async || is_ready(&stage.msp).await).await;

@@ -83,11 +83,12 @@ impl Store {
     }
 
     /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
-    pub async fn reserve_log(&self) {
-        if let Err(error) = self.writer.reserve_log().await {
-            let error = self.error(&error);
-            tracing::warn!(%error, "no space was reserved for the database's log; commits take longer");
-        }
+    ///
+    /// # Errors
+    /// Not writable, or full. Nothing but time is lost.
+    pub async fn reserve_log(&self) -> Stored<()> {
+        let reserved = self.writer.reserve_log().await;
+        reserved.map_err(|e| self.error(&e))
     }
 
     /// Writes something, to find out whether the database can be written now.
