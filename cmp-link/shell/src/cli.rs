@@ -111,6 +111,9 @@ pub fn init(logs: &LogArgs) -> Result<(), Failure> {
     let layer = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
+        // A disk that is full of logs must not stop what is logged: the subscriber would report an event that
+        // it can't write on stderr, which is where it could not write, and panic.
+        .log_internal_errors(false)
         .with_writer(|| OneLine(std::io::stderr()));
     let _ = match logs.log_format {
         LogFormat::Text => layer.try_init(),

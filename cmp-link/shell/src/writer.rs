@@ -11,7 +11,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use sqlx::any::{AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, Either, Error, Execute, Executor, SqlStr};
+use sqlx::{
+    Any, AnyConnection, AnyPool, Connection as _, Either, Error, Execute, Executor, SqlStr,
+};
 use std::future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,9 +22,9 @@ use tokio::sync::Mutex;
 
 /// Begins a transaction that has SQLite's write lock from its first moment, so that it can't fail halfway for
 /// want of it.
-pub const SQLITE: &str = "BEGIN IMMEDIATE";
+const BEGIN_SQLITE: &str = "BEGIN IMMEDIATE";
 /// Begins a transaction in PostgreSQL.
-pub const POSTGRES: &str = "BEGIN";
+const BEGIN_POSTGRES: &str = "BEGIN";
 
 /// The row that [`Writer::check`] and [`Writer::reserve_log`] write.
 const CHECK_TABLE: &str = "CREATE TABLE IF NOT EXISTS write_check \
@@ -56,17 +58,45 @@ struct Shared {
     cleared: AtomicU64,
     /// One check at a time.
     check: Mutex<()>,
+    /// Makes no statement, and is never closed for a failure: as long as SQLite's files are open, another
+    /// connection can be opened, and read, where a full disk has no room for new ones.
+    keeper: Mutex<Option<AnyConnection>>,
 }
 
 impl Writer {
-    /// A writer on this pool; `begin` is [`SQLITE`] or [`POSTGRES`].
+    /// A writer on a pool of connections to a SQLite file; `keeper` is one more to the same file, which has
+    /// read something.
     #[must_use]
-    pub fn new(pool: AnyPool, begin: &'static str) -> Self {
+    pub fn sqlite(pool: AnyPool, keeper: AnyConnection) -> Self {
+        let shared = Shared {
+            keeper: Mutex::new(Some(keeper)),
+            ..Shared::default()
+        };
         Self {
             pool,
-            begin,
+            begin: BEGIN_SQLITE,
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// A writer on a pool of connections to a PostgreSQL server.
+    #[must_use]
+    pub fn postgres(pool: AnyPool) -> Self {
+        Self {
+            pool,
+            begin: BEGIN_POSTGRES,
             shared: Arc::default(),
         }
+    }
+
+    /// Ends all connections, once nobody uses them; that folds SQLite's write-ahead log into the database.
+    pub async fn close(&self) {
+        if let Some(keeper) = self.shared.keeper.lock().await.take()
+            && let Err(error) = keeper.close().await
+        {
+            tracing::debug!(%error, "a connection to the database was not closed");
+        }
+        self.pool.close().await;
     }
 
     /// Begins a transaction.
@@ -150,10 +180,7 @@ impl<'c> Executor<'c> for &'c Writer {
         stream::once(whole).try_flatten().boxed()
     }
 
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
     where
         'c: 'e,
         E: 'q + Execute<'q, Any>,
@@ -301,10 +328,7 @@ impl<'c> Executor<'c> for &'c mut Transaction {
     }
 
     // To its end: SQLite may report at the last step that a statement failed which has yielded a row.
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<AnyRow>, Error>>
     where
         'c: 'e,
         E: 'q + Execute<'q, Any>,

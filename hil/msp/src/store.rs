@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aid_shell::sqlite;
-use aid_shell::writer::{self, Transaction, Writer};
+use aid_shell::writer::{Transaction, Writer};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, SqlSafeStr as _};
@@ -118,14 +118,16 @@ impl Store {
         };
         let url = sqlite::url(path).map_err(|e| failed(e.to_string()))?;
         // By hand first: a pool would try a file that is no database again and again.
-        let mut first = AnyConnection::connect(&url)
+        let first = async {
+            let mut first = AnyConnection::connect(&url).await?;
+            first.execute(sqlx::raw_sql(PRAGMAS)).await?;
+            // The first reading makes the shared memory file, which a full disk has no room for.
+            first.execute("SELECT COUNT(*) FROM sqlite_schema").await?;
+            Ok(first)
+        };
+        let keeper = first
             .await
-            .map_err(|e| failed(e.to_string()))?;
-        first
-            .execute(sqlx::raw_sql(PRAGMAS))
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        first.close().await.map_err(|e| failed(e.to_string()))?;
+            .map_err(|e: sqlx::Error| failed(e.to_string()))?;
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             // Opened now, not while somebody waits; a file does not go away as a server does.
@@ -143,7 +145,7 @@ impl Store {
             .run(&pool)
             .await
             .map_err(|e| failed(e.to_string()))?;
-        let writer = Writer::new(pool.clone(), writer::SQLITE);
+        let writer = Writer::sqlite(pool.clone(), keeper);
         Ok(Self { pool, writer })
     }
 
@@ -157,14 +159,15 @@ impl Store {
 
     /// Ends all connections and folds the write-ahead log into the database.
     pub(crate) async fn close(&self) {
-        self.pool.close().await;
+        self.writer.close().await;
     }
 
     /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
-    pub(crate) async fn reserve_log(&self) {
-        if let Err(error) = self.writer.reserve_log().await {
-            tracing::warn!(%error, "no space was reserved for the database's log; commits take longer");
-        }
+    ///
+    /// # Errors
+    /// The database fails. Nothing but time is lost.
+    pub(crate) async fn reserve_log(&self) -> Stored<()> {
+        Ok(self.writer.reserve_log().await?)
     }
 
     /// A transaction that has the write lock from the beginning, so that it cannot fail half-way for want of it.
@@ -224,3 +227,6 @@ macro_rules! words {
     };
 }
 pub(crate) use words;
+
+#[cfg(test)]
+mod tests;

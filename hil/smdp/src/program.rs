@@ -136,7 +136,9 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         tracing::warn!(folder = %config.inventory.display(), "the inventory is empty: nothing can be ordered");
     }
     let store = Store::open(&config.database).await?;
-    store.reserve_log().await;
+    if let Err(error) = store.reserve_log().await {
+        tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
+    }
     let service = Arc::new(Service::start(dp, inventory, store, web::now()).await?);
     let listen = [
         ("es9", es9_address),

@@ -5,7 +5,7 @@
 
 use crate::config::Gateway;
 use crate::service::{Frame, Service, Taken};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use aid_id::Eid;
 use aid_shell::live::Live;
 use aid_shell::signal::Stop;
@@ -189,11 +189,17 @@ impl<S: Store> Worker<S> {
         let vehicles = self.service.store.vehicles().await;
         for vehicle in vehicles.map_err(|e| e.to_string())? {
             self.reach(vehicle.eid);
-            let works = self.service.has_work(vehicle.eid).await;
-            if works.map_err(|e| e.to_string())? {
-                let greeted = self.service.greet(vehicle.eid).await;
-                greeted.map_err(|e| e.to_string())?;
+            if let Err(error) = self.greet_where_work_waits(vehicle.eid).await {
+                // The others are reached all the same; what this one waits for is sent again later.
+                tracing::error!(eid = %vehicle.eid, %error, "a car was not sent what it waits for");
             }
+        }
+        Ok(())
+    }
+
+    async fn greet_where_work_waits(&self, eid: Eid) -> Result<(), StoreError> {
+        if self.service.has_work(eid).await? {
+            self.service.greet(eid).await?;
         }
         Ok(())
     }

@@ -100,7 +100,9 @@ pub async fn serve_until(
     let certificates = Certificates::new(renewal::certificates(path, &config.fixed.file));
     let file = &config.fixed.file;
     let store = migrate(&file.database).await?;
-    store.reserve_log().await;
+    if let Err(error) = store.reserve_log().await {
+        tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
+    }
     let aid1 = http::bind(&file.aid1.listen).await?;
     let pages = http::bind(&file.portal.listen).await?;
     let admin = file.admin.open().await?;

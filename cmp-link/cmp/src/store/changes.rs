@@ -61,9 +61,7 @@ impl SqlStore {
 
 /// Goes on with a write whose caller is gone, such as a request whose client hung up: otherwise the turn would
 /// end while the database still commits, and the next decision would be made on what was before.
-async fn carried_through(
-    write: impl Future<Output = Stored<()>> + Send + 'static,
-) -> Stored<()> {
+async fn carried_through(write: impl Future<Output = Stored<()>> + Send + 'static) -> Stored<()> {
     match tokio::spawn(write).await {
         Ok(done) => done,
         Err(error) => Err(StoreError::Failed(error.to_string())),

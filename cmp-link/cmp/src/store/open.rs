@@ -4,7 +4,7 @@
 use super::location::Database;
 use super::{StoreError, Stored};
 use aid_shell::sqlite;
-use aid_shell::writer::{self, Writer};
+use aid_shell::writer::Writer;
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
@@ -118,9 +118,9 @@ impl SqlStore {
             connection
                 .execute("SELECT COUNT(*) FROM sqlite_schema;")
                 .await?;
-            connection.close().await
+            Ok(connection)
         };
-        probe.await.map_err(|e: sqlx::Error| {
+        let keeper = probe.await.map_err(|e: sqlx::Error| {
             let code = e.as_database_error().and_then(|e| e.code());
             match code.is_some_and(|code| sqlite::is_full(&code)) {
                 true => StoreError::Full(name.clone()),
@@ -144,7 +144,7 @@ impl SqlStore {
             .map_err(|e| open(format!("its lock file: {e}")))?;
         Ok(Self {
             looks: Arc::default(),
-            writer: Writer::new(pool.clone(), writer::SQLITE),
+            writer: Writer::sqlite(pool.clone(), keeper),
             pool,
             database: path.into(),
             first: Arc::default(),
@@ -179,7 +179,7 @@ impl SqlStore {
             })?;
         Ok(Self {
             looks: Arc::default(),
-            writer: Writer::new(pool.clone(), writer::POSTGRES),
+            writer: Writer::postgres(pool.clone()),
             pool,
             database,
             first: Arc::default(),
@@ -194,19 +194,20 @@ impl SqlStore {
     }
 
     /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
-    pub async fn reserve_log(&self) {
+    ///
+    /// # Errors
+    /// Not writable, or full. Nothing but time is lost.
+    pub async fn reserve_log(&self) -> Stored<()> {
         if self.is_shared() {
-            return;
+            return Ok(());
         }
-        if let Err(error) = self.writer.reserve_log().await {
-            let error = self.error(&error);
-            tracing::warn!(%error, "no space was reserved for the database's log; commits take longer");
-        }
+        let reserved = self.writer.reserve_log().await;
+        reserved.map_err(|e| self.error(&e))
     }
 
     /// Ends all connections and folds the write-ahead log into the database.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.writer.close().await;
     }
 
     /// Our error for the driver's.

@@ -1,6 +1,6 @@
 use super::*;
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::AtomicU32;
@@ -60,6 +60,12 @@ async fn pool(url: &str, connections: u32, pages: &Pages) -> AnyPool {
         .expect("pool")
 }
 
+async fn keeper(url: &str) -> AnyConnection {
+    let mut keeper = AnyConnection::connect(url).await.expect("connect");
+    keeper.execute("SELECT n FROM good").await.expect("read");
+    keeper
+}
+
 async fn database(connections: u32) -> Database {
     let folder = tempfile::tempdir().expect("folder");
     let url = crate::sqlite::url(&folder.path().join("x.sqlite")).expect("url");
@@ -68,11 +74,12 @@ async fn database(connections: u32) -> Database {
     for sql in TABLES {
         pool.execute(sqlx::raw_sql(sql)).await.expect("table");
     }
+    let keeper = keeper(&url).await;
     Database {
         _folder: folder,
         url,
         pages,
-        writer: Writer::new(pool.clone(), SQLITE),
+        writer: Writer::sqlite(pool.clone(), keeper),
         pool,
     }
 }
@@ -88,7 +95,13 @@ impl Database {
 
     /// Whether every connection of the pool is at rest, and writes are stored.
     async fn is_sound(&self, n: i64) {
-        self.writer.begin().await.expect("begin").commit().await.expect("commit");
+        self.writer
+            .begin()
+            .await
+            .expect("begin")
+            .commit()
+            .await
+            .expect("commit");
         good(n).execute(&self.writer).await.expect("write");
         assert!(self.stored().await.contains(&n), "{n} was acknowledged");
     }
@@ -122,7 +135,10 @@ async fn a_transaction_that_fails_at_any_statement_leaves_nothing_and_takes_noth
                     assert_eq!(read.is_ok(), n < position);
                 }
             }
-            assert!(transaction.commit().await.is_err(), "{failing} at {position}");
+            assert!(
+                transaction.commit().await.is_err(),
+                "{failing} at {position}"
+            );
             assert_eq!(db.stored().await, before, "{failing} at {position}");
             next += 1;
             db.is_sound(next).await;
@@ -136,7 +152,9 @@ async fn a_commit_that_fails_is_not_acknowledged() {
     for n in 0..3 {
         let mut transaction = db.writer.begin().await.expect("begin");
         good(1000).execute(&mut transaction).await.expect("write");
-        let late = (&mut transaction).execute("INSERT INTO late VALUES (77)").await;
+        let late = (&mut transaction)
+            .execute("INSERT INTO late VALUES (77)")
+            .await;
         assert!(late.is_ok(), "only the commit finds it");
         assert!(transaction.commit().await.is_err());
         db.is_sound(n).await;
@@ -209,7 +227,10 @@ async fn a_transaction_that_is_abandoned_at_any_await_happened_whole_or_not_at_a
         }
     }
     let mut fresh = AnyConnection::connect(&db.url).await.expect("connect");
-    let logged = fresh.fetch_one("SELECT COUNT(*) FROM log").await.expect("row");
+    let logged = fresh
+        .fetch_one("SELECT COUNT(*) FROM log")
+        .await
+        .expect("row");
     assert_eq!(logged.get::<i64, _>(0), 60);
 }
 
@@ -258,7 +279,9 @@ async fn a_check_writes_each_time_and_asks_for_more_after_a_failure() {
     let db = database(1).await;
     let count = async || {
         let mut fresh = AnyConnection::connect(&db.url).await.expect("connect");
-        let row = fresh.fetch_one("SELECT count, length(filler) FROM write_check").await;
+        let row = fresh
+            .fetch_one("SELECT count, length(filler) FROM write_check")
+            .await;
         let row = row.expect("row");
         (row.get::<i64, _>(0), row.get::<i64, _>(1))
     };
@@ -266,7 +289,12 @@ async fn a_check_writes_each_time_and_asks_for_more_after_a_failure() {
         db.writer.check().await.expect("check");
         assert_eq!(count().await, (n, 32 * 1024));
     }
-    assert!((&db.writer).execute("INSERT INTO ends VALUES (1)").await.is_err());
+    assert!(
+        (&db.writer)
+            .execute("INSERT INTO ends VALUES (1)")
+            .await
+            .is_err()
+    );
     db.writer.check().await.expect("check");
     assert_eq!(count().await, (3, 1024 * 1024));
     db.writer.check().await.expect("check");
@@ -333,10 +361,7 @@ impl Disk {
         if mounted.is_ok_and(|m| m.status.success()) {
             return Some(Self(folder));
         }
-        #[expect(clippy::print_stderr, reason = "a test says when it skips")]
-        {
-            eprintln!("skipped: no file system can be mounted here");
-        }
+        eprintln!("skipped: no file system can be mounted here");
         None
     }
 
@@ -347,7 +372,10 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.path()).output();
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(self.path())
+            .output();
     }
 }
 
@@ -362,7 +390,7 @@ async fn a_disk_that_is_really_full_is_survived() {
     for sql in TABLES {
         pool.execute(sqlx::raw_sql(sql)).await.expect("table");
     }
-    let writer = Writer::new(pool.clone(), SQLITE);
+    let writer = Writer::sqlite(pool.clone(), keeper(&url).await);
     writer.reserve_log().await.expect("reserve");
     let db = Database {
         _folder: tempfile::tempdir().expect("folder"),
@@ -403,16 +431,32 @@ async fn a_disk_that_is_really_full_is_survived() {
             }
         }
         assert!(db.writer.check().await.is_err(), "the disk is full");
+        db.pool
+            .fetch_all("SELECT n FROM good")
+            .await
+            .expect("what is there can be read");
         drop(other);
         std::fs::remove_file(&filler).expect("remove");
         db.writer.check().await.expect("there is space again");
         let stored = db.stored().await;
-        let of_round: Vec<i64> = stored.into_iter().filter(|n| n / 1_000_000 == round).collect();
+        let of_round: Vec<i64> = stored
+            .into_iter()
+            .filter(|n| n / 1_000_000 == round)
+            .collect();
         acknowledged.sort_unstable();
         assert_eq!(of_round, acknowledged, "round {round}");
         db.is_sound(round * 1_000_000 + 999_999).await;
-        sqlx::query("DELETE FROM good").execute(&db.writer).await.expect("delete");
+        sqlx::query("DELETE FROM good")
+            .execute(&db.writer)
+            .await
+            .expect("delete");
     }
-    db.pool.close().await;
-    tokio::time::timeout(Duration::from_secs(30), db.pool.close()).await.expect("closed");
+    let close = db.writer.close();
+    tokio::time::timeout(Duration::from_secs(60), close)
+        .await
+        .expect("closed");
+    assert!(
+        !disk.path().join("x.sqlite-wal").exists(),
+        "the log is folded in"
+    );
 }

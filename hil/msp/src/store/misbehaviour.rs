@@ -2,8 +2,8 @@
 
 use aid_aid1::headers::PartyId;
 use aid_shell::writer::Transaction;
-use sqlx::any::AnyRow;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 use super::{Store, StoreError, Stored, number, optional, parsed, text};
 use crate::misbehave::{Fired, Name, NewRule, Parameters, Place, chance};
@@ -82,11 +82,7 @@ fn read(row: &AnyRow) -> Stored<Rule> {
     })
 }
 
-async fn add_event(
-    tx: &mut Transaction,
-    event: &NewEvent<'_>,
-    now: i64,
-) -> Stored<()> {
+async fn add_event(tx: &mut Transaction, event: &NewEvent<'_>, now: i64) -> Stored<()> {
     sqlx::query(
         "INSERT INTO event (at, misbehaviour, name, operation, client_id, status, code, note)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",

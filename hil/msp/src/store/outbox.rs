@@ -3,8 +3,8 @@
 use aid_aid1::headers::PartyId;
 use aid_id::MspToken;
 use aid_shell::writer::Transaction;
-use sqlx::any::AnyRow;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 use uuid::Uuid;
 
 use super::{Store, Stored, number, parsed, text, words};

@@ -9,6 +9,7 @@
 mod account;
 mod attempts;
 mod calls;
+mod disk;
 mod doors;
 mod hardening;
 mod misbehave;

@@ -3,7 +3,7 @@
 
 use super::{Store, StoreError, Stored, is_full};
 use aid_shell::sqlite;
-use aid_shell::writer::{self, Writer};
+use aid_shell::writer::Writer;
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection as _, Executor as _, SqlSafeStr as _};
@@ -51,9 +51,9 @@ impl Store {
             prepare(&mut first).await?;
             // The first reading makes the shared memory file, which a full disk has no room for.
             first.execute("SELECT COUNT(*) FROM sqlite_schema;").await?;
-            first.close().await
+            Ok(first)
         };
-        probe.await.map_err(|e| failed(&e))?;
+        let keeper = probe.await.map_err(|e| failed(&e))?;
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS)
             // Opened now, not while somebody waits; a file does not go away as a server does.
@@ -65,7 +65,7 @@ impl Store {
             .await
             .map_err(|e| failed(&e))?;
         let store = Self {
-            writer: Writer::new(pool.clone(), writer::SQLITE),
+            writer: Writer::sqlite(pool.clone(), keeper),
             pool,
             path: name,
         };
@@ -83,11 +83,12 @@ impl Store {
     }
 
     /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
-    pub async fn reserve_log(&self) {
-        if let Err(error) = self.writer.reserve_log().await {
-            let error = self.error(&error);
-            tracing::warn!(%error, "no space was reserved for the database's log; commits take longer");
-        }
+    ///
+    /// # Errors
+    /// Not writable, or full. Nothing but time is lost.
+    pub async fn reserve_log(&self) -> Stored<()> {
+        let reserved = self.writer.reserve_log().await;
+        reserved.map_err(|e| self.error(&e))
     }
 
     /// Writes something, to find out whether the database can be written now.
@@ -100,7 +101,7 @@ impl Store {
 
     /// Ends all connections and folds the write-ahead log into the database.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.writer.close().await;
     }
 }
 

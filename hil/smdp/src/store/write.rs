@@ -117,11 +117,7 @@ impl Store {
         tx.commit().await.map_err(|e| self.error(&e))
     }
 
-    async fn update(
-        &self,
-        tx: &mut Transaction,
-        versioned: &Versioned,
-    ) -> Stored<()> {
+    async fn update(&self, tx: &mut Transaction, versioned: &Versioned) -> Stored<()> {
         let order = &versioned.order;
         // Orders that are found by EID alone have no MatchingID to be found by.
         let matching_id = order.matching_id.clone().filter(|m| !m.is_empty());

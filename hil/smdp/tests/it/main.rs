@@ -8,6 +8,7 @@
 
 mod bench;
 mod card;
+mod disk;
 mod doors;
 mod download;
 mod notifications;

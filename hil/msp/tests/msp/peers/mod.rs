@@ -324,14 +324,7 @@ msisdn = "4915112345678"
     pub(crate) fn start(config: &Path) -> Self {
         let log = config.with_extension("log");
         let log = File::options().create(true).append(true).open(log).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_aid-msp"))
-            .args(["serve", "--config"])
-            .arg(config)
-            .args(["--log", "info"])
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = Self::spawn(config, log);
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -354,6 +347,20 @@ msisdn = "4915112345678"
             admin: url("admin"),
             control: format!("http://{}", ready["listen"]["control"].as_str().unwrap()),
         }
+    }
+
+    /// Begins to start it; a limit of file sizes is an error to it, and no signal.
+    pub(crate) fn spawn(config: &Path, log: impl Into<Stdio>) -> Child {
+        Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(env!("CARGO_BIN_EXE_aid-msp"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .args(["--log", "info"])
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap()
     }
 
     /// Its process.

@@ -1,0 +1,488 @@
+//! A disk on which nothing can be written, for a while; and starts that are cut short at any moment.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod world;
+
+use aid_aid1::body::{SubscriptionType, UpdateSubscriptionInfo};
+use aid_aid1::client::Call;
+use aid_cmp::model::Vehicle;
+use aid_cmp::store::{Change, Database, SqlStore, Store as _, StoreError, migrate};
+use aid_id::MspToken;
+use sqlx::{AnyConnection, Connection as _, Executor as _};
+use std::io::{BufRead as _, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use world::World;
+use world::postgres::Postgres;
+
+/// Longest time that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Program {
+    child: Child,
+    aid1: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Program {
+    /// Begins to start; the limit of file sizes is an error to it, and no signal.
+    fn spawn(config: &Path) -> Child {
+        Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(env!("CARGO_BIN_EXE_aid-cmp"))
+            .args(["serve", "--config"])
+            .arg(config)
+            .stdout(Stdio::piped())
+            .stderr(full())
+            .spawn()
+            .unwrap()
+    }
+
+    fn start(config: &Path) -> Self {
+        let mut child = Self::spawn(config);
+        let mut line = String::new();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("it has started");
+        let at = |name: &str| ready["listen"][name].as_str().unwrap().parse().unwrap();
+        let (aid1, admin) = (at("aid1"), at("admin"));
+        Self { child, aid1, admin }
+    }
+
+    /// What `/readyz` says.
+    async fn is_ready(&self) -> bool {
+        let mut stream = TcpStream::connect(self.admin).await.unwrap();
+        let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        match text.split(' ').nth(1) {
+            Some("200") => true,
+            Some("503") => false,
+            _ => panic!("{text}"),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the program logs: nothing fits on that disk either.
+fn full() -> Stdio {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    full.map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
+/// Why nothing can be written.
+enum Fault {
+    /// The process may not write where files have more bytes than this: a failure everywhere.
+    Limit,
+    /// A small file system is full.
+    Full(tempfile::TempDir),
+}
+
+impl Fault {
+    fn limit() -> Option<Self> {
+        let there = Command::new("prlimit").arg("--version").output().is_ok();
+        if !there {
+            eprintln!("SKIPPED: no prlimit on this machine");
+        }
+        there.then_some(Self::Limit)
+    }
+
+    fn disk(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if mounted.is_ok_and(|m| m.status.success()) {
+            return Some(Self::Full(folder));
+        }
+        eprintln!("SKIPPED: no file system can be mounted here");
+        None
+    }
+
+    /// Where the database is.
+    fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Limit => None,
+            Self::Full(folder) => Some(folder.path()),
+        }
+    }
+
+    fn prlimit(program: &Program, limit: &str) {
+        let (id, limit) = (program.child.id().to_string(), format!("--fsize={limit}"));
+        let done = Command::new("prlimit")
+            .args(["--pid", &id, &limit])
+            .status();
+        assert!(done.unwrap().success());
+    }
+
+    fn begin(&self, program: &Program) {
+        match self {
+            Self::Limit => Self::prlimit(program, "4096:unlimited"),
+            Self::Full(folder) => {
+                let mut file = std::fs::File::create(folder.path().join("filler")).unwrap();
+                while file.write_all(&[1; 4096]).is_ok() {}
+            }
+        }
+    }
+
+    fn end(&self, program: &Program) {
+        match self {
+            Self::Limit => Self::prlimit(program, "unlimited:unlimited"),
+            Self::Full(folder) => std::fs::remove_file(folder.path().join("filler")).unwrap(),
+        }
+    }
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        if let Self::Full(folder) = self {
+            let _ = Command::new("umount").arg("-l").arg(folder.path()).status();
+        }
+    }
+}
+
+/// Waits for something.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < end, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What callers have asked for, and whether it was acknowledged.
+#[derive(Default)]
+struct Asked {
+    all: Mutex<Vec<(Call, String, bool)>>,
+    acknowledged: AtomicUsize,
+    failed: AtomicUsize,
+    enough: AtomicBool,
+}
+
+fn callers(
+    world: &World,
+    program: &Program,
+    token: MspToken,
+    asked: &Arc<Asked>,
+) -> Vec<tokio::task::JoinHandle<()>> {
+    let caller = |caller: usize| {
+        let client = world.client_of(program.aid1, "mspone", "mspkey", "msp");
+        let (asked, phone) = (Arc::clone(asked), world.phone());
+        tokio::spawn(async move {
+            for n in 0.. {
+                if asked.enough.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (call, group) = (Call::new(), format!("{caller}-{n}"));
+                let body = UpdateSubscriptionInfo {
+                    phone: phone.clone(),
+                    subscription_type: SubscriptionType::Business,
+                    customer_group: Some(group.clone()),
+                };
+                let done = client.update_subscription_info(call, token, &body).await;
+                asked.all.lock().unwrap().push((call, group, done.is_ok()));
+                match &done {
+                    Ok(_) => asked.acknowledged.fetch_add(1, Ordering::SeqCst),
+                    // That it was one of too many says nothing.
+                    Err(e) if e.refusal().is_some_and(|(status, _)| status == 429) => 0,
+                    Err(_) => asked.failed.fetch_add(1, Ordering::SeqCst),
+                };
+                if done.is_err() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        })
+    };
+    (0..6).map(caller).collect()
+}
+
+async fn what_is_acknowledged_is_stored(fault: Fault) {
+    let mut world = World::new().await;
+    let token = world.federate().await;
+    world.halt().await;
+    world.store.close().await;
+    let mut database = world.folder.path().join("cmp.sqlite");
+    if let Some(folder) = fault.folder() {
+        let there = folder.join("cmp.sqlite");
+        std::fs::copy(&database, &there).unwrap();
+        let text = std::fs::read_to_string(world.config()).unwrap();
+        let text = text.replacen("cmp.sqlite", there.to_str().unwrap(), 1);
+        std::fs::write(world.config(), text).unwrap();
+        database = there;
+    }
+    let program = Program::start(&world.config());
+    assert!(program.is_ready().await);
+    let asked = Arc::new(Asked::default());
+    let callers = callers(&world, &program, token, &asked);
+    let more = async |count: &AtomicUsize, more: usize, what: &str| {
+        let from = count.load(Ordering::SeqCst);
+        until(what, async || count.load(Ordering::SeqCst) >= from + more).await;
+    };
+    more(&asked.acknowledged, 10, "it works").await;
+    for _ in 0..3 {
+        fault.begin(&program);
+        more(&asked.failed, 30, "writes fail").await;
+        assert!(!program.is_ready().await, "writes fail");
+        fault.end(&program);
+        until("it is ready by itself", async || program.is_ready().await).await;
+        more(&asked.acknowledged, 10, "it works again").await;
+    }
+    asked.enough.store(true, Ordering::SeqCst);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    drop(program);
+    // What a program finds that opens it now.
+    let store = migrate(&database).await.unwrap();
+    let all = std::mem::take(&mut *asked.all.lock().unwrap());
+    let answered = async |call: &Call| {
+        let id = call.request_id.into_bytes();
+        store.answered("mspone", id).await.unwrap().is_some()
+    };
+    for (call, group, done) in &all {
+        assert!(!done || answered(call).await, "{group} was acknowledged");
+    }
+    let link = store.federation("Mobile One", token).await.unwrap();
+    let group = link.unwrap().customer_group.unwrap();
+    let (call, ..) = all.iter().find(|(_, g, _)| *g == group).unwrap();
+    assert!(answered(call).await, "{group} is there by halves");
+    store.close().await;
+}
+
+// Invariant 8: a full disk stops, loses nothing, and goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_loses_nothing_and_is_over_by_itself() {
+    if let Some(fault) = Fault::disk("12m") {
+        what_is_acknowledged_is_stored(fault).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_writes_lose_nothing_and_are_over_by_themselves() {
+    if let Some(fault) = Fault::limit() {
+        what_is_acknowledged_is_stored(fault).await;
+    }
+}
+
+/// Gives a future up after it was woken so often.
+async fn abandoned<F: Future>(future: F, wakes: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut polls = 0;
+    std::future::poll_fn(|context| {
+        if polls == wakes {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+async fn start(path: &Path) -> Result<SqlStore, StoreError> {
+    let store = migrate(path).await?;
+    // Only time is lost where this fails.
+    let _ = store.reserve_log().await;
+    Ok(store)
+}
+
+/// A start, a write, and an end.
+async fn works(path: &Path, n: u32) {
+    let store = start(path).await.unwrap();
+    let vehicle = Change::AddVehicle(Vehicle::new(world::eid(n), 0));
+    store.commit(vec![vehicle]).await.unwrap();
+    assert!(store.vehicle(world::eid(n)).await.unwrap().is_some());
+    store.check().await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_ends_at_any_step_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let later = folder.path().join("later.sqlite");
+    works(&later, 0).await;
+    for steps in 0.. {
+        let first = folder.path().join(format!("{steps}.sqlite"));
+        let ended = abandoned(start(&first), steps).await;
+        works(&first, 1).await;
+        let _ = abandoned(start(&later), steps).await;
+        works(&later, u32::try_from(steps).unwrap() + 1).await;
+        if let Some(done) = ended {
+            done.unwrap();
+            assert!(steps > 20, "{steps} steps are no start");
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_finds_no_space_can_be_repeated() {
+    let Some(fault) = Fault::disk("16m") else {
+        return;
+    };
+    let folder = fault.folder().unwrap();
+    let (path, filler) = (folder.join("cmp.sqlite"), folder.join("filler"));
+    for later in [false, true] {
+        for pages in (0..40).step_by(4).chain((40..500).step_by(30)) {
+            let mut file = std::fs::File::create(&filler).unwrap();
+            while file.write_all(&[1; 4096]).is_ok() {}
+            let full = file.metadata().unwrap().len();
+            file.set_len(full.saturating_sub(pages * 4096)).unwrap();
+            // What is open is not removed.
+            drop(file);
+            if let Ok(store) = start(&path).await {
+                // Ended without a close, as by a kill.
+                drop(store);
+            }
+            std::fs::remove_file(&filler).unwrap();
+            let store = start(&path).await.unwrap();
+            store.check().await.unwrap();
+            store.close().await;
+            if !later {
+                for file in std::fs::read_dir(folder).unwrap() {
+                    std::fs::remove_file(file.unwrap().path()).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// What versions before this one did at each start.
+const OLD_RESERVE: [&str; 4] = [
+    "CREATE TABLE log_reserve (filler BLOB)",
+    "INSERT INTO log_reserve VALUES (zeroblob(524288))",
+    "DROP TABLE log_reserve",
+    "PRAGMA wal_checkpoint(RESTART)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
+    let world = {
+        let mut world = World::new().await;
+        world.halt().await;
+        world.store.close().await;
+        world
+    };
+    let url = format!("sqlite://{}/cmp.sqlite", world.folder.path().display());
+    for done in 1..=OLD_RESERVE.len() {
+        let mut old = AnyConnection::connect(&url).await.unwrap();
+        for sql in &OLD_RESERVE[..done] {
+            old.execute(*sql).await.unwrap();
+        }
+        old.close().await.unwrap();
+        assert!(Program::start(&world.config()).is_ready().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_killed_at_any_moment_is_followed_by_one_that_succeeds() {
+    let mut world = World::new().await;
+    world.halt().await;
+    world.store.close().await;
+    let begin = Instant::now();
+    drop(Program::start(&world.config()));
+    let whole = begin.elapsed();
+    let databases = || -> Vec<PathBuf> {
+        let files = std::fs::read_dir(world.folder.path()).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        files
+            .filter(|f| f.to_string_lossy().contains("cmp.sqlite"))
+            .collect()
+    };
+    for first in [true, false] {
+        for n in 0..20 {
+            if first {
+                for file in databases() {
+                    std::fs::remove_file(file).unwrap();
+                }
+            }
+            let mut child = Program::spawn(&world.config());
+            tokio::time::sleep(whole * n / 20).await;
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(Program::start(&world.config()).is_ready().await, "{n}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_to_postgresql_that_failed_is_not_used_again() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let url: Database = server.url().parse().unwrap();
+    let store = migrate(&url).await.unwrap();
+    let mut other = AnyConnection::connect(&server.url()).await.unwrap();
+    let add = |n| vec![Change::AddVehicle(Vehicle::new(world::eid(n), 0))];
+    store.check().await.unwrap();
+    // The end of the connection that has the turn.
+    for n in 0..10 {
+        let turn = store.turn().await.unwrap();
+        other
+            .execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+            .await
+            .unwrap();
+        assert!(store.commit_in(turn, add(n)).await.is_err());
+        let turn = store.turn().await.unwrap();
+        store.commit_in(turn, add(n)).await.unwrap();
+        assert_eq!(store.commit(add(n)).await, Err(StoreError::Taken));
+    }
+    // A turn that nothing came of does not hold up the next.
+    for _ in 0..20 {
+        drop(store.turn().await.unwrap());
+    }
+    let fresh = migrate(&url).await.unwrap();
+    assert_eq!(fresh.vehicles().await.unwrap().len(), 10);
+    fresh.close().await;
+    // A server that takes no writes for a while.
+    let read_only = |on: &str| {
+        let sql = format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {on}', \
+             current_database()); END $$"
+        );
+        sqlx::AssertSqlSafe(sql)
+    };
+    other.execute(read_only("on")).await.unwrap();
+    other
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .await
+        .unwrap();
+    until("it is read-only", async || store.check().await.is_err()).await;
+    assert!(store.commit(add(50)).await.is_err());
+    other
+        .execute("SET default_transaction_read_only = off")
+        .await
+        .unwrap();
+    other.execute(read_only("off")).await.unwrap();
+    until("writes are possible again", async || {
+        store.check().await.is_ok()
+    })
+    .await;
+    until("all connections can write", async || {
+        store.commit(add(50)).await.is_ok()
+    })
+    .await;
+    assert_eq!(store.vehicles().await.unwrap().len(), 11);
+    store.close().await;
+}

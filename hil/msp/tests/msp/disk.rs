@@ -1,0 +1,291 @@
+//! A disk on which nothing can be written, for a while; and starts that are killed at any moment.
+
+use crate::peers::Program;
+use crate::stage::*;
+use sqlx::{AnyConnection, Connection as _, Row as _};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Longest time that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why nothing can be written.
+enum Fault {
+    /// The process may not write where files have more bytes than this: a failure everywhere.
+    Limit,
+    /// A small file system is full.
+    Full(tempfile::TempDir),
+}
+
+impl Fault {
+    fn limit() -> Option<Self> {
+        let there = Command::new("prlimit").arg("--version").output().is_ok();
+        if !there {
+            eprintln!("SKIPPED: no prlimit on this machine");
+        }
+        there.then_some(Self::Limit)
+    }
+
+    fn disk(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if mounted.is_ok_and(|m| m.status.success()) {
+            return Some(Self::Full(folder));
+        }
+        eprintln!("SKIPPED: no file system can be mounted here");
+        None
+    }
+
+    fn prlimit(program: &Program, limit: &str) {
+        let (id, limit) = (program.id().to_string(), format!("--fsize={limit}"));
+        let done = Command::new("prlimit")
+            .args(["--pid", &id, &limit])
+            .status();
+        assert!(done.unwrap().success());
+    }
+
+    fn begin(&self, program: &Program) {
+        match self {
+            Self::Limit => Self::prlimit(program, "4096:unlimited"),
+            Self::Full(folder) => {
+                let mut file = std::fs::File::create(folder.path().join("filler")).unwrap();
+                while file.write_all(&[1; 4096]).is_ok() {}
+            }
+        }
+    }
+
+    fn end(&self, program: &Program) {
+        match self {
+            Self::Limit => Self::prlimit(program, "unlimited:unlimited"),
+            Self::Full(folder) => std::fs::remove_file(folder.path().join("filler")).unwrap(),
+        }
+    }
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        if let Self::Full(folder) = self {
+            let _ = Command::new("umount").arg("-l").arg(folder.path()).status();
+        }
+    }
+}
+
+/// Waits for something.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < end, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// What `/readyz` says.
+async fn is_ready(program: &Program) -> bool {
+    let url = format!("{}/readyz", program.admin.replace("https", "http"));
+    let status = reqwest::get(url).await.unwrap().status().as_u16();
+    assert!(matches!(status, 200 | 503), "{status}");
+    status == 200
+}
+
+/// What callers have asked for, and whether it was acknowledged.
+#[derive(Default)]
+struct Asked {
+    all: Mutex<Vec<(Call, SendCsimStatus, bool)>>,
+    acknowledged: AtomicUsize,
+    failed: AtomicUsize,
+    enough: AtomicBool,
+}
+
+async fn what_is_acknowledged_is_stored(fault: Fault) {
+    let mut stage = Stage::new("", "").await;
+    let database = match &fault {
+        Fault::Limit => stage.folder.path("msp.sqlite"),
+        Fault::Full(folder) => {
+            let there = folder.path().join("msp.sqlite");
+            stage.msp.reconfigure("msp.sqlite", there.to_str().unwrap());
+            stage.msp = Program::start(&stage.folder.path("msp.toml"));
+            there
+        }
+    };
+    let token = stage.onboard().await;
+    let client = Arc::new(stage.client());
+    let request = ac_request();
+    let profile = order(&client, token, &request).await;
+    assert!(is_ready(&stage.msp).await);
+    let asked = Arc::new(Asked::default());
+    let callers = (0..6).map(|caller| {
+        let (asked, client) = (Arc::clone(&asked), Arc::clone(&client));
+        let (iccid, eid) = (profile.iccid.clone().unwrap(), request.eid);
+        tokio::spawn(async move {
+            for n in 0.. {
+                if asked.enough.load(Ordering::SeqCst) {
+                    return;
+                }
+                let status = if (n + caller) % 2 == 0 {
+                    CsimStatus::Enabled
+                } else {
+                    CsimStatus::Disabled
+                };
+                let body = SendCsimStatus {
+                    iccid: iccid.clone(),
+                    eid,
+                    status,
+                };
+                let call = Call::new();
+                let done = client.send_csim_status(call, token, &body).await;
+                asked.all.lock().unwrap().push((call, body, done.is_ok()));
+                match &done {
+                    Ok(_) => asked.acknowledged.fetch_add(1, Ordering::SeqCst),
+                    // That it was one of too many says nothing.
+                    Err(e) if e.refusal().is_some_and(|(status, _)| status == 429) => 0,
+                    Err(_) => asked.failed.fetch_add(1, Ordering::SeqCst),
+                };
+                if done.is_err() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    let more = async |count: &AtomicUsize, more: usize, what: &str| {
+        let from = count.load(Ordering::SeqCst);
+        until(what, async || count.load(Ordering::SeqCst) >= from + more).await;
+    };
+    more(&asked.acknowledged, 10, "it works").await;
+    let mut orders = Vec::new();
+    for _ in 0..3 {
+        fault.begin(&stage.msp);
+        more(&asked.failed, 30, "writes fail").await;
+        assert!(!is_ready(&stage.msp).await, "writes fail");
+        let body = ac_request();
+        let call = Call::new();
+        assert!(
+            client
+                .request_activation_code(call, token, &body)
+                .await
+                .is_err()
+        );
+        orders.push((call, body));
+        fault.end(&stage.msp);
+        until("it is ready by itself", async || is_ready(&stage.msp).await).await;
+        more(&asked.acknowledged, 10, "it works again").await;
+    }
+    asked.enough.store(true, Ordering::SeqCst);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    // Whatever failed succeeds now, without a restart.
+    for (call, body) in &orders {
+        until("an order that failed can be repeated", async || {
+            let done = client.request_activation_code(*call, token, body).await;
+            done.is_ok()
+        })
+        .await;
+    }
+    let all = std::mem::take(&mut *asked.all.lock().unwrap());
+    for (call, body, _) in all.iter().filter(|(_, _, done)| !done) {
+        until("a status that failed can be repeated", async || {
+            client.send_csim_status(*call, token, body).await.is_ok()
+        })
+        .await;
+    }
+    stage.msp.kill();
+    sqlx::any::install_default_drivers();
+    let url = aid_shell::sqlite::url(&database).unwrap();
+    let mut fresh = AnyConnection::connect(&url).await.unwrap();
+    for (call, ..) in &all {
+        let row = sqlx::query(
+            "SELECT (SELECT status FROM answered WHERE request_id = $1), \
+             (SELECT COUNT(*) FROM status WHERE correlation_id = $2)",
+        )
+        .bind(call.request_id.to_string())
+        .bind(call.correlation_id.to_string())
+        .fetch_one(&mut fresh)
+        .await
+        .unwrap();
+        assert_eq!(row.get::<i64, _>(0), 201, "{call:?}");
+        assert_eq!(row.get::<i64, _>(1), 1, "{call:?}");
+    }
+    fresh.close().await.unwrap();
+}
+
+// Invariant 8: a full disk stops, loses nothing, and goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_loses_nothing_and_is_over_by_itself() {
+    if let Some(fault) = Fault::disk("12m") {
+        what_is_acknowledged_is_stored(fault).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_writes_lose_nothing_and_are_over_by_themselves() {
+    if let Some(fault) = Fault::limit() {
+        what_is_acknowledged_is_stored(fault).await;
+    }
+}
+
+/// Removes the database.
+fn remove(folder: &Path) {
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        if file.to_string_lossy().contains("msp.sqlite") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_killed_at_any_moment_is_followed_by_one_that_succeeds() {
+    let folder = Folder::new();
+    let nobody = "https://localhost:1";
+    let config = Program::configure(&folder, nobody, nobody, [""; 4]);
+    let begin = Instant::now();
+    Program::start(&config).kill();
+    let whole = begin.elapsed();
+    for first in [true, false] {
+        for n in 0..20 {
+            if first {
+                remove(config.parent().unwrap());
+            }
+            let mut child = Program::spawn(&config, Stdio::null());
+            tokio::time::sleep(whole * n / 20).await;
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let program = Program::start(&config);
+            assert!(is_ready(&program).await, "{n}");
+        }
+    }
+}
+
+/// What versions before this one did at each start.
+const OLD_RESERVE: [&str; 4] = [
+    "CREATE TABLE log_reserve (filler BLOB)",
+    "INSERT INTO log_reserve VALUES (zeroblob(524288))",
+    "DROP TABLE log_reserve",
+    "PRAGMA wal_checkpoint(RESTART)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
+    let folder = Folder::new();
+    let nobody = "https://localhost:1";
+    let config = Program::configure(&folder, nobody, nobody, [""; 4]);
+    Program::start(&config).kill();
+    sqlx::any::install_default_drivers();
+    let url = aid_shell::sqlite::url(&folder.path("msp.sqlite")).unwrap();
+    for done in 1..=OLD_RESERVE.len() {
+        let mut old = AnyConnection::connect(&url).await.unwrap();
+        for sql in &OLD_RESERVE[..done] {
+            sqlx::raw_sql(*sql).execute(&mut old).await.unwrap();
+        }
+        old.close().await.unwrap();
+        assert!(is_ready(&Program::start(&config)).await);
+    }
+}

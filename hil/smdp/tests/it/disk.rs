@@ -1,0 +1,371 @@
+//! A disk on which nothing can be written, for a while; and starts that are cut short at any moment.
+
+use crate::bench::{EID_DIGITS, package};
+use crate::program::{client, site};
+use aid_rsp::es2::DownloadOrderRequest;
+use aid_rsp::es9::{Function, Response, Text};
+use aid_smdp::core::{Order, OrderState};
+use aid_smdp::store::{Store, StoreError, Stored};
+use sqlx::{AnyConnection, Connection as _, Executor as _};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::pin::pin;
+use std::process::{Child, Command, Stdio};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Longest time that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Program {
+    child: Child,
+    es2: String,
+    admin: String,
+}
+
+impl Program {
+    /// Begins to start; the limit of file sizes is an error to it, and no signal.
+    fn spawn(dir: &Path) -> Child {
+        Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
+            .arg(env!("CARGO_BIN_EXE_aid-smdp"))
+            .args(["serve", "--config", "smdp.toml"])
+            .current_dir(dir)
+            .stdout(Stdio::piped())
+            .stderr(full())
+            .spawn()
+            .unwrap()
+    }
+
+    fn start(dir: &Path) -> Self {
+        let mut child = Self::spawn(dir);
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("it has started");
+        let port = |name: &str| {
+            let address = ready["listen"][name].as_str().unwrap();
+            address.rsplit(':').next().unwrap().to_owned()
+        };
+        Self {
+            es2: format!("localhost:{}", port("es2")),
+            admin: format!("127.0.0.1:{}", port("admin")),
+            child,
+        }
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.admin).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        (text.split(' ').nth(1).unwrap().parse().unwrap(), text)
+    }
+
+    async fn is_ready(&self) -> bool {
+        let (status, text) = self.get("/readyz").await;
+        assert!(matches!(status, 200 | 503), "{status} {text}");
+        status == 200
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the program logs: nothing fits on that disk either.
+fn full() -> Stdio {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    full.map_or_else(|_| Stdio::null(), Stdio::from)
+}
+
+/// Why nothing can be written.
+enum Fault {
+    /// The process may not write where files have more bytes than this: a failure everywhere.
+    Limit,
+    /// A small file system is full.
+    Full(tempfile::TempDir),
+}
+
+impl Fault {
+    fn limit() -> Option<Self> {
+        let there = Command::new("prlimit").arg("--version").output().is_ok();
+        if !there {
+            eprintln!("SKIPPED: no prlimit on this machine");
+        }
+        there.then_some(Self::Limit)
+    }
+
+    fn disk(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(folder.path())
+            .output();
+        if mounted.is_ok_and(|m| m.status.success()) {
+            return Some(Self::Full(folder));
+        }
+        eprintln!("SKIPPED: no file system can be mounted here");
+        None
+    }
+
+    fn prlimit(program: &Program, limit: &str) {
+        let (id, limit) = (program.child.id().to_string(), format!("--fsize={limit}"));
+        let done = Command::new("prlimit")
+            .args(["--pid", &id, &limit])
+            .status();
+        assert!(done.unwrap().success());
+    }
+
+    fn begin(&self, program: &Program) {
+        match self {
+            Self::Limit => Self::prlimit(program, "4096:unlimited"),
+            Self::Full(folder) => {
+                let mut file = std::fs::File::create(folder.path().join("filler")).unwrap();
+                while file.write_all(&[1; 4096]).is_ok() {}
+            }
+        }
+    }
+
+    fn end(&self, program: &Program) {
+        match self {
+            Self::Limit => Self::prlimit(program, "unlimited:unlimited"),
+            Self::Full(folder) => std::fs::remove_file(folder.path().join("filler")).unwrap(),
+        }
+    }
+}
+
+impl Drop for Fault {
+    fn drop(&mut self) {
+        if let Self::Full(folder) = self {
+            let _ = Command::new("umount").arg("-l").arg(folder.path()).status();
+        }
+    }
+}
+
+/// Waits for something.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < end, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The ICCID of this number, with its check digit.
+fn iccid(n: usize) -> String {
+    let body = format!("894901000000{n:06}");
+    let digits = body.bytes().rev().enumerate().map(|(i, b)| {
+        let d = u32::from(b - b'0') * if i % 2 == 0 { 2 } else { 1 };
+        d / 10 + d % 10
+    });
+    let check = (10 - digits.sum::<u32>() % 10) % 10;
+    format!("{body}{check}")
+}
+
+async fn order(client: &reqwest::Client, es2: &str, iccid: &str) -> bool {
+    let request = DownloadOrderRequest {
+        eid: Text::new(EID_DIGITS),
+        iccid: Text::new(iccid),
+        ..Default::default()
+    };
+    let url = format!("https://{es2}{}", DownloadOrderRequest::PATH);
+    let answer = client.post(url).json(&request).send().await.unwrap();
+    type Answer = Response<<DownloadOrderRequest as Function>::Output>;
+    let answer: Answer = answer.json().await.unwrap();
+    answer.output.is_some()
+}
+
+async fn what_is_acknowledged_is_stored(fault: Fault) {
+    const PROFILES: usize = 600;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    site(dir);
+    for n in 0..PROFILES {
+        std::fs::write(dir.join(format!("profiles/{n}.der")), package(&iccid(n))).unwrap();
+    }
+    let mut database = dir.join("smdp.db");
+    if let Fault::Full(folder) = &fault {
+        database = folder.path().join("smdp.db");
+    }
+    let text = std::fs::read_to_string(dir.join("smdp.toml")).unwrap();
+    let line = text.lines().find(|l| l.starts_with("database")).unwrap();
+    let text = text.replacen(line, &format!("database = {database:?}"), 1);
+    std::fs::write(dir.join("smdp.toml"), text).unwrap();
+    let program = Program::start(dir);
+    let (cert, key) = (dir.join("client.pem"), dir.join("client.key"));
+    let operator = client(&dir.join("ca.pem"), Some((&cert, &key)));
+    assert!(program.is_ready().await);
+    assert_eq!(program.get("/healthz").await.0, 200);
+    assert_eq!(program.get("/openapi.json").await.0, 404);
+    let mut acknowledged = Vec::new();
+    let mut free = 0..PROFILES;
+    for _ in 0..3 {
+        fault.begin(&program);
+        // Until nothing fits any more; many at once.
+        let mut failed = Vec::new();
+        while failed.len() < 20 {
+            let some: Vec<String> = free.by_ref().take(10).map(iccid).collect();
+            assert!(!some.is_empty(), "all of it could be written");
+            let tries = some.iter().map(|iccid| {
+                let (operator, es2, iccid) = (operator.clone(), program.es2.clone(), iccid.clone());
+                tokio::spawn(async move { order(&operator, &es2, &iccid).await })
+            });
+            let tries: Vec<_> = tries.collect();
+            for (iccid, done) in some.into_iter().zip(tries) {
+                if done.await.unwrap() {
+                    acknowledged.push(iccid);
+                } else {
+                    failed.push(iccid);
+                }
+            }
+        }
+        assert!(!program.is_ready().await, "writes fail");
+        assert_eq!(program.get("/healthz").await.0, 200);
+        fault.end(&program);
+        until("it is ready by itself", async || program.is_ready().await).await;
+        for iccid in failed {
+            assert!(order(&operator, &program.es2, &iccid).await, "{iccid}");
+            acknowledged.push(iccid);
+        }
+    }
+    drop(program);
+    let store = Store::open(&database).await.unwrap();
+    let orders = store.orders().await.unwrap();
+    let changed = orders.iter().map(|o| &o.order);
+    let mut changed: Vec<_> = changed
+        .filter(|o| o.state != OrderState::Available)
+        .map(|o| o.iccid.clone())
+        .collect();
+    acknowledged.sort();
+    changed.sort();
+    assert_eq!(changed, acknowledged);
+    store.close().await;
+}
+
+// Invariant 8: a full disk stops, loses nothing, and goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_loses_nothing_and_is_over_by_itself() {
+    if let Some(fault) = Fault::disk("8m") {
+        what_is_acknowledged_is_stored(fault).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_writes_lose_nothing_and_are_over_by_themselves() {
+    if let Some(fault) = Fault::limit() {
+        what_is_acknowledged_is_stored(fault).await;
+    }
+}
+
+/// Gives a future up after it was woken so often.
+async fn abandoned<F: Future>(future: F, wakes: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut polls = 0;
+    std::future::poll_fn(|context| {
+        if polls == wakes {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// All that `serve` does with the database before it serves.
+async fn start(path: &Path) -> Stored<Store> {
+    let store = Store::open(path).await?;
+    // Only time is lost where this fails.
+    let _ = store.reserve_log().await;
+    let orders = (0..3).map(|n| Order::available(iccid(n), "t".into(), 1));
+    store.add_profiles(&orders.collect::<Vec<_>>()).await?;
+    Ok(store)
+}
+
+/// A start, a write, and an end.
+async fn works(path: &Path) {
+    let store = start(path).await.unwrap();
+    assert_eq!(store.orders().await.unwrap().len(), 3);
+    let order = store.order(&iccid(1)).await.unwrap().unwrap();
+    store.save(&order).await.unwrap();
+    assert_eq!(
+        store.save(&order).await,
+        Err(StoreError::Conflict(iccid(1)))
+    );
+    store.check().await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_ends_at_any_step_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let later = folder.path().join("later.sqlite");
+    works(&later).await;
+    for steps in 0.. {
+        let first = folder.path().join(format!("{steps}.sqlite"));
+        let ended = abandoned(start(&first), steps).await;
+        works(&first).await;
+        let _ = abandoned(start(&later), steps).await;
+        works(&later).await;
+        if let Some(done) = ended {
+            done.unwrap();
+            assert!(steps > 20, "{steps} steps are no start");
+            break;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_killed_at_any_moment_is_followed_by_one_that_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    site(dir);
+    let begin = Instant::now();
+    drop(Program::start(dir));
+    let whole = begin.elapsed();
+    for first in [true, false] {
+        for n in 0..20 {
+            for file in std::fs::read_dir(dir).unwrap() {
+                let file = file.unwrap().path();
+                if first && file.to_string_lossy().contains("smdp.db") {
+                    std::fs::remove_file(file).unwrap();
+                }
+            }
+            let mut child = Program::spawn(dir);
+            tokio::time::sleep(whole * n / 20).await;
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(Program::start(dir).is_ready().await, "{n}");
+        }
+    }
+}
+
+/// What versions before this one did at each start.
+const OLD_RESERVE: [&str; 4] = [
+    "CREATE TABLE log_reserve (filler BLOB)",
+    "INSERT INTO log_reserve VALUES (zeroblob(524288))",
+    "DROP TABLE log_reserve",
+    "PRAGMA wal_checkpoint(RESTART)",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.sqlite");
+    works(&path).await;
+    for done in 1..=OLD_RESERVE.len() {
+        let url = aid_shell::sqlite::url(&path).unwrap();
+        let mut old = AnyConnection::connect(&url).await.unwrap();
+        for sql in &OLD_RESERVE[..done] {
+            old.execute(*sql).await.unwrap();
+        }
+        old.close().await.unwrap();
+        works(&path).await;
+    }
+}
