@@ -274,7 +274,7 @@ pub enum Notice {
     Reported(u64),
     /// The card's notifications are delivered.
     NotificationsDelivered,
-    /// Something failed; `final` when the agent stopped acting.
+    /// Something failed; what is open is tried again.
     Error {
         /// One sentence.
         text: String,
