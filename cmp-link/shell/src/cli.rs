@@ -2,6 +2,7 @@
 //! `--trace` lets events with the target `trace` through: every message, decoded on one line.
 //! Called by each program's `run`.
 
+use crate::private;
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
@@ -159,7 +160,8 @@ fn is_unsafe(c: char) -> bool {
 }
 
 /// Parses the arguments (the first is the program's name), installs logging, runs `f`, and turns
-/// its failure into one sentence on stderr and an exit code. `--help` and `--version` end with 0.
+/// its failure into one sentence on stderr and an exit code. `--help` and `--version` end with 0. What the program writes
+/// is its owner's alone, whatever umask it was started with.
 #[must_use]
 pub fn main<A: Arguments>(
     program: &str,
@@ -173,6 +175,7 @@ pub fn main<A: Arguments>(
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
+    private::umask();
     match init(args.logs()).and_then(|()| f(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod page;
 pub mod password;
 pub mod peer;
+pub mod private;
 pub mod ready;
 pub mod signal;
 pub mod sqlite;

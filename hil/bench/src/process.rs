@@ -1,6 +1,7 @@
 //! One part as a child process: started with its readiness line awaited, its log kept, stopped kindly.
 
 use aid_shell::cli::Failure;
+use aid_shell::private;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::File;
@@ -95,7 +96,7 @@ impl Part {
             counted,
         } = spawn;
         let log = dir.join(format!("logs/{program}{suffix}.log"));
-        let file = File::options()
+        let file = private::options()
             .create(true)
             .append(true)
             .open(&log)

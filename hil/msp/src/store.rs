@@ -13,6 +13,7 @@ mod subscription;
 use std::borrow::Cow;
 use std::path::Path;
 
+use aid_shell::private;
 use aid_shell::sqlite::{self, RESERVE_LOG};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -115,6 +116,7 @@ impl Store {
             reason,
         };
         let url = sqlite::url(path).map_err(|e| failed(e.to_string()))?;
+        private::database(path).map_err(|e| failed(e.to_string()))?;
         // By hand first: a pool would try a file that is no database again and again.
         let mut first = AnyConnection::connect(&url)
             .await

@@ -6,7 +6,7 @@ use crate::service::Service;
 use crate::store::Store;
 use crate::{inventory, web};
 use aid_shell::cli::{self, Arguments, Failure, LogArgs};
-use aid_shell::{http, ready, signal, tls};
+use aid_shell::{http, private, ready, signal, tls};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::ffi::OsString;
@@ -128,6 +128,9 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     let store = Store::open(&config.database).await?;
     store.reserve_log().await?;
     let service = Arc::new(Service::start(dp, inventory, store, web::now()).await?);
+    let further = config.further.iter().flat_map(|f| [&f.dpauth.key, &f.dppb.key]);
+    let keys = [&config.es9.key, &es2.key, &config.dpauth.key, &config.dppb.key];
+    private::warn_of_open(keys.into_iter().chain(further).map(PathBuf::as_path));
     ready::announce("aid-smdp", &[("es9", es9_address), ("es2", es2_address)])?;
     let es9 = http::serve(
         es9_listener,

@@ -3,6 +3,7 @@
 
 use super::location::Database;
 use super::{StoreError, Stored};
+use aid_shell::private;
 use aid_shell::sqlite::{self, RESERVE_LOG};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -107,6 +108,7 @@ impl SqlStore {
             reason,
         };
         let url = sqlite::url(path).map_err(|e| open(e.to_string()))?;
+        private::database(path).map_err(|e| open(e.to_string()))?;
         // A pool would try for seconds what can't be opened.
         let probe = async {
             let mut connection = AnyConnection::connect(&url).await?;
@@ -134,7 +136,7 @@ impl SqlStore {
             .connect(&url)
             .await
             .map_err(|e| open(e.to_string()))?;
-        let lock = File::options()
+        let lock = private::options()
             .create(true)
             .append(true)
             .open(path.with_added_extension("turn"))

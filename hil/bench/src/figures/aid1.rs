@@ -95,7 +95,7 @@ pub(super) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<Figures, Failure> 
         .tempdir_in(&place)
         .map_err(|e| Failure::new(format!("cannot write to {}: {e}", place.display())))?;
     let site = Site::create(temporary.path(), Options::default())?;
-    std::fs::create_dir_all(site.path("logs"))?;
+    aid_shell::private::create_dir_all(&site.path("logs"))?;
     let fleet = Fleet::mint(&site, LOGINS)?;
     std::fs::File::options()
         .append(true)

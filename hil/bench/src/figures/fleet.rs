@@ -67,7 +67,7 @@ pub(super) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<Figures, Failure> 
         .map_err(|e| Failure::new(format!("cannot write to {}: {e}", place.display())))?;
     open_files(u64::from(args.vehicles) + 256);
     let site = Site::create(temporary.path(), Options::default())?;
-    std::fs::create_dir_all(site.path("logs"))?;
+    aid_shell::private::create_dir_all(&site.path("logs"))?;
     let fleet = Fleet::mint(&site, args.vehicles)?;
     let found = block_on_all_cores(measure(&site, &fleet, logs))?;
     Ok(Figures {

@@ -72,7 +72,9 @@ impl Broker {
             args.extend(["--user", "root"]);
         }
         books::output(site, "aid-cmp", &args, "")?;
-        let log = File::create(site.path("logs/mosquitto.log"))?;
+        let mut options = aid_shell::private::options();
+        let options = options.write(true).create(true).truncate(true);
+        let log = options.open(site.path("logs/mosquitto.log"))?;
         let mut child = Command::new(program)
             .args(["-c", "broker/mosquitto.conf"])
             .current_dir(&site.dir)

@@ -42,11 +42,12 @@ impl Stage {
             ..Options::default()
         };
         let site = Site::create(dir, options)?;
-        std::fs::create_dir_all(site.path("logs"))?;
+        aid_shell::private::create_dir_all(&site.path("logs"))?;
         if needs.controlled {
             let file = site.path("msp.toml");
             let control = "\n[control]\nlisten = \"127.0.0.1:0\"\n";
-            std::fs::write(&file, std::fs::read_to_string(&file)? + control)?;
+            let text = std::fs::read_to_string(&file)? + control;
+            aid_shell::private::write(&file, text.as_bytes())?;
         }
         books::enrol(&site)?;
         let broker = match needs.more.broker {

@@ -13,6 +13,7 @@ pub(crate) use fleet::{Fleet, FleetVehicle};
 pub(crate) use profile::{Aka, Subject};
 
 use aid_shell::cli::{self, Failure};
+use aid_shell::private;
 use ports::Ports;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -166,7 +167,7 @@ impl Site {
             write::file(&file, &Subject::build()?.package)?;
         }
         let state = dir.join("state");
-        std::fs::create_dir(&state).map_err(|e| {
+        private::create_dir_all(&state).map_err(|e| {
             Failure::new(format!(
                 "cannot make {}: {e}; is the disk full or the directory read-only?",
                 state.display()
@@ -203,7 +204,7 @@ fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
             dir.display()
         ))
     };
-    std::fs::create_dir_all(dir).map_err(wrong)?;
+    private::create_dir_all(dir).map_err(wrong)?;
     if std::fs::read_dir(dir).map_err(wrong)?.next().is_some() {
         let dir = dir.display();
         return Err(Failure::new(format!(

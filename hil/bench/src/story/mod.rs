@@ -173,7 +173,7 @@ impl Story<'_> {
 
     fn start(&mut self) -> Result<Agent, Failure> {
         self.say("Starting eUICC, SM-DP+, MSP, CMP and agent on 127.0.0.1");
-        std::fs::create_dir_all(self.site.path("logs"))?;
+        aid_shell::private::create_dir_all(&self.site.path("logs"))?;
         books::enrol(self.site)?;
         for (program, args) in PARTS {
             self.parts.push(Part::start(Spawn {

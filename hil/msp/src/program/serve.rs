@@ -13,7 +13,7 @@ use aid_shell::limit::logins;
 use aid_shell::live::Live;
 use aid_shell::peer::Certificate;
 use aid_shell::signal::{self, Stop};
-use aid_shell::{door, http, ready, telemetry, tls};
+use aid_shell::{door, http, private, ready, telemetry, tls};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
@@ -147,6 +147,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     };
     let listeners = listeners(&msp, config, bound, &renewal, &keys, &stop);
     let renewal = renewal.follow(renewal::files(path, config), &msp, stop.clone());
+    private::warn_of_open([path].into_iter().chain(config.secrets()));
     ready::announce("aid-msp", &listen)?;
     tokio::join!(
         listeners,

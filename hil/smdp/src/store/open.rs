@@ -2,6 +2,7 @@
 //! Called at the start of each program run.
 
 use super::{Store, StoreError, Stored, is_full};
+use aid_shell::private;
 use aid_shell::sqlite::{self, RESERVE_LOG};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
@@ -41,6 +42,10 @@ impl Store {
             },
         };
         let url = sqlite::url(path).map_err(|e| StoreError::Open {
+            path: name.clone(),
+            reason: e.to_string(),
+        })?;
+        private::database(path).map_err(|e| StoreError::Open {
             path: name.clone(),
             reason: e.to_string(),
         })?;
