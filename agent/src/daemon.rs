@@ -199,6 +199,8 @@ fn bind(path: &Path) -> Result<UnixListener, DaemonError> {
     // What is left is the socket of an agent that lost power.
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path).map_err(wrong)?;
+    // Open to all users of the car on purpose: each request is judged by the user id of its sender (`api`). Stated here,
+    // because the umask lets nobody but the owner connect.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).map_err(wrong)?;
     Ok(listener)
 }

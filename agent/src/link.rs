@@ -15,8 +15,8 @@ use rumqttc::mqttbytes::v5::{
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, PublishOptions, QoS};
 use rustls::pki_types::ServerName;
 use std::io;
-use std::path::PathBuf;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

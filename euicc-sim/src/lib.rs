@@ -217,7 +217,7 @@ fn test_profile(
         })?,
     };
     let package = ProfileBuilder::new(iccid, imsi, algorithm).build()?;
-    std::fs::write(out, &package).map_err(|e| {
+    aid_shell::private::write(out, &package).map_err(|e| {
         let out = out.display();
         Failure::new(format!("cannot write {out}: {e}; choose another --out"))
     })?;

@@ -48,7 +48,10 @@ impl Agent {
     fn login_in_time(&mut self, now: BootMs, login_id: Id) -> Option<&mut PendingLogin> {
         let login = self.login.as_ref().filter(|l| l.id == login_id)?;
         if login.deadline <= now {
-            self.refuse_login(LoginEnd::NoAnswer, String::from("the CMP answered too late"));
+            self.refuse_login(
+                LoginEnd::NoAnswer,
+                String::from("the CMP answered too late"),
+            );
         }
         self.login.as_mut()
     }

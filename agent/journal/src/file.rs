@@ -4,7 +4,9 @@
 use crate::media::Media;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 /// Most folders of damaged segments that are kept; the oldest go first.
@@ -40,7 +42,8 @@ pub struct FileMedia {
 }
 
 impl FileMedia {
-    /// Opens or makes the folder (mode of new files: 0600).
+    /// Opens or makes the folder (mode 0700, of new files 0600, whatever the umask). What is there already and open to
+    /// others is narrowed where it can be.
     ///
     /// # Errors
     /// The folder can't be made or another process has the journal open.
@@ -49,7 +52,10 @@ impl FileMedia {
             let path = path.to_owned();
             move |source| FileError { path, source }
         };
-        fs::create_dir_all(folder).map_err(at(folder))?;
+        let mut builder = fs::DirBuilder::new();
+        let builder = builder.recursive(true).mode(0o700);
+        builder.create(folder).map_err(at(folder))?;
+        narrow(folder);
         let path = folder.join("lock");
         let mut options = OpenOptions::new();
         let options = options.create(true).truncate(false).write(true).mode(0o600);
@@ -58,6 +64,9 @@ impl FileMedia {
             .open(&path)
             .or_else(|error| File::open(&path).map_err(|_| error))
             .map_err(at(&path))?;
+        for entry in fs::read_dir(folder).map_err(at(folder))?.flatten() {
+            narrow(&entry.path());
+        }
         let kind = rustix::fs::FlockOperation::NonBlockingLockExclusive;
         rustix::fs::flock(&lock, kind).map_err(|error| {
             let text = "another process has this journal open; stop it first";
@@ -116,6 +125,18 @@ impl FileMedia {
 
     fn sync_folder(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// Takes the permissions of others from a file or the folder that an older version, or somebody else, has made. Who may not
+/// is not the owner, and finds out when writing.
+fn narrow(path: &Path) {
+    let Ok(meta) = fs::symlink_metadata(path) else {
+        return;
+    };
+    let mode = meta.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 && (meta.is_file() || meta.is_dir()) {
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(mode & !0o077));
     }
 }
 

@@ -53,7 +53,9 @@ impl Gate {
 
     /// The certificates of each party, in the order of the parties.
     pub fn certificates(&self) -> impl Iterator<Item = &[Certificate]> {
-        self.parties.iter().map(|party| party.certificates.as_slice())
+        self.parties
+            .iter()
+            .map(|party| party.certificates.as_slice())
     }
 
     /// Whether any party has this certificate: for what every party may read, whoever it is.
@@ -330,7 +332,12 @@ mod tests {
         let table: &[(&[Certificate], Option<&str>, u8, bool)] = &[
             (&[], Some("msp"), 1, false),
             (&[name("msp")], Some("msp"), 9, true),
-            (&[name("msp")], Some("89049032000001000000000831934057"), 1, false),
+            (
+                &[name("msp")],
+                Some("89049032000001000000000831934057"),
+                1,
+                false,
+            ),
             (&[name("msp")], Some("server"), 1, false),
             (&[name("msp")], None, 1, false),
             (&[hash(1)], Some("whoever"), 1, true),
@@ -341,8 +348,18 @@ mod tests {
             (&[name("msp"), hash(1)], Some("server"), 1, false),
             (&[name("msp"), hash(1)], None, 1, false),
             // A rotation: old and new, then the new one alone.
-            (&[name("new"), name("msp"), hash(2), hash(1)], Some("msp"), 1, true),
-            (&[name("new"), name("msp"), hash(2), hash(1)], Some("new"), 2, true),
+            (
+                &[name("new"), name("msp"), hash(2), hash(1)],
+                Some("msp"),
+                1,
+                true,
+            ),
+            (
+                &[name("new"), name("msp"), hash(2), hash(1)],
+                Some("new"),
+                2,
+                true,
+            ),
             (&[name("new"), hash(2)], Some("msp"), 1, false),
         ];
         for (certificates, common_name, byte, expected) in table {

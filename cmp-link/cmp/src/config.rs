@@ -55,6 +55,16 @@ pub struct File {
     pub msp: Vec<MspFile>,
 }
 
+impl File {
+    /// The private keys that it names.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Path> {
+        let own = [&self.aid1.key, &self.portal.key, &self.gateway.key];
+        let msps = self.msp.iter().map(|msp| &msp.key);
+        let all = own.into_iter().chain(&self.admin.key).chain(msps);
+        all.map(PathBuf::as_path)
+    }
+}
+
 /// `[limits]`
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -102,9 +112,9 @@ pub struct Gateway {
     pub max_vehicles: usize,
     /// `mqtts://HOST[:PORT]` of a broker.
     pub broker: Option<String>,
-    /// Our client id at the broker; each instance needs its own.
-    #[serde(default = "broker_client")]
-    pub client_id: String,
+    /// Our client id at the broker; each instance needs its own. Absent: the common name of `cert`, which is what a
+    /// broker makes of it that binds ids to certificates.
+    pub client_id: Option<String>,
     /// Group of the shared subscription: instances of one CMP have the same.
     #[serde(default = "broker_client")]
     pub share: String,
@@ -123,8 +133,11 @@ fn max_vehicles() -> usize {
     20_000
 }
 
+/// Common name of our certificate at a broker, and group of our subscriptions, where nothing else is said.
+pub const BROKER_CLIENT: &str = "aid-cmp";
+
 fn broker_client() -> String {
-    "aid-cmp".into()
+    BROKER_CLIENT.into()
 }
 
 impl Gateway {

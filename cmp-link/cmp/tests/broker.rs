@@ -61,6 +61,13 @@ impl Mosquitto {
         panic!("no port is free for mosquitto");
     }
 
+    /// Starts it once more on the address that it had.
+    fn again(&mut self, world: &World) {
+        let next = Self::at(&program().unwrap(), world, self.address);
+        *self = next;
+        self.tells("running").unwrap();
+    }
+
     fn at(program: &Path, world: &World, address: SocketAddr) -> Self {
         let folder = world.folder.path().join("broker");
         let listen = address.to_string();
@@ -68,6 +75,12 @@ impl Mosquitto {
         command.args(["gateway", "mosquitto", "--cmp", "cmp", "--listen", &listen]);
         command.arg("--dir").arg(&folder);
         command.arg("--config").arg(world.config());
+        command
+            .arg("--cert")
+            .arg(world.folder.path().join("server.pem"));
+        command
+            .arg("--key")
+            .arg(world.folder.path().join("server.key"));
         if rustix::process::geteuid().is_root() {
             command.args(["--user", "root"]);
         }
@@ -89,6 +102,12 @@ impl Mosquitto {
         }
     }
 
+    /// Stops it, as a crash would.
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits until it says so; its log when it ended without.
     fn tells(&mut self, what: &str) -> Result<(), String> {
         let log = self.log.as_mut().unwrap();
@@ -107,13 +126,13 @@ impl Mosquitto {
 
     /// The CMP is subscribed; nobody reads the log from now on, so that mosquitto is never held up.
     fn serves_the_cmp(&mut self) {
-        self.tells("Sending SUBACK to aid-cmp").unwrap();
+        self.tells("Sending SUBACK to cmp\n").unwrap();
         let mut log = self.log.take().unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let mut line = String::new();
             while log.read_line(&mut line).is_ok_and(|n| n > 0) {
-                if line.contains("Sending SUBACK to aid-cmp") {
+                if line.ends_with("Sending SUBACK to cmp\n") {
                     let _ = sender.send(());
                 }
                 line.clear();
@@ -134,6 +153,43 @@ fn subscribed_again() {
         let patience = std::time::Duration::from_secs(60);
         s.borrow().as_ref().unwrap().recv_timeout(patience).unwrap();
     });
+}
+
+/// Makes the CMP a client of the broker from its next start on. The section keeps `client_ca`, which mosquitto is written
+/// with.
+fn meet_at(world: &World, broker: SocketAddr) {
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let (head, rest) = text.split_once("[gateway]\n").unwrap();
+    let (_, msps) = rest.split_once("[[msp]]").unwrap();
+    let gateway = format!(
+        "[gateway]\nbroker = \"mqtts://localhost:{}\"\ncert = \"cmp.pem\"\nkey = \"cmp.key\"\nca = \"ca.pem\"\n\
+         client_ca = \"ca.pem\"\n",
+        broker.port()
+    );
+    std::fs::write(world.config(), format!("{head}{gateway}[[msp]]{msps}")).unwrap();
+}
+
+/// What `/readyz` says: the status and why.
+async fn readiness(world: &World) -> (u16, String) {
+    let answer = reqwest::get(format!("http://{}/readyz", world.admin))
+        .await
+        .unwrap();
+    let status = answer.status().as_u16();
+    let body: serde_json::Value = answer.json().await.unwrap();
+    (status, body["why"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits until `/readyz` has this status; yields why.
+async fn becomes(world: &World, status: u16) -> String {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let (got, why) = readiness(world).await;
+        if got == status {
+            return why;
+        }
+        assert!(std::time::Instant::now() < end, "{got} {why}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 async fn car(world: &World, broker: &Mosquitto, eid: Eid) -> Car {
@@ -191,14 +247,7 @@ async fn cars_and_the_cmp_meet_at_a_broker() {
     let Some(mut broker) = Mosquitto::start(&world) else {
         return;
     };
-    let text = std::fs::read_to_string(world.config()).unwrap();
-    let (head, rest) = text.split_once("[gateway]\n").unwrap();
-    let (_, msps) = rest.split_once("[[msp]]").unwrap();
-    let gateway = format!(
-        "[gateway]\nbroker = \"mqtts://localhost:{}\"\ncert = \"cmp.pem\"\nkey = \"cmp.key\"\nca = \"ca.pem\"\n",
-        broker.address.port()
-    );
-    std::fs::write(world.config(), format!("{head}{gateway}[[msp]]{msps}")).unwrap();
+    meet_at(&world, broker.address);
     world.restart().await;
     broker.serves_the_cmp();
 
@@ -246,4 +295,71 @@ async fn cars_and_the_cmp_meet_at_a_broker() {
     let tls = world.pki.client("rogue-car");
     let mut rogue = Car::dial(broker.address, tls, world.eid, "x");
     assert!(matches!(rogue.next().await, Seen::Lost(_)));
+}
+
+// R-3.2-2 R-3.2-3: whatever a car calls itself, it is who its certificate says, and takes nobody's place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_car_evicts_nobody_by_its_client_id() {
+    let mut world = World::new().await;
+    let Some(mut broker) = Mosquitto::start(&world) else {
+        return;
+    };
+    meet_at(&world, broker.address);
+    world.restart().await;
+    broker.serves_the_cmp();
+    let mut victim = car(&world, &broker, world.eid).await;
+    hello(&mut victim, 1).await;
+    world.pki.issue("attacker", eid(2).as_str(), false);
+    for id in [world.eid.as_str(), "cmp", "aid-cmp", "$share", ""] {
+        let tls = world.pki.client("attacker");
+        let mut attacker = Car::dial(broker.address, tls, eid(2), id);
+        // The victim's topics, in the victim's name.
+        attacker.subscribe(&topic_down(&world.eid)).await;
+        assert!(matches!(attacker.next().await, Seen::Connected), "{id}");
+        assert!(matches!(attacker.next().await, Seen::Subscribed(_)), "{id}");
+        // What the CMP says to the victim reaches the victim, and the CMP hears it: both kept their connections.
+        let id = order(
+            &world,
+            u32::from(id.as_bytes().first().copied().unwrap_or(7)),
+        )
+        .await;
+        obey(&world, &mut victim, id).await;
+        drop(attacker);
+    }
+    // The victim's own certificate, and only that, takes its place.
+    let tls = world.pki.client(world.eid.as_str());
+    let mut twin = Car::dial(broker.address, tls, world.eid, "anything");
+    assert!(matches!(twin.next().await, Seen::Connected));
+    assert!(matches!(victim.next().await, Seen::Lost(_)));
+    assert_eq!(readiness(&world).await.0, 200);
+}
+
+// The CMP is ready when it can reach vehicles, which is when it is at the broker.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_broker_the_cmp_is_not_ready() {
+    let mut world = World::new().await;
+    assert_eq!(readiness(&world).await.0, 200, "its own gateway");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = free.local_addr().unwrap();
+    drop(free);
+    meet_at(&world, nowhere);
+    world.restart().await;
+    let why = becomes(&world, 503).await;
+    assert!(
+        why.contains("broker") && why.contains(&nowhere.port().to_string()),
+        "{why}"
+    );
+    let Some(mut broker) = Mosquitto::start(&world) else {
+        return;
+    };
+    meet_at(&world, broker.address);
+    world.restart().await;
+    for _ in 0..2 {
+        becomes(&world, 200).await;
+        broker.kill();
+        let why = becomes(&world, 503).await;
+        assert!(why.contains("no connection to the broker"), "{why}");
+        broker.again(&world);
+    }
+    becomes(&world, 200).await;
 }

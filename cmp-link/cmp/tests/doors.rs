@@ -59,7 +59,10 @@ impl Clients {
         };
         let request = match door {
             Door::Aid1 => client
-                .post(at(world.aid1, &format!("/cesim/msp/v1/users/{nobody}/invalidate")))
+                .post(at(
+                    world.aid1,
+                    &format!("/cesim/msp/v1/users/{nobody}/invalidate"),
+                ))
                 .header("cmp-request-id", &nobody)
                 .header("correlation-id", &nobody)
                 .header("client-id", "mspone")
@@ -95,7 +98,15 @@ async fn only_named_partners_pass() {
     issue(&folder, "server-of-ours", Some("server"), &first);
     issue(&folder, "nameless", None, &first);
     let names = [
-        "old", "new", "renamed", "twin", "foreign", "car", "another", "server-of-ours", "nameless",
+        "old",
+        "new",
+        "renamed",
+        "twin",
+        "foreign",
+        "car",
+        "another",
+        "server-of-ours",
+        "nameless",
     ];
     let client = |name: Option<&'static str>| {
         let tls = name.map_or_else(|| world.pki.anonymous(), |name| world.pki.client(name));
@@ -156,7 +167,11 @@ async fn only_named_partners_pass() {
         for door in DOORS {
             for certificate in names.into_iter().map(Some).chain([None]) {
                 let got = clients.fares(&world, door, certificate).await;
-                assert_eq!(got, expected(door, certificate), "{round}: {door:?} {certificate:?}");
+                assert_eq!(
+                    got,
+                    expected(door, certificate),
+                    "{round}: {door:?} {certificate:?}"
+                );
             }
         }
     }
@@ -217,7 +232,11 @@ async fn only_cars_that_take_part_pass_the_gateway() {
             None,
         ] {
             let expected = certificate == Some(admitted);
-            assert_eq!(passes(certificate).await, expected, "{bound}: {certificate:?}");
+            assert_eq!(
+                passes(certificate).await,
+                expected,
+                "{bound}: {certificate:?}"
+            );
         }
     }
 }
@@ -235,26 +254,40 @@ async fn check_config_reports_who_is_named_wrongly() {
             .arg(&path)
             .output()
             .unwrap();
-        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     assert!(check(&good).0);
     let (one, two) = ("common_name = \"msp\"", "common_name = \"msp2\"");
-    let hash = "certificate_sha256 = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"";
+    let hash =
+        "certificate_sha256 = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"";
     let admin = "[admin]\ncert = \"server.pem\"\nkey = \"server.key\"\n";
     for (text, says) in [
         (good.replace(one, ""), "common_name or certificate_sha256"),
         (good.replace(one, "common_name = \"msp \""), "names nobody"),
-        (good.replace(one, "certificate_sha256 = \"AB:CD\""), "malformed"),
-        (good.replace(two, "common_name = [\"x\", \"msp\"]"), "common_name \"msp\""),
         (
-            good.replace(one, &format!("{one}\n{hash}")).replace(two, &format!("{two}\n{hash}")),
+            good.replace(one, "certificate_sha256 = \"AB:CD\""),
+            "malformed",
+        ),
+        (
+            good.replace(two, "common_name = [\"x\", \"msp\"]"),
+            "common_name \"msp\"",
+        ),
+        (
+            good.replace(one, &format!("{one}\n{hash}"))
+                .replace(two, &format!("{two}\n{hash}")),
             "certificate_sha256 0123",
         ),
         (
             format!("{good}{admin}client_ca = \"ca.pem\"\ncommon_name = \"\"\n"),
             "admin.common_name",
         ),
-        (format!("{good}{admin}common_name = \"a\"\n"), "admin.client_ca"),
+        (
+            format!("{good}{admin}common_name = \"a\"\n"),
+            "admin.client_ca",
+        ),
     ] {
         let (ok, error) = check(&text);
         assert!(!ok && error.contains(says), "{says}: {error}");

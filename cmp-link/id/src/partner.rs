@@ -133,17 +133,19 @@ pub fn certificates(
 pub fn in_common(a: &[Certificate], b: &[Certificate]) -> Option<String> {
     let hashed = |list: &[Certificate]| list.iter().any(|c| matches!(c, Certificate::Sha256(_)));
     let apart = hashed(a) && hashed(b);
-    a.iter().filter(|one| b.contains(one)).find_map(|one| match one {
-        Certificate::Sha256(hash) => {
-            let mut text = "certificate_sha256 ".to_owned();
-            for byte in hash {
-                // Writing to a String cannot fail.
-                let _ = write!(text, "{byte:02X}");
+    a.iter()
+        .filter(|one| b.contains(one))
+        .find_map(|one| match one {
+            Certificate::Sha256(hash) => {
+                let mut text = "certificate_sha256 ".to_owned();
+                for byte in hash {
+                    // Writing to a String cannot fail.
+                    let _ = write!(text, "{byte:02X}");
+                }
+                Some(text)
             }
-            Some(text)
-        }
-        Certificate::CommonName(name) => (!apart).then(|| format!("common_name {name:?}")),
-    })
+            Certificate::CommonName(name) => (!apart).then(|| format!("common_name {name:?}")),
+        })
 }
 
 fn fingerprint(text: &str) -> Option<[u8; 32]> {

@@ -68,14 +68,26 @@ fn what_names_nobody_is_refused() {
         certificates(&several(&[]), &several(&[&colons])).unwrap(),
         [Certificate::Sha256([0xAB; 32])]
     );
-    assert!(certificates(&several(&[]), &several(&[])).unwrap().is_empty());
+    assert!(
+        certificates(&several(&[]), &several(&[]))
+            .unwrap()
+            .is_empty()
+    );
     for name in ["", " ", " msp", "msp ", "a\nb", "\t", "a\u{0}"] {
         let error = certificates(&several(&[name]), &several(&[])).unwrap_err();
         assert!(error.starts_with("common_name"), "{error}");
     }
     let zeros = "0".repeat(64);
     let long = hex(1) + "0";
-    for hash in ["", "ab", &zeros, &long, &"zz".repeat(32), &"é".repeat(32), &hex(1)[1..]] {
+    for hash in [
+        "",
+        "ab",
+        &zeros,
+        &long,
+        &"zz".repeat(32),
+        &"é".repeat(32),
+        &hex(1)[1..],
+    ] {
         let error = certificates(&several(&["msp"]), &several(&[hash])).unwrap_err();
         assert!(error.starts_with("certificate_sha256"), "{error}");
     }
@@ -83,15 +95,33 @@ fn what_names_nobody_is_refused() {
 
 #[test]
 fn two_partners_have_no_certificate_in_common() {
-    let common = |a: (&[&str], &[u8]), b: (&[&str], &[u8])| {
-        in_common(&list(a.0, a.1), &list(b.0, b.1))
-    };
+    let common =
+        |a: (&[&str], &[u8]), b: (&[&str], &[u8])| in_common(&list(a.0, a.1), &list(b.0, b.1));
     assert!(common((&["a"], &[]), (&["b"], &[])).is_none());
-    assert!(common((&["a"], &[1]), (&["a"], &[2])).is_none(), "hashes keep them apart");
-    assert!(common((&["a"], &[]), (&["a"], &[2])).unwrap().contains("\"a\""));
-    assert!(common((&["x", "a"], &[]), (&["a"], &[])).unwrap().contains("\"a\""));
-    assert!(common((&["a"], &[1]), (&["b"], &[1])).unwrap().contains("0101"));
-    assert!(common((&[], &[3, 1]), (&["b"], &[1])).unwrap().contains("0101"));
+    assert!(
+        common((&["a"], &[1]), (&["a"], &[2])).is_none(),
+        "hashes keep them apart"
+    );
+    assert!(
+        common((&["a"], &[]), (&["a"], &[2]))
+            .unwrap()
+            .contains("\"a\"")
+    );
+    assert!(
+        common((&["x", "a"], &[]), (&["a"], &[]))
+            .unwrap()
+            .contains("\"a\"")
+    );
+    assert!(
+        common((&["a"], &[1]), (&["b"], &[1]))
+            .unwrap()
+            .contains("0101")
+    );
+    assert!(
+        common((&[], &[3, 1]), (&["b"], &[1]))
+            .unwrap()
+            .contains("0101")
+    );
     assert!(common((&[], &[]), (&[], &[])).is_none());
 }
 

@@ -3,6 +3,7 @@
 //! Called by each program's `run`.
 
 use crate::printable::{printable, printable_lines};
+use crate::private;
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use std::borrow::Cow;
@@ -144,7 +145,8 @@ impl<W: std::io::Write> std::io::Write for OneLine<W> {
 }
 
 /// Parses the arguments (the first is the program's name), installs logging, runs `f`, and turns
-/// its failure into one sentence on stderr and an exit code. `--help` and `--version` end with 0.
+/// its failure into one sentence on stderr and an exit code. `--help` and `--version` end with 0. What the program writes
+/// is its owner's alone, whatever umask it was started with.
 #[must_use]
 pub fn main<A: Arguments>(
     program: &str,
@@ -163,6 +165,7 @@ pub fn main<A: Arguments>(
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
+    private::umask();
     match init(args.logs()).and_then(|()| f(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

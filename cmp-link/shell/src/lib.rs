@@ -20,6 +20,7 @@ pub mod page;
 pub mod password;
 pub mod peer;
 pub mod printable;
+pub mod private;
 pub mod ready;
 pub mod signal;
 pub mod sqlite;

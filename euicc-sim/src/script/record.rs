@@ -6,9 +6,8 @@ use super::format::{self, Send};
 use crate::transport::Listener;
 use crate::{frame, trace};
 use aid_shell::cli::Failure;
-use aid_shell::ready;
+use aid_shell::{private, ready};
 use clap::Args;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -52,7 +51,7 @@ pub(crate) fn record(args: &RecordArgs) -> Result<(), Failure> {
     drop(listener);
     let text = format::write(&args.title, &args.needs, &steps);
     let out = args.out.display();
-    fs::write(&args.out, text)
+    private::write(&args.out, text.as_bytes())
         .map_err(|e| Failure::new(format!("cannot write {out}: {e}; choose another --out")))?;
     tracing::info!(steps = steps.len(), file = %out, "recorded");
     Ok(())

@@ -4,6 +4,7 @@
 use crate::frame;
 use crate::served::Served;
 use aid_shell::cli::Failure;
+use aid_shell::private;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -66,6 +67,8 @@ impl Listener {
             )));
         }
         let listener = UnixListener::bind(&path).map_err(|e| wrong(&e))?;
+        // Whoever reaches the card can do with it what its owner can.
+        private::socket(&path).map_err(|e| wrong(&e))?;
         Ok(Self::Unix(listener, path))
     }
 

@@ -3,6 +3,7 @@
 use crate::leftovers::{self, LEASH};
 use aid_shell::cli::{self, Failure};
 use aid_shell::printable::printable;
+use aid_shell::private;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::File;
@@ -103,7 +104,7 @@ impl Part {
             counted,
         } = spawn;
         let log = dir.join(format!("logs/{program}{suffix}.log"));
-        let file = File::options()
+        let file = private::options()
             .create(true)
             .append(true)
             .open(&log)

@@ -73,7 +73,9 @@ fn fares(pki: &Path, port: u16, certificate: Option<&str>) -> Option<u16> {
     let name = "localhost".try_into().unwrap();
     let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
     while connection.is_handshaking() {
         if let Err(error) = connection.complete_io(&mut socket) {
             let text = error.to_string();
@@ -88,7 +90,12 @@ fn fares(pki: &Path, port: u16, certificate: Option<&str>) -> Option<u16> {
     // The gateway speaks MQTT, and ends the connection without a word.
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer);
-    Some(answer.split(' ').nth(1).map_or(0, |status| status.parse().unwrap_or(0)))
+    Some(
+        answer
+            .split(' ')
+            .nth(1)
+            .map_or(0, |status| status.parse().unwrap_or(0)),
+    )
 }
 
 // R-5.1-5, R-6-4, R-6-5, R-6-6, R-3.2-2
@@ -132,6 +139,9 @@ fn a_certificate_of_init_opens_its_own_doors_only() {
         (None, [None; 4]),
     ] {
         let got = [es2, aid1_msp, aid1_cmp, gateway].map(|port| fares(&pki, port, certificate));
-        assert_eq!(got, expected, "{certificate:?} at ES2+, the MSP's AID1, the CMP's AID1, the gateway");
+        assert_eq!(
+            got, expected,
+            "{certificate:?} at ES2+, the MSP's AID1, the CMP's AID1, the gateway"
+        );
     }
 }

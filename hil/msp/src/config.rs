@@ -213,6 +213,19 @@ impl Config {
         Ok(config)
     }
 
+    /// The private keys that it names.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Path> {
+        let own = [&self.aid1.key, &self.touchpoint.key, &self.smdp.key];
+        let es2 = self.es2.iter().map(|es2| &es2.key);
+        let cmps = self.cmp.iter().map(|cmp| &cmp.key);
+        let all = own
+            .into_iter()
+            .chain(&self.admin.key)
+            .chain(es2)
+            .chain(cmps);
+        all.map(PathBuf::as_path)
+    }
+
     /// Makes the paths relative to the file, and lists what TLS needs.
     fn resolve(&mut self, file: &Path) {
         self.database = beside(file, &self.database);

@@ -14,8 +14,8 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
-use aid_shell::sqlite;
 use aid_shell::writer::{Transaction, Writer};
+use aid_shell::{private, sqlite};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, SqlSafeStr as _};
@@ -117,6 +117,7 @@ impl Store {
             reason,
         };
         let url = sqlite::url(path).map_err(|e| failed(e.to_string()))?;
+        private::database(path).map_err(|e| failed(e.to_string()))?;
         // By hand first: a pool would try a file that is no database again and again.
         let first = async {
             let mut first = AnyConnection::connect(&url).await?;

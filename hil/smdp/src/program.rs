@@ -9,7 +9,7 @@ use aid_shell::admin::Shown;
 use aid_shell::cli::{self, Arguments, Failure, LogArgs};
 use aid_shell::printable::printable;
 use aid_shell::validity::{self, Certificates};
-use aid_shell::{http, ready, signal, tls};
+use aid_shell::{http, private, ready, signal, tls};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::ffi::OsString;
@@ -140,6 +140,17 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
     }
     let service = Arc::new(Service::start(dp, inventory, store, web::now()).await?);
+    let further = config
+        .further
+        .iter()
+        .flat_map(|f| [&f.dpauth.key, &f.dppb.key]);
+    let keys = [
+        &config.es9.key,
+        &es2.key,
+        &config.dpauth.key,
+        &config.dppb.key,
+    ];
+    private::warn_of_open(keys.into_iter().chain(further).map(PathBuf::as_path));
     let listen = [
         ("es9", es9_address),
         ("es2", es2_address),

@@ -3,17 +3,20 @@
 //! wait is in the database, and a publication that nobody takes says that the car is away.
 //! Called by `serve`; `acl` and `mosquitto` write what such a broker needs.
 
-use crate::config::Gateway;
+use crate::config::{BROKER_CLIENT, Gateway};
 use crate::service::{Frame, Service, Taken};
 use crate::store::{Store, StoreError};
 use aid_id::Eid;
+use aid_shell::http::check_address;
 use aid_shell::live::Live;
+use aid_shell::peer::common_name;
 use aid_shell::signal::Stop;
+use aid_shell::tls;
 use aid_wire::{Direction, Envelope, MAX_MESSAGE, Up, parse_topic, topic_down};
 use rumqttc::mqttbytes::v5::PubAckReason;
 use rumqttc::{
     AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, PublishNotice, PublishNoticeError,
-    PublishOptions, PublishResult, QoS,
+    PublishOptions, PublishResult, QoS, SubscribeReasonCode,
 };
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -23,7 +26,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
@@ -51,20 +54,36 @@ pub struct Broker {
     client_id: String,
     filter: String,
     tls: Live<ClientConfig>,
+    reached: watch::Sender<AtBroker>,
 }
+
+/// Whether the broker is reached and has taken the subscription; why not otherwise, for `/readyz`.
+pub type AtBroker = Result<(), String>;
 
 impl Broker {
     /// The client that the configuration describes; none where we are the server ourselves.
     #[must_use]
     pub fn new(gateway: &Gateway, tls: Live<ClientConfig>) -> Option<Self> {
         let (host, port) = gateway.broker_address()?.ok()?;
+        let nowhere = format!("the broker {host}:{port} is not reached yet");
         Some(Self {
             host: host.to_owned(),
             port,
-            client_id: gateway.client_id.clone(),
+            client_id: client_id(gateway),
             filter: format!("$share/{}/aid/v1/+/up", gateway.share),
             tls,
+            reached: watch::Sender::new(Err(nowhere)),
         })
+    }
+
+    /// Whether vehicles can be reached by the broker, as it changes.
+    #[must_use]
+    pub fn reached(&self) -> watch::Receiver<AtBroker> {
+        self.reached.subscribe()
+    }
+
+    fn note(&self, state: AtBroker) {
+        self.reached.send_modify(|now| *now = state);
     }
 
     fn client(&self) -> Result<(AsyncClient, EventLoop), String> {
@@ -134,7 +153,20 @@ impl Broker {
                     }
                 }
                 Ok(Event::Incoming(Packet::SubAck(ack))) => {
+                    let granted = |code: &SubscribeReasonCode| {
+                        matches!(code, SubscribeReasonCode::Success(_))
+                    };
+                    if !ack.return_codes.iter().all(granted) {
+                        let why = format!(
+                            "the broker {}:{} refuses the subscription to the vehicles: {:?}",
+                            self.host, self.port, ack.return_codes
+                        );
+                        tracing::error!("{why}");
+                        self.note(Err(why));
+                        continue;
+                    }
                     pause = PAUSE;
+                    self.note(Ok(()));
                     tracing::info!(host = self.host, port = self.port, codes = ?ack.return_codes, "at the broker");
                     if inbox.send(Input::Connected).await.is_err() {
                         return;
@@ -148,6 +180,11 @@ impl Broker {
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(host = self.host, port = self.port, %error, "no connection to the broker");
+                    let why = format!(
+                        "no connection to the broker {}:{}: {error}",
+                        self.host, self.port
+                    );
+                    self.note(Err(why));
                     let jitter = uuid::Uuid::new_v4().as_u64_pair().0 % (pause / 2 + 1);
                     tokio::time::sleep(Duration::from_millis(pause / 2 + jitter)).await;
                     pause = (pause * 2).min(MAX_PAUSE);
@@ -301,20 +338,49 @@ async fn nobody(notice: PublishNotice) -> bool {
     }
 }
 
+/// Our client id: as configured, else the common name of our certificate, to which brokers may bind it.
+fn client_id(gateway: &Gateway) -> String {
+    let own = || {
+        let chain = tls::certificates(&gateway.cert).ok()?;
+        common_name(chain.first()?)
+    };
+    let id = gateway.client_id.clone().or_else(own);
+    id.unwrap_or_else(|| BROKER_CLIENT.to_owned())
+}
+
 /// An access control list for mosquitto and brokers that read its format: each car its own two topics
-/// (%u is the common name of its certificate, its EID), the CMP all of them.
-#[must_use]
-pub fn acl(cmp: &str) -> String {
-    format!(
-        "# Each car, named by the common name of its certificate, touches its own two topics only.\n\
-         pattern write aid/v1/%u/up\n\
-         pattern read aid/v1/%u/down\n\
-         \n\
-         # The CMP, named by the common name of its certificate, hears all cars and speaks to them.\n\
-         user {cmp}\n\
-         topic read aid/v1/+/up\n\
-         topic write aid/v1/+/down\n"
-    )
+/// (%u is the common name of its certificate, its EID), the CMP's instances all of them.
+///
+/// # Errors
+/// A name that a line of the list cannot carry, or that is a car's.
+pub fn acl(cmp: &[String]) -> Result<String, String> {
+    let mut text = "# Each car, named by the common name of its certificate, touches its own two topics only.\n\
+                    pattern write aid/v1/%u/up\n\
+                    pattern read aid/v1/%u/down\n\
+                    \n\
+                    # The CMP, named by the common name of its certificate, hears all cars and speaks to them.\n"
+        .to_owned();
+    for name in cmp {
+        if name.is_empty()
+            || name.trim() != name
+            || name.contains(|c: char| c.is_control() || matches!(c, '/' | '+' | '#'))
+        {
+            return Err(format!(
+                "the CMP's common name {name:?} must be without spaces around it, control characters and / + #"
+            ));
+        }
+        if name.parse::<Eid>().is_ok() {
+            return Err(format!(
+                "the CMP's common name {name} is an EID: a car would be taken for the CMP"
+            ));
+        }
+        // Writing into a String does not fail.
+        let _ = write!(
+            text,
+            "user {name}\ntopic read aid/v1/+/up\ntopic write aid/v1/+/down\n"
+        );
+    }
+    Ok(text)
 }
 
 /// What a mosquitto of our own needs besides the access control list.
@@ -334,15 +400,38 @@ pub struct Mosquitto<'a> {
     pub user: Option<&'a str>,
 }
 
-/// A configuration of mosquitto: mutual TLS, the certificate's name as the user, nothing kept.
+/// A configuration of mosquitto: mutual TLS, the certificate's name as the user and as the client id, whatever a client
+/// calls itself, nothing kept. Without that binding a car that calls itself as another client evicts that one.
 ///
 /// # Errors
-/// `listen` is no HOST:PORT.
+/// `listen` is no HOST:PORT, or a value that a line cannot carry.
 pub fn mosquitto(what: Mosquitto<'_>) -> Result<String, String> {
+    check_address("--listen", what.listen).map_err(|e| e.text)?;
     let wrong = || format!("{:?} must be HOST:PORT", what.listen);
     let (host, port) = what.listen.rsplit_once(':').ok_or_else(wrong)?;
     let port: u16 = port.parse().map_err(|_| wrong())?;
+    if port == 0 {
+        return Err(format!(
+            "{:?} has no port that cars could know; give one",
+            what.listen
+        ));
+    }
     let host = host.trim_start_matches('[').trim_end_matches(']');
+    let user = what.user.unwrap_or_default();
+    for path in [
+        what.cert,
+        what.key,
+        what.client_ca,
+        what.acl,
+        Path::new(user),
+    ] {
+        // A line break would begin another setting.
+        if path.to_string_lossy().contains(char::is_control) {
+            return Err(format!(
+                "{path:?} has a control character; choose another name"
+            ));
+        }
+    }
     let (cert, key) = (what.cert.display(), what.key.display());
     let (ca, acl) = (what.client_ca.display(), what.acl.display());
     let mut text = format!(
@@ -352,7 +441,9 @@ pub fn mosquitto(what: Mosquitto<'_>) -> Result<String, String> {
          keyfile {key}\n\
          cafile {ca}\n\
          require_certificate true\n\
+         # A client is who its certificate says, whatever it calls itself: its user name and its client id.\n\
          use_identity_as_username true\n\
+         use_username_as_clientid true\n\
          allow_anonymous false\n\
          acl_file {acl}\n\
          persistence false\n\
@@ -370,10 +461,73 @@ pub fn mosquitto(what: Mosquitto<'_>) -> Result<String, String> {
 mod tests {
     use super::*;
 
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|n| (*n).to_owned()).collect()
+    }
+
     #[test]
     fn the_list_gives_each_car_its_own_topics() {
-        let text = acl("cmp");
+        let text = acl(&names(&["cmp", "cmp-2"])).unwrap();
         assert!(text.contains("pattern write aid/v1/%u/up\n"));
-        assert!(text.contains("user cmp\ntopic read aid/v1/+/up\n"));
+        for name in ["cmp", "cmp-2"] {
+            let own = format!("user {name}\ntopic read aid/v1/+/up\ntopic write aid/v1/+/down\n");
+            assert!(text.contains(&own), "{text}");
+        }
+        for bad in [
+            "",
+            " cmp",
+            "a\ntopic readwrite #",
+            "a/b",
+            "+",
+            "#",
+            "89049032000001000000000831934057",
+        ] {
+            assert!(acl(&names(&[bad])).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_who_its_certificate_says() {
+        let path = Path::new("/x/y.pem");
+        let what = Mosquitto {
+            listen: "127.0.0.1:8883",
+            cert: path,
+            key: path,
+            client_ca: path,
+            acl: path,
+            user: None,
+        };
+        let text = mosquitto(what).unwrap();
+        for line in [
+            "require_certificate true",
+            "use_identity_as_username true",
+            "use_username_as_clientid true",
+            "allow_anonymous false",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{text}");
+        }
+        let evil = Path::new("/x\nallow_anonymous true");
+        for wrong in [
+            Mosquitto {
+                listen: "8883",
+                ..what
+            },
+            Mosquitto {
+                listen: "127.0.0.1:0",
+                ..what
+            },
+            Mosquitto {
+                listen: "a\nallow_anonymous true:1",
+                ..what
+            },
+            Mosquitto { cert: evil, ..what },
+            Mosquitto { acl: evil, ..what },
+            Mosquitto {
+                user: Some("a\nb"),
+                ..what
+            },
+        ] {
+            assert!(mosquitto(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

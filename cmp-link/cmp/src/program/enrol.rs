@@ -4,7 +4,7 @@
 
 use super::admin::{Admin, eid, show};
 use super::procedures::vehicle_row;
-use crate::config::Gateway;
+use crate::config::{BROKER_CLIENT, Gateway};
 use crate::decide::deletion;
 use crate::gateway::broker::{self, Mosquitto};
 use crate::model::Vehicle;
@@ -12,7 +12,7 @@ use crate::store::{Change, FleetChange, Store as _};
 use aid_id::Eid;
 use aid_shell::cli::{Failure, say};
 use aid_shell::peer::{common_name, fingerprint};
-use aid_shell::{config, tls};
+use aid_shell::{config, private, tls};
 use clap::{Args, Subcommand};
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, Issuer,
@@ -72,27 +72,29 @@ pub(super) struct Enrol {
 pub(super) enum GatewayCommand {
     /// Print an access control list in mosquitto's format: each car its own two topics.
     Acl {
-        /// Common name of the CMP's own certificate at the broker; absent: that of gateway.cert.
-        #[arg(long)]
-        cmp: Option<String>,
+        /// Common name of aid-cmp's own certificate at the broker, once per instance; absent: that of gateway.cert where
+        /// gateway.broker is set, else aid-cmp.
+        #[arg(long, value_name = "NAME")]
+        cmp: Vec<String>,
     },
     /// Write mosquitto.conf and aid.acl into a folder; then `mosquitto -c FOLDER/mosquitto.conf`.
     Mosquitto {
         /// The folder; made when absent, files in it are replaced.
         #[arg(long, value_name = "FOLDER")]
         dir: PathBuf,
-        /// HOST:PORT where mosquitto listens.
+        /// HOST:PORT where mosquitto listens; absent: gateway.listen, whose place it takes.
         #[arg(long)]
-        listen: String,
-        /// Its certificate; absent: gateway.cert.
+        listen: Option<String>,
+        /// Its certificate; absent: gateway.cert, where gateway.listen is set.
         #[arg(long, value_name = "FILE")]
         cert: Option<PathBuf>,
-        /// Its key; absent: gateway.key.
+        /// Its key; absent: gateway.key, where gateway.listen is set.
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
-        /// Common name of the CMP's own certificate at the broker; absent: that of gateway.cert.
-        #[arg(long)]
-        cmp: Option<String>,
+        /// Common name of aid-cmp's own certificate at the broker, once per instance; absent: that of gateway.cert where
+        /// gateway.broker is set, else aid-cmp.
+        #[arg(long, value_name = "NAME")]
+        cmp: Vec<String>,
         /// User that mosquitto runs as when it is started by root; absent: its default.
         #[arg(long)]
         user: Option<String>,
@@ -236,7 +238,7 @@ impl Admin<'_> {
         changes.push(context.audit("operator", "vehicle enrolled", detail));
         // The file first: what is bound without it could never connect.
         if let (Some(pem), Some(out)) = (&pem, &enrol.out) {
-            std::fs::write(out, pem)
+            private::write(out, pem.as_bytes())
                 .map_err(|e| Failure::new(format!("cannot write {}: {e}", out.display())))?;
         }
         self.commit_in(turn, changes).await?;
@@ -262,16 +264,24 @@ pub(super) fn gateway(
     command: &GatewayCommand,
     as_json: bool,
 ) -> Result<(), Failure> {
-    let own = |given: &Option<String>| match given {
-        Some(name) => Ok(name.clone()),
-        None => common_name(&certificate(&gateway.cert)?).ok_or_else(|| {
-            let file = gateway.cert.display();
-            Failure::new(format!("{file} has no common name; give --cmp"))
-        }),
+    // As long as aid-cmp is the server itself, gateway.cert is the server's, and no client's.
+    let own = |given: &[String]| match (given, &gateway.broker) {
+        ([], None) => Ok(vec![BROKER_CLIENT.to_owned()]),
+        ([], Some(_)) => match common_name(&certificate(&gateway.cert)?) {
+            Some(name) => Ok(vec![name]),
+            None => {
+                let file = gateway.cert.display();
+                Err(Failure::new(format!(
+                    "{file} has no common name; give --cmp"
+                )))
+            }
+        },
+        (names, _) => Ok(names.to_vec()),
     };
+    let acl_of = |given: &[String]| broker::acl(&own(given)?).map_err(Failure::usage);
     match command {
         GatewayCommand::Acl { cmp } => {
-            let acl = broker::acl(&own(cmp)?);
+            let acl = acl_of(cmp)?;
             say(acl.trim_end(), json!({"acl": acl}), as_json)
         }
         GatewayCommand::Mosquitto {
@@ -282,27 +292,41 @@ pub(super) fn gateway(
             cmp,
             user,
         } => {
-            let client_ca = gateway.client_ca.as_ref().or(gateway.ca.as_ref());
-            let client_ca = client_ca.ok_or_else(|| {
+            let client_ca = gateway.client_ca.as_ref().ok_or_else(|| {
                 Failure::new("gateway.client_ca is needed: the CA of the vehicles' certificates")
             })?;
+            let listen = listen.as_ref().or(gateway.listen.as_ref());
+            let listen = listen.ok_or_else(|| Failure::usage("give --listen HOST:PORT"))?;
+            let server = |given: &Option<PathBuf>, own: &PathBuf, option: &str| match given {
+                Some(file) => Ok(file.clone()),
+                None if gateway.listen.is_some() => Ok(own.clone()),
+                None => Err(Failure::usage(format!(
+                    "give {option}: with gateway.broker, {} is aid-cmp's own, and not the broker's",
+                    own.display()
+                ))),
+            };
+            let (cert, key) = (
+                server(cert, &gateway.cert, "--cert")?,
+                server(key, &gateway.key, "--key")?,
+            );
+            let list = acl_of(cmp)?;
             let wrong =
                 |e: std::io::Error| Failure::new(format!("cannot write to {}: {e}", dir.display()));
-            std::fs::create_dir_all(dir).map_err(wrong)?;
+            private::create_dir_all(dir).map_err(wrong)?;
             let dir = dir.canonicalize().map_err(wrong)?;
             let whole = |file: &Path| file.canonicalize().unwrap_or_else(|_| file.to_owned());
             let (acl, conf) = (dir.join("aid.acl"), dir.join("mosquitto.conf"));
             let text = broker::mosquitto(Mosquitto {
                 listen,
-                cert: &whole(cert.as_ref().unwrap_or(&gateway.cert)),
-                key: &whole(key.as_ref().unwrap_or(&gateway.key)),
+                cert: &whole(&cert),
+                key: &whole(&key),
                 client_ca: &whole(client_ca),
                 acl: &acl,
                 user: user.as_deref(),
             });
             let text = text.map_err(Failure::usage)?;
-            std::fs::write(&acl, broker::acl(&own(cmp)?)).map_err(wrong)?;
-            std::fs::write(&conf, text).map_err(wrong)?;
+            private::write(&acl, list.as_bytes()).map_err(wrong)?;
+            private::write(&conf, text.as_bytes()).map_err(wrong)?;
             let (acl, conf) = (acl.display().to_string(), conf.display().to_string());
             let start = format!("mosquitto -c {conf}");
             let row = json!({"acl": acl, "conf": conf, "start": start});

@@ -226,7 +226,10 @@ impl Wish<'_> {
                 file.display()
             )));
         };
-        let (name, hash) = (common_name(certificate), hex::encode(fingerprint(certificate)));
+        let (name, hash) = (
+            common_name(certificate),
+            hex::encode(fingerprint(certificate)),
+        );
         let new = Some((name.as_deref(), hash.as_str()));
         let text = rotated_certificate(text, self.msp, new).map_err(Failure::new)?;
         Ok((text, Some(hash)))
@@ -359,13 +362,22 @@ mod tests {
         let both = add(&strict, Some("new"), "cc").unwrap();
         assert!(both.contains("[\"cc\", \"AA:BB\"]") && both.contains("[\"new\", \"old\"]"));
         let done = finish(&both);
-        assert!(done.contains("= \"cc\"") && done.contains("= \"new\""), "{done}");
+        assert!(
+            done.contains("= \"cc\"") && done.contains("= \"new\""),
+            "{done}"
+        );
         let renewed = add(&strict, Some("old"), "cc").unwrap();
-        assert!(renewed.contains("[\"cc\", \"AA:BB\"]") && renewed.contains("common_name = \"old\""));
+        assert!(
+            renewed.contains("[\"cc\", \"AA:BB\"]") && renewed.contains("common_name = \"old\"")
+        );
         // By neither, which nothing admits: now by hash.
         let first = add(FILE, Some("new"), "aa").unwrap();
         assert!(first.contains("certificate_sha256 = \"aa\""), "{first}");
-        assert!(rotated_certificate(FILE, "C", None).unwrap_err().contains("msp list"));
+        assert!(
+            rotated_certificate(FILE, "C", None)
+                .unwrap_err()
+                .contains("msp list")
+        );
     }
 
     #[test]

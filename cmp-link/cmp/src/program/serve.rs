@@ -3,27 +3,28 @@
 
 use super::renewal::{self, LiveVehicles, Renewal};
 use crate::config::{Config, Gateway, check};
-use crate::gateway::broker::Broker;
+use crate::gateway::broker::{AtBroker, Broker};
 use crate::service::{Service, now};
 use crate::store::{Store, migrate};
 use crate::{api, gateway, gauges, outbox, portal};
 use aid_aid1::{contract, span};
 use aid_shell::admin::Shown;
-use aid_shell::peer::Certificate;
 use aid_shell::cli::Failure;
 use aid_shell::clock::Steadiness;
 use aid_shell::config::Values;
 use aid_shell::limit::logins;
 use aid_shell::live::Live;
+use aid_shell::peer::Certificate;
 use aid_shell::signal::Stop;
 use aid_shell::validity::Certificates;
-use aid_shell::{http, ready, signal, telemetry, tls};
+use aid_shell::{http, private, ready, signal, telemetry, tls};
 use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Pause between looks at orders that an operator added, and at requests whose time is over.
@@ -132,7 +133,7 @@ pub async fn serve_until(
     let files = renewal::files(path, file);
     let service = Arc::new(Service::new(store, config));
     let (aid1_tls, portal_tls) = (Live::new(tls.aid1), Live::new(tls.portal));
-    let (vehicles, reach) = reach(&service, tls.vehicles, cars, most, &stop)?;
+    let (vehicles, reach, at_broker) = reach(&service, tls.vehicles, cars, most, &stop)?;
     let renewal = Renewal {
         path: path.to_owned(),
         values,
@@ -145,7 +146,7 @@ pub async fn serve_until(
     let workers = vec![
         tokio::spawn(renewal.follow(files, Arc::clone(&service), stop.clone())),
         reach,
-        tokio::spawn(admin.serve(shown(&service), stop.clone())),
+        tokio::spawn(admin.serve(shown(&service, at_broker), stop.clone())),
         tokio::spawn(http::serve_refusing(
             aid1,
             aid1_tls,
@@ -167,6 +168,8 @@ pub async fn serve_until(
         tokio::spawn(tick(Arc::clone(&service), stop.clone())),
         tokio::spawn(certificates.watch(stop.clone())),
     ];
+    let secrets = service.config.file.secrets();
+    private::warn_of_open([path].into_iter().chain(secrets));
     announce(&listen)?;
     stop.wait().await;
     for worker in workers {
@@ -179,41 +182,47 @@ pub async fn serve_until(
     Ok(())
 }
 
-/// Begins to serve vehicles; yields what is replaced when certificates are.
+/// Behind a broker: whether it is reached.
+type BrokerState = Option<watch::Receiver<AtBroker>>;
+
+/// Begins to serve vehicles; yields what is replaced when certificates are, and whether a broker is reached.
 fn reach<S: Store>(
     service: &Arc<Service<S>>,
     tls: Vehicles,
     cars: Option<TcpListener>,
     most: usize,
     stop: &Stop,
-) -> Result<(LiveVehicles, JoinHandle<()>), Failure> {
+) -> Result<(LiveVehicles, JoinHandle<()>, BrokerState), Failure> {
     let (service, stop) = (Arc::clone(service), stop.clone());
     match (tls, cars) {
         (Vehicles::Server(tls), Some(cars)) => {
             let tls = Live::new(tls);
             let serve = gateway::serve(cars, tls.clone(), service, most, stop);
-            Ok((LiveVehicles::Server(tls), tokio::spawn(serve)))
+            Ok((LiveVehicles::Server(tls), tokio::spawn(serve), None))
         }
         (Vehicles::Broker(tls), _) => {
             let tls = Live::new(tls);
             let broker = Broker::new(&service.config.file.gateway, tls.clone())
                 .ok_or_else(|| Failure::new("gateway.broker must be mqtts://HOST[:PORT]"))?;
+            let state = Some(broker.reached());
             let serve = broker.serve(service, stop);
-            Ok((LiveVehicles::Broker(tls), tokio::spawn(serve)))
+            Ok((LiveVehicles::Broker(tls), tokio::spawn(serve), state))
         }
         (Vehicles::Server(_), None) => Err(Failure::new("the gateway has no address to listen on")),
     }
 }
 
-/// What the admin listener shows: ready as long as the database can be written.
-fn shown<S: Store>(service: &Arc<Service<S>>) -> Shown {
+/// What the admin listener shows: ready as long as the database can be written, and the broker is reached where there is one.
+fn shown<S: Store>(service: &Arc<Service<S>>, at_broker: BrokerState) -> Shown {
     let service = Arc::clone(service);
     Shown {
         ready: Arc::new(move || {
             let service = Arc::clone(&service);
+            let vehicles = at_broker.as_ref().map_or(Ok(()), |b| b.borrow().clone());
             Box::pin(async move {
                 let written = service.store.check().await;
-                written.map_err(|error| error.to_string())
+                written.map_err(|error| error.to_string())?;
+                vehicles
             })
         }),
         openapi: Some(contract::CMP.openapi().into()),

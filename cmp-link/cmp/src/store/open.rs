@@ -3,8 +3,8 @@
 
 use super::location::Database;
 use super::{StoreError, Stored};
-use aid_shell::sqlite;
 use aid_shell::writer::Writer;
+use aid_shell::{private, sqlite};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
@@ -110,6 +110,7 @@ impl SqlStore {
             reason,
         };
         let url = sqlite::url(path).map_err(|e| open(e.to_string()))?;
+        private::database(path).map_err(|e| open(e.to_string()))?;
         // A pool would try for seconds what can't be opened.
         let probe = async {
             let mut connection = AnyConnection::connect(&url).await?;
@@ -137,7 +138,7 @@ impl SqlStore {
             .connect(&url)
             .await
             .map_err(|e| open(e.to_string()))?;
-        let lock = File::options()
+        let lock = private::options()
             .create(true)
             .append(true)
             .open(path.with_added_extension("turn"))

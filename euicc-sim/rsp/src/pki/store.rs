@@ -1,5 +1,5 @@
 //! Writes a minted PKI to a directory, with the layout and the file names of SGP.26.
-//! Called by the bench; private keys get mode 0600.
+//! Files get mode 0600, folders 0700: they are their owner's alone.
 
 use super::{Identity, RspPki};
 use crate::crypto::pem_block;
@@ -37,7 +37,7 @@ impl RspPki {
         for ((folder, name), identity) in PLACES.iter().zip(identities) {
             let folder = dir.join(folder);
             let curve = identity.key.public.curve().file_suffix();
-            fs::create_dir_all(&folder).map_err(|e| named(&folder, &e))?;
+            create_dir_all(&folder).map_err(|e| named(&folder, &e))?;
             identity.write_to(
                 &folder.join(std::format!("CERT_{name}_{curve}")),
                 &folder.join(std::format!("SK_{name}_{curve}.pem")),
@@ -53,26 +53,42 @@ impl Identity {
     /// # Errors
     /// The first I/O error, with the file in its text.
     pub fn write_to(&self, certificate: &Path, key: &Path) -> io::Result<()> {
-        write(&certificate.with_extension("der"), &self.certificate, false)?;
+        write(&certificate.with_extension("der"), &self.certificate)?;
         let pem = pem_block("CERTIFICATE", &self.certificate);
-        write(&certificate.with_extension("pem"), pem.as_bytes(), false)?;
+        write(&certificate.with_extension("pem"), pem.as_bytes())?;
         let pem = self.key.private.to_pkcs8_pem(&self.key.public);
-        write(key, pem.as_bytes(), true)
+        write(key, pem.as_bytes())
     }
 }
 
-fn write(path: &Path, bytes: &[u8], secret: bool) -> io::Result<()> {
+fn create_dir_all(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(folder)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use io::Write as _;
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
-    if secret {
+    {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    #[cfg(not(unix))]
-    let _ = secret;
     let mut file = options.open(path).map_err(|e| named(path, &e))?;
+    #[cfg(unix)]
+    {
+        // Also where another PKI was before.
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::Permissions::from_mode(0o600);
+        file.set_permissions(mode).map_err(|e| named(path, &e))?;
+    }
     file.write_all(bytes).map_err(|e| named(path, &e))
 }
 

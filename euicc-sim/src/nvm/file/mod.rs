@@ -8,6 +8,7 @@
 //! more: writing over blocks that are there already is on disk sooner than letting the file grow.
 
 use aid_euicc::nvm::{Durability, Key, Nvm, NvmError, Write};
+use aid_shell::private;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -132,6 +133,7 @@ impl FileNvm {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.mode(0o600).open(path).map_err(failed)?;
+        private::tighten(path, &file);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.into() }),
@@ -178,7 +180,7 @@ impl FileNvm {
                 }
                 lost = rest.len() as u64;
                 let copy = with_suffix(path, ".damaged");
-                fs::write(&copy, &bytes).map_err(failed)?;
+                private::write(&copy, &bytes).map_err(failed)?;
                 sync_folder(path).map_err(failed)?;
             } else {
                 let lost = rest.len();

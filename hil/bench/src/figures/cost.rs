@@ -153,7 +153,9 @@ impl Costs {
 
 /// Microseconds that appending a page to a file takes until it is on disk, where the state is.
 pub(crate) fn sync(site: &Site) -> Result<f64, Failure> {
-    let mut file = std::fs::File::create(site.path("state/sync"))?;
+    let mut options = aid_shell::private::options();
+    let options = options.write(true).create(true).truncate(true);
+    let mut file = options.open(site.path("state/sync"))?;
     measure(|| {
         file.write_all(&[0xA5; 4096])?;
         Ok(file.sync_data()?)

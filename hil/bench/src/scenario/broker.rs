@@ -65,7 +65,14 @@ impl Broker {
     pub(super) fn start(site: &Site) -> Result<Self, Failure> {
         let program = program().ok_or_else(|| Failure::new(MISSING))?;
         let listen = format!("127.0.0.1:{}", site.ports.gateway);
-        let mut args = vec!["gateway", "mosquitto", "--dir", "broker", "--cmp", "aid-cmp"];
+        let mut args = vec![
+            "gateway",
+            "mosquitto",
+            "--dir",
+            "broker",
+            "--cmp",
+            "aid-cmp",
+        ];
         args.extend(["--listen", &listen, "--config", "cmp.toml"]);
         args.extend(["--cert", "pki/aid/cmp-server.pem"]);
         args.extend(["--key", "pki/aid/cmp-server.key"]);
@@ -74,7 +81,9 @@ impl Broker {
             args.extend(["--user", "root"]);
         }
         books::output(site, "aid-cmp", &args, "")?;
-        let log = File::create(site.path("logs/mosquitto.log"))?;
+        let mut options = aid_shell::private::options();
+        let options = options.write(true).create(true).truncate(true);
+        let log = options.open(site.path("logs/mosquitto.log"))?;
         let mut command = Command::new(program);
         command
             .args(["-c", "broker/mosquitto.conf"])

@@ -46,7 +46,8 @@ impl Stage {
         if needs.controlled {
             let file = site.path("msp.toml");
             let control = "\n[control]\nlisten = \"127.0.0.1:0\"\n";
-            std::fs::write(&file, std::fs::read_to_string(&file)? + control)?;
+            let text = std::fs::read_to_string(&file)? + control;
+            aid_shell::private::write(&file, text.as_bytes())?;
         }
         books::enrol(&site)?;
         let broker = match needs.more.broker {

@@ -114,7 +114,7 @@ fn leaf(
         &dir.join(format!("{file}.pem")),
         certificate.pem().as_bytes(),
     )?;
-    write::secret(
+    write::file(
         &dir.join(format!("{file}.key")),
         key.serialize_pem().as_bytes(),
     )

@@ -29,13 +29,13 @@ pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure
         ("msp.toml", msp(site, &shared, options)?),
         ("cmp.toml", cmp(site, &shared, options.more.broker)?),
     ] {
-        write::secret(&site.path(name), text.as_bytes())?;
+        write::file(&site.path(name), text.as_bytes())?;
     }
     for car in &site.cars {
         let suffix = &car.suffix;
         let (card, tcu) = (euicc(car, options.more.memory), agent(site, car));
-        write::secret(&site.path(&format!("euicc{suffix}.toml")), card.as_bytes())?;
-        write::secret(&site.path(&format!("agent{suffix}.toml")), tcu.as_bytes())?;
+        write::file(&site.path(&format!("euicc{suffix}.toml")), card.as_bytes())?;
+        write::file(&site.path(&format!("agent{suffix}.toml")), tcu.as_bytes())?;
     }
     Ok(())
 }

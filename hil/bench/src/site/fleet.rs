@@ -4,6 +4,7 @@
 use super::{Site, aid_pki};
 use aid_id::Eid;
 use aid_shell::cli::Failure;
+use aid_shell::private;
 use rcgen::{ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -36,7 +37,7 @@ impl Fleet {
         let trusted = pki.join(aid_pki::CARS_CA);
         let cars = std::fs::read_to_string(&trusted)?;
         // The gateway trusts the fleet's CA beside that of the set-up's cars.
-        std::fs::write(&trusted, format!("{cars}{ca}"))?;
+        private::write(&trusted, format!("{cars}{ca}").as_bytes())?;
         let key = KeyPair::generate()?;
         let vehicles = (0..count)
             .map(|n| vehicle(&issuer, &key, n))

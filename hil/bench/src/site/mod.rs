@@ -14,6 +14,7 @@ pub(crate) use profile::{Aka, Subject};
 
 use crate::leftovers::{self, Doomed, empty};
 use aid_shell::cli::{self, Failure};
+use aid_shell::private;
 use ports::Ports;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -171,7 +172,7 @@ impl Site {
         }
         let state = dir.join("state");
         let open = leftovers::gate();
-        std::fs::create_dir(&state).map_err(|e| {
+        private::create_dir_all(&state).map_err(|e| {
             Failure::new(format!(
                 "cannot make {}: {e}; is the disk full or the directory read-only?",
                 state.display()
@@ -199,7 +200,7 @@ impl Site {
     /// Makes the folder of the logs.
     pub(crate) fn make_logs(&self) -> std::io::Result<()> {
         let _open = leftovers::gate();
-        std::fs::create_dir_all(self.path("logs"))
+        private::create_dir_all(&self.path("logs"))
     }
 
     /// A file of the set-up.
@@ -216,7 +217,7 @@ fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
         ))
     };
     let _open = leftovers::gate();
-    std::fs::create_dir_all(dir).map_err(wrong)?;
+    private::create_dir_all(dir).map_err(wrong)?;
     if std::fs::read_dir(dir).map_err(wrong)?.next().is_some() {
         let dir = dir.display();
         return Err(Failure::new(format!(

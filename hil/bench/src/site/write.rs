@@ -1,13 +1,14 @@
-//! Writes the files of a set-up; what is secret is readable by its owner alone.
+//! Writes the files of a set-up, which are their owner's alone: a profile has the keys of a subscription, and what is
+//! public today has secrets beside it tomorrow.
 
 use crate::leftovers;
 use aid_shell::cli::Failure;
-use std::fs::OpenOptions;
+use aid_shell::private;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-fn put(file: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+/// Writes a new file with mode 0600, and the folders above it with mode 0700.
+pub(super) fn file(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let wrong = |e: io::Error| {
         Failure::new(format!(
             "cannot write {}: {e}; is the disk full or the directory read-only?",
@@ -16,23 +17,13 @@ fn put(file: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     };
     let _open = leftovers::gate();
     if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(wrong)?;
+        private::create_dir_all(folder).map_err(wrong)?;
     }
-    let mut out = OpenOptions::new()
+    let mut options = private::options();
+    let mut out = options
         .write(true)
         .create_new(true)
-        .mode(mode)
         .open(file)
         .map_err(wrong)?;
     out.write_all(bytes).map_err(wrong)
-}
-
-/// Writes a file and the folders above it.
-pub(super) fn file(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    put(file, bytes, 0o644)
-}
-
-/// The same, mode 0600.
-pub(super) fn secret(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    put(file, bytes, 0o600)
 }

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aid_shell::cli::Failure;
 use aid_shell::admin;
+use aid_shell::cli::Failure;
 use aid_shell::config::Values;
 use aid_shell::live::{self, Live};
 use aid_shell::peer::Certificate;

@@ -14,7 +14,7 @@ use aid_shell::live::Live;
 use aid_shell::peer::Certificate;
 use aid_shell::signal::{self, Stop};
 use aid_shell::validity::{self, Certificates};
-use aid_shell::{door, http, ready, telemetry, tls};
+use aid_shell::{door, http, private, ready, telemetry, tls};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
@@ -48,7 +48,11 @@ pub(super) fn listeners_tls(config: &Config) -> Result<ListenersTls, Failure> {
     Ok(ListenersTls {
         aid1: mutual(&aid1.cert, &aid1.key, &aid1.client_ca)?,
         touchpoint: tls::server_config(&config.touchpoint.cert, &config.touchpoint.key, None)?,
-        es2: config.es2.as_ref().map(|es2| mutual(&es2.cert, &es2.key, &es2.client_ca)).transpose()?,
+        es2: config
+            .es2
+            .as_ref()
+            .map(|es2| mutual(&es2.cert, &es2.key, &es2.client_ca))
+            .transpose()?,
         admin: config.admin.tls()?,
         admin_admitted: config.admin.admitted()?,
         es2_admitted: config.es2.as_ref().map(Es2::admitted).transpose()?,
@@ -152,6 +156,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     };
     let listeners = listeners(&msp, config, bound, &renewal, &keys, &stop);
     let renewal = renewal.follow(renewal::files(path, config), &msp, stop.clone());
+    private::warn_of_open([path].into_iter().chain(config.secrets()));
     ready::announce("aid-msp", &listen)?;
     tokio::join!(
         listeners,

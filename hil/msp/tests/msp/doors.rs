@@ -28,7 +28,11 @@ fn issue(folder: &Folder, file: &str, common_name: Option<&str>, ca: &Ca) -> Str
     std::fs::write(folder.path(&format!("{file}.key")), key.serialize_pem()).unwrap();
     let der = &tls::certificates(&folder.path(&format!("{file}.pem"))).unwrap()[0];
     let hash = peer::fingerprint(der);
-    hash.iter().map(|byte| format!("{byte:02X}:")).collect::<String>().trim_end_matches(':').into()
+    hash.iter()
+        .map(|byte| format!("{byte:02X}:"))
+        .collect::<String>()
+        .trim_end_matches(':')
+        .into()
 }
 
 /// A door of the program.
@@ -61,7 +65,9 @@ impl Clients {
             Door::Document => client.get(format!("{}/openapi.json", stage.msp.aid1)),
             Door::Es2 => {
                 let es2 = stage.msp.es2.clone().unwrap();
-                client.post(format!("{es2}/gsma/rsp2/es2plus/handleDownloadProgressInfo"))
+                client.post(format!(
+                    "{es2}/gsma/rsp2/es2plus/handleDownloadProgressInfo"
+                ))
             }
             Door::Admin => client.get(format!("{}/healthz", stage.msp.admin)),
         };
@@ -80,7 +86,11 @@ impl Clients {
 #[tokio::test]
 async fn only_named_certificates_pass() {
     let listener = "listen = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server.key\"\nclient_ca = \"ca.pem\"\n";
-    let stage = Stage::new("", &format!("\n[es2]\n{listener}# es2\n[admin]\n{listener}# admin\n")).await;
+    let stage = Stage::new(
+        "",
+        &format!("\n[es2]\n{listener}# es2\n[admin]\n{listener}# admin\n"),
+    )
+    .await;
     let folder = &stage.folder;
     let [first, second, rogue] = ["first", "second", "rogue"].map(authority);
     std::fs::write(folder.path("doors.pem"), first.pem() + &second.pem()).unwrap();
@@ -94,7 +104,15 @@ async fn only_named_certificates_pass() {
     issue(folder, "server-of-ours", Some("server"), &first);
     issue(folder, "nameless", None, &first);
     let names = [
-        "old", "new", "renamed", "twin", "foreign", "car", "another", "server-of-ours", "nameless",
+        "old",
+        "new",
+        "renamed",
+        "twin",
+        "foreign",
+        "car",
+        "another",
+        "server-of-ours",
+        "nameless",
     ];
     let client = |name: Option<&'static str>| {
         let client = reqwest::Client::builder().tls_backend_preconfigured(folder.client_tls(name));
@@ -154,7 +172,11 @@ async fn only_named_certificates_pass() {
         for door in DOORS {
             for certificate in names.into_iter().map(Some).chain([None]) {
                 let got = clients.fares(&stage, door, certificate).await;
-                assert_eq!(got, expected(door, certificate), "{round}: {door:?} {certificate:?}");
+                assert_eq!(
+                    got,
+                    expected(door, certificate),
+                    "{round}: {door:?} {certificate:?}"
+                );
             }
         }
     }
@@ -174,7 +196,11 @@ async fn check_config_reports_who_is_named_wrongly() {
     let second = good
         .split_once("[[cmp]]")
         .and_then(|(_, rest)| rest.split_once("[[subscriber]]"))
-        .map(|(block, _)| block.replace("CmpOne", "CmpTwo").replace(SECRET, "another secret of thirty-two bytes"))
+        .map(|(block, _)| {
+            block
+                .replace("CmpOne", "CmpTwo")
+                .replace(SECRET, "another secret of thirty-two bytes")
+        })
         .unwrap();
     let es2 = "[es2]\nlisten = \"127.0.0.1:0\"\ncert = \"server.pem\"\nkey = \"server.key\"\nclient_ca = \"ca.pem\"\n";
     let admin = es2.replace("[es2]", "[admin]");
@@ -185,28 +211,58 @@ async fn check_config_reports_who_is_named_wrongly() {
             .arg(&config)
             .output()
             .unwrap();
-        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
     };
     assert_eq!(check(&good), (true, String::new()));
     let common = "common_name = \"cmp\"";
     for (text, says) in [
-        (good.replace(common, ""), "common_name or certificate_sha256"),
-        (good.replace(common, "common_name = \" cmp\""), "names nobody"),
-        (good.replace(common, "certificate_sha256 = \"AB:CD\""), "malformed"),
         (
-            good.replace(common, &format!("certificate_sha256 = \"{}\"", "0".repeat(64))),
+            good.replace(common, ""),
+            "common_name or certificate_sha256",
+        ),
+        (
+            good.replace(common, "common_name = \" cmp\""),
+            "names nobody",
+        ),
+        (
+            good.replace(common, "certificate_sha256 = \"AB:CD\""),
+            "malformed",
+        ),
+        (
+            good.replace(
+                common,
+                &format!("certificate_sha256 = \"{}\"", "0".repeat(64)),
+            ),
             "certificate_sha256",
         ),
         (format!("{good}\n[[cmp]]{second}"), "common_name \"cmp\""),
-        (format!("{good}\n{es2}common_name = \"\"\n"), "es2.common_name"),
-        (format!("{good}\n{es2}certificate_sha256 = \"xyz\"\n"), "es2.certificate_sha256"),
-        (format!("{good}\n{admin}common_name = \"a \"\n"), "admin.common_name"),
-        (format!("{good}\n[admin]\ncommon_name = \"a\"\n"), "admin.client_ca"),
+        (
+            format!("{good}\n{es2}common_name = \"\"\n"),
+            "es2.common_name",
+        ),
+        (
+            format!("{good}\n{es2}certificate_sha256 = \"xyz\"\n"),
+            "es2.certificate_sha256",
+        ),
+        (
+            format!("{good}\n{admin}common_name = \"a \"\n"),
+            "admin.common_name",
+        ),
+        (
+            format!("{good}\n[admin]\ncommon_name = \"a\"\n"),
+            "admin.client_ca",
+        ),
     ] {
         let (ok, error) = check(&text);
         assert!(!ok && error.contains(says), "{says}: {error}");
     }
     // Nobody at all is possible, and said.
     let (ok, error) = check(&format!("{good}\n{es2}{admin}"));
-    assert!(ok && error.contains("[es2] names no client") && error.contains("[admin] names"), "{error}");
+    assert!(
+        ok && error.contains("[es2] names no client") && error.contains("[admin] names"),
+        "{error}"
+    );
 }

@@ -2,8 +2,8 @@
 //! Called at the start of each program run.
 
 use super::{Store, StoreError, Stored, is_full};
-use aid_shell::sqlite;
 use aid_shell::writer::Writer;
+use aid_shell::{private, sqlite};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection as _, Executor as _, SqlSafeStr as _};
@@ -42,6 +42,10 @@ impl Store {
             },
         };
         let url = sqlite::url(path).map_err(|e| StoreError::Open {
+            path: name.clone(),
+            reason: e.to_string(),
+        })?;
+        private::database(path).map_err(|e| StoreError::Open {
             path: name.clone(),
             reason: e.to_string(),
         })?;

@@ -124,14 +124,20 @@ async fn only_named_operators_may_order() {
     );
     // Before, during and after the rotation of the first operator's certificate, and with nobody named.
     for (stage, one) in [
-        ("old", format!("common_name = \"msp\"\ncertificate_sha256 = [\"{old}\", \"{renamed}\"]")),
+        (
+            "old",
+            format!("common_name = \"msp\"\ncertificate_sha256 = [\"{old}\", \"{renamed}\"]"),
+        ),
         (
             "both",
             format!(
                 "common_name = [\"msp-2027\", \"msp\"]\ncertificate_sha256 = [\"{new}\", \"{old}\", \"{renamed}\"]"
             ),
         ),
-        ("new", format!("common_name = \"msp-2027\"\ncertificate_sha256 = \"{new}\"")),
+        (
+            "new",
+            format!("common_name = \"msp-2027\"\ncertificate_sha256 = \"{new}\""),
+        ),
         ("nobody", String::new()),
     ] {
         let sections = match stage {
@@ -171,7 +177,10 @@ async fn only_named_operators_may_order() {
             assert_eq!(got, expected, "{stage}: {certificate:?}");
         }
         // Nor does a stranger learn which paths there are.
-        let car = client(&dir.join("ca.pem"), Some((&dir.join("car.pem"), &dir.join("car.key"))));
+        let car = client(
+            &dir.join("ca.pem"),
+            Some((&dir.join("car.pem"), &dir.join("car.key"))),
+        );
         let other = car.get(format!("https://{es2}/")).send().await.unwrap();
         assert_eq!(other.status(), 403);
     }
@@ -237,24 +246,57 @@ async fn an_order_is_its_operators_alone() {
     }
     macro_rules! done {
         ($certificate:literal, $request:ident) => {
-            let (_, answer) = ask(dir, &es2, Some($certificate), &$request("1.2.3")).await.unwrap();
-            assert_eq!(result(&answer), "Executed-Success", "{}", stringify!($request));
+            let (_, answer) = ask(dir, &es2, Some($certificate), &$request("1.2.3"))
+                .await
+                .unwrap();
+            assert_eq!(
+                result(&answer),
+                "Executed-Success",
+                "{}",
+                stringify!($request)
+            );
         };
     }
     // In another's name.
-    refused!("one", "1.2.4", "1.1/1.2", download, confirm, release, cancel);
+    refused!(
+        "one", "1.2.4", "1.1/1.2", download, confirm, release, cancel
+    );
     assert_eq!(state(), json!("available"));
     done!("one", download);
     // Also with the identifiers of the operator's own calls, a repetition among them.
-    refused!("two", "1.2.3", "8.2.1/1.2", download, confirm, release, cancel);
+    refused!(
+        "two",
+        "1.2.3",
+        "8.2.1/1.2",
+        download,
+        confirm,
+        release,
+        cancel
+    );
     assert_eq!(state(), json!("linked"));
     // With the operator's next certificate.
     done!("one-new", confirm);
-    refused!("two", "1.2.3", "8.2.1/1.2", download, confirm, release, cancel);
+    refused!(
+        "two",
+        "1.2.3",
+        "8.2.1/1.2",
+        download,
+        confirm,
+        release,
+        cancel
+    );
     refused!("one", "", "1.1/1.2", release, cancel);
     assert_eq!(state(), json!("confirmed"));
     done!("one", release);
-    refused!("two", "1.2.3", "8.2.1/1.2", download, confirm, release, cancel);
+    refused!(
+        "two",
+        "1.2.3",
+        "8.2.1/1.2",
+        download,
+        confirm,
+        release,
+        cancel
+    );
     assert_eq!(state(), json!("released"));
     done!("one-new", cancel);
     assert_eq!(state(), json!("unavailable"));
