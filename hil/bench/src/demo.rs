@@ -60,7 +60,7 @@ pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
         cli::print(&format!("\n{}", report.table()))?;
     }
     if let Some(dir) = &args.keep {
-        let _ = writeln!(std::io::stderr(), "State and logs are in {}", dir.display());
+        cli::line_to_stderr(&format!("State and logs are in {}", dir.display()));
     }
     match report.error {
         None => {

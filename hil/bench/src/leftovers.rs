@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, mpsc};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
@@ -176,7 +176,7 @@ fn end(code: i32) -> ! {
                     let _ = kill_process(pid, ask);
                 }
             }
-            std::thread::sleep(LOOK);
+            pause();
         }
     }
     let doomed = folders().clone();
@@ -214,9 +214,15 @@ fn remove(folder: &Path, whole: bool) -> std::io::Result<()> {
             Ok(()) => return Ok(()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !folder.exists() => return Ok(()),
             Err(e) if Instant::now() > until => return Err(e),
-            Err(_) => std::thread::sleep(LOOK),
+            Err(_) => pause(),
         }
     }
+}
+
+/// Lets others go on: neither the end of somebody else's process nor that of a writer is an event here.
+fn pause() {
+    let (_keep, never) = mpsc::channel::<()>();
+    let _ = never.recv_timeout(LOOK);
 }
 
 /// The processes of this machine.
@@ -300,7 +306,7 @@ fn clear(folder: &Path) {
         for pid in working.into_iter().filter_map(Pid::from_raw) {
             let _ = kill_process(pid, Signal::KILL);
         }
-        std::thread::sleep(LOOK);
+        pause();
     }
     let name = folder.display();
     cli::line_to_stderr(&match remove(&folder, true) {

@@ -173,7 +173,7 @@ fn a_running_program_reports_changes_at_once_and_the_rest_daily() {
     std::fs::write(&file, minted("own", NOW - DAY, NOW + 20 * DAY)).unwrap();
     let watched = Certificates::new(vec![file.clone()]);
     assert!(watched.look(NOW));
-    assert!(!watched.clone().look(NOW + 3600));
+    assert!(!watched.look(NOW + 3600));
     assert!(!watched.look(NOW + DAY - 1));
     assert!(watched.look(NOW + DAY));
     std::fs::write(&file, minted("own", NOW - DAY, NOW + 200 * DAY)).unwrap();

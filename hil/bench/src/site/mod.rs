@@ -14,6 +14,7 @@ pub(crate) use profile::{Aka, Subject};
 
 use crate::leftovers::{self, Doomed, empty};
 use aid_shell::cli::{self, Failure};
+use aid_shell::printable::printable;
 use aid_shell::private;
 use ports::Ports;
 use std::path::{Path, PathBuf};
@@ -294,7 +295,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
          At the CMP:  user {name}, password {password}, PIN in the car {pin}; portal https://localhost:{portal}/\n\
          At the MSP:  user {msp_user}, password {msp_password}\n\
          Start the parts as docs/guide.md says.\n",
-        dir = site.dir.display(),
+        dir = printable(&site.dir.display().to_string()),
         iccid = site.subject.iccid,
         eid = site.eid,
         name = driver.name,
