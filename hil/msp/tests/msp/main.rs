@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod answers;
 mod calls;
 mod hardening;
 mod misbehave;
