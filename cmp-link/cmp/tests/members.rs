@@ -424,7 +424,8 @@ async fn reasons_and_groups_may_be_left_out_in_every_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn items_about_one_profile_are_judged_in_their_order() {
     let stage = Stage::new().await;
-    let cases: [(&[&str], (u16, u16), MspVerdict, usize); 5] = [
+    type Case = (&'static [&'static str], (u16, u16), MspVerdict, usize);
+    let cases: [Case; 5] = [
         (&["invalid", "valid"], (422, 63), MspVerdict::Valid, 0),
         (&["valid", "invalid"], (200, 0), MspVerdict::Invalid, 1),
         (&["invalid", "invalid"], (200, 0), MspVerdict::Invalid, 1),

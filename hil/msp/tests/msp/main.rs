@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod answers;
 mod attempts;
 mod calls;
 mod disk;
