@@ -174,6 +174,8 @@ impl Config {
         .into_iter()
         .chain(&self.ci)
         .chain(further)
+        .chain(&self.admin.cert)
+        .chain(&self.admin.client_ca)
         .cloned()
         .collect()
     }
