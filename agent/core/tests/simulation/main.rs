@@ -133,6 +133,32 @@ fn a_logout_without_a_link_reaches_the_cmp_after_a_power_cut() {
     assert!(!world.card.values().any(|e| *e));
 }
 
+// R-4.3-3: the CMP books sessions in the order in which it hears of them, so the end of one comes before the beginning of
+// the next, however long the link was down.
+#[test]
+fn open_logouts_are_said_before_a_login() {
+    let (mut world, _) = provision(1000, false);
+    world.settle();
+    world.set_link(false);
+    world.step(&Step::Logout);
+    world.settle();
+    world.step(&Step::Login(b'a'));
+    world.settle();
+    world.event(Event::LinkUp);
+    let mut said = Vec::new();
+    while let Some(effect) = world.agent.poll_effect() {
+        if let Effect::Send { body, .. } = effect {
+            said.push(body);
+        }
+    }
+    let logout = said.iter().position(|b| matches!(b, Up::Logout { .. }));
+    let login = said.iter().position(|b| matches!(b, Up::Login { .. }));
+    assert!(logout.is_some() && login.is_some(), "{said:?}");
+    assert!(logout < login, "{said:?}");
+    let logouts = said.iter().filter(|b| matches!(b, Up::Logout { .. }));
+    assert_eq!(logouts.count(), 1, "{said:?}");
+}
+
 // R-4.3-14: a reboot in every state of a provisioning; nobody is logged in after it.
 #[test]
 fn spontaneous_reboot_in_every_state() {
