@@ -17,10 +17,13 @@ fn list(names: &[&str], hashes: &[u8]) -> Vec<Certificate> {
     certificates(&several(names), &several(&hashes)).unwrap()
 }
 
+/// Names and hashes of a list, name and hash of a certificate, and whether it is admitted.
+type Case<'a> = (&'a [&'a str], &'a [u8], Option<&'a str>, u8, bool);
+
 // R-5.1-5, R-6-5, R-6-6: a name among the names and a hash among the hashes, of those that are given.
 #[test]
 fn a_certificate_is_judged_by_all_that_is_given() {
-    let table: &[(&[&str], &[u8], Option<&str>, u8, bool)] = &[
+    let table: &[Case<'_>] = &[
         // Nobody is named: nobody is admitted.
         (&[], &[], Some("msp"), 1, false),
         (&[], &[], None, 1, false),

@@ -2,7 +2,7 @@
 //! logs and set-ups hold password hashes, activation codes and secrets in clear, and a lock file that others can open
 //! lets them stop all decisions.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -72,43 +72,55 @@ pub fn socket(path: &Path) -> io::Result<()> {
 /// # Errors
 /// It can't be made or opened.
 pub fn database(file: &Path) -> io::Result<()> {
-    let main = options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(file)?;
-    tighten(file, &main);
-    for end in ["-wal", "-shm", "-journal", ".turn"] {
-        let mut beside = file.as_os_str().to_owned();
-        beside.push(end);
-        let beside = PathBuf::from(beside);
-        if let Ok(side) = File::open(&beside) {
-            tighten(&beside, &side);
+    // By name only: a process that closes any handle of a SQLite file gives up all locks that it has on it (POSIX), and with
+    // them what keeps another process from removing the write-ahead log.
+    match options().write(true).create_new(true).open(file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    for end in ["", "-wal", "-shm", "-journal", ".turn"] {
+        let mut one = file.as_os_str().to_owned();
+        one.push(end);
+        let one = PathBuf::from(one);
+        if let Ok(meta) = std::fs::metadata(&one) {
+            let narrowed = narrowed_mode(&meta).map(|mode| {
+                let mode = Permissions::from_mode(mode);
+                std::fs::set_permissions(&one, mode)
+            });
+            tell(&one, narrowed.transpose().map(|done| done.is_some()));
         }
     }
     Ok(())
 }
 
+/// The mode of a file that others can open, without what they can; none where they can't, and of devices and pipes.
+fn narrowed_mode(meta: &Metadata) -> Option<u32> {
+    let mode = meta.permissions().mode() & 0o7777;
+    (meta.is_file() && mode & OTHERS != 0).then_some(mode & !OTHERS)
+}
+
 /// Takes all permissions of others from an open file; devices and pipes stay as they are. Whether there were some.
 fn narrow(file: &File) -> io::Result<bool> {
-    let meta = file.metadata()?;
-    let mode = meta.permissions().mode() & 0o7777;
-    if !meta.is_file() || mode & OTHERS == 0 {
-        return Ok(false);
+    match narrowed_mode(&file.metadata()?) {
+        None => Ok(false),
+        Some(mode) => file
+            .set_permissions(Permissions::from_mode(mode))
+            .map(|()| true),
     }
-    file.set_permissions(Permissions::from_mode(mode & !OTHERS))?;
-    Ok(true)
 }
 
 /// Takes the permissions of others from a file that is open, and says so in the log: also where that is not possible,
 /// because another user has it.
 pub fn tighten(path: &Path, file: &File) {
-    let narrowed = narrow(file);
+    tell(path, narrow(file));
+}
+
+fn tell(path: &Path, narrowed: io::Result<bool>) {
     let file = path.display();
     match narrowed {
         Ok(false) => {}
-        Ok(true) => tracing::warn!(%file, "others could open this file; now its owner alone can"),
+        // Mended, and no reason for a line beside the one of a command that fails.
+        Ok(true) => tracing::debug!(%file, "others could open this file; now its owner alone can"),
         Err(error) => tracing::warn!(%file, %error, "others can open this file; give it mode 0600"),
     }
 }
