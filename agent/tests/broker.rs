@@ -11,6 +11,7 @@ use aid_agent::config::Config;
 use aid_agent_core::{
     AccountRef, Aup, Down, Iccid, LoginOutcome, OrderKind, OrderOutcome, Status, Up,
 };
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
@@ -396,7 +397,9 @@ async fn a_journal_that_is_removed_during_a_session() {
                 Up::Status { report_seq, .. } => Some(*report_seq),
                 _ => None,
             };
-            b.seen.iter().filter_map(seq).max() == Some(4)
+            let numbers: BTreeSet<u64> = b.seen.iter().filter_map(seq).collect();
+            let count = numbers.last().map(|seq| seq & 0xFFFF_FFFF);
+            numbers.len() == 4 && count == Some(4)
         };
         site.until("four reports", last).await;
         wait(api, "disabled", safe).await;
