@@ -14,9 +14,11 @@ const SNAPSHOT_AT: usize = 256 * 1024;
 const PAUSE: u64 = 1000;
 /// Longest pause, ms.
 const MAX_PAUSE: u64 = 20_000;
-/// Tries, about a minute, before a journal that can't be read or written, on a disk that takes new
-/// files, counts as damaged.
+/// Tries before a journal that can't be read or written, on a disk that takes new files, counts as
+/// damaged.
 const PATIENCE: u32 = 6;
+/// Time that these take at least, ms, however often somebody makes the agent hurry.
+const PATIENCE_MS: u64 = 45_000;
 
 type MediaError<D> = <<D as Disk>::Media as Media>::Error;
 type Opened<D> = (Journal<<D as Disk>::Media>, Recovered);
@@ -257,10 +259,13 @@ impl<D: Disk> Store<D> {
         now: BootMs,
         stamp: &str,
     ) -> Result<bool, TooLarge> {
-        let tries = self.failure.as_ref().map_or(0, |f| f.tries);
+        let hopeless = self.failure.as_ref().is_some_and(|failure| {
+            let lasted = now.0.saturating_sub(failure.since.0);
+            failure.tries >= PATIENCE && lasted >= PATIENCE_MS
+        });
         // The lock goes with it.
         self.journal = None;
-        match self.bring_back(agent, now, tries, stamp) {
+        match self.bring_back(agent, now, hopeless, stamp) {
             Ok(Ok(journal)) => {
                 self.journal = Some(journal);
                 self.failure = None;
@@ -281,7 +286,7 @@ impl<D: Disk> Store<D> {
         &mut self,
         agent: &mut Agent,
         now: BootMs,
-        tries: u32,
+        hopeless: bool,
         stamp: &str,
     ) -> Result<Result<Journal<D::Media>, TooLarge>, Trouble> {
         let mut opened = self.open();
@@ -299,12 +304,12 @@ impl<D: Disk> Store<D> {
                 opened = Err(Trouble::Damaged(error.to_string()));
             }
         }
-        let hopeless = match &opened {
+        let damage = match &opened {
             Err(Trouble::Damaged(text)) => Some(text.clone()),
-            Err(Trouble::Storage { text, full: false }) if tries == PATIENCE => Some(text.clone()),
+            Err(Trouble::Storage { text, full: false }) if hopeless => Some(text.clone()),
             _ => None,
         };
-        if let Some(text) = hopeless {
+        if let Some(text) = damage {
             drop(opened);
             opened = self.begin_again(now, &text, stamp);
         }

@@ -129,10 +129,12 @@ impl Agent {
         match event {
             Event::LinkUp => {
                 self.link_up = true;
+                self.link_since.get_or_insert(now);
                 self.notify(Notice::LinkUp);
             }
             Event::LinkDown => {
                 self.link_up = false;
+                self.link_since = None;
                 self.resend = None;
                 self.notify(Notice::LinkDown);
             }

@@ -12,8 +12,8 @@ use alloc::{string::String, vec::Vec};
 /// Tries of an enable or delete in a row; then it is given up where the card refuses it, and rests for
 /// a while where it only fails.
 const MAX_TRIES: u16 = 5;
-/// Times that a profile may not fit: each asks the CMP to have another one deleted.
-const MAX_FULL: u16 = 4;
+/// Deletions that the CMP orders for a profile that does not fit; if it does not fit then, it never will.
+const MAX_FULL: u16 = 3;
 /// First pause before another try, ms; doubles up to `MAX_PAUSE`.
 const PAUSE: u64 = 500;
 /// Longest pause, ms.
@@ -120,7 +120,11 @@ impl Agent {
             .map(|p| p.enabled);
         let reached = match intent.operation {
             Operation::Enable => (state == Some(true)).then_some(Status::Enabled),
-            Operation::Disable => (state == Some(false)).then_some(Status::Disabled),
+            Operation::Disable => match state {
+                Some(enabled) => (!enabled).then_some(Status::Disabled),
+                // Somebody else has deleted it: there is nothing to disable, now or later.
+                None => Some(Status::Deleted),
+            },
             Operation::Delete => state.is_none().then_some(Status::Deleted),
         };
         if let Some(status) = reached {
@@ -221,9 +225,9 @@ impl Agent {
             full: false,
         });
         if error.full {
-            let times = self.full.entry(request_id).or_default();
-            *times += 1;
-            if *times < MAX_FULL {
+            // Only a deletion that the CMP ordered is a try: it may not have heard of the last one.
+            let times = self.full.get(&request_id).copied().unwrap_or_default();
+            if times < MAX_FULL {
                 return self.ask_for_space(now, begun, &download, error.text);
             }
         }
@@ -258,6 +262,9 @@ impl Agent {
     /// The CMP's answer to that. Nothing may go: the installation has failed.
     pub(crate) fn space_answered(&mut self, now: BootMs, request_id: Id, granted: bool) {
         let waits = self.space == Some(request_id);
+        if granted && waits {
+            *self.full.entry(request_id).or_default() += 1;
+        }
         if granted || !waits || self.running == Some(request_id) {
             return;
         }

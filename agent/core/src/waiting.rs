@@ -12,8 +12,9 @@ use aid_id::{AccountRef, Iccid, Id};
 use alloc::{string::String, vec::Vec};
 
 /// Codes of §5.5 that say nothing lasting about the account or its subscription: there may be a code
-/// for the next request. 0 stands for no code at all.
-const PASSING_CODES: [u16; 9] = [0, 30, 31, 39, 48, 49, 90, 100, 103];
+/// for the next request. 0 stands for no code at all; 104 for a session that the CMP does not know of,
+/// or no more.
+const PASSING_CODES: [u16; 10] = [0, 30, 31, 39, 48, 49, 90, 100, 103, 104];
 
 /// Whether a refusal with this code of §5.5 stays: the same request later gets the same answer.
 pub(crate) fn refuses_for_good(code: u16) -> bool {
@@ -320,11 +321,12 @@ mod tests {
         for code in [10, 11, 12, 19, 20, 21, 23, 24, 29, 44, 47, 50, 51, 59, 60] {
             assert!(refuses_for_good(code), "{code}");
         }
-        for code in [61, 62, 63, 64, 65, 91, 92, 93, 94, 101, 102, 104] {
+        for code in [61, 62, 63, 64, 65, 91, 92, 93, 94, 101, 102] {
             assert!(refuses_for_good(code), "{code}");
         }
-        // Nothing said, the request is lost or too old, another one is open, a failure of the server.
-        for code in [0, 30, 31, 39, 48, 49, 90, 100, 103] {
+        // Nothing said, the request is lost or too old, another one is open, a failure of the server, a
+        // session that the server has lost.
+        for code in [0, 30, 31, 39, 48, 49, 90, 100, 103, 104] {
             assert!(!refuses_for_good(code), "{code}");
         }
     }

@@ -248,6 +248,8 @@ impl Media for FileMedia {
         if ours.is_empty() {
             return Ok(None);
         }
+        // The oldest first: what a power cut leaves behind must not look like a whole, older journal.
+        ours.sort();
         // A clock that stands still must not mix two of them.
         let label = format!("{ASIDE}{name}");
         let names = std::iter::once(label.clone()).chain((1..).map(|n| format!("{label}-{n}")));

@@ -52,6 +52,14 @@ pub(super) fn follow(api: &Path, path: &str, body: &str, json: bool) -> Result<(
             None => continue,
         };
         if step["login_id"] != *id {
+            if line.starts_with(':') && !step.is_null() {
+                // Its end was lost on the way, and another login has ended since.
+                let text = "not logged in: another login took its place".to_owned();
+                return Err(Failure {
+                    text,
+                    code: REPLACED,
+                });
+            }
             continue;
         }
         match step["event"].as_str().unwrap_or_default() {
@@ -76,7 +84,7 @@ fn ask(api: &Path, method: &str, path: &str, body: &str) -> Result<Value, Failur
 /// The end of the last login as its event, which may have been lost; null while the login is pending.
 fn from_status(mut status: Value) -> Result<Value, Failure> {
     if status["phase"] == "stopped" {
-        let text = "the agent has stopped acting: its journal can't be written; see its log";
+        let text = "nobody can log in: the agent's journal can't be written; see aidctl status";
         return Err(Failure::new(text));
     }
     let mut login = status["login"].take();

@@ -151,8 +151,10 @@ fn the_recipe_for_mosquitto_works_as_written() {
         .status()
         .is_ok_and(|s| s.code() != Some(127))
     {
-        eprintln!("skipped: mosquitto is not installed (Debian: apt-get install mosquitto)");
-        return;
+        return aid_needs::missing(
+            aid_needs::Need::Mosquitto,
+            "there is no mosquitto on the PATH",
+        );
     }
     let hil = format!("'{}'", env!("CARGO_BIN_EXE_aid-hil"));
     let init = run(&dir, &format!("{hil} init --dir . --json"), "");

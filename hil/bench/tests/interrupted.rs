@@ -156,7 +156,8 @@ fn a_kept_folder_stays_and_its_parts_end() {
         dir.join("logs/aid-agent.log").exists().then_some(())
     });
     run.signal(Signal::TERM);
-    assert_eq!(run.end().code(), Some(143));
+    // It may have ended meanwhile.
+    assert!(matches!(run.end().code(), Some(143 | 0)));
     assert!(dir.join("cmp.toml").is_file());
     assert!(dir.join("pki/aid/ca.pem").is_file());
     assert_eq!(working_in(kept.path()), Vec::<String>::new());

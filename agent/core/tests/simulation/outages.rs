@@ -492,3 +492,29 @@ fn the_driver_sees_what_is_waited_for() {
     world.step(&Step::Logout);
     assert_eq!(world.agent.waiting(), None, "nobody is there to see it");
 }
+
+// The link is lost and returns while the journal fails: a download that waits is tried once the link
+// proves to stay, not after its whole pause.
+#[test]
+fn a_link_that_returns_while_the_journal_fails_ends_the_pause() {
+    let mut world = World::new();
+    world.set_link(true);
+    world.settle();
+    world.outage = true;
+    world.step(&Step::Login(b'a'));
+    run_for(&mut world, SECOND);
+    world.answer();
+    run_for(&mut world, 12 * HOUR);
+    world.disk = Disk::Full;
+    world.step(&Step::Logout);
+    run_for(&mut world, SECOND);
+    assert!(world.agent.has_failed_journal());
+    world.set_link(false);
+    run_for(&mut world, MINUTE);
+    world.set_link(true);
+    (world.disk, world.outage) = (Disk::Good, false);
+    while world.effect() {}
+    assert!(world.tend());
+    run_for(&mut world, MINUTE);
+    assert_eq!(world.card, BTreeMap::from([(iccid(1), false)]));
+}

@@ -57,7 +57,7 @@ fn a_request_that_fails_for_a_passing_cause_is_made_again() {
         (31, true),
         (90, true),
         (21, false),
-        (104, false),
+        (104, true),
     ] {
         let mut world = World::new();
         world.set_link(true);

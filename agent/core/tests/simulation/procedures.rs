@@ -181,6 +181,45 @@ fn a_full_card_with_nothing_that_may_go() {
     assert!(failed && world.requests.is_empty());
 }
 
+// R-A.4-3: the car asks for space until the CMP hears it: without a link that ends no download.
+#[test]
+fn a_full_card_waits_for_the_cmp() {
+    let mut world = provisioned();
+    world.step(&Step::Logout);
+    world.step(&Step::Login(b'b'));
+    world.settle();
+    world.answer();
+    for _ in 0..8 {
+        world.set_link(false);
+        world.step(&Step::Full);
+        while world.effect() {}
+        let (at, _) = world.agent.poll_timeout().expect("another try");
+        world.now = world.now.max(at.0);
+        world.agent.handle_timeout(BootMs(world.now));
+    }
+    world.check_reports();
+    let failed = |(_, s): &(Option<Iccid>, Status)| *s == Status::InstallationFailed;
+    assert!(!world.reports.values().any(failed));
+    assert_eq!(world.codes_given, 2);
+    assert!(world.card.values().any(|enabled| *enabled));
+}
+
+// Somebody else deletes the enabled profile: there is nothing to disable, and the next login works.
+#[test]
+fn a_profile_that_somebody_else_deleted_blocks_nothing() {
+    let mut world = provisioned();
+    world.card.clear();
+    world.history.push((iccid(1), Status::Deleted));
+    world.step(&Step::Logout);
+    world.settle();
+    assert_eq!(world.agent.durable().intent, None);
+    assert_eq!(world.agent.phase(), Phase::Guest);
+    let last = world.reports.values().last().cloned();
+    assert_eq!(last, Some((Some(iccid(1)), Status::Deleted)));
+    log_in(&mut world, b'a');
+    assert_eq!(world.card, BTreeMap::from([(iccid(2), true)]));
+}
+
 // R-4.5-10 R-A.4-1: the user deletes his profile at the HMI; none comes back before he says so, not
 // even after the next login.
 #[test]

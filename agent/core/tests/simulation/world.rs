@@ -373,8 +373,20 @@ impl World {
         let on_profile = matches!(what, EuiccOp::Enable { .. } | EuiccOp::Delete { .. });
         let full = download && core::mem::take(&mut self.full_next);
         let refusal = self.refusal.clone().filter(|_| download);
+        let gone = match what {
+            EuiccOp::Disable { iccid } => !self.card.contains_key(iccid),
+            _ => false,
+        };
         let result = if self.cut_off(what) {
             Err(passing())
+        } else if gone {
+            let text = "iccidOrAidNotFound".into();
+            Err(EuiccError {
+                code: 1,
+                text,
+                permanent: true,
+                full: false,
+            })
         } else if let Some(refusal) = refusal {
             Err(refusal)
         } else if on_profile && self.failures > 0 {

@@ -179,6 +179,32 @@ fn unreadable_records_on_a_working_disk_are_put_aside_in_the_end() {
     assert_eq!(car.agent.durable().owner(&iccid(1)), Some(USER));
 }
 
+// Somebody asks again and again: that shortens the pauses, not the time that the disk is given.
+#[test]
+fn impatience_puts_no_journal_aside() {
+    let (device, card) = cut_while_active();
+    let mut car = Car::new(device.clone(), card);
+    let began = car.now;
+    car.store.fail(BootMs(car.now), "input/output error".into());
+    let text = "input/output error".to_owned();
+    car.event(Event::PersistFailed { text });
+    while car.now < began + 30_000 {
+        device.0.borrow_mut().fail(Fault {
+            error: SimError::Io,
+            after: 0,
+            count: 1,
+            unreadable: true,
+        });
+        car.store.hurry();
+        car.tend();
+        assert!(car.agent.has_failed_journal());
+        assert!(car.store.aside().is_none());
+    }
+    car.tend();
+    assert!(!car.agent.has_failed_journal());
+    assert_eq!(device.0.borrow().aside.len(), 0);
+}
+
 // A snapshot that can't be written costs no session as long as the journal opens again.
 #[test]
 fn a_failed_compaction_is_repaired_or_ends_the_session() {
