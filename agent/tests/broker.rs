@@ -314,7 +314,7 @@ async fn a_disk_that_fills_up_during_a_session() {
         .stderr(std::process::Stdio::null())
         .status();
     if !mounted.is_ok_and(|s| s.success()) {
-        eprintln!("skipped: no file system can be mounted here");
+        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
         return;
     }
     let api = &site.config.api;

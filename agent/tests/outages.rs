@@ -181,7 +181,7 @@ async fn a_full_disk_is_waited_for() {
     let folder = tempfile::tempdir().expect("folder");
     let config = configure(folder.path(), NO_CMP, EID);
     let Some(disk) = SmallDisk::mount(&config.journal) else {
-        eprintln!("skipped: no file system can be mounted here");
+        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
         return;
     };
     let ballast = config.journal.join("ballast");

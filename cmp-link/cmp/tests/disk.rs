@@ -97,7 +97,7 @@ impl Fault {
     fn limit() -> Option<Self> {
         let there = Command::new("prlimit").arg("--version").output().is_ok();
         if !there {
-            eprintln!("SKIPPED: no prlimit on this machine");
+            aid_needs::missing(aid_needs::Need::Prlimit, "there is no prlimit");
         }
         there.then_some(Self::Limit)
     }
@@ -111,7 +111,7 @@ impl Fault {
         if mounted.is_ok_and(|m| m.status.success()) {
             return Some(Self::Full(folder));
         }
-        eprintln!("SKIPPED: no file system can be mounted here");
+        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
         None
     }
 

@@ -1,5 +1,5 @@
 //! What tests need of the machine beyond a Rust toolchain: shared public test data, PostgreSQL,
-//! mosquitto, openssl. A test without it says that it was skipped and passes. Where
+//! mosquitto, openssl, the right to mount a small disk that fills up, prlimit. A test without it says that it was skipped and passes. Where
 //! `AID_REQUIRE` lists the need (`AID_REQUIRE=shared,postgres`), the test fails instead: CI lists
 //! what it has provided, so that nothing is skipped there unnoticed.
 #![forbid(unsafe_code)]
@@ -24,11 +24,22 @@ pub enum Need {
     Mosquitto,
     /// The `openssl` command.
     Openssl,
+    /// The right to mount a tmpfs, which fills up as a disk does.
+    Mount,
+    /// The `prlimit` command, which makes writes fail.
+    Prlimit,
 }
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Shared, Self::Postgres, Self::Mosquitto, Self::Openssl];
+    pub const ALL: [Self; 6] = [
+        Self::Shared,
+        Self::Postgres,
+        Self::Mosquitto,
+        Self::Openssl,
+        Self::Mount,
+        Self::Prlimit,
+    ];
 
     /// Its name in `AID_REQUIRE`.
     #[must_use]
@@ -38,6 +49,8 @@ impl Need {
             Self::Postgres => "postgres",
             Self::Mosquitto => "mosquitto",
             Self::Openssl => "openssl",
+            Self::Mount => "mount",
+            Self::Prlimit => "prlimit",
         }
     }
 
@@ -48,6 +61,8 @@ impl Need {
             Self::Postgres => "Debian: apt-get install postgresql",
             Self::Mosquitto => "Debian: apt-get install mosquitto",
             Self::Openssl => "Debian: apt-get install openssl",
+            Self::Mount => "run the tests as root, where file systems may be mounted",
+            Self::Prlimit => "Debian: apt-get install util-linux",
         }
     }
 }

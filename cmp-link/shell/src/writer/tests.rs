@@ -361,7 +361,7 @@ impl Disk {
         if mounted.is_ok_and(|m| m.status.success()) {
             return Some(Self(folder));
         }
-        eprintln!("skipped: no file system can be mounted here");
+        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
         None
     }
 
