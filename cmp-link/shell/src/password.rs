@@ -33,7 +33,7 @@ pub fn hash(password: &str) -> Option<String> {
     Some(hash.to_string())
 }
 
-/// Whether a text is a hash that [`verify`] can use.
+/// Whether a text is a hash that a password can be judged by.
 #[must_use]
 pub fn is_hash(text: &str) -> bool {
     text.starts_with("$argon2id$") && PasswordHash::new(text).is_ok_and(|h| h.hash.is_some())
