@@ -18,7 +18,7 @@ pub mod sync;
 pub mod withdraw;
 
 use crate::model::{Audit, Call, CallKind, CallState, Federation, Order, OrderState};
-use crate::store::Change;
+use crate::store::{Change, FleetChange};
 use aid_id::{Eid, Id};
 use aid_wire::{Down, OrderKind};
 
@@ -141,6 +141,12 @@ impl Decision {
         for message in &mut self.down {
             message.correlation = Some(correlation);
         }
+    }
+
+    /// Leaves sessions in cars as they are.
+    pub fn keep_session(&mut self) {
+        let begins = |c: &Change| matches!(c, Change::Fleet(FleetChange::Session(..)));
+        self.changes.retain(|change| !begins(change));
     }
 
     /// Adds an order and its message.

@@ -26,6 +26,8 @@ const PAUSE: u64 = 1000;
 /// Longest pause, ms: twelve hours. A stored deadline that is further away comes of a clock that was wrong, and counts
 /// for nothing.
 pub const MAX_PAUSE: u64 = 12 * 3600 * 1000;
+/// Longest time that an MSP can put off a call for which somebody waits, ms: five minutes.
+const MAX_WAIT: u64 = 5 * 60 * 1000;
 /// For how long a claimed call is this instance's alone, ms; longer than a call can take.
 pub const CLAIM: u64 = 2 * 60 * 1000;
 
@@ -52,12 +54,20 @@ enum Done {
 }
 
 /// A call that is worth repeating.
-fn again(error: &CallError) -> Done {
-    let wait = error.retry_after(Duration::from_millis(MAX_PAUSE));
-    let wait = wait.map_or(0, |wait| {
-        u64::try_from(wait.as_millis()).unwrap_or(MAX_PAUSE)
-    });
+fn again(kind: CallKind, error: &CallError) -> Done {
+    let longest = longest_wait(kind);
+    let wait = error.retry_after(Duration::from_millis(longest));
+    let wait = wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(longest));
     Done::Again(error.to_string(), wait)
+}
+
+/// The longest `Retry-After` that is obeyed, ms: a driver waits for a code, and a user for the end of a link.
+#[must_use]
+pub fn longest_wait(kind: CallKind) -> u64 {
+    match kind {
+        CallKind::Code | CallKind::Invalidate => MAX_WAIT,
+        CallKind::Status | CallKind::Query => MAX_PAUSE,
+    }
 }
 
 /// Runs until the stop.
@@ -188,7 +198,7 @@ async fn send(client: &MspClient, call: &Call) -> Done {
                     swapped: answer.swapped_iccid,
                 })),
                 Ok(Activation::Later) => Done::Yes(Some(Answer::Later)),
-                Err(error) if error.is_transient() => again(&error),
+                Err(error) if error.is_transient() => again(call.kind, &error),
                 Err(error) => Done::Yes(Some(refusal(&error))),
             }
         }
@@ -196,7 +206,10 @@ async fn send(client: &MspClient, call: &Call) -> Done {
             let Ok(body) = SendCsimStatus::parse(call.body.as_bytes()) else {
                 return damaged();
             };
-            finish(client.send_csim_status(ids, call.token, &body).await)
+            finish(
+                call.kind,
+                client.send_csim_status(ids, call.token, &body).await,
+            )
         }
         CallKind::Query => {
             let Some(question) = Question::from_text(&call.body) else {
@@ -207,7 +220,7 @@ async fn send(client: &MspClient, call: &Call) -> Done {
                 .await;
             match listing(answer, question.iccid().is_some()) {
                 Ok(listing) => Done::Listed(question, listing),
-                Err(error) => match finish(Err(error)) {
+                Err(error) => match finish(call.kind, Err(error)) {
                     Done::Yes(_) => damaged(),
                     other => other,
                 },
@@ -222,7 +235,7 @@ async fn send(client: &MspClient, call: &Call) -> Done {
             };
             match done {
                 Err(error) if gone(&error) => Done::Yes(None),
-                other => finish(other),
+                other => finish(call.kind, other),
             }
         }
     }
@@ -259,10 +272,10 @@ pub fn listing(
 }
 
 /// A call without an answer's body: done, worth repeating, or refused for good.
-fn finish(result: Result<(), CallError>) -> Done {
+fn finish(kind: CallKind, result: Result<(), CallError>) -> Done {
     match result {
         Ok(()) => Done::Yes(None),
-        Err(error) if error.is_transient() => again(&error),
+        Err(error) if error.is_transient() => again(kind, &error),
         Err(error) => Done::Never(error.to_string()),
     }
 }

@@ -13,7 +13,7 @@ mod user_profile;
 mod web;
 
 use crate::config::{Agreed, Config, Fixed, Msp};
-use crate::decide::{Context, Decision, Outgoing, serving};
+use crate::decide::{Context, Decision, Outgoing, code, serving};
 use crate::model::Federation;
 use crate::store::{Change, Store, StoreError, Stored, Turn};
 use crate::views;
@@ -152,6 +152,9 @@ impl<S: Store> Service<S> {
         }
         let mut sent = Vec::new();
         for message in down {
+            if !self.is_for_who_is_in(&message).await? {
+                continue; // It is sent when that user logs in.
+            }
             let told = self.tell(&message);
             if let (true, Down::Order { order_id, .. }) = (told, &message.body) {
                 sent.push(Change::OrderSent(*order_id, now()));
@@ -162,6 +165,21 @@ impl<S: Store> Service<S> {
         }
         self.store.commit(sent).await?;
         self.refresh_profiles(users).await
+    }
+
+    /// Whether a message may go to its car now: an activation code only while its user is logged in there (R-2-10).
+    async fn is_for_who_is_in(&self, message: &Outgoing) -> Stored<bool> {
+        match code::holder(message) {
+            // A car that is not connected gets nothing anyway.
+            Some(account) if self.is_online(message.eid) => self.is_in(message.eid, account).await,
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether this user is logged in to the car now.
+    async fn is_in(&self, eid: Eid, account: AccountRef) -> Stored<bool> {
+        let vehicle = self.store.vehicle(eid).await?;
+        Ok(vehicle.is_some_and(|v| v.session == Some(account)))
     }
 
     /// Sends to a car that is connected.

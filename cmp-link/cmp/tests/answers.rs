@@ -200,17 +200,21 @@ async fn the_msp_says_how_long_to_wait() {
     let world = World::new().await;
     let token = world.federate().await;
     let date = "Mon, 30 Nov 2026 02:00:00 GMT";
-    for (n, (status, header, least, most)) in (1..).zip([
-        (503, "600", 600, 601),
-        (429, "Mon, 30 Nov 2026 02:10:00 GMT", 600, 601),
+    let (report, invalidate) = (CallKind::Status, CallKind::Invalidate);
+    for (n, (kind, status, header, least, most)) in (1..).zip([
+        (report, 503, "600", 600, 601),
+        (report, 429, "Mon, 30 Nov 2026 02:10:00 GMT", 600, 601),
         // Bounded by the longest pause.
-        (503, "99999999", 12 * 3600, 12 * 3600 + 1),
-        (503, "0", 0, 3),
+        (report, 503, "99999999", 12 * 3600, 12 * 3600 + 1),
+        (report, 503, "0", 0, 3),
+        // Somebody waits.
+        (invalidate, 503, "200", 200, 201),
+        (invalidate, 503, "99999999", 300, 301),
     ]) {
         let headers = [("retry-after", header), ("date", date)];
-        world.msp.answer_with("/v1/statuses/", status, "", &headers);
+        world.msp.answer_with("/v1/", status, "", &headers);
         let before = now();
-        let made = Change::AddCall(call(n, CallKind::Status, token));
+        let made = Change::AddCall(call(n, kind, token));
         world.store.commit(vec![made]).await.unwrap();
         let tried = until(&world, [n; 16], |c| c.attempts > 0).await;
         let wait = tried.next_at.saturating_sub(before) / 1000;

@@ -186,6 +186,29 @@ async fn repetitions_are_remembered(store: &SqlStore) {
             }
         }
     }
+    // A journal that was made anew counts in another epoch, by chance a lower one: neither outdates the other.
+    let (old, new) = (9 << 32, 5 << 32);
+    let first = [
+        report(old + 1, T - 200 * DAY),
+        report(new + 1, T - 200 * DAY),
+    ];
+    let others = (2..=90).flat_map(|n| [report(old + n, T), report(new + n, T)]);
+    let all = first.clone().into_iter().chain(others);
+    store
+        .commit(all.map(Change::AddReport).collect())
+        .await
+        .unwrap();
+    store.commit(vec![Change::Prune(T)]).await.unwrap();
+    for first in &first {
+        assert!(store.has_report(first).await.unwrap(), "{}", first.seq);
+    }
+    let hundredth = Change::AddReport(report(new + 101, T));
+    store
+        .commit(vec![hundredth, Change::Prune(T)])
+        .await
+        .unwrap();
+    assert!(store.has_report(&first[0]).await.unwrap());
+    assert!(!store.has_report(&first[1]).await.unwrap());
     // In their time they go.
     store
         .commit(vec![Change::Prune(T + DAY + HOUR)])

@@ -102,6 +102,22 @@ async fn refused(car: &mut Car, request: Id, account: AccountRef) {
     }
 }
 
+/// Waits until the MSP's answer to a request is stored.
+async fn answered(world: &World, request: Id) {
+    for _ in 0..1500 {
+        let stored = world
+            .store
+            .request_of_car(world.eid, request)
+            .await
+            .unwrap();
+        if stored.is_some_and(|r| r.code.is_some()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the MSP's answer was not stored");
+}
+
 async fn given(car: &mut Car, request: Id, account: AccountRef) {
     car.ask(request, account).await;
     let outcome = outcome(car, request).await;
@@ -136,10 +152,29 @@ async fn a_car_gets_a_code_for_who_is_logged_in_and_for_nobody_else() {
     assert_eq!(world.msp.asked(ASK).len(), 1);
 }
 
-// R-4.3-4, R-7.7.2-1: what was asked while the user was in is answered whenever it comes, and is the same after a
-// power cut.
+/// What is sent up to the answer to this, and how often a code is among it.
+async fn codes_until_hello(car: &mut Car, id: Id) -> usize {
+    let hello = Up::Hello {
+        software: "test".into(),
+        profiles: Vec::new(),
+    };
+    car.send(id, hello).await;
+    let mut codes = 0;
+    loop {
+        match car.message().await.body {
+            Down::Ack { message_id } if message_id == id => return codes,
+            Down::ActivationCode { outcome, .. } => {
+                codes += usize::from(matches!(outcome, CodeOutcome::Code { .. }));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+// R-2-10, R-4.3-4, R-7.7.2-1: what was asked while the user was in is answered when the user is in again, is the same
+// request, and is given again after a power cut that did not end the session.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_of_the_session_is_answered_after_it() {
+async fn a_code_that_comes_after_the_session_waits_for_the_next_one() {
     let world = world().await;
     world.msp.answer(ASK, 503, "");
     let mut car = Car::connect(&world).await;
@@ -152,19 +187,82 @@ async fn a_request_of_the_session_is_answered_after_it() {
     logout(&mut car, [3; 16], EVA).await;
     let answer = json!({"activationCode": CODE, "profileType": "personal", "swappedIccid": null});
     world.msp.answer(ASK, 200, &answer.to_string());
-    let outcome_now = outcome(&mut car, [2; 16]).await;
-    assert!(matches!(outcome_now, CodeOutcome::Code { .. }));
-    // The car lost its power before it had journalled that, and asks again: the same request, not a new one.
+    answered(&world, [2; 16]).await;
+    // Nobody is in: asked again, and connected again.
+    assert_eq!(codes_until_hello(&mut car, [20; 16]).await, 0);
+    car.ask([2; 16], EVA).await;
+    let later = outcome(&mut car, [2; 16]).await;
+    assert_eq!(later, CodeOutcome::Pending);
     drop(car);
     let mut car = Car::connect(&world).await;
-    given(&mut car, [2; 16], EVA).await;
+    assert_eq!(codes_until_hello(&mut car, [21; 16]).await, 0);
     refused(&mut car, [4; 16], EVA).await;
+    // Another is in; hers is not his, whatever name he gives.
+    login_as(&mut car, [5; 16], "bob", "1234").await;
+    car.ask([2; 16], EVA).await;
+    assert_eq!(outcome(&mut car, [2; 16]).await, CodeOutcome::Pending);
+    refused(&mut car, [2; 16], BOB).await;
+    drop(car);
+    let mut car = Car::connect(&world).await;
+    assert_eq!(codes_until_hello(&mut car, [22; 16]).await, 0);
+    // She comes back: it is sent at once.
+    login_as(&mut car, [6; 16], "eva", PIN).await;
+    let now = outcome(&mut car, [2; 16]).await;
+    assert!(matches!(now, CodeOutcome::Code { .. }), "{now:?}");
+    // The car loses its power before it has journalled that; her session stands.
+    drop(car);
+    let mut car = Car::connect(&world).await;
+    assert!(codes_until_hello(&mut car, [23; 16]).await > 0);
+    given(&mut car, [2; 16], EVA).await;
+    // Her login, delivered once more after she left, lets nobody in.
+    logout(&mut car, [7; 16], EVA).await;
+    login_as(&mut car, [6; 16], "eva", PIN).await;
+    let vehicle = world.store.vehicle(world.eid).await.unwrap().unwrap();
+    assert_eq!(vehicle.session, None);
+    assert_eq!(codes_until_hello(&mut car, [24; 16]).await, 0);
+    refused(&mut car, [8; 16], EVA).await;
     let ids: Vec<_> = world.msp.asked(ASK);
     let first = &ids[0].body["activationCodeRequestID"];
     assert!(
         ids.iter()
             .all(|a| &a.body["activationCodeRequestID"] == first)
     );
+}
+
+// A message whose end is the end of time is valid, and harms nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_may_be_valid_for_ever() {
+    use aid_cmp::service::Service;
+    use aid_wire::{Envelope, WIRE_VERSION};
+    let mut world = world().await;
+    world.halt().await;
+    let config = aid_cmp::config::check(&world.config()).unwrap();
+    let cmp = Service::new(world.store.clone(), config);
+    for (n, end, taken) in [
+        (1, u64::MAX, true),
+        (2, u64::MAX / 1000 + 1, true),
+        (3, 1, false),
+    ] {
+        let hello = Up::Hello {
+            software: format!("test {n}"),
+            profiles: Vec::new(),
+        };
+        let envelope = Envelope {
+            version: WIRE_VERSION,
+            message_id: [n; 16],
+            correlation_id: [n; 16],
+            sequence: 1,
+            expires_at: Some(end),
+            body: hello,
+        };
+        cmp.up(world.eid, envelope).await.unwrap();
+        let vehicle = world.store.vehicle(world.eid).await.unwrap().unwrap();
+        assert_eq!(
+            vehicle.software == Some(format!("test {n}")),
+            taken,
+            "{end}"
+        );
+    }
 }
 
 // R-2-10: the end of an earlier session, said late or once more, does not end the present one.

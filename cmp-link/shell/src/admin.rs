@@ -215,9 +215,11 @@ fn router(shown: Shown, stop: Stop) -> Router {
         let problem = if stop.is_set() {
             Some("stopping".to_owned())
         } else {
-            match timeout(CHECK, ready()).await {
-                Ok(Ok(())) => None,
-                Ok(Err(problem)) => Some(problem),
+            // In a task of its own: a check that is cut off because its caller hung up would count as a failure.
+            match timeout(CHECK, tokio::spawn(ready())).await {
+                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Err(problem))) => Some(problem),
+                Ok(Err(_)) => Some("the check failed".to_owned()),
                 Err(_) => Some("the check takes too long".to_owned()),
             }
         };
@@ -256,6 +258,53 @@ fn router(shown: Shown, stop: Stop) -> Router {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // A probe that hangs up in the middle of a check does not cancel it.
+    #[tokio::test]
+    async fn a_check_ends_whatever_its_caller_does() {
+        use std::sync::Mutex;
+        use tokio::sync::oneshot;
+        let (begin, begun) = oneshot::channel::<()>();
+        let (go_on, wait) = oneshot::channel::<()>();
+        let (end, ended) = oneshot::channel::<()>();
+        let parts = Mutex::new(Some((begin, wait, end)));
+        let ready = move || -> Check {
+            let parts = parts.lock().expect("lock").take();
+            Box::pin(async move {
+                let (begin, wait, end) = parts.expect("asked once");
+                let _ = begin.send(());
+                let _ = wait.await;
+                let _ = end.send(());
+                Ok(())
+            })
+        };
+        let shown = Shown {
+            ready: Arc::new(ready),
+            openapi: None,
+        };
+        let (_trigger, stop) = crate::signal::manual();
+        let config = Config::default();
+        let listener = config.open().await.expect("listener");
+        let address = listener.address().expect("address");
+        tokio::spawn(listener.serve(shown, stop));
+        let mut probe = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("probe");
+        let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut probe, request)
+            .await
+            .expect("asked");
+        begun.await.expect("begun");
+        drop(probe);
+        // The server sees that the connection is closed; what it cancels, it cancels by then.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let _ = go_on.send(());
+        let ended = timeout(Duration::from_secs(30), ended).await;
+        ended.expect("in time").expect("the check went on");
+    }
 
     // R-6-7
     #[test]

@@ -87,6 +87,32 @@ pub fn message(request: &CodeRequest, fresh: fn() -> Id) -> Outgoing {
     }
 }
 
+/// For whom a message has an activation code. Only who is logged in to the car gets one (R-2-10); until then the request
+/// stays undelivered.
+#[must_use]
+pub fn holder(message: &Outgoing) -> Option<AccountRef> {
+    match &message.body {
+        Down::ActivationCode {
+            account,
+            outcome: CodeOutcome::Code { .. },
+            ..
+        } => Some(*account),
+        _ => None,
+    }
+}
+
+/// Says "later" instead of a code whose user is not logged in: the car keeps the request.
+fn withhold(context: &Context, message: &mut Outgoing) {
+    if holder(message).is_none() {
+        return;
+    }
+    if let Down::ActivationCode { outcome, .. } = &mut message.body {
+        *outcome = CodeOutcome::Pending;
+        // As with every "later": its acknowledgement is not that of the code.
+        message.message_id = (context.fresh)();
+    }
+}
+
 fn failed(code: ErrorCode) -> CodeOutcome {
     CodeOutcome::Failed {
         code: code.number(),
@@ -94,7 +120,8 @@ fn failed(code: ErrorCode) -> CodeOutcome {
     }
 }
 
-/// A car asks for a code.
+/// A car asks for a code. A repetition is answered as the request stands, to its own user; its code only while that one
+/// is logged in.
 #[must_use]
 pub fn request(
     context: &Context,
@@ -104,7 +131,7 @@ pub fn request(
     account: AccountRef,
 ) -> Decision {
     let mut decision = Decision::default();
-    if let Some(existing) = &view.existing {
+    if let Some(existing) = view.existing.as_ref().filter(|e| e.account == account) {
         let mut existing = existing.clone();
         if view.existing_ended && existing.code.is_some() {
             // Invariant 5: the token yields no code any more, not even an old one.
@@ -112,14 +139,23 @@ pub fn request(
             existing.error_code = Some(ErrorCode::TokenInvalidated.number());
             existing.error = Some("the subscription was unlinked".into());
         }
-        decision.down.push(message(&existing, context.fresh));
+        let mut answer = message(&existing, context.fresh);
+        if !view.logged_in {
+            withhold(context, &mut answer);
+        }
+        decision.down.push(answer);
         return decision;
     }
+    // The request of another user keeps its id: the car's word that it has this refusal is not one about that.
+    let message_id = match &view.existing {
+        Some(_) => (context.fresh)(),
+        None => car_request,
+    };
     let mut refuse = |code: ErrorCode, reason: &str| {
         decision.down.push(Outgoing {
             eid,
             correlation: None,
-            message_id: car_request,
+            message_id,
             body: Down::ActivationCode {
                 request_id: car_request,
                 account,
@@ -130,6 +166,13 @@ pub fn request(
             },
         });
     };
+    if view.existing.is_some() {
+        refuse(
+            ErrorCode::Unauthorized,
+            "the request is that of another user",
+        );
+        return decision;
+    }
     if !view.logged_in {
         refuse(
             ErrorCode::Unauthorized,

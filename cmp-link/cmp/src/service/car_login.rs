@@ -87,7 +87,7 @@ impl<S: Store> Service<S> {
         let result = if approve { "accepted" } else { "denied" };
         note_code(Some(code.eid), Some(account.id), result);
         if approve {
-            self.send_user_profile(code.eid, account).await?;
+            self.entered(code.eid, account).await?;
         }
         Ok(Judged::Done(shown))
     }
@@ -175,10 +175,12 @@ impl<S: Store> Service<S> {
                 None => None,
             };
             let view = self.login_view(account.clone(), eid).await?;
-            let decision = car_login::approved(&context, view, code);
+            let mut decision = car_login::approved(&context, view, code);
+            // The approval began the session; the car that asks again for its result begins none.
+            decision.keep_session();
             self.carry_out(turn, decision).await?;
             if let Some(account) = account.filter(|_| car_login::lives(code, context.now)) {
-                self.send_user_profile(eid, &account).await?;
+                self.entered(eid, &account).await?;
             }
             return Ok(());
         }

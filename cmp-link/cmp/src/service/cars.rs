@@ -85,7 +85,7 @@ impl<S: Store> Service<S> {
         let message_id = envelope.message_id;
         if envelope
             .expires_at
-            .is_some_and(|end| end * 1000 <= context.now)
+            .is_some_and(|end| end.saturating_mul(1000) <= context.now)
         {
             return Ok(());
         }
@@ -171,7 +171,23 @@ impl<S: Store> Service<S> {
         if let Some(account) = entered
             && let Some(account) = self.store.account(account).await?
         {
-            self.send_user_profile(eid, &account).await?;
+            self.entered(eid, &account).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a user who has just logged in to a car what waited for that: the AID User Profile, and the codes that came
+    /// while the user was not there. Nothing, if the session has ended meanwhile.
+    pub(super) async fn entered(&self, eid: Eid, account: &Account) -> Stored<()> {
+        if !self.is_in(eid, account.id).await? {
+            return Ok(());
+        }
+        self.send_user_profile(eid, account).await?;
+        for request in self.store.undelivered(eid).await? {
+            let message = code::message(&request, fresh);
+            if code::holder(&message) == Some(account.id) {
+                self.tell(&message);
+            }
         }
         Ok(())
     }
@@ -197,7 +213,21 @@ impl<S: Store> Service<S> {
         let key = &self.config.pin_key;
         let verdict = login::judge(&view, login_id, pin, key, context.now);
         attempts::note_car(eid, view.account.as_ref(), verdict);
-        Ok(login::login(context, view, eid, login_id, pin, key))
+        let mut decision = login::login(context, view, eid, login_id, pin, key);
+        if decision
+            .down
+            .iter()
+            .any(|message| entered(message).is_some())
+        {
+            let car = format!("login {eid}");
+            if self.store.answered(&car, login_id).await?.is_some() {
+                // It had its session, which may have ended since: a repetition begins none.
+                decision.keep_session();
+            } else {
+                decision.changes.push(once(context, car, login_id));
+            }
+        }
+        Ok(decision)
     }
 
     /// The session of an account in a car ends. Said again after the user came back, it is not the new session's end; nor
@@ -216,14 +246,7 @@ impl<S: Store> Service<S> {
         tracing::info!(%eid, account = hex::encode(account.0), "logout");
         Ok(vec![
             Change::Fleet(FleetChange::Leave(eid, account)),
-            Change::Remember(Answered {
-                client: car,
-                request_id: message_id,
-                digest: String::new(),
-                status: 0,
-                body: String::new(),
-                at: context.now,
-            }),
+            once(context, car, message_id),
         ])
     }
 
@@ -269,13 +292,12 @@ impl<S: Store> Service<S> {
             existing: self.store.request_of_car(eid, car_request).await?,
             ..code::View::default()
         };
+        // R-2-10: who was here once may be anywhere now.
+        view.logged_in = self.is_in(eid, account).await?;
         if let Some(existing) = &view.existing {
             let owner = self.store.federation_by_id(existing.federation).await?;
             view.existing_ended = owner.is_none_or(|f| f.ended_at.is_some());
         } else {
-            // R-2-10: who was here once may be anywhere now.
-            let vehicle = self.store.vehicle(eid).await?;
-            view.logged_in = vehicle.is_some_and(|v| v.session == Some(account));
             view.federation = self.serving(account, Some(eid)).await?;
             if let Some(federation) = &view.federation {
                 view.requests = self.store.requests(federation.id).await?;
@@ -398,7 +420,10 @@ impl<S: Store> Service<S> {
 
     async fn outstanding(&self, eid: Eid) -> Stored<()> {
         for request in self.store.undelivered(eid).await? {
-            self.tell(&code::message(&request, fresh));
+            let message = code::message(&request, fresh);
+            if self.is_for_who_is_in(&message).await? {
+                self.tell(&message);
+            }
         }
         let orders = self.store.orders(Some(eid), true).await?;
         self.send_orders(&orders).await
@@ -420,7 +445,10 @@ impl<S: Store> Service<S> {
             // Another instance may have decided for a car that is connected here.
             for request in self.store.news(since).await? {
                 if self.is_online(request.eid) && !self.is_waiting(request.eid) {
-                    self.tell(&code::message(&request, fresh));
+                    let message = code::message(&request, fresh);
+                    if self.is_for_who_is_in(&message).await? {
+                        self.tell(&message);
+                    }
                 }
             }
         }
@@ -473,6 +501,18 @@ impl<S: Store> Service<S> {
         }
         self.carry_out(turn, all).await
     }
+}
+
+/// Notes that a car's message was taken, so that its repetition can be told from a new one.
+fn once(context: &Context, client: String, request_id: Id) -> Change {
+    Change::Remember(Answered {
+        client,
+        request_id,
+        digest: String::new(),
+        status: 0,
+        body: String::new(),
+        at: context.now,
+    })
 }
 
 /// Who enters a car by this message.

@@ -75,7 +75,8 @@ const DAY: u64 = 24 * 3600 * 1000;
 
 /// Statements of `Prune`, and how old what they remove must be, ms. What makes repetitions harmless must be old by its
 /// order too, unless its time was over within the last day: under a clock that is wrong by years everything is old. So
-/// the newest ten thousand answers stay, and the newest hundred reports of each car.
+/// the newest ten thousand answers stay, and the newest hundred reports of each car and epoch: epochs are drawn at random,
+/// so that of two the higher is not the newer.
 const PRUNE: [(&str, u64); 9] = [
     ("DELETE FROM login_code WHERE expires_at < $1", HOUR),
     (
@@ -93,7 +94,8 @@ const PRUNE: [(&str, u64); 9] = [
     ),
     (
         "DELETE FROM report WHERE received_at < $1 AND (received_at >= $1 - 86400000 OR EXISTS \
-         (SELECT 1 FROM report n WHERE n.eid = report.eid AND n.seq >= report.seq + 100))",
+         (SELECT 1 FROM report n WHERE n.eid = report.eid AND n.seq >= report.seq + 100 \
+         AND n.seq / 4294967296 = report.seq / 4294967296))",
         90 * DAY,
     ),
     ("DELETE FROM portal_session WHERE expires_at < $1", 0),

@@ -114,10 +114,11 @@ pub struct Sessions {
 
 impl Sessions {
     /// Keeps a session; ends those that have waited too long, and the oldest when there are too
-    /// many. `now` in unix seconds.
+    /// many. `now` in unix seconds. One that began later than now began under a wrong clock, and waits no longer
+    /// than the others.
     pub fn put(&mut self, id: TransactionId, session: Session, now: u64) {
         self.entries
-            .retain(|_, (since, _)| now < since.saturating_add(SESSION_SECONDS));
+            .retain(|_, (since, _)| since.abs_diff(now) < SESSION_SECONDS);
         if self.entries.len() >= MAX_SESSIONS
             && let Some(oldest) = self
                 .entries
@@ -133,6 +134,43 @@ impl Sessions {
     /// Takes a session out, so that two requests can't use it at the same time.
     pub fn take(&mut self, id: &TransactionId, now: u64) -> Option<Session> {
         let (since, session) = self.entries.remove(id)?;
-        (now < since.saturating_add(SESSION_SECONDS)).then_some(session)
+        (since.abs_diff(now) < SESSION_SECONDS).then_some(session)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(id: TransactionId) -> Session {
+        Session::Initiated(Initiated {
+            transaction_id: id,
+            server_address: String::new(),
+            server_challenge: [0; 16],
+            ci_key_id: Vec::new(),
+            signers: 0,
+        })
+    }
+
+    #[test]
+    fn a_session_ends_in_time_whatever_the_clock_said_when_it_began() {
+        const NOW: u64 = 1_800_000_000;
+        let id = |n| TransactionId::new(&[n; 16]).expect("an id");
+        for (since, lives) in [
+            (NOW, true),
+            (NOW - SESSION_SECONDS + 1, true),
+            (NOW - SESSION_SECONDS, false),
+            (NOW + SESSION_SECONDS - 1, true),
+            (NOW + SESSION_SECONDS, false),
+            (u64::MAX, false),
+            (0, false),
+        ] {
+            let mut sessions = Sessions::default();
+            sessions.put(id(1), session(id(1)), since);
+            assert_eq!(sessions.take(&id(1), NOW).is_some(), lives, "{since}");
+            sessions.put(id(1), session(id(1)), since);
+            sessions.put(id(2), session(id(2)), NOW);
+            assert_eq!(sessions.entries.len(), 1 + usize::from(lives), "{since}");
+        }
     }
 }
