@@ -251,7 +251,7 @@ fn cases(operation: &str, own: &[u16]) -> Vec<(String, Verdict)> {
     cases
 }
 
-// R-7.3-14, R-7.4-5, R-7.5-11, R-7.6-4, R-7.7-9, R-7.7.2.1-5, R-7.8-5, R-7.9-4, R-7.10-6, R-B-8
+// R-7.3-14, R-7.4-5, R-7.5-11, R-7.6-4, R-7.7-9, R-7.7.2.1-5, R-7.8-5, R-7.9-4, R-7.10-6
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_clear_refusal_is_final_and_only_the_right_shape_is_a_success() {
     let ca = ca();

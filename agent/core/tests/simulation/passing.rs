@@ -52,13 +52,7 @@ fn refuse(world: &mut World, code: u16) {
 // R-4.3-9: refusals of a code that pass are asked again, with pauses; those that stay are not.
 #[test]
 fn a_request_that_fails_for_a_passing_cause_is_made_again() {
-    for (code, again) in [
-        (49, true),
-        (31, true),
-        (90, true),
-        (21, false),
-        (104, true),
-    ] {
+    for (code, again) in [(49, true), (31, true), (90, true), (21, false), (104, true)] {
         let mut world = World::new();
         world.set_link(true);
         world.settle();
