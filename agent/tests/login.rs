@@ -89,7 +89,8 @@ fn a_login_ends_with_its_reason_and_an_exit_code() {
     let missed = r#"{"link":"up","phase":"guest","login":{"login_id":"01","state":"refused","cause":"refused","reason":"too many attempts"}}"#;
     let stopped = r#"{"link":"up","phase":"stopped","login":{"login_id":"01","state":"pending"}}"#;
     let down = r#"{"link":"down","phase":"logging_in","login":null}"#;
-    let cases: [(&str, &str, i32, &str, &str); 8] = [
+    let later = r#"{"link":"up","phase":"guest","login":{"login_id":"02","state":"refused","cause":"refused","reason":"no"}}"#;
+    let cases: [(&str, &str, i32, &str, &str); 9] = [
         (
             accepted,
             UP,
@@ -102,7 +103,8 @@ fn a_login_ends_with_its_reason_and_an_exit_code() {
         (no_answer, UP, 4, "", "the CMP did not answer"),
         (replaced, UP, 5, "", "the user logged out"),
         (":", missed, 3, "", "too many attempts"),
-        (":", stopped, 1, "", "stopped acting"),
+        (":", later, 5, "", "another login took its place"),
+        (":", stopped, 1, "", "nobody can log in"),
         ("", UP, 1, "", "the agent ended"),
     ];
     for (says, status, code, stdout, stderr) in cases {

@@ -2,7 +2,7 @@
 
 use super::{gone, open, value_of};
 use aid_shell::cli::{Failure, print};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{BufRead as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
@@ -54,11 +54,9 @@ pub(super) fn follow(api: &Path, path: &str, body: &str, json: bool) -> Result<(
         if step["login_id"] != *id {
             if line.starts_with(':') && !step.is_null() {
                 // Its end was lost on the way, and another login has ended since.
-                let text = "not logged in: another login took its place".to_owned();
-                return Err(Failure {
-                    text,
-                    code: REPLACED,
-                });
+                let end = json!({"event": "login_refused", "login_id": id, "cause": "replaced",
+                                 "reason": "another login took its place"});
+                return refused(&end, json);
             }
             continue;
         }
