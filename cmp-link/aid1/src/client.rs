@@ -379,8 +379,9 @@ impl MspClient {
             }
             Err(error) => error,
         };
-        let accepted = answer.status == StatusCode::CREATED && !answer.is_page()
-            || answer.status != StatusCode::OK && answer.is_empty();
+        let accepted =
+            answer.status == StatusCode::CREATED && !answer.is_page() && !answer.is_refusal()
+                || answer.status != StatusCode::OK && answer.is_empty();
         if accepted {
             answer.note_status(operation, StatusCode::CREATED);
             Ok(Activation::Later)

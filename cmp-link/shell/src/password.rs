@@ -39,16 +39,15 @@ pub fn is_hash(text: &str) -> bool {
     text.starts_with("$argon2id$") && PasswordHash::new(text).is_ok_and(|h| h.hash.is_some())
 }
 
-/// Whether the password fits the hash. Takes the same time where there is no hash.
+/// Whether the password fits the hash. Takes the same time where there is no hash, and where the password is too long:
+/// no attempt is cheaper than another.
 #[cfg(feature = "operations")]
 fn fits(hash: Option<&str>, password: &str) -> bool {
-    password.len() <= *LENGTH.end()
-        && PasswordHash::new(hash.unwrap_or(NOBODY)).is_ok_and(|h| {
-            Argon2::default()
-                .verify_password(password.as_bytes(), &h)
-                .is_ok()
-        })
-        && hash.is_some()
+    let bytes = password.as_bytes();
+    let bytes = bytes.get(..*LENGTH.end()).unwrap_or(bytes);
+    let hashed = PasswordHash::new(hash.unwrap_or(NOBODY))
+        .is_ok_and(|h| Argon2::default().verify_password(bytes, &h).is_ok());
+    hashed && hash.is_some() && password.len() <= *LENGTH.end()
 }
 
 #[cfg(test)]
@@ -67,6 +66,11 @@ mod tests {
             assert!(!fits(Some(&stored), "correct horsf"));
             assert!(!fits(Some(&stored), &"c".repeat(257)));
             assert!(!fits(None, "x"));
+            // The longest one is judged whole, and what is longer does not fit by its beginning.
+            let longest = "c".repeat(*LENGTH.end());
+            let stored = hash(&longest).expect("hash");
+            assert!(fits(Some(&stored), &longest));
+            assert!(!fits(Some(&stored), &format!("{longest}c")));
         }
     }
 }

@@ -85,15 +85,20 @@ impl Answer {
         self.kind.contains("html") && !self.is_empty() || first == Some(&b'<')
     }
 
+    /// Whether it is a refusal in the words of §5.5, whatever its status.
+    pub(super) fn is_refusal(&self) -> bool {
+        let body = serde_json::from_slice::<ErrorBody>(&self.body).ok();
+        body.is_some_and(|body| body.known().is_some())
+    }
+
     /// Whether it says that an operation without an answer's body was carried out: the right status, or another 2xx
     /// with nothing in it or with JSON. What a body says is not looked at (Annex B), unless it is a refusal in the
     /// words of §5.5 or nothing that a party of AID1 sends.
     fn is_done(&self, success: StatusCode) -> bool {
         let json = || serde_json::from_slice::<Map<String, Value>>(&self.body).is_ok();
-        let refusal = || serde_json::from_slice::<ErrorBody>(&self.body).is_ok();
         self.status.is_success()
             && !self.is_page()
-            && !refusal()
+            && !self.is_refusal()
             && (self.status == success || self.is_empty() || json())
     }
 
