@@ -1,4 +1,4 @@
-//! How a login ends that nobody gets in by, and what the HMI is told of it.
+//! How a refused login ends, and what the HMI shows.
 #![allow(clippy::expect_used, reason = "a failed expectation is a failed test")]
 
 use aid_agent_core::{

@@ -293,7 +293,7 @@ fn a_lock_ends_whatever_the_clock_said_when_it_began() {
     each(|wrong, name| {
         let attempts = failures(wrong);
         assert_eq!(locked(Some(&attempts), wrong), Some(15), "{name}");
-        // Nobody is told to wait longer than a window, and two windows later nothing is left.
+        // No wait is longer than a window, and two windows later nothing is left.
         let minutes = locked(Some(&attempts), T).unwrap_or(0);
         assert!(minutes <= WINDOW_MS / MINUTE, "{name}: {minutes}");
         let end = if wrong < T + 2 * WINDOW_MS {

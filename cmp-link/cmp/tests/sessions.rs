@@ -134,20 +134,20 @@ async fn a_car_gets_a_code_for_who_is_logged_in_and_for_nobody_else() {
     // Somebody else is in.
     login_as(&mut car, [2; 16], "bob", "1234").await;
     refused(&mut car, [3; 16], EVA).await;
-    // She was in and is not any more.
+    // Eva logged in and out again.
     login_as(&mut car, [4; 16], "eva", PIN).await;
     logout(&mut car, [5; 16], EVA).await;
     refused(&mut car, [6; 16], EVA).await;
-    // She was in, and another is.
+    // Bob took Eva's place.
     login_as(&mut car, [7; 16], "eva", PIN).await;
     login_as(&mut car, [8; 16], "bob", "1234").await;
     refused(&mut car, [9; 16], EVA).await;
-    // In another car she is nobody either.
+    // Eva is logged in to another car only.
     let mut other = Car::connect_as(&world, world::eid(2)).await;
     login_as(&mut car, [10; 16], "eva", PIN).await;
     refused(&mut other, [11; 16], EVA).await;
     assert!(world.msp.asked(ASK).is_empty(), "the MSP was never asked");
-    // In hers she gets it; a request that was refused is not remembered against her.
+    // In the right car Eva gets it; an earlier refusal of the same request does not count.
     given(&mut car, [6; 16], EVA).await;
     assert_eq!(world.msp.asked(ASK).len(), 1);
 }
@@ -197,7 +197,7 @@ async fn a_code_that_comes_after_the_session_waits_for_the_next_one() {
     let mut car = Car::connect(&world).await;
     assert_eq!(codes_until_hello(&mut car, [21; 16]).await, 0);
     refused(&mut car, [4; 16], EVA).await;
-    // Another is in; hers is not his, whatever name he gives.
+    // Bob is logged in: Eva's request is not Bob's, whichever account the car names.
     login_as(&mut car, [5; 16], "bob", "1234").await;
     car.ask([2; 16], EVA).await;
     assert_eq!(outcome(&mut car, [2; 16]).await, CodeOutcome::Pending);
@@ -205,16 +205,16 @@ async fn a_code_that_comes_after_the_session_waits_for_the_next_one() {
     drop(car);
     let mut car = Car::connect(&world).await;
     assert_eq!(codes_until_hello(&mut car, [22; 16]).await, 0);
-    // She comes back: it is sent at once.
+    // Eva logs in again: it is sent at once.
     login_as(&mut car, [6; 16], "eva", PIN).await;
     let now = outcome(&mut car, [2; 16]).await;
     assert!(matches!(now, CodeOutcome::Code { .. }), "{now:?}");
-    // The car loses its power before it has journalled that; her session stands.
+    // The car loses power before it has journalled that; Eva's session stands.
     drop(car);
     let mut car = Car::connect(&world).await;
     assert!(codes_until_hello(&mut car, [23; 16]).await > 0);
     given(&mut car, [2; 16], EVA).await;
-    // Her login, delivered once more after she left, lets nobody in.
+    // Eva's login, delivered again after the logout, lets nobody in.
     logout(&mut car, [7; 16], EVA).await;
     login_as(&mut car, [6; 16], "eva", PIN).await;
     let vehicle = world.store.vehicle(world.eid).await.unwrap().unwrap();
@@ -272,10 +272,10 @@ async fn the_end_of_another_session_is_not_the_end_of_this_one() {
     let mut car = Car::connect(&world).await;
     login_as(&mut car, [1; 16], "bob", "1234").await;
     login_as(&mut car, [2; 16], "eva", PIN).await;
-    // Bob's logout comes after her login.
+    // Bob's logout arrives after Eva's login.
     logout(&mut car, [3; 16], BOB).await;
     given(&mut car, [4; 16], EVA).await;
-    // She leaves, comes back, and the car says again that she left, because it did not get the answer.
+    // Eva logs out and in; the car repeats the logout, because its acknowledgement was lost.
     logout(&mut car, [5; 16], EVA).await;
     refused(&mut car, [6; 16], EVA).await;
     login_as(&mut car, [7; 16], "eva", PIN).await;

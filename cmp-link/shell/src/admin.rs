@@ -1,7 +1,6 @@
 //! The admin listener: `/metrics` (Prometheus), `/healthz` (the process lives), `/readyz` (it can serve),
 //! `/openapi.json` where the program has an API.
 //! For the operator's own machine: loopback without TLS by default, TLS anywhere else.
-//! Called by aid-cmp, aid-msp and aid-smdp.
 
 use crate::cli::Failure;
 use crate::config::beside;
@@ -24,6 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// Longest time that a check for readiness may take.
@@ -211,15 +211,15 @@ fn router(shown: Shown, stop: Stop) -> Router {
     let json = |status, body: String| -> Response {
         (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
     };
+    // One at a time: checks that never end must not pile up.
+    let turn = Arc::new(Mutex::new(()));
     let readyz = move || async move {
         let problem = if stop.is_set() {
             Some("stopping".to_owned())
         } else {
-            // In a task of its own: a check that is cut off because its caller hung up would count as a failure.
-            match timeout(CHECK, tokio::spawn(ready())).await {
-                Ok(Ok(Ok(()))) => None,
-                Ok(Ok(Err(problem))) => Some(problem),
-                Ok(Err(_)) => Some("the check failed".to_owned()),
+            match timeout(CHECK, uncancelled(turn, ready)).await {
+                Ok(Ok(())) => None,
+                Ok(Err(problem)) => Some(problem),
                 Err(_) => Some("the check takes too long".to_owned()),
             }
         };
@@ -255,55 +255,62 @@ fn router(shown: Shown, stop: Stop) -> Router {
     }
 }
 
+/// Checks in a task of its own once it is its turn: a check that is cut off because its caller hung up would count as a
+/// failure.
+async fn uncancelled(
+    turn: Arc<Mutex<()>>,
+    ready: Arc<dyn Fn() -> Check + Send + Sync>,
+) -> Result<(), String> {
+    let held = turn.lock_owned().await;
+    let check = tokio::spawn(async move {
+        let found = ready().await;
+        drop(held);
+        found
+    });
+    check
+        .await
+        .unwrap_or_else(|_| Err("the check failed".to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::{Semaphore, mpsc};
 
-    // A probe that hangs up in the middle of a check does not cancel it.
+    // A probe that hangs up in the middle of a check does not cancel it, and the next one waits for its end.
     #[tokio::test]
     async fn a_check_ends_whatever_its_caller_does() {
-        use std::sync::Mutex;
-        use tokio::sync::oneshot;
-        let (begin, begun) = oneshot::channel::<()>();
-        let (go_on, wait) = oneshot::channel::<()>();
-        let (end, ended) = oneshot::channel::<()>();
-        let parts = Mutex::new(Some((begin, wait, end)));
-        let ready = move || -> Check {
-            let parts = parts.lock().expect("lock").take();
-            Box::pin(async move {
-                let (begin, wait, end) = parts.expect("asked once");
-                let _ = begin.send(());
-                let _ = wait.await;
-                let _ = end.send(());
-                Ok(())
+        let running = Arc::new(AtomicUsize::new(0));
+        let go_on = Arc::new(Semaphore::new(0));
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let ready: Arc<dyn Fn() -> Check + Send + Sync> = {
+            let (running, go_on) = (Arc::clone(&running), Arc::clone(&go_on));
+            Arc::new(move || {
+                let (running, go_on, tell) =
+                    (Arc::clone(&running), Arc::clone(&go_on), tell.clone());
+                Box::pin(async move {
+                    let before = running.fetch_add(1, Ordering::SeqCst);
+                    let _ = tell.send(("begun", before));
+                    let permit = go_on.acquire().await;
+                    permit.map_err(|e| e.to_string())?.forget();
+                    let _ = tell.send(("ended", running.fetch_sub(1, Ordering::SeqCst)));
+                    Ok(())
+                })
             })
         };
-        let shown = Shown {
-            ready: Arc::new(ready),
-            openapi: None,
-        };
-        let (_trigger, stop) = crate::signal::manual();
-        let config = Config::default();
-        let listener = config.open().await.expect("listener");
-        let address = listener.address().expect("address");
-        tokio::spawn(listener.serve(shown, stop));
-        let mut probe = tokio::net::TcpStream::connect(address)
-            .await
-            .expect("probe");
-        let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
-        tokio::io::AsyncWriteExt::write_all(&mut probe, request)
-            .await
-            .expect("asked");
-        begun.await.expect("begun");
-        drop(probe);
-        // The server sees that the connection is closed; what it cancels, it cancels by then.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let _ = go_on.send(());
-        let ended = timeout(Duration::from_secs(30), ended).await;
-        ended.expect("in time").expect("the check went on");
+        let turn = Arc::new(Mutex::new(()));
+        let probe = || tokio::spawn(uncancelled(Arc::clone(&turn), Arc::clone(&ready)));
+        let first = probe();
+        assert_eq!(told.recv().await, Some(("begun", 0)));
+        first.abort();
+        assert!(first.await.is_err_and(|e| e.is_cancelled()));
+        let second = probe();
+        go_on.add_permits(1);
+        assert_eq!(told.recv().await, Some(("ended", 1)));
+        assert_eq!(told.recv().await, Some(("begun", 0)));
+        go_on.add_permits(1);
+        assert_eq!(second.await.expect("no panic"), Ok(()));
     }
 
     // R-6-7

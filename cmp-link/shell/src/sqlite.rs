@@ -1,5 +1,4 @@
 //! What the programs that keep their state in SQLite do in the same way, as SQL.
-//! Called by the stores of aid-cmp, aid-msp and aid-smdp; each brings its own driver.
 
 use std::io;
 use std::path::Path;

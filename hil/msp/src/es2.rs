@@ -236,7 +236,7 @@ enum Judged {
 
 /// Reads the `functionExecutionStatus` (SGP.22 §5.2.6): only `Failed` with its codes is a refusal. A call that was too
 /// late (`Expired`), or whose way the SM-DP+ could not go (reason codes 5, transport error), may succeed later; so may
-/// what is no status of SGP.22.
+/// a status that SGP.22 does not have.
 fn judged(function: &'static str, answer: &Map<String, Value>) -> Judged {
     let result = answer
         .get("header")

@@ -353,7 +353,7 @@ fn another_user_is_served_during_the_outage() {
         let own: Vec<_> = world.agent.durable().owners.values().copied().collect();
         assert_eq!(own, [account(b'b')], "cut {cut}");
         assert_eq!(world.agent.phase(), Phase::Active);
-        // Another restart, with his download waiting and a profile on the card that is not his.
+        // Another restart, with this user's download waiting and another user's profile on the card.
         world.cut(false);
         world.set_link(true);
         run_for(&mut world, MINUTE);

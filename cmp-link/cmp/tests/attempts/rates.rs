@@ -38,7 +38,7 @@ async fn no_more_passwords_are_hashed_at_once_than_the_cap() {
     assert_eq!((load.running, load.waiting), (0, 0));
 }
 
-// Whoever finds no room is told so, and it costs no attempt; others than those who need a hash do not notice.
+// A request that finds the queue full gets 503 and costs no attempt; requests that need no hash are not delayed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_said_and_counts_nothing() {
     let _alone = alone().await;

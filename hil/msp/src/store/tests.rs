@@ -90,7 +90,7 @@ async fn a_start_that_ends_at_any_step_can_be_repeated() {
     }
 }
 
-/// Lets SQLite end each transaction that writes to this table, as a full disk does, until it is told otherwise.
+/// Lets SQLite end each transaction that writes to this table, as a full disk does, until the trigger is dropped.
 async fn fault(other: &mut AnyConnection, table: &str, on: bool) {
     for event in ["INSERT", "UPDATE", "DELETE"] {
         let sql = if on {

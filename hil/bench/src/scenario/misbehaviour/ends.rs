@@ -165,7 +165,7 @@ fn unheard(stage: &mut Stage) -> Result<(), Failure> {
         at_cmp(stage, &iccid)? == "enabled, valid",
         "takes-dead-token: the CMP takes what it is given",
     )?;
-    stage.step("takes-dead-token: the driver has his profile, enabled");
+    stage.step("takes-dead-token: the driver's profile is enabled");
     stage.leave(0)?;
     unlink(stage)?;
     stage.wait_deleted(0, &iccid)
