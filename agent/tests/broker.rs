@@ -11,9 +11,9 @@ use aid_agent::config::Config;
 use aid_agent_core::{
     AccountRef, Aup, Down, Iccid, LoginOutcome, OrderKind, OrderOutcome, Status, Up,
 };
+use aid_needs::disk::SmallDisk;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use support::broker::{Broker, Out, Shared, message, serve};
 use support::*;
@@ -281,8 +281,8 @@ async fn orders_that_are_not_live_are_ignored() {
     assert_eq!(left, [ICCID]);
 }
 
-/// A file system in memory that is full from now on, the free part of the journal's file included.
-fn fill(journal: &Path) {
+/// Fills the disk, the free part of the journal's file included.
+fn fill(disk: &SmallDisk, journal: &Path) {
     let segment = journal.join("0000000000000001.seg");
     let bytes = std::fs::read(&segment).expect("segment");
     let used = bytes.iter().rposition(|b| *b != 0).expect("records") + 1;
@@ -294,7 +294,7 @@ fn fill(journal: &Path) {
     file.set_len(used.next_multiple_of(4096) as u64)
         .expect("cut");
     file.set_len(bytes.len() as u64).expect("grown");
-    let _ = std::fs::write(journal.join("ballast"), vec![1; 4 << 20]);
+    disk.fill();
 }
 
 // R-4.3-14: the disk fills up while a user is logged in, with the profile enabled.
@@ -306,24 +306,16 @@ async fn a_disk_that_fills_up_during_a_session() {
     })
     .await;
     let journal = &site.config.journal;
-    std::fs::create_dir(journal).expect("folder");
-    let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]);
-    let mounted = mount
-        .arg(journal)
-        .stderr(std::process::Stdio::null())
-        .status();
-    if !mounted.is_ok_and(|s| s.success()) {
-        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
+    let Some(disk) = SmallDisk::mount_at(journal, "2m") else {
         return;
-    }
+    };
     let api = &site.config.api;
     site.run(async {
         site.up().await;
         site.log_in("u").await;
         let active = |s: &serde_json::Value| s["phase"] == "active" && s["pending_reports"] == 0;
         wait(api, "active", active).await;
-        fill(journal);
+        fill(&disk, journal);
         // Enough records for the last sector that is left.
         let mut refused = None;
         for _ in 0..64 {
@@ -346,7 +338,7 @@ async fn a_disk_that_fills_up_during_a_session() {
         assert_eq!(status["session"], serde_json::Value::Null);
         assert_eq!(status["journal"]["state"], "failed");
         // It is freed, and everything goes on: the reports of what happened arrive.
-        std::fs::remove_file(journal.join("ballast")).expect("freed");
+        disk.free();
         let works = |s: &serde_json::Value| s["journal"]["state"] == "ok";
         wait(api, "working", works).await;
         let last = |b: &Broker| {
@@ -363,7 +355,8 @@ async fn a_disk_that_fills_up_during_a_session() {
         wait(api, "disabled", safe).await;
     })
     .await;
-    let _ = Command::new("umount").arg("-l").arg(journal).status();
+    // Before the folder that it is mounted on.
+    drop(disk);
     drop(site.folder);
 }
 

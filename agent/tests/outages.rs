@@ -5,9 +5,9 @@
 mod support;
 
 use aid_agent::config::Config;
+use aid_needs::disk::SmallDisk;
 use serde_json::Value;
 use std::path::Path;
-use std::process::Command;
 use support::*;
 
 const LOGIN: &str = r#"{"user":"u","pin":"123456"}"#;
@@ -154,39 +154,15 @@ async fn a_journal_that_can_not_be_opened_is_waited_for() {
     assert!(!card.is_enabled());
 }
 
-/// A small file system in memory, where the test may make one.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
-        std::fs::create_dir_all(at).expect("folder");
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
-            .arg(at);
-        let done = mount.stderr(std::process::Stdio::null()).status();
-        done.is_ok_and(|s| s.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 // R-4.3-14: the disk is full at the start, and freed later.
 #[tokio::test]
 async fn a_full_disk_is_waited_for() {
     let folder = tempfile::tempdir().expect("folder");
     let config = configure(folder.path(), NO_CMP, EID);
-    let Some(disk) = SmallDisk::mount(&config.journal) else {
-        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
+    let Some(disk) = SmallDisk::mount_at(&config.journal, "2m") else {
         return;
     };
-    let ballast = config.journal.join("ballast");
-    let written = std::fs::write(&ballast, vec![1; 2 << 20]);
-    assert!(written.is_ok() || ballast.exists(), "fills the disk");
+    disk.fill();
     let card = TestCard::new(true);
     let work = async {
         let failed = |s: &Value| {
@@ -196,7 +172,7 @@ async fn a_full_disk_is_waited_for() {
         let error = status["journal"]["error"].as_str().expect("a reason");
         assert!(error.contains("full") || error.contains("space"), "{error}");
         assert_unavailable(&config.api).await;
-        std::fs::remove_file(&ballast).expect("freed");
+        disk.free();
         let status = assert_works(&config).await;
         assert_eq!(status["pending_reports"], 1);
     };

@@ -8,6 +8,7 @@ use aid_aid1::client::Call;
 use aid_cmp::model::Vehicle;
 use aid_cmp::store::{Change, Database, SqlStore, Store as _, StoreError, migrate};
 use aid_id::MspToken;
+use aid_needs::disk::Fault;
 use sqlx::{AnyConnection, Connection as _, Executor as _};
 use std::io::{BufRead as _, Write as _};
 use std::net::SocketAddr;
@@ -83,78 +84,6 @@ impl Drop for Program {
 fn full() -> Stdio {
     let full = std::fs::File::options().write(true).open("/dev/full");
     full.map_or_else(|_| Stdio::null(), Stdio::from)
-}
-
-/// Why nothing can be written.
-enum Fault {
-    /// The process may not write where files have more bytes than this: a failure everywhere.
-    Limit,
-    /// A small file system is full.
-    Full(tempfile::TempDir),
-}
-
-impl Fault {
-    fn limit() -> Option<Self> {
-        let there = Command::new("prlimit").arg("--version").output().is_ok();
-        if !there {
-            aid_needs::missing(aid_needs::Need::Prlimit, "there is no prlimit");
-        }
-        there.then_some(Self::Limit)
-    }
-
-    fn disk(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
-            .output();
-        if mounted.is_ok_and(|m| m.status.success()) {
-            return Some(Self::Full(folder));
-        }
-        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
-        None
-    }
-
-    /// Where the database is.
-    fn folder(&self) -> Option<&Path> {
-        match self {
-            Self::Limit => None,
-            Self::Full(folder) => Some(folder.path()),
-        }
-    }
-
-    fn prlimit(program: &Program, limit: &str) {
-        let (id, limit) = (program.child.id().to_string(), format!("--fsize={limit}"));
-        let done = Command::new("prlimit")
-            .args(["--pid", &id, &limit])
-            .status();
-        assert!(done.unwrap().success());
-    }
-
-    fn begin(&self, program: &Program) {
-        match self {
-            Self::Limit => Self::prlimit(program, "4096:unlimited"),
-            Self::Full(folder) => {
-                let mut file = std::fs::File::create(folder.path().join("filler")).unwrap();
-                while file.write_all(&[1; 4096]).is_ok() {}
-            }
-        }
-    }
-
-    fn end(&self, program: &Program) {
-        match self {
-            Self::Limit => Self::prlimit(program, "unlimited:unlimited"),
-            Self::Full(folder) => std::fs::remove_file(folder.path().join("filler")).unwrap(),
-        }
-    }
-}
-
-impl Drop for Fault {
-    fn drop(&mut self) {
-        if let Self::Full(folder) = self {
-            let _ = Command::new("umount").arg("-l").arg(folder.path()).status();
-        }
-    }
 }
 
 /// Waits for something.
@@ -236,10 +165,10 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
     };
     more(&asked.acknowledged, 10, "it works").await;
     for _ in 0..3 {
-        fault.begin(&program);
+        fault.begin(program.child.id());
         more(&asked.failed, 30, "writes fail").await;
         assert!(!program.is_ready().await, "writes fail");
-        fault.end(&program);
+        fault.end(program.child.id());
         until("it is ready by itself", async || program.is_ready().await).await;
         more(&asked.acknowledged, 10, "it works again").await;
     }

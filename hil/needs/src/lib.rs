@@ -4,6 +4,8 @@
 //! what it has provided, so that nothing is skipped there unnoticed.
 #![forbid(unsafe_code)]
 
+pub mod disk;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;

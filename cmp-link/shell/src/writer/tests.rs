@@ -1,7 +1,7 @@
 use super::*;
+use aid_needs::disk::SmallDisk;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AssertSqlSafe, Row as _};
-use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::AtomicU32;
 use std::task::Poll;
@@ -348,40 +348,9 @@ async fn a_reservation_that_finds_no_space_can_be_made_again() {
     }
 }
 
-/// A small file system of its own, where this process may mount one.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn mount(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().ok()?;
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
-            .output();
-        if mounted.is_ok_and(|m| m.status.success()) {
-            return Some(Self(folder));
-        }
-        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount")
-            .arg("-l")
-            .arg(self.path())
-            .output();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_really_full_is_survived() {
-    let Some(disk) = Disk::mount("6m") else {
+    let Some(disk) = SmallDisk::mount("6m") else {
         return;
     };
     let url = crate::sqlite::url(&disk.path().join("x.sqlite")).expect("url");
@@ -399,12 +368,9 @@ async fn a_disk_that_is_really_full_is_survived() {
         pool,
         writer,
     };
-    let filler = disk.path().join("filler");
     for round in 0..3_i64 {
         // Whatever is left goes to somebody else.
-        let mut other = std::fs::File::create(&filler).expect("filler");
-        let block = [1; 4096];
-        while std::io::Write::write_all(&mut other, &block).is_ok() {}
+        disk.fill();
         let mut acknowledged = Vec::new();
         let mut failed = 0;
         for n in 0.. {
@@ -435,8 +401,7 @@ async fn a_disk_that_is_really_full_is_survived() {
             .fetch_all("SELECT n FROM good")
             .await
             .expect("what is there can be read");
-        drop(other);
-        std::fs::remove_file(&filler).expect("remove");
+        disk.free();
         db.writer.check().await.expect("there is space again");
         let stored = db.stored().await;
         let of_round: Vec<i64> = stored

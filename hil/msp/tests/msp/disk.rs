@@ -2,80 +2,16 @@
 
 use crate::peers::Program;
 use crate::stage::*;
+use aid_needs::disk::Fault;
 use sqlx::{AnyConnection, Connection as _, Row as _};
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Longest time that anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Why nothing can be written.
-enum Fault {
-    /// The process may not write where files have more bytes than this: a failure everywhere.
-    Limit,
-    /// A small file system is full.
-    Full(tempfile::TempDir),
-}
-
-impl Fault {
-    fn limit() -> Option<Self> {
-        let there = Command::new("prlimit").arg("--version").output().is_ok();
-        if !there {
-            aid_needs::missing(aid_needs::Need::Prlimit, "there is no prlimit");
-        }
-        there.then_some(Self::Limit)
-    }
-
-    fn disk(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
-            .output();
-        if mounted.is_ok_and(|m| m.status.success()) {
-            return Some(Self::Full(folder));
-        }
-        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
-        None
-    }
-
-    fn prlimit(program: &Program, limit: &str) {
-        let (id, limit) = (program.id().to_string(), format!("--fsize={limit}"));
-        let done = Command::new("prlimit")
-            .args(["--pid", &id, &limit])
-            .status();
-        assert!(done.unwrap().success());
-    }
-
-    fn begin(&self, program: &Program) {
-        match self {
-            Self::Limit => Self::prlimit(program, "4096:unlimited"),
-            Self::Full(folder) => {
-                let mut file = std::fs::File::create(folder.path().join("filler")).unwrap();
-                while file.write_all(&[1; 4096]).is_ok() {}
-            }
-        }
-    }
-
-    fn end(&self, program: &Program) {
-        match self {
-            Self::Limit => Self::prlimit(program, "unlimited:unlimited"),
-            Self::Full(folder) => std::fs::remove_file(folder.path().join("filler")).unwrap(),
-        }
-    }
-}
-
-impl Drop for Fault {
-    fn drop(&mut self) {
-        if let Self::Full(folder) = self {
-            let _ = Command::new("umount").arg("-l").arg(folder.path()).status();
-        }
-    }
-}
 
 /// Waits for something.
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
@@ -161,7 +97,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
     more(&asked.acknowledged, 10, "it works").await;
     let mut orders = Vec::new();
     for _ in 0..3 {
-        fault.begin(&stage.msp);
+        fault.begin(stage.msp.id());
         more(&asked.failed, 30, "writes fail").await;
         assert!(!is_ready(&stage.msp).await, "writes fail");
         let body = ac_request();
@@ -173,7 +109,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
                 .is_err()
         );
         orders.push((call, body));
-        fault.end(&stage.msp);
+        fault.end(stage.msp.id());
         until("it is ready by itself", async || is_ready(&stage.msp).await).await;
         more(&asked.acknowledged, 10, "it works again").await;
     }

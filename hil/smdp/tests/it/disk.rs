@@ -2,12 +2,13 @@
 
 use crate::bench::{EID_DIGITS, package};
 use crate::program::{client, site};
+use aid_needs::disk::Fault;
 use aid_rsp::es2::DownloadOrderRequest;
 use aid_rsp::es9::{Function, Response, Text};
 use aid_smdp::core::{Order, OrderState};
 use aid_smdp::store::{Store, StoreError, Stored};
 use sqlx::{AnyConnection, Connection as _, Executor as _};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::pin::pin;
 use std::process::{Child, Command, Stdio};
@@ -85,70 +86,6 @@ fn full() -> Stdio {
     full.map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
-/// Why nothing can be written.
-enum Fault {
-    /// The process may not write where files have more bytes than this: a failure everywhere.
-    Limit,
-    /// A small file system is full.
-    Full(tempfile::TempDir),
-}
-
-impl Fault {
-    fn limit() -> Option<Self> {
-        let there = Command::new("prlimit").arg("--version").output().is_ok();
-        if !there {
-            aid_needs::missing(aid_needs::Need::Prlimit, "there is no prlimit");
-        }
-        there.then_some(Self::Limit)
-    }
-
-    fn disk(size: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
-            .output();
-        if mounted.is_ok_and(|m| m.status.success()) {
-            return Some(Self::Full(folder));
-        }
-        aid_needs::missing(aid_needs::Need::Mount, "no file system can be mounted");
-        None
-    }
-
-    fn prlimit(program: &Program, limit: &str) {
-        let (id, limit) = (program.child.id().to_string(), format!("--fsize={limit}"));
-        let done = Command::new("prlimit")
-            .args(["--pid", &id, &limit])
-            .status();
-        assert!(done.unwrap().success());
-    }
-
-    fn begin(&self, program: &Program) {
-        match self {
-            Self::Limit => Self::prlimit(program, "4096:unlimited"),
-            Self::Full(folder) => {
-                let mut file = std::fs::File::create(folder.path().join("filler")).unwrap();
-                while file.write_all(&[1; 4096]).is_ok() {}
-            }
-        }
-    }
-
-    fn end(&self, program: &Program) {
-        match self {
-            Self::Limit => Self::prlimit(program, "unlimited:unlimited"),
-            Self::Full(folder) => std::fs::remove_file(folder.path().join("filler")).unwrap(),
-        }
-    }
-}
-
-impl Drop for Fault {
-    fn drop(&mut self) {
-        if let Self::Full(folder) = self {
-            let _ = Command::new("umount").arg("-l").arg(folder.path()).status();
-        }
-    }
-}
-
 /// Waits for something.
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let end = Instant::now() + PATIENCE;
@@ -207,7 +144,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
     let mut acknowledged = Vec::new();
     let mut free = 0..PROFILES;
     for _ in 0..3 {
-        fault.begin(&program);
+        fault.begin(program.child.id());
         // Until nothing fits any more; many at once.
         let mut failed = Vec::new();
         while failed.len() < 20 {
@@ -228,7 +165,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
         }
         assert!(!program.is_ready().await, "writes fail");
         assert_eq!(program.get("/healthz").await.0, 200);
-        fault.end(&program);
+        fault.end(program.child.id());
         until("it is ready by itself", async || program.is_ready().await).await;
         for iccid in failed {
             assert!(order(&operator, &program.es2, &iccid).await, "{iccid}");

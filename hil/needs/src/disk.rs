@@ -1,0 +1,160 @@
+//! Disks that fill up and writes that fail, for tests of what a program makes of it.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot set its fault up has failed"
+)]
+
+use crate::{Need, missing};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A small file system of its own (tmpfs), unmounted when it is dropped.
+#[derive(Debug)]
+pub struct SmallDisk {
+    path: PathBuf,
+    /// Where it is mounted, when nobody named a folder.
+    temporary: Option<TempDir>,
+}
+
+impl SmallDisk {
+    /// Mounts one of this size, such as `6m`; `None`, and the test is to be skipped, where that is not allowed.
+    ///
+    /// # Panics
+    /// As [`missing`], or there is no temporary folder.
+    #[must_use]
+    pub fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut disk = Self::mount_at(folder.path(), size)?;
+        disk.temporary = Some(folder);
+        Some(disk)
+    }
+
+    /// As [`SmallDisk::mount`], on a folder, which is made where it is absent.
+    ///
+    /// # Panics
+    /// As [`missing`], or the folder can't be made.
+    #[must_use]
+    pub fn mount_at(path: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(path).expect("a folder to mount on");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(path)
+            .output();
+        if !mounted.is_ok_and(|m| m.status.success()) {
+            missing(Need::Mount, "no file system can be mounted");
+            return None;
+        }
+        Some(Self {
+            path: path.to_owned(),
+            temporary: None,
+        })
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.path.join("filler")
+    }
+
+    /// Fills it, to the last page.
+    ///
+    /// # Panics
+    /// No file can be made.
+    pub fn fill(&self) {
+        let mut file = File::create(self.filler()).expect("a file on the small disk");
+        while file.write_all(&[1; 4096]).is_ok() {}
+    }
+
+    /// Frees what [`SmallDisk::fill`] took.
+    ///
+    /// # Panics
+    /// It was not filled.
+    pub fn free(&self) {
+        std::fs::remove_file(self.filler()).expect("it was filled");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
+    }
+}
+
+/// Why a program can write nothing.
+#[derive(Debug)]
+pub enum Fault {
+    /// It may not write where a file has more than 4 KiB. The program must ignore SIGXFSZ.
+    Limit,
+    /// The disk with its database is full.
+    Full(SmallDisk),
+}
+
+impl Fault {
+    /// A limit of file sizes; `None`, and the test is to be skipped, where there is no `prlimit`.
+    ///
+    /// # Panics
+    /// As [`missing`].
+    #[must_use]
+    pub fn limit() -> Option<Self> {
+        if Command::new("prlimit").arg("--version").output().is_err() {
+            missing(Need::Prlimit, "there is no prlimit");
+            return None;
+        }
+        Some(Self::Limit)
+    }
+
+    /// A disk of this size; `None` as of [`SmallDisk::mount`].
+    ///
+    /// # Panics
+    /// As [`SmallDisk::mount`].
+    #[must_use]
+    pub fn disk(size: &str) -> Option<Self> {
+        SmallDisk::mount(size).map(Self::Full)
+    }
+
+    /// Where the database must be for the fault to reach it; `None`: anywhere.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Limit => None,
+            Self::Full(disk) => Some(disk.path()),
+        }
+    }
+
+    /// From now on this process can write nothing.
+    ///
+    /// # Panics
+    /// The fault can't be set.
+    pub fn begin(&self, process: u32) {
+        match self {
+            Self::Limit => limit_files(process, "4096:unlimited"),
+            Self::Full(disk) => disk.fill(),
+        }
+    }
+
+    /// It can write again.
+    ///
+    /// # Panics
+    /// As [`Fault::begin`].
+    pub fn end(&self, process: u32) {
+        match self {
+            Self::Limit => limit_files(process, "unlimited:unlimited"),
+            Self::Full(disk) => disk.free(),
+        }
+    }
+}
+
+fn limit_files(process: u32, limit: &str) {
+    let done = Command::new("prlimit")
+        .args(["--pid", &process.to_string(), &format!("--fsize={limit}")])
+        .status();
+    assert!(done.is_ok_and(|status| status.success()), "prlimit failed");
+}
