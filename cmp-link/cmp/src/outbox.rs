@@ -2,16 +2,17 @@
 //! only when the MSP refuses for good (R-7.8-5, R-4.4.1-3).
 //! Runs as one task; woken when a call was added.
 
-use crate::decide::code::Answer;
-use crate::decide::question::Question;
-use crate::decide::sync::Listing;
 use crate::gauges;
-use crate::model::{Call, CallKind, CallState};
 use crate::service::{Service, now};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Store, StoreError};
 use aid_aid1::body::{Body as _, ProfileStatuses, RequestActivationCode, SendCsimStatus};
 use aid_aid1::client::{self, Activation, CallError, MspClient};
 use aid_aid1::error_code::ErrorCode;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::code::Answer;
+use aid_cmp_core::decide::question::Question;
+use aid_cmp_core::decide::sync::Listing;
+use aid_cmp_core::model::{Call, CallKind, CallState};
 use aid_shell::signal::Stop;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -10,9 +10,9 @@ mod login;
 mod page;
 mod settings;
 
-use crate::model::Account;
 use crate::service::Service;
 use crate::store::{Store, StoreError};
+use aid_cmp_core::model::Account;
 use aid_shell::limit::retry_after;
 use aid_shell::page as shell_page;
 use axum::Router;

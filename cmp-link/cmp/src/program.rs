@@ -12,8 +12,8 @@ mod serve;
 mod users;
 
 use crate::config;
-use crate::model::CallState;
 use crate::store::{SqlStore, migrate};
+use aid_cmp_core::model::CallState;
 use aid_shell::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
 use aid_shell::validity;
 use args::{

@@ -13,10 +13,11 @@ mod user_profile;
 mod web;
 
 use crate::config::{Agreed, Config, Fixed, Msp};
-use crate::decide::{Context, Decision, Outgoing, code, serving};
-use crate::model::Federation;
-use crate::store::{Change, Store, StoreError, Stored, Turn};
+use crate::store::{Store, StoreError, Stored, Turn};
 use crate::views;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::{Context, Decision, Outgoing, code, serving};
+use aid_cmp_core::model::Federation;
 use aid_id::{AccountRef, Eid, Id};
 use aid_shell::cli::TRACE;
 use aid_wire::{CodeOutcome, Down, Envelope, WIRE_VERSION};

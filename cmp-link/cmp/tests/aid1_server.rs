@@ -8,8 +8,9 @@ use aid_aid1::body::{
     UpdateSubscriptionInfo,
 };
 use aid_aid1::client::{Call, CallError};
-use aid_cmp::model::{MspVerdict, OnboardingState, Profile, ProfileStatus};
-use aid_cmp::store::{Change, Store as _};
+use aid_cmp::store::Store as _;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{MspVerdict, OnboardingState, Profile, ProfileStatus};
 use aid_id::{Iccid, MspToken};
 use aid_wire::OrderKind;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};

@@ -9,9 +9,10 @@ use aid_aid1::client::{Call, CallError, CmpClient, Settings};
 use aid_aid1::headers::{Credentials, Headers};
 use aid_aid1::phone::{EncryptedPhone, PhoneKey};
 use aid_aid1::server::Caller;
-use aid_cmp::model::{CodeRequest, MspVerdict, Profile, ProfileStatus, RequestState};
 use aid_cmp::service::{Operation, Service};
-use aid_cmp::store::{Change, Store as _, migrate};
+use aid_cmp::store::{Store as _, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{CodeRequest, MspVerdict, Profile, ProfileStatus, RequestState};
 use aid_id::{Iccid, MspToken};
 use aid_shell::signal::Trigger;
 use serde_json::{Value, json};
@@ -471,8 +472,8 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
     // Account ids: of an onboarding with the other MSP, and of none; both signed with one's own secret.
     let secret = world::SECRET.to_uppercase().parse().unwrap();
     let now = aid_cmp::service::now() / 1000;
-    let begun = aid_cmp::decide::onboarding::begin(
-        &aid_cmp::decide::Context {
+    let begun = aid_cmp_core::decide::onboarding::begin(
+        &aid_cmp_core::decide::Context {
             now: now * 1000,
             fresh: aid_cmp::service::fresh,
             policy: Default::default(),

@@ -9,13 +9,14 @@ use aid_aid1::account_id;
 use aid_aid1::body::SubscriptionType;
 use aid_aid1::headers::Headers;
 use aid_aid1::server::Caller;
-use aid_cmp::decide::code::WAIT_MS;
-use aid_cmp::model::{
+use aid_cmp::service::{Operation, Service, fresh, now};
+use aid_cmp::store::{SqlStore, Store as _, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::code::WAIT_MS;
+use aid_cmp_core::model::{
     CodeRequest, Federation, MspVerdict, Onboarding, OnboardingState, Profile, ProfileStatus,
     RequestState,
 };
-use aid_cmp::service::{Operation, Service, fresh, now};
-use aid_cmp::store::{Change, SqlStore, Store as _, migrate};
 use aid_id::MspToken;
 use aid_wire::{CodeOutcome, Down};
 use serde_json::{Value, json};

@@ -265,18 +265,20 @@ async fn a_user_deletes_his_own_profile_only() {
     world.federate().await;
     let federation = world.store.federations(None).await.unwrap().remove(0);
     let iccid: aid_id::Iccid = "8944500805172032953".parse().unwrap();
-    let profile = |iccid: &aid_id::Iccid, federation| aid_cmp::model::Profile {
+    let profile = |iccid: &aid_id::Iccid, federation| aid_cmp_core::model::Profile {
         iccid: iccid.clone(),
         federation,
         eid: world.eid,
-        status: aid_cmp::model::ProfileStatus::Disabled,
-        verdict: aid_cmp::model::MspVerdict::Valid,
+        status: aid_cmp_core::model::ProfileStatus::Disabled,
+        verdict: aid_cmp_core::model::MspVerdict::Valid,
         last_used: 1,
         created_at: 1,
     };
     let foreign: aid_id::Iccid = "8944500805172032961".parse().unwrap();
     let changes = [profile(&iccid, federation.id), profile(&foreign, [9; 16])];
-    let changes = changes.map(aid_cmp::store::Change::PutProfile).to_vec();
+    let changes = changes
+        .map(aid_cmp_core::change::Change::PutProfile)
+        .to_vec();
     world.store.commit(changes).await.unwrap();
     let browser = world.browser().await;
     let page = browser.get("/").await;
@@ -445,7 +447,7 @@ async fn a_user_changes_password_and_pin() {
     let done = browser.post("/pin", &pin("battery staple", "9876")).await;
     assert_eq!(done, (303, "/settings?done=pin".into()));
     let stored = world.store.account(world::EVA).await.unwrap().unwrap();
-    let mac = aid_cmp::decide::login::pin_mac(&world::PIN_KEY, world::EVA, "9876");
+    let mac = aid_cmp_core::decide::login::pin_mac(&world::PIN_KEY, world::EVA, "9876");
     assert_eq!(stored.pin_mac.as_deref(), Some(mac.as_str()));
     browser.post("/pin", &pin("battery staple", "")).await;
     assert!(browser.get("/settings").await.contains("You have no PIN"));

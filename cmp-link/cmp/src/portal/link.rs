@@ -6,12 +6,12 @@ use super::{
     Cmp, Page, Refusal, csrf, login_first, page, see_other, sender, shell_page, shown, visitor,
 };
 use crate::config::Msp;
-use crate::model::OnboardingState;
 use crate::service::Service;
 use crate::store::{Store, StoreError};
 use aid_aid1::check_code::check_code;
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::redirect::{RedirectUri, percent_encode};
+use aid_cmp_core::model::OnboardingState;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};

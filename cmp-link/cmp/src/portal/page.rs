@@ -5,8 +5,8 @@ mod account;
 mod ask;
 
 use super::SITE;
-use crate::model::Account;
 use crate::store::SessionRow;
+use aid_cmp_core::model::Account;
 use aid_shell::page::{document, hidden};
 use maud::{Markup, html};
 

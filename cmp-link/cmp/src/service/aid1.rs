@@ -3,9 +3,7 @@
 
 use super::Service;
 use crate::config::Msp;
-use crate::decide::{Context, Decision, code, onboarding, profiles, withdraw};
-use crate::model::{Answered, CallState, CodeRequest, Federation, Profile};
-use crate::store::{Change, Store, StoreError, Stored};
+use crate::store::{Store, StoreError, Stored};
 use crate::views;
 use aid_aid1::account_id::{Policy, verify};
 use aid_aid1::body::{
@@ -15,6 +13,9 @@ use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::phone::EncryptedPhone;
 use aid_aid1::server::{Caller, path_token};
 use aid_aid1::strict_json;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::{Context, Decision, code, onboarding, profiles, withdraw};
+use aid_cmp_core::model::{Answered, CallState, CodeRequest, Federation, Profile};
 use aid_id::Id;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;

@@ -8,13 +8,14 @@
 use super::Service;
 use super::aid1::{digest_of, internal};
 use crate::config::Msp;
-use crate::decide::{Context, Decision, code, onboarding};
-use crate::model::{Answered, CallState, CodeRequest, Profile, RequestState};
-use crate::store::{Change, CodeKey, CodeRows, Store, StoreError, Stored, Turn};
+use crate::store::{CodeKey, CodeRows, Store, StoreError, Stored, Turn};
 use aid_aid1::body::{Body as _, Members, SendActivationCode};
 use aid_aid1::error_code::{ApiError, ErrorCode, split_error};
 use aid_aid1::server::{Caller, path_token};
 use aid_aid1::strict_json;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::{Context, Decision, code, onboarding};
+use aid_cmp_core::model::{Answered, CallState, CodeRequest, Profile, RequestState};
 use aid_id::Id;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};

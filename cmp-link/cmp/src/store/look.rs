@@ -4,8 +4,8 @@
 use super::read::{MAX_ROWS, Statement, at};
 use super::row::{Columns, id_text};
 use super::{SqlStore, Stored};
-use crate::model::{Audit, Call, CallState, SyncRun};
 use crate::outbox::{self, MAX_PAUSE};
+use aid_cmp_core::model::{Audit, Call, CallState, SyncRun};
 use aid_id::Id;
 use sqlx::any::AnyRow;
 

@@ -251,8 +251,9 @@ async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Vehicle;
-    use crate::store::{Change, Store as _};
+    use crate::store::Store as _;
+    use aid_cmp_core::change::Change;
+    use aid_cmp_core::model::Vehicle;
 
     // Invariant 8: a full disk stops, loses nothing, and goes on by itself.
     #[tokio::test]

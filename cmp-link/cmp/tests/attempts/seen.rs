@@ -2,9 +2,9 @@
 
 use super::{Door, Outcome, alone, guess, instance, up};
 use crate::world::{EVA, PASSWORD, PIN, World, eid};
-use aid_cmp::decide::login::MAX_ATTEMPTS;
 use aid_cmp::service::fresh;
 use aid_cmp::store::{AuditFilter, Store as _};
+use aid_cmp_core::decide::login::MAX_ATTEMPTS;
 use aid_id::Secret;
 use aid_wire::Up;
 

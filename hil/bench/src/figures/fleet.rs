@@ -9,9 +9,10 @@ use super::{BenchArgs, Figures, commit, say};
 use crate::leftovers::Workshop;
 use crate::process::{Part, Spawn};
 use crate::site::{Fleet, Options, Site};
-use aid_cmp::decide::Context;
-use aid_cmp::model::Vehicle;
-use aid_cmp::store::{Change, Store as _, migrate};
+use aid_cmp::store::{Store as _, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::Context;
+use aid_cmp_core::model::Vehicle;
 use aid_id::{Eid, Iccid};
 use aid_shell::cli::{Failure, LogArgs, block_on_all_cores};
 use aid_wire::OrderKind;
@@ -122,7 +123,7 @@ async fn measure(site: &Site, fleet: &Fleet, logs: &LogArgs) -> Result<Found, Fa
     let context = Context {
         now: aid_cmp::service::now(),
         fresh: aid_cmp::service::fresh,
-        policy: aid_cmp::decide::policy::Policy::default(),
+        policy: aid_cmp_core::decide::policy::Policy::default(),
     };
     let order = |eid: &Eid| {
         let kind = OrderKind::Delete {

@@ -2,8 +2,8 @@
 
 use super::account::state;
 use super::{inside, wrong};
-use crate::model::{Account, Profile};
 use crate::service::{CarLogin, Subscription};
+use aid_cmp_core::model::{Account, Profile};
 use aid_shell::page::hidden;
 use maud::{Markup, html};
 use uuid::Uuid;

@@ -2,10 +2,10 @@
 
 use super::*;
 use aid_aid1::body::ProfileState;
-use aid_cmp::decide::policy::SwapCandidate;
-use aid_cmp::decide::question::{Question, query};
-use aid_cmp::decide::serving;
-use aid_cmp::decide::sync::{self, Listing, compare};
+use aid_cmp_core::decide::policy::SwapCandidate;
+use aid_cmp_core::decide::question::{Question, query};
+use aid_cmp_core::decide::serving;
+use aid_cmp_core::decide::sync::{self, Listing, compare};
 
 const HOUR: u64 = 3600 * 1000;
 

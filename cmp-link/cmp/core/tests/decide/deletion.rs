@@ -1,10 +1,10 @@
 //! §4.5 and A.4: one profile for each trigger, a whole car, a unit that is gone, a full card.
 
 use super::*;
-use aid_cmp::decide::deletion::{Car, Trigger, clear, delete, gone, make_space};
-use aid_cmp::decide::policy::Workshop;
-use aid_cmp::decide::{profiles, removal};
-use aid_cmp::model::{CallState, NoticeKind, Vehicle};
+use aid_cmp_core::decide::deletion::{Car, Trigger, clear, delete, gone, make_space};
+use aid_cmp_core::decide::policy::Workshop;
+use aid_cmp_core::decide::{profiles, removal};
+use aid_cmp_core::model::{CallState, NoticeKind, Vehicle};
 
 const BOB: AccountRef = AccountRef([2; 16]);
 
@@ -336,7 +336,7 @@ fn the_msps_word_about_a_profile_has_its_effect() {
 // R-4.4.1-14 R-4.4.2-4 R-A.3-4
 #[test]
 fn an_ended_link_goes_after_its_last_profile_and_not_before() {
-    let day = aid_cmp::decide::policy::DAY_MS;
+    let day = aid_cmp_core::decide::policy::DAY_MS;
     let rest = |status, open_orders, calls| removal::Rest {
         federation: federation(Some(day)),
         profiles: vec![here(1, 1, status)],

@@ -3,8 +3,8 @@
 //! Called for `Up::LoginByCode` and by the portal.
 
 use super::{Context, Decision, Outgoing, login};
+use crate::change::{Change, FleetChange};
 use crate::model::{Account, LoginCode, LoginCodeState};
-use crate::store::{Change, FleetChange};
 use aid_id::{Eid, Id};
 use aid_wire::{Down, LoginOutcome};
 

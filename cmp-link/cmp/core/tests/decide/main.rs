@@ -8,14 +8,14 @@ mod sync;
 use aid_aid1::body::SubscriptionType;
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::phone::EncryptedPhone;
-use aid_cmp::decide::code::{Answer, View, answered, request};
-use aid_cmp::decide::withdraw::{By, withdraw};
-use aid_cmp::decide::{Context, Decision, Policy, login, order, status};
-use aid_cmp::model::{
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::code::{Answer, View, answered, request};
+use aid_cmp_core::decide::withdraw::{By, withdraw};
+use aid_cmp_core::decide::{Context, Decision, Policy, login, order, status};
+use aid_cmp_core::model::{
     Account, Attempts, CallKind, CodeRequest, Federation, MspVerdict, Order, OrderState, Profile,
     ProfileStatus, Report, RequestState,
 };
-use aid_cmp::store::Change;
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken, Secret};
 use aid_wire::{Aup, CodeOutcome, Down, LoginOutcome, OrderKind, OrderOutcome, Status};
 use proptest::prelude::*;

@@ -2,8 +2,8 @@
 //! Called for `Up::OrderResult` and whenever a car connects.
 
 use super::{Context, Decision, Outgoing};
+use crate::change::Change;
 use crate::model::{Order, OrderState, Profile, ProfileStatus};
-use crate::store::Change;
 use aid_id::{Eid, Id};
 use aid_wire::{Down, OrderKind, OrderOutcome};
 

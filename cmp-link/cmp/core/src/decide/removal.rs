@@ -4,8 +4,8 @@
 
 use super::policy::DAY_MS;
 use super::{Context, Decision};
+use crate::change::Change;
 use crate::model::{Account, Federation, Profile};
-use crate::store::Change;
 use aid_id::Eid;
 use aid_wire::OrderKind;
 use uuid::Uuid;

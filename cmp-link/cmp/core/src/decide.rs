@@ -17,8 +17,8 @@ pub mod status;
 pub mod sync;
 pub mod withdraw;
 
+use crate::change::{Change, FleetChange};
 use crate::model::{Audit, Call, CallKind, CallState, Federation, Order, OrderState};
-use crate::store::{Change, FleetChange};
 use aid_id::{Eid, Id};
 use aid_wire::{Down, OrderKind};
 

@@ -3,10 +3,10 @@
 //! Called by the portal and for Notify MSP Token Invalid.
 
 use super::{Context, Decision, code, deletion};
+use crate::change::Change;
 use crate::model::{
     CallKind, CallState, CodeRequest, Federation, NoticeKind, Profile, RequestState,
 };
-use crate::store::Change;
 use aid_aid1::error_code::ErrorCode;
 use aid_wire::OrderKind;
 use uuid::Uuid;

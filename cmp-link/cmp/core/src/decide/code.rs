@@ -6,10 +6,10 @@ use super::policy::SwapCandidate;
 use super::question::{Question, query};
 use super::sync::{self, Listing};
 use super::{Context, Decision, Outgoing};
+use crate::change::Change;
 use crate::model::{
     Call, CallKind, CodeRequest, Federation, Hold, MspVerdict, Profile, ProfileStatus, RequestState,
 };
-use crate::store::Change;
 use aid_aid1::body::{Body as _, ProfileType, RequestActivationCode};
 use aid_aid1::error_code::ErrorCode;
 use aid_id::{AccountRef, ActivationCode, Eid, Iccid, Id, Secret};

@@ -3,8 +3,8 @@
 //! Called by the portal, and for Send MSP Token and Update Subscription Info.
 
 use super::{Context, Decision};
+use crate::change::Change;
 use crate::model::{Federation, Onboarding, OnboardingState};
-use crate::store::Change;
 use aid_aid1::body::{SendMspToken, UpdateSubscriptionInfo};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::phone::PhoneKey;

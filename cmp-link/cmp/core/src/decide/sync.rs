@@ -4,8 +4,8 @@
 //! Called with the answers to Request Profile Status, of the outbox and of `sync run`.
 
 use super::{Context, Decision, status};
+use crate::change::Change;
 use crate::model::{Federation, MspVerdict, Profile, ProfileStatus, SyncRun};
-use crate::store::Change;
 use aid_aid1::body::{CsimStatus, ProfileState};
 use aid_id::{Iccid, Id};
 use aid_wire::OrderKind;

@@ -4,11 +4,11 @@
 
 use super::policy::Workshop;
 use super::{Context, Decision, status};
+use crate::change::Change;
 use crate::model::{
     CodeRequest, Federation, Happening, Hold, NoticeKind, Order, OrderState, Profile,
     ProfileStatus, RequestState, UserNotice, Vehicle,
 };
-use crate::store::Change;
 use aid_aid1::body::CsimStatus;
 use aid_aid1::error_code::ErrorCode;
 use aid_id::{AccountRef, Eid, Id};

@@ -3,11 +3,11 @@
 //! Called for `Up::Status`.
 
 use super::{Context, Decision, Outgoing};
+use crate::change::Change;
 use crate::model::{
     Call, CallKind, CodeRequest, Federation, MspVerdict, Profile, ProfileStatus, Report,
     RequestState,
 };
-use crate::store::Change;
 use aid_aid1::body::{Body as _, CsimStatus, SendCsimStatus};
 use aid_id::{Iccid, Id};
 use aid_wire::{Down, OrderKind, Status};

@@ -1,8 +1,8 @@
 //! A user logs in to a car: PIN, attempt limit, AID User Profile (§4.3 step 1, R-2-9, R-2-10).
 
 use super::{Context, Decision, Outgoing};
+use crate::change::{Change, FleetChange};
 use crate::model::{Account, Attempts, Profile};
-use crate::store::{Change, FleetChange};
 use aid_id::{AccountRef, Eid, Id};
 use aid_wire::{Aup, Down, LoginOutcome};
 use hmac::{Hmac, KeyInit as _, Mac as _};

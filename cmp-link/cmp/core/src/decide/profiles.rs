@@ -3,8 +3,8 @@
 //! Called for the operation.
 
 use super::{Context, Decision, deletion};
+use crate::change::Change;
 use crate::model::{Federation, MspVerdict, NoticeKind, Profile};
-use crate::store::Change;
 use aid_aid1::body::{ProfileValidity, SendProfileInformation};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_wire::OrderKind;
