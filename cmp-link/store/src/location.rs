@@ -1,9 +1,8 @@
 //! Where the database is: a SQLite file, or a PostgreSQL server, by one line of the configuration.
-//! Read by `config`, used by `open`.
 
 use aid_id::Secret;
 use serde::Deserialize;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use crate::postgres::Server;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -39,22 +38,8 @@ impl FromStr for Database {
 
     fn from_str(text: &str) -> Result<Self, LocationError> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            let options: PgConnectOptions = text
-                .parse()
-                .map_err(|e: sqlx::Error| LocationError::Url(e.to_string()))?;
-            let host = options.get_host();
-            let here = options.get_socket().is_some()
-                || host.starts_with('/')
-                || matches!(host, "localhost" | "127.0.0.1" | "::1" | "[::1]");
-            let sure = matches!(
-                options.get_ssl_mode(),
-                PgSslMode::VerifyCa | PgSslMode::VerifyFull
-            );
-            if options.get_database().is_none_or(str::is_empty) {
-                let text = "no database is named; write postgres://USER@HOST/NAME";
-                return Err(LocationError::Url(text.into()));
-            }
-            if !(here || sure) {
+            let server = Server::parse(text)?;
+            if let (Some(host), false) = (server.elsewhere(), server.is_verified()) {
                 return Err(LocationError::Plain(host.to_owned()));
             }
             return Ok(Self::Postgres(Secret::new(text.to_owned())));
