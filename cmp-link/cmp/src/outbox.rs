@@ -12,7 +12,7 @@ use crate::store::{Change, Store, StoreError};
 use aid_aid1::body::{Body as _, ProfileStatuses, RequestActivationCode, SendCsimStatus};
 use aid_aid1::client::{self, Activation, CallError, MspClient};
 use aid_aid1::error_code::ErrorCode;
-use aid_shell::signal::Stop;
+use aid_cli::signal::Stop;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

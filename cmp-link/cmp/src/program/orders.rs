@@ -5,7 +5,7 @@ use super::admin::{Admin, eid, iccid, id_text, show};
 use crate::decide::deletion;
 use crate::model::{Audit, Call, CallState, Happening, Order, OrderState};
 use crate::store::{AuditFilter, Change, Store as _};
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use aid_wire::OrderKind;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -13,7 +13,7 @@ use crate::password::{self, Busy, Permit};
 use crate::service::web::password_key;
 use crate::store::{Change, Store, Stored, Turn};
 use aid_id::{AccountRef, Eid, Secret};
-use aid_shell::metrics::Counter;
+use aid_serve::metrics::Counter;
 
 static LOGINS: Counter = Counter::new(
     "aid_cmp_logins",

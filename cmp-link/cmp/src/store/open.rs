@@ -3,8 +3,9 @@
 
 use super::location::Database;
 use super::{StoreError, Stored};
-use aid_shell::writer::Writer;
-use aid_shell::{private, sqlite};
+use aid_cli::private;
+use aid_store::sqlite;
+use aid_store::writer::Writer;
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};

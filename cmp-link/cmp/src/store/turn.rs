@@ -4,7 +4,7 @@
 
 use super::{SqlStore, StoreError, Stored};
 use crate::store::location::Database;
-use aid_shell::writer::Transaction;
+use aid_store::writer::Transaction;
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
 use std::time::Duration;

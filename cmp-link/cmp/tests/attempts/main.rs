@@ -12,7 +12,7 @@ use aid_cmp::decide::login::{self, MAX_ATTEMPTS};
 use aid_cmp::service::{Changed, Frame, Judged, Service, SignIn, fresh};
 use aid_cmp::store::{Change, SqlStore, Store as _, migrate};
 use aid_id::{Eid, Id, Secret};
-use aid_shell::password::{self, AT_ONCE};
+use aid_serve::password::{self, AT_ONCE};
 use aid_wire::{Down, Envelope, LoginOutcome, Up, WIRE_VERSION};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -9,11 +9,11 @@ use super::{BenchArgs, Figures, commit, say};
 use crate::leftovers::Workshop;
 use crate::process::{Part, Spawn};
 use crate::site::{Fleet, Options, Site};
+use aid_cli::cli::{Failure, LogArgs, block_on_all_cores};
 use aid_cmp::decide::Context;
 use aid_cmp::model::Vehicle;
 use aid_cmp::store::{Change, Store as _, migrate};
 use aid_id::{Eid, Iccid};
-use aid_shell::cli::{Failure, LogArgs, block_on_all_cores};
 use aid_wire::OrderKind;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -260,7 +260,7 @@ fn text(found: &Found) -> String {
         let _ = writeln!(
             out,
             "  what stopped the others: {}",
-            aid_shell::printable::printable(why)
+            aid_cli::printable::printable(why)
         );
     }
     let _ = writeln!(
