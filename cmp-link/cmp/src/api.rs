@@ -15,9 +15,9 @@ use aid_aid1::server::{
 };
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::strict_json::MAX_BODY;
-use aid_shell::http::{self, BodyError, Peer, Refusal};
-use aid_shell::limit::{Limiter, Rate, retry_after};
-use aid_shell::metrics::{Counter, Timer};
+use aid_serve::http::{self, BodyError, Peer, Refusal};
+use aid_serve::limit::{Limiter, Rate, retry_after};
+use aid_serve::metrics::{Counter, Timer};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};

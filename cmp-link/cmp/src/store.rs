@@ -4,7 +4,7 @@
 mod changes;
 mod codes;
 mod fleet;
-mod location;
+
 mod look;
 mod open;
 mod portal;
@@ -23,7 +23,7 @@ use std::future::Future;
 
 pub use codes::{CodeKey, CodeRows};
 
-pub use location::{Database, LocationError};
+pub use aid_store::{Database, LocationError};
 pub use look::{AuditFilter, Work};
 pub use open::{SqlStore, migrate};
 pub use portal::SessionRow;

@@ -6,10 +6,10 @@
 mod world;
 
 use aid_aid1::body::SubscriptionType;
-use aid_cmp::outbox::{MAX_PAUSE, pause};
 use aid_cmp::service::{Service, fresh, now};
 use aid_cmp::store::{Database, SqlStore, Store, migrate};
 use aid_cmp_core::change::{Change, FleetChange};
+use aid_cmp_core::decide::call::{MAX_PAUSE, pause};
 use aid_cmp_core::decide::car_login;
 use aid_cmp_core::decide::code::{WAIT_MS, request};
 use aid_cmp_core::decide::login::{MAX_ATTEMPTS, WINDOW_MS, counted, locked};

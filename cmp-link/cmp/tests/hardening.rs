@@ -9,12 +9,12 @@ use aid_aid1::client::{Call, CallError, CmpClient, Settings};
 use aid_aid1::headers::{Credentials, Headers};
 use aid_aid1::phone::{EncryptedPhone, PhoneKey};
 use aid_aid1::server::Caller;
+use aid_cli::signal::Trigger;
 use aid_cmp::service::{Operation, Service};
 use aid_cmp::store::{Store as _, migrate};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::model::{CodeRequest, MspVerdict, Profile, ProfileStatus, RequestState};
 use aid_id::{Iccid, MspToken};
-use aid_shell::signal::Trigger;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,7 +44,7 @@ fn changed_config(world: &World, change: impl Fn(String) -> String) -> PathBuf {
 impl Changed {
     async fn start(world: &World, change: impl Fn(String) -> String) -> Self {
         let path = changed_config(world, change);
-        let (stop, stopped) = aid_shell::signal::manual();
+        let (stop, stopped) = aid_cli::signal::manual();
         let (tell, hear) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
             let done = aid_cmp::program::serve_until(&path, stopped, |listen| {
@@ -263,8 +263,8 @@ async fn keys_passwords_and_certificates_overlap() {
     let world = World::new().await;
     world.pki.issue("next", "another name", false);
     let print_of = |file: &str| {
-        let chain = aid_shell::tls::certificates(&world.folder.path().join(file)).unwrap();
-        hex::encode(aid_shell::peer::fingerprint(&chain[0]))
+        let chain = aid_cli::tls::certificates(&world.folder.path().join(file)).unwrap();
+        hex::encode(aid_serve::peer::fingerprint(&chain[0]))
     };
     let (print, present) = (print_of("next.pem"), print_of("msp.pem"));
     let new_secret = "the newer secret of more than thirty-two bytes";
@@ -567,9 +567,9 @@ async fn spans_reach_a_collector_under_the_correlation_id() {
             let _ = tell.send(body).await;
         }),
     );
-    let listener = aid_shell::http::bind("127.0.0.1:0").await.unwrap();
+    let listener = aid_serve::http::bind("127.0.0.1:0").await.unwrap();
     let collector = listener.local_addr().unwrap();
-    tokio::spawn(aid_shell::http::serve(
+    tokio::spawn(aid_serve::http::serve(
         listener,
         None,
         router,

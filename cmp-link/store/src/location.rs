@@ -1,8 +1,8 @@
 //! Where the database is: a SQLite file, or a PostgreSQL server, by one line of the configuration.
 
+use crate::postgres::Server;
 use aid_id::Secret;
 use serde::Deserialize;
-use crate::postgres::Server;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -87,13 +87,21 @@ impl Schema {
             begin()?;
             connection.execute_batch(TABLE)?;
             let earlier = "SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-            if connection.query_row(earlier, [], |_| Ok(())).optional()?.is_some() {
+            if connection
+                .query_row(earlier, [], |_| Ok(()))
+                .optional()?
+                .is_some()
+            {
                 connection.execute(EARLIER, [])?;
             }
             commit()
         })();
         first.map_err(failed)?;
-        let made = |version: i64| connection.prepare_cached(&MADE.replace('$', "?"))?.exists([version]);
+        let made = |version: i64| {
+            connection
+                .prepare_cached(&MADE.replace('$', "?"))?
+                .exists([version])
+        };
         for step in self.steps {
             let text = match step.sql {
                 Sql::Both(text) | Sql::Each { sqlite: text, .. } => text,
@@ -123,7 +131,9 @@ impl Schema {
     fn keys_hold(&self, connection: &Connection, step: &Step) -> rusqlite::Result<Stored<()>> {
         let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
         let broken = statement
-            .query_row([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(2)?)))
+            .query_row([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(2)?))
+            })
             .optional()?;
         Ok(match broken {
             None => Ok(()),
@@ -138,7 +148,8 @@ impl Schema {
     pub(crate) async fn migrate_postgres(&self, tx: &Tx<'_>, step: &Step) -> Stored<()> {
         tx.script(TABLE).await?;
         // Until the end of the transaction; whoever comes second finds the step made.
-        tx.script("LOCK TABLE schema_step IN ACCESS EXCLUSIVE MODE").await?;
+        tx.script("LOCK TABLE schema_step IN ACCESS EXCLUSIVE MODE")
+            .await?;
         let earlier = "SELECT 1 FROM information_schema.tables \
              WHERE table_schema = current_schema() AND table_name = '_sqlx_migrations'";
         if tx.exists(earlier, &[]).await? {

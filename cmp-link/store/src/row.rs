@@ -97,7 +97,10 @@ impl<'r> Fields<'r> {
         let at = self.step();
         let value = match self.row {
             Row::Sqlite(row) => row.get(at).ok(),
-            Row::Postgres(row) => row.try_get::<_, Option<Int>>(at).ok().map(|v| v.map(|v| v.0)),
+            Row::Postgres(row) => row
+                .try_get::<_, Option<Int>>(at)
+                .ok()
+                .map(|v| v.map(|v| v.0)),
         };
         value.ok_or_else(|| self.unreadable(at))
     }
@@ -184,7 +187,10 @@ impl<'r> Fields<'r> {
         let at = self.step();
         let value = match self.row {
             Row::Sqlite(row) => row.get(at).ok(),
-            Row::Postgres(row) => row.try_get::<_, Option<Id>>(at).ok().map(|v| v.map(|v| v.0)),
+            Row::Postgres(row) => row
+                .try_get::<_, Option<Id>>(at)
+                .ok()
+                .map(|v| v.map(|v| v.0)),
         };
         value.ok_or_else(|| self.unreadable(at))
     }

@@ -56,7 +56,11 @@ impl Store {
     ///
     /// # Errors
     /// Not reachable, not writable, no database, full, or written by a newer version.
-    pub async fn open(database: &Database, schema: &'static Schema, options: Options) -> Stored<Self> {
+    pub async fn open(
+        database: &Database,
+        schema: &'static Schema,
+        options: Options,
+    ) -> Stored<Self> {
         let engine = match database {
             Database::Sqlite(path) => {
                 let path = path.clone();
@@ -68,7 +72,8 @@ impl Store {
                     path: database.to_string(),
                     reason: error.to_string(),
                 })?;
-                let server = Postgres::open(&server, database.to_string(), options.serializable).await?;
+                let server =
+                    Postgres::open(&server, database.to_string(), options.serializable).await?;
                 server.migrate(schema).await?;
                 Running::Postgres(server)
             }

@@ -117,7 +117,11 @@ impl SqliteValue for Value<'_> {
 }
 
 impl ToSql for Value<'_> {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match (self, ty) {
             (Self::Null, _) => return Ok(IsNull::Yes),
             (Self::Int(value), &Type::INT8) => out.put_i64(*value),
@@ -127,7 +131,9 @@ impl ToSql for Value<'_> {
             }
             (Self::Bytes(value), &Type::BYTEA) => out.put_slice(value),
             (Self::Id(value), &Type::UUID | &Type::BYTEA) => out.put_slice(value),
-            (value, ty) => return Err(format!("{value:?} does not fit a column of type {ty}").into()),
+            (value, ty) => {
+                return Err(format!("{value:?} does not fit a column of type {ty}").into());
+            }
         }
         Ok(IsNull::No)
     }

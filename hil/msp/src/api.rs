@@ -18,10 +18,10 @@ use aid_aid1::server::{
 };
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::trace::summary;
-use aid_shell::cli::TRACE;
-use aid_shell::http::{Cut, Peer, Refusal};
-use aid_shell::limit::{Limiter, Rate, retry_after};
-use aid_shell::metrics::{Counter, Timer};
+use aid_cli::cli::TRACE;
+use aid_serve::http::{Cut, Peer, Refusal};
+use aid_serve::limit::{Limiter, Rate, retry_after};
+use aid_serve::metrics::{Counter, Timer};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, Request, State};

@@ -12,8 +12,8 @@ use aid_aid1::body::{
 use aid_aid1::client::{Call, CallError};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::redirect::percent_encode;
-use aid_shell::clock::Steadiness;
-use aid_shell::signal::Stop;
+use aid_cli::clock::Steadiness;
+use aid_cli::signal::Stop;
 use axum::http::Method;
 use tokio::task::JoinSet;
 use tokio::time::timeout;

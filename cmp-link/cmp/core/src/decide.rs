@@ -1,6 +1,7 @@
 //! What the CMP decides: views of the store in, changes and messages out; no I/O, no clock, no store.
 //! AID.02 §4 and §7, the CMP's part. Called by the service, which loads, decides, commits, then sends.
 
+pub mod call;
 pub mod car_login;
 pub mod code;
 pub mod deletion;

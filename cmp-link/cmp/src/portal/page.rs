@@ -7,7 +7,7 @@ mod ask;
 use super::SITE;
 use crate::store::SessionRow;
 use aid_cmp_core::model::Account;
-use aid_shell::page::{document, hidden};
+use aid_serve::page::{document, hidden};
 use maud::{Markup, html};
 
 pub(super) use account::{AccountView, account};

@@ -7,13 +7,13 @@ use super::procedures::vehicle_row;
 use crate::config::{BROKER_CLIENT, Gateway};
 use crate::gateway::broker::{self, Mosquitto};
 use crate::store::Store as _;
+use aid_cli::cli::{Failure, say};
+use aid_cli::{config, private, tls};
 use aid_cmp_core::change::{Change, FleetChange};
 use aid_cmp_core::decide::deletion;
 use aid_cmp_core::model::Vehicle;
 use aid_id::Eid;
-use aid_shell::cli::{Failure, say};
-use aid_shell::peer::{common_name, fingerprint};
-use aid_shell::{config, private, tls};
+use aid_serve::peer::{common_name, fingerprint};
 use clap::{Args, Subcommand};
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, Issuer,

@@ -3,10 +3,10 @@
 
 use super::admin::{Admin, eid, iccid, id_text, show};
 use crate::store::{AuditFilter, Store as _};
+use aid_cli::cli::Failure;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::deletion;
 use aid_cmp_core::model::{Audit, Call, CallState, Happening, Order, OrderState};
-use aid_shell::cli::Failure;
 use aid_wire::OrderKind;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -14,7 +14,7 @@ use aid_cmp_core::decide::login::{self, Verdict};
 use aid_cmp_core::decide::registration;
 use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Eid, Secret};
-use aid_shell::metrics::Counter;
+use aid_serve::metrics::Counter;
 
 static LOGINS: Counter = Counter::new(
     "aid_cmp_logins",

@@ -6,7 +6,7 @@ use super::work::{happened, work};
 use super::{SqlStore, StoreError, Stored, Turn};
 use aid_cmp_core::change::Change;
 use aid_id::{AccountRef, Eid};
-use aid_shell::writer::Transaction;
+use aid_store::writer::Transaction;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 

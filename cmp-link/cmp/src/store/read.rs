@@ -11,7 +11,7 @@ use aid_cmp_core::model::{
     LoginCode, Onboarding, Order, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle,
 };
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken};
-use aid_shell::metrics::Counter;
+use aid_serve::metrics::Counter;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use std::sync::atomic::Ordering;

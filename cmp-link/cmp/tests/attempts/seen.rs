@@ -85,7 +85,7 @@ async fn what_is_refused_is_seen_in_log_metrics_and_audit_trail() {
     assert_eq!(count("portal", "login refused", &who), limit);
     assert_eq!(count("portal", "account locked", &who), 1);
     assert_eq!(count("portal", "login code refused", &who), 1);
-    let metrics = aid_shell::metrics::render();
+    let metrics = aid_serve::metrics::render();
     for (result, door) in [
         ("wrong", "car"),
         ("unknown", "car"),

@@ -17,12 +17,12 @@ use aid_aid1::account_id;
 use aid_aid1::client::{CmpClient, Settings};
 use aid_aid1::headers::Credentials;
 use aid_aid1::phone::PhoneKey;
+use aid_cli::signal::Trigger;
 use aid_cmp::store::{Database, SqlStore, Store as _, migrate};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::login::pin_mac;
 use aid_cmp_core::model::{Account, Vehicle};
 use aid_id::{AccountRef, Eid};
-use aid_shell::signal::Trigger;
 use msp::Msp;
 use pki::Pki;
 use std::net::SocketAddr;
@@ -174,7 +174,7 @@ impl World {
 
     /// Starts one more CMP.
     pub async fn another(&self) -> Instance {
-        let (trigger, stop) = aid_shell::signal::manual();
+        let (trigger, stop) = aid_cli::signal::manual();
         let (tell, hear) = tokio::sync::oneshot::channel();
         let path = self.config();
         let task = tokio::spawn(async move {

@@ -1,12 +1,14 @@
 //! The connections to a server, and the threads that make decisions on them. A decision borrows from its transaction
 //! across its waits, so it stays on one thread; several run there side by side.
 
+use super::tls;
 use super::tx::{PostgresTx, store_error};
 use super::url::{Server, chain};
-use super::tls;
 use crate::tx::{Broken, Connection, Tx};
 use crate::{Schema, StoreError, Stored};
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
+};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -83,7 +85,9 @@ impl Postgres {
             next: std::sync::atomic::AtomicUsize::default(),
             threads,
         };
-        let reached = opened.on_thread(async |worker| worker.connect().await.map(|_| ())).await?;
+        let reached = opened
+            .on_thread(async |worker| worker.connect().await.map(|_| ()))
+            .await?;
         reached?;
         Ok(opened)
     }
@@ -105,7 +109,9 @@ impl Postgres {
         let queue = self.queues.get(next % THREADS).ok_or_else(gone)?;
         queue.send(task).await.map_err(|_| gone())?;
         // A decision that panics takes its answer along, and nothing else.
-        answered.await.map_err(|_| StoreError::Failed("a decision was not made".into()))
+        answered
+            .await
+            .map_err(|_| StoreError::Failed("a decision was not made".into()))
     }
 
     /// Makes a decision; yields its result when it is on the server's disk.
@@ -117,7 +123,8 @@ impl Postgres {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.on_thread(async move |worker| worker.decide(decide).await).await?
+        self.on_thread(async move |worker| worker.decide(decide).await)
+            .await?
     }
 
     /// Runs `look` on one state of the database; yields its result and how many reads it made.
@@ -125,15 +132,18 @@ impl Postgres {
         &self,
         look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Stored<T> + Send + 'static,
     ) -> Stored<(T, u64)> {
-        self.on_thread(async move |worker| worker.read(look).await).await?
+        self.on_thread(async move |worker| worker.read(look).await)
+            .await?
     }
 
     /// Brings the tables up to date.
     pub(crate) async fn migrate(&self, schema: &'static Schema) -> Stored<()> {
         for step in schema.steps() {
-            self.decide(async move |tx| schema.migrate_postgres(tx, step).await).await?;
+            self.decide(async move |tx| schema.migrate_postgres(tx, step).await)
+                .await?;
         }
-        self.decide(async move |tx| schema.refuse_newer(tx).await).await
+        self.decide(async move |tx| schema.refuse_newer(tx).await)
+            .await
     }
 
     /// Waits until all that was asked for is done.
@@ -177,7 +187,10 @@ fn pool(server: &Server, name: &str) -> Stored<Pool> {
 }
 
 fn work(worker: Worker, mut tasks: mpsc::Receiver<Task>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "a thread of the database can't start");
@@ -259,10 +272,17 @@ impl Worker {
             true => IsolationLevel::Serializable,
             false => IsolationLevel::ReadCommitted,
         };
-        let begun = client.build_transaction().isolation_level(level).start().await;
+        let begun = client
+            .build_transaction()
+            .isolation_level(level)
+            .start()
+            .await;
         let transaction = begun.map_err(|e| failed(self.error(&e)))?;
         let (result, broken, wrote) = {
-            let tx = Tx::new(Connection::Postgres(PostgresTx::new(&transaction, &self.name)));
+            let tx = Tx::new(Connection::Postgres(PostgresTx::new(
+                &transaction,
+                &self.name,
+            )));
             let result = decide(&tx).await;
             (result, tx.broken.take(), tx.wrote.get())
         };
@@ -299,7 +319,10 @@ impl Worker {
             .await
             .map_err(|e| self.error(&e).1)?;
         let (result, reads) = {
-            let tx = Tx::new(Connection::Postgres(PostgresTx::new(&transaction, &self.name)));
+            let tx = Tx::new(Connection::Postgres(PostgresTx::new(
+                &transaction,
+                &self.name,
+            )));
             (look(&tx).await, tx.reads.get())
         };
         transaction.rollback().await.map_err(|e| self.error(&e).1)?;

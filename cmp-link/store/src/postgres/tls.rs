@@ -41,7 +41,10 @@ pub(super) fn connector(encryption: &Encryption) -> Result<MakeRustlsConnect, St
                 }
             }
             if store.is_empty() {
-                return Err("there is no CA to verify the server with; name one with sslrootcert=FILE".into());
+                return Err(
+                    "there is no CA to verify the server with; name one with sslrootcert=FILE"
+                        .into(),
+                );
             }
             let store = Arc::new(store);
             if *host {
@@ -127,7 +130,13 @@ impl ServerCertVerifier for OfCa {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let parsed = ParsedCertificate::try_from(certificate)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&parsed, &self.store, intermediates, now, algorithms)?;
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.store,
+            intermediates,
+            now,
+            algorithms,
+        )?;
         Ok(ServerCertVerified::assertion())
     }
 

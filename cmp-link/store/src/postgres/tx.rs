@@ -66,7 +66,9 @@ impl<'a> PostgresTx<'a> {
     pub(crate) async fn run(&self, sql: &str, values: &[Value<'_>]) -> Done<u64> {
         let done = async {
             let statement = self.transaction.prepare_cached(sql).await?;
-            self.transaction.execute(&statement, &borrowed(values)).await
+            self.transaction
+                .execute(&statement, &borrowed(values))
+                .await
         };
         self.judged(done.await)
     }
@@ -78,8 +80,9 @@ impl<'a> PostgresTx<'a> {
             for statement in statements {
                 prepared.push(self.transaction.prepare_cached(statement.sql).await?);
             }
-            let mut waiting: Vec<Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>>>>> =
-                Vec::with_capacity(statements.len());
+            let mut waiting: Vec<
+                Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>>>>,
+            > = Vec::with_capacity(statements.len());
             for (statement, prepared) in statements.iter().zip(&prepared) {
                 waiting.push(Box::pin(async move {
                     let values = borrowed(&statement.values);

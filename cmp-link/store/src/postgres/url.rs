@@ -73,7 +73,9 @@ impl Server {
             "verify-ca" => Encryption::Verified { roots, host: false },
             "verify-full" => Encryption::Verified { roots, host: true },
             other => {
-                let text = format!("sslmode={other}: use verify-full, verify-ca, require, prefer or disable");
+                let text = format!(
+                    "sslmode={other}: use verify-full, verify-ca, require, prefer or disable"
+                );
                 return Err(LocationError::Url(text));
             }
         };

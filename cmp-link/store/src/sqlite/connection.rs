@@ -2,7 +2,7 @@
 
 use crate::tx::Broken;
 use crate::{Schema, StoreError, Stored};
-use aid_shell::private;
+use aid_cli::private;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};

@@ -64,7 +64,8 @@ impl Readers {
         if connection.execute_batch("COMMIT").is_ok() && connection.is_autocommit() {
             self.idle().push(connection);
         }
-        let waits = || StoreError::Failed("a reader waits for something else than the database".into());
+        let waits =
+            || StoreError::Failed("a reader waits for something else than the database".into());
         Ok((value.ok_or_else(waits)??, reads))
     }
 

@@ -161,7 +161,9 @@ impl Thread {
         match self.transaction(&mut batch) {
             Ok(()) => batch.into_iter().for_each(|job| job.answer(Ok(()))),
             Err(error) if batch.len() < 2 || matches!(error, StoreError::Full(_)) => {
-                batch.into_iter().for_each(|job| job.answer(Err(error.clone())));
+                batch
+                    .into_iter()
+                    .for_each(|job| job.answer(Err(error.clone())));
             }
             Err(_) => {
                 for job in batch {
@@ -186,7 +188,9 @@ impl Thread {
             // An error means that it has rolled back by itself.
             let _ = connection.execute_batch("ROLLBACK");
         }
-        if connection.is_autocommit() && !matches!(done, Err(StoreError::Full(_) | StoreError::Failed(_))) {
+        if connection.is_autocommit()
+            && !matches!(done, Err(StoreError::Full(_) | StoreError::Failed(_)))
+        {
             self.connection = Some(connection);
         }
         done
@@ -208,7 +212,11 @@ impl Thread {
         }
         let many = jobs.len() > 1;
         for job in jobs {
-            let tx = Tx::new(On::Sqlite(SqliteTx::new(connection, &self.texts, &self.name)));
+            let tx = Tx::new(On::Sqlite(SqliteTx::new(
+                connection,
+                &self.texts,
+                &self.name,
+            )));
             match job.run(&tx) {
                 Ended::Well => {}
                 Ended::Badly if many => return Err(StoreError::Busy),

@@ -4,9 +4,9 @@ use aid_aid1::body::{
     Body as _, NotifyTokenInvalid, ProfileInformation, ProfileValidity, SendProfileInformation,
 };
 use aid_aid1::phone::PhoneNumber;
+use aid_cli::cli::Failure;
 use aid_id::{Iccid, MspToken};
-use aid_shell::cli::Failure;
-use aid_shell::password;
+use aid_serve::password;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

@@ -11,7 +11,7 @@ use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::code::{Answer, View, answered, request};
 use aid_cmp_core::decide::withdraw::{By, withdraw};
-use aid_cmp_core::decide::{Context, Decision, Policy, login, order, status};
+use aid_cmp_core::decide::{Context, Decision, Policy, call, login, order, status};
 use aid_cmp_core::model::{
     Account, Attempts, CallKind, CodeRequest, Federation, MspVerdict, Order, OrderState, Profile,
     ProfileStatus, Report, RequestState,
@@ -419,7 +419,7 @@ proptest! {
     // R-7.8-5: from seconds to half a day, so that an MSP may be away for days.
     #[test]
     fn pauses_grow_and_stay_bounded(attempts in 0u32..100, draw in any::<u64>()) {
-        let pause = aid_cmp::outbox::pause(attempts, draw);
+        let pause = call::pause(attempts, draw);
         let twelve_hours = 12 * 3600 * 1000;
         prop_assert!((1000..=twelve_hours).contains(&pause));
         prop_assert!(attempts < 20 || pause >= twelve_hours / 2);

@@ -4,7 +4,7 @@ use super::{done, inside};
 use crate::service::{Overview, Subscription};
 use aid_cmp_core::model::{Account, MspVerdict, NoticeKind, Profile, ProfileStatus, UserNotice};
 use aid_id::{Eid, Id};
-use aid_shell::page::hidden;
+use aid_serve::page::hidden;
 use maud::{Markup, html};
 
 /// What the account page shows.

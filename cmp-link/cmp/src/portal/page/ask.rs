@@ -4,7 +4,7 @@ use super::account::state;
 use super::{inside, wrong};
 use crate::service::{CarLogin, Subscription};
 use aid_cmp_core::model::{Account, Profile};
-use aid_shell::page::hidden;
+use aid_serve::page::hidden;
 use maud::{Markup, html};
 use uuid::Uuid;
 

@@ -3,9 +3,9 @@
 use super::people::{Waiting, first};
 use aid_aid1::body::{Body as _, ProfileType, SendActivationCode};
 use aid_aid1::headers::{Credentials, Headers, PartyId};
+use aid_cli::cli::Failure;
 use aid_cmp::config::File;
 use aid_id::ActivationCode;
-use aid_shell::cli::Failure;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{HeaderValue, Request, StatusCode};

@@ -2,13 +2,14 @@
 //! `/openapi.json` where the program has an API.
 //! For the operator's own machine: loopback without TLS by default, TLS anywhere else.
 
-use crate::cli::Failure;
-use crate::config::beside;
 use crate::http::{self, bind};
 use crate::live::{Live, Tls};
 use crate::peer::{Certificate, Several};
-use crate::signal::Stop;
-use crate::{door, metrics, telemetry, tls};
+use crate::{door, metrics, telemetry};
+use aid_cli::cli::Failure;
+use aid_cli::config::beside;
+use aid_cli::signal::Stop;
+use aid_cli::tls;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};

@@ -92,7 +92,7 @@ pub trait Arguments: clap::Parser {
     fn logs(&self) -> &LogArgs;
 }
 
-/// Installs logging on stderr and ring as the process's TLS provider.
+/// Installs logging on stderr and, with the feature `tls`, ring as the process's TLS provider.
 ///
 /// A second call in one process (tests, the bench) keeps what the first installed.
 ///
@@ -120,6 +120,7 @@ pub fn init(logs: &LogArgs) -> Result<(), Failure> {
         LogFormat::Text => layer.try_init(),
         LogFormat::Json => layer.json().try_init(),
     };
+    #[cfg(feature = "tls")]
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(())
 }

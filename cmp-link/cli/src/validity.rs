@@ -4,16 +4,19 @@
 //!
 //! Time is an argument of everything that judges: unix seconds.
 
+use crate::certificate::{common_name, element, expect};
 use crate::cli::{self, Failure};
-use crate::peer::{common_name, element, expect};
+use crate::config;
 use crate::printable::printable;
 use crate::signal::Stop;
-use crate::{config, tls};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Largest certificate or key file, bytes.
+pub(crate) const MAX_FILE: u64 = 1 << 20;
 
 /// A certificate that expires within so many days is reported.
 pub const SOON_DAYS: i64 = 30;
@@ -22,11 +25,6 @@ const DAY: i64 = 86_400;
 
 /// Pause between two looks at the files of a running program.
 const LOOK: Duration = Duration::from_secs(3600);
-#[cfg(feature = "operations")]
-static EXPIRY: crate::metrics::Gauge = crate::metrics::Gauge::new(
-    "aid_certificate_expiry_seconds",
-    "Seconds until the first certificate of a file expires; negative once it has",
-);
 
 /// Now, unix seconds.
 #[must_use]
@@ -107,6 +105,7 @@ impl Dates {
 
 /// The version of a certificate in DER where it is older than 3, the only one that TLS takes from a
 /// peer (RFC 5280 §4.1.2.1).
+#[cfg(feature = "tls")]
 pub(crate) fn old_version(certificate: &[u8]) -> Option<u8> {
     let (certificate, _) = expect(certificate, 0x30)?;
     let (fields, _) = expect(certificate, 0x30)?;
@@ -119,6 +118,7 @@ pub(crate) fn old_version(certificate: &[u8]) -> Option<u8> {
 }
 
 /// What is wrong with the dates of this certificate at `now`, unix seconds.
+#[cfg(feature = "tls")]
 pub(crate) fn complaint_of(certificate: &[u8], now: u64) -> Option<String> {
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     let dates = Dates::of(certificate)?;
@@ -235,7 +235,7 @@ pub fn read(files: &[PathBuf]) -> Vec<Dated> {
 }
 
 fn of_file(file: &Path) -> Vec<Dated> {
-    let Ok(bytes) = config::read(file, tls::MAX_FILE, "certificate") else {
+    let Ok(bytes) = config::read(file, MAX_FILE, "certificate") else {
         return Vec::new();
     };
     let dated = |der: &[u8]| {
@@ -296,9 +296,14 @@ pub fn check_now(files: &[PathBuf]) -> Result<(), Failure> {
 #[derive(Debug, Clone)]
 pub struct Certificates(Arc<Mutex<Watched>>);
 
+/// Takes the result of each look at the files of [`Certificates`]: the certificates of the last report, those that are in the
+/// files now, and the time, unix seconds.
+pub type Observer = fn(&[Dated], &[Dated], i64);
+
 #[derive(Debug)]
 struct Watched {
     files: Vec<PathBuf>,
+    observer: Option<Observer>,
     /// What was reported last, and when, unix seconds.
     reported: Option<(Vec<Dated>, i64)>,
 }
@@ -307,8 +312,19 @@ impl Certificates {
     /// The certificates of these files; there may be keys among them.
     #[must_use]
     pub fn new(files: Vec<PathBuf>) -> Self {
+        Self::with(files, None)
+    }
+
+    /// As [`Self::new`]; `observer` gets the result of each look, whether or not it is logged.
+    #[must_use]
+    pub fn observed(files: Vec<PathBuf>, observer: Observer) -> Self {
+        Self::with(files, Some(observer))
+    }
+
+    fn with(files: Vec<PathBuf>, observer: Option<Observer>) -> Self {
         Self(Arc::new(Mutex::new(Watched {
             files,
+            observer,
             reported: None,
         })))
     }
@@ -319,14 +335,15 @@ impl Certificates {
         self.look(now);
     }
 
-    /// Reads the files, refreshes the metric, and logs what is wrong with the certificates at `now`, unix
+    /// Reads the files, hands them to the observer, and logs what is wrong with the certificates at `now`, unix
     /// seconds, where that is new or a day old. Whether it was logged.
     pub fn look(&self, now: i64) -> bool {
         let mut watched = self.locked();
         let seen = read(&watched.files);
         let before = watched.reported.as_ref();
-        #[cfg(feature = "operations")]
-        show(before.map_or(&[], |(list, _)| list), &seen, now);
+        if let Some(observe) = watched.observer {
+            observe(before.map_or(&[], |(list, _)| list), &seen, now);
+        }
         // A clock that was set back is no reason to be silent.
         let is_known =
             before.is_some_and(|(list, at)| *list == seen && (0..DAY).contains(&(now - at)));
@@ -363,23 +380,6 @@ impl Certificates {
     fn locked(&self) -> MutexGuard<'_, Watched> {
         // A panic elsewhere leaves at worst a report too many.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Shows in the metric how long each file's certificates last, instead of what was shown before.
-#[cfg(feature = "operations")]
-fn show(before: &[Dated], seen: &[Dated], now: i64) {
-    let label = |certificate: &Dated| certificate.file.display().to_string();
-    for gone in before {
-        if seen.iter().all(|kept| kept.file != gone.file) {
-            EXPIRY.remove(&[("file", &label(gone))]);
-        }
-    }
-    for certificate in seen {
-        let of_file = seen.iter().filter(|other| other.file == certificate.file);
-        let first = of_file.map(|other| other.dates.not_after).min();
-        let left = first.map_or(0, |first| first.saturating_sub(now));
-        EXPIRY.set(&[("file", &label(certificate))], left);
     }
 }
 

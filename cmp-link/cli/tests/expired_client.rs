@@ -5,7 +5,7 @@
     reason = "a failed expectation is a failed test"
 )]
 
-use aid_shell::tls;
+use aid_cli::tls;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::ServerName;
 use std::path::Path;

@@ -3,7 +3,7 @@
 //! Called by the servers wherever something is worth counting.
 //!
 //! ```
-//! use aid_shell::metrics::Counter;
+//! use aid_serve::metrics::Counter;
 //! static ORDERS: Counter = Counter::new("aid_cmp_orders", "Orders given to vehicles");
 //! ORDERS.add(&[("kind", "delete")]);
 //! ```

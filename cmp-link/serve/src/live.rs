@@ -2,7 +2,7 @@
 //! configuration says, once the files have changed (AID.02 §5.2, §6: nothing of it lasts for ever).
 //! Called by aid-cmp and aid-msp.
 
-use crate::signal::Stop;
+use aid_cli::signal::Stop;
 use rustls::ServerConfig;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -142,7 +142,7 @@ async fn watch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal;
+    use aid_cli::signal;
     use std::sync::Mutex;
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! The listener over real sockets: identity of the peer, limits, stop, and what bad files say.
 #![allow(clippy::expect_used, reason = "a failed expectation is a failed test")]
 
-use aid_shell::http::{self, Peer};
-use aid_shell::{signal, tls};
+use aid_cli::{signal, tls};
+use aid_serve::http::{self, Peer};
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use axum::{Extension, Router};

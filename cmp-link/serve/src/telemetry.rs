@@ -3,10 +3,10 @@
 //!
 //! The export is a task with a bounded queue: a slow or dead collector loses spans, never requests.
 
-use crate::cli::Failure;
-use crate::config::beside;
 use crate::metrics::Counter;
-use crate::tls;
+use aid_cli::cli::Failure;
+use aid_cli::config::beside;
+use aid_cli::tls;
 use axum::body::Body;
 use axum::http::{Method, Request, Uri, header};
 use hyper::client::conn::http1;

@@ -2,9 +2,10 @@
 //! Certificates are PEM (one or more) or DER, keys PEM or DER (PKCS#8 or SEC1).
 //! Called by every program that listens or connects.
 
+use crate::certificate::common_name;
 use crate::cli::Failure;
-use crate::peer::common_name;
-use crate::{config, validity};
+use crate::config;
+use crate::validity::{self, MAX_FILE};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
@@ -16,9 +17,6 @@ use rustls::{
 };
 use std::path::Path;
 use std::sync::Arc;
-
-/// Largest certificate or key file, bytes.
-pub(crate) const MAX_FILE: u64 = 1 << 20;
 
 /// The TLS provider of all our connections.
 #[must_use]

@@ -1,10 +1,10 @@
 //! A listener with mutual TLS that admits named peers only: TLS has verified that the CA issued the certificate of a
 //! peer, and the list of the configuration says whether that peer may come in.
 
-use crate::cli::Failure;
 use crate::http::Peer;
 use crate::live::Live;
 use crate::peer::{Certificate, Several, admits, certificates};
+use aid_cli::cli::Failure;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;

@@ -4,9 +4,9 @@
 
 mod refusal;
 
-use crate::cli::{Failure, TRACE};
 use crate::live::Tls;
 use crate::peer;
+use aid_cli::cli::{Failure, TRACE};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};

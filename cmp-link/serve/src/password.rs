@@ -3,13 +3,10 @@
 //! A hash takes 19 MiB of memory and tens of milliseconds of a processor. A server never calls [`hash`] itself: it asks for
 //! a [`Permit`] first, so that strangers can't make it hash more at once than it has memory for.
 
-#[cfg(feature = "operations")]
 mod admission;
 
-#[cfg(feature = "operations")]
 pub use admission::{AT_ONCE, Busy, Load, PATIENCE, Permit, QUEUE, load, permit};
 use argon2::Argon2;
-#[cfg(feature = "operations")]
 use argon2::password_hash::PasswordVerifier as _;
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, SaltString};
 
@@ -17,7 +14,6 @@ use argon2::password_hash::{PasswordHash, PasswordHasher as _, SaltString};
 pub const LENGTH: std::ops::RangeInclusive<usize> = 8..=256;
 
 /// Hash of a password that nobody has, for names that nobody has.
-#[cfg(any(test, feature = "operations"))]
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// The hash of a password, on the calling thread: for command lines. `None` if there is no randomness or the library
@@ -41,7 +37,6 @@ pub fn is_hash(text: &str) -> bool {
 
 /// Whether the password fits the hash. Takes the same time where there is no hash, and where the password is too long:
 /// no attempt is cheaper than another.
-#[cfg(feature = "operations")]
 fn fits(hash: Option<&str>, password: &str) -> bool {
     let bytes = password.as_bytes();
     let bytes = bytes.get(..*LENGTH.end()).unwrap_or(bytes);
@@ -60,17 +55,14 @@ mod tests {
         assert!(is_hash(&stored) && is_hash(NOBODY));
         assert!(!is_hash("correct horse") && !is_hash("$argon2id$") && !is_hash(""));
         assert_ne!(hash("correct horse"), Some(stored.clone()), "salted");
-        #[cfg(feature = "operations")]
-        {
-            assert!(fits(Some(&stored), "correct horse"));
-            assert!(!fits(Some(&stored), "correct horsf"));
-            assert!(!fits(Some(&stored), &"c".repeat(257)));
-            assert!(!fits(None, "x"));
-            // The longest one is judged whole, and what is longer does not fit by its beginning.
-            let longest = "c".repeat(*LENGTH.end());
-            let stored = hash(&longest).expect("hash");
-            assert!(fits(Some(&stored), &longest));
-            assert!(!fits(Some(&stored), &format!("{longest}c")));
-        }
+        assert!(fits(Some(&stored), "correct horse"));
+        assert!(!fits(Some(&stored), "correct horsf"));
+        assert!(!fits(Some(&stored), &"c".repeat(257)));
+        assert!(!fits(None, "x"));
+        // The longest one is judged whole, and what is longer does not fit by its beginning.
+        let longest = "c".repeat(*LENGTH.end());
+        let stored = hash(&longest).expect("hash");
+        assert!(fits(Some(&stored), &longest));
+        assert!(!fits(Some(&stored), &format!("{longest}c")));
     }
 }

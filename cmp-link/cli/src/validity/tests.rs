@@ -183,25 +183,3 @@ fn a_running_program_reports_changes_at_once_and_the_rest_daily() {
     // The clock was set back.
     assert!(watched.look(NOW));
 }
-
-#[cfg(feature = "operations")]
-#[test]
-fn the_metric_has_the_seconds_until_the_first_of_a_file_expires() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("metric.pem");
-    let text = pem(&minted("a", NOW - DAY, NOW + 50 * DAY))
-        + &pem(&minted("b", NOW - DAY, NOW + 40 * DAY));
-    std::fs::write(&file, text).unwrap();
-    let line = |seconds: i64| {
-        let file = file.display();
-        format!("aid_certificate_expiry_seconds{{file=\"{file}\"}} {seconds}")
-    };
-    let watched = Certificates::new(vec![file.clone()]);
-    for now in [NOW, NOW + 3600, NOW + 41 * DAY] {
-        watched.look(now);
-        let text = crate::metrics::render();
-        assert!(text.contains(&line(NOW + 40 * DAY - now)), "{text}");
-    }
-    watched.renew(Vec::new(), NOW);
-    assert!(!crate::metrics::render().contains("metric.pem"));
-}

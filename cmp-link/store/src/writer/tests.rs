@@ -68,7 +68,7 @@ async fn keeper(url: &str) -> AnyConnection {
 
 async fn database(connections: u32) -> Database {
     let folder = tempfile::tempdir().expect("folder");
-    let url = crate::sqlite::url(&folder.path().join("x.sqlite")).expect("url");
+    let url = crate::sqlite_url::url(&folder.path().join("x.sqlite")).expect("url");
     let pages = Pages::new(AtomicU32::new(u32::MAX - 1));
     let pool = pool(&url, connections, &pages).await;
     for sql in TABLES {
@@ -353,7 +353,7 @@ async fn a_disk_that_is_really_full_is_survived() {
     let Some(disk) = SmallDisk::mount("6m") else {
         return;
     };
-    let url = crate::sqlite::url(&disk.path().join("x.sqlite")).expect("url");
+    let url = crate::sqlite_url::url(&disk.path().join("x.sqlite")).expect("url");
     let pages = Pages::new(AtomicU32::new(u32::MAX - 1));
     let pool = pool(&url, 4, &pages).await;
     for sql in TABLES {

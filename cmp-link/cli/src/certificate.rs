@@ -1,9 +1,5 @@
-//! Who is at the other end of a TLS connection: the common name of a verified client certificate.
-//! A walk over X.509's outermost fields (RFC 5280 §4.1); the signature was checked by rustls before.
-//! Called by `http::serve` and by the gateway of aid-cmp for each connection.
-
-pub use aid_id::partner::{Certificate, Several, Shown, admits, certificates, in_common};
-use sha2::{Digest as _, Sha256};
+//! Reads the outermost fields of X.509 certificates (RFC 5280 §4.1). Verifies nothing: TLS has checked the signature of a
+//! peer's certificate before.
 
 /// OID 2.5.4.3 id-at-commonName, DER content.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
@@ -63,12 +59,6 @@ pub fn common_name(certificate: &[u8]) -> Option<String> {
         }
     }
     found
-}
-
-/// SHA-256 of the whole certificate.
-#[must_use]
-pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
-    Sha256::digest(certificate).into()
 }
 
 #[cfg(test)]
