@@ -73,8 +73,8 @@ impl Gate {
     /// Decides about a request of whoever showed this certificate.
     ///
     /// # Errors
-    /// 401 with 104 (credentials or certificate) or 93 (unknown caller), 403 with 104 (another target), 422 with 91 (bad
-    /// header).
+    /// 401 with 104 (credentials or certificate) or 93 (unknown caller), 403 with 104 (another target; the operation's
+    /// [`refusal`](crate::contract::Contract::refusal) makes it 401 where it has no 403), 422 with 91 (bad header).
     pub fn admit(&self, map: &HeaderMap, shown: Shown<'_>) -> Result<Caller, ApiError> {
         let given = credentials(map)?;
         let headers = Headers::parse(map)?;
@@ -83,9 +83,9 @@ impl Gate {
             .iter()
             .position(|party| party.client_id == headers.client_id)
         else {
-            return Err(ApiError::because(
+            return Err(ApiError::naming(
                 ErrorCode::PartyNotFound,
-                &headers.client_id,
+                &[&headers.client_id],
             ));
         };
         let known = &self.parties[party];
@@ -164,7 +164,10 @@ pub fn path_token(segment: &str) -> Result<MspToken, ApiError> {
 /// # Errors
 /// 404 with 61.
 pub fn query_iccid(text: &str) -> Result<Iccid, ApiError> {
-    let wrong = || ApiError::because(ErrorCode::ProfileNotFound, "an ICCID has 19 to 22 digits");
+    let wrong = || {
+        ApiError::naming(ErrorCode::ProfileNotFound, &[&text])
+            .detail("an ICCID has 19 to 22 digits")
+    };
     if text.len() < 19 {
         Err(wrong())
     } else {

@@ -73,7 +73,7 @@ async fn the_return_page_believes_the_token_and_not_the_browser() {
     let token = aid_id::MspToken::from_bytes([7; 16]);
     let call = aid_aid1::client::Call::new();
     let sent = world.client();
-    sent.send_msp_token_text(call, &query(&to, "id"), &world.token_body(token))
+    sent.send_msp_token(call, &query(&to, "id"), &world.token_body(token))
         .await
         .unwrap();
     assert!(

@@ -13,6 +13,7 @@ use crate::model::{Answered, CallState, CodeRequest, Profile, RequestState};
 use crate::store::{Change, CodeKey, CodeRows, Store, StoreError, Stored, Turn};
 use aid_aid1::body::{Body as _, Members, SendActivationCode};
 use aid_aid1::error_code::{ApiError, ErrorCode, split_error};
+use aid_aid1::operation::CmpOperation;
 use aid_aid1::server::{Caller, path_token};
 use aid_aid1::strict_json;
 use aid_id::Id;
@@ -130,7 +131,7 @@ impl<S: Store> Service<S> {
         token: &str,
         body: &[u8],
     ) -> Result<u16, ApiError> {
-        let digest = digest_of("activation-codes", token, body);
+        let digest = digest_of(CmpOperation::SendActivationCode, token, body);
         let token = path_token(token)?;
         let members = Members::new(strict_json::object(body)?);
         let body = SendActivationCode::from_members(&members);
