@@ -149,6 +149,23 @@ async fn bad_account_ids_and_numbers_are_refused() {
     assert!(world.store.federations(None).await.unwrap().is_empty());
 }
 
+// R-7.3-14: a known onboarding whose user was erased meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_an_erased_user_is_refused() {
+    let world = World::new().await;
+    let id = account_id(&world, "Mobile One").await;
+    let send = || async {
+        let body = world.token_body(token());
+        world.client().send_msp_token(Call::new(), &id, &body).await
+    };
+    send().await.unwrap();
+    assert_eq!(refused(send().await), is(422, "24"));
+    let erased = vec![Change::EraseAccount(world::EVA)];
+    world.store.commit(erased).await.unwrap();
+    assert_eq!(refused(send().await), is(404, "94"));
+    assert_eq!(world.store.federations(None).await.unwrap().len(), 1);
+}
+
 // R-7.6-1 R-7.6-2 R-7.6-4 R-7.6-5 R-4.8-1 R-4.8-3
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscription_is_updated() {

@@ -3,7 +3,7 @@
 
 use super::Service;
 use crate::config::Msp;
-use crate::decide::{Context, Decision, code, onboarding, profiles, withdraw};
+use crate::decide::{Context, Decision, code, onboarding, profiles, removal, withdraw};
 use crate::model::{Answered, CallState, CodeRequest, Federation, Profile};
 use crate::store::{Change, Store, StoreError, Stored};
 use crate::views;
@@ -134,6 +134,13 @@ impl<S: Store> Service<S> {
             SendMspToken::Failed { .. } => None,
         };
         let own = onboarding.filter(|o| o.msp == msp.name);
+        if let Some(onboarding) = &own {
+            let account = self.store.account(onboarding.account).await;
+            let account = account.map_err(|e| internal(&e))?;
+            if account.is_none_or(|account| removal::is_erased(&account)) {
+                return Err(ErrorCode::UserNotFound.into());
+            }
+        }
         let phone = match &body {
             SendMspToken::Token { phone, .. } => Some(phone.clone()),
             SendMspToken::Failed { .. } => None,
