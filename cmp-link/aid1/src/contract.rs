@@ -176,9 +176,11 @@ pub struct Contract {
 impl Contract {
     /// Status of the usual success.
     #[must_use]
-    pub fn success(&self) -> StatusCode {
-        let usual = self.successes.first();
-        usual.map_or(StatusCode::OK, |success| success.status)
+    pub const fn success(&self) -> StatusCode {
+        match self.successes.first() {
+            Some(usual) => usual.status,
+            None => StatusCode::OK,
+        }
     }
 
     /// Refuses a request that is wrong by its form alone: a path without a token, a body that is no JSON object. The

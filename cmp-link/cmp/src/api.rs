@@ -74,20 +74,15 @@ pub fn refuse(status: StatusCode) -> Refusal {
     }
 }
 
-/// A refusal, and what its headers say beyond the usual.
+/// A refusal, and how long the caller has to wait before it calls again.
 struct Refused {
     error: ApiError,
-    allow: Option<&'static Method>,
     wait: Option<Duration>,
 }
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
-        Self {
-            error,
-            allow: None,
-            wait: None,
-        }
+        Self { error, wait: None }
     }
 }
 
@@ -110,7 +105,8 @@ async fn handle<S: Store>(
             }
             let error = &refused.error;
             tracing::info!(peer = ?peer.common_name, %error, "an AID1 call was refused");
-            refusal(&refused)
+            // The document has one method, too.
+            refusal(&refused, contract.map_or(&Method::GET, |c| &c.method))
         }
     };
     answer.headers_mut().extend(ids);
@@ -150,10 +146,7 @@ async fn operate<S: Store>(
     let (operation, variable) = found.ok_or_else(not_found)?;
     let contract = operation.contract();
     if parts.method != contract.method {
-        return Err(Refused {
-            allow: Some(&contract.method),
-            ..method_not_allowed().into()
-        });
+        return Err(method_not_allowed().into());
     }
     let caller = admitted?;
     check_content_type(&parts.headers, body.is_end_stream())?;
@@ -195,10 +188,7 @@ fn limited(wait: Duration) -> Refused {
 
 fn document<S>(api: &Api<S>, method: &Method) -> Result<Response, Refused> {
     if *method != Method::GET {
-        return Err(Refused {
-            allow: Some(&Method::GET),
-            ..method_not_allowed().into()
-        });
+        return Err(method_not_allowed().into());
     }
     let json = [(header::CONTENT_TYPE, "application/json")];
     Ok((json, api.openapi.to_string()).into_response())
@@ -228,15 +218,15 @@ async fn whole(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
     }
 }
 
-fn refusal(refused: &Refused) -> Response {
+fn refusal(refused: &Refused, allowed: &Method) -> Response {
     let error = &refused.error;
     let body = serde_json::to_vec(&error.body()).unwrap_or_default();
     let json = [(header::CONTENT_TYPE, "application/json")];
     let mut answer = (error.status, json, body).into_response();
     let headers = answer.headers_mut();
     // RFC 9110 §15.5.6: 405 names what is allowed; §15.5.2: 401 names how to authenticate.
-    if let Some(method) = refused.allow
-        && let Ok(value) = HeaderValue::from_str(method.as_str())
+    if error.status == StatusCode::METHOD_NOT_ALLOWED
+        && let Ok(value) = HeaderValue::from_str(allowed.as_str())
     {
         headers.insert(header::ALLOW, value);
     }

@@ -13,7 +13,7 @@ use crate::model::{Answered, CallState, CodeRequest, Profile, RequestState};
 use crate::store::{Change, CodeKey, CodeRows, Store, StoreError, Stored, Turn};
 use aid_aid1::body::{Body as _, Members, SendActivationCode};
 use aid_aid1::error_code::{ApiError, ErrorCode, split_error};
-use aid_aid1::operation::CmpOperation;
+use aid_aid1::operation::{CmpOperation, Operation as _};
 use aid_aid1::server::{Caller, path_token};
 use aid_aid1::strict_json;
 use aid_id::Id;
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 /// Calls that are decided together, at most.
 const BATCH: usize = 32;
 /// Status of a success.
-const OK: u16 = 200;
+const OK: u16 = SendActivationCode::CONTRACT.success().as_u16();
 
 /// A call that was read and waits for its decision.
 #[derive(Debug)]
