@@ -238,6 +238,24 @@ impl<A: Api> Client<A> {
     }
 }
 
+/// [`Client::call`] by the name of the operation, for those whose path has a token.
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident: $operation:ident,)+) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`CallError`]
+        pub async fn $name(
+            &self,
+            call: Call,
+            token: MspToken,
+            body: &$operation,
+        ) -> Result<<$operation as Operation>::Answer, CallError> {
+            self.call(call, &token, body).await
+        }
+    )+};
+}
+
 impl CmpClient {
     /// Send MSP Token (AID.02 §7.3). The account id must be one that was verified.
     ///
@@ -252,84 +270,24 @@ impl CmpClient {
         self.call(call, id.as_ref(), body).await
     }
 
-    /// Notify MSP Token Invalid (AID.02 §7.4).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn notify_token_invalid(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &NotifyTokenInvalid,
-    ) -> Result<(), CallError> {
-        self.call(call, &token, body).await
-    }
-
-    /// Send Profile Information (AID.02 §7.5).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn send_profile_information(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &SendProfileInformation,
-    ) -> Result<(), CallError> {
-        self.call(call, &token, body).await
-    }
-
-    /// Update Subscription Info (AID.02 §7.6).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn update_subscription_info(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &UpdateSubscriptionInfo,
-    ) -> Result<(), CallError> {
-        self.call(call, &token, body).await
-    }
-
-    /// Send Activation Code (AID.02 §7.7.2.1).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn send_activation_code(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &SendActivationCode,
-    ) -> Result<(), CallError> {
-        self.call(call, &token, body).await
+    calls! {
+        /// Notify MSP Token Invalid (AID.02 §7.4).
+        notify_token_invalid: NotifyTokenInvalid,
+        /// Send Profile Information (AID.02 §7.5).
+        send_profile_information: SendProfileInformation,
+        /// Update Subscription Info (AID.02 §7.6).
+        update_subscription_info: UpdateSubscriptionInfo,
+        /// Send Activation Code (AID.02 §7.7.2.1).
+        send_activation_code: SendActivationCode,
     }
 }
 
 impl MspClient {
-    /// Request Activation Code (AID.02 §7.7).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn request_activation_code(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &RequestActivationCode,
-    ) -> Result<Activation, CallError> {
-        self.call(call, &token, body).await
-    }
-
-    /// Send CSIM Status (AID.02 §7.8).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn send_csim_status(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &SendCsimStatus,
-    ) -> Result<(), CallError> {
-        self.call(call, &token, body).await
+    calls! {
+        /// Request Activation Code (AID.02 §7.7).
+        request_activation_code: RequestActivationCode,
+        /// Send CSIM Status (AID.02 §7.8).
+        send_csim_status: SendCsimStatus,
     }
 
     /// Request Invalidate MSP Token (AID.02 §7.9).

@@ -105,7 +105,7 @@ async fn handle<S: Store>(
             }
             let error = &refused.error;
             tracing::info!(peer = ?peer.common_name, %error, "an AID1 call was refused");
-            // The document has one method, too.
+            // At no operation's path there is the document, which allows GET only.
             refusal(&refused, contract.map_or(&Method::GET, |c| &c.method))
         }
     };

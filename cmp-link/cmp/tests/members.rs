@@ -329,7 +329,7 @@ async fn a_code_that_is_not_used_is_refused_and_its_correction_is_used() {
     };
     stage.commit(vec![Change::PutProfile(taken)]).await;
     type Spoil = fn(&Value) -> Value;
-    let spoilt: [(&str, Spoil, (u16, u16)); 12] = [
+    let spoilt: [(&str, Spoil, (u16, u16)); 14] = [
         ("error blank", |b| with(b, "error", " "), (422, 91)),
         ("swapped blank", |b| with(b, "swappedIccid", " "), (422, 91)),
         ("iccid blank", |b| with(b, "iccid", "\t"), (422, 91)),
@@ -351,6 +351,16 @@ async fn a_code_that_is_not_used_is_refused_and_its_correction_is_used() {
             "a bad code",
             |b| with(b, "activationCode", "2$a$b"),
             (422, 47),
+        ),
+        (
+            "a code with a bad field",
+            |b| with(b, "activationCode", "1$smdp.example.com$small"),
+            (422, 44),
+        ),
+        (
+            "a profile class of SGP.22",
+            |b| with(b, "profileType", "operational"),
+            (422, 51),
         ),
         ("another's profile", |b| with(b, "iccid", TAKEN), (422, 49)),
         (

@@ -260,7 +260,7 @@ async fn onboarding_may_begin_at_the_msp() {
 
 // R-7.2.2-1 R-7.2.2-2 R-7.2.2-3: the login page of a visitor from an MSP leads back there; no other does.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_sign_in_gets_back_to_the_msp() {
+async fn a_visitor_who_does_not_sign_in_returns_to_the_msp() {
     let world = World::new().await;
     let stranger = Browser::new(&world);
     let back = "https://www.mspone.example/back?foo=bar&x=1";

@@ -220,6 +220,41 @@ fn a_wrong_target_is_403_only_where_there_is_403() {
     }
 }
 
+// R-5.5-5, R-5.5-8: what ends the repetitions of a caller.
+#[test]
+fn only_a_word_about_the_request_is_final() {
+    let (not_found, wrong) = (StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY);
+    for contract in contracts() {
+        // A server says 65 of a path that is no operation, too.
+        let about_profiles = [
+            "sendProfileInformation",
+            "sendCsimStatus",
+            "requestProfileStatus",
+        ];
+        let expected = about_profiles.contains(&contract.id);
+        assert_eq!(contract.refuses(not_found, 65), expected, "{contract}");
+        let notify = contract.id == "notifyMspTokenInvalid";
+        for agreed in [22, 91, 200, 300] {
+            assert_eq!(contract.refuses(wrong, agreed), !notify, "{contract}");
+            assert_eq!(contract.refuses(StatusCode::BAD_REQUEST, agreed), notify);
+        }
+        for (status, code) in [
+            (401, 20),
+            (403, 20),
+            (404, 90),
+            (404, 93),
+            (500, 20),
+            (503, 20),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert!(
+                !contract.refuses(status, code),
+                "{contract} {status} {code}"
+            );
+        }
+    }
+}
+
 // R-7.10-2, R-7.10-6
 #[test]
 fn the_query_of_request_profile_status_is_read_as_it_is_written() {

@@ -179,7 +179,7 @@ pub(super) async fn touchpoint<S: Store>(
     Ok(shell_page::answer(StatusCode::OK, html, &[target]))
 }
 
-/// Back to the MSP without an account id: the user can't sign in, or does not want to (§7.2.2).
+/// Returns to the MSP without an account id: the user can't sign in, or does not want to (§7.2.2).
 pub(super) async fn leave<S: Store>(
     State(service): Cmp<S>,
     query: Result<Query<ToMsp>, QueryRejection>,

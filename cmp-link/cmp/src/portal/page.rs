@@ -53,7 +53,7 @@ pub(super) fn login(csrf: &str, next: &str, problem: Option<&str>, open: bool) -
             button.main { "Sign in" }
         }
         @if open { a.button href="/register" { "Make an account" } }
-        // Whom an operator sent here gets back to it (AID.02 §7.2.2).
+        // A visitor whom an MSP sent here can return to it (AID.02 §7.2.2).
         @if let Some(query) = next.strip_prefix("/touchpoint?") {
             a.button href=(format!("/touchpoint/leave?{query}")) { "Go back without signing in" }
         }
