@@ -88,6 +88,7 @@ pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
             "/touchpoint",
             get(link::touchpoint::<S>).post(link::decide::<S>),
         )
+        .route("/touchpoint/leave", get(link::leave::<S>))
         .route("/unlink", post(account::unlink::<S>))
         .route("/delete", post(account::delete::<S>))
         .route("/serve", post(account::serve::<S>))

@@ -28,7 +28,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc};
 
 pub use account::{Changed, is_pin};
-pub use aid1::Operation;
 pub use car_login::{CODE_PAGE, CarLogin, Judged};
 pub use cars::Taken;
 pub use user_profile::{Preferred, is_preference, is_preference_name};
