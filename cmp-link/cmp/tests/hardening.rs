@@ -10,6 +10,7 @@ use aid_aid1::headers::{Credentials, Headers};
 use aid_aid1::operation::CmpOperation;
 use aid_aid1::phone::{EncryptedPhone, PhoneKey};
 use aid_aid1::server::Caller;
+use aid_cli::signal::Trigger;
 use aid_cmp::service::Service;
 use aid_cmp::store::{Store as _, migrate};
 use aid_cmp_core::change::Change;
