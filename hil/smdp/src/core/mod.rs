@@ -5,6 +5,7 @@
 mod authenticate;
 mod bind;
 mod cancel;
+mod change;
 mod notify;
 mod order;
 mod ordering;
@@ -13,11 +14,13 @@ mod refusal;
 mod session;
 
 pub use authenticate::Authenticated;
-pub use bind::{Binding, MAX_ATTEMPTS, MAX_CODE_FAILURES};
-pub use notify::{BoundTo, NotCounted, Notice, Outcome};
+pub use bind::{Binding, MAX_ATTEMPTS, MAX_CODE_FAILURES, Prepared};
+pub use change::{Change, Decided};
+pub use notify::{BoundTo, NotCounted, Notice, Outcome, Received};
 pub use order::{Order, OrderState};
+pub(crate) use ordering::call_of;
 pub(crate) use ordering::plain_iccid;
-pub use ordering::{Confirmation, Ordered, is_matching_id};
+pub use ordering::{Confirmation, is_matching_id};
 pub use profile::{Profile, Protection};
 pub use refusal::Refusal;
 pub use session::{

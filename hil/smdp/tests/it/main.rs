@@ -12,6 +12,8 @@ mod card;
 mod disk;
 mod doors;
 mod download;
+mod kill;
+mod migrate;
 mod notifications;
 mod orders;
 mod program;
