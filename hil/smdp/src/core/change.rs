@@ -6,9 +6,10 @@ use aid_rsp::es10::TransactionId;
 /// One change of the books. `store` writes each of them; one that it does not know does not compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// The profiles that can be delivered from now on, each as it is where it was never seen before; a known one keeps
-    /// its order.
-    Inventory(Vec<Order>),
+    /// A profile that the inventory has for the first time.
+    Profile(Box<Order>),
+    /// The inventory has the profile of this ICCID again, or no more: it can be ordered or not.
+    InInventory(String, bool),
     /// An order as it is from now on.
     Order(Box<Order>),
     /// This eUICC gets a BPP: its installation result is verified with this.

@@ -12,6 +12,7 @@ mod ordering;
 mod profile;
 mod refusal;
 mod session;
+mod stock;
 
 pub use authenticate::Authenticated;
 pub use bind::{Binding, MAX_ATTEMPTS, MAX_CODE_FAILURES, Prepared};
@@ -26,6 +27,7 @@ pub use refusal::Refusal;
 pub use session::{
     Euicc, Initiated, MAX_SESSIONS, Offered, OfferedOrder, SESSION_SECONDS, Session, Sessions,
 };
+pub use stock::{Known, restock};
 
 use aid_rsp::cert::{CertError, Certificate, Role, TrustAnchor};
 use aid_rsp::crypto::{Crypto, OpCounts, PrivateKey};

@@ -1,7 +1,7 @@
 //! What a decision may read: only on the transaction that stores what it decides.
 
 use super::{StoreError, Stored};
-use crate::core::{Notice, Order, call_of, plain_iccid};
+use crate::core::{Known, Notice, Order, call_of, plain_iccid};
 use aid_rsp::es2::DownloadOrderRequest;
 use aid_store::{Fields, Tx, Value, params};
 
@@ -30,6 +30,7 @@ const FIRST_OF_TYPE: &str = "SELECT body FROM orders WHERE in_inventory = 1 AND 
      AND profile_type = $1 ORDER BY iccid LIMIT 1";
 const ANY_OF_TYPE: &str =
     "SELECT body FROM orders WHERE in_inventory = 1 AND profile_type = $1 LIMIT 1";
+const KNOWN: &str = "SELECT iccid, in_inventory FROM orders";
 const NOTICE: &str =
     "SELECT 1 FROM notifications WHERE eid = $1 AND seq_number = $2 AND digest = $3";
 
@@ -82,6 +83,15 @@ impl<'t> Books<'t> {
         found.sort_by(|a, b| a.iccid.cmp(&b.iccid));
         found.dedup_by(|a, b| a.iccid == b.iccid);
         Ok(found)
+    }
+
+    /// All profiles that were ever in the inventory.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn known(self) -> Stored<Known> {
+        let read = |row: &mut Fields<'_>| Ok((row.text()?, row.number::<i64>()? != 0));
+        Ok(self.0.all(KNOWN, &[], read).await?.into_iter().collect())
     }
 
     /// Whether a notification is stored already.

@@ -8,7 +8,7 @@ mod write;
 pub use aid_store::{StoreError, Stored};
 pub use books::Books;
 
-use crate::core::{Change, Decided, Order};
+use crate::core::{Decided, Order, restock};
 use aid_store::{Database, Options};
 use serde::Serialize;
 use std::path::Path;
@@ -68,13 +68,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing is stored.
     pub async fn offer(&self, profiles: Vec<Order>) -> Stored<()> {
-        let change = Change::Inventory(profiles);
-        let stored = self.decide(async move |_| {
-            Ok(Decided {
-                changes: vec![change.clone()],
-                result: Ok(()),
-            })
-        });
+        let stored = self.decide(async move |books| Ok(restock(&profiles, &books.known().await?)));
         stored.await.map(|_| ())
     }
 

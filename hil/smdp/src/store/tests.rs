@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::Change;
 use crate::core::OrderState;
 use aid_rsp::es2::DownloadOrderRequest;
 use aid_rsp::es9::{RequestHeader, Text};

@@ -5,9 +5,9 @@ use super::{StoreError, Stored};
 use crate::core::{Change, Order};
 use aid_store::{Tx, Value, params};
 
-const LEAVE_INVENTORY: &str = "UPDATE orders SET in_inventory = 0 WHERE in_inventory <> 0";
-const ENTER_INVENTORY: &str = "INSERT INTO orders (iccid, profile_type, state, in_inventory, body) \
-     VALUES ($1, $2, $3, 1, $4) ON CONFLICT (iccid) DO UPDATE SET in_inventory = 1";
+const PROFILE: &str = "INSERT INTO orders (iccid, profile_type, state, in_inventory, body) \
+     VALUES ($1, $2, $3, 1, $4)";
+const IN_INVENTORY: &str = "UPDATE orders SET in_inventory = $2 WHERE iccid = $1";
 const ORDER: &str = "UPDATE orders SET state = $2, eid = $3, matching_id = $4, call = $5, body = $6 \
      WHERE iccid = $1";
 const BINDING: &str = "INSERT INTO bindings (transaction_id, iccid, eid, public_key, created_at) \
@@ -18,17 +18,17 @@ const NOTICE: &str = "INSERT INTO notifications \
 /// Every kind of change is written here; without a wildcard arm, a new one does not compile before it is.
 pub(super) async fn write(tx: &Tx<'_>, change: &Change) -> Stored<()> {
     match change {
-        Change::Inventory(profiles) => {
-            tx.run(LEAVE_INVENTORY, &[]).await?;
-            for profile in profiles {
-                let values = params![
-                    &profile.iccid,
-                    &profile.profile_type,
-                    profile.state.as_str(),
-                    body(profile)?
-                ];
-                tx.run(ENTER_INVENTORY, values).await?;
-            }
+        Change::Profile(profile) => {
+            let values = params![
+                &profile.iccid,
+                &profile.profile_type,
+                profile.state.as_str(),
+                body(profile)?
+            ];
+            tx.run(PROFILE, values).await?;
+        }
+        Change::InInventory(iccid, is) => {
+            tx.run(IN_INVENTORY, params![iccid, *is]).await?;
         }
         Change::Order(order) => {
             // Orders that are found by EID alone have no MatchingID to be found by.

@@ -22,11 +22,11 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 /// How often it is killed.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 10;
 /// Cards at once.
 const CARDS: usize = 4;
 /// Profiles that a card downloads in a round, at most.
-const PROFILES: usize = 12;
+const PROFILES: usize = 8;
 /// Answers after which it is killed: from here on, and fewer than so many more.
 const ANSWERS: (usize, usize) = (20, 40);
 /// An installation result is counted by its session; this is only what the card says.
