@@ -1,6 +1,5 @@
 //! The decisions of an SM-DP+, without sockets, clock, files or randomness of their own.
-//! SGP.22 §3.1 (procedures), §5.3 (ES2+), §5.6 (ES9+). Called by `service`, and by tests with a
-//! scripted card.
+//! SGP.22 §3.1 (procedures), §5.3 (ES2+), §5.6 (ES9+).
 
 mod authenticate;
 mod bind;

@@ -92,13 +92,7 @@ impl Service {
             });
         }
         let orders = self.store.orders_of(&card.eid).await;
-        orders
-            .map_err(|e| internal(&e))?
-            .into_iter()
-            .filter(|order| order.check_download(card).is_ok())
-            // An order that was confirmed for the EID alone comes first.
-            .min_by_key(|order| order.matching_id.as_deref() != Some(""))
-            .ok_or_else(|| Refusal::eid_refused(format!("no order waits for eUICC {}", card.eid)))
+        Order::waiting_for(card, orders.map_err(|e| internal(&e))?)
     }
 
     fn profile(&self, iccid: &str) -> Result<&Profile, Refusal> {

@@ -12,6 +12,7 @@ mod card;
 mod disk;
 mod doors;
 mod download;
+mod faults;
 mod kill;
 mod migrate;
 mod notifications;
