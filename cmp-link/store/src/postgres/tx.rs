@@ -4,7 +4,9 @@ use super::url::chain;
 use crate::tx::{Broken, Statement};
 use crate::{StoreError, Value};
 use deadpool_postgres::Transaction;
+use std::error::Error as _;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -28,7 +30,12 @@ impl std::fmt::Debug for PostgresTx<'_> {
 pub(crate) fn store_error(name: &str, error: &tokio_postgres::Error) -> (Broken, StoreError) {
     let other = || StoreError::Failed(chain(error));
     let Some(code) = error.code() else {
-        return (Broken::Failed, other());
+        // Without a code it is the connection that failed, or one of our values does not fit its column.
+        let ours = error.source().is_some_and(|cause| !cause.is::<io::Error>());
+        return match ours && !error.is_closed() {
+            true => (Broken::Failed, other()),
+            false => (Broken::Down, other()),
+        };
     };
     match *code {
         SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => {
@@ -36,7 +43,18 @@ pub(crate) fn store_error(name: &str, error: &tokio_postgres::Error) -> (Broken,
         }
         SqlState::UNIQUE_VIOLATION => (Broken::Constraint, StoreError::Taken),
         SqlState::FOREIGN_KEY_VIOLATION => (Broken::Constraint, other()),
-        SqlState::DISK_FULL => (Broken::Failed, StoreError::Full(name.to_owned())),
+        SqlState::DISK_FULL => (Broken::Down, StoreError::Full(name.to_owned())),
+        // The server stops, starts or crashed.
+        SqlState::ADMIN_SHUTDOWN
+        | SqlState::CRASH_SHUTDOWN
+        | SqlState::CANNOT_CONNECT_NOW
+        | SqlState::IO_ERROR
+        // It is a standby now: another one of the hosts has become the primary.
+        | SqlState::READ_ONLY_SQL_TRANSACTION
+        // A prepared statement of this connection is gone, or its tables have changed since.
+        | SqlState::INVALID_SQL_STATEMENT_NAME
+        | SqlState::FEATURE_NOT_SUPPORTED => (Broken::Down, other()),
+        _ if code.code().starts_with("08") => (Broken::Down, other()),
         _ => (Broken::Failed, other()),
     }
 }
