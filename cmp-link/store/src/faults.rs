@@ -37,3 +37,6 @@ pub(crate) fn watch(connection: &Connection) {
         }),
     );
 }
+
+#[path = "faults/tests.rs"]
+mod tests;

@@ -69,11 +69,18 @@ impl<'a> PostgresTx<'a> {
         Self { transaction, name }
     }
 
+    /// A statement is about to be sent.
+    fn begins() {
+        #[cfg(test)]
+        crate::faults::statement();
+    }
+
     fn judged<T>(&self, done: Result<T, tokio_postgres::Error>) -> Done<T> {
         done.map_err(|error| store_error(self.name, &error))
     }
 
     pub(crate) async fn query(&self, sql: &str, values: &[Value<'_>]) -> Done<Vec<Row>> {
+        Self::begins();
         let done = async {
             let statement = self.transaction.prepare_cached(sql).await?;
             self.transaction.query(&statement, &borrowed(values)).await
@@ -82,6 +89,7 @@ impl<'a> PostgresTx<'a> {
     }
 
     pub(crate) async fn run(&self, sql: &str, values: &[Value<'_>]) -> Done<u64> {
+        Self::begins();
         let done = async {
             let statement = self.transaction.prepare_cached(sql).await?;
             self.transaction
@@ -93,6 +101,7 @@ impl<'a> PostgresTx<'a> {
 
     /// All of them are on their way before the first is answered; the server keeps their order.
     pub(crate) async fn write(&self, statements: &[Statement]) -> Done<()> {
+        Self::begins();
         let done = async {
             let mut prepared = Vec::with_capacity(statements.len());
             for statement in statements {
@@ -113,6 +122,7 @@ impl<'a> PostgresTx<'a> {
     }
 
     pub(crate) async fn script(&self, sql: &str) -> Done<()> {
+        Self::begins();
         self.judged(self.transaction.batch_execute(sql).await)
     }
 }
