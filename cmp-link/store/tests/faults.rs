@@ -82,6 +82,7 @@ async fn one_that_is_too_large_takes_no_small_one_along() {
         .unwrap();
     let size = filler.metadata().unwrap().len();
     filler.set_len(size - 1024 * 1024).unwrap();
+    drop(filler);
     let large = store.change(async |tx: &Tx<'_>| {
         let bytes = Value::from(vec![7_u8; 3 * 1024 * 1024]);
         let text = "INSERT INTO item (id, bytes) VALUES (1000, $1)";

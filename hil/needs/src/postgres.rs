@@ -124,8 +124,8 @@ impl Postgres {
     /// It does not run.
     pub fn kill(&self) {
         let file = format!("{}/postmaster.pid", self.data());
-        let file = std::fs::read_to_string(file).expect("it runs");
-        let process = file.lines().next().unwrap_or_default();
+        let content = std::fs::read_to_string(&file).expect("it runs");
+        let process = content.lines().next().unwrap_or_default();
         let signal = |signal: &str, process: &str| {
             let killed = Command::new("kill").args([signal, process]).output();
             killed.is_ok_and(|killed| killed.status.success())
@@ -148,6 +148,8 @@ impl Postgres {
                 std::thread::yield_now();
             }
         }
+        // Where nobody collects orphans, the next start would take the dead process for a running server.
+        let _ = std::fs::remove_file(&file);
     }
 
     /// How a store names it.

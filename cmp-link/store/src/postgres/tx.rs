@@ -13,6 +13,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 type Done<T> = Result<T, (Broken, StoreError)>;
+type Executing<'a> = Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + 'a>>;
 
 /// A transaction of a server.
 pub(crate) struct PostgresTx<'a> {
@@ -107,9 +108,7 @@ impl<'a> PostgresTx<'a> {
             for statement in statements {
                 prepared.push(self.transaction.prepare_cached(statement.sql).await?);
             }
-            let mut waiting: Vec<
-                Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>>>>,
-            > = Vec::with_capacity(statements.len());
+            let mut waiting: Vec<Executing<'_>> = Vec::with_capacity(statements.len());
             for (statement, prepared) in statements.iter().zip(&prepared) {
                 waiting.push(Box::pin(async move {
                     let values = borrowed(&statement.values);

@@ -126,8 +126,27 @@ impl File {
             match store_error(&self.name(), &error) {
                 (Broken::Conflict, _) if began.elapsed() < PATIENCE => thread::park_timeout(PAUSE),
                 (_, full @ StoreError::Full(_)) => return Err(full),
+                (Broken::Down, _) => {
+                    let reason = self.folder_error().map_or_else(
+                        || error.to_string(),
+                        |cause| format!("{error} (its folder: {cause})"),
+                    );
+                    return Err(self.not_opened(reason));
+                }
                 _ => return Err(self.not_opened(error)),
             }
+        }
+    }
+
+    /// Why no file can be made beside the database, which SQLite does not say. The database itself is not touched: to
+    /// close it would give up all locks that this process has on it.
+    fn folder_error(&self) -> Option<std::io::Error> {
+        let mut probe = self.0.clone().into_os_string();
+        probe.push("-probe");
+        let made = private::options().write(true).create_new(true).open(&probe);
+        match made {
+            Ok(_) => std::fs::remove_file(&probe).err(),
+            Err(error) => Some(error).filter(|error| error.kind() != ErrorKind::AlreadyExists),
         }
     }
 
