@@ -114,6 +114,41 @@ async fn one_that_is_too_large_takes_no_small_one_along() {
 }
 
 #[tokio::test]
+async fn nothing_is_refused_for_what_a_full_disk_did_not_store() {
+    let Some(disk) = SmallDisk::mount("4m") else {
+        return;
+    };
+    let database = file(disk.path());
+    let store = open(&database).await;
+    disk.fill();
+    let mut next = 0;
+    while add(&store, next).await.is_ok() {
+        next += 1;
+    }
+    let unless_there = store.change(async |tx: &Tx<'_>| {
+        if tx.exists("SELECT 1 FROM item WHERE id = -1", &[]).await? {
+            return Err(Refusal::No("there is one".into()));
+        }
+        common::insert(tx, -2).await
+    });
+    let Database::Sqlite(path) = &database else {
+        panic!("a file")
+    };
+    let lock = rusqlite::Connection::open(path).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut changes: Vec<BoxFuture<'_, _>> =
+        vec![Box::pin(add(&store, -1)), Box::pin(unless_there)];
+    for change in &mut changes {
+        begin(change).await;
+    }
+    lock.execute_batch("ROLLBACK").unwrap();
+    for answer in join_all(changes).await {
+        assert!(is_full(&answer), "{answer:?}");
+    }
+    assert_eq!(ids(&store).await, (0..next).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_disk_that_is_full_at_the_start_is_reported() {
     let Some(disk) = SmallDisk::mount("4m") else {
         return;

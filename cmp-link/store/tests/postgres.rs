@@ -422,3 +422,26 @@ fn what_is_acknowledged_survives_a_server_that_is_killed_at_work() {
         }
     });
 }
+
+#[test]
+fn a_server_that_does_not_answer_costs_one_timeout_and_not_one_for_each() {
+    with_server(async |postgres| {
+        let store = open(&server(&postgres)).await;
+        let other = client(&postgres).await;
+        add(&store, 1).await.unwrap();
+        postgres.pause();
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        other.execute(end, &[]).await.unwrap();
+        let answers = join_all((0..2000).map(|id| add(&store, 100 + id)));
+        let answers = tokio::time::timeout(common::PATIENCE, answers).await;
+        for answer in answers.expect("they do not wait one after the other") {
+            let text = format!("{:?}", answer.unwrap_err());
+            assert!(text.contains("does not answer"), "{text}");
+        }
+        postgres.resume();
+        until("it serves again", async || store.check().await.is_ok()).await;
+        assert_eq!(ids(&store).await, [1]);
+        add(&store, 2).await.unwrap();
+    });
+}

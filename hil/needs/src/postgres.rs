@@ -118,26 +118,50 @@ impl Postgres {
         assert!(stopped.status.success(), "{}", text(&stopped));
     }
 
+    /// Lets it answer nobody new: its main process is stopped, those of connections go on.
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn pause(&self) {
+        assert!(self.signal("-STOP"), "PostgreSQL does not run");
+    }
+
+    /// Ends [`Postgres::pause`].
+    ///
+    /// # Panics
+    /// It does not run.
+    pub fn resume(&self) {
+        assert!(self.signal("-CONT"), "PostgreSQL does not run");
+    }
+
+    /// The number of its main process.
+    fn process(&self) -> String {
+        let file = format!("{}/postmaster.pid", self.data());
+        let content = std::fs::read_to_string(file).unwrap_or_default();
+        content.lines().next().unwrap_or_default().to_owned()
+    }
+
+    fn signal(&self, signal: &str) -> bool {
+        let mut kill = Command::new("kill");
+        let done = kill.args([signal, &self.process()]).output();
+        done.is_ok_and(|done| done.status.success())
+    }
+
     /// Kills its main process (SIGKILL) and waits until the others have noticed.
     ///
     /// # Panics
     /// It does not run.
     pub fn kill(&self) {
-        let file = format!("{}/postmaster.pid", self.data());
-        let content = std::fs::read_to_string(&file).expect("it runs");
-        let process = content.lines().next().unwrap_or_default();
-        let signal = |signal: &str, process: &str| {
-            let killed = Command::new("kill").args([signal, process]).output();
-            killed.is_ok_and(|killed| killed.status.success())
-        };
+        let process = self.process();
         let children = format!("/proc/{process}/task/{process}/children");
         let children = std::fs::read_to_string(children).unwrap_or_default();
-        assert!(signal("-9", process), "PostgreSQL does not run");
+        assert!(self.signal("-9"), "PostgreSQL does not run");
         for child in children.split_whitespace() {
-            signal("-9", child);
+            // It may have noticed by itself.
+            let _ = Command::new("kill").args(["-9", child]).output();
         }
         let deadline = Instant::now() + Duration::from_secs(60);
-        for process in children.split_whitespace().chain([process]) {
+        for process in children.split_whitespace().chain([process.as_str()]) {
             // A zombie holds nothing any more.
             let lives = || {
                 let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
@@ -149,7 +173,7 @@ impl Postgres {
             }
         }
         // Where nobody collects orphans, the next start would take the dead process for a running server.
-        let _ = std::fs::remove_file(&file);
+        let _ = std::fs::remove_file(format!("{}/postmaster.pid", self.data()));
     }
 
     /// How a store names it.
@@ -199,6 +223,7 @@ impl Drop for Postgres {
         let data = self.data();
         // One that a test has stopped already stays as it is.
         if Path::new(&data).join("postmaster.pid").exists() {
+            self.signal("-CONT");
             self.run("pg_ctl", &["-D", &data, "-m", "immediate", "-w", "stop"]);
         }
     }

@@ -197,7 +197,7 @@ impl Thread {
     /// Makes and answers all of them, in their order.
     fn decide(&mut self, waiting: &mut Vec<Box<dyn Job>>) {
         let mut size = waiting.len();
-        let mut down = 0;
+        let mut failures = 0;
         while !waiting.is_empty() {
             let (jobs, _) = waiting.split_at_mut(size);
             let Err(failure) = self.transaction(jobs) else {
@@ -205,11 +205,20 @@ impl Thread {
                 size = waiting.len();
                 continue;
             };
+            let mut error = failure.error;
+            let down = failure.broken == Broken::Down;
             let answered = match failure.at {
                 At::Begin => waiting.len(),
+                // Its frames may be in the log, and a crash would bring them back. So it is not made again.
+                At::Commit if down && !matches!(error, StoreError::Full(_)) => {
+                    let text =
+                        "the disk failed during the commit, and the change may be stored or not";
+                    error = StoreError::Failed(format!("{text}: {error}"));
+                    size
+                }
                 _ if size == 1 => {
-                    down += u32::from(failure.broken == Broken::Down);
-                    if down < DOWN { 1 } else { waiting.len() }
+                    failures += u32::from(down);
+                    if failures < DOWN { 1 } else { waiting.len() }
                 }
                 // Those before it stand; it comes alone after them.
                 At::Job(index) => {
@@ -222,7 +231,7 @@ impl Thread {
                     continue;
                 }
             };
-            let stored = Err(failure.error);
+            let stored = Err(error);
             let done = waiting.drain(..answered);
             done.for_each(|job| job.answer(stored.clone()));
             size = waiting.len();
