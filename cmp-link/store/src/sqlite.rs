@@ -5,7 +5,7 @@ mod readers;
 mod tx;
 mod writer;
 
-pub(crate) use connection::{File, begin, store_error};
+pub(crate) use connection::{File, begin, execute, store_error};
 pub(crate) use readers::Readers;
 pub(crate) use tx::{SqliteTx, numbered};
 pub(crate) use writer::Writer;

@@ -93,7 +93,7 @@ fn decisions_about_other_rows_do_not_wait() {
         held.execute("SELECT 1 FROM item WHERE id = 0 FOR UPDATE", &[])
             .await
             .unwrap();
-        // As many as leave one connection of each thread; a test of which of them waits.
+        // One connection of each thread stays free.
         let stuck: Vec<_> = (0..14)
             .map(|_| Box::pin(store.change(async |tx: &Tx<'_>| add_one(tx, 0).await)))
             .collect();
@@ -202,7 +202,7 @@ fn a_value_that_another_took_meanwhile_is_seen_the_second_time() {
         for answer in answers.iter().filter_map(|a| a.as_ref().err()) {
             assert_eq!(answer, &Refusal::No("taken by another".into()));
         }
-        // One that does not look is told in the end, and was not repeated for ever.
+        // A decision that does not look first gets the error, after a bounded number of tries.
         let tries = Arc::new(AtomicU32::new(0));
         let tried = Arc::clone(&tries);
         let blind = one.change(async move |tx: &Tx<'_>| {

@@ -62,11 +62,16 @@ pub(crate) fn store_error(name: &str, error: &rusqlite::Error) -> (Broken, Store
     }
 }
 
+/// Runs a statement that is needed for each transaction, prepared once.
+pub(crate) fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
 /// Begins a transaction with the write lock from its first moment, so that nothing fails halfway for want of it. Waits
 /// for another process that writes.
 pub(crate) fn begin(connection: &Connection, name: &str) -> Result<(), (Broken, StoreError)> {
     let began = Instant::now();
-    while let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+    while let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
         match store_error(name, &error) {
             (Broken::Conflict, _) if began.elapsed() < PATIENCE => {}
             (Broken::Conflict, _) => {

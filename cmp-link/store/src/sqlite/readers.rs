@@ -1,7 +1,7 @@
 //! Connections that only read, each for one reader at a time.
 
 use super::tx::Texts;
-use super::{File, SqliteTx, at_once, store_error};
+use super::{File, SqliteTx, at_once, execute, store_error};
 use crate::tx::{Broken, Connection as On, Tx};
 use crate::{StoreError, Stored};
 use rusqlite::Connection;
@@ -77,7 +77,7 @@ impl Readers {
         let idle = self.idle().pop();
         let reader = idle.map_or_else(|| self.another(), Ok)?;
         let Reader { connection, texts } = &reader;
-        let begun = connection.execute_batch("BEGIN");
+        let begun = execute(connection, "BEGIN");
         begun.map_err(|error| store_error(&self.name, &error).1)?;
         let down;
         let (value, reads) = {
@@ -87,7 +87,7 @@ impl Readers {
             (value, tx.reads.get())
         };
         // It has written nothing; only a connection that is surely out of its transaction is used again.
-        let ended = connection.execute_batch("COMMIT").is_ok() && connection.is_autocommit();
+        let ended = execute(connection, "COMMIT").is_ok() && connection.is_autocommit();
         if ended && !down {
             self.idle().push(reader);
         }

@@ -7,7 +7,7 @@
 //! says that it is outside of any; otherwise it is closed and another opened.
 
 use super::tx::Texts;
-use super::{File, SqliteTx, at_once, begin, store_error};
+use super::{File, SqliteTx, at_once, begin, execute, store_error};
 use crate::counters::Counters;
 use crate::tx::{Broken, Connection as On, Tx};
 use crate::{StoreError, Stored};
@@ -285,7 +285,7 @@ impl Thread {
     ) -> Result<(), Failure> {
         let failed = |at: At| |(broken, error)| Failure { at, broken, error };
         let done = |sql: &str| {
-            let done = connection.execute_batch(sql);
+            let done = execute(connection, sql);
             done.map_err(|error| store_error(&self.name, &error))
         };
         begin(connection, &self.name).map_err(failed(At::Begin))?;
