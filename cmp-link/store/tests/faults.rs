@@ -126,7 +126,7 @@ async fn nothing_is_refused_for_what_a_full_disk_did_not_store() {
         next += 1;
     }
     let unless_there = store.change(async |tx: &Tx<'_>| {
-        if tx.exists("SELECT 1 FROM item WHERE id = -1", &[]).await? {
+        if tx.exists("SELECT 1 FROM item WHERE id < 0", &[]).await? {
             return Err(Refusal::No("there is one".into()));
         }
         common::insert(tx, -2).await
@@ -136,8 +136,13 @@ async fn nothing_is_refused_for_what_a_full_disk_did_not_store() {
     };
     let lock = rusqlite::Connection::open(path).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let mut changes: Vec<BoxFuture<'_, _>> =
-        vec![Box::pin(add(&store, -1)), Box::pin(unless_there)];
+    let mut changes: Vec<BoxFuture<'_, _>> = vec![
+        // The writer waits with this one; the others make a batch.
+        Box::pin(add(&store, -4)),
+        Box::pin(add(&store, -1)),
+        Box::pin(add(&store, -3)),
+        Box::pin(unless_there),
+    ];
     for change in &mut changes {
         begin(change).await;
     }
