@@ -10,7 +10,6 @@ use aid_aid1::body::SubscriptionType;
 use aid_aid1::headers::Headers;
 use aid_aid1::operation::CmpOperation;
 use aid_aid1::server::Caller;
-use aid_cmp::service::{Operation, Service, fresh, now};
 use aid_cmp::service::{Service, fresh, now};
 use aid_cmp::store::{SqlStore, Store as _, migrate};
 use aid_cmp::store::{SqlStore, Store as _, migrate};
