@@ -12,8 +12,6 @@ use aid_aid1::operation::CmpOperation;
 use aid_aid1::server::Caller;
 use aid_cmp::service::{Service, fresh, now};
 use aid_cmp::store::{SqlStore, Store as _, migrate};
-use aid_cmp::store::{SqlStore, Store as _, migrate};
-use aid_cmp_core::change::Change;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::code::WAIT_MS;
 use aid_cmp_core::model::{
