@@ -47,21 +47,19 @@ enum Who {
 }
 
 struct Api<S> {
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     limiter: Limiter<Who>,
     openapi: Arc<str>,
 }
 
 /// Every path goes through one handler: what is no operation gets the contract's error too.
-pub fn router<S: Store>(service: Arc<Service<S>>, rate: Rate) -> Router {
+pub fn router(service: Arc<Service>, rate: Rate) -> Router {
     let api = Api {
         service,
         limiter: Limiter::new(rate),
         openapi: contract::CMP.openapi().into(),
     };
-    Router::new()
-        .fallback(handle::<S>)
-        .with_state(Arc::new(api))
+    Router::new().fallback(handle).with_state(Arc::new(api))
 }
 
 /// What the HTTP layer refuses by itself, in the contract's form.
@@ -90,7 +88,7 @@ impl From<ApiError> for Refused {
     }
 }
 
-async fn handle<S: Store>(
+async fn handle(
     State(api): State<Arc<Api<S>>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
@@ -118,7 +116,7 @@ async fn handle<S: Store>(
     answer
 }
 
-async fn operate<S: Store>(
+async fn operate(
     api: &Api<S>,
     peer: &Peer,
     request: Request,

@@ -37,7 +37,7 @@ fn age(since: Option<u64>, now: u64) -> i64 {
 ///
 /// # Errors
 /// The store failed.
-pub(crate) async fn look<S: Store>(store: &S, now: u64) -> Stored<()> {
+pub(crate) async fn look(store: &Tx<'_>, now: u64) -> Stored<()> {
     let work: Work = store.work().await?;
     let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     OPEN_ORDERS.set(&[], count(work.open_orders));

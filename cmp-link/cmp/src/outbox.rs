@@ -47,7 +47,7 @@ fn again(kind: CallKind, error: &CallError) -> Done {
 }
 
 /// Runs until the stop.
-pub async fn run<S: Store>(service: Arc<Service<S>>, stop: Stop) {
+pub async fn run(service: Arc<Service>, stop: Stop) {
     let mut running: JoinSet<aid_id::Id> = JoinSet::new();
     let mut busy = BTreeSet::new();
     let who = Uuid::new_v4().to_string();
@@ -103,7 +103,7 @@ pub async fn run<S: Store>(service: Arc<Service<S>>, stop: Stop) {
 }
 
 /// Makes one call and stores what came of it.
-async fn make<S: Store>(service: &Service<S>, call: Call) -> Result<(), StoreError> {
+async fn make(service: &Service, call: Call) -> Result<(), StoreError> {
     let Some(msp) = service.msp(&call.msp) else {
         let text = format!("no [[msp]] is called {:?} any more", call.msp);
         return service

@@ -67,38 +67,32 @@ impl axum::response::IntoResponse for Refusal {
 }
 
 type Page = Result<Response, Refusal>;
-type Cmp<S> = State<Arc<Service<S>>>;
+type Cmp<S> = State<Arc<Service>>;
 
 /// The pages.
-pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
+pub fn router(service: Arc<Service>) -> Router {
     let nothing = || async { Refusal(StatusCode::NOT_FOUND, "There is no such page.") };
     let not_so = || async { Refusal(StatusCode::METHOD_NOT_ALLOWED, "That is not possible here.") };
     Router::new()
-        .route("/", get(account::account::<S>))
+        .route("/", get(account::account))
         .route("/style.css", get(|| async { shell_page::style() }))
-        .route("/login", get(login::form::<S>).post(login::login::<S>))
-        .route(
-            "/register",
-            get(login::register_form::<S>).post(login::register::<S>),
-        )
-        .route("/logout", post(login::logout::<S>))
-        .route("/link", get(link::ask::<S>).post(link::link::<S>))
-        .route("/linked", get(link::linked::<S>))
-        .route(
-            "/touchpoint",
-            get(link::touchpoint::<S>).post(link::decide::<S>),
-        )
-        .route("/unlink", post(account::unlink::<S>))
-        .route("/delete", post(account::delete::<S>))
-        .route("/serve", post(account::serve::<S>))
-        .route("/again", post(account::again::<S>))
-        .route("/dismiss", post(account::dismiss::<S>))
-        .route("/car", get(car::form::<S>).post(car::judge::<S>))
-        .route("/settings", get(settings::page::<S>))
-        .route("/password", post(settings::password::<S>))
-        .route("/pin", post(settings::pin::<S>))
-        .route("/sessions", post(settings::sessions::<S>))
-        .route("/preference", post(settings::preference::<S>))
+        .route("/login", get(login::form).post(login::login))
+        .route("/register", get(login::register_form).post(login::register))
+        .route("/logout", post(login::logout))
+        .route("/link", get(link::ask).post(link::link))
+        .route("/linked", get(link::linked))
+        .route("/touchpoint", get(link::touchpoint).post(link::decide))
+        .route("/unlink", post(account::unlink))
+        .route("/delete", post(account::delete))
+        .route("/serve", post(account::serve))
+        .route("/again", post(account::again))
+        .route("/dismiss", post(account::dismiss))
+        .route("/car", get(car::form).post(car::judge))
+        .route("/settings", get(settings::page))
+        .route("/password", post(settings::password))
+        .route("/pin", post(settings::pin))
+        .route("/sessions", post(settings::sessions))
+        .route("/preference", post(settings::preference))
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(MAX_FORM))
@@ -120,8 +114,8 @@ fn see_other(to: &str) -> Page {
 }
 
 /// Who is signed in, and his cookie.
-async fn visitor<S: Store>(
-    service: &Service<S>,
+async fn visitor(
+    service: &Service,
     headers: &HeaderMap,
 ) -> Result<Option<(Account, String)>, Refusal> {
     let Some(value) = cookie::read(headers, SESSION) else {
@@ -132,8 +126,8 @@ async fn visitor<S: Store>(
 }
 
 /// Who sent a form, after its token was checked.
-async fn sender<S: Store>(
-    service: &Service<S>,
+async fn sender(
+    service: &Service,
     headers: &HeaderMap,
     csrf: &str,
 ) -> Result<(Account, String), Refusal> {
@@ -151,7 +145,7 @@ async fn sender<S: Store>(
 }
 
 /// The token of forms under a cookie.
-fn csrf<S>(service: &Service<S>, value: &str) -> String {
+fn csrf<S>(service: &Service, value: &str) -> String {
     cookie::token(&service.config.pin_key, value)
 }
 

@@ -13,10 +13,10 @@ mod user_profile;
 mod web;
 
 use crate::config::{Agreed, Config, Fixed, Msp};
-use crate::store::{Store, StoreError, Stored, Turn};
+use crate::store::{Store, StoreError, Stored, Tx};
 use crate::views;
 use aid_cli::cli::TRACE;
-use aid_cmp_core::change::Change;
+use aid_cmp_core::change::{Change, FleetChange};
 use aid_cmp_core::decide::{Context, Decision, Outgoing, code, serving};
 use aid_cmp_core::model::Federation;
 use aid_id::{AccountRef, Eid, Id};
@@ -63,7 +63,7 @@ struct Connection {
 
 /// The CMP without its listeners.
 #[derive(Debug)]
-pub struct Service<S> {
+pub struct Service {
     /// The database.
     pub store: S,
     /// What stays as it is until the next start.
@@ -76,8 +76,6 @@ pub struct Service<S> {
     showing: Mutex<BTreeSet<Eid>>,
     connected: AtomicU64,
     sequence: AtomicU64,
-    /// Calls of Send Activation Code that wait for their decision.
-    codes: codes::Waiting,
     /// A call to an MSP is due.
     pub(crate) due: Notify,
 }
@@ -95,9 +93,9 @@ pub fn now() -> u64 {
     elapsed.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// A service over an open database.
-    pub fn new(store: S, config: Config) -> Self {
+    pub fn new(store: Store, config: Config) -> Self {
         Self {
             store,
             config: config.fixed,
@@ -107,7 +105,6 @@ impl<S: Store> Service<S> {
             showing: Mutex::new(BTreeSet::new()),
             connected: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
-            codes: codes::Waiting::default(),
             due: Notify::new(),
         }
     }
@@ -140,46 +137,111 @@ impl<S: Store> Service<S> {
         agreed.msps.iter().find(|m| m.name == name).cloned()
     }
 
-    /// Commits, then tells. The caller has the turn since before it loaded.
-    async fn carry_out(&self, turn: Turn, decision: Decision) -> Stored<()> {
-        let Decision { changes, down } = decision;
-        let calls = changes.iter().any(|c| matches!(c, Change::AddCall(_)));
-        let users = profiles_touched(&changes);
-        if let Err(error) = self.store.commit_in(turn, changes).await {
-            if matches!(error, StoreError::Full(_)) {
-                tracing::error!(%error, "nothing is accepted until there is space");
+    /// The only way to change anything: loads and decides on one transaction, commits, then sends what is to be sent.
+    ///
+    /// `decide` may be run several times. It has no effects, and waits for nothing but its transaction.
+    ///
+    /// # Errors
+    /// That of `decide`, or the store failed; nothing is changed and nothing sent then.
+    pub(crate) async fn decide<T, E>(
+        self: &Arc<Self>,
+        decide: impl for<'t> AsyncFn(&'t Self, &'t Tx<'t>, &'t Context) -> Result<(Decision, T), E>
+        + Send
+        + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let service = Arc::clone(self);
+        let whole = async move |tx: &Tx<'_>| {
+            let (decision, value) = decide(&service, tx, &service.context()).await?;
+            let Decision { changes, down } = decision;
+            let mut after = After {
+                calls: changes.iter().any(|c| matches!(c, Change::AddCall(_))),
+                users: profiles_touched(&changes),
+                down: Vec::new(),
+            };
+            for message in down {
+                // Otherwise it is sent when that user logs in.
+                if service.is_for_who_is_in(tx, &message, &changes).await? {
+                    after.down.push(message);
+                }
             }
-            return Err(error);
-        }
-        let mut sent = Vec::new();
-        for message in down {
-            if !self.is_for_who_is_in(&message).await? {
-                continue; // It is sent when that user logs in.
-            }
-            let told = self.tell(&message);
-            if let (true, Down::Order { order_id, .. }) = (told, &message.body) {
-                sent.push(Change::OrderSent(*order_id, now()));
-            }
-        }
-        if calls {
-            self.due.notify_one();
-        }
-        self.store.commit(sent).await?;
-        self.refresh_profiles(users).await
+            Ok::<_, E>((changes, (after, value)))
+        };
+        let (after, value) = self.store.decide(whole).await?;
+        self.follow(after).await?;
+        Ok(value)
     }
 
-    /// Whether a message may go to its car now: an activation code only while its user is logged in there (R-2-10).
-    async fn is_for_who_is_in(&self, message: &Outgoing) -> Stored<bool> {
-        match code::holder(message) {
-            // A car that is not connected gets nothing anyway.
-            Some(account) if self.is_online(message.eid) => self.is_in(message.eid, account).await,
-            _ => Ok(true),
+    /// Reads one state of the database, for a page or a message. Nothing is decided on it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn look<T: Send + 'static>(
+        self: &Arc<Self>,
+        look: impl for<'t> AsyncFnOnce(&'t Self, &'t Tx<'t>) -> Stored<T> + Send + 'static,
+    ) -> Stored<T> {
+        let service = Arc::clone(self);
+        self.store
+            .read(async move |tx: &Tx<'_>| look(&service, tx).await)
+            .await
+    }
+
+    /// What follows a commit.
+    async fn follow(self: &Arc<Self>, after: After) -> Stored<()> {
+        let mut sent = Vec::new();
+        for message in after.down {
+            let told = self.tell(&message);
+            if let (true, Down::Order { order_id, .. }) = (told, &message.body) {
+                sent.push(*order_id);
+            }
+        }
+        if after.calls {
+            self.due.notify_one();
+        }
+        self.sent(sent).await?;
+        self.refresh_profiles(after.users).await
+    }
+
+    /// Notes that orders were sent.
+    async fn sent(&self, orders: Vec<Id>) -> Stored<()> {
+        if orders.is_empty() {
+            return Ok(());
+        }
+        let at = now();
+        let sent = async move |_: &Tx<'_>| {
+            let changes = orders.iter().map(|id| Change::OrderSent(*id, at));
+            Ok::<_, StoreError>((changes.collect(), ()))
+        };
+        self.store.decide(sent).await
+    }
+
+    /// Whether a message may go to its car: an activation code only while its user is logged in there (R-2-10). These
+    /// changes are not stored yet.
+    async fn is_for_who_is_in(
+        &self,
+        tx: &Tx<'_>,
+        message: &Outgoing,
+        changes: &[Change],
+    ) -> Stored<bool> {
+        let Some(account) = code::holder(message) else {
+            return Ok(true);
+        };
+        let begins = changes.iter().rev().find_map(|change| match change {
+            Change::Fleet(FleetChange::Session(eid, who)) if *eid == message.eid => Some(*who),
+            _ => None,
+        });
+        match begins {
+            Some(who) => Ok(who == Some(account)),
+            None => self.is_in(tx, message.eid, account).await,
         }
     }
 
     /// Whether this user is logged in to the car now.
-    async fn is_in(&self, eid: Eid, account: AccountRef) -> Stored<bool> {
-        let vehicle = self.store.vehicle(eid).await?;
+    async fn is_in(&self, tx: &Tx<'_>, eid: Eid, account: AccountRef) -> Stored<bool> {
+        let vehicle = tx.vehicle(eid).await?;
         Ok(vehicle.is_some_and(|v| v.session == Some(account)))
     }
 
@@ -301,17 +363,22 @@ impl<S: Store> Service<S> {
     }
 
     /// The federation that serves an account in a car (§7.3 lets a user have several, R-4.3-5).
-    async fn serving(&self, account: AccountRef, eid: Option<Eid>) -> Stored<Option<Federation>> {
+    async fn serving(
+        &self,
+        tx: &Tx<'_>,
+        account: AccountRef,
+        eid: Option<Eid>,
+    ) -> Stored<Option<Federation>> {
         let usable = |msp: &str| self.msp(msp).is_some();
-        let active = views::active(&self.store, account, usable).await?;
+        let active = views::active(tx, account, usable).await?;
         if active.len() < 2 {
             return Ok(active.into_iter().next());
         }
         let here = match eid {
-            Some(_) => self.store.preference(account, eid).await?,
+            Some(_) => tx.preference(account, eid).await?,
             None => None,
         };
-        let everywhere = self.store.preference(account, None).await?;
+        let everywhere = tx.preference(account, None).await?;
         Ok(serving::choose(&active, here, everywhere).cloned())
     }
 

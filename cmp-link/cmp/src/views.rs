@@ -16,8 +16,8 @@ const TOLD_MS: u64 = 24 * 3600 * 1000;
 ///
 /// # Errors
 /// The store failed.
-pub async fn car<S: Store>(
-    store: &S,
+pub async fn car(
+    store: &Tx<'_>,
     vehicle: Vehicle,
     wants: impl Fn(&str) -> bool,
 ) -> Stored<deletion::Car> {
@@ -61,7 +61,7 @@ pub async fn car<S: Store>(
 ///
 /// # Errors
 /// The store failed.
-pub async fn rest<S: Store>(store: &S, federation: Federation) -> Stored<removal::Rest> {
+pub async fn rest(store: &Tx<'_>, federation: Federation) -> Stored<removal::Rest> {
     let profiles = store.profiles(Some(federation.id)).await?;
     let mut open_orders = 0;
     let mut cars: Vec<Eid> = profiles.iter().map(|p| p.eid).collect();
@@ -86,8 +86,8 @@ pub async fn rest<S: Store>(store: &S, federation: Federation) -> Stored<removal
 ///
 /// # Errors
 /// The store failed.
-pub async fn withdrawal<S: Store>(
-    store: &S,
+pub async fn withdrawal(
+    store: &Tx<'_>,
     context: &Context,
     federation: &Federation,
     by: withdraw::By,
@@ -104,8 +104,8 @@ pub async fn withdrawal<S: Store>(
 ///
 /// # Errors
 /// The store failed.
-pub async fn erasure<S: Store>(
-    store: &S,
+pub async fn erasure(
+    store: &Tx<'_>,
     context: &Context,
     account: &aid_cmp_core::model::Account,
     reason: Option<String>,
@@ -125,8 +125,8 @@ pub async fn erasure<S: Store>(
 ///
 /// # Errors
 /// The store failed.
-pub async fn sync<S: Store>(
-    store: &S,
+pub async fn sync(
+    store: &Tx<'_>,
     context: &Context,
     federation: Federation,
     asked: Option<Iccid>,
@@ -171,8 +171,8 @@ pub async fn sync<S: Store>(
 ///
 /// # Errors
 /// The store failed.
-pub async fn active<S: Store>(
-    store: &S,
+pub async fn active(
+    store: &Tx<'_>,
     account: AccountRef,
     usable: impl Fn(&str) -> bool,
 ) -> Stored<Vec<Federation>> {

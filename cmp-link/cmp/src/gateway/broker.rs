@@ -111,7 +111,7 @@ impl Broker {
     }
 
     /// Serves vehicles until the stop; the broker may come and go.
-    pub async fn serve<S: Store>(self, service: Arc<Service<S>>, stop: Stop) {
+    pub async fn serve(self, service: Arc<Service>, stop: Stop) {
         let (client, events) = match self.client() {
             Ok(client) => client,
             Err(error) => return tracing::error!(%error, "the broker can't be used"),
@@ -201,12 +201,12 @@ enum Input {
 
 /// Takes the cars' messages one after the other, in the order in which the broker sent them.
 struct Worker<S> {
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     queue: mpsc::Sender<Box<Frame>>,
     reached: Reached,
 }
 
-impl<S: Store> Worker<S> {
+impl Worker<S> {
     async fn run(self, mut messages: mpsc::Receiver<Input>) {
         while let Some(input) = messages.recv().await {
             let done = match input {
@@ -289,10 +289,10 @@ impl<S: Store> Worker<S> {
 }
 
 /// Publishes what the service says to cars. A publication that nobody takes: the car is away.
-async fn publish<S: Store>(
+async fn publish(
     client: AsyncClient,
     mut frames: mpsc::Receiver<Box<Frame>>,
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     reached: Reached,
 ) {
     let mut open = JoinSet::new();

@@ -41,7 +41,7 @@ type End = Option<String>;
 
 pub(super) struct Session<S> {
     stream: TlsStream<TcpStream>,
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     /// Who it is; none is told so and cut off.
     eid: Option<Eid>,
     stop: Stop,
@@ -56,10 +56,10 @@ pub(super) struct Session<S> {
     out: Vec<u8>,
 }
 
-impl<S: Store> Session<S> {
+impl Session<S> {
     pub(super) fn new(
         stream: TlsStream<TcpStream>,
-        service: Arc<Service<S>>,
+        service: Arc<Service>,
         eid: Option<Eid>,
         stop: Stop,
     ) -> Self {

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use uuid::Uuid;
 
-pub(super) async fn account<S: Store>(
+pub(super) async fn account(
     State(service): Cmp<S>,
     headers: HeaderMap,
     query: Result<Query<DoneQuery>, QueryRejection>,
@@ -44,7 +44,7 @@ fn no_such_subscription() -> Refusal {
     Refusal(StatusCode::NOT_FOUND, "You have no such subscription.")
 }
 
-pub(super) async fn unlink<S: Store>(
+pub(super) async fn unlink(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<UnlinkForm>, FormRejection>,
@@ -78,7 +78,7 @@ pub(super) struct DeleteForm {
     confirmed: String,
 }
 
-pub(super) async fn delete<S: Store>(
+pub(super) async fn delete(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<DeleteForm>, FormRejection>,
@@ -111,7 +111,7 @@ pub(super) struct ServeForm {
 }
 
 /// Which of several subscriptions serves in cars (R-4.3-5).
-pub(super) async fn serve<S: Store>(
+pub(super) async fn serve(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<ServeForm>, FormRejection>,
@@ -136,7 +136,7 @@ pub(super) struct AgainForm {
 }
 
 /// A profile may be loaded again in a car where it was removed (R-4.5-10).
-pub(super) async fn again<S: Store>(
+pub(super) async fn again(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<AgainForm>, FormRejection>,
@@ -159,7 +159,7 @@ pub(super) struct DismissForm {
     notice: Uuid,
 }
 
-pub(super) async fn dismiss<S: Store>(
+pub(super) async fn dismiss(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<DismissForm>, FormRejection>,

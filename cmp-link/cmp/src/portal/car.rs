@@ -17,7 +17,7 @@ pub(super) struct Shown {
     code: String,
 }
 
-pub(super) async fn form<S: Store>(
+pub(super) async fn form(
     State(service): Cmp<S>,
     headers: HeaderMap,
     query: Result<Query<Shown>, QueryRejection>,
@@ -44,7 +44,7 @@ pub(super) struct CodeForm {
     decision: String,
 }
 
-pub(super) async fn judge<S: Store>(
+pub(super) async fn judge(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<CodeForm>, FormRejection>,

@@ -30,7 +30,7 @@ fn not_offered() -> Refusal {
 }
 
 /// Names the account before the user leaves for the MSP, with a code that the MSP's page should show too (R-4.1-7).
-pub(super) async fn ask<S: Store>(
+pub(super) async fn ask(
     State(service): Cmp<S>,
     headers: HeaderMap,
     query: Result<Query<Which>, QueryRejection>,
@@ -67,7 +67,7 @@ pub(super) struct LinkForm {
     ver: Option<String>,
 }
 
-pub(super) async fn link<S: Store>(
+pub(super) async fn link(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<LinkForm>, FormRejection>,
@@ -103,7 +103,7 @@ pub(super) struct Returned {
 }
 
 /// The MSP sent the browser back. Whether it worked is known from Send MSP Token, not from here.
-pub(super) async fn linked<S: Store>(
+pub(super) async fn linked(
     State(service): Cmp<S>,
     headers: HeaderMap,
     query: Result<Query<Returned>, QueryRejection>,
@@ -147,7 +147,7 @@ pub(super) struct ToMsp {
 }
 
 /// The MSP that owns a return URL; a refusal where none or several do: then nobody is sent anywhere (R-7.2.2-3).
-fn owner<S: Store>(service: &Service<S>, uri: &str) -> Result<(Arc<Msp>, RedirectUri), Refusal> {
+fn owner(service: &Service, uri: &str) -> Result<(Arc<Msp>, RedirectUri), Refusal> {
     let agreed = service.agreed();
     let msps = agreed.msps.iter();
     let mut owners = msps.filter_map(|m| Some((Arc::clone(m), m.return_uris.check(uri).ok()?)));
@@ -161,7 +161,7 @@ fn owner<S: Store>(service: &Service<S>, uri: &str) -> Result<(Arc<Msp>, Redirec
 }
 
 /// Onboarding that began at the MSP (§4.2, §7.1 second): the login, then the question.
-pub(super) async fn touchpoint<S: Store>(
+pub(super) async fn touchpoint(
     State(service): Cmp<S>,
     headers: HeaderMap,
     query: Result<Query<ToMsp>, QueryRejection>,
@@ -188,7 +188,7 @@ pub(super) struct Decision {
 }
 
 /// The answer: back with an account id (§7.2.1), or with 102 (§7.2.2).
-pub(super) async fn decide<S: Store>(
+pub(super) async fn decide(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<Decision>, FormRejection>,

@@ -36,12 +36,7 @@ fn local(next: &str) -> &str {
 /// What is wrong, if anything is.
 type Wrong<'a> = Option<&'a str>;
 
-fn login_page<S: Store>(
-    service: &Cmp<S>,
-    status: StatusCode,
-    next: &str,
-    wrong: Wrong<'_>,
-) -> Response {
+fn login_page(service: &Cmp<S>, status: StatusCode, next: &str, wrong: Wrong<'_>) -> Response {
     let value = cookie::fresh();
     let csrf = cookie::token(&service.config.pin_key, &value);
     let open = service.config.file.portal.open_registration;
@@ -51,7 +46,7 @@ fn login_page<S: Store>(
     answer
 }
 
-pub(super) async fn form<S: Store>(
+pub(super) async fn form(
     service: Cmp<S>,
     headers: HeaderMap,
     query: Result<Query<Next>, QueryRejection>,
@@ -64,7 +59,7 @@ pub(super) async fn form<S: Store>(
 }
 
 /// Whether a form comes from the page that has this browser's login cookie.
-fn from_our_page<S: Store>(service: &Cmp<S>, headers: &HeaderMap, csrf: &str) -> bool {
+fn from_our_page(service: &Cmp<S>, headers: &HeaderMap, csrf: &str) -> bool {
     let before = cookie::read(headers, LOGIN).unwrap_or_default();
     !before.is_empty() && cookie::token_fits(&service.config.pin_key, &before, csrf)
 }
@@ -78,7 +73,7 @@ pub(super) struct LoginForm {
     password: Secret,
 }
 
-pub(super) async fn login<S: Store>(
+pub(super) async fn login(
     service: Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<LoginForm>, FormRejection>,
@@ -126,7 +121,7 @@ pub(super) async fn login<S: Store>(
     ))
 }
 
-pub(super) async fn logout<S: Store>(
+pub(super) async fn logout(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<Plain>, FormRejection>,
@@ -138,7 +133,7 @@ pub(super) async fn logout<S: Store>(
     Ok(answer)
 }
 
-fn register_page<S: Store>(service: &Cmp<S>, status: StatusCode, wrong: Wrong<'_>) -> Page {
+fn register_page(service: &Cmp<S>, status: StatusCode, wrong: Wrong<'_>) -> Page {
     if !service.config.file.portal.open_registration {
         let text = "Accounts are made by our customer care.";
         return Err(Refusal(StatusCode::NOT_FOUND, text));
@@ -150,7 +145,7 @@ fn register_page<S: Store>(service: &Cmp<S>, status: StatusCode, wrong: Wrong<'_
     Ok(answer)
 }
 
-pub(super) async fn register_form<S: Store>(service: Cmp<S>) -> Page {
+pub(super) async fn register_form(service: Cmp<S>) -> Page {
     register_page(&service, StatusCode::OK, None)
 }
 
@@ -162,7 +157,7 @@ pub(super) struct RegisterForm {
     password: Secret,
 }
 
-pub(super) async fn register<S: Store>(
+pub(super) async fn register(
     service: Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<RegisterForm>, FormRejection>,

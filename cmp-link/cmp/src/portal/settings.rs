@@ -15,8 +15,8 @@ use axum::response::Response;
 use serde::Deserialize;
 use std::time::Duration;
 
-async fn render<S: Store>(
-    service: &Service<S>,
+async fn render(
+    service: &Service,
     (account, value): (&Account, &str),
     done: Option<&'static str>,
     wrong: Option<&str>,
@@ -35,7 +35,7 @@ async fn render<S: Store>(
     Ok(inside("Settings", &csrf, &html::settings(&view)))
 }
 
-pub(super) async fn page<S: Store>(
+pub(super) async fn page(
     State(service): Cmp<S>,
     headers: HeaderMap,
     query: Result<Query<DoneQuery>, QueryRejection>,
@@ -50,8 +50,8 @@ pub(super) async fn page<S: Store>(
 }
 
 /// Back to the settings with what was done, or the page again with what is wrong.
-async fn answered<S: Store>(
-    service: &Service<S>,
+async fn answered(
+    service: &Service,
     who: (&Account, &str),
     changed: Changed,
     word: &str,
@@ -89,7 +89,7 @@ pub(super) struct PasswordForm {
     again: Secret,
 }
 
-pub(super) async fn password<S: Store>(
+pub(super) async fn password(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<PasswordForm>, FormRejection>,
@@ -114,7 +114,7 @@ pub(super) struct PinForm {
     pin: Secret,
 }
 
-pub(super) async fn pin<S: Store>(
+pub(super) async fn pin(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<PinForm>, FormRejection>,
@@ -126,7 +126,7 @@ pub(super) async fn pin<S: Store>(
     answered(&service, (&account, &value), changed, "pin").await
 }
 
-pub(super) async fn sessions<S: Store>(
+pub(super) async fn sessions(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<Plain>, FormRejection>,
@@ -146,7 +146,7 @@ pub(super) struct PreferenceForm {
 }
 
 /// A preference of the AID User Profile, which every car gets at the login (R-2-9).
-pub(super) async fn preference<S: Store>(
+pub(super) async fn preference(
     State(service): Cmp<S>,
     headers: HeaderMap,
     form: Result<Form<PreferenceForm>, FormRejection>,

@@ -81,17 +81,17 @@ pub(super) fn certificates(path: &Path, file: &File) -> Vec<PathBuf> {
 
 impl Renewal {
     /// Replaces until the stop.
-    pub(super) fn follow<S: Store>(
+    pub(super) fn follow(
         self,
         files: Vec<PathBuf>,
-        service: Arc<Service<S>>,
+        service: Arc<Service>,
         stop: Stop,
     ) -> impl Future<Output = ()> + Send {
         live::follow(files, stop, move || self.renew(&service))
     }
 
     /// All of it or, where anything is wrong, nothing.
-    fn renew<S: Store>(&self, service: &Service<S>) -> Result<Vec<PathBuf>, String> {
+    fn renew(&self, service: &Service) -> Result<Vec<PathBuf>, String> {
         let text = |failure: aid_cli::cli::Failure| failure.text;
         let values = Values::read(&self.path).map_err(text)?;
         let config = check(&self.path).map_err(text)?;

@@ -187,8 +187,8 @@ pub async fn serve_until(
 type BrokerState = Option<watch::Receiver<AtBroker>>;
 
 /// Begins to serve vehicles; yields what is replaced when certificates are, and whether a broker is reached.
-fn reach<S: Store>(
-    service: &Arc<Service<S>>,
+fn reach(
+    service: &Arc<Service>,
     tls: Vehicles,
     cars: Option<TcpListener>,
     most: usize,
@@ -214,7 +214,7 @@ fn reach<S: Store>(
 }
 
 /// What the admin listener shows: ready as long as the database can be written, and the broker is reached where there is one.
-fn shown<S: Store>(service: &Arc<Service<S>>, at_broker: BrokerState) -> Shown {
+fn shown(service: &Arc<Service>, at_broker: BrokerState) -> Shown {
     let service = Arc::clone(service);
     Shown {
         ready: Arc::new(move || {
@@ -256,7 +256,7 @@ fn open_files(vehicles: usize) {
 const PRUNE_EVERY: u32 = 3600;
 
 /// What is due without anybody asking.
-async fn tick<S: Store>(service: Arc<Service<S>>, stop: Stop) {
+async fn tick(service: Arc<Service>, stop: Stop) {
     let stopped = stop.wait();
     tokio::pin!(stopped);
     let mut since = 0;

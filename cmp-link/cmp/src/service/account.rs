@@ -51,7 +51,7 @@ fn usable_password(text: &Secret) -> Result<(), &'static str> {
     }
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Makes an account for somebody who registers.
     ///
     /// # Errors

@@ -97,7 +97,7 @@ pub(super) fn digest_of(name: &str, path: &str, body: &[u8]) -> String {
     hex::encode(digest.finalize())
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Carries out an operation of a caller that was let in. A repetition of a request that
     /// succeeded gets the same answer and changes nothing (R-7.3-16).
     ///

@@ -51,7 +51,7 @@ fn named(account: AccountRef) -> String {
     format!("account {}", hex::encode(account.0))
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Charges one attempt at `key`; yields how many there are now in its window, this one among them.
     async fn charge(&self, key: &str) -> Stored<Result<u32, u64>> {
         let turn = self.store.turn().await?;

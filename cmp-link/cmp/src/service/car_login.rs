@@ -44,7 +44,7 @@ fn attempts_key(account: AccountRef) -> String {
     format!("car-code:{}", hex::encode(account.0))
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// The car that shows this code, before the user says yes or no.
     ///
     /// # Errors

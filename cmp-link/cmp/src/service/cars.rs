@@ -56,7 +56,7 @@ fn hops(eid: Eid, decision: &Decision, now: u64) -> Vec<Option<Span>> {
 /// Longest user name that is looked up, bytes.
 const MAX_NAME: usize = 128;
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Whether the car takes part, and with a certificate of this SHA-256.
     ///
     /// # Errors

@@ -122,7 +122,7 @@ impl Drop for Work<'_> {
     }
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Takes a call and waits for its decision.
     pub(super) async fn activation_code(
         self: &Arc<Self>,

@@ -8,7 +8,7 @@ use aid_cmp_core::model::{CodeRequest, Order, Profile, Report};
 use aid_id::{Eid, Iccid, Id};
 use aid_wire::{OrderKind, Status};
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Decides about a status report of a car.
     pub(super) async fn status(&self, context: &Context, report: Report) -> Stored<Decision> {
         let known = self.store.has_report(&report).await?;

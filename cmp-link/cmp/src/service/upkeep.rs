@@ -18,7 +18,7 @@ const HOUR_MS: u64 = 3600 * 1000;
 /// Links that one look of the clock takes up; the next look takes the next.
 const BATCH: usize = 100;
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Whether an MSP wants to hear of deletions (R-7.8-3).
     #[must_use]
     pub fn wants_deletions(&self, msp: &str) -> bool {

@@ -43,7 +43,7 @@ pub enum Preferred {
     TooMany,
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// What the HMI shows at once.
     pub(super) fn aup(&self, display_name: &str, federation: Option<&Federation>) -> Aup {
         Aup {

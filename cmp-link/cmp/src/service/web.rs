@@ -73,7 +73,7 @@ pub(super) fn session_lives(expires_at: u64, now: u64) -> bool {
     now < expires_at && expires_at - now <= SESSION_MS + 3600 * 1000
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Signs a user in to the portal.
     ///
     /// # Errors

@@ -1,429 +1,451 @@
-//! The store's reads.
-//! Called by the service before it decides, and by the command line.
+//! What a decision, a page or a command reads. Of a subject that a decision changes it reads after [`Tx::lock`].
 
-use super::changes::eid_text;
-use super::row::{Columns, id_text, status_text};
-use super::{AuditFilter, CodeKey, CodeRows, SqlStore, Store, Stored, Turn, Work};
-use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::code;
+use super::{AuditFilter, SessionRow, StoreError, Stored, Tx, Work};
 use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
     LoginCode, Onboarding, Order, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle,
 };
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken};
-use aid_serve::metrics::Counter;
-use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::query::Query;
-use std::sync::atomic::Ordering;
 
-pub(super) type Statement<'q> = Query<'q, sqlx::Any, AnyArguments>;
-
-/// Rows that one read may yield; more is for a report, not for a program's memory.
-pub(super) const MAX_ROWS: i64 = 100_000;
-
-static LOOKS: Counter = Counter::new("aid_cmp_store_reads", "Reads of the database");
-
-impl SqlStore {
-    pub(super) async fn one<T>(
-        &self,
-        statement: Statement<'_>,
-        read: fn(&Columns) -> Stored<T>,
-    ) -> Stored<Option<T>> {
-        self.looked();
-        let row: Option<AnyRow> = statement
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|e| self.error(&e))?;
-        row.map(|row| read(&Columns(row))).transpose()
+impl Tx<'_> {
+    /// Whether a profile belongs, or belonged, to some token of this MSP. One look, whatever the answer.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn known_to(&self, msp: &str, iccid: &Iccid) -> Stored<bool> {
+        let _ = (msp, iccid);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    pub(super) async fn many<T>(
-        &self,
-        statement: Statement<'_>,
-        read: fn(&Columns) -> Stored<T>,
-    ) -> Stored<Vec<T>> {
-        self.looked();
-        let rows: Vec<AnyRow> = statement
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|e| self.error(&e))?;
-        rows.into_iter().map(|row| read(&Columns(row))).collect()
+    /// What was encrypted under this initialisation vector and key of this MSP: the digest.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn iv_used(&self, msp: &str, key_id: &str, iv: &str) -> Stored<Option<String>> {
+        let _ = (msp, key_id, iv);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    pub(super) async fn exists(&self, statement: Statement<'_>) -> Stored<bool> {
-        self.looked();
-        let row = statement
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(|e| self.error(&e))?;
-        Ok(row.is_some())
+    /// A car.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn vehicle(&self, eid: Eid) -> Stored<Option<Vehicle>> {
+        let _ = (eid,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    fn looked(&self) {
-        self.looks.fetch_add(1, Ordering::Relaxed);
-        LOOKS.add(&[]);
+    /// All cars.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn vehicles(&self) -> Stored<Vec<Vehicle>> {
+        let _ = ();
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    /// Reads since the store was opened. What a caller may not tell apart must cost the same number.
-    #[must_use]
-    pub fn looks(&self) -> u64 {
-        self.looks.load(Ordering::Relaxed)
-    }
-}
-
-/// Requests of a federation that matter: those that are open, and the last of each car.
-const MAX_REQUESTS: i64 = 500;
-
-pub(super) fn at(time: u64) -> i64 {
-    i64::try_from(time).unwrap_or(i64::MAX)
-}
-
-impl Store for SqlStore {
-    fn shared(&self) -> bool {
-        self.is_shared()
+    /// Cars that stopped taking part since this time.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn retired_since(&self, since: u64) -> Stored<Vec<Eid>> {
+        let _ = (since,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn check(&self) -> Stored<()> {
-        self.writer.check().await.map_err(|e| self.error(&e))
+    /// Cars in which the user is logged in.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn sessions(&self, of: AccountRef) -> Stored<Vec<Eid>> {
+        let _ = (of,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn turn(&self) -> Stored<Turn> {
-        self.take_turn().await
+    /// The profiles in a car, of all federations; least recently used first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn profiles_in(&self, eid: Eid) -> Stored<Vec<Profile>> {
+        let _ = (eid,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn commit_in(&self, turn: Turn, changes: Vec<Change>) -> Stored<()> {
-        self.apply_in(turn, changes).await
+    /// A login code as a user types it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn login_code(&self, code: &str) -> Stored<Option<LoginCode>> {
+        let _ = (code,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn known_to(&self, msp: &str, iccid: &Iccid) -> Stored<bool> {
-        let q = sqlx::query(
-            "SELECT p.iccid FROM profile p JOIN federation f ON f.id = p.federation \
-             WHERE p.iccid = $1 AND f.msp = $2 LIMIT 1",
-        );
-        self.exists(q.bind(iccid.to_string()).bind(msp.to_owned()))
-            .await
+    /// The login code of a car.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn login_code_of(&self, eid: Eid) -> Stored<Option<LoginCode>> {
+        let _ = (eid,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn iv_used(&self, msp: &str, key_id: &str, iv: &str) -> Stored<Option<String>> {
-        let q =
-            sqlx::query("SELECT digest FROM phone_iv WHERE msp = $1 AND key_id = $2 AND iv = $3");
-        let q = q
-            .bind(msp.to_owned())
-            .bind(key_id.to_owned())
-            .bind(iv.to_owned());
-        self.one(q, |row| row.text("digest")).await
+    /// The portal sessions of a user, newest first, ended ones among them.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn portal_sessions(&self, of: AccountRef) -> Stored<Vec<SessionRow>> {
+        let _ = (of,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn commit(&self, changes: Vec<Change>) -> Stored<()> {
-        self.apply(changes).await
+    /// A user's preferences by name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn preferences(&self, of: AccountRef) -> Stored<Vec<(String, String)>> {
+        let _ = (of,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn vehicle(&self, eid: Eid) -> Stored<Option<Vehicle>> {
-        let q = sqlx::query("SELECT * FROM vehicle WHERE eid = $1").bind(eid.to_string());
-        self.one(q, Columns::vehicle).await
+    /// A user by name.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn account_named(&self, name: &str) -> Stored<Option<Account>> {
+        let _ = (name,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn vehicles(&self) -> Stored<Vec<Vehicle>> {
-        let q = sqlx::query("SELECT * FROM vehicle ORDER BY eid LIMIT $1").bind(MAX_ROWS);
-        self.many(q, Columns::vehicle).await
+    /// A user.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn account(&self, id: AccountRef) -> Stored<Option<Account>> {
+        let _ = (id,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn portal_sessions(&self, of: AccountRef) -> Stored<Vec<super::SessionRow>> {
-        self.list_portal_sessions(of).await
+    /// All users.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn accounts(&self) -> Stored<Vec<Account>> {
+        let _ = ();
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn retired_since(&self, since: u64) -> Stored<Vec<Eid>> {
-        self.list_retired(since).await
+    /// Failed attempts at a key.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn attempts(&self, key: &str) -> Stored<Option<Attempts>> {
+        let _ = (key,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn sessions(&self, of: AccountRef) -> Stored<Vec<Eid>> {
-        self.list_sessions(of).await
+    /// Whether the user has logged in to the car.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_logged_in(&self, eid: Eid, account: AccountRef) -> Stored<bool> {
+        let _ = (eid, account);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn profiles_in(&self, eid: Eid) -> Stored<Vec<Profile>> {
-        self.list_profiles_in(eid).await
+    /// A portal session by the hash of its cookie.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn session(&self, hash: &str) -> Stored<Option<PortalSession>> {
+        let _ = (hash,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn login_code(&self, code: &str) -> Stored<Option<LoginCode>> {
-        self.find_login_code(code).await
+    /// An onboarding by its `sid`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn onboarding(&self, sid: Id) -> Stored<Option<Onboarding>> {
+        let _ = (sid,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn login_code_of(&self, eid: Eid) -> Stored<Option<LoginCode>> {
-        self.find_login_code_of(eid).await
+    /// An onboarding by the value in its return URL.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn onboarding_returning(&self, state: &str) -> Stored<Option<Onboarding>> {
+        let _ = (state,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn preferences(&self, of: AccountRef) -> Stored<Vec<(String, String)>> {
-        self.list_preferences(of).await
+    /// A federation by MSP and token.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn federation(&self, msp: &str, token: MspToken) -> Stored<Option<Federation>> {
+        let _ = (msp, token);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn account_named(&self, name: &str) -> Stored<Option<Account>> {
-        let q = sqlx::query("SELECT * FROM account WHERE name = $1").bind(name.to_owned());
-        self.one(q, Columns::account).await
+    /// A federation.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn federation_by_id(&self, id: Id) -> Stored<Option<Federation>> {
+        let _ = (id,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn account(&self, id: AccountRef) -> Stored<Option<Account>> {
-        let q = sqlx::query("SELECT * FROM account WHERE id = $1").bind(id_text(id.0));
-        self.one(q, Columns::account).await
+    /// The federations of a user, or all; oldest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn federations(&self, of: Option<AccountRef>) -> Stored<Vec<Federation>> {
+        let _ = (of,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn accounts(&self) -> Stored<Vec<Account>> {
-        let q = sqlx::query("SELECT * FROM account ORDER BY name LIMIT $1").bind(MAX_ROWS);
-        self.many(q, Columns::account).await
+    /// The profiles of a federation, or all; least recently used first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn profiles(&self, of: Option<Id>) -> Stored<Vec<Profile>> {
+        let _ = (of,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn attempts(&self, key: &str) -> Stored<Option<Attempts>> {
-        let q = sqlx::query("SELECT * FROM attempt WHERE key = $1").bind(key.to_owned());
-        self.one(q, Columns::attempts).await
+    /// The profiles with this ICCID in whatever federation.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn profiles_with(&self, iccid: &Iccid) -> Stored<Vec<Profile>> {
+        let _ = (iccid,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn has_logged_in(&self, eid: Eid, account: AccountRef) -> Stored<bool> {
-        let q = sqlx::query("SELECT first_at FROM vehicle_login WHERE eid = $1 AND account = $2")
-            .bind(eid.to_string())
-            .bind(id_text(account.0));
-        self.exists(q).await
+    /// A request by our id.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn request(&self, id: Id) -> Stored<Option<CodeRequest>> {
+        let _ = (id,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn session(&self, hash: &str) -> Stored<Option<PortalSession>> {
-        let q = sqlx::query("SELECT * FROM portal_session WHERE token_hash = $1");
-        self.one(q.bind(hash.to_owned()), Columns::session).await
+    /// The newest requests of a federation, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn requests(&self, federation: Id) -> Stored<Vec<CodeRequest>> {
+        let _ = (federation,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn onboarding(&self, sid: Id) -> Stored<Option<Onboarding>> {
-        let q = sqlx::query("SELECT * FROM onboarding WHERE sid = $1").bind(id_text(sid));
-        self.one(q, Columns::onboarding).await
+    /// A request by the car's id.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn request_of_car(&self, eid: Eid, car_request: Id) -> Stored<Option<CodeRequest>> {
+        let _ = (eid, car_request);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn onboarding_returning(&self, state: &str) -> Stored<Option<Onboarding>> {
-        let q = sqlx::query("SELECT * FROM onboarding WHERE return_state = $1");
-        self.one(q.bind(state.to_owned()), Columns::onboarding)
-            .await
+    /// The requests whose result the car has not journalled.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn undelivered(&self, eid: Eid) -> Stored<Vec<CodeRequest>> {
+        let _ = (eid,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn federation(&self, msp: &str, token: MspToken) -> Stored<Option<Federation>> {
-        let q = sqlx::query("SELECT * FROM federation WHERE msp = $1 AND token = $2")
-            .bind(msp.to_owned())
-            .bind(token.to_string());
-        self.one(q, Columns::federation).await
+    /// The open requests whose time is over.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn overdue(&self, now: u64) -> Stored<Vec<CodeRequest>> {
+        let _ = (now,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn federation_by_id(&self, id: Id) -> Stored<Option<Federation>> {
-        let q = sqlx::query("SELECT * FROM federation WHERE id = $1").bind(id_text(id));
-        self.one(q, Columns::federation).await
+    /// Whether this very report came already.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_report(&self, report: &Report) -> Stored<bool> {
+        let _ = (report,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn federations(&self, of: Option<AccountRef>) -> Stored<Vec<Federation>> {
-        let q = match of {
-            Some(account) => sqlx::query(
-                "SELECT * FROM federation WHERE account = $1 ORDER BY since, id LIMIT $2",
-            )
-            .bind(id_text(account.0)),
-            None => sqlx::query("SELECT * FROM federation ORDER BY since, id LIMIT $1"),
-        };
-        self.many(q.bind(MAX_ROWS), Columns::federation).await
+    /// An order.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn order(&self, id: Id) -> Stored<Option<Order>> {
+        let _ = (id,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn profiles(&self, of: Option<Id>) -> Stored<Vec<Profile>> {
-        let q = match of {
-            Some(federation) => sqlx::query(
-                "SELECT * FROM profile WHERE federation = $1 ORDER BY last_used, iccid LIMIT $2",
-            )
-            .bind(id_text(federation)),
-            None => sqlx::query("SELECT * FROM profile ORDER BY last_used, iccid LIMIT $1"),
-        };
-        self.many(q.bind(MAX_ROWS), Columns::profile).await
+    /// Orders: of a car or all, open ones or all; oldest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn orders(&self, of: Option<Eid>, open: bool) -> Stored<Vec<Order>> {
+        let _ = (of, open);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn profiles_with(&self, iccid: &Iccid) -> Stored<Vec<Profile>> {
-        let q = sqlx::query("SELECT * FROM profile WHERE iccid = $1 ORDER BY created_at DESC");
-        self.many(q.bind(iccid.to_string()), Columns::profile).await
+    /// Open orders that were never sent, given since this time.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn unsent(&self, since: u64) -> Stored<Vec<Order>> {
+        let _ = (since,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn codes(&self, msp: &str, client: &str, keys: &[&CodeKey]) -> Stored<CodeRows> {
-        self.load_codes(msp, client, keys).await
+    /// When the next call is due.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn next_due(&self) -> Stored<Option<u64>> {
+        let _ = ();
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn request(&self, id: Id) -> Stored<Option<CodeRequest>> {
-        let q = sqlx::query("SELECT * FROM code_request WHERE id = $1").bind(id_text(id));
-        self.one(q, Columns::request).await
+    /// Calls of this state, or all; oldest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn calls(&self, state: Option<CallState>) -> Stored<Vec<Call>> {
+        let _ = (state,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn requests(&self, federation: Id) -> Stored<Vec<CodeRequest>> {
-        let q = sqlx::query(
-            "SELECT * FROM code_request WHERE federation = $1 ORDER BY created_at DESC, id LIMIT $2",
-        );
-        self.many(
-            q.bind(id_text(federation)).bind(MAX_REQUESTS),
-            Columns::request,
-        )
-        .await
+    /// A call.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn call(&self, id: Id) -> Stored<Option<Call>> {
+        let _ = (id,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn request_of_car(&self, eid: Eid, car_request: Id) -> Stored<Option<CodeRequest>> {
-        let q = sqlx::query("SELECT * FROM code_request WHERE eid = $1 AND car_request = $2")
-            .bind(eid.to_string())
-            .bind(id_text(car_request));
-        self.one(q, Columns::request).await
+    /// The newest call of a lane, closed ones too.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn newest_in_lane(&self, msp: &str, lane: &str) -> Stored<Option<Call>> {
+        let _ = (msp, lane);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn undelivered(&self, eid: Eid) -> Stored<Vec<CodeRequest>> {
-        let q = sqlx::query(
-            "SELECT * FROM code_request WHERE eid = $1 AND delivered_at IS NULL \
-             AND state IN ('answered', 'failed', 'expired') ORDER BY created_at",
-        );
-        self.many(q.bind(eid.to_string()), Columns::request).await
+    /// Whether a call for this token is due or was given up.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_calls(&self, msp: &str, token: MspToken) -> Stored<bool> {
+        let _ = (msp, token);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn overdue(&self, now: u64) -> Stored<Vec<CodeRequest>> {
-        let q = sqlx::query(
-            "SELECT * FROM code_request WHERE state IN ('new', 'accepted') \
-             AND (expires_at <= $1 OR expires_at > $2) ORDER BY expires_at LIMIT 100",
-        );
-        // Later than any request ends: made under a wrong clock.
-        let latest = at(now.saturating_add(code::WAIT_MS + 3600 * 1000));
-        self.many(q.bind(at(now)).bind(latest), Columns::request)
-            .await
+    /// What happened to an order or a call, oldest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn history(&self, work: Id) -> Stored<Vec<Happening>> {
+        let _ = (work,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn has_report(&self, report: &Report) -> Stored<bool> {
-        let q = sqlx::query("SELECT seq FROM report WHERE eid = $1 AND seq = $2 AND digest = $3")
-            .bind(report.eid.to_string())
-            .bind(at(report.seq))
-            .bind(report_digest(report));
-        self.exists(q).await
+    /// The newest entries of the audit trail, oldest of them first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn audits(&self, filter: &AuditFilter) -> Stored<Vec<Audit>> {
+        let _ = (filter,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn order(&self, id: Id) -> Stored<Option<Order>> {
-        let q = sqlx::query("SELECT * FROM vehicle_order WHERE id = $1").bind(id_text(id));
-        self.one(q, Columns::order).await
+    /// What a user should know, newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn notices(&self, account: AccountRef) -> Stored<Vec<UserNotice>> {
+        let _ = (account,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn orders(&self, of: Option<Eid>, open: bool) -> Stored<Vec<Order>> {
-        let (eid, any_eid) = (of.map(|e| e.to_string()).unwrap_or_default(), of.is_none());
-        let q = sqlx::query(
-            "SELECT * FROM vehicle_order WHERE (eid = $1 OR $2 = 1) AND (state = 'open' OR $3 = 0) \
-             ORDER BY position LIMIT $4",
-        );
-        let q = q.bind(eid).bind(i64::from(any_eid)).bind(i64::from(open));
-        self.many(q.bind(MAX_ROWS), Columns::order).await
+    /// Whether the user deleted his profile in this car and did not say that he wants another.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn hold(&self, federation: Id, eid: Eid) -> Stored<Option<Hold>> {
+        let _ = (federation, eid);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn unsent(&self, since: u64) -> Stored<Vec<Order>> {
-        let q = sqlx::query(
-            "SELECT * FROM vehicle_order WHERE state = 'open' AND sent_at IS NULL \
-             AND created_at >= $1 ORDER BY position LIMIT 1000",
-        );
-        self.many(q.bind(at(since)), Columns::order).await
+    /// The subscription that the user chose for this car, or for all others.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn preference(&self, account: AccountRef, eid: Option<Eid>) -> Stored<Option<Id>> {
+        let _ = (account, eid);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn claim(&self, who: &str, now: u64, until: u64, limit: u32) -> Stored<Vec<Call>> {
-        self.claim_calls(who, now, until, limit).await
+    /// The users that logged in to a car.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn users_of(&self, eid: Eid) -> Stored<Vec<AccountRef>> {
+        let _ = (eid,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn next_due(&self) -> Stored<Option<u64>> {
-        self.next_call().await
+    /// The cars that a user logged in to.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn cars_of(&self, account: AccountRef) -> Stored<Vec<Eid>> {
+        let _ = (account,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn calls(&self, state: Option<CallState>) -> Stored<Vec<Call>> {
-        self.list_calls(state).await
+    /// The newest synchronisation of each federation, or of this one all; newest first.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn sync_runs(&self, of: Option<Id>) -> Stored<Vec<SyncRun>> {
+        let _ = (of,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn call(&self, id: Id) -> Stored<Option<Call>> {
-        let q = sqlx::query("SELECT * FROM outbox WHERE id = $1").bind(id_text(id));
-        self.one(q, Columns::call).await
+    /// Results that no car has journalled and that were decided since this time.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn news(&self, since: u64) -> Stored<Vec<CodeRequest>> {
+        let _ = (since,);
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn newest_in_lane(&self, msp: &str, lane: &str) -> Stored<Option<Call>> {
-        let q = sqlx::query(
-            "SELECT * FROM outbox WHERE msp = $1 AND lane = $2 ORDER BY position DESC LIMIT 1",
-        );
-        self.one(q.bind(msp.to_owned()).bind(lane.to_owned()), Columns::call)
-            .await
+    /// How much is to be done.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn work(&self) -> Stored<Work> {
+        let _ = ();
+        Err(StoreError::Failed("not moved yet".into()))
     }
 
-    async fn has_calls(&self, msp: &str, token: MspToken) -> Stored<bool> {
-        let q = sqlx::query(
-            "SELECT id FROM outbox WHERE msp = $1 AND token = $2 AND state IN ('due', 'dead') LIMIT 1",
-        );
-        self.exists(q.bind(msp.to_owned()).bind(token.to_string()))
-            .await
+    /// The first answer to a call of AID1.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn answered(&self, client: &str, request_id: Id) -> Stored<Option<Answered>> {
+        let _ = (client, request_id);
+        Err(StoreError::Failed("not moved yet".into()))
     }
-
-    async fn history(&self, work: Id) -> Stored<Vec<Happening>> {
-        let q = sqlx::query("SELECT * FROM history WHERE work = $1 ORDER BY position LIMIT $2");
-        self.many(q.bind(id_text(work)).bind(MAX_ROWS), Columns::happening)
-            .await
-    }
-
-    async fn audits(&self, filter: &AuditFilter) -> Stored<Vec<Audit>> {
-        self.audit_trail(filter).await
-    }
-
-    async fn notices(&self, account: AccountRef) -> Stored<Vec<UserNotice>> {
-        let q = sqlx::query(
-            "SELECT * FROM notice WHERE account = $1 ORDER BY at DESC, id DESC LIMIT 100",
-        );
-        self.many(q.bind(id_text(account.0)), Columns::notice).await
-    }
-
-    async fn hold(&self, federation: Id, eid: Eid) -> Stored<Option<Hold>> {
-        let q = sqlx::query("SELECT * FROM hold WHERE federation = $1 AND eid = $2");
-        self.one(
-            q.bind(id_text(federation)).bind(eid.to_string()),
-            Columns::hold,
-        )
-        .await
-    }
-
-    async fn preference(&self, account: AccountRef, eid: Option<Eid>) -> Stored<Option<Id>> {
-        let q = sqlx::query("SELECT federation FROM preference WHERE account = $1 AND eid = $2")
-            .bind(id_text(account.0))
-            .bind(eid_text(eid));
-        self.one(q, |row| row.id("federation")).await
-    }
-
-    async fn users_of(&self, eid: Eid) -> Stored<Vec<AccountRef>> {
-        let q = sqlx::query("SELECT account FROM vehicle_login WHERE eid = $1 ORDER BY account")
-            .bind(eid.to_string());
-        self.many(q, |row| Ok(AccountRef(row.id("account")?))).await
-    }
-
-    async fn cars_of(&self, account: AccountRef) -> Stored<Vec<Eid>> {
-        let q = sqlx::query("SELECT eid FROM vehicle_login WHERE account = $1 ORDER BY eid")
-            .bind(id_text(account.0));
-        self.many(q, |row| row.parsed("eid")).await
-    }
-
-    async fn sync_runs(&self, of: Option<Id>) -> Stored<Vec<SyncRun>> {
-        self.list_sync_runs(of).await
-    }
-
-    async fn news(&self, since: u64) -> Stored<Vec<CodeRequest>> {
-        let q = sqlx::query(
-            "SELECT * FROM code_request WHERE changed_at >= $1 AND delivered_at IS NULL \
-             AND state IN ('answered', 'failed', 'expired') ORDER BY changed_at LIMIT 1000",
-        );
-        self.many(q.bind(at(since)), Columns::request).await
-    }
-
-    async fn work(&self) -> Stored<Work> {
-        self.count_work().await
-    }
-
-    async fn answered(&self, client: &str, request_id: Id) -> Stored<Option<Answered>> {
-        let q = sqlx::query("SELECT * FROM idempotency WHERE client = $1 AND request_id = $2")
-            .bind(client.to_owned())
-            .bind(id_text(request_id));
-        self.one(q, Columns::answered).await
-    }
-}
-
-/// What makes a report this one and no other with the same count.
-pub(super) fn report_digest(report: &Report) -> String {
-    let iccid = report.iccid.as_ref().map_or("", Iccid::as_str);
-    let account = report.account.map(|a| id_text(a.0)).unwrap_or_default();
-    format!(
-        "{}|{iccid}|{account}|{}",
-        status_text(report.status),
-        report.code
-    )
 }
