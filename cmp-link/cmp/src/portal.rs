@@ -11,7 +11,7 @@ mod page;
 mod settings;
 
 use crate::service::Service;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use aid_cmp_core::model::Account;
 use aid_serve::limit::retry_after;
 use aid_serve::page as shell_page;
@@ -67,7 +67,7 @@ impl axum::response::IntoResponse for Refusal {
 }
 
 type Page = Result<Response, Refusal>;
-type Cmp<S> = State<Arc<Service>>;
+type Cmp = State<Arc<Service>>;
 
 /// The pages.
 pub fn router(service: Arc<Service>) -> Router {
@@ -113,9 +113,9 @@ fn see_other(to: &str) -> Page {
     Ok(shell_page::see_other(to))
 }
 
-/// Who is signed in, and his cookie.
+/// Who is signed in, and their cookie.
 async fn visitor(
-    service: &Service,
+    service: &Arc<Service>,
     headers: &HeaderMap,
 ) -> Result<Option<(Account, String)>, Refusal> {
     let Some(value) = cookie::read(headers, SESSION) else {
@@ -127,7 +127,7 @@ async fn visitor(
 
 /// Who sent a form, after its token was checked.
 async fn sender(
-    service: &Service,
+    service: &Arc<Service>,
     headers: &HeaderMap,
     csrf: &str,
 ) -> Result<(Account, String), Refusal> {
@@ -145,7 +145,7 @@ async fn sender(
 }
 
 /// The token of forms under a cookie.
-fn csrf<S>(service: &Service, value: &str) -> String {
+fn csrf(service: &Service, value: &str) -> String {
     cookie::token(&service.config.pin_key, value)
 }
 

@@ -1,5 +1,4 @@
-//! The command line: `serve` and what an operator needs beside it.
-//! Called by `run`; every failure is one sentence.
+//! The command line: `serve` and what an operator needs beside it. Every failure is one sentence.
 
 mod admin;
 mod args;
@@ -12,7 +11,7 @@ mod serve;
 mod users;
 
 use crate::config;
-use crate::store::{SqlStore, migrate};
+use crate::store::Store;
 use aid_cli::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
 use aid_cli::validity;
 use aid_cmp_core::model::CallState;
@@ -106,7 +105,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Msp(MspCommand::List) => admin::msps(&config::read(path)?, cli.json),
         other => {
             let file = config::read(path)?;
-            let store = migrate(&file.database).await?;
+            let store = Store::open(file.database.clone()).await?;
             let key = config::pin_key(&file.account_pin_key).unwrap_or_default();
             let admin = admin::Admin {
                 store: &store,
@@ -220,6 +219,6 @@ async fn order(admin: &admin::Admin<'_>, command: OrderCommand) -> Result<(), Fa
     }
 }
 
-async fn open(path: &std::path::Path) -> Result<SqlStore, Failure> {
-    Ok(migrate(&config::read(path)?.database).await?)
+async fn open(path: &std::path::Path) -> Result<Store, Failure> {
+    Ok(Store::open(config::read(path)?.database).await?)
 }

@@ -3,7 +3,6 @@
 use super::{
     Cmp, DoneQuery, Page, Refusal, csrf, done_line, inside, page, see_other, sender, shown, visitor,
 };
-use crate::store::Store;
 use aid_id::{Eid, Iccid};
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
@@ -12,16 +11,20 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub(super) async fn account(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<DoneQuery>, QueryRejection>,
 ) -> Page {
     let Some((account, value)) = visitor(&service, &headers).await? else {
         return see_other("/login");
     };
+    let id = account.id;
+    let chosen = service
+        .look(async move |_, tx| tx.preference(id, None).await)
+        .await?;
     let view = page::AccountView {
         overview: &service.overview(&account).await?,
-        chosen: service.store.preference(account.id, None).await?,
+        chosen,
         held: &service.held(account.id).await?,
         notices: &service.notices(account.id).await?,
         done: query.ok().and_then(|Query(q)| done_line(&q.done)),
@@ -45,7 +48,7 @@ fn no_such_subscription() -> Refusal {
 }
 
 pub(super) async fn unlink(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<UnlinkForm>, FormRejection>,
 ) -> Page {
@@ -79,7 +82,7 @@ pub(super) struct DeleteForm {
 }
 
 pub(super) async fn delete(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<DeleteForm>, FormRejection>,
 ) -> Page {
@@ -112,7 +115,7 @@ pub(super) struct ServeForm {
 
 /// Which of several subscriptions serves in cars (R-4.3-5).
 pub(super) async fn serve(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<ServeForm>, FormRejection>,
 ) -> Page {
@@ -137,7 +140,7 @@ pub(super) struct AgainForm {
 
 /// A profile may be loaded again in a car where it was removed (R-4.5-10).
 pub(super) async fn again(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<AgainForm>, FormRejection>,
 ) -> Page {
@@ -160,7 +163,7 @@ pub(super) struct DismissForm {
 }
 
 pub(super) async fn dismiss(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<DismissForm>, FormRejection>,
 ) -> Page {

@@ -3,7 +3,6 @@
 
 use super::{Cmp, Page, Refusal, csrf, inside, login_first, page, sender, shown, visitor};
 use crate::service::Judged;
-use crate::store::Store;
 use aid_aid1::redirect::percent_encode;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
@@ -18,7 +17,7 @@ pub(super) struct Shown {
 }
 
 pub(super) async fn form(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<Shown>, QueryRejection>,
 ) -> Page {
@@ -45,7 +44,7 @@ pub(super) struct CodeForm {
 }
 
 pub(super) async fn judge(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<CodeForm>, FormRejection>,
 ) -> Page {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::config::Msp;
 use crate::service::Service;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use aid_aid1::check_code::check_code;
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::redirect::{RedirectUri, percent_encode};
@@ -31,7 +31,7 @@ fn not_offered() -> Refusal {
 
 /// Names the account before the user leaves for the MSP, with a code that the MSP's page should show too (R-4.1-7).
 pub(super) async fn ask(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Page {
@@ -68,7 +68,7 @@ pub(super) struct LinkForm {
 }
 
 pub(super) async fn link(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<LinkForm>, FormRejection>,
 ) -> Page {
@@ -104,7 +104,7 @@ pub(super) struct Returned {
 
 /// The MSP sent the browser back. Whether it worked is known from Send MSP Token, not from here.
 pub(super) async fn linked(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<Returned>, QueryRejection>,
 ) -> Page {
@@ -162,7 +162,7 @@ fn owner(service: &Service, uri: &str) -> Result<(Arc<Msp>, RedirectUri), Refusa
 
 /// Onboarding that began at the MSP (§4.2, §7.1 second): the login, then the question.
 pub(super) async fn touchpoint(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<ToMsp>, QueryRejection>,
 ) -> Page {
@@ -189,7 +189,7 @@ pub(super) struct Decision {
 
 /// The answer: back with an account id (§7.2.1), or with 102 (§7.2.2).
 pub(super) async fn decide(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<Decision>, FormRejection>,
 ) -> Page {

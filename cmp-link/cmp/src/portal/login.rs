@@ -5,7 +5,6 @@ use super::{
     BUSY, Cmp, Page, Plain, Refusal, page, see_other, sender, shell_page, try_again, visitor,
 };
 use crate::service::{Changed, SignIn};
-use crate::store::Store;
 use aid_id::Secret;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
@@ -36,7 +35,7 @@ fn local(next: &str) -> &str {
 /// What is wrong, if anything is.
 type Wrong<'a> = Option<&'a str>;
 
-fn login_page(service: &Cmp<S>, status: StatusCode, next: &str, wrong: Wrong<'_>) -> Response {
+fn login_page(service: &Cmp, status: StatusCode, next: &str, wrong: Wrong<'_>) -> Response {
     let value = cookie::fresh();
     let csrf = cookie::token(&service.config.pin_key, &value);
     let open = service.config.file.portal.open_registration;
@@ -47,7 +46,7 @@ fn login_page(service: &Cmp<S>, status: StatusCode, next: &str, wrong: Wrong<'_>
 }
 
 pub(super) async fn form(
-    service: Cmp<S>,
+    service: Cmp,
     headers: HeaderMap,
     query: Result<Query<Next>, QueryRejection>,
 ) -> Page {
@@ -59,7 +58,7 @@ pub(super) async fn form(
 }
 
 /// Whether a form comes from the page that has this browser's login cookie.
-fn from_our_page(service: &Cmp<S>, headers: &HeaderMap, csrf: &str) -> bool {
+fn from_our_page(service: &Cmp, headers: &HeaderMap, csrf: &str) -> bool {
     let before = cookie::read(headers, LOGIN).unwrap_or_default();
     !before.is_empty() && cookie::token_fits(&service.config.pin_key, &before, csrf)
 }
@@ -74,7 +73,7 @@ pub(super) struct LoginForm {
 }
 
 pub(super) async fn login(
-    service: Cmp<S>,
+    service: Cmp,
     headers: HeaderMap,
     form: Result<Form<LoginForm>, FormRejection>,
 ) -> Page {
@@ -122,7 +121,7 @@ pub(super) async fn login(
 }
 
 pub(super) async fn logout(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<Plain>, FormRejection>,
 ) -> Page {
@@ -133,7 +132,7 @@ pub(super) async fn logout(
     Ok(answer)
 }
 
-fn register_page(service: &Cmp<S>, status: StatusCode, wrong: Wrong<'_>) -> Page {
+fn register_page(service: &Cmp, status: StatusCode, wrong: Wrong<'_>) -> Page {
     if !service.config.file.portal.open_registration {
         let text = "Accounts are made by our customer care.";
         return Err(Refusal(StatusCode::NOT_FOUND, text));
@@ -145,7 +144,7 @@ fn register_page(service: &Cmp<S>, status: StatusCode, wrong: Wrong<'_>) -> Page
     Ok(answer)
 }
 
-pub(super) async fn register_form(service: Cmp<S>) -> Page {
+pub(super) async fn register_form(service: Cmp) -> Page {
     register_page(&service, StatusCode::OK, None)
 }
 
@@ -158,7 +157,7 @@ pub(super) struct RegisterForm {
 }
 
 pub(super) async fn register(
-    service: Cmp<S>,
+    service: Cmp,
     headers: HeaderMap,
     form: Result<Form<RegisterForm>, FormRejection>,
 ) -> Page {

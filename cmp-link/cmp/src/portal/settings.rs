@@ -5,7 +5,6 @@ use super::{
     see_other, sender, shown, try_again, visitor, with_status,
 };
 use crate::service::{Changed, Preferred, Service};
-use crate::store::Store;
 use aid_cmp_core::model::Account;
 use aid_id::Secret;
 use axum::extract::rejection::{FormRejection, QueryRejection};
@@ -13,10 +12,11 @@ use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
+use std::sync::Arc;
 use std::time::Duration;
 
 async fn render(
-    service: &Service,
+    service: &Arc<Service>,
     (account, value): (&Account, &str),
     done: Option<&'static str>,
     wrong: Option<&str>,
@@ -36,7 +36,7 @@ async fn render(
 }
 
 pub(super) async fn page(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<DoneQuery>, QueryRejection>,
 ) -> Page {
@@ -51,7 +51,7 @@ pub(super) async fn page(
 
 /// Back to the settings with what was done, or the page again with what is wrong.
 async fn answered(
-    service: &Service,
+    service: &Arc<Service>,
     who: (&Account, &str),
     changed: Changed,
     word: &str,
@@ -90,7 +90,7 @@ pub(super) struct PasswordForm {
 }
 
 pub(super) async fn password(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<PasswordForm>, FormRejection>,
 ) -> Page {
@@ -115,7 +115,7 @@ pub(super) struct PinForm {
 }
 
 pub(super) async fn pin(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<PinForm>, FormRejection>,
 ) -> Page {
@@ -127,7 +127,7 @@ pub(super) async fn pin(
 }
 
 pub(super) async fn sessions(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<Plain>, FormRejection>,
 ) -> Page {
@@ -147,7 +147,7 @@ pub(super) struct PreferenceForm {
 
 /// A preference of the AID User Profile, which every car gets at the login (R-2-9).
 pub(super) async fn preference(
-    State(service): Cmp<S>,
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<PreferenceForm>, FormRejection>,
 ) -> Page {

@@ -1,11 +1,9 @@
 //! Keys, secrets, certificates and MSPs that change while `serve` runs: the file is read again when it,
 //! or a certificate or key that it names, has changed, and at SIGHUP (R-5.2-8, R-6-2, R-6-5).
-//! Called by `serve`.
 
 use super::serve::{Vehicles, listeners_tls};
 use crate::config::{File, check};
 use crate::service::Service;
-use crate::store::Store;
 use aid_cli::config::Values;
 use aid_cli::signal::Stop;
 use aid_cli::validity::{self, Certificates};
