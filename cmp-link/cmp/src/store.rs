@@ -7,8 +7,10 @@
 
 mod look;
 mod read;
+mod remove;
 mod row;
 mod schema;
+mod work;
 mod write;
 
 use aid_cmp_core::change::{Behind, Change, Lock};
@@ -79,13 +81,36 @@ impl Store {
         self.0.read(whole).await
     }
 
-    /// Calls that are due, the first of each lane only, at most `limit`; they are this instance's alone until `until`.
+    /// Calls that are due, the first of each lane only, at most `limit`; they are this instance's alone until `until`. What
+    /// it claimed before and has not answered is among them.
     ///
     /// # Errors
     /// The database failed.
     pub async fn claim(&self, who: String, now: u64, until: u64, limit: u32) -> Stored<Vec<Call>> {
         self.0
-            .change(async move |tx| look::claim(tx, &who, now, until, limit).await)
+            .change(async move |tx| work::claim(tx, &who, now, until, limit).await)
+            .await
+    }
+
+    /// Ends the claims of `who` on calls that are not answered, so that others need not wait for the end of a claim.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn release(&self, who: String) -> Stored<()> {
+        self.0
+            .change(async move |tx| work::release(tx, &who).await)
+            .await
+    }
+
+    /// Removes what is old at this time: answers after a week, closed calls, notices and reports after 90 days, sessions
+    /// and onboardings without a result after their end. A limited number at a time, so that others get their turn; yields
+    /// whether there may be more.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn prune(&self, now: u64) -> Stored<bool> {
+        self.0
+            .change(async move |tx| remove::prune(tx, now).await)
             .await
     }
 

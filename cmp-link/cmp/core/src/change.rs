@@ -118,9 +118,6 @@ pub enum Change {
     },
     /// An answer of AID1 that a repetition gets again.
     Remember(Answered),
-    /// Removes what is old at this time: answers after a week, closed calls and notices after 90 days,
-    /// reports after 90 days, sessions and onboardings without a result after their end.
-    Prune(u64),
     /// Somebody did something.
     Audit(Audit),
 }
@@ -211,12 +208,14 @@ impl Change {
             | Self::Happened(_)
             | Self::UseIv { .. }
             | Self::Remember(_)
-            | Self::Prune(_)
             | Self::Audit(_) => Behind::Nothing,
-            Self::Seen { eid, .. } | Self::RetireVehicle(eid, ..) | Self::ForgetLogins(eid) => vehicle(eid),
-            Self::EraseAccount(id) | Self::RemoveAccount(id) | Self::Prefer(id, ..) | Self::LoggedIn(_, id, _) => {
-                account(id)
+            Self::Seen { eid, .. } | Self::RetireVehicle(eid, ..) | Self::ForgetLogins(eid) => {
+                vehicle(eid)
             }
+            Self::EraseAccount(id)
+            | Self::RemoveAccount(id)
+            | Self::Prefer(id, ..)
+            | Self::LoggedIn(_, id, _) => account(id),
             Self::SetAttempts(key, _) => Behind::Lock(Lock::Attempts(key.clone())),
             Self::CloseOnboarding(sid, ..) => Behind::Onboarding(*sid),
             Self::AddFederation(f) | Self::UpdateFederation(f) => account(&f.account),
@@ -226,7 +225,9 @@ impl Change {
             Self::PutRequest(request) => account(&request.account),
             Self::AddReport(report) => vehicle(&report.eid),
             Self::Fleet(change) => match change {
-                FleetChange::Enrol { eid, .. } | FleetChange::Session(eid, _) | FleetChange::Leave(eid, _) => vehicle(eid),
+                FleetChange::Enrol { eid, .. }
+                | FleetChange::Session(eid, _)
+                | FleetChange::Leave(eid, _) => vehicle(eid),
                 FleetChange::PutLoginCode(code) => vehicle(&code.eid),
                 FleetChange::SetPreference(id, ..) => account(id),
             },

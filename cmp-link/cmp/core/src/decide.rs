@@ -30,8 +30,10 @@ pub use policy::Policy;
 pub struct Context {
     /// Unix milliseconds.
     pub now: u64,
-    /// A random id that was never used.
+    /// An id that was never used. It may be guessed: it need not be random.
     pub fresh: fn() -> Id,
+    /// 16 random bytes, for what must not be guessed.
+    pub random: fn() -> Id,
     /// What the specification leaves open.
     pub policy: Policy,
 }

@@ -1,7 +1,4 @@
-//! Calls that are due, and what reports and metrics ask for.
-
-use super::Stored;
-use aid_cmp_core::model::Call;
+//! What pages, reports and metrics ask for beyond the model.
 
 /// Which entries of the audit trail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,15 +41,4 @@ pub struct Work {
     pub dead_calls: u64,
     /// Requests for activation codes without a result.
     pub open_requests: u64,
-}
-
-pub(super) async fn claim(
-    tx: &aid_store::Tx<'_>,
-    who: &str,
-    now: u64,
-    until: u64,
-    limit: u32,
-) -> Stored<Vec<Call>> {
-    let _ = (tx, who, now, until, limit);
-    Ok(Vec::new())
 }
