@@ -7,7 +7,6 @@
 //! else: it says no more than the specification does.
 
 use crate::service::{Operation, Service};
-use crate::store::Store;
 use aid_aid1::contract::{self, OPENAPI};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::server::{
@@ -46,7 +45,7 @@ enum Who {
     Certificate([u8; 32]),
 }
 
-struct Api<S> {
+struct Api {
     service: Arc<Service>,
     limiter: Limiter<Who>,
     openapi: Arc<str>,
@@ -89,7 +88,7 @@ impl From<ApiError> for Refused {
 }
 
 async fn handle(
-    State(api): State<Arc<Api<S>>>,
+    State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
 ) -> Response {
@@ -117,7 +116,7 @@ async fn handle(
 }
 
 async fn operate(
-    api: &Api<S>,
+    api: &Api,
     peer: &Peer,
     request: Request,
     found: Option<(&'static contract::Operation, &str)>,
@@ -176,7 +175,7 @@ fn certificate(peer: &Peer) -> Who {
 }
 
 /// Takes one token.
-fn limit<S>(api: &Api<S>, who: &Who) -> Result<(), Refused> {
+fn limit(api: &Api, who: &Who) -> Result<(), Refused> {
     api.limiter.take(who, Instant::now()).map_err(limited)
 }
 
@@ -188,7 +187,7 @@ fn limited(wait: Duration) -> Refused {
     }
 }
 
-fn document<S>(api: &Api<S>, method: &Method) -> Result<Response, Refused> {
+fn document(api: &Api, method: &Method) -> Result<Response, Refused> {
     if *method != Method::GET {
         return Err(Refused {
             allow: Some(&Method::GET),

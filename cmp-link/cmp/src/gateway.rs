@@ -7,7 +7,6 @@ pub mod broker;
 mod session;
 
 use crate::service::Service;
-use crate::store::Store;
 use aid_cli::signal::Stop;
 use aid_id::Eid;
 use aid_serve::live::Live;

@@ -5,7 +5,7 @@
 
 use crate::config::{BROKER_CLIENT, Gateway};
 use crate::service::{Frame, Service, Taken};
-use crate::store::{Store, StoreError};
+use crate::store::{StoreError, Tx};
 use aid_cli::signal::Stop;
 use aid_cli::tls;
 use aid_id::Eid;
@@ -200,13 +200,13 @@ enum Input {
 }
 
 /// Takes the cars' messages one after the other, in the order in which the broker sent them.
-struct Worker<S> {
+struct Worker {
     service: Arc<Service>,
     queue: mpsc::Sender<Box<Frame>>,
     reached: Reached,
 }
 
-impl Worker<S> {
+impl Worker {
     async fn run(self, mut messages: mpsc::Receiver<Input>) {
         while let Some(input) = messages.recv().await {
             let done = match input {
@@ -223,7 +223,8 @@ impl Worker<S> {
     /// Who is there is not known after a start: everybody is sent what waits for him. A car that is
     /// away shows by that nobody takes it.
     async fn reach_all(&self) -> Result<(), String> {
-        let vehicles = self.service.store.vehicles().await;
+        let look = async move |_: &Service, tx: &Tx<'_>| tx.vehicles().await;
+        let vehicles = self.service.look(look).await;
         for vehicle in vehicles.map_err(|e| e.to_string())? {
             self.reach(vehicle.eid);
             if let Err(error) = self.greet_where_work_waits(vehicle.eid).await {

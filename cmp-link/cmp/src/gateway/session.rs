@@ -3,7 +3,6 @@
 //! Called by the gateway for each connection.
 
 use crate::service::{Frame, QUEUE, Service, Taken};
-use crate::store::Store;
 use aid_cli::signal::Stop;
 use aid_id::Eid;
 use aid_wire::{Envelope, Up, topic_down, topic_up};
@@ -39,7 +38,7 @@ const WRITE: Duration = Duration::from_secs(20);
 /// Why a session ends; `None` is an orderly end.
 type End = Option<String>;
 
-pub(super) struct Session<S> {
+pub(super) struct Session {
     stream: TlsStream<TcpStream>,
     service: Arc<Service>,
     /// Who it is; none is told so and cut off.
@@ -56,7 +55,7 @@ pub(super) struct Session<S> {
     out: Vec<u8>,
 }
 
-impl Session<S> {
+impl Session {
     pub(super) fn new(
         stream: TlsStream<TcpStream>,
         service: Arc<Service>,
