@@ -216,7 +216,8 @@ impl Admin<'_> {
         let bind = async move |tx: &Tx<'_>, context: &Context| {
             let refused = |text: String| Ok((Decision::default(), Err(Failure::new(text))));
             let retired = format!("the vehicle {eid} was retired; its eUICC takes part no more");
-            let is_retired = |v: &Option<Vehicle>| v.as_ref().is_some_and(|v| v.retired_at.is_some());
+            let is_retired =
+                |v: &Option<Vehicle>| v.as_ref().is_some_and(|v| v.retired_at.is_some());
             if is_retired(&tx.vehicle(eid).await?) {
                 return refused(retired);
             }

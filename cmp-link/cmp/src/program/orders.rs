@@ -203,13 +203,14 @@ impl Admin<'_> {
                 })
             };
             let detail = format!("{id} as {}", id_text(new.id));
-            let (before, after) = (id_text(old.id), id_text(new.id));
+            let (before, after_id) = (id_text(old.id), new.id);
+            let after = id_text(after_id);
             let reason = Some(reason.clone());
             let replayed = vec![
                 context.audit_because("operator", "order replayed", detail, reason),
                 happened(old.id, "replayed", format!("as {after}")),
-                happened(new.id, "replay", format!("of {before}")),
                 Change::AddOrder(new),
+                happened(after_id, "replay", format!("of {before}")),
             ];
             Ok((changes(replayed), row))
         };
