@@ -1,6 +1,6 @@
 //! The user portal (AID6) as HTTPS pages: sign in, link a subscription, choose which one serves, see and delete profiles,
 //! unlink, approve a login that a car shows a code for, password, PIN and sessions (§4.1, §4.2, §4.4.1, §4.5).
-//! No script; every form has a token; cookies are `__Host-`. Called by `serve`.
+//! No script; every form has a token; cookies are `__Host-`.
 
 mod account;
 mod car;

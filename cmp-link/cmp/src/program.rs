@@ -8,6 +8,7 @@ mod orders;
 mod procedures;
 mod renewal;
 mod serve;
+mod sync;
 mod users;
 
 use crate::config;
@@ -28,8 +29,9 @@ use std::process::ExitCode;
 pub use admin::UserAdd;
 pub use keys::{Key, rotated};
 pub use orders::{AuditArgs, OrderFilter, OrderWhat};
-pub use procedures::{Because, SyncWhom};
+pub use procedures::Because;
 pub use serve::{Listening, serve_until};
+pub use sync::SyncWhom;
 
 /// The reference CMP backend of GSMA AID.02.
 #[derive(Debug, Parser)]

@@ -1,19 +1,14 @@
-//! `vehicle`, `federation`, `profile`, `sync` and `user erase`: the procedures that an operator begins.
+//! `vehicle`, `federation`, `profile` and `user erase`: the procedures that an operator begins.
 
 use super::admin::{Admin, account, changes, eid, iccid, id_text, show};
-use crate::config::Config;
-use crate::outbox::listing;
-use crate::service::fresh;
 use crate::store::Tx;
 use crate::views;
-use aid_aid1::client::Call;
 use aid_cli::cli::Failure;
 use aid_cmp_core::change::{Change, Lock};
-use aid_cmp_core::decide::sync::Listing;
-use aid_cmp_core::decide::{Context, Decision, deletion, sync, withdraw};
-use aid_cmp_core::model::{Federation, OrderState, Profile, SyncRun, Vehicle};
+use aid_cmp_core::decide::{Context, Decision, deletion, withdraw};
+use aid_cmp_core::model::{Federation, OrderState, Profile, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid};
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -25,21 +20,6 @@ pub enum Because {
     RentalEnd,
     /// The car is in a workshop: as `policy.workshop` says.
     Workshop,
-}
-
-/// Whose profiles are compared.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub struct SyncWhom {
-    /// Of this user.
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// Of this link; `federation list` shows them.
-    #[arg(long, value_name = "ID")]
-    federation: Option<Uuid>,
-    /// Of all users.
-    #[arg(long)]
-    all: bool,
 }
 
 pub(super) fn vehicle_row(v: &Vehicle) -> Value {
@@ -58,14 +38,6 @@ pub(super) fn profile_row(p: &Profile) -> Value {
         "iccid": p.iccid.as_str(), "eid": p.eid.as_str(), "status": p.status.as_str(),
         "msp_state": p.verdict.as_str(), "federation": id_text(p.federation),
         "last_used": p.last_used,
-    })
-}
-
-fn sync_row(r: &SyncRun) -> Value {
-    let findings = serde_json::from_str::<Value>(&r.findings).unwrap_or_default();
-    json!({
-        "sync": id_text(r.id), "federation": id_text(r.federation), "at": r.at,
-        "outcome": r.outcome, "findings": findings,
     })
 }
 
@@ -129,12 +101,12 @@ async fn profile(tx: &Tx<'_>, iccid: &Iccid) -> Result<Profile, Failure> {
 }
 
 /// The link of this id.
-async fn federation(tx: &Tx<'_>, id: Uuid) -> Result<Federation, Failure> {
+pub(super) async fn federation(tx: &Tx<'_>, id: Uuid) -> Result<Federation, Failure> {
     found(id, tx.federation_by_id(id.into_bytes()).await?)
 }
 
 /// The link of this id, with the lock of its user.
-async fn locked_federation(tx: &Tx<'_>, id: Uuid) -> Result<Federation, Failure> {
+pub(super) async fn locked_federation(tx: &Tx<'_>, id: Uuid) -> Result<Federation, Failure> {
     found(id, tx.locked_federation_by_id(id.into_bytes()).await?)
 }
 
@@ -396,85 +368,6 @@ impl Admin<'_> {
             Ok((decision, row))
         };
         show(vec![self.decide(erase).await?], self.json)
-    }
-
-    /// Asks the MSPs now and compares (§4.6).
-    pub(super) async fn sync(
-        &self,
-        config: &Config,
-        whom: &SyncWhom,
-        one: Option<&str>,
-    ) -> Result<(), Failure> {
-        let one = one.map(iccid).transpose()?;
-        let (user, id) = (whom.user.clone(), whom.federation);
-        let list = async move |tx: &Tx<'_>| match (user, id) {
-            (Some(user), _) => {
-                let account = account(tx, &user).await?;
-                Ok(tx.federations(Some(account.id)).await?)
-            }
-            (None, Some(id)) => Ok(vec![federation(tx, id).await?]),
-            (None, None) => Ok(tx.federations(None).await?),
-        };
-        let mut rows = Vec::new();
-        for federation in self.look(list).await? {
-            if federation.ended_at.is_some() && id.is_none() {
-                continue;
-            }
-            rows.push(self.sync_one(config, federation, one.clone()).await?);
-        }
-        show(rows, self.json)
-    }
-
-    async fn sync_one(
-        &self,
-        config: &Config,
-        federation: Federation,
-        one: Option<Iccid>,
-    ) -> Result<Value, Failure> {
-        let id = federation.id;
-        let failed =
-            |text: String| json!({"federation": id_text(id), "outcome": "failed", "error": text});
-        let Some(msp) = config.agreed.msps.iter().find(|m| m.name == federation.msp) else {
-            return Ok(failed(format!("no [[msp]] is called {:?}", federation.msp)));
-        };
-        let run = fresh();
-        let call = Call {
-            request_id: Uuid::from_bytes(run),
-            correlation_id: Uuid::from_bytes(fresh()),
-        };
-        let token = federation.token;
-        let asked = msp.client.request_profile_status(call, token, one.as_ref());
-        let answer: Listing = match listing(asked.await, one.is_some()) {
-            Ok(answer) => answer,
-            Err(error) => return Ok(failed(error.to_string())),
-        };
-        let wanted = self.wanting().contains(&federation.msp);
-        self.decide(async move |tx, context| {
-            let federation = locked_federation(tx, Uuid::from_bytes(id)).await?;
-            let (one, answer) = (one.clone(), answer.clone());
-            let view = views::sync(tx, context, federation, one, answer, wanted).await?;
-            let mut decision = sync::compare(context, &view, run);
-            let row = decision.changes.iter().find_map(|change| match change {
-                Change::AddSyncRun(run) => Some(sync_row(run)),
-                _ => None,
-            });
-            let detail = format!("federation {}", id_text(id));
-            let audit = context.audit("operator", "synchronised", detail);
-            decision.changes.push(audit);
-            Ok((decision, row.unwrap_or_default()))
-        })
-        .await
-    }
-
-    pub(super) async fn sync_report(&self, of: Option<Uuid>) -> Result<(), Failure> {
-        let read = async move |tx: &Tx<'_>| {
-            if let Some(id) = of {
-                federation(tx, id).await?;
-            }
-            Ok(tx.sync_runs(of.map(Uuid::into_bytes)).await?)
-        };
-        let runs = self.look(read).await?;
-        show(runs.iter().map(sync_row).collect(), self.json)
     }
 
     pub(super) async fn profiles(&self, vehicle_of: Option<&str>) -> Result<(), Failure> {
