@@ -5,6 +5,7 @@ pub mod call;
 pub mod car_login;
 pub mod code;
 pub mod deletion;
+pub mod hello;
 pub mod login;
 pub mod onboarding;
 pub mod order;

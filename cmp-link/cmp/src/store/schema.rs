@@ -10,6 +10,7 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
         "phone iv",
         include_str!("../../migrations/0010_phone_iv.sql"),
     ),
+    step(20, "work", include_str!("../../migrations/0020_work.sql")),
     step(
         30,
         "vehicle",
@@ -20,7 +21,6 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
         "retired",
         include_str!("../../migrations/0031_retired.sql"),
     ),
-    step(20, "work", include_str!("../../migrations/0020_work.sql")),
     step(
         40,
         "portal",
@@ -31,6 +31,14 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
         "correlation",
         include_str!("../../migrations/0050_correlation.sql"),
     ),
+    Step {
+        version: 60,
+        name: "ids",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0060_ids.sqlite.sql"),
+            postgres: include_str!("../../migrations/0060_ids.postgres.sql"),
+        },
+    },
 ]);
 
 /// A step that is the same for both databases.
