@@ -247,7 +247,7 @@ async fn a_second_connection_ends_the_first() {
 /// Another instance, without listeners.
 fn service(world: &World) -> Arc<Service> {
     let config = aid_cmp::config::check(&world.config()).unwrap();
-    Arc::new(Service::new(world.store.clone(), config))
+    Arc::new(Service::new(world.store.0.clone(), config))
 }
 
 async fn code(car: &mut Car, login_id: [u8; 16]) -> (String, String) {
