@@ -5,7 +5,6 @@
 mod world;
 
 use aid_cmp::service::{fresh, now};
-use aid_cmp::store::Store as _;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::{Context, policy::Policy};
 use aid_cmp_core::model::OrderState;

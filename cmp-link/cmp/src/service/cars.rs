@@ -10,7 +10,7 @@ use aid_cmp_core::change::{Change, FleetChange, Lock};
 use aid_cmp_core::decide::{Context, Decision, Outgoing, code, deletion, login, order};
 use aid_cmp_core::model::{Account, Answered, CallKind, OrderState, Profile, Report};
 use aid_id::{AccountRef, Eid, Iccid, Id};
-use aid_wire::{Down, Envelope, LoginOutcome, OrderKind, OrderOutcome, ProfileState, Up};
+use aid_wire::{Down, Envelope, LoginOutcome, OrderKind, OrderOutcome, Up};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -120,8 +120,10 @@ impl Service {
             }
             let heard = service.heard(tx, context, eid, &envelope).await?;
             let (mut decision, follow) = heard;
-            for message in &mut decision.down {
-                message.correlation.get_or_insert(envelope.correlation_id);
+            if !matches!(follow, Follow::Code(_)) {
+                for message in &mut decision.down {
+                    message.correlation.get_or_insert(envelope.correlation_id);
+                }
             }
             let hops: Vec<Hop> = hops(&decision, context.now).collect();
             let enters = decision.down.iter().find_map(entered);
@@ -165,14 +167,9 @@ impl Service {
         };
         let decision = match envelope.body.clone() {
             Up::Hello { software, profiles } => {
-                let changes = vec![Change::Seen {
-                    eid,
-                    at: context.now,
-                    software: software.chars().take(128).collect(),
-                    card: card_json(&profiles),
-                }];
-                let down = vec![ack];
-                Decision { changes, down }
+                let mut decision = self.hello(tx, context, eid, software, &profiles).await?;
+                decision.down.push(ack);
+                decision
             }
             Up::Login {
                 login_id,
@@ -491,17 +488,4 @@ fn entered(message: &Outgoing) -> Option<AccountRef> {
         } => Some(*account),
         _ => None,
     }
-}
-
-/// What is on a card, for support.
-fn card_json(profiles: &[ProfileState]) -> String {
-    let list: Vec<_> = profiles
-        .iter()
-        .take(64)
-        .map(|p| {
-            let state = aid_cmp_core::model::ProfileStatus::from(p.state).as_str();
-            serde_json::json!({"iccid": p.iccid.as_str(), "state": state})
-        })
-        .collect();
-    serde_json::Value::from(list).to_string()
 }

@@ -2,11 +2,11 @@
 
 use super::Service;
 use crate::store::{Stored, Tx};
-use aid_cmp_core::change::Lock;
-use aid_cmp_core::decide::{Context, Decision, status};
+use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::decide::{Context, Decision, hello, status};
 use aid_cmp_core::model::{CodeRequest, Order, Profile, Report};
 use aid_id::{Eid, Iccid, Id};
-use aid_wire::{OrderKind, Status};
+use aid_wire::{Down, OrderKind, ProfileState, Status};
 
 impl Service {
     /// Decides about a status report of a car, which is locked.
@@ -59,6 +59,71 @@ impl Service {
             ordered,
         };
         Ok(status::report(context, view, &report))
+    }
+
+    /// A car says hello, and what is on its card. Where that differs from what the CMP has of it, the reports that were
+    /// lost are made up for. The car is locked.
+    pub(super) async fn hello(
+        &self,
+        tx: &Tx<'_>,
+        context: &Context,
+        eid: Eid,
+        software: String,
+        listed: &[ProfileState],
+    ) -> Stored<Decision> {
+        let vehicle = tx.vehicle(eid).await?;
+        let settled = |seen: u64| seen.saturating_add(hello::SETTLED_MS) <= context.now;
+        let before = vehicle
+            .filter(|v| v.last_seen.is_some_and(settled))
+            .and_then(|v| v.card);
+        let before = before.as_deref();
+        let profiles = tx.profiles_in(eid).await?;
+        let orders = tx.orders(Some(eid), true).await?;
+        let found = hello::compare(listed, before, &profiles, &orders);
+        let mut decision = Decision::default();
+        decision.changes.push(Change::Seen {
+            eid,
+            at: context.now,
+            software: software.chars().take(128).collect(),
+            card: found.card,
+        });
+        for lost in found.lost {
+            let detail = format!("{} in {eid}: {}", lost.iccid, status::word(lost.status));
+            let report = Report {
+                eid,
+                seq: 0,
+                iccid: Some(lost.iccid),
+                account: lost.account,
+                status: lost.status,
+                code: 0,
+                received_at: context.now,
+            };
+            let mut made_up = self.status(tx, context, report).await?;
+            made_up
+                .changes
+                .retain(|c| !matches!(c, Change::AddReport(_)));
+            made_up
+                .down
+                .retain(|m| !matches!(m.body, Down::StatusAck { .. }));
+            // Otherwise it is of no subscription that the CMP knows.
+            let known = |c: &Change| matches!(c, Change::PutProfile(_));
+            if made_up.changes.iter().any(known) {
+                decision.merge(made_up);
+                let audit = context.audit("cmp", "status taken from the card", detail);
+                decision.changes.push(audit);
+            }
+        }
+        for iccid in found.missing {
+            let why = "a report of its deletion may be lost: compare with the car, then delete or keep it";
+            let audit = context.audit_because(
+                "cmp",
+                "profile not on its card",
+                format!("{iccid} in {eid}"),
+                Some(why.to_owned()),
+            );
+            decision.changes.push(audit);
+        }
+        Ok(decision)
     }
 
     /// The request that a report ends: that of its ICCID, or the one whose code the user's car has.
