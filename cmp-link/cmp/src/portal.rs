@@ -82,6 +82,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/link", get(link::ask).post(link::link))
         .route("/linked", get(link::linked))
         .route("/touchpoint", get(link::touchpoint).post(link::decide))
+        .route("/touchpoint/leave", get(link::leave))
         .route("/unlink", post(account::unlink))
         .route("/delete", post(account::delete))
         .route("/serve", post(account::serve))

@@ -30,7 +30,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc};
 
 pub use account::{Changed, is_pin};
-pub use aid1::Operation;
 pub use car_login::{CODE_PAGE, CarLogin, Judged};
 pub use cars::Taken;
 pub use connections::{Frame, QUEUE};

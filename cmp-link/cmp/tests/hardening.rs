@@ -7,10 +7,11 @@ mod world;
 use aid_aid1::body::{ProfileType, SendActivationCode, SubscriptionType, UpdateSubscriptionInfo};
 use aid_aid1::client::{Call, CallError, CmpClient, Settings};
 use aid_aid1::headers::{Credentials, Headers};
+use aid_aid1::operation::CmpOperation;
 use aid_aid1::phone::{EncryptedPhone, PhoneKey};
 use aid_aid1::server::Caller;
 use aid_cli::signal::Trigger;
-use aid_cmp::service::{Operation, Service};
+use aid_cmp::service::Service;
 use aid_cmp::store::Store;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::model::{CodeRequest, MspVerdict, Profile, ProfileStatus, RequestState};
@@ -408,7 +409,7 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         let token = unknown();
         let client = world.client_as("msptwo", "mspkey2", "msp2");
         let sent = client
-            .send_msp_token_text(Call::new(), &id, &world.token_body(token))
+            .send_msp_token(Call::new(), &id, &world.token_body(token))
             .await;
         sent.unwrap();
         token
@@ -421,12 +422,17 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         config,
     );
     let service = std::sync::Arc::new(service);
-    let refused = |operation: Operation, body: Value| {
+    let refused = |operation: CmpOperation, variable: String, body: Value| {
         let service = &service;
         async move {
             let before = service.store.looks();
             let error = service
-                .operate(&caller(1), &operation, body.to_string().as_bytes())
+                .operate(
+                    &caller(1),
+                    operation,
+                    &variable,
+                    body.to_string().as_bytes(),
+                )
                 .await
                 .expect_err("refused");
             let body = serde_json::to_string(&error.body()).unwrap();
@@ -440,22 +446,30 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         "activationCodeRequestID": Uuid::from_u128(1), "error": null,
         "iccid": foreign_iccid, "swappedIccid": null});
     let (foreign, nobody) = (token.to_string(), unknown().to_string());
-    type Of = fn(String) -> Operation;
-    let operations: [(Of, Value); 4] = [
-        (Operation::ActivationCode, code),
-        (Operation::Subscription, number),
-        (Operation::Invalidate, json!({})),
-        (Operation::Profiles, json!({"profiles": []})),
+    let operations = [
+        (CmpOperation::SendActivationCode, code),
+        (CmpOperation::UpdateSubscriptionInfo, number),
+        (CmpOperation::NotifyTokenInvalid, json!({})),
+        (
+            CmpOperation::SendProfileInformation,
+            json!({"profiles": []}),
+        ),
     ];
-    for (of, body) in operations {
-        let (a, b) = (of(foreign.clone()), of(nobody.clone()));
-        assert_eq!(refused(a, body.clone()).await, refused(b, body).await);
+    for (operation, body) in operations {
+        let theirs = refused(operation, foreign.clone(), body.clone()).await;
+        assert_eq!(theirs, refused(operation, nobody.clone(), body).await);
     }
     // An ICCID of the other MSP and one that nobody has; the answer names it, so the names are masked.
     let unknown_iccid = "8944500805172032961";
     let information =
         |iccid: &str| json!({"profiles": [{"iccid": iccid, "status": "invalid", "reason": null}]});
-    let of = |iccid: &str| refused(Operation::Profiles(other.to_string()), information(iccid));
+    let of = |iccid: &str| {
+        refused(
+            CmpOperation::SendProfileInformation,
+            other.to_string(),
+            information(iccid),
+        )
+    };
     let (a, b) = (of(foreign_iccid).await, of(unknown_iccid).await);
     let mask = |text: &str, iccid: &str| text.replace(iccid, "ICCID");
     assert_eq!(
@@ -468,7 +482,13 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         json!({"activationCode": null, "profileType": null, "activationCodeRequestID": Uuid::from_u128(id),
             "error": "49: none", "iccid": null, "swappedIccid": null})
     };
-    let of = |id| refused(Operation::ActivationCode(other.to_string()), request(id));
+    let of = |id| {
+        refused(
+            CmpOperation::SendActivationCode,
+            other.to_string(),
+            request(id),
+        )
+    };
     assert_eq!(of(1).await, of(2).await);
     // Account ids: of an onboarding with the other MSP, and of none; both signed with one's own secret.
     let secret = world::SECRET.to_uppercase().parse().unwrap();
@@ -495,8 +515,8 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
             .unwrap()
             .to_string()
     };
-    let a = refused(Operation::Token(id(theirs)), body()).await;
-    let b = refused(Operation::Token(id(none)), body()).await;
+    let a = refused(CmpOperation::SendMspToken, id(theirs), body()).await;
+    let b = refused(CmpOperation::SendMspToken, id(none), body()).await;
     assert_eq!(a, b);
 }
 

@@ -75,7 +75,7 @@ async fn the_return_page_believes_the_token_and_not_the_browser() {
     let token = aid_id::MspToken::from_bytes([7; 16]);
     let call = aid_aid1::client::Call::new();
     let sent = world.client();
-    sent.send_msp_token_text(call, &query(&to, "id"), &world.token_body(token))
+    sent.send_msp_token(call, &query(&to, "id"), &world.token_body(token))
         .await
         .unwrap();
     assert!(
@@ -260,6 +260,40 @@ async fn onboarding_may_begin_at_the_msp() {
         .await;
     assert_eq!(status, 303);
     assert!(to.starts_with("/login?next=%2Ftouchpoint"), "{to}");
+}
+
+// R-7.2.2-1 R-7.2.2-2 R-7.2.2-3: the login page of a visitor from an MSP leads back there; no other does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_does_not_sign_in_returns_to_the_msp() {
+    let world = World::new().await;
+    let stranger = Browser::new(&world);
+    let back = "https://www.mspone.example/back?foo=bar&x=1";
+    let uri = aid_aid1::redirect::percent_encode(back);
+    let (_, to) = stranger
+        .visit(&format!("/touchpoint?redirect_uri={uri}"))
+        .await;
+    let page = stranger.get(&to).await;
+    let leave = format!("/touchpoint/leave?redirect_uri={uri}");
+    assert!(page.contains(&format!("href=\"{leave}\"")), "{page}");
+    let expected = format!("{back}&code=101&error=User%20login%20not%20possible%20on%20CMP%20side");
+    assert_eq!(stranger.visit(&leave).await, (303, expected));
+    // Still there after a wrong password.
+    let form = [
+        ("csrf", csrf(&page)),
+        ("next", format!("/touchpoint?redirect_uri={uri}")),
+        ("name", "eva@example.com".into()),
+        ("password", "wrong password".into()),
+    ];
+    let login = format!("https://localhost:{}/login", world.portal.port());
+    let answer = stranger.client.post(login).form(&form).send().await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 401);
+    assert!(answer.text().await.unwrap().contains(&leave));
+    assert!(!stranger.get("/login").await.contains("/touchpoint/leave"));
+    for bad in ["", "?redirect_uri=https%3A%2F%2Fevil.example%2F"] {
+        let left = stranger.visit(&format!("/touchpoint/leave{bad}")).await;
+        assert_eq!(left, (400, String::new()), "{bad}");
+    }
 }
 
 // R-4.5-2 R-4.5-3 R-4.5-4

@@ -176,7 +176,9 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         admin.serve(shown(&service), stop.clone()),
         certificates.watch(stop)
     );
-    service.store().close().await;
+    let store = service.store().clone();
+    drop(service);
+    store.close().await;
     Ok(())
 }
 
@@ -226,7 +228,6 @@ async fn list_orders(args: ListArgs) -> Result<(), Failure> {
         .orders()
         .await?
         .into_iter()
-        .map(|v| v.order)
         .map(|o| OrderView {
             confirmation_code_required: o.confirmation_code.is_some(),
             iccid: o.iccid,

@@ -179,6 +179,15 @@ pub(super) async fn touchpoint(
     Ok(shell_page::answer(StatusCode::OK, html, &[target]))
 }
 
+/// Returns to the MSP without an account id: the user can't sign in, or does not want to (§7.2.2).
+pub(super) async fn leave(
+    State(service): Cmp,
+    query: Result<Query<ToMsp>, QueryRejection>,
+) -> Page {
+    let (_, uri) = owner(&service, &query?.0.redirect_uri)?;
+    see_other(&uri.with_error(ErrorCode::Login))
+}
+
 #[derive(Deserialize)]
 pub(super) struct Decision {
     csrf: String,

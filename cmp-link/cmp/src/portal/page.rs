@@ -53,6 +53,10 @@ pub(super) fn login(csrf: &str, next: &str, problem: Option<&str>, open: bool) -
             button.main { "Sign in" }
         }
         @if open { a.button href="/register" { "Make an account" } }
+        // A visitor whom an MSP sent here can return to it (AID.02 §7.2.2).
+        @if let Some(query) = next.strip_prefix("/touchpoint?") {
+            a.button href=(format!("/touchpoint/leave?{query}")) { "Go back without signing in" }
+        }
     };
     document(SITE, "Sign in", &html! {}, &content)
 }

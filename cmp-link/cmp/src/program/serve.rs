@@ -6,7 +6,9 @@ use crate::gateway::broker::{AtBroker, Broker};
 use crate::service::{Service, now};
 use crate::store::{Store, Stored};
 use crate::{api, gateway, gauges, outbox, portal};
-use aid_aid1::{contract, span};
+use aid_aid1::contract::openapi;
+use aid_aid1::operation::CmpOperation;
+use aid_aid1::span;
 use aid_cli::cli::Failure;
 use aid_cli::clock::Steadiness;
 use aid_cli::config::Values;
@@ -228,7 +230,7 @@ fn shown(service: &Arc<Service>, at_broker: BrokerState) -> Shown {
                 vehicles
             })
         }),
-        openapi: Some(contract::CMP.openapi().into()),
+        openapi: Some(openapi::<CmpOperation>().into()),
     }
 }
 

@@ -9,76 +9,15 @@ use aid_aid1::body::{
     Body as _, NotifyTokenInvalid, SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
 };
 use aid_aid1::error_code::{ApiError, ErrorCode};
+use aid_aid1::operation::{Api as _, CmpOperation};
 use aid_aid1::phone::{EncryptedPhone, PhoneError};
 use aid_aid1::server::{Caller, path_token};
-use aid_aid1::strict_json;
 use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::{Context, Decision, code, onboarding, profiles, withdraw};
+use aid_cmp_core::decide::{Context, Decision, code, onboarding, profiles, removal, withdraw};
 use aid_cmp_core::model::{Answered, CallState, CodeRequest, Federation, Profile};
 use aid_id::{AccountRef, Iccid, Id};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-
-/// An operation of Annex B.1, with the variable part of its path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operation {
-    /// Send Activation Code (§7.7.2.1), msp_token.
-    ActivationCode(String),
-    /// Update Subscription Info (§7.6), msp_token.
-    Subscription(String),
-    /// Send MSP Token (§7.3), account id.
-    Token(String),
-    /// Notify MSP Token Invalid (§7.4), msp_token.
-    Invalidate(String),
-    /// Send Profile Information (§7.5), msp_token.
-    Profiles(String),
-}
-
-impl Operation {
-    /// The operation of an `operationId`, with the variable part of its path.
-    #[must_use]
-    pub fn named(id: &str, variable: &str) -> Option<Self> {
-        let variable = variable.to_owned();
-        Some(match id {
-            "submitActivationCode" => Self::ActivationCode(variable),
-            "updateSubscriptionInfo" => Self::Subscription(variable),
-            "sendMspToken" => Self::Token(variable),
-            "notifyMspTokenInvalid" => Self::Invalidate(variable),
-            "sendProfileInformation" => Self::Profiles(variable),
-            _ => return None,
-        })
-    }
-
-    /// Refuses what is wrong by its form alone, before anybody is looked up: a path that names no token, a body that
-    /// is no JSON object. What its members say is judged when it is known whose they are.
-    fn well_formed(&self, body: &[u8]) -> Result<(), ApiError> {
-        if !matches!(self, Self::Token(_)) {
-            path_token(self.parts().1)?;
-        }
-        strict_json::object(body)?;
-        Ok(())
-    }
-
-    /// Status of a success.
-    #[must_use]
-    pub fn success(&self) -> u16 {
-        match self {
-            Self::ActivationCode(_) | Self::Profiles(_) => 200,
-            Self::Subscription(_) | Self::Token(_) => 201,
-            Self::Invalidate(_) => 204,
-        }
-    }
-
-    fn parts(&self) -> (&'static str, &str) {
-        match self {
-            Self::ActivationCode(p) => ("activation-codes", p),
-            Self::Subscription(p) => ("subscriptions", p),
-            Self::Token(p) => ("users", p),
-            Self::Invalidate(p) => ("invalidate", p),
-            Self::Profiles(p) => ("profiles", p),
-        }
-    }
-}
 
 /// Why a call was not carried out. Nothing of it is stored.
 #[derive(Debug)]
@@ -143,13 +82,18 @@ pub(super) struct Call {
 }
 
 impl Call {
-    fn new(msp: Arc<Msp>, caller: &Caller, operation: &Operation, body: &[u8]) -> Self {
-        let (name, path) = operation.parts();
+    fn new(
+        msp: Arc<Msp>,
+        caller: &Caller,
+        operation: CmpOperation,
+        variable: &str,
+        body: &[u8],
+    ) -> Self {
         let answer = Answered {
             client: msp.client_id.to_string(),
             request_id: caller.headers.request_id.into_bytes(),
-            digest: digest_of(name, path, body),
-            status: operation.success(),
+            digest: digest_of(operation, variable, body),
+            status: operation.contract().success().as_u16(),
             body: String::new(),
             at: 0,
         };
@@ -185,9 +129,10 @@ impl Call {
 }
 
 /// What a repetition of a request must have the same.
-fn digest_of(name: &str, path: &str, body: &[u8]) -> String {
+fn digest_of(operation: CmpOperation, variable: &str, body: &[u8]) -> String {
     let mut digest = Sha256::new();
-    for part in [name.as_bytes(), path.as_bytes(), body] {
+    let resource = operation.contract().path.resource();
+    for part in [resource.as_bytes(), variable.as_bytes(), body] {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
@@ -203,34 +148,42 @@ impl Service {
     pub async fn operate(
         self: &Arc<Self>,
         caller: &Caller,
-        operation: &Operation,
+        operation: CmpOperation,
+        variable: &str,
         body: &[u8],
     ) -> Result<u16, ApiError> {
         // By its name, which is proven: another agreement may have another order of parties.
         let agreed = self.agreed();
         let own = |m: &&Arc<Msp>| m.client_id == caller.headers.client_id;
-        let msp = agreed.msps.iter().find(own);
-        let msp = Arc::clone(msp.ok_or(ErrorCode::PartyNotFound)?);
-        operation.well_formed(body)?;
-        let call = Call::new(msp, caller, operation, body);
-        let (operation, body) = (operation.clone(), body.to_vec());
+        let msp = agreed.msps.iter().find(own).ok_or_else(|| {
+            ApiError::naming(ErrorCode::PartyNotFound, &[&caller.headers.client_id])
+        })?;
+        operation.contract().check_form(variable, body)?;
+        let call = Call::new(Arc::clone(msp), caller, operation, variable, body);
+        let (variable, body) = (variable.to_owned(), body.to_vec());
         let status = call.answer.status;
-        if let Operation::ActivationCode(token) = &operation {
-            self.activation_code(call, token, &body).await?;
+        if operation == CmpOperation::SendActivationCode {
+            self.activation_code(call, &variable, &body).await?;
             return Ok(status);
         }
         let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
             if call.is_repetition(tx).await? {
                 return Ok((Decision::default(), None));
             }
-            let (msp, body) = (&call.msp, &body);
-            let (decision, about) = match &operation {
+            let (msp, variable, body) = (&call.msp, &variable, &body);
+            let (decision, about) = match operation {
                 // Decided above.
-                Operation::ActivationCode(_) => return Err(ErrorCode::Internal.into()),
-                Operation::Subscription(p) => subscription(tx, context, msp, p, body).await?,
-                Operation::Token(p) => token(tx, context, msp, p, body).await?,
-                Operation::Invalidate(p) => invalidate(tx, context, msp, p, body).await?,
-                Operation::Profiles(p) => profile_information(tx, context, msp, p, body).await?,
+                CmpOperation::SendActivationCode => return Err(ErrorCode::Internal.into()),
+                CmpOperation::UpdateSubscriptionInfo => {
+                    subscription(tx, context, msp, variable, body).await?
+                }
+                CmpOperation::SendMspToken => token(tx, context, msp, variable, body).await?,
+                CmpOperation::NotifyTokenInvalid => {
+                    invalidate(tx, context, msp, variable, body).await?
+                }
+                CmpOperation::SendProfileInformation => {
+                    profile_information(tx, context, msp, variable, body).await?
+                }
             };
             Ok::<_, Refusal>((call.finished(context, decision), about))
         };
@@ -308,6 +261,12 @@ async fn token(tx: &Tx<'_>, context: &Context, msp: &Msp, id: &str, body: &[u8])
         SendMspToken::Failed { .. } => (None, None),
     };
     let own = onboarding.filter(|o| o.msp == msp.name);
+    if let Some(onboarding) = &own {
+        let account = tx.account(onboarding.account).await?;
+        if account.is_none_or(|account| removal::is_erased(&account)) {
+            return Err(ErrorCode::UserNotFound.into());
+        }
+    }
     let mut decision = onboarding::token(context, own, holder.as_ref(), &msp.phone_key, body)?;
     if let Some(phone) = phone {
         fresh_iv(tx, context, msp, &phone, &mut decision).await?;

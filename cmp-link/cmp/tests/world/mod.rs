@@ -294,7 +294,7 @@ impl World {
         let body = self.token_body(token);
         let call = aid_aid1::client::Call::new();
         self.client()
-            .send_msp_token_text(call, &id, &body)
+            .send_msp_token(call, &id, &body)
             .await
             .unwrap();
         token

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use aid_aid1::{contract, span};
+use aid_aid1::contract::openapi;
+use aid_aid1::operation::MspOperation;
+use aid_aid1::span;
 use aid_cli::cli::Failure;
 use aid_cli::config::Values;
 use aid_cli::signal::{self, Stop};
@@ -223,6 +225,6 @@ fn shown(msp: &Msp) -> Shown {
                 written.map_err(|error| error.to_string())
             })
         }),
-        openapi: Some(contract::MSP.openapi().into()),
+        openapi: Some(openapi::<MspOperation>().into()),
     }
 }

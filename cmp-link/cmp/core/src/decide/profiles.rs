@@ -5,7 +5,7 @@
 use super::{Context, Decision, deletion};
 use crate::change::Change;
 use crate::model::{Federation, MspVerdict, NoticeKind, Profile};
-use aid_aid1::body::{ProfileValidity, SendProfileInformation};
+use aid_aid1::body::{ProfileInformation, ProfileValidity, SendProfileInformation};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_wire::OrderKind;
 
@@ -13,7 +13,7 @@ use aid_wire::OrderKind;
 /// ICCID whether the CMP knows it from any token.
 ///
 /// # Errors
-/// Codes 60, 61, 62, 63.
+/// Codes 60, 61, 62, 63; 64 where several are listed and none is the token's.
 pub fn information(
     context: &Context,
     federation: &Federation,
@@ -23,6 +23,10 @@ pub fn information(
 ) -> Result<Decision, ApiError> {
     if body.profiles.is_empty() {
         return Err(ErrorCode::BodyEmptyOrNull.into());
+    }
+    let foreign = |item: &ProfileInformation| own.iter().all(|p| p.iccid != item.iccid);
+    if body.profiles.len() > 1 && body.profiles.iter().all(foreign) {
+        return Err(ErrorCode::NoProfileProcessed.into());
     }
     let mut decision = Decision::default();
     // Each item is judged against what those before it left.
@@ -35,7 +39,7 @@ pub fn information(
             } else {
                 ErrorCode::ProfileNotFound
             };
-            return Err(ApiError::because(code, item.iccid));
+            return Err(ApiError::naming(code, &[&item.iccid, &federation.token]));
         };
         let verdict = match item.status {
             ProfileValidity::Invalid => MspVerdict::Invalid,
@@ -46,7 +50,7 @@ pub fn information(
             if verdict == MspVerdict::Invalid {
                 continue;
             }
-            return Err(ApiError::because(ErrorCode::ProfileInvalid, item.iccid));
+            return Err(ApiError::naming(ErrorCode::ProfileInvalid, &[&item.iccid]));
         }
         let reason = item.reason.unwrap_or_default();
         let detail = format!("{} {} {reason}", profile.iccid, verdict.as_str());
