@@ -161,6 +161,12 @@ async fn a_certificate_is_issued_from_a_request() {
     let damaged = csr.replacen("MII", "MIH", 1);
     std::fs::write(file("bad.csr"), damaged).unwrap();
     assert!(!issue("bad.csr", &text, "bad.pem").status.success());
+    // What the database refuses leaves no certificate behind that nobody accepts.
+    ok(&world, &["vehicle", "retire", &text, "--reason", "sold"]);
+    let output = issue("seven.csr", &text, "again.pem");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("retired"));
+    assert!(!file("again.pem").exists());
 }
 
 // R-A.4-6 R-4.3.1-18: retired while it is connected; nothing of it is taken from then on.
