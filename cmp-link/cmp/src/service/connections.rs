@@ -248,3 +248,56 @@ fn needs_result(body: &Down) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+    use super::*;
+    use aid_id::AccountRef;
+
+    fn answer(eid: Eid, request_id: Id) -> Outgoing {
+        Outgoing {
+            eid,
+            correlation: None,
+            message_id: request_id,
+            body: Down::ActivationCode {
+                request_id,
+                account: AccountRef([1; 16]),
+                outcome: CodeOutcome::Pending,
+            },
+        }
+    }
+
+    // Invariant 5: what is recalled stays recalled, in whatever order the threads send.
+    #[test]
+    fn an_older_answer_never_follows_a_newer_one() {
+        let eid = Eid::with_check_digits("890490320000010000000000000001").unwrap();
+        let (cars, (queue, _frames)) = (Connections::default(), mpsc::channel(QUEUE));
+        let (a, b) = (answer(eid, [1; 16]), answer(eid, [2; 16]));
+        assert_eq!(cars.tell(&a, Source::Decision(1)), Told::Away);
+        cars.connect(eid, queue.clone());
+        let read = Source::Read(cars.answers(eid));
+        assert_eq!(cars.tell(&a, read), Told::Sent);
+        assert_eq!(cars.tell(&a, Source::Decision(7)), Told::Sent);
+        assert_eq!(cars.tell(&a, Source::Decision(6)), Told::Overtaken);
+        assert_eq!(cars.tell(&b, Source::Decision(5)), Told::Sent);
+        // Read before those were sent, so it may be older than them.
+        assert_eq!(cars.tell(&a, read), Told::Overtaken);
+        let read = Source::Read(cars.answers(eid));
+        assert_eq!(cars.tell(&a, read), Told::Sent);
+        // Another connection begins anew, and what was read for the one before is not for it.
+        cars.connect(eid, queue);
+        assert_eq!(cars.tell(&a, read), Told::Overtaken);
+        assert_eq!(cars.tell(&a, Source::Decision(8)), Told::Sent);
+        // As many requests as anybody likes: what is remembered is bounded.
+        for n in 0..=255_u8 {
+            let message = answer(eid, [n; 16]);
+            cars.tell(&message, Source::Decision(9 + u64::from(n)));
+        }
+        assert!(
+            cars.open()
+                .values()
+                .all(|c| c.answered.len() <= MAX_REQUESTS)
+        );
+    }
+}
