@@ -7,7 +7,6 @@ pub mod broker;
 mod session;
 
 use crate::service::Service;
-use crate::store::Store;
 use aid_cli::signal::Stop;
 use aid_id::Eid;
 use aid_serve::live::Live;
@@ -27,10 +26,10 @@ const HANDSHAKE: Duration = Duration::from_secs(15);
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// Serves vehicles until the stop.
-pub async fn serve<S: Store>(
+pub async fn serve(
     listener: TcpListener,
     tls: Live<ServerConfig>,
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     max_vehicles: usize,
     stop: Stop,
 ) {
@@ -74,10 +73,10 @@ pub async fn serve<S: Store>(
 }
 
 /// One connection from its first byte.
-async fn vehicle<S: Store>(
+async fn vehicle(
     stream: TcpStream,
     acceptor: TlsAcceptor,
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     stop: Stop,
 ) -> Result<(), String> {
     stream.set_nodelay(true).map_err(|e| e.to_string())?;

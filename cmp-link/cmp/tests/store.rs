@@ -1,13 +1,15 @@
 //! The contract of a store, run against SQLite, and PostgreSQL where its binaries are on the machine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "world/book.rs"]
+mod book;
 #[path = "world/postgres.rs"]
 mod postgres;
 
 use aid_aid1::body::SubscriptionType;
 use aid_aid1::phone::EncryptedPhone;
-use aid_cmp::store::{AuditFilter, Database, SqlStore, Store, StoreError, migrate};
-use aid_cmp_core::change::Change;
+use aid_cmp::store::{AuditFilter, Database, Store, StoreError, Stored, Tx};
+use aid_cmp_core::change::{Change, Lock, PortalChange};
 use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Federation, Hold,
     MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
@@ -15,7 +17,10 @@ use aid_cmp_core::model::{
 };
 use aid_id::{AccountRef, Eid, Iccid, MspToken, Secret};
 use aid_wire::{OrderKind, Status};
+use book::Book;
 use postgres::Postgres;
+use std::time::Duration;
+use tokio::sync::oneshot;
 
 const EVA: AccountRef = AccountRef([1; 16]);
 
@@ -100,7 +105,7 @@ fn call(id: u8, lane: &str, next_at: u64) -> Call {
     }
 }
 
-async fn contract<S: Store>(store: &S) {
+async fn contract(store: &Book) {
     people(store).await;
     subscriptions(store).await;
     orders(store).await;
@@ -112,7 +117,7 @@ async fn contract<S: Store>(store: &S) {
     forgets(store).await;
 }
 
-async fn people<S: Store>(store: &S) {
+async fn people(store: &Book) {
     store
         .commit(vec![Change::AddVehicle(vehicle(1))])
         .await
@@ -188,7 +193,7 @@ async fn people<S: Store>(store: &S) {
     assert_eq!(store.session("h").await.unwrap(), None);
 }
 
-async fn subscriptions<S: Store>(store: &S) {
+async fn subscriptions(store: &Book) {
     let onboarding = Onboarding {
         sid: [5; 16],
         msp: "m".into(),
@@ -288,8 +293,8 @@ async fn subscriptions<S: Store>(store: &S) {
     );
     assert_eq!(store.request_of_car(eid(2), [101; 16]).await.unwrap(), None);
     assert!(store.undelivered(eid(1)).await.unwrap().is_empty());
-    assert_eq!(store.overdue(999).await.unwrap().len(), 0);
-    assert_eq!(store.overdue(1000).await.unwrap().len(), 2);
+    assert_eq!(store.overdue(999, 100).await.unwrap().len(), 0);
+    assert_eq!(store.overdue(1000, 100).await.unwrap().len(), 2);
     let answered = CodeRequest {
         state: RequestState::Answered,
         code: Some(Secret::new("1$h$X".into())),
@@ -350,7 +355,7 @@ async fn subscriptions<S: Store>(store: &S) {
     assert!(!store.has_report(&again).await.unwrap());
 }
 
-async fn orders<S: Store>(store: &S) {
+async fn orders(store: &Book) {
     let order = |id: u8, kind| Order {
         id: [id; 16],
         eid: eid(u32::from(id)),
@@ -365,6 +370,8 @@ async fn orders<S: Store>(store: &S) {
         sent_at: None,
         closed_at: None,
     };
+    let cars = [2, 3, 9].map(|n| Change::AddVehicle(vehicle(n)));
+    store.commit(cars.to_vec()).await.unwrap();
     let kinds = [
         OrderKind::Delete { iccid: iccid(1) },
         OrderKind::Disable { iccid: iccid(1) },
@@ -417,7 +424,7 @@ async fn orders<S: Store>(store: &S) {
 }
 
 // R-7.8-5
-async fn outbox<S: Store>(store: &S) {
+async fn outbox(store: &Book) {
     assert_eq!(store.next_due().await.unwrap(), None);
     let calls = [call(1, "a", 10), call(2, "a", 0), call(3, "b", 20)].map(Change::AddCall);
     store.commit(calls.to_vec()).await.unwrap();
@@ -480,7 +487,7 @@ async fn outbox<S: Store>(store: &S) {
 }
 
 // R-4.3-5 R-4.5-10 R-4.4.2-7
-async fn choices<S: Store>(store: &S) {
+async fn choices(store: &Book) {
     let prefer = |eid, id| Change::Prefer(EVA, eid, id);
     store
         .commit(vec![
@@ -537,7 +544,7 @@ async fn choices<S: Store>(store: &S) {
     assert!(store.notices(EVA).await.unwrap().is_empty());
 }
 
-async fn audit<S: Store>(store: &S) {
+async fn audit(store: &Book) {
     let entry = |at, actor: &str, detail: &str| Audit {
         at,
         actor: actor.into(),
@@ -570,7 +577,7 @@ async fn audit<S: Store>(store: &S) {
 }
 
 // R-A.4-6
-async fn retired<S: Store>(store: &S) {
+async fn retired(store: &Book) {
     let vehicle = Vehicle {
         vin: Some("WAU1".into()),
         ..vehicle(50)
@@ -602,7 +609,7 @@ async fn retired<S: Store>(store: &S) {
 }
 
 // R-4.4.1-14 R-A.3-4
-async fn forgets<S: Store>(store: &S) {
+async fn forgets(store: &Book) {
     let bob = AccountRef([0xB0; 16]);
     let own = Federation {
         account: bob,
@@ -670,38 +677,180 @@ async fn forgets<S: Store>(store: &S) {
     assert_eq!(store.account(bob).await.unwrap(), None);
 }
 
-async fn turns(store: &SqlStore, other: &SqlStore) {
-    let count = async |store: SqlStore| {
+/// Decisions of two processes: each is made on what those before it changed.
+async fn side_by_side(store: &Book, other: &Book) {
+    let count = async |store: Book| {
         for _ in 0..20 {
-            let turn = store.turn().await.unwrap();
-            let before = store
-                .attempts("turns")
-                .await
-                .unwrap()
-                .map_or(0, |a| a.count);
-            tokio::task::yield_now().await;
-            let after = Attempts {
-                count: before + 1,
-                since: 0,
-                last: None,
+            let more = async |tx: &Tx<'_>| {
+                tx.lock(Lock::Attempts("n".into())).await?;
+                let before = tx.attempts("n").await?.map_or(0, |a| a.count);
+                let after = Attempts {
+                    count: before + 1,
+                    since: 0,
+                    last: None,
+                };
+                let change = Change::SetAttempts("n".into(), Some(after));
+                Ok::<_, StoreError>((vec![change], ()))
             };
-            let change = Change::SetAttempts("turns".into(), Some(after));
-            store.commit_in(turn, vec![change]).await.unwrap();
+            store.0.decide(more).await.unwrap();
         }
     };
     tokio::join!(
         count(store.clone()),
-        count(other.clone()),
+        count(store.clone()),
         count(other.clone())
     );
-    let count = store.attempts("turns").await.unwrap().unwrap().count;
-    assert_eq!(count, 60, "nobody decided on what another had changed");
-    // A turn that is given up is another's, and nothing of it is left.
-    drop(store.turn().await.unwrap());
-    drop(other.turn().await.unwrap());
+    let counted = store.attempts("n").await.unwrap().unwrap();
+    assert_eq!(counted.count, 60, "a decision was made on what was before");
+    // Of one user, found by what is theirs.
+    let group = async |store: Book| {
+        for _ in 0..20 {
+            let more = async |tx: &Tx<'_>| {
+                let mut found = tx.locked_federation_by_id([1; 16]).await?.unwrap();
+                let before = found.customer_group.unwrap_or_default();
+                found.customer_group = Some(format!("{before}x"));
+                Ok::<_, StoreError>((vec![Change::UpdateFederation(found)], ()))
+            };
+            store.0.decide(more).await.unwrap();
+        }
+    };
+    let mut before = store.federation_by_id([1; 16]).await.unwrap().unwrap();
+    before.customer_group = None;
+    store
+        .commit(vec![Change::UpdateFederation(before)])
+        .await
+        .unwrap();
+    tokio::join!(group(store.clone()), group(other.clone()));
+    let after = store.federation_by_id([1; 16]).await.unwrap().unwrap();
+    assert_eq!(after.customer_group, Some("x".repeat(40)));
 }
 
-async fn repetitions<S: Store>(store: &S) {
+/// A decision has locked a user: another one's is made meanwhile, and one of the same user afterwards.
+async fn only_the_same_user_waits(store: &Book) {
+    let bob = AccountRef([0xB1; 16]);
+    let with_name = |id, name: &str| Change::AddAccount(account(id, name));
+    store.commit(vec![with_name(bob, "bob1")]).await.unwrap();
+    let (locked, is_locked) = oneshot::channel::<()>();
+    let (go, gone_on) = oneshot::channel::<()>();
+    // Once each: nothing makes this decision be repeated.
+    let signals = std::sync::Mutex::new(Some((locked, gone_on)));
+    let pin = |id, pin: &str| Change::Portal(PortalChange::Pin(id, Some(pin.into())));
+    let holder = store.clone();
+    let holder = tokio::spawn(async move {
+        let held = async move |tx: &Tx<'_>| {
+            tx.lock(Lock::Account(EVA)).await?;
+            let (locked, gone_on) = signals.lock().unwrap().take().unwrap();
+            locked.send(()).unwrap();
+            gone_on.await.unwrap();
+            Ok::<_, StoreError>((vec![pin(EVA, "first")], ()))
+        };
+        holder.0.decide(held).await.unwrap();
+    });
+    is_locked.await.unwrap();
+    let same = store.clone();
+    let same = tokio::spawn(async move {
+        let decide = async move |tx: &Tx<'_>| {
+            let found = tx.locked_account(EVA).await?.unwrap();
+            let next = format!("{} second", found.pin_mac.unwrap_or_default());
+            Ok::<_, StoreError>((vec![pin(EVA, &next)], ()))
+        };
+        same.0.decide(decide).await.unwrap();
+    });
+    let other = store.commit(vec![pin(bob, "other")]);
+    let done = tokio::time::timeout(Duration::from_secs(60), other).await;
+    done.expect("a decision about one user waits for another's")
+        .unwrap();
+    go.send(()).unwrap();
+    holder.await.unwrap();
+    same.await.unwrap();
+    let eva = store.account(EVA).await.unwrap().unwrap();
+    assert_eq!(eva.pin_mac.as_deref(), Some("first second"));
+}
+
+async fn what_is_not_locked_is_not_changed(store: &Book) {
+    let found = store.federation_by_id([1; 16]).await.unwrap().unwrap();
+    let profile = Profile {
+        iccid: iccid(70),
+        federation: found.id,
+        eid: eid(1),
+        status: ProfileStatus::Prepared,
+        verdict: MspVerdict::Valid,
+        last_used: 1,
+        created_at: 1,
+    };
+    let attempts = Attempts {
+        count: 1,
+        since: 0,
+        last: None,
+    };
+    let seen = Change::Seen {
+        eid: eid(1),
+        at: 99,
+        software: "unlocked".into(),
+        card: String::new(),
+    };
+    let changes = [
+        Change::UpdateFederation(found),
+        Change::PutProfile(profile),
+        Change::SetAttempts("unlocked".into(), Some(attempts)),
+        Change::Prefer(EVA, None, None),
+        seen,
+        Change::CloseOnboarding([5; 16], OnboardingState::Failed, None, None),
+    ];
+    for change in changes {
+        let named = format!("{change:?}");
+        let decide = async move |tx: &Tx<'_>| {
+            // To have read it, and to hold another lock, is not enough.
+            tx.federation_by_id([1; 16]).await?;
+            tx.onboarding([5; 16]).await?;
+            tx.lock(Lock::Account(AccountRef([0xB1; 16]))).await?;
+            tx.lock(Lock::Vehicle(eid(2))).await?;
+            // Nothing of the decision is stored, not even what needs no lock.
+            let call = Change::AddCall(call(77, "unlocked", 0));
+            Ok::<_, StoreError>((vec![call, change.clone()], ()))
+        };
+        let done: Stored<()> = store.0.decide(decide).await;
+        let error = done.expect_err(&named).to_string();
+        assert!(error.contains("has not locked"), "{named}: {error}");
+    }
+    assert_eq!(store.call([77; 16]).await.unwrap(), None);
+    assert_eq!(store.attempts("unlocked").await.unwrap(), None);
+}
+
+/// A key that somebody locked without counting has no attempts, and unknown subscriptions cost as many reads as known
+/// ones.
+async fn locks_leave_no_trace(store: &Book) {
+    let lock = async |tx: &Tx<'_>| {
+        tx.lock(Lock::Attempts("nobody".into())).await?;
+        tx.locked_vehicle(eid(999)).await?;
+        let none = tx.locked_account(AccountRef([0xEE; 16])).await?;
+        let audit = Audit {
+            at: 1,
+            actor: "x".into(),
+            action: "looked".into(),
+            detail: String::new(),
+            reason: None,
+        };
+        Ok::<_, StoreError>((vec![Change::Audit(audit)], none))
+    };
+    assert_eq!(store.0.decide(lock).await.unwrap(), None);
+    assert_eq!(store.attempts("nobody").await.unwrap(), None);
+    let cost = async |token: u8| {
+        let before = store.looks();
+        let decide = async move |tx: &Tx<'_>| {
+            let token = MspToken::from_bytes([token; 16]);
+            let found = tx.locked_federation("m", token).await?;
+            Ok::<_, StoreError>((Vec::new(), found.is_some()))
+        };
+        let found = store.0.decide(decide).await.unwrap();
+        (found, store.looks() - before)
+    };
+    let (known, unknown) = (cost(1).await, cost(0xDD).await);
+    assert_eq!((known.0, unknown.0), (true, false));
+    assert_eq!(known.1, unknown.1);
+}
+
+async fn repetitions(store: &Book) {
     let answered = Answered {
         client: "c".into(),
         request_id: [1; 16],
@@ -721,10 +870,7 @@ async fn repetitions<S: Store>(store: &S) {
     assert_eq!(store.answered("d", [1; 16]).await.unwrap(), None);
     let twice = Change::Remember(answered);
     assert_eq!(store.commit(vec![twice]).await, Err(StoreError::Taken));
-    store
-        .commit(vec![Change::Prune(8 * 24 * 3600 * 1000)])
-        .await
-        .unwrap();
+    store.prune(8 * 24 * 3600 * 1000).await.unwrap();
     assert_eq!(store.answered("c", [1; 16]).await.unwrap(), None);
 }
 
@@ -732,15 +878,17 @@ async fn repetitions<S: Store>(store: &S) {
 async fn sqlite_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cmp.sqlite");
-    let store: SqlStore = migrate(&path).await.unwrap();
+    let store: Book = Book::open(&path).await.unwrap();
     contract(&store).await;
     // Another process sees it at once, and it is there after a close.
-    let other = migrate(&path).await.unwrap();
-    assert_eq!(other.vehicles().await.unwrap().len(), 2);
-    turns(&store, &other).await;
+    let other = Book::open(&path).await.unwrap();
+    assert_eq!(other.vehicles().await.unwrap().len(), 5);
+    side_by_side(&store, &other).await;
+    what_is_not_locked_is_not_changed(&store).await;
+    locks_leave_no_trace(&store).await;
     store.close().await;
     other.close().await;
-    let again = migrate(&path).await.unwrap();
+    let again = Book::open(&path).await.unwrap();
     assert_eq!(again.federations(None).await.unwrap().len(), 3);
 }
 
@@ -750,24 +898,27 @@ async fn postgresql_keeps_the_contract() {
         return;
     };
     let url: Database = server.url().parse().unwrap();
-    let store = migrate(&url).await.unwrap();
+    let store = Book::open(&url).await.unwrap();
     contract(&store).await;
-    let other = migrate(&url).await.unwrap();
-    assert_eq!(other.vehicles().await.unwrap().len(), 2);
-    turns(&store, &other).await;
+    let other = Book::open(&url).await.unwrap();
+    assert_eq!(other.vehicles().await.unwrap().len(), 5);
+    side_by_side(&store, &other).await;
+    only_the_same_user_waits(&store).await;
+    what_is_not_locked_is_not_changed(&store).await;
+    locks_leave_no_trace(&store).await;
     claims(&store, &other).await;
     store.close().await;
     other.close().await;
-    let again = migrate(&url).await.unwrap();
+    let again = Book::open(&url).await.unwrap();
     assert_eq!(again.federations(None).await.unwrap().len(), 3);
     again.close().await;
 }
 
 /// Two instances share the work: no call is taken twice, and one that was lost comes again.
-async fn claims(store: &SqlStore, other: &SqlStore) {
+async fn claims(store: &Book, other: &Book) {
     let calls = (100..150).map(|n| Change::AddCall(call(n, &format!("lane {n}"), 0)));
     store.commit(calls.collect()).await.unwrap();
-    let take = async |store: &SqlStore, who: &str| {
+    let take = async |store: &Book, who: &str| {
         let mut got = Vec::new();
         loop {
             let list = store.claim(who, 10, 1000, 3).await.unwrap();
@@ -789,7 +940,7 @@ async fn claims(store: &SqlStore, other: &SqlStore) {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_said_without_its_password() {
     let url: Database = "postgres://cmp:s3cret@127.0.0.1:1/aid".parse().unwrap();
-    let error = migrate(&url).await.unwrap_err().to_string();
+    let error = Book::open(&url).await.unwrap_err().to_string();
     assert!(error.contains("postgres://127.0.0.1:1/aid"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
 }
@@ -798,8 +949,11 @@ async fn a_server_that_is_not_there_is_said_without_its_password() {
 async fn two_writers_wait_for_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cmp.sqlite");
-    let (a, b) = (migrate(&path).await.unwrap(), migrate(&path).await.unwrap());
-    let write = |store: SqlStore, from: u32| async move {
+    let (a, b) = (
+        Book::open(&path).await.unwrap(),
+        Book::open(&path).await.unwrap(),
+    );
+    let write = |store: Book, from: u32| async move {
         for n in from..from + 50 {
             store
                 .commit(vec![Change::AddVehicle(vehicle(n))])

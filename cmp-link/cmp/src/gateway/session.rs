@@ -3,7 +3,6 @@
 //! Called by the gateway for each connection.
 
 use crate::service::{Frame, QUEUE, Service, Taken};
-use crate::store::Store;
 use aid_cli::signal::Stop;
 use aid_id::Eid;
 use aid_wire::{Envelope, Up, topic_down, topic_up};
@@ -39,9 +38,9 @@ const WRITE: Duration = Duration::from_secs(20);
 /// Why a session ends; `None` is an orderly end.
 type End = Option<String>;
 
-pub(super) struct Session<S> {
+pub(super) struct Session {
     stream: TlsStream<TcpStream>,
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     /// Who it is; none is told so and cut off.
     eid: Option<Eid>,
     stop: Stop,
@@ -56,10 +55,10 @@ pub(super) struct Session<S> {
     out: Vec<u8>,
 }
 
-impl<S: Store> Session<S> {
+impl Session {
     pub(super) fn new(
         stream: TlsStream<TcpStream>,
-        service: Arc<Service<S>>,
+        service: Arc<Service>,
         eid: Option<Eid>,
         stop: Stop,
     ) -> Self {

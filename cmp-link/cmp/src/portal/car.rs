@@ -3,7 +3,6 @@
 
 use super::{Cmp, Page, Refusal, csrf, inside, login_first, page, sender, shown, visitor};
 use crate::service::Judged;
-use crate::store::Store;
 use aid_aid1::redirect::percent_encode;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
@@ -17,8 +16,8 @@ pub(super) struct Shown {
     code: String,
 }
 
-pub(super) async fn form<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn form(
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<Shown>, QueryRejection>,
 ) -> Page {
@@ -44,8 +43,8 @@ pub(super) struct CodeForm {
     decision: String,
 }
 
-pub(super) async fn judge<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn judge(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<CodeForm>, FormRejection>,
 ) -> Page {

@@ -32,6 +32,7 @@ fn at(now: u64) -> Context {
     Context {
         now,
         fresh,
+        random: fresh,
         policy: Policy::default(),
     }
 }
