@@ -8,7 +8,7 @@ mod postgres;
 
 use aid_aid1::body::SubscriptionType;
 use aid_aid1::phone::EncryptedPhone;
-use aid_cmp::store::{AuditFilter, Database, Store, StoreError, Stored, Tx};
+use aid_cmp::store::{AuditFilter, Database, StoreError, Stored, Tx};
 use aid_cmp_core::change::{Change, Lock, PortalChange};
 use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Federation, Hold,
@@ -918,15 +918,20 @@ async fn postgresql_keeps_the_contract() {
 async fn claims(store: &Book, other: &Book) {
     let calls = (100..150).map(|n| Change::AddCall(call(n, &format!("lane {n}"), 0)));
     store.commit(calls.collect()).await.unwrap();
+    // Under a new name each time: what an instance has claimed it gets again.
     let take = async |store: &Book, who: &str| {
         let mut got = Vec::new();
-        loop {
-            let list = store.claim(who, 10, 1000, 3).await.unwrap();
+        for n in 0.. {
+            let list = store
+                .claim(&format!("{who}{n}"), 10, 1000, 3)
+                .await
+                .unwrap();
             if list.is_empty() {
-                return got;
+                break;
             }
             got.extend(list.into_iter().map(|c| c.id[0]));
         }
+        got
     };
     let (mut a, b) = tokio::join!(take(store, "a"), take(other, "b"));
     a.extend(b);
@@ -934,7 +939,13 @@ async fn claims(store: &Book, other: &Book) {
     assert_eq!(a, (100..150).collect::<Vec<u8>>(), "each once");
     assert_eq!(store.next_due().await.unwrap(), Some(1000));
     // An instance died: its claim ends.
-    assert_eq!(other.claim("b", 1000, 2000, 100).await.unwrap().len(), 50);
+    let claimed = async |who: &str| store.claim(who, 1000, 2000, 100).await.unwrap().len();
+    assert_eq!(claimed("b").await, 50);
+    // What is its own it gets again, and nobody else.
+    assert_eq!((claimed("b").await, claimed("c").await), (50, 0));
+    // It stops: others need not wait.
+    store.release("b").await.unwrap();
+    assert_eq!(claimed("c").await, 50);
 }
 
 #[tokio::test]

@@ -171,10 +171,11 @@ impl Tx<'_> {
         let (due_calls, oldest_call) =
             count("SELECT COUNT(*), MIN(created_at) FROM outbox WHERE state = 'due'").await?;
         let (dead_calls, _) =
-            count("SELECT COUNT(*), NULL FROM outbox WHERE state = 'dead'").await?;
-        let (open_requests, _) =
-            count("SELECT COUNT(*), NULL FROM code_request WHERE state IN ('new', 'accepted')")
-                .await?;
+            count("SELECT COUNT(*), MIN(created_at) FROM outbox WHERE state = 'dead'").await?;
+        let (open_requests, _) = count(
+            "SELECT COUNT(*), MIN(created_at) FROM code_request WHERE state IN ('new', 'accepted')",
+        )
+        .await?;
         Ok(Work {
             open_orders,
             oldest_order,
