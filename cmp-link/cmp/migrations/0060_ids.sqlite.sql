@@ -250,6 +250,8 @@ DROP TABLE old_outbox;
 DROP TABLE old_history;
 DROP TABLE old_idempotency;
 DROP TABLE old_audit;
+-- Earlier releases left it where their start was cut short.
+DROP TABLE IF EXISTS log_reserve;
 
 -- What is looked for by something else than its key.
 CREATE INDEX vehicle_vin ON vehicle (vin);
