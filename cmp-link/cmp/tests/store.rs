@@ -335,12 +335,13 @@ async fn subscriptions(store: &Book) {
         .unwrap();
     assert!(store.has_report(&report).await.unwrap());
     // The same again by a car whose journal was lost: its number has another epoch.
-    for epoch in [1, 0x7FFF_FFFF_u64] {
+    let last = i64::MAX.unsigned_abs();
+    for seq in [1 << 32 | 1, 0x7FFF_FFFF << 32 | 1, last] {
         let report = Report {
-            seq: epoch << 32 | 1,
+            seq,
             ..report.clone()
         };
-        assert!(!store.has_report(&report).await.unwrap(), "{epoch}");
+        assert!(!store.has_report(&report).await.unwrap(), "{seq}");
         store
             .commit(vec![Change::AddReport(report.clone())])
             .await
@@ -872,6 +873,35 @@ async fn repetitions(store: &Book) {
     assert_eq!(store.commit(vec![twice]).await, Err(StoreError::Taken));
     store.prune(8 * 24 * 3600 * 1000).await.unwrap();
     assert_eq!(store.answered("c", [1; 16]).await.unwrap(), None);
+    // What is old goes a limited number at a time, so that others get their turn; with its history, where it has one.
+    let old = (0..600_u16).flat_map(|n| {
+        let mut id = [0xF0; 16];
+        id[..2].copy_from_slice(&n.to_be_bytes());
+        let old = Call {
+            id,
+            ..call(0, &format!("old {n}"), 0)
+        };
+        [
+            Change::AddCall(old),
+            Change::GiveUpCall(id, 1, "old".into()),
+            Change::CloseCall(id, CallState::Dropped, 1),
+        ]
+    });
+    store.commit(old.collect()).await.unwrap();
+    let late = 200 * 24 * 3600 * 1000;
+    let closed = async || {
+        let calls = store.calls(Some(CallState::Dropped)).await.unwrap();
+        calls.iter().filter(|c| c.id[2] == 0xF0).count()
+    };
+    let mut id = [0xF0; 16];
+    id[..2].copy_from_slice(&[0, 0]);
+    assert_eq!(store.history(id).await.unwrap().len(), 1);
+    assert_eq!(closed().await, 600);
+    assert!(store.0.prune(late).await.unwrap());
+    assert_eq!(closed().await, 100);
+    assert!(!store.0.prune(late).await.unwrap());
+    assert_eq!(closed().await, 0);
+    assert!(store.history(id).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -50,7 +50,8 @@ impl Tx<'_> {
     /// The database failed.
     pub async fn unsent(&self, since: u64) -> Stored<Vec<Order>> {
         let sql = select_order!(
-            "WHERE state = 'open' AND sent_at IS NULL AND created_at >= $1 ORDER BY position"
+            "WHERE state = 'open' AND sent_at IS NULL AND created_at >= $1 \
+             ORDER BY created_at, position"
         );
         self.tx.all(sql, params![since], row::order).await
     }
