@@ -250,6 +250,8 @@ DROP TABLE old_outbox;
 DROP TABLE old_history;
 DROP TABLE old_idempotency;
 DROP TABLE old_audit;
+-- Earlier releases left it where their start was cut short.
+DROP TABLE IF EXISTS log_reserve;
 
 -- What is looked for by something else than its key.
 CREATE INDEX vehicle_vin ON vehicle (vin);
@@ -282,9 +284,10 @@ CREATE INDEX report_received ON report (received_at);
 CREATE INDEX report_iccid ON report (iccid) WHERE iccid IS NOT NULL;
 CREATE INDEX vehicle_order_car ON vehicle_order (eid, position);
 CREATE INDEX vehicle_order_open ON vehicle_order (eid, position) WHERE state = 'open';
-CREATE INDEX vehicle_order_unsent ON vehicle_order (created_at) WHERE state = 'open' AND sent_at IS NULL;
+CREATE INDEX vehicle_order_position ON vehicle_order (position) WHERE state = 'open';
+CREATE INDEX vehicle_order_unsent ON vehicle_order (created_at, position) WHERE state = 'open' AND sent_at IS NULL;
 CREATE INDEX vehicle_order_federation ON vehicle_order (federation) WHERE federation IS NOT NULL;
-CREATE INDEX outbox_due ON outbox (next_at) WHERE state = 'due';
+CREATE INDEX outbox_due ON outbox (position) WHERE state = 'due';
 CREATE INDEX outbox_lane ON outbox (msp, lane, position) WHERE state = 'due';
 CREATE INDEX outbox_lane_all ON outbox (msp, lane, position);
 CREATE INDEX outbox_dead ON outbox (position) WHERE state = 'dead';

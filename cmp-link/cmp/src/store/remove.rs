@@ -108,8 +108,8 @@ const PRUNE: [(&str, u64); 7] = [
     (
         prune!("report" ("eid, seq, digest") WHERE
             "received_at < $1 AND (received_at >= $1 - 86400000 OR EXISTS (SELECT 1 FROM report n \
-             WHERE n.eid = report.eid AND n.seq >= report.seq + 100 \
-             AND n.seq < (report.seq / 4294967296 + 1) * 4294967296)) ORDER BY received_at"),
+             WHERE n.eid = report.eid AND n.seq > report.seq AND n.seq - 100 >= report.seq \
+             AND n.seq <= report.seq / 4294967296 * 4294967296 + 4294967295)) ORDER BY received_at"),
         KEPT,
     ),
     (

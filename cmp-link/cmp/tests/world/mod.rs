@@ -224,6 +224,13 @@ impl World {
         self.task.take().unwrap().await.unwrap();
     }
 
+    /// Closes the tests' own connections, for those who move or replace the files. An empty store takes its place.
+    pub async fn close_store(&mut self) {
+        let none = self.folder.path().join("none.sqlite");
+        let none = Book::open(&none).await.unwrap();
+        std::mem::replace(&mut self.store, none).close().await;
+    }
+
     /// Stops the CMP and starts it again on the same database.
     pub async fn restart(&mut self) {
         self.stop.take().unwrap().stop();

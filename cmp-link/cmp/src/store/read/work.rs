@@ -50,7 +50,8 @@ impl Tx<'_> {
     /// The database failed.
     pub async fn unsent(&self, since: u64) -> Stored<Vec<Order>> {
         let sql = select_order!(
-            "WHERE state = 'open' AND sent_at IS NULL AND created_at >= $1 ORDER BY position"
+            "WHERE state = 'open' AND sent_at IS NULL AND created_at >= $1 \
+             ORDER BY created_at, position"
         );
         self.tx.all(sql, params![since], row::order).await
     }
@@ -171,10 +172,11 @@ impl Tx<'_> {
         let (due_calls, oldest_call) =
             count("SELECT COUNT(*), MIN(created_at) FROM outbox WHERE state = 'due'").await?;
         let (dead_calls, _) =
-            count("SELECT COUNT(*), NULL FROM outbox WHERE state = 'dead'").await?;
-        let (open_requests, _) =
-            count("SELECT COUNT(*), NULL FROM code_request WHERE state IN ('new', 'accepted')")
-                .await?;
+            count("SELECT COUNT(*), MIN(created_at) FROM outbox WHERE state = 'dead'").await?;
+        let (open_requests, _) = count(
+            "SELECT COUNT(*), MIN(created_at) FROM code_request WHERE state IN ('new', 'accepted')",
+        )
+        .await?;
         Ok(Work {
             open_orders,
             oldest_order,
