@@ -6,7 +6,7 @@ use aid_aid1::phone::PhoneNumber;
 use aid_id::Iccid;
 use serde::Deserialize;
 
-use crate::store::{Subscription, SubscriptionState, SwapPolicy};
+use crate::core::model::{Subscription, SubscriptionState, SwapPolicy};
 
 /// `[[subscriber]]`: a customer with his first subscription.
 #[derive(Clone, Debug, Deserialize)]

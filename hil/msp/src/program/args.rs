@@ -9,8 +9,8 @@ use aid_shell::cli::{Arguments, LogArgs};
 use clap::{Parser, Subcommand};
 
 use crate::config::More;
+use crate::core::model::SubscriptionChange;
 use crate::misbehave::{Parameters, Wish};
-use crate::store::SubscriptionChange;
 
 /// A mobile service provider for GSMA AID.02: touchpoint, API for CMPs, orders at an SM-DP+.
 #[derive(Parser, Debug)]

@@ -127,7 +127,6 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     if let Err(error) = msp.store.reserve_log().await {
         tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
     }
-    msp.store.forget_claims().await?;
     let bound = Bound::new(config).await?;
     let admin = config.admin.open().await?;
     let mut listen = bound.addresses()?;
