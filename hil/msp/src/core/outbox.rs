@@ -110,10 +110,8 @@ pub(crate) fn settle(
 
 /// One, two, four... seconds, each with up to a quarter more, so that many jobs do not come back together.
 fn pause(attempts: i64, random: u8) -> i64 {
-    let base = 1000_i64
-        .checked_shl(u32::try_from(attempts).unwrap_or(u32::MAX))
-        .unwrap_or(MAX_PAUSE);
-    let base = base.clamp(1000, MAX_PAUSE);
+    // 512 seconds are more than the longest pause; a larger shift would lose bits.
+    let base = (1000_i64 << attempts.clamp(0, 9)).min(MAX_PAUSE);
     base + base * i64::from(random) / 1024
 }
 
@@ -240,3 +238,6 @@ fn put(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
