@@ -6,6 +6,7 @@ ALTER TABLE ac_request ADD COLUMN leased_until BIGINT NOT NULL DEFAULT 0;
 -- Each CMP's jobs are looked for on their own.
 CREATE INDEX outbox_lane ON outbox (state, client_id, next_at);
 CREATE INDEX outbox_call ON outbox (request_id);
+CREATE INDEX outbox_token ON outbox (msp_token, state);
 
 -- What decisions look for.
 CREATE INDEX ac_request_iccid ON ac_request (iccid);

@@ -1,5 +1,4 @@
 //! Which CMP may call with which key and certificate (AID.02 §5.1, §6).
-//! Made by `serve`, asked by `api` for every request.
 
 use std::sync::Arc;
 use std::time::Duration;

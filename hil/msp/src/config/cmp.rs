@@ -1,5 +1,4 @@
 //! `[[cmp]]`: what is agreed with a CMP, as it is written and ready to use (AID.02 §5).
-//! Read by `config`, made ready by `agreed`.
 
 use std::path::PathBuf;
 

@@ -82,7 +82,7 @@ pub(super) enum Command {
     /// Who did what.
     #[command(subcommand)]
     Audit(List),
-    /// End all onboardings of a customer: his profiles leave the network, the CMPs delete them (AID.02 §4.4.2).
+    /// End all onboardings of a customer: their profiles leave the network, the CMPs delete them (AID.02 §4.4.2).
     Withdraw {
         #[command(flatten)]
         who: Who,
@@ -110,7 +110,7 @@ pub(super) enum List {
 pub(super) enum CustomerAction {
     /// List them, with their subscriptions and onboardings.
     List,
-    /// Make a customer, or give him another password; the password comes on standard input.
+    /// Make a customer, or give them another password; the password comes on standard input.
     Add {
         /// Name to log in with.
         user: String,

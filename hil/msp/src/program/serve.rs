@@ -1,4 +1,4 @@
-//! `serve`: the listeners, the outbox, and what replaces keys and certificates meanwhile. Called by `program`.
+//! `serve`: the listeners, the outbox, and what replaces keys and certificates meanwhile.
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -1,20 +1,20 @@
+mod booking;
+mod migration;
+
 use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
 
-use aid_aid1::body::{CsimStatus, SendCsimStatus};
 use aid_aid1::headers::PartyId;
 use aid_id::MspToken;
 use uuid::Uuid;
 
 use super::*;
-use crate::core::call::{Answer, Key, Said};
 use crate::core::model::{
-    Job, JobState, Kind, Onboarding, OnboardingState, Profile, ProfilePhase, Subscription,
-    SubscriptionState, SwapPolicy,
+    Job, JobState, Kind, Onboarding, OnboardingState, Subscription, SubscriptionState, SwapPolicy,
 };
 use crate::core::onboarding::begin;
-use crate::core::{Change, account, order, report};
+use crate::core::{Change, account, order};
 
 /// Gives a future up after it was woken so often.
 async fn abandoned<F: Future>(future: F, wakes: usize) -> Option<F::Output> {
@@ -192,87 +192,6 @@ async fn a_transaction_that_the_database_ended_leaves_nothing_and_harms_no_other
         assert_eq!(tx.outbox().await.unwrap().len(), stored);
         drop(tx);
         fresh.close().await;
-    }
-    store.close().await;
-}
-
-/// A status of the profile that [`booked`] has, as the API books it.
-async fn book(store: &Store, key: &Key, correlation: Uuid) -> Stored<Said> {
-    let key = key.clone();
-    let said = store.decide(move |tx| {
-        Box::pin(async move {
-            let token = MspToken::from_bytes([1; 16]);
-            let body = SendCsimStatus {
-                iccid: "8949000000000000018".parse().unwrap(),
-                eid: EID.parse().unwrap(),
-                status: CsimStatus::Enabled,
-            };
-            let view = tx.call_view(&key, token).await?;
-            let profile = tx.profile(token, &body.iccid).await?;
-            let profile = profile.as_ref();
-            Ok(report::send_csim_status(
-                &view,
-                profile,
-                &key,
-                Ok(body),
-                correlation,
-                9,
-            ))
-        })
-    });
-    said.await
-}
-
-const EID: &str = "89049032000001000000000831934057";
-
-// Effect and answer are one: wherever it fails neither is there, and the repetition does both.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_fails_at_any_statement_is_booked_once_when_it_is_repeated() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.sqlite");
-    let store = start(&path).await.unwrap();
-    let token = MspToken::from_bytes([1; 16]);
-    let profile = Profile {
-        iccid: "8949000000000000018".parse().unwrap(),
-        msp_token: token,
-        eid: EID.parse().unwrap(),
-        matching_id: "M".into(),
-        phase: ProfilePhase::Prepared,
-        network: true,
-        created_at: 2,
-        used_at: 2,
-    };
-    let changes = vec![
-        Change::OnboardingAdded(onboarding(token)),
-        Change::ProfileAdded(profile.clone()),
-    ];
-    store.put(Decision::of(changes, ())).await.unwrap();
-    let mut other = another(&path).await;
-    for (n, table) in ["status", "profile", "answered"].into_iter().enumerate() {
-        let key = Key {
-            client: client(),
-            id: Uuid::new_v4(),
-            digest: "digest".into(),
-        };
-        let correlation = Uuid::new_v4();
-        let before = {
-            let mut tx = store.read().await.unwrap();
-            (tx.statuses().await, tx.profiles_of(token).await)
-        };
-        fault(&mut other, table, true).await;
-        assert!(book(&store, &key, correlation).await.is_err(), "{table}");
-        fault(&mut other, table, false).await;
-        let mut tx = store.read().await.unwrap();
-        assert_eq!(tx.statuses().await.unwrap(), before.0.unwrap(), "{table}");
-        assert_eq!(tx.profiles_of(token).await.unwrap(), before.1.unwrap());
-        assert_eq!(tx.earlier(&key).await.unwrap(), None, "{table}");
-        let first = book(&store, &key, correlation).await.unwrap();
-        assert_eq!(first, Said::Answer(Answer::empty(201)));
-        for _ in 0..3 {
-            assert_eq!(book(&store, &key, correlation).await.unwrap(), first);
-        }
-        assert_eq!(tx.statuses().await.unwrap().len(), n + 1, "{table}");
-        drop(tx);
     }
     store.close().await;
 }

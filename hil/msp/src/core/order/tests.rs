@@ -129,10 +129,12 @@ fn finished(view: &FinishView) -> Decision<Said> {
 }
 
 fn jobs(changes: &[Change]) -> Vec<&Job> {
-    let job = |change| match change {
-        &Change::JobAdded { ref job, .. } => Some(job),
-        _ => None,
-    };
+    fn job(change: &Change) -> Option<&Job> {
+        match change {
+            Change::JobAdded { job, .. } => Some(job),
+            _ => None,
+        }
+    }
     changes.iter().filter_map(job).collect()
 }
 
@@ -371,7 +373,7 @@ fn a_reservation_that_is_not_needed_is_cancelled() {
     // Another worker has finished the order with this profile.
     let done = Order {
         state: OrderState::Done,
-        ..other.clone()
+        ..other
     };
     let found = note(Some(&done), 1);
     assert_eq!(found, Decision::nothing(Reserved::NotNeeded));
