@@ -406,6 +406,8 @@ impl Wish {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn wish(json: &str) -> Result<NewRule, String> {
@@ -457,5 +459,34 @@ mod tests {
         ] {
             assert!(wish(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn no_production_code_knows_of_misbehaviours() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut seen = 0;
+        for name in [
+            "api",
+            "core",
+            "outbox",
+            "touchpoint",
+            "orders",
+            "layer",
+            "es2",
+            "config",
+        ] {
+            let mut todo = vec![source.join(format!("{name}.rs")), source.join(name)];
+            while let Some(path) = todo.pop() {
+                if path.is_dir() {
+                    let entries = std::fs::read_dir(&path).unwrap();
+                    todo.extend(entries.map(|entry| entry.unwrap().path()));
+                } else if path.exists() {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    assert!(!text.contains("misbehave"), "{}", path.display());
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 40, "{seen} files");
     }
 }

@@ -11,6 +11,7 @@ mod write;
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aid_shell::writer::Writer;
@@ -18,6 +19,7 @@ use aid_shell::{private, sqlite};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
+use tokio::sync::Mutex;
 
 use crate::core::Decision;
 
@@ -98,6 +100,8 @@ pub(crate) struct Store {
     pool: AnyPool,
     /// Makes the transactions on the pool.
     writer: Writer,
+    /// Held by the decision that is being made: SQLite lets the others wait by asking again and again, in no order.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Store {
@@ -143,7 +147,11 @@ impl Store {
             .await
             .map_err(|e| failed(e.to_string()))?;
         let writer = Writer::sqlite(pool.clone(), keeper);
-        Ok(Self { pool, writer })
+        Ok(Self {
+            pool,
+            writer,
+            turn: Arc::default(),
+        })
     }
 
     /// Writes something, to find out whether the database can be written now.
@@ -179,6 +187,7 @@ impl Store {
         C: Write,
         F: for<'t> FnOnce(&'t mut Tx) -> Deciding<'t, T, C> + Send,
     {
+        let _turn = self.turn.lock().await;
         let mut tx = Tx::writing(self.writer.begin().await?);
         let Decision { changes, outcome } = decide(&mut tx).await?;
         if changes.is_empty() {

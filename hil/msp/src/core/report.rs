@@ -127,3 +127,73 @@ pub(crate) fn progress(profiles: &[Profile], progress: &Progress, now: i64) -> D
     }
     Decision::of(changes, !profiles.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use aid_id::MspToken;
+
+    use super::*;
+
+    fn profile(phase: ProfilePhase) -> Profile {
+        Profile {
+            iccid: "8944500805172032953".parse().unwrap(),
+            msp_token: MspToken::from_bytes([7; 16]),
+            eid: "89049032000001000000000831934057".parse().unwrap(),
+            matching_id: "M".into(),
+            phase,
+            network: true,
+            created_at: 1,
+            used_at: 1,
+        }
+    }
+
+    #[test]
+    fn a_late_report_revives_nothing() {
+        use CsimStatus as S;
+        use ProfilePhase as P;
+        let table = [
+            (P::Prepared, S::Installed, P::Installed),
+            (P::Prepared, S::InstallationFailed, P::Failed),
+            (P::Failed, S::Enabled, P::Installed),
+            (P::Installed, S::InstallationFailed, P::Installed),
+            (P::Installed, S::Disabled, P::Installed),
+            (P::Swapped, S::Enabled, P::Swapped),
+            (P::Returned, S::Installed, P::Returned),
+            (P::Cancelled, S::Disabled, P::Cancelled),
+            (P::Invalid, S::Enabled, P::Invalid),
+            (P::Deleted, S::Installed, P::Deleted),
+            (P::Swapped, S::Deleted, P::Deleted),
+        ];
+        for (phase, status, wanted) in table {
+            let after = reported(&profile(phase), status, 9);
+            assert_eq!(after.phase, wanted, "{phase:?} {status:?}");
+            assert_eq!(after.network, wanted != P::Deleted, "{phase:?} {status:?}");
+            let used = if status == S::Enabled { 9 } else { 1 };
+            assert_eq!(after.used_at, used, "{phase:?} {status:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_success_of_an_installation_says_that_a_profile_is_installed() {
+        let known = [
+            profile(ProfilePhase::Prepared),
+            profile(ProfilePhase::Deleted),
+        ];
+        let step = |point, status: &str| Progress {
+            iccid: known[0].iccid.clone(),
+            eid: None,
+            point,
+            status: status.into(),
+            message: None,
+        };
+        let installed = progress(&known, &step(4, "Executed-Success"), 9);
+        let set = Change::ProfileSet(profile(ProfilePhase::Installed));
+        assert_eq!(installed.changes[1..], [set]);
+        for (point, status) in [(3, "Executed-Success"), (4, "Failed")] {
+            let other = progress(&known, &step(point, status), 9);
+            assert_eq!((other.changes.len(), other.outcome), (1, true));
+        }
+        let unknown = progress(&[], &step(4, "Executed-Success"), 9);
+        assert_eq!((unknown.changes.len(), unknown.outcome), (1, false));
+    }
+}

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use aid_aid1::error_code::{ErrorBody, ErrorCode};
+use aid_aid1::trace::summary;
+use aid_shell::cli::TRACE;
 use aid_shell::http::Cut;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -59,6 +61,7 @@ impl Reply {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
+        tracing::trace!(target: TRACE, "-> AID1 {} {}", self.status, summary(self.body.as_bytes()));
         let empty = self.body.is_empty();
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;

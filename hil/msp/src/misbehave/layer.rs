@@ -113,14 +113,11 @@ async fn reply(msp: &Msp, call: &Call) -> Result<Reply, ApiError> {
         return Ok(reply);
     }
     let acts = |name| before.iter().any(|fired| fired.name == name);
-    if acts(Name::MindsCandidate) {
-        mind_candidate(call.bytes())?;
-    }
-    if acts(Name::ForgetsDeadToken) {
-        forget_dead_token(msp, call).await?;
-    }
     let order = order(&before);
-    let answer = api::answer(msp, call, Arc::new(order.clone())).await;
+    let answer = match refusal(msp, call, &acts).await {
+        Ok(()) => api::answer(msp, call, Arc::new(order.clone())).await,
+        Err(refusal) => Err(refusal),
+    };
     let mut reply = match answer {
         Ok(answer) => {
             let status = StatusCode::from_u16(answer.status);
@@ -141,6 +138,21 @@ async fn reply(msp: &Msp, call: &Call) -> Result<Reply, ApiError> {
         }
     }
     Ok(reply)
+}
+
+/// Refuses what a sane MSP accepts.
+async fn refusal(
+    msp: &Msp,
+    call: &Call,
+    acts: &(dyn Fn(Name) -> bool + Sync),
+) -> Result<(), ApiError> {
+    if acts(Name::MindsCandidate) {
+        mind_candidate(call.bytes())?;
+    }
+    if acts(Name::ForgetsDeadToken) {
+        forget_dead_token(msp, call).await?;
+    }
+    Ok(())
 }
 
 /// What the rules of the ordering step make of an answer: it waits until the code is sent, or the connection is closed.
