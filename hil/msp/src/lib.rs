@@ -3,7 +3,7 @@
 //!
 //! `core` decides, `store` is what must not be forgotten, `api` and `touchpoint` are the two servers, `orders` and `outbox`
 //! do the work, `admin` is the command line's part, `control` the same over HTTP for test benches. What the MSP can do
-//! wrong is in `misbehave`: a [`layer`] around calls and answers, and the rules of an ordering step. The program is [`run`].
+//! wrong is in `misbehave`: a `layer` around calls and answers, and the rules of an ordering step. The program is [`run`].
 #![forbid(unsafe_code)]
 
 mod admin;

@@ -152,7 +152,8 @@ pub(crate) async fn store(msp: &Msp, request_id: Uuid, attempt: Attempt) -> Stor
     let settled = msp.store.decide(move |tx| {
         Box::pin(async move {
             let row = tx.job_of_call(request_id).await?;
-            let view = tx.job_view(row).await?;
+            let refused = matches!(attempt, Attempt::Refused { .. });
+            let view = tx.job_view(row, refused).await?;
             let random = Uuid::new_v4().as_bytes()[0];
             let ids = &mut Uuid::new_v4;
             Ok(settle(&view, &attempt, random, ids, now_ms()))

@@ -1,13 +1,16 @@
 //! What becomes of a job of the outbox and of what it was about, once the other side has answered or has not.
 
-use aid_aid1::body::{Body as _, SendActivationCode};
+mod refused;
+
 use aid_aid1::error_code::ErrorCode;
 
 use super::model::{
-    Job, JobState, Kind, Onboarding, OnboardingState, Order, OrderState, OutboxRow, Profile,
-    ProfilePhase,
+    Job, JobState, Kind, Onboarding, OnboardingState, OutboxRow, Profile, ProfilePhase,
 };
 use super::{Change, Decision, NewId};
+
+pub(crate) use refused::RefusedView;
+use refused::is_final;
 
 /// Longest pause between two attempts, ms.
 pub(crate) const MAX_PAUSE: i64 = 300_000;
@@ -60,8 +63,8 @@ pub(crate) struct JobView {
     pub(crate) onboarding: Option<Onboarding>,
     /// The profiles of its token.
     pub(crate) profiles: Vec<Profile>,
-    /// For Send Activation Code: the order that it answers.
-    pub(crate) order: Option<Order>,
+    /// For a Send Activation Code that was refused: the order that it answers.
+    pub(crate) refused: Option<RefusedView>,
 }
 
 /// Settles a job: done, put off with growing pauses, or dead; and with it what it was about. `false` if it does not wait
@@ -100,8 +103,14 @@ pub(crate) fn settle(
             changes.extend(confirm(view, OnboardingState::Refused, now));
         }
         (Kind::CancelOrder, Attempt::Sent) => changes.extend(cancelled(view, &row.job)),
-        (Kind::SendActivationCode, Attempt::Refused { code, .. }) if ends_order(*code) => {
-            changes.extend(free(view, &row.job, ids, now));
+        (Kind::SendActivationCode, Attempt::Refused { code, .. }) => {
+            let refused = view.refused.as_ref().filter(|_| is_final(*code));
+            changes.extend(
+                refused
+                    .map(|r| r.give_back(&view.profiles, ids, now))
+                    .into_iter()
+                    .flatten(),
+            );
         }
         _ => {}
     }
@@ -144,66 +153,6 @@ fn cancelled<'a>(view: &'a JobView, job: &'a Job) -> impl Iterator<Item = Change
             ..p.clone()
         })
     })
-}
-
-/// Whether the CMP will never use a code that it refused so: the token or the request is unknown or over, or the
-/// transaction is another (§7.7.2.1).
-fn ends_order(code: Option<ErrorCode>) -> bool {
-    matches!(
-        code,
-        Some(
-            ErrorCode::TokenInvalidated
-                | ErrorCode::RequestNotFound
-                | ErrorCode::RequestExpired
-                | ErrorCode::CorrelationMismatch
-        )
-    )
-}
-
-/// Gives back the profile of a code that the CMP refused: its slot is free, and its order is cancelled at the SM-DP+.
-/// One that was downloaded meanwhile stays.
-fn free(view: &JobView, job: &Job, ids: NewId<'_>, now: i64) -> Vec<Change> {
-    let body = SendActivationCode::parse(job.body.as_bytes());
-    let Ok(SendActivationCode::Code { iccid, .. }) = body else {
-        return Vec::new();
-    };
-    let prepared = view
-        .profiles
-        .iter()
-        .find(|p| p.iccid == iccid && p.phase == ProfilePhase::Prepared);
-    let Some(profile) = prepared else {
-        return Vec::new();
-    };
-    let mut changes = vec![
-        Change::ProfileSet(Profile {
-            phase: ProfilePhase::Returned,
-            network: false,
-            ..profile.clone()
-        }),
-        Change::job(
-            Job {
-                client_id: job.client_id.clone(),
-                kind: Kind::CancelOrder,
-                msp_token: job.msp_token,
-                request_id: ids(),
-                correlation_id: job.correlation_id,
-                body: iccid.as_str().to_owned(),
-            },
-            now,
-        ),
-    ];
-    // The same request again gets another code, not this one.
-    let of_profile = |o: &&Order| o.iccid.as_ref() == Some(&iccid);
-    if let Some(order) = view.order.as_ref().filter(of_profile) {
-        changes.push(Change::OrderPut(Order {
-            state: OrderState::Failed,
-            iccid: None,
-            activation_code: None,
-            error: Some("the CMP refused the activation code".into()),
-            ..order.clone()
-        }));
-    }
-    changes
 }
 
 /// Makes a job due that waits or is dead. `false` if there is none.

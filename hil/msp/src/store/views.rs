@@ -2,16 +2,15 @@
 
 use aid_aid1::body::Body as _;
 use aid_aid1::body::SendActivationCode;
-use aid_aid1::headers::PartyId;
 use aid_id::MspToken;
 use uuid::Uuid;
 
 use super::{Stored, Tx};
 use crate::core::call::{CallView, Key};
-use crate::core::model::{AcRequest, Kind, OutboxRow, Subscription};
+use crate::core::model::{AcRequest, Kind, Onboarding, OutboxRow, Subscription};
 use crate::core::operator::Link;
 use crate::core::order::{ChoiceView, FinishView, RequestView, WaitView};
-use crate::core::outbox::JobView;
+use crate::core::outbox::{JobView, RefusedView};
 
 /// Whose links are meant: all of a customer, or those of one subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,30 +126,66 @@ impl Tx {
         })
     }
 
-    /// A job and what it is about.
+    /// A job and what it is about; `refused` if the other side has refused it.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn job_view(&mut self, row: Option<OutboxRow>) -> Stored<JobView> {
+    pub(crate) async fn job_view(
+        &mut self,
+        row: Option<OutboxRow>,
+        refused: bool,
+    ) -> Stored<JobView> {
         let Some(row) = row else {
             return Ok(JobView {
                 row: None,
                 onboarding: None,
                 profiles: Vec::new(),
-                order: None,
+                refused: None,
             });
         };
-        let (client, token): (&PartyId, _) = (&row.job.client_id, row.job.msp_token);
-        let order = match answered_request(&row) {
-            Some(id) => self.order(client, id).await?,
-            None => None,
+        let token = row.job.msp_token;
+        let onboarding = self.onboarding(&row.job.client_id, token).await?;
+        let refused = if refused {
+            self.refused_view(&row, onboarding.as_ref()).await?
+        } else {
+            None
         };
         Ok(JobView {
-            onboarding: self.onboarding(client, token).await?,
             profiles: self.profiles_of(token).await?,
-            order,
+            onboarding,
+            refused,
             row: Some(row),
         })
+    }
+
+    /// The order that a Send Activation Code answers, and the slots that it competes for.
+    async fn refused_view(
+        &mut self,
+        row: &OutboxRow,
+        onboarding: Option<&Onboarding>,
+    ) -> Stored<Option<RefusedView>> {
+        let token = row.job.msp_token;
+        let Some(id) = answered_request(row) else {
+            return Ok(None);
+        };
+        let Some(order) = self.order(&row.job.client_id, id).await? else {
+            return Ok(None);
+        };
+        let subscription = match onboarding.filter(|o| o.state.is_live()) {
+            Some(onboarding) => self.subscription_of(onboarding).await?,
+            None => None,
+        };
+        let of = subscription.as_ref().map_or("", |s| s.id.as_str());
+        let swapped_is_cancelled = match &order.swapped {
+            Some(iccid) => self.is_cancelled(token, iccid).await?,
+            None => false,
+        };
+        Ok(Some(RefusedView {
+            slots: self.slots(token, of).await?,
+            order,
+            subscription,
+            swapped_is_cancelled,
+        }))
     }
 
     /// The live onboardings of a target, at all CMPs or at one, with their profiles.

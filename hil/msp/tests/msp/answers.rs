@@ -197,3 +197,45 @@ async fn a_call_that_is_unauthorized_is_repeated_and_raises_an_alarm() {
     assert!(log.contains("does not accept our key"), "{log}");
     assert_eq!(stage.msp.ask("/v1/profiles").await[0]["state"], "prepared");
 }
+
+// §4.3.1: the CMP never hears of a swap whose code it refuses, so the profile in the other car goes on.
+#[tokio::test]
+async fn a_swap_whose_code_is_refused_is_taken_back() {
+    let stage = Stage::new("mode = \"async\"", "max_profiles = 1").await;
+    let token = stage.onboard().await;
+    let client = stage.client();
+    let request = async || {
+        let body = ac_request();
+        client
+            .request_activation_code(Call::new(), token, &body)
+            .await
+            .unwrap();
+        body
+    };
+    let first = request().await;
+    let sent = stage.cmp.wait_for("/activation-codes/", 1).await;
+    let iccid = sent[0].body["iccid"].clone();
+    let status = SendCsimStatus {
+        iccid: iccid.as_str().unwrap().parse().unwrap(),
+        eid: first.eid,
+        status: CsimStatus::Installed,
+    };
+    client
+        .send_csim_status(Call::new(), token, &status)
+        .await
+        .unwrap();
+    stage.cmp.answer(|_, _| (422, refusal("31")));
+    request().await;
+    let sent = stage.cmp.wait_for("/activation-codes/", 2).await;
+    assert_eq!(sent[1].body["swappedIccid"], iccid);
+    stage.smdp.wait_for("/cancelOrder", 1).await;
+    let profiles = stage.msp.ask("/v1/profiles").await;
+    assert_eq!(
+        (
+            &profiles[0]["iccid"],
+            &profiles[0]["state"],
+            &profiles[0]["network"]
+        ),
+        (&iccid, &json!("installed"), &json!(true))
+    );
+}

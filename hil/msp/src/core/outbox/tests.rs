@@ -1,9 +1,10 @@
 use aid_id::{Iccid, MspToken};
-use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::core::model::{AcRequest, Delivery};
+use crate::core::model::{
+    AcRequest, Delivery, Order, OrderState, Subscription, SubscriptionState, SwapPolicy,
+};
 
 const EID: &str = "89049032000001000000000831934057";
 const NOW: i64 = 1_000_000;
@@ -67,26 +68,35 @@ fn view(kind: Kind, body: String, phase: ProfilePhase, onboarding: OnboardingSta
             changed_at: 1,
         }),
         profiles: vec![profile(phase)],
-        order: Some(Order {
-            request,
-            delivery: Delivery::Async,
-            state: OrderState::Done,
-            iccid: Some(iccid()),
-            activation_code: Some("1$smdp.example$M".parse().unwrap()),
-            swapped: None,
-            error: None,
-            created_at: 1,
-            leased_until: 0,
+        refused: Some(RefusedView {
+            order: Order {
+                request,
+                delivery: Delivery::Async,
+                state: OrderState::Done,
+                iccid: Some(iccid()),
+                activation_code: Some("1$smdp.example$M".parse().unwrap()),
+                swapped: None,
+                error: None,
+                created_at: 1,
+                leased_until: 0,
+            },
+            subscription: Some(Subscription {
+                id: "one".into(),
+                user: "alice".into(),
+                label: None,
+                msisdn: "4915112345678".into(),
+                kind: "private".parse().unwrap(),
+                customer_group: None,
+                max_profiles: 1,
+                swap: SwapPolicy::Candidate,
+                fee: None,
+                eligible: true,
+                state: SubscriptionState::Active,
+            }),
+            slots: vec![profile(phase)],
+            swapped_is_cancelled: false,
         }),
     }
-}
-
-fn code() -> String {
-    let body = json!({
-        "activationCode": "1$smdp.example$M", "profileType": "personal", "error": null, "swappedIccid": null,
-        "activationCodeRequestID": Uuid::from_u128(77).to_string(), "iccid": iccid().as_str(),
-    });
-    body.to_string()
 }
 
 fn settled(view: &JobView, attempt: &Attempt) -> Decision<bool> {
@@ -112,7 +122,7 @@ fn refused(code: Option<ErrorCode>) -> Attempt {
 fn a_code_that_the_cmp_will_never_use_gives_back_profile_and_slot() {
     let of = |phase| {
         let state = OnboardingState::Active;
-        view(Kind::SendActivationCode, code(), phase, state)
+        view(Kind::SendActivationCode, "{}".into(), phase, state)
     };
     for number in [21, 30, 31, 92] {
         let code = ErrorCode::from_number(number);
@@ -157,6 +167,55 @@ fn a_code_that_the_cmp_will_never_use_gives_back_profile_and_slot() {
         ..profile(ProfilePhase::Cancelled)
     };
     assert_eq!(found.changes[1], Change::ProfileSet(cancelled));
+}
+
+// The CMP never heard of the swap: the profile that was given up is still in its vehicle.
+#[test]
+fn a_profile_that_was_given_up_for_a_refused_code_returns() {
+    let old = Profile {
+        iccid: "8944500805172032961".parse().unwrap(),
+        phase: ProfilePhase::Swapped,
+        network: false,
+        ..profile(ProfilePhase::Swapped)
+    };
+    let swapped = |change: &dyn Fn(&mut RefusedView)| {
+        let body = "{}".into();
+        let state = OnboardingState::Active;
+        let mut view = view(
+            Kind::SendActivationCode,
+            body,
+            ProfilePhase::Prepared,
+            state,
+        );
+        view.profiles.push(old.clone());
+        let refused = view.refused.as_mut().unwrap();
+        refused.order.swapped = Some(old.iccid.clone());
+        change(refused);
+        let found = settled(&view, &refused_with(31));
+        let of_old = found.changes.into_iter().find_map(|change| match change {
+            Change::ProfileSet(profile) if profile.iccid == old.iccid => Some(profile),
+            _ => None,
+        });
+        of_old.map(|profile| (profile.phase, profile.network))
+    };
+    let back = ProfilePhase::Installed;
+    assert_eq!(swapped(&|_| ()), Some((back, true)));
+    let suspended = |view: &mut RefusedView| {
+        view.subscription.as_mut().unwrap().state = SubscriptionState::Suspended;
+    };
+    assert_eq!(swapped(&suspended), Some((back, false)));
+    // It had not been downloaded, the slot has been taken since, or the link has ended.
+    assert_eq!(swapped(&|view| view.swapped_is_cancelled = true), None);
+    let other = Profile {
+        iccid: "8949000000000000018".parse().unwrap(),
+        ..profile(ProfilePhase::Prepared)
+    };
+    assert_eq!(swapped(&|view| view.slots.push(other.clone())), None);
+    assert_eq!(swapped(&|view| view.subscription = None), None);
+}
+
+fn refused_with(number: u16) -> Attempt {
+    refused(ErrorCode::from_number(number))
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The outbox.
 
 use aid_aid1::headers::PartyId;
-use aid_id::MspToken;
+use aid_id::{Iccid, MspToken};
 use sqlx::any::AnyRow;
 use sqlx::query;
 use uuid::Uuid;
@@ -119,6 +119,19 @@ impl Tx {
             "SELECT id FROM outbox WHERE msp_token = $1 AND kind = 'send-activation-code' AND state = 'waiting'",
         )
         .bind(token.to_string());
+        Ok(self.one(sql).await?.is_some())
+    }
+
+    /// Whether the order of a profile was cancelled at the SM-DP+, or is to be.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn is_cancelled(&mut self, token: MspToken, iccid: &Iccid) -> Stored<bool> {
+        let sql = query(
+            "SELECT id FROM outbox WHERE msp_token = $1 AND kind = 'cancel-order' AND body = $2",
+        )
+        .bind(token.to_string())
+        .bind(iccid.as_str());
         Ok(self.one(sql).await?.is_some())
     }
 
