@@ -89,6 +89,9 @@ pub(crate) enum StoreError {
         /// What is there.
         value: String,
     },
+    /// A change outside a decision, which is a mistake of this program.
+    #[error("nothing is written outside a decision")]
+    ReadOnly,
 }
 
 /// Result of a store operation.

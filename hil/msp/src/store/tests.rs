@@ -195,3 +195,17 @@ async fn a_transaction_that_the_database_ended_leaves_nothing_and_harms_no_other
     }
     store.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_changed_outside_a_decision() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = start(&folder.path().join("x.sqlite")).await.unwrap();
+    let mut tx = store.read().await.unwrap();
+    let audits = tx.audits().await.unwrap();
+    let entry = Change::audit("nobody", "wrote", "x", 1);
+    let written = entry.write(&mut tx).await;
+    assert!(matches!(written, Err(StoreError::ReadOnly)));
+    assert_eq!(tx.audits().await.unwrap(), audits);
+    drop(tx);
+    store.close().await;
+}

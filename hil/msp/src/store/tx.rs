@@ -42,7 +42,7 @@ impl Tx {
     pub(super) async fn commit(self) -> Stored<()> {
         match self.0 {
             Inner::Writing(transaction) => Ok(transaction.commit().await?),
-            Inner::Reading(_) => Ok(()),
+            Inner::Reading(_) => Err(StoreError::ReadOnly),
         }
     }
 
@@ -60,13 +60,15 @@ impl Tx {
         })
     }
 
-    /// Runs a statement that changes something.
+    /// Runs a statement that changes something: in a decision only.
     pub(super) async fn run(&mut self, sql: Sql) -> Stored<()> {
         match &mut self.0 {
-            Inner::Writing(transaction) => sql.execute(transaction).await?,
-            Inner::Reading(connection) => sql.execute(&mut **connection).await?,
-        };
-        Ok(())
+            Inner::Writing(transaction) => {
+                sql.execute(transaction).await?;
+                Ok(())
+            }
+            Inner::Reading(_) => Err(StoreError::ReadOnly),
+        }
     }
 }
 
