@@ -3,6 +3,7 @@
 use crate::peers::Program;
 use crate::stage::*;
 use sqlx::{AnyConnection, Connection as _, Row as _};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -59,7 +60,35 @@ async fn insist(client: &MspClient, call: Call, token: MspToken, asked: &Asked) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_step_books_nothing_twice_and_changes_no_answer() {
-    let mut stage = Stage::new("mode = \"mixed\"", "max_profiles = 1000").await;
+    killed_at_each_step("").await;
+}
+
+// The subscription's own profiles: each order has one, and no order has two.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_at_any_step_uses_up_no_profile_of_a_pool_twice() {
+    let iccids: Vec<_> = (0..100).map(|n| format!("{:?}", iccid(n))).collect();
+    killed_at_each_step(&format!("iccids = [{}]", iccids.join(", "))).await;
+}
+
+/// An ICCID with its check digit (Luhn).
+fn iccid(n: u32) -> String {
+    let digits = format!("89490000000000{n:04}");
+    let sum: u32 = digits
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(place, byte)| match (place % 2, u32::from(byte - b'0')) {
+            (0, digit) if digit > 4 => 2 * digit - 9,
+            (0, digit) => 2 * digit,
+            (_, digit) => digit,
+        })
+        .sum();
+    format!("{digits}{}", (10 - sum % 10) % 10)
+}
+
+async fn killed_at_each_step(more_user: &str) {
+    let more_user = format!("max_profiles = 1000\n{more_user}");
+    let mut stage = Stage::new("mode = \"mixed\"", &more_user).await;
     let config = stage.folder.path("msp.toml");
     let token = stage.onboard().await;
     let known = ac_request();
@@ -166,5 +195,14 @@ async fn a_kill_at_any_step_books_nothing_twice_and_changes_no_answer() {
     let codes = all.iter().filter(|(_, a, _)| matches!(a, Asked::Code(_)));
     let profiles = count("SELECT COUNT(*) FROM profile WHERE iccid <> $1", "".into()).await;
     assert_eq!(usize::try_from(profiles).unwrap(), codes.count() + 1);
+    let sql = "SELECT COUNT(DISTINCT iccid) FROM profile WHERE iccid <> $1";
+    assert_eq!(count(sql, "".into()).await, profiles);
+    let ordered: BTreeSet<_> = stage
+        .smdp
+        .got()
+        .into_iter()
+        .filter_map(|got| got.body["iccid"].as_str().map(str::to_owned))
+        .collect();
+    assert!(i64::try_from(ordered.len()).unwrap() <= profiles);
     fresh.close().await.unwrap();
 }
