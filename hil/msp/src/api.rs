@@ -10,18 +10,19 @@ mod operation;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aid_aid1::contract::{self, OPENAPI};
+use aid_aid1::contract::{Contract, OPENAPI, openapi};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::headers::PartyId;
+use aid_aid1::operation::{Api as _, MspOperation};
 use aid_aid1::server::{
     Caller, Gate, MAX_PATH, Shown, ids, method_not_allowed, refusal_body, too_many,
 };
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::trace::summary;
-use aid_shell::cli::TRACE;
-use aid_shell::http::{Peer, Refusal};
-use aid_shell::limit::{Limiter, Rate, retry_after};
-use aid_shell::metrics::{Counter, Timer};
+use aid_cli::cli::TRACE;
+use aid_serve::http::{Peer, Refusal};
+use aid_serve::limit::{Limiter, Rate, retry_after};
+use aid_serve::metrics::{Counter, Timer};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, Request, State};
@@ -33,8 +34,8 @@ use crate::core::call::Answer;
 use crate::core::order::Usual;
 use crate::msp::Msp;
 
-pub(crate) use call::{Call, Operation};
-use call::{operation_at, read_body, route};
+pub(crate) use call::Call;
+use call::{read_body, route};
 pub(crate) use keys::Keys;
 pub(crate) use operation::answer;
 
@@ -77,7 +78,7 @@ pub(crate) fn refuse(status: StatusCode) -> Refusal {
 pub(crate) fn router(msp: Msp, keys: &Keys, rate: Rate) -> Router {
     let gate = keys.gate.subscribe();
     let limiter = Arc::new(Limiter::new(rate));
-    let openapi = contract::MSP.openapi().into();
+    let openapi = openapi::<MspOperation>().into();
     // The paths are taken apart here and not by the router, so that a bad token is our refusal and not a framework's.
     Router::new().fallback(outer).with_state(Api {
         msp,
@@ -93,8 +94,8 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
     let api = state.0.clone();
     let ids = ids(request.headers());
     let path = request.uri().path().to_owned();
-    let found = contract::MSP.at(&path).map(|(operation, _)| operation);
-    let name = found.map_or("none", |operation| operation.id);
+    let found = MspOperation::at(&path).map(|(operation, _)| operation.contract());
+    let name = found.map_or("none", |contract| contract.id);
     let admitted = limited(&api, &request);
     let mut answer = match admitted {
         Err(wait) => {
@@ -110,9 +111,9 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
             Err(error) => json(error.status, error_json(&error)),
         },
         Ok(caller) => {
-            let span = found.zip(caller).and_then(|(operation, caller)| {
+            let span = found.zip(caller).and_then(|(contract, caller)| {
                 Span::begin(
-                    operation.name,
+                    contract.name,
                     Kind::Server,
                     caller.headers.correlation_id,
                     span::from_headers(request.headers()),
@@ -209,20 +210,31 @@ fn limited(api: &Api, request: &Request) -> Result<Option<Caller>, Duration> {
 }
 
 async fn entry(State(api): State<Api>, RawQuery(query): RawQuery, request: Request) -> Response {
-    let allowed = operation_at(request.uri().path())
-        .and_then(|(_, method, _)| HeaderValue::from_str(method.as_str()).ok());
+    let contract =
+        MspOperation::at(request.uri().path()).map(|(operation, _)| operation.contract());
     let mut response = match receive(&api, query.as_deref().unwrap_or_default(), request).await {
-        Err(error) => response(Err(error)),
+        Err(error) => response(Err(refusal(contract, error))),
         Ok(call) => match &api.msp.layer {
             Some(layer) => layer.answer(&api.msp, &call).await,
             None => response(answer(&api.msp, &call, Arc::new(Usual)).await),
         },
     };
     // RFC 9110 §15.5.6
-    if let Some(method) = allowed.filter(|_| response.status() == StatusCode::METHOD_NOT_ALLOWED) {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(contract) = contract
+        && let Ok(method) = HeaderValue::from_str(contract.method.as_str())
+    {
         response.headers_mut().insert(header::ALLOW, method);
     }
     response
+}
+
+/// A refusal under a status that the operation has.
+fn refusal(contract: Option<&Contract>, error: ApiError) -> ApiError {
+    match contract {
+        Some(contract) => contract.refusal(error),
+        None => error,
+    }
 }
 
 /// An answer or a refusal as HTTP.
@@ -260,8 +272,10 @@ async fn receive(api: &Api, query: &str, request: Request) -> Result<Call, ApiEr
     let token = token.to_owned();
     let caller = admit_parts(api, &parts.headers, parts.extensions.get::<Peer>())?;
     let body = match operation {
-        Operation::RequestProfileStatus => None,
-        _ => read_body(body).await?,
+        MspOperation::RequestProfileStatus => None,
+        MspOperation::RequestActivationCode
+        | MspOperation::SendCsimStatus
+        | MspOperation::RequestInvalidate => read_body(body).await?,
     };
     Ok(Call {
         caller,

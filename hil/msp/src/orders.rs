@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::api::Call;
 use crate::config::Mode;
-use crate::core::call::{Answer, Key, Said};
+use crate::core::call::{Key, Said};
 use crate::core::model::{AcRequest, Delivery, Order, Ordered};
 use crate::core::order::{self, Begun, Choice, Failure, Ordering, Request, Reserved, Usual};
 use crate::es2::Es2Error;
@@ -80,7 +80,7 @@ pub(crate) async fn request(
         Begun::Said(said) => Ok(said),
         Begun::Started(order) => {
             tokio::spawn(work(msp.clone(), *order, None, rules));
-            Ok(Said::Answer(Answer::empty(201)))
+            Ok(Said::Answer(order::code_later()))
         }
         Begun::Wait(order) => wait(msp, *order, key, rules).await,
     }

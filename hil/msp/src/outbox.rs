@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use aid_aid1::account_id::verify;
-use aid_shell::clock::Steadiness;
-use aid_shell::signal::Stop;
+use aid_cli::clock::Steadiness;
+use aid_cli::signal::Stop;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;

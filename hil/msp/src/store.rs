@@ -14,8 +14,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aid_shell::writer::Writer;
-use aid_shell::{private, sqlite};
+use aid_cli::private;
+use aid_store::sqlite_url as sqlite;
+use aid_store::writer::Writer;
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};

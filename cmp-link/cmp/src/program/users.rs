@@ -2,12 +2,13 @@
 //! Called by the command line.
 
 use super::admin::{Admin, id_text, show};
-use crate::decide::login::{attempts_key, pin_mac};
 use crate::password;
 use crate::service::{is_pin, is_preference, is_preference_name};
-use crate::store::{Change, FleetChange, PortalChange, Store as _};
+use crate::store::Store as _;
+use aid_cli::cli::Failure;
+use aid_cmp_core::change::{Change, FleetChange, PortalChange};
+use aid_cmp_core::decide::login::{attempts_key, pin_mac};
 use aid_id::Secret;
-use aid_shell::cli::Failure;
 use aid_wire::MAX_ENTRIES;
 use clap::Subcommand;
 use serde_json::json;

@@ -3,11 +3,12 @@
 
 use super::attempts::{Denied, Proven, count};
 use super::{Service, fresh, now};
-use crate::decide::login::{attempts_key, pin_mac};
-use crate::model::Account;
 use crate::password::{self, Busy};
 use crate::service::web::{cookie_hash, session_lives};
-use crate::store::{Change, PortalChange, SessionRow, Store, StoreError, Stored};
+use crate::store::{SessionRow, Store, StoreError, Stored};
+use aid_cmp_core::change::{Change, PortalChange};
+use aid_cmp_core::decide::login::{attempts_key, pin_mac};
+use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Secret};
 
 /// Lengths of a car PIN, digits.

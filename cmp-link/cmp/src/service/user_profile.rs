@@ -3,9 +3,10 @@
 //! Called by the rest of the service, and by the portal for preferences.
 
 use super::{Service, fresh};
-use crate::decide::Outgoing;
-use crate::model::{Account, Federation, MspVerdict};
-use crate::store::{Change, FleetChange, Store, Stored};
+use crate::store::{Store, Stored};
+use aid_cmp_core::change::{Change, FleetChange};
+use aid_cmp_core::decide::Outgoing;
+use aid_cmp_core::model::{Account, Federation, MspVerdict};
 use aid_id::{AccountRef, Eid};
 use aid_wire::{Aup, Down, MAX_ENTRIES, MAX_TEXT, SubscriptionView, UserProfile};
 

@@ -3,9 +3,10 @@
 
 use super::row::id_text;
 use super::work::{happened, work};
-use super::{Change, SqlStore, StoreError, Stored, Turn};
+use super::{SqlStore, StoreError, Stored, Turn};
+use aid_cmp_core::change::Change;
 use aid_id::{AccountRef, Eid};
-use aid_shell::writer::Transaction;
+use aid_store::writer::Transaction;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 

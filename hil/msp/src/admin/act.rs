@@ -2,9 +2,9 @@
 //! its entry in the audit trail.
 
 use aid_aid1::body::{Body as _, ProfileValidity};
+use aid_cli::cli::Failure;
 use aid_id::Iccid;
-use aid_shell::cli::Failure;
-use aid_shell::password;
+use aid_serve::password;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

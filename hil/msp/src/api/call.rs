@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use aid_aid1::error_code::{ApiError, ErrorCode};
+use aid_aid1::operation::{Api as _, MspOperation};
 use aid_aid1::server::{Caller, method_not_allowed, not_found};
 use aid_aid1::strict_json::MAX_BODY;
-use aid_shell::http::{self, BodyError};
+use aid_serve::http::{self, BodyError};
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, Method, StatusCode};
 use sha2::{Digest as _, Sha256};
@@ -16,26 +17,13 @@ use crate::core::call::Key;
 /// Longest time for a body to arrive.
 const BODY_LIMIT: Duration = Duration::from_secs(10);
 
-/// The operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Operation {
-    /// AID.02 §7.7
-    RequestActivationCode,
-    /// AID.02 §7.8
-    SendCsimStatus,
-    /// AID.02 §7.9
-    RequestInvalidate,
-    /// AID.02 §7.10
-    RequestProfileStatus,
-}
-
 /// A call that was let in.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     /// Who calls.
     pub(crate) caller: Caller,
     /// What is called.
-    pub(crate) operation: Operation,
+    pub(crate) operation: MspOperation,
     /// The text where the token is.
     pub(crate) token: String,
     /// HTTP method.
@@ -68,26 +56,16 @@ impl Call {
     }
 }
 
-/// The operation at a path, its method, and the text where the token is.
-pub(super) fn operation_at(path: &str) -> Option<(Operation, Method, &str)> {
-    let (folder, token) = path.strip_prefix("/v1/")?.rsplit_once('/')?;
-    let (operation, method) = match folder {
-        "activation-code-requests" => (Operation::RequestActivationCode, Method::POST),
-        "statuses" => (Operation::SendCsimStatus, Method::POST),
-        "users" => (Operation::RequestInvalidate, Method::DELETE),
-        "profiles/status" => (Operation::RequestProfileStatus, Method::GET),
-        _ => return None,
-    };
-    (!token.is_empty()).then_some((operation, method, token))
-}
-
 /// Which operation a path and a method are, and the text where the token is.
 ///
 /// # Errors
 /// 404 and 405.
-pub(super) fn route<'a>(method: &Method, path: &'a str) -> Result<(Operation, &'a str), ApiError> {
-    let (operation, wanted, token) = operation_at(path).ok_or_else(not_found)?;
-    if method == wanted {
+pub(super) fn route<'a>(
+    method: &Method,
+    path: &'a str,
+) -> Result<(MspOperation, &'a str), ApiError> {
+    let (operation, token) = MspOperation::at(path).ok_or_else(not_found)?;
+    if *method == operation.contract().method {
         Ok((operation, token))
     } else {
         Err(method_not_allowed())
@@ -152,11 +130,11 @@ mod tests {
         };
         assert_eq!(
             code(Method::POST, "/v1/statuses/x"),
-            Ok((Operation::SendCsimStatus, "x"))
+            Ok((MspOperation::SendCsimStatus, "x"))
         );
         assert_eq!(
             code(Method::GET, "/v1/profiles/status/x"),
-            Ok((Operation::RequestProfileStatus, "x"))
+            Ok((MspOperation::RequestProfileStatus, "x"))
         );
         assert_eq!(code(Method::GET, "/v1/statuses/x"), Err(405));
         for path in [

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use aid_aid1::body::{Body as _, RequestActivationCode, SendCsimStatus};
 use aid_aid1::error_code::{ApiError, ErrorCode};
-use aid_aid1::server::{check_content_type, path_token, query_iccid};
+use aid_aid1::operation::{Api as _, MspOperation, RequestProfileStatus};
+use aid_aid1::server::{check_content_type, path_token};
 use aid_aid1::strict_json;
 use aid_aid1::trace::summary;
+use aid_cli::cli::TRACE;
 use aid_id::MspToken;
-use aid_shell::cli::TRACE;
 use axum::http::StatusCode;
 use uuid::Uuid;
 
-use super::call::{Call, Operation};
+use super::call::Call;
 use crate::core::call::{Answer, Key, Said};
 use crate::core::order::Ordering;
 use crate::core::{report, withdrawal};
@@ -26,17 +27,23 @@ const REPEAT: (u32, Duration) = (35, Duration::from_millis(100));
 /// Answers a call that was let in; the same call again gets the same answer. `rules` are those of the ordering step.
 ///
 /// # Errors
-/// The refusal that the CMP gets.
+/// The refusal that the CMP gets, under a status that the operation has.
 pub(crate) async fn answer(
     msp: &Msp,
     call: &Call,
     rules: Arc<dyn Ordering>,
 ) -> Result<Answer, ApiError> {
+    let contract = call.operation.contract();
+    let answer = decided(msp, call, rules).await;
+    answer.map_err(|error| contract.refusal(error))
+}
+
+async fn decided(msp: &Msp, call: &Call, rules: Arc<dyn Ordering>) -> Result<Answer, ApiError> {
     let token = path_token(&call.token)?;
-    if call.operation == Operation::RequestProfileStatus {
+    if call.operation == MspOperation::RequestProfileStatus {
         return profile_status(msp, call, token).await;
     }
-    if call.operation != Operation::RequestInvalidate {
+    if call.operation.contract().request.is_some() {
         check_content_type(&call.headers, call.body.is_none())?;
         strict_json::object(call.bytes())?;
     }
@@ -45,13 +52,13 @@ pub(crate) async fn answer(
     let key = call.key();
     for _ in 0..REPEAT.0 {
         let said = match call.operation {
-            Operation::RequestActivationCode => {
+            MspOperation::RequestActivationCode => {
                 let body = RequestActivationCode::parse(call.bytes());
                 orders::request(msp, call, &key, token, body, Arc::clone(&rules)).await?
             }
-            Operation::SendCsimStatus => status(msp, call, &key, token).await?,
-            Operation::RequestInvalidate => invalidate(msp, &key, token).await?,
-            Operation::RequestProfileStatus => return profile_status(msp, call, token).await,
+            MspOperation::SendCsimStatus => status(msp, call, &key, token).await?,
+            MspOperation::RequestInvalidate => invalidate(msp, &key, token).await?,
+            MspOperation::RequestProfileStatus => return profile_status(msp, call, token).await,
         };
         match said {
             Said::Answer(answer) => return Ok(answer),
@@ -121,12 +128,7 @@ async fn profile_status(msp: &Msp, call: &Call, token: MspToken) -> Result<Answe
     let mut tx = msp.store.read().await.map_err(internal)?;
     let found = tx.onboarding(client, token).await.map_err(internal)?;
     found.ok_or_else(|| ApiError::new(ErrorCode::TokenNotFound))?;
-    let members = call.query.split('&');
-    let mut values = members.filter_map(|member| member.strip_prefix("iccid="));
-    let wanted = values.next().map(query_iccid).transpose()?;
-    if values.next().is_some() {
-        return Err(ApiError::because(ErrorCode::Syntax, "iccid is there twice"));
-    }
+    let RequestProfileStatus { iccid: wanted } = RequestProfileStatus::from_query(&call.query)?;
     let profiles = tx.profiles_of(token).await.map_err(internal)?;
     report::profile_status(profiles, wanted.as_ref())
 }

@@ -3,6 +3,7 @@
 
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::headers::PartyId;
+use aid_aid1::operation::Operation;
 use uuid::Uuid;
 
 use super::model::Onboarding;
@@ -33,11 +34,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// An answer without a body.
-    pub(crate) fn empty(status: u16) -> Self {
+    /// The success of an operation.
+    #[must_use]
+    pub(crate) fn success<O: Operation>(answer: &O::Answer) -> Self {
+        let (status, body) = O::success(answer);
         Self {
-            status,
-            body: String::new(),
+            status: status.as_u16(),
+            body,
         }
     }
 }

@@ -6,8 +6,9 @@ mod rules;
 mod slots;
 mod work;
 
-use aid_aid1::body::{Body as _, RequestActivationCode};
+use aid_aid1::body::{ActivationCodeResponse, RequestActivationCode};
 use aid_aid1::error_code::{ApiError, ErrorCode};
+use aid_aid1::operation::Activation;
 use http::StatusCode;
 use uuid::Uuid;
 
@@ -90,7 +91,7 @@ pub(crate) fn request(view: &RequestView, asked: Request<'_>) -> Decision<Begun>
         Decision::of(changes, Begun::Said(outcome))
     };
     if !asked.rules.is_begun() {
-        return answer(Vec::new(), Answer::empty(201));
+        return answer(Vec::new(), code_later());
     }
     let delivery = asked.rules.delivery(asked.delivery);
     let leased_until = match delivery {
@@ -122,8 +123,7 @@ pub(crate) fn request(view: &RequestView, asked: Request<'_>) -> Decision<Begun>
             return refused(ApiError::because(ErrorCode::RequestOther, detail));
         }
         if let Some(code) = earlier.response() {
-            let body = code.to_json().to_string();
-            return answer(Vec::new(), Answer { status: 200, body });
+            return answer(Vec::new(), code_now(code));
         }
         if earlier.state == OrderState::Open {
             let abandoned =
@@ -132,7 +132,7 @@ pub(crate) fn request(view: &RequestView, asked: Request<'_>) -> Decision<Begun>
                 // It is worked on for another call; the code then travels by Send Activation Code.
                 let mut order = earlier.clone();
                 order.delivery = Delivery::Async;
-                return answer(vec![Change::OrderPut(order)], Answer::empty(201));
+                return answer(vec![Change::OrderPut(order)], code_later());
             }
             // What was reserved for it is what it gets.
             order.iccid.clone_from(&earlier.iccid);
@@ -141,7 +141,7 @@ pub(crate) fn request(view: &RequestView, asked: Request<'_>) -> Decision<Begun>
     let put = Change::OrderPut(order.clone());
     match delivery {
         Delivery::Async => {
-            let Decision { changes, .. } = answered(vec![put], key, Answer::empty(201), now);
+            let Decision { changes, .. } = answered(vec![put], key, code_later(), now);
             Decision::of(changes, Begun::Started(Box::new(order)))
         }
         Delivery::Sync => {
@@ -153,6 +153,16 @@ pub(crate) fn request(view: &RequestView, asked: Request<'_>) -> Decision<Begun>
             Decision::of(vec![put, claim], Begun::Wait(Box::new(order)))
         }
     }
+}
+
+/// The answer with a code (§7.7.1).
+fn code_now(code: ActivationCodeResponse) -> Answer {
+    Answer::success::<RequestActivationCode>(&Activation::Now(code))
+}
+
+/// The answer that the code comes by Send Activation Code (§7.7.2).
+pub(crate) fn code_later() -> Answer {
+    Answer::success::<RequestActivationCode>(&Activation::Later)
 }
 
 /// Whether this subscription and this car get a profile.

@@ -1,10 +1,9 @@
 //! What CMPs and SM-DP+s report about profiles: Send CSIM Status (AID.02 §7.8), Request Profile Status (§7.10), and
 //! HandleDownloadProgressInfo (SGP.22 §5.3.5).
 
-use aid_aid1::body::{
-    Body as _, CsimStatus, ProfileState, ProfileStatus, ProfileStatuses, SendCsimStatus,
-};
+use aid_aid1::body::{CsimStatus, ProfileState, ProfileStatus, ProfileStatuses, SendCsimStatus};
 use aid_aid1::error_code::{ApiError, ErrorCode};
+use aid_aid1::operation::RequestProfileStatus;
 use aid_id::Iccid;
 use uuid::Uuid;
 
@@ -34,7 +33,7 @@ pub(crate) fn send_csim_status(
         Err(error) => return Said::refused(error),
     };
     let Some(profile) = profile else {
-        return Said::refused(ApiError::because(ErrorCode::ProfileNotFound, &body.iccid));
+        return Said::refused(ApiError::naming(ErrorCode::ProfileNotFound, &[&body.iccid]));
     };
     let row = StatusRow {
         seq: 0,
@@ -50,7 +49,7 @@ pub(crate) fn send_csim_status(
         Change::StatusAdded(row),
         Change::ProfileSet(reported(profile, body.status, now)),
     ];
-    answered(changes, key, Answer::empty(201), now)
+    answered(changes, key, Answer::success::<SendCsimStatus>(&()), now)
 }
 
 /// A profile after a report. A swapped, dead or deleted one stays what it is, whatever arrives late.
@@ -101,10 +100,10 @@ pub(crate) fn profile_status(
         })
         .collect::<Vec<_>>();
     if let Some(iccid) = wanted.filter(|_| profiles.is_empty()) {
-        return Err(ApiError::because(ErrorCode::ProfileNotFound, iccid));
+        return Err(ApiError::naming(ErrorCode::ProfileNotFound, &[iccid]));
     }
-    let body = ProfileStatuses { profiles }.to_json().to_string();
-    Ok(Answer { status: 200, body })
+    let body = ProfileStatuses { profiles };
+    Ok(Answer::success::<RequestProfileStatus>(&body))
 }
 
 /// The progress of a download; yields whether the MSP knows the profile. That the package was installed is known here

@@ -2,6 +2,7 @@
 //! orders cancelled (AID.02 §4.4, §7.9 NOTE).
 
 use aid_aid1::body::{Body as _, NotifyTokenInvalid};
+use aid_aid1::operation::RequestInvalidate;
 
 use super::call::{Answer, CallView, Key, Said, answered};
 use super::model::{Job, Kind, Onboarding, OnboardingState, Profile, ProfilePhase};
@@ -18,7 +19,7 @@ pub(crate) fn request_invalidate(
     match view.first(key, now) {
         Ok(onboarding) => {
             let changes = invalidate(onboarding, profiles, ids, now);
-            answered(changes, key, Answer::empty(204), now)
+            answered(changes, key, Answer::success::<RequestInvalidate>(&()), now)
         }
         Err(said) => Decision::nothing(said),
     }
@@ -145,7 +146,10 @@ mod tests {
         };
         let live = view(OnboardingState::Pending);
         let ended = request_invalidate(&live, &profiles, &key, ids, 9);
-        assert_eq!(ended.outcome, Said::Answer(Answer::empty(204)));
+        assert_eq!(
+            ended.outcome,
+            Said::Answer(Answer::success::<RequestInvalidate>(&()))
+        );
         let shut = |change: &&Change| matches!(change, Change::ProfileSet(p) if !p.network);
         assert_eq!(ended.changes.iter().filter(shut).count(), 2);
         let jobs = |changes: &[Change]| -> Vec<Kind> {

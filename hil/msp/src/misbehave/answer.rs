@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use aid_aid1::error_code::{ErrorBody, ErrorCode};
 use aid_aid1::trace::summary;
-use aid_shell::cli::TRACE;
-use aid_shell::http::Cut;
+use aid_cli::cli::TRACE;
+use aid_serve::http::Cut;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;

@@ -3,16 +3,19 @@
 
 use std::time::Duration;
 
+use aid_aid1::body::{NotifyTokenInvalid, SendActivationCode, SendProfileInformation};
 use aid_aid1::client::Call;
+use aid_aid1::contract::Variable;
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::headers::{API_KEY, CLIENT_ID, REQUEST_ID, TARGET_ID};
-use aid_aid1::redirect::percent_encode;
+use aid_aid1::operation::{Api as _, CmpOperation, Operation as _};
 use axum::http::{HeaderName, Method};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::answer::twist_text;
 use super::code::{code_body, twist_code};
+use super::layer::place_of_call;
 use super::rules::Fired;
 use super::rules::{NewEvent, RuleChange};
 use super::token::{Customer, twist_token};
@@ -83,6 +86,12 @@ impl Outgoing {
         next
     }
 
+    /// The token of a Notify MSP Token Invalid.
+    fn token(&self) -> &str {
+        let token = NotifyTokenInvalid::CONTRACT.path.variable_of(&self.path);
+        token.unwrap_or_default()
+    }
+
     fn members(&self) -> Map<String, Value> {
         let text = self.body.as_deref().unwrap_or_default();
         serde_json::from_str(text).unwrap_or_default()
@@ -94,38 +103,17 @@ impl Outgoing {
 }
 
 /// The call of a job outside the typed client, and the status of its success.
-fn outgoing(job: &Job, place: Place) -> (Outgoing, u16) {
-    let token = job.msp_token;
-    let base = "/cesim/msp/v1";
-    let (id, token_body) = token_job(job).unwrap_or_default();
-    let (method, path, success) = match place {
-        Place::SendMspToken => {
-            let id = percent_encode(id);
-            (Method::POST, format!("{base}/users/{id}"), 201)
-        }
-        Place::NotifyTokenInvalid => (
-            Method::POST,
-            format!("{base}/users/{token}/invalidate"),
-            204,
-        ),
-        Place::SendProfileInformation => {
-            (Method::POST, format!("{base}/users/{token}/profiles"), 200)
-        }
-        Place::UpdateSubscriptionInfo => {
-            (Method::PATCH, format!("{base}/subscriptions/{token}"), 201)
-        }
-        _ => (
-            Method::POST,
-            format!("{base}/activation-codes/{token}"),
-            200,
-        ),
+fn outgoing(job: &Job, operation: CmpOperation) -> (Outgoing, u16) {
+    let contract = operation.contract();
+    let token = job.msp_token.to_string();
+    let (variable, body) = match contract.path.variable {
+        Variable::AccountId => token_job(job).unwrap_or_default(),
+        Variable::MspToken => (token.as_str(), job.body.as_str()),
     };
-    let body = match place {
-        Place::SendMspToken => token_body.to_owned(),
-        _ => job.body.clone(),
-    };
-    let outgoing = Outgoing::new(place, method, path, call_of(job), body);
-    (outgoing, success)
+    let place = place_of_call(operation);
+    let (method, path) = (contract.method.clone(), contract.path.with(variable));
+    let call = Outgoing::new(place, method, path, call_of(job), body.to_owned());
+    (call, contract.success().as_u16())
 }
 
 /// Makes the call of a job with misbehaviours; each answer is an event.
@@ -136,10 +124,10 @@ pub(super) async fn send_wrongly(
     msp: &Msp,
     cmp: &CmpParty,
     job: &Job,
-    place: Place,
+    operation: CmpOperation,
     fired: &[Fired],
 ) -> Stored<Attempt> {
-    let (mut call, success) = outgoing(job, place);
+    let (mut call, success) = outgoing(job, operation);
     let mut tx = msp.store.read().await?;
     let onboardings = tx.onboardings().await?;
     let ours = onboardings.iter().find(|o| o.msp_token == job.msp_token);
@@ -308,7 +296,7 @@ fn twist_members(fired: &Fired, call: &mut Outgoing, customer: &Customer<'_>) {
         Name::InformWithInvalidation => {
             let mut next = call.again();
             next.place = Place::SendProfileInformation;
-            next.path = call.path.replace("/invalidate", "/profiles");
+            next.path = SendProfileInformation::CONTRACT.path.with(call.token());
             let list: Vec<_> = customer
                 .iccids
                 .iter()
@@ -320,8 +308,7 @@ fn twist_members(fired: &Fired, call: &mut Outgoing, customer: &Customer<'_>) {
         Name::CodeAfterInvalidation => {
             let mut next = call.again();
             next.place = Place::SendActivationCode;
-            let token = call.path.split('/').rev().nth(1).unwrap_or_default();
-            next.path = format!("/cesim/msp/v1/activation-codes/{token}");
+            next.path = SendActivationCode::CONTRACT.path.with(call.token());
             let request = customer.newest_request.unwrap_or_else(Uuid::new_v4);
             next.body = Some(code_body(request));
             call.then.push(next);
@@ -376,7 +363,7 @@ mod tests {
         };
         for name in Name::ALL {
             for place in name.places().iter().filter(|p| CALLS.contains(p)) {
-                let path = "/cesim/msp/v1/users/t/invalidate".to_owned();
+                let path = NotifyTokenInvalid::CONTRACT.path.with("t");
                 let mut call = Outgoing::new(
                     *place,
                     Method::POST,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aid_aid1::body::{Body as _, CsimStatus, RequestActivationCode, SendCsimStatus};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::headers::PartyId;
+use aid_aid1::operation::{Api as _, CmpOperation, MspOperation};
 use aid_aid1::redirect::{RedirectUri, percent_encode};
 use aid_aid1::server::path_token;
 use aid_aid1::strict_json;
@@ -19,7 +20,7 @@ use super::call::send_wrongly;
 use super::code::{Order, code_body, order};
 use super::rules::{Fired, Opportunity, fired};
 use super::{Name, Place, Stage};
-use crate::api::{self, Call, Operation};
+use crate::api::{self, Call};
 use crate::config::CmpParty;
 use crate::core::model::{Job, Kind, OnboardingState};
 use crate::core::outbox::Attempt;
@@ -41,22 +42,22 @@ impl Layer for Misbehaving {
     fn answer<'a>(&'a self, msp: &'a Msp, call: &'a Call) -> Doing<'a, Response> {
         Box::pin(async move {
             let reply = reply(msp, call).await;
-            let reply = reply.unwrap_or_else(|error| refused(&error));
+            let reply = reply.unwrap_or_else(|error| refused(call, error));
             reply.response().await
         })
     }
 
     fn send<'a>(&'a self, msp: &'a Msp, cmp: &'a CmpParty, job: &'a Job) -> Doing<'a, Attempt> {
         Box::pin(async move {
-            let Some(place) = place_of_job(job.kind) else {
+            let Some(operation) = operation_of(job.kind) else {
                 return outbox::send(cmp, job).await;
             };
-            let at = Opportunity::new(place, &job.client_id, |_| true);
+            let at = Opportunity::new(place_of_call(operation), &job.client_id, |_| true);
             let fired = fired(msp, at).await;
             if fired.is_empty() {
                 return outbox::send(cmp, job).await;
             }
-            let sent = send_wrongly(msp, cmp, job, place, &fired).await;
+            let sent = send_wrongly(msp, cmp, job, operation, &fired).await;
             sent.unwrap_or_else(|error| Attempt::later(error.to_string()))
         })
     }
@@ -78,29 +79,42 @@ impl Layer for Misbehaving {
     }
 }
 
-fn refused(error: &ApiError) -> Reply {
-    Reply::new(error.status, api::error_json(error))
+/// A refusal under a status that the operation has.
+fn refused(call: &Call, error: ApiError) -> Reply {
+    let error = call.operation.contract().refusal(error);
+    Reply::new(error.status, api::error_json(&error))
 }
 
 /// The place of an operation that is answered here.
-fn place_of(operation: Operation) -> Place {
+fn place_of(operation: MspOperation) -> Place {
     match operation {
-        Operation::RequestActivationCode => Place::RequestActivationCode,
-        Operation::SendCsimStatus => Place::SendCsimStatus,
-        Operation::RequestInvalidate => Place::RequestInvalidate,
-        Operation::RequestProfileStatus => Place::RequestProfileStatus,
+        MspOperation::RequestActivationCode => Place::RequestActivationCode,
+        MspOperation::SendCsimStatus => Place::SendCsimStatus,
+        MspOperation::RequestInvalidate => Place::RequestInvalidate,
+        MspOperation::RequestProfileStatus => Place::RequestProfileStatus,
     }
 }
 
-/// The place of a call to a CMP; none for ES2+.
-fn place_of_job(kind: Kind) -> Option<Place> {
+/// The operation that a job calls; none for ES2+.
+fn operation_of(kind: Kind) -> Option<CmpOperation> {
     match kind {
-        Kind::SendMspToken => Some(Place::SendMspToken),
-        Kind::NotifyTokenInvalid => Some(Place::NotifyTokenInvalid),
-        Kind::SendProfileInformation => Some(Place::SendProfileInformation),
-        Kind::UpdateSubscriptionInfo => Some(Place::UpdateSubscriptionInfo),
-        Kind::SendActivationCode => Some(Place::SendActivationCode),
+        Kind::SendMspToken => Some(CmpOperation::SendMspToken),
+        Kind::NotifyTokenInvalid => Some(CmpOperation::NotifyTokenInvalid),
+        Kind::SendProfileInformation => Some(CmpOperation::SendProfileInformation),
+        Kind::UpdateSubscriptionInfo => Some(CmpOperation::UpdateSubscriptionInfo),
+        Kind::SendActivationCode => Some(CmpOperation::SendActivationCode),
         Kind::CancelOrder => None,
+    }
+}
+
+/// The place of an operation that is called from here.
+pub(super) fn place_of_call(operation: CmpOperation) -> Place {
+    match operation {
+        CmpOperation::SendMspToken => Place::SendMspToken,
+        CmpOperation::NotifyTokenInvalid => Place::NotifyTokenInvalid,
+        CmpOperation::SendProfileInformation => Place::SendProfileInformation,
+        CmpOperation::UpdateSubscriptionInfo => Place::UpdateSubscriptionInfo,
+        CmpOperation::SendActivationCode => Place::SendActivationCode,
     }
 }
 
@@ -124,7 +138,7 @@ async fn reply(msp: &Msp, call: &Call) -> Result<Reply, ApiError> {
             let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             Reply::new(status, answer.body)
         }
-        Err(error) => refused(&error),
+        Err(error) => refused(call, error),
     };
     twist_work(msp, call, &order, &mut reply).await?;
     if acts(Name::InformOnStatus) && reply.status == StatusCode::CREATED {

@@ -9,7 +9,7 @@ use aid_aid1::body::{
 use aid_aid1::client::{Call, CallError};
 use aid_aid1::error_code::ApiError;
 use aid_aid1::headers::PartyId;
-use aid_shell::metrics::Counter;
+use aid_serve::metrics::Counter;
 use axum::http::StatusCode;
 
 use crate::config::CmpParty;
@@ -57,23 +57,23 @@ async fn call(cmp: &CmpParty, job: &Job) -> Result<(), Failed> {
         Kind::SendMspToken => {
             let (id, body) = token_job(job).unwrap_or_default();
             let body = SendMspToken::parse(body.as_bytes())?;
-            client.send_msp_token_text(call, id, &body).await?;
+            client.send_msp_token(call, id, &body).await?;
         }
         Kind::NotifyTokenInvalid => {
             let body = NotifyTokenInvalid::parse(body)?;
-            client.notify_token_invalid(call, token, &body).await?;
+            client.call(call, &token, &body).await?;
         }
         Kind::SendProfileInformation => {
             let body = SendProfileInformation::parse(body)?;
-            client.send_profile_information(call, token, &body).await?;
+            client.call(call, &token, &body).await?;
         }
         Kind::UpdateSubscriptionInfo => {
             let body = UpdateSubscriptionInfo::parse(body)?;
-            client.update_subscription_info(call, token, &body).await?;
+            client.call(call, &token, &body).await?;
         }
         Kind::SendActivationCode => {
             let body = SendActivationCode::parse(body)?;
-            client.send_activation_code(call, token, &body).await?;
+            client.call(call, &token, &body).await?;
         }
         // Not a call to a CMP; `outbox` makes it.
         Kind::CancelOrder => {}

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use aid_shell::writer::Transaction;
+use aid_store::writer::Transaction;
 use sqlx::Row as _;
 use sqlx::any::{Any, AnyArguments, AnyRow};
 use sqlx::pool::PoolConnection;

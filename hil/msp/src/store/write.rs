@@ -71,7 +71,10 @@ impl Write for Change {
             Self::OrderPut(order) => tx.put_order(&order).await,
             Self::OrderForgotten(request) => tx.forget_order(&request).await,
             Self::CallClaimed { key, until, at } => {
-                let nothing = Answer::empty(0);
+                let nothing = Answer {
+                    status: 0,
+                    body: String::new(),
+                };
                 tx.put_call(&key, &nothing, until, at).await
             }
             Self::CallAnswered { key, answer, at } => tx.put_call(&key, &answer, 0, at).await,

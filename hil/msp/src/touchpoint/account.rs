@@ -1,7 +1,7 @@
 //! What customers see of their subscriptions and links, and how they end one (AID.02 §4.4.2).
 
 use aid_id::MspToken;
-use aid_shell::page;
+use aid_serve::page;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};

@@ -5,7 +5,7 @@ use aid_aid1::account_id::{AccountIdError, Claims};
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::headers::PartyId;
 use aid_aid1::redirect::{RedirectUri, percent_encode};
-use aid_shell::page;
+use aid_serve::page;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};

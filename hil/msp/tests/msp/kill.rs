@@ -172,7 +172,7 @@ async fn killed_at_each_step(more_user: &str) {
     }
     stage.msp.kill();
     sqlx::any::install_default_drivers();
-    let url = aid_shell::sqlite::url(&stage.folder.path("msp.sqlite")).unwrap();
+    let url = aid_store::sqlite_url::url(&stage.folder.path("msp.sqlite")).unwrap();
     let mut fresh = AnyConnection::connect(&url).await.unwrap();
     let mut count = async |sql: &'static str, id: String| {
         let row = sqlx::query(sql).bind(id).fetch_one(&mut fresh).await;

@@ -5,13 +5,13 @@
 use super::{Service, TRIES, internal, rng};
 use crate::core::{Euicc, Offered, OfferedOrder, OrderState, Profile, Refusal, Session};
 use crate::store::{StoreError, Versioned};
+use aid_cli::cli::TRACE;
 use aid_rsp::es9::{
     AuthenticateClientOk, AuthenticateClientRequest, CancelSessionRequest,
     GetBoundProfilePackageOk, GetBoundProfilePackageRequest, HandleNotificationRequest,
     InitiateAuthenticationOk, InitiateAuthenticationRequest,
 };
 use aid_rsp::es10::{PendingNotification, TransactionId};
-use aid_shell::cli::TRACE;
 
 fn unknown() -> Refusal {
     Refusal::transaction_unknown(

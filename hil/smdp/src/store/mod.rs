@@ -6,7 +6,7 @@ mod read;
 mod write;
 
 use crate::core::Order;
-use aid_shell::writer::Writer;
+use aid_store::writer::Writer;
 use serde::Serialize;
 use sqlx::AnyPool;
 
@@ -93,7 +93,7 @@ impl Store {
 /// Is there no space?
 fn is_full(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|e| e.code());
-    code.is_some_and(|code| aid_shell::sqlite::is_full(&code))
+    code.is_some_and(|code| aid_store::sqlite_url::is_full(&code))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //! Called at the start of each program run.
 
 use super::{Store, StoreError, Stored, is_full};
-use aid_shell::writer::Writer;
-use aid_shell::{private, sqlite};
+use aid_cli::private;
+use aid_store::sqlite_url as sqlite;
+use aid_store::writer::Writer;
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Connection as _, Executor as _, SqlSafeStr as _};

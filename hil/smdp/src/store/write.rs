@@ -3,7 +3,7 @@
 use super::{Store, StoreError, Stored, Versioned};
 use crate::core::{Euicc, Notice, Order};
 use aid_rsp::es10::TransactionId;
-use aid_shell::writer::Transaction;
+use aid_store::writer::Transaction;
 
 fn body(order: &Order) -> Stored<String> {
     serde_json::to_string(order).map_err(|e| StoreError::Unreadable(e.to_string()))

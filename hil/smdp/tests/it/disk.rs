@@ -297,7 +297,7 @@ async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
     let path = folder.path().join("x.sqlite");
     works(&path).await;
     for done in 1..=OLD_RESERVE.len() {
-        let url = aid_shell::sqlite::url(&path).unwrap();
+        let url = aid_store::sqlite_url::url(&path).unwrap();
         let mut old = AnyConnection::connect(&url).await.unwrap();
         for sql in &OLD_RESERVE[..done] {
             old.execute(*sql).await.unwrap();

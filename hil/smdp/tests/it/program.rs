@@ -3,6 +3,7 @@
 
 use crate::bench::{EID, EID_DIGITS, ICCID, package};
 use crate::card::{Card, ok_response};
+use aid_cli::tls;
 use aid_rsp::cert::Certificate;
 use aid_rsp::crypto::SoftwareCrypto;
 use aid_rsp::es2::{ConfirmOrderRequest, DownloadOrderRequest};
@@ -12,7 +13,6 @@ use aid_rsp::es9::{
 };
 use aid_rsp::es10::{TransactionId, Version};
 use aid_rsp::pki::{DAY, MintParams, RspPki};
-use aid_shell::tls;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};

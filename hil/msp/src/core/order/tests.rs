@@ -240,9 +240,9 @@ fn a_finished_order_is_booked_and_answered_in_one() {
         delivery: Delivery::Async,
         ..begun(Delivery::Sync)
     };
-    for (stored, new) in [(None, vec![(1, 201)]), (Some(Answer::empty(201)), vec![])] {
+    for (stored, new) in [(None, vec![(1, 201)]), (Some(code_later()), vec![])] {
         let found = finished(&finish_view(later.clone(), stored));
-        assert_eq!(found.outcome, Said::Answer(Answer::empty(201)));
+        assert_eq!(found.outcome, Said::Answer(code_later()));
         assert_eq!((booked(&found.changes), answers(&found.changes)), (1, new));
         assert_eq!(jobs(&found.changes)[0].kind, Kind::SendActivationCode);
     }
@@ -313,7 +313,7 @@ fn a_failure_that_may_pass_ends_only_an_order_that_somebody_waits_for() {
     assert_eq!(handed_over, Decision::nothing(None));
     for (failure, last) in [(&refused, false), (&away, true)] {
         let ended = failed(Delivery::Async, failure, last);
-        assert_eq!(ended.outcome, Some(Said::Answer(Answer::empty(201))));
+        assert_eq!(ended.outcome, Some(Said::Answer(code_later())));
         assert_eq!(jobs(&ended.changes)[0].kind, Kind::SendActivationCode);
     }
 }

@@ -7,6 +7,7 @@ use aid_id::Iccid;
 
 use super::rules::Ordering;
 use super::slots::Slots;
+use super::{code_later, code_now};
 use crate::core::call::{Answer, Earlier, Key, Said};
 use crate::core::model::{
     AcRequest, Delivery, Job, Kind, Onboarding, OnboardingState, Order, OrderState, Ordered,
@@ -85,8 +86,7 @@ impl WaitView {
     /// The order is over: what the waiting call is answered with.
     fn over(&self, waiting: Option<&Key>, otherwise: ApiError, now: i64) -> Decision<Said> {
         if let Some(code) = self.order.as_ref().and_then(Order::response) {
-            let body = code.to_json().to_string();
-            return self.answer(Vec::new(), waiting, Answer { status: 200, body }, now);
+            return self.answer(Vec::new(), waiting, code_now(code), now);
         }
         if let Some(answer) = self.earlier.as_ref().and_then(|e| e.answer.clone()) {
             return Decision::nothing(Said::Answer(answer));
@@ -289,10 +289,7 @@ pub(crate) fn finish(
         ..order.clone()
     };
     let answer = match (order.delivery, done.response()) {
-        (Delivery::Sync, Some(code)) => Answer {
-            status: 200,
-            body: code.to_json().to_string(),
-        },
+        (Delivery::Sync, Some(code)) => code_now(code),
         _ => {
             let body = SendActivationCode::Code {
                 request_id: request.request_id,
@@ -302,7 +299,7 @@ pub(crate) fn finish(
                 swapped_iccid: swapped,
             };
             changes.push(send(request, &body, ids, now));
-            Answer::empty(201)
+            code_later()
         }
     };
     changes.push(Change::OrderPut(done));
@@ -343,7 +340,7 @@ pub(crate) fn answer_later(view: &WaitView, key: &Key, now: i64) -> Decision<Opt
         ..order.clone()
     };
     let changes = vec![Change::OrderPut(put)];
-    let Decision { changes, outcome } = view.answer(changes, Some(key), Answer::empty(201), now);
+    let Decision { changes, outcome } = view.answer(changes, Some(key), code_later(), now);
     Decision::of(changes, Some(outcome))
 }
 
@@ -370,7 +367,7 @@ fn end(
                 error: failure.text.clone(),
             };
             changes.push(send(&order.request, &body, ids, now));
-            view.answer(changes, waiting, Answer::empty(201), now)
+            view.answer(changes, waiting, code_later(), now)
         }
         Delivery::Sync => {
             changes.extend(waiting.cloned().map(Change::CallForgotten));
