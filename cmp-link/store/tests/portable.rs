@@ -18,13 +18,6 @@ const BANNED: [&str; 10] = [
     "pg_temp",
 ];
 
-/// Files of the store that aid-cmp had before this one, which still lock the whole database. To be emptied when aid-cmp
-/// uses this store; nothing is added.
-const EXEMPT: [&str; 2] = [
-    "cmp-link/cmp/src/store/look.rs",
-    "cmp-link/cmp/src/store/turn.rs",
-];
-
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -63,20 +56,15 @@ fn the_servers_use_nothing_that_other_engines_lack() {
         sources(&root.join(folder), &mut files);
     }
     assert!(files.len() > 50, "the sources are not where they were");
-    let mut exempt: Vec<&str> = EXEMPT.to_vec();
     let mut found = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let name = file.strip_prefix(&root).unwrap().to_str().unwrap();
         for what in banned(&text) {
-            match EXEMPT.contains(&name) {
-                true => exempt.retain(|e| *e != name),
-                false => found.push(format!("{name}: {what}")),
-            }
+            found.push(format!("{name}: {what}"));
         }
     }
     assert!(found.is_empty(), "not portable: {found:#?}");
-    assert!(exempt.is_empty(), "take these off the list: {exempt:?}");
 }
 
 #[test]
