@@ -132,6 +132,9 @@ SELECT setval(pg_get_serial_sequence('outbox', 'position'), COALESCE(MAX(positio
 SELECT setval(pg_get_serial_sequence('history', 'position'), COALESCE(MAX(position), 0) + 1, false) FROM history;
 SELECT setval(pg_get_serial_sequence('audit', 'position'), COALESCE(MAX(position), 0) + 1, false) FROM audit;
 
+-- Who decides which subscription has a profile inserts its ICCID here for the time of the transaction.
+CREATE TABLE profile_lock (iccid TEXT NOT NULL PRIMARY KEY);
+
 -- What is looked for by something else than its key.
 CREATE INDEX vehicle_vin ON vehicle (vin);
 CREATE INDEX vehicle_session ON vehicle (session);

@@ -145,9 +145,15 @@ impl Service {
             };
             Ok::<_, E>((changes, (after, value)))
         };
-        let (after, value) = self.store.decide(whole).await?;
-        self.follow(after).await;
-        Ok(value)
+        let service = Arc::clone(self);
+        // In a task of its own: a caller that hangs up stops neither the decision nor what follows it.
+        let done = tokio::spawn(async move {
+            let (after, value) = service.store.decide(whole).await?;
+            service.follow(after).await;
+            Ok(value)
+        });
+        let lost = |error: tokio::task::JoinError| StoreError::Failed(error.to_string());
+        done.await.map_err(lost)?
     }
 
     /// Reads one state of the database, for a page or a message. Nothing is decided on it.

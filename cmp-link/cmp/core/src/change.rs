@@ -5,7 +5,7 @@ use crate::model::{
     LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, Report,
     SyncRun, UserNotice, Vehicle,
 };
-use aid_id::{AccountRef, Eid, Id, MspToken, Secret};
+use aid_id::{AccountRef, Eid, Iccid, Id, MspToken, Secret};
 
 /// One change. A list of them is one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +165,9 @@ pub enum Lock {
     Account(AccountRef),
     /// A car.
     Vehicle(Eid),
+    /// Which subscription has the profile with this ICCID. Taken after the user's lock by whoever asks for others that
+    /// have it.
+    Profile(Iccid),
     /// The count of attempts under this key.
     Attempts(String),
 }

@@ -12,7 +12,7 @@ use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::operation::{Api as _, CmpOperation};
 use aid_aid1::phone::{EncryptedPhone, PhoneError};
 use aid_aid1::server::{Caller, path_token};
-use aid_cmp_core::change::Change;
+use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::{Context, Decision, code, onboarding, profiles, removal, withdraw};
 use aid_cmp_core::model::{Answered, CallState, CodeRequest, Federation, Profile};
 use aid_id::{AccountRef, Iccid, Id};
@@ -117,6 +117,21 @@ impl Call {
         }
     }
 
+    /// A decision; none where it was rejected only because this very call was carried out while this one waited for the
+    /// lock of its user.
+    pub(super) async fn unless_repeated<T>(
+        &self,
+        tx: &Tx<'_>,
+        decided: Result<T, Refusal>,
+    ) -> Result<Option<T>, Refusal> {
+        match decided {
+            Ok(value) => Ok(Some(value)),
+            Err(refusal @ Refusal::Store(_)) => Err(refusal),
+            Err(_) if self.is_repetition(tx).await? => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     /// The decision with what it belongs to, and what a repetition is to get.
     pub(super) fn finished(&self, context: &Context, mut decision: Decision) -> Decision {
         decision.belongs_to(self.correlation);
@@ -171,21 +186,26 @@ impl Service {
                 return Ok((Decision::default(), None));
             }
             let (msp, variable, body) = (&call.msp, &variable, &body);
-            let (decision, about) = match operation {
+            let decided: Decided = match operation {
                 // Decided above.
-                CmpOperation::SendActivationCode => return Err(ErrorCode::Internal.into()),
+                CmpOperation::SendActivationCode => Err(ErrorCode::Internal.into()),
                 CmpOperation::UpdateSubscriptionInfo => {
-                    subscription(tx, context, msp, variable, body).await?
+                    subscription(tx, context, msp, variable, body).await
                 }
-                CmpOperation::SendMspToken => token(tx, context, msp, variable, body).await?,
+                CmpOperation::SendMspToken => token(tx, context, msp, variable, body).await,
                 CmpOperation::NotifyTokenInvalid => {
-                    invalidate(tx, context, msp, variable, body).await?
+                    invalidate(tx, context, msp, variable, body).await
                 }
                 CmpOperation::SendProfileInformation => {
-                    profile_information(tx, context, msp, variable, body).await?
+                    profile_information(tx, context, msp, variable, body).await
                 }
             };
-            Ok::<_, Refusal>((call.finished(context, decision), about))
+            match call.unless_repeated(tx, decided).await? {
+                Some((decision, about)) => {
+                    Ok::<_, Refusal>((call.finished(context, decision), about))
+                }
+                None => Ok((Decision::default(), None)),
+            }
         };
         let about = self.decide(decide).await?;
         // A block shows in the car where its user is (R-4.7-4).
@@ -376,6 +396,7 @@ pub(super) async fn is_foreign(
     federation: &Federation,
     iccid: &Iccid,
 ) -> Stored<bool> {
+    tx.lock(Lock::Profile(iccid.clone())).await?;
     let others = tx.profiles_with(iccid).await?;
     let other = |p: &Profile| p.federation != federation.id && p.status.may_be_on_card();
     Ok(others.iter().any(other))

@@ -24,11 +24,16 @@ impl Service {
             if call.is_repetition(tx).await? {
                 return Ok((Decision::default(), ()));
             }
-            // Whose the members are is judged before what they say.
-            let federation = federated(tx, &call.msp, &token, true).await?;
-            let (id, answer) = answer(body.clone()?);
-            let decision = decide(tx, context, &call, &federation, id, answer).await?;
-            Ok((call.finished(context, decision), ()))
+            let decided = async {
+                // Whose the members are is judged before what they say.
+                let federation = federated(tx, &call.msp, &token, true).await?;
+                let (id, answer) = answer(body.clone()?);
+                decide(tx, context, &call, &federation, id, answer).await
+            };
+            match call.unless_repeated(tx, decided.await).await? {
+                Some(decision) => Ok((call.finished(context, decision), ())),
+                None => Ok((Decision::default(), ())),
+            }
         })
         .await
     }

@@ -188,6 +188,7 @@ async fn held_elsewhere(tx: &Tx<'_>, report: &Report) -> Stored<bool> {
     let Some(iccid) = &report.iccid else {
         return Ok(false);
     };
+    tx.lock(Lock::Profile(iccid.clone())).await?;
     let others = tx.profiles_with(iccid).await?;
     Ok(others.iter().any(|p| p.status.may_be_on_card()))
 }

@@ -11,7 +11,7 @@ use super::{Stored, Tx};
 use aid_cmp_core::change::Lock;
 use aid_cmp_core::model::{Account, Federation, Onboarding, Vehicle};
 use aid_id::{AccountRef, Eid, Id, MspToken};
-use aid_store::{Engine, Value, params};
+use aid_store::{Engine, Statement, Value, params};
 
 impl Tx<'_> {
     /// The federation of an MSP and token, with its user locked. As many reads whether there is one or not.
@@ -124,6 +124,20 @@ pub(super) async fn lock(tx: &aid_store::Tx<'_>, lock: &Lock) -> Stored<()> {
         Lock::Vehicle(eid) => {
             let sql = "SELECT 1 FROM vehicle WHERE eid = $1 FOR NO KEY UPDATE";
             tx.exists(sql, params![eid.as_str()]).await?;
+        }
+        // The profile may have no row yet. Whoever inserts the same key waits for the end of this transaction, and then
+        // finds none: nothing stays behind.
+        Lock::Profile(iccid) => {
+            let keys = [
+                "INSERT INTO profile_lock (iccid) VALUES ($1)",
+                "DELETE FROM profile_lock WHERE iccid = $1",
+            ];
+            let values = vec![Value::from(iccid.to_string())];
+            tx.write(&keys.map(|sql| Statement {
+                sql,
+                values: values.clone(),
+            }))
+            .await?;
         }
         // There may be no row yet; one without attempts is the same as none.
         Lock::Attempts(key) => {

@@ -1,0 +1,211 @@
+//! Calls of AID1 at the same moment on PostgreSQL, which decides about different users side by side.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod world;
+
+use aid_aid1::account_id;
+use aid_aid1::body::{Body as _, ProfileType, SendActivationCode, SubscriptionType};
+use aid_aid1::headers::Headers;
+use aid_aid1::operation::CmpOperation;
+use aid_aid1::server::Caller;
+use aid_cmp::service::{Service, fresh, now};
+use aid_cmp::store::Store;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::code::WAIT_MS;
+use aid_cmp_core::model::{
+    Account, CodeRequest, Federation, Onboarding, OnboardingState, RequestState,
+};
+use aid_id::{AccountRef, Iccid, MspToken, Secret};
+use serde_json::json;
+use std::sync::Arc;
+use uuid::Uuid;
+use world::World;
+use world::book::Book;
+use world::postgres::Postgres;
+
+const MSP: &str = "Mobile One";
+/// Pairs of calls: each is one more chance to meet.
+const PAIRS: u32 = 20;
+
+struct Stage {
+    world: World,
+    cmp: Arc<Service>,
+    _server: Postgres,
+}
+
+impl Stage {
+    /// None where there is no PostgreSQL; the log says so.
+    async fn new() -> Option<Self> {
+        let server = Postgres::start()?;
+        let mut world = World::on(Some(&server.url())).await;
+        world.halt().await;
+        let config = aid_cmp::config::check(&world.config()).unwrap();
+        let store = Store::open(config.fixed.file.database.clone()).await;
+        let cmp = Arc::new(Service::new(store.unwrap(), config));
+        Some(Self {
+            world,
+            cmp,
+            _server: server,
+        })
+    }
+
+    fn book(&self) -> Book {
+        Book::of(self.cmp.store.clone())
+    }
+
+    /// A call in a task of its own; yields its status, or the code of its refusal.
+    fn call(
+        &self,
+        operation: CmpOperation,
+        variable: &str,
+        ids: (Uuid, Uuid),
+        body: &[u8],
+    ) -> tokio::task::JoinHandle<u16> {
+        let caller = Caller {
+            headers: Headers {
+                request_id: ids.0,
+                correlation_id: ids.1,
+                client_id: "mspone".parse().unwrap(),
+                target_id: "theCmp".parse().unwrap(),
+            },
+            party: 0,
+        };
+        let (cmp, variable, body) = (Arc::clone(&self.cmp), variable.to_owned(), body.to_vec());
+        tokio::spawn(async move {
+            let done = cmp.operate(&caller, operation, &variable, &body).await;
+            done.unwrap_or_else(|error| error.code.number())
+        })
+    }
+
+    /// A user with a subscription, whose request the MSP has answered with 201.
+    async fn waiting(&self) -> (MspToken, CodeRequest) {
+        let user = Account {
+            id: AccountRef(fresh()),
+            name: Uuid::new_v4().to_string(),
+            display_name: "N".into(),
+            password: Secret::new("none".into()),
+            pin_mac: None,
+            created_at: 1,
+        };
+        let federation = Federation {
+            id: fresh(),
+            msp: MSP.into(),
+            token: MspToken::from_bytes(fresh()),
+            account: user.id,
+            phone: self.world.phone(),
+            kind: SubscriptionType::Private,
+            customer_group: None,
+            since: 1,
+            ended_at: None,
+            ended_reason: None,
+        };
+        let request = CodeRequest {
+            id: fresh(),
+            car_request: fresh(),
+            eid: self.world.eid,
+            account: user.id,
+            federation: federation.id,
+            correlation: fresh(),
+            replace_iccid: None,
+            state: RequestState::Accepted,
+            code: None,
+            iccid: None,
+            swapped: None,
+            error_code: None,
+            error: None,
+            created_at: now(),
+            expires_at: now() + WAIT_MS,
+            delivered_at: None,
+            changed_at: now(),
+        };
+        let token = federation.token;
+        let changes = vec![
+            Change::AddAccount(user),
+            Change::AddFederation(federation),
+            Change::PutRequest(request.clone()),
+        ];
+        self.book().commit(changes).await.unwrap();
+        (token, request)
+    }
+
+    fn send_code(
+        &self,
+        (token, request): &(MspToken, CodeRequest),
+        iccid: &Iccid,
+    ) -> tokio::task::JoinHandle<u16> {
+        let body = SendActivationCode::Code {
+            request_id: Uuid::from_bytes(request.id),
+            activation_code: "1$smdp.example$N1".parse().unwrap(),
+            profile_type: ProfileType::Personal,
+            iccid: iccid.clone(),
+            swapped_iccid: None,
+        };
+        let ids = (Uuid::new_v4(), Uuid::from_bytes(request.correlation));
+        let operation = CmpOperation::SendActivationCode;
+        self.call(operation, &token.to_string(), ids, &body.to_bytes())
+    }
+}
+
+// Invariant 10: a profile belongs to one subscription, also when two users' codes name it at the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_profile_goes_to_one_of_two_users() {
+    let Some(stage) = Stage::new().await else {
+        return;
+    };
+    for n in 0..PAIRS {
+        let (one, other) = (stage.waiting().await, stage.waiting().await);
+        let iccid: Iccid = format!("8988{n:015}").parse().unwrap();
+        let (first, second) = (
+            stage.send_code(&one, &iccid),
+            stage.send_code(&other, &iccid),
+        );
+        let mut outcomes = [first.await.unwrap(), second.await.unwrap()];
+        outcomes.sort_unstable();
+        assert_eq!(outcomes, [49, 200]);
+        let holders = stage.book().profiles_with(&iccid).await.unwrap();
+        assert_eq!(holders.len(), 1, "{holders:?}");
+    }
+}
+
+// R-7.3-16: a repetition that comes while the first call is decided gets its answer, not a refusal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_sent_twice_at_once_is_accepted_twice() {
+    let Some(stage) = Stage::new().await else {
+        return;
+    };
+    for _ in 0..PAIRS {
+        let sid = Uuid::new_v4();
+        let secret = world::SECRET.parse().unwrap();
+        let id = account_id::issue(&secret, sid, None, now() / 1000, 600).unwrap();
+        let onboarding = Onboarding {
+            sid: sid.into_bytes(),
+            msp: MSP.into(),
+            account: world::EVA,
+            state: OnboardingState::Open,
+            return_state: Uuid::new_v4().to_string(),
+            token: None,
+            error: None,
+            created_at: now(),
+            expires_at: now() + 600_000,
+        };
+        let begun = vec![Change::AddOnboarding(onboarding)];
+        stage.book().commit(begun).await.unwrap();
+        let phone = stage.world.phone();
+        let body = json!({
+            "msp_token": Uuid::new_v4(),
+            "phoneNumber": phone.phone_number,
+            "iv": phone.iv,
+            "subscriptionType": "private",
+            "error": null,
+            "customerGroup": "group",
+        });
+        let (ids, bytes) = ((Uuid::new_v4(), Uuid::new_v4()), body.to_string());
+        let send = || {
+            let operation = CmpOperation::SendMspToken;
+            stage.call(operation, &id.to_string(), ids, bytes.as_bytes())
+        };
+        let (first, second) = (send(), send());
+        let outcomes = [first.await.unwrap(), second.await.unwrap()];
+        assert_eq!(outcomes, [201, 201]);
+    }
+}
