@@ -201,11 +201,11 @@ const OLD_RESERVE: [&str; 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
-    let folder = Folder::new();
-    let nobody = "https://localhost:1";
-    let config = Program::configure(&folder, nobody, nobody, [""; 4]);
-    Program::start(&config).kill();
     for done in 1..=OLD_RESERVE.len() {
+        let folder = Folder::new();
+        let nobody = "https://localhost:1";
+        let config = Program::configure(&folder, nobody, nobody, [""; 4]);
+        Program::start(&config).kill();
         let old = Connection::open(folder.path("msp.sqlite")).unwrap();
         for sql in &OLD_RESERVE[..done] {
             old.execute_batch(sql).unwrap();
