@@ -26,9 +26,10 @@ pub(crate) use misbehave::{add_rule, clear_rules, events, misbehaviours, rules};
 /// # Errors
 /// The database fails.
 pub(crate) async fn statuses(msp: &Msp) -> Result<Value, Failure> {
-    let mut tx = msp.store.read().await?;
-    let onboardings = tx.onboardings().await?;
-    let rows = tx.statuses().await?;
+    let read = msp
+        .store
+        .read(async |tx| Ok((tx.onboardings().await?, tx.statuses().await?)));
+    let (onboardings, rows) = read.await?;
     let row = |row: &StatusRow| {
         let user = onboardings
             .iter()
@@ -64,10 +65,14 @@ fn subscription(s: &Subscription) -> Value {
 /// # Errors
 /// The database fails.
 pub(crate) async fn users(msp: &Msp) -> Result<Value, Failure> {
-    let mut tx = msp.store.read().await?;
-    let onboardings = tx.onboardings().await?;
-    let subscriptions = tx.subscriptions(None).await?;
-    let customers = tx.customers().await?;
+    let read = msp.store.read(async |tx| {
+        Ok((
+            tx.onboardings().await?,
+            tx.subscriptions(None).await?,
+            tx.customers().await?,
+        ))
+    });
+    let (onboardings, subscriptions, customers) = read.await?;
     let customer = |(user, created_at): &(String, i64)| {
         let of_user = onboardings.iter().filter(|o| o.user == *user);
         let own = subscriptions.iter().filter(|s| s.user == *user);
@@ -84,18 +89,20 @@ pub(crate) async fn users(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn subscriptions(msp: &Msp) -> Result<Value, Failure> {
-    let mut tx = msp.store.read().await?;
-    let onboardings = tx.onboardings().await?;
-    let mut rows = Vec::new();
-    for s in tx.subscriptions(None).await? {
-        let mut row = subscription(&s);
-        let of_it = onboardings.iter().filter(|o| o.subscription == s.id);
-        row["onboardings"] = of_it.map(onboarding).collect();
-        let pool = tx.pool_of(&s.id).await?;
-        row["pool"] = pool.iter().map(|i| i.as_str().to_owned()).collect();
-        rows.push(row);
-    }
-    Ok(rows.into())
+    let read = msp.store.read(async |tx| {
+        let onboardings = tx.onboardings().await?;
+        let mut rows = Vec::new();
+        for s in tx.subscriptions(None).await? {
+            let mut row = subscription(&s);
+            let of_it = onboardings.iter().filter(|o| o.subscription == s.id);
+            row["onboardings"] = of_it.map(onboarding).collect();
+            let pool = tx.pool_of(&s.id).await?;
+            row["pool"] = pool.iter().map(|i| i.as_str().to_owned()).collect();
+            rows.push(row);
+        }
+        Ok(rows)
+    });
+    Ok(read.await?.into())
 }
 
 /// The configured CMPs.
@@ -114,9 +121,10 @@ pub(crate) fn cmps(msp: &Msp) -> Value {
 /// # Errors
 /// The database fails.
 pub(crate) async fn profiles(msp: &Msp) -> Result<Value, Failure> {
-    let mut tx = msp.store.read().await?;
-    let onboardings = tx.onboardings().await?;
-    let profiles = tx.profiles().await?;
+    let read = msp
+        .store
+        .read(async |tx| Ok((tx.onboardings().await?, tx.profiles().await?)));
+    let (onboardings, profiles) = read.await?;
     let row = |p: &Profile| {
         let onboarding = onboardings.iter().find(|o| o.msp_token == p.msp_token);
         json!({
@@ -133,7 +141,7 @@ pub(crate) async fn profiles(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn orders(msp: &Msp) -> Result<Value, Failure> {
-    let mut tx = msp.store.read().await?;
+    let orders = msp.store.read(async |tx| tx.orders().await).await?;
     let row = |o: &Order| {
         json!({
             "request_id": o.request.request_id.to_string(), "client_id": o.request.client_id.as_str(),
@@ -144,7 +152,7 @@ pub(crate) async fn orders(msp: &Msp) -> Result<Value, Failure> {
             "swapped_iccid": o.swapped.as_ref().map(|i| i.as_str()), "error": o.error, "created_at": o.created_at,
         })
     };
-    Ok(tx.orders().await?.iter().map(row).collect())
+    Ok(orders.iter().map(row).collect())
 }
 
 /// The progress of downloads, as SM-DP+s told it, oldest first.
@@ -152,13 +160,13 @@ pub(crate) async fn orders(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn progress(msp: &Msp) -> Result<Value, Failure> {
-    let mut tx = msp.store.read().await?;
+    let progress = msp.store.read(async |tx| tx.progress().await).await?;
     let row = |(at, p): &(i64, Progress)| {
         json!({
             "at": at, "iccid": p.iccid.as_str(), "eid": p.eid, "point": p.point, "status": p.status, "message": p.message,
         })
     };
-    Ok(tx.progress().await?.iter().map(row).collect())
+    Ok(progress.iter().map(row).collect())
 }
 
 /// The outbox, oldest first; without bodies, which hold account ids and activation codes.
@@ -166,8 +174,7 @@ pub(crate) async fn progress(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn outbox(msp: &Msp) -> Result<Value, Failure> {
-    let mut tx = msp.store.read().await?;
-    let rows = tx.outbox().await?;
+    let rows = msp.store.read(async |tx| tx.outbox().await).await?;
     let row = |row: &OutboxRow| {
         json!({
             "id": row.id, "kind": row.job.kind.as_str(), "client_id": row.job.client_id.as_str(),
@@ -183,7 +190,7 @@ pub(crate) async fn outbox(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn audits(msp: &Msp) -> Result<Value, Failure> {
-    let mut tx = msp.store.read().await?;
+    let audits = msp.store.read(async |tx| tx.audits().await).await?;
     let row = |(at, actor, action, detail): &(i64, String, String, String)| json!({"at": at, "actor": actor, "action": action, "detail": detail});
-    Ok(tx.audits().await?.iter().map(row).collect())
+    Ok(audits.iter().map(row).collect())
 }

@@ -43,7 +43,8 @@ mod tests {
         for file in files {
             let text = std::fs::read_to_string(&file).unwrap();
             let outside = [
-                "sqlx",
+                "aid_store",
+                "rusqlite",
                 "tokio",
                 "SystemTime",
                 "Instant",

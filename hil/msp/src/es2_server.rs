@@ -100,11 +100,9 @@ async fn progress(
         message,
     };
     let reported = progress.clone();
-    let noted = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let profiles = tx.profiles_with(&reported.iccid).await?;
-            Ok(report::progress(&profiles, &reported, now_ms()))
-        })
+    let noted = msp.store.decide(async move |tx| {
+        let profiles = tx.profiles_with(&reported.iccid).await?;
+        Ok(report::progress(&profiles, &reported, now_ms()))
     });
     match noted.await {
         Ok(ours) => {

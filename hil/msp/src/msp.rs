@@ -58,23 +58,19 @@ impl Msp {
         let store = Store::open(&config.database).await?;
         let now = now_ms();
         for customer in config.subscriber.clone() {
-            let put = store.decide(move |tx| {
-                Box::pin(async move {
-                    let stored = tx.password_of(&customer.user).await?;
-                    let (user, password) = (&customer.user, &customer.password);
-                    Ok(put_customer(stored.as_deref(), user, password, now))
-                })
+            let put = store.decide(async move |tx| {
+                let stored = tx.password_of(&customer.user).await?;
+                let (user, password) = (&customer.user, &customer.password);
+                Ok(put_customer(stored.as_deref(), user, password, now))
             });
             put.await?;
         }
         for more in config.all_subscriptions() {
             let new = more.checked().map_err(Failure::new)?;
             let iccids = more.iccids.clone();
-            let added = store.decide(move |tx| {
-                Box::pin(async move {
-                    let exists = tx.subscription(&new.id).await?.is_some();
-                    Ok(add_subscription(exists, &new, &iccids, now))
-                })
+            let added = store.decide(async move |tx| {
+                let exists = tx.subscription(&new.id).await?.is_some();
+                Ok(add_subscription(exists, &new, &iccids, now))
             });
             added.await?;
         }

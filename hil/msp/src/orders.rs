@@ -61,20 +61,18 @@ pub(crate) async fn request(
     };
     let correlation = call.caller.headers.correlation_id;
     let (shared, of_call, of_order) = (msp.clone(), key.clone(), Arc::clone(&rules));
-    let begun = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let view = tx.request_view(&of_call, token, id).await?;
-            let asked = Request {
-                key: &of_call,
-                body,
-                correlation,
-                delivery,
-                eligibility: &shared.eligibility,
-                rules: &*of_order,
-                now: now_ms(),
-            };
-            Ok(order::request(&view, asked))
-        })
+    let begun = msp.store.decide(async move |tx| {
+        let view = tx.request_view(&of_call, token, id).await?;
+        let asked = Request {
+            key: &of_call,
+            body: body.clone(),
+            correlation,
+            delivery,
+            eligibility: &shared.eligibility,
+            rules: &*of_order,
+            now: now_ms(),
+        };
+        Ok(order::request(&view, asked))
     });
     match begun.await.map_err(internal)? {
         Begun::Said(said) => Ok(said),
@@ -100,11 +98,9 @@ async fn wait(
         return said.map_err(broken);
     }
     let key = key.clone();
-    let later = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let view = tx.wait_view(&request, Some(&key)).await?;
-            Ok(order::answer_later(&view, &key, now_ms()))
-        })
+    let later = msp.store.decide(async move |tx| {
+        let view = tx.wait_view(&request, Some(&key)).await?;
+        Ok(order::answer_later(&view, &key, now_ms()))
     });
     match later.await.map_err(internal)? {
         Some(said) => Ok(said),
@@ -149,13 +145,11 @@ async fn failed(
     loop {
         let (request, failure, waiting) = (request.clone(), failure.clone(), waiting.cloned());
         let id = request.request_id;
-        let stored = msp.store.decide(move |tx| {
-            Box::pin(async move {
-                let view = tx.wait_view(&request, waiting.as_ref()).await?;
-                let ids = &mut Uuid::new_v4;
-                let waiting = waiting.as_ref();
-                Ok(order::fail(&view, &failure, last, waiting, ids, now_ms()))
-            })
+        let stored = msp.store.decide(async move |tx| {
+            let view = tx.wait_view(&request, waiting.as_ref()).await?;
+            let ids = &mut Uuid::new_v4;
+            let waiting = waiting.as_ref();
+            Ok(order::fail(&view, &failure, last, waiting, ids, now_ms()))
         });
         match stored.await {
             Ok(said) => return said,
@@ -192,20 +186,18 @@ async fn step(
     };
     let (iccid, eid) = (ordered.iccid.clone(), request.eid);
     let (request, waiting, rules) = (request.clone(), waiting.cloned(), Arc::clone(rules));
-    let finished = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let waiting = waiting.as_ref();
-            let view = tx.finish_view(&request, waiting).await?;
-            let ids = &mut Uuid::new_v4;
-            Ok(order::finish(
-                &view,
-                &ordered,
-                waiting,
-                &*rules,
-                ids,
-                now_ms(),
-            ))
-        })
+    let finished = msp.store.decide(async move |tx| {
+        let waiting = waiting.as_ref();
+        let view = tx.finish_view(&request, waiting).await?;
+        let ids = &mut Uuid::new_v4;
+        Ok(order::finish(
+            &view,
+            &ordered,
+            waiting,
+            &*rules,
+            ids,
+            now_ms(),
+        ))
     });
     let said = finished.await.map_err(passing)?;
     match &said {
@@ -220,9 +212,9 @@ async fn step(
 /// A profile that is reserved for the order at the SM-DP+.
 async fn reserved(msp: &Msp, request: &AcRequest) -> Result<Iccid, Failure> {
     let of_choice = request.clone();
-    let choice = msp.store.decide(move |tx| {
-        Box::pin(async move { Ok(order::choose(&tx.choice_view(&of_choice).await?)) })
-    });
+    let choice = msp
+        .store
+        .decide(async move |tx| Ok(order::choose(&tx.choice_view(&of_choice).await?)));
     let wanted = match choice.await.map_err(passing)? {
         Choice::None(error) => return Err(Failure::last(error)),
         Choice::Reserved(iccid) => return Ok(iccid),
@@ -235,13 +227,11 @@ async fn reserved(msp: &Msp, request: &AcRequest) -> Result<Iccid, Failure> {
         .download_order(request.request_id, &request.eid, wanted.as_ref());
     let iccid = reserved.await.map_err(|e| refusal(&e))?;
     let (request, of_order) = (request.clone(), iccid.clone());
-    let noted = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let order = tx.order(&request.client_id, request.request_id).await?;
-            let ids = &mut Uuid::new_v4;
-            let order = order.as_ref();
-            Ok(order::reserve(order, &request, &of_order, ids, now_ms()))
-        })
+    let noted = msp.store.decide(async move |tx| {
+        let order = tx.order(&request.client_id, request.request_id).await?;
+        let ids = &mut Uuid::new_v4;
+        let order = order.as_ref();
+        Ok(order::reserve(order, &request, &of_order, ids, now_ms()))
     });
     match noted.await.map_err(passing)? {
         Reserved::Ours => Ok(iccid),
@@ -255,11 +245,9 @@ async fn reserved(msp: &Msp, request: &AcRequest) -> Result<Iccid, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn resume(msp: &Msp) -> Stored<()> {
-    let owed = msp.store.decide(|tx| {
-        Box::pin(async move {
-            let open = tx.open_orders().await?;
-            Ok(order::resume(open, &mut Uuid::new_v4, now_ms()))
-        })
+    let owed = msp.store.decide(async move |tx| {
+        let open = tx.open_orders().await?;
+        Ok(order::resume(open, &mut Uuid::new_v4, now_ms()))
     });
     for order in owed.await? {
         tracing::info!(request = %order.request.request_id, "an activation code is still owed");

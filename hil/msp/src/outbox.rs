@@ -19,7 +19,7 @@ use crate::core::outbox::{Attempt, MAX_PAUSE, settle};
 use crate::core::{Change, Decision};
 use crate::es2::Es2Error;
 use crate::msp::{Msp, now_ms};
-use crate::store::{Lane, STORE_AGAIN, Stored};
+use crate::store::{Lane, STORE_AGAIN, Stored, Tx};
 
 pub(crate) use send::{call_of, send, token_job, token_job_body, unauthorized};
 
@@ -91,7 +91,8 @@ fn latest(now: i64) -> i64 {
 
 async fn due_lanes(msp: &Msp) -> Stored<Vec<Lane>> {
     let now = now_ms();
-    msp.store.read().await?.due_lanes(now, latest(now)).await
+    let due = async move |tx: Tx<'_>| tx.due_lanes(now, latest(now)).await;
+    msp.store.read(due).await
 }
 
 /// Works off what is due in a lane; yields the lane, so that it can be worked off again.
@@ -110,16 +111,16 @@ async fn drive(msp: Msp, lane: Lane) -> Lane {
 
 async fn work_off(msp: &Msp, lane: &Lane) -> Stored<()> {
     loop {
-        let now = now_ms();
-        let mut tx = msp.store.read().await?;
-        let rows = tx.due_jobs(lane, now, latest(now), BATCH).await?;
-        drop(tx);
+        let (now, lane) = (now_ms(), lane.clone());
+        let due = async move |tx: Tx<'_>| tx.due_jobs(&lane, now, latest(now), BATCH).await;
+        let rows = msp.store.read(due).await?;
         if rows.is_empty() {
             return Ok(());
         }
         for row in rows {
             // It may have been withdrawn since it was read.
-            let current = msp.store.read().await?.job(row.id).await?;
+            let id = row.id;
+            let current = msp.store.read(async move |tx| tx.job(id).await).await?;
             if current.is_some_and(|row| row.state == JobState::Waiting) {
                 one(msp, &row).await?;
             }
@@ -149,15 +150,13 @@ async fn one(msp: &Msp, row: &OutboxRow) -> Stored<()> {
 /// # Errors
 /// The database fails: the job will be sent again, with the same id.
 pub(crate) async fn store(msp: &Msp, request_id: Uuid, attempt: Attempt) -> Stored<()> {
-    let settled = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let row = tx.job_of_call(request_id).await?;
-            let refused = matches!(attempt, Attempt::Refused { .. });
-            let view = tx.job_view(row, refused).await?;
-            let random = Uuid::new_v4().as_bytes()[0];
-            let ids = &mut Uuid::new_v4;
-            Ok(settle(&view, &attempt, random, ids, now_ms()))
-        })
+    let settled = msp.store.decide(async move |tx| {
+        let row = tx.job_of_call(request_id).await?;
+        let refused = matches!(attempt, Attempt::Refused { .. });
+        let view = tx.job_view(row, refused).await?;
+        let random = Uuid::new_v4().as_bytes()[0];
+        let ids = &mut Uuid::new_v4;
+        Ok(settle(&view, &attempt, random, ids, now_ms()))
     });
     settled.await.map(|_| ())
 }

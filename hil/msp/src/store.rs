@@ -1,4 +1,5 @@
-//! What the MSP must not forget: SQLite through sqlx, one file, WAL, every commit on disk before anyone acts on it.
+//! What the MSP must not forget: the database of `aid-store` in one SQLite file, every commit on disk before anyone acts
+//! on it.
 //!
 //! [`Store::decide`] is the only way to change anything: it loads, lets `core` decide, writes and commits. [`Tx`] has the
 //! reads, `write` the changes. Several processes may have the file open: `serve` and the command line.
@@ -9,153 +10,66 @@ mod tx;
 mod views;
 mod write;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aid_cli::private;
-use aid_store::sqlite_url as sqlite;
-use aid_store::writer::Writer;
-use sqlx::any::AnyPoolOptions;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
-use tokio::sync::Mutex;
+use aid_store::{Database, Options, Schema, Sql, Step};
+use tokio::sync::{RwLock, RwLockReadGuard};
 
 use crate::core::Decision;
 
+pub(crate) use aid_store::{StoreError, Stored};
 pub(crate) use read::outbox::Lane;
-pub(crate) use tx::{Deciding, Tx};
+pub(crate) use tx::Tx;
 pub(crate) use views::Target;
 pub(crate) use write::Write;
 
 /// Pause before a write is tried again that has to succeed at last, such as after a full disk.
 pub(crate) const STORE_AGAIN: Duration = Duration::from_secs(1);
 
-/// Connections: one writes, others read meanwhile.
-const CONNECTIONS: u32 = 4;
+/// The steps from an empty database to today's tables. aid-msp keeps them in SQLite only.
+static SCHEMA: Schema = Schema::new(&STEPS);
 
-/// Set on each connection: readers and one writer at once, every commit on disk, five seconds' patience with others.
-const PRAGMAS: &str =
-    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000";
+const STEPS: [Step; 4] = [
+    step(1, "start", include_str!("../migrations/0001_start.sql")),
+    step(
+        2,
+        "misbehave",
+        include_str!("../migrations/0002_misbehave.sql"),
+    ),
+    step(
+        3,
+        "subscriptions",
+        include_str!("../migrations/0003_subscriptions.sql"),
+    ),
+    step(4, "leases", include_str!("../migrations/0004_leases.sql")),
+];
 
-/// The steps from an empty database to today's tables.
-fn migrations() -> Migrator {
-    let steps = [
-        ("start", include_str!("../migrations/0001_start.sql")),
-        (
-            "misbehave",
-            include_str!("../migrations/0002_misbehave.sql"),
-        ),
-        (
-            "subscriptions",
-            include_str!("../migrations/0003_subscriptions.sql"),
-        ),
-        ("leases", include_str!("../migrations/0004_leases.sql")),
-    ];
-    let steps = steps.into_iter().zip(1..).map(|((name, sql), version)| {
-        let kind = MigrationType::Simple;
-        Migration::new(
-            version,
-            Cow::Borrowed(name),
-            kind,
-            sql.into_sql_str(),
-            false,
-        )
-    });
-    Migrator::with_migrations(steps.collect())
+const fn step(version: i64, name: &'static str, sql: &'static str) -> Step {
+    let sql = Sql::Both(sql);
+    Step { version, name, sql }
 }
 
-/// The database does not do what it should.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
-    /// It cannot be opened.
-    #[error(
-        "cannot open the database {path}: {reason}; check the path, its permissions and the free space"
-    )]
-    Open {
-        /// The file.
-        path: String,
-        /// What SQLite says.
-        reason: String,
-    },
-    /// A statement failed, such as on a full disk.
-    #[error("the database failed: {0}; check the free space and the file's permissions")]
-    Sql(#[from] sqlx::Error),
-    /// A row that no version of this program has written.
-    #[error("the database has an unknown {column} {value:?}; it was written by another version")]
-    Value {
-        /// The column.
-        column: &'static str,
-        /// What is there.
-        value: String,
-    },
-    /// A change outside a decision, which is a mistake of this program.
-    #[error("nothing is written outside a decision")]
-    ReadOnly,
-}
-
-/// Result of a store operation.
-pub(crate) type Stored<T> = Result<T, StoreError>;
-
-/// The database.
-#[derive(Debug, Clone)]
-pub(crate) struct Store {
-    pool: AnyPool,
-    /// Makes the transactions on the pool.
-    writer: Writer,
-    /// Held by the decision that is being made: SQLite lets the others wait by asking again and again, in no order.
-    turn: Arc<Mutex<()>>,
-}
+/// The database. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Store(Arc<RwLock<Option<aid_store::Store>>>);
 
 impl Store {
     /// Opens the file, or makes it.
     ///
     /// # Errors
-    /// [`StoreError::Open`]
+    /// It cannot be opened, is no database, or a newer version has written it.
     pub(crate) async fn open(path: &Path) -> Stored<Self> {
-        sqlx::any::install_default_drivers();
-        let name = path.display().to_string();
-        let failed = |reason: String| StoreError::Open {
-            path: name.clone(),
-            reason,
-        };
-        let url = sqlite::url(path).map_err(|e| failed(e.to_string()))?;
-        private::database(path).map_err(|e| failed(e.to_string()))?;
-        // By hand first: a pool would try a file that is no database again and again.
-        let first = async {
-            let mut first = AnyConnection::connect(&url).await?;
-            first.execute(sqlx::raw_sql(PRAGMAS)).await?;
-            // The first reading makes the shared memory file, which a full disk has no room for.
-            first.execute("SELECT COUNT(*) FROM sqlite_schema").await?;
-            Ok(first)
-        };
-        let keeper = first
-            .await
-            .map_err(|e: sqlx::Error| failed(e.to_string()))?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            // Opened now, not while somebody waits; a file does not go away as a server does.
-            .min_connections(CONNECTIONS)
-            .test_before_acquire(false)
-            .after_connect(|connection, _| {
-                Box::pin(
-                    async move { connection.execute(sqlx::raw_sql(PRAGMAS)).await.map(|_| ()) },
-                )
-            })
-            .connect(&url)
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        migrations()
-            .run(&pool)
-            .await
-            .map_err(|e| failed(e.to_string()))?;
-        let writer = Writer::sqlite(pool.clone(), keeper);
-        Ok(Self {
-            pool,
-            writer,
-            turn: Arc::default(),
-        })
+        let file = Database::from(path);
+        let open = aid_store::Store::open(&file, &SCHEMA, Options::default()).await?;
+        Ok(Self(Arc::new(RwLock::new(Some(open)))))
+    }
+
+    /// The open database; [`Store::close`] waits until it is let go.
+    async fn opened(&self) -> Stored<RwLockReadGuard<'_, aid_store::Store>> {
+        let open = RwLockReadGuard::try_map(self.0.read().await, Option::as_ref);
+        open.map_err(|_| StoreError::Failed("it is closed".into()))
     }
 
     /// Writes something, to find out whether the database can be written now.
@@ -163,62 +77,74 @@ impl Store {
     /// # Errors
     /// [`StoreError`]
     pub(crate) async fn check(&self) -> Stored<()> {
-        Ok(self.writer.check().await?)
+        self.opened().await?.check().await
     }
 
-    /// Ends all connections and folds the write-ahead log into the database.
+    /// Waits for what has begun, ends all connections and folds the write-ahead log into the database.
     pub(crate) async fn close(&self) {
-        self.writer.close().await;
+        if let Some(open) = self.0.write().await.take() {
+            open.close().await;
+        }
     }
 
-    /// Makes commits cheaper, for a process that will make many; see [`Writer::reserve_log`].
+    /// Makes commits cheaper, for a process that will make many; see [`aid_store::Store::reserve_log`].
     ///
     /// # Errors
     /// The database fails. Nothing but time is lost.
     pub(crate) async fn reserve_log(&self) -> Stored<()> {
-        Ok(self.writer.reserve_log().await?)
+        self.opened().await?.reserve_log().await
     }
 
     /// Changes what is stored, in one transaction that no other decision can come between: `decide` loads what the
     /// decision stands on and yields it, its changes are written and committed. Only then the outcome is there to be
     /// acted on.
     ///
+    /// `decide` may be run several times, and waits for nothing but its transaction.
+    ///
     /// # Errors
     /// The database fails; then nothing has changed.
-    pub(crate) async fn decide<T, C, F>(&self, decide: F) -> Stored<T>
+    pub(crate) async fn decide<T, C>(
+        &self,
+        decide: impl for<'t> AsyncFn(Tx<'t>) -> Stored<Decision<T, C>> + Send + 'static,
+    ) -> Stored<T>
     where
-        T: Send,
-        C: Write,
-        F: for<'t> FnOnce(&'t mut Tx) -> Deciding<'t, T, C> + Send,
+        T: Send + 'static,
+        C: Write + 'static,
     {
-        let _turn = self.turn.lock().await;
-        let mut tx = Tx::writing(self.writer.begin().await?);
-        let Decision { changes, outcome } = decide(&mut tx).await?;
-        if changes.is_empty() {
-            // Rolled back when it is dropped.
-            return Ok(outcome);
-        }
-        for change in changes {
-            change.write(&mut tx).await?;
-        }
-        tx.commit().await?;
-        Ok(outcome)
+        let open = self.opened().await?;
+        let decided = open.change(async move |tx| {
+            let Decision { changes, outcome } = decide(Tx::new(tx)).await?;
+            let mut statements = Vec::new();
+            for change in changes {
+                change.write(&mut statements);
+            }
+            tx.write(&statements).await?;
+            Ok(outcome)
+        });
+        decided.await
     }
 
     /// Changes what is stored by a decision that stands on nothing.
     ///
     /// # Errors
     /// As [`Store::decide`].
-    pub(crate) async fn put<C: Write + 'static>(&self, decision: Decision<(), C>) -> Stored<()> {
-        self.decide(|_| Box::pin(async move { Ok(decision) })).await
+    pub(crate) async fn put<C>(&self, decision: Decision<(), C>) -> Stored<()>
+    where
+        C: Write + Clone + 'static,
+    {
+        self.decide(async move |_| Ok(decision.clone())).await
     }
 
-    /// Reads, for what is shown. What a decision stands on is read by [`Store::decide`].
+    /// Reads one state of the database, for what is shown. What a decision stands on is read by [`Store::decide`].
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn read(&self) -> Stored<Tx> {
-        Ok(Tx::reading(self.pool.acquire().await?))
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        look: impl for<'t> AsyncFnOnce(Tx<'t>) -> Stored<T> + Send + 'static,
+    ) -> Stored<T> {
+        let open = self.opened().await?;
+        open.read(async move |tx| look(Tx::new(tx)).await).await
     }
 }
 

@@ -62,21 +62,19 @@ pub(crate) async fn withdraw(
     reason: Option<&str>,
 ) -> Result<Value, Failure> {
     let (cmp, reason) = (cmp.map(str::to_owned), reason.map(str::to_owned));
-    let ended = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            if let Target::Subscription(id) = &target
-                && tx.subscription(id).await?.is_none()
-            {
-                return refused(unknown(id));
-            }
-            let links = tx.links(&target, cmp.as_deref()).await?;
-            if links.is_empty() {
-                return refused(no_link(&target));
-            }
-            let ids = &mut Uuid::new_v4;
-            let reason = reason.as_deref();
-            accepted(operator::end_links(&links, reason, ids, now_ms()))
-        })
+    let ended = msp.store.decide(async move |tx| {
+        if let Target::Subscription(id) = &target
+            && tx.subscription(id).await?.is_none()
+        {
+            return refused(unknown(id));
+        }
+        let links = tx.links(&target, cmp.as_deref()).await?;
+        if links.is_empty() {
+            return refused(no_link(&target));
+        }
+        let ids = &mut Uuid::new_v4;
+        let reason = reason.as_deref();
+        accepted(operator::end_links(&links, reason, ids, now_ms()))
     });
     Ok(all_shown(&ended.await??))
 }
@@ -87,19 +85,17 @@ pub(crate) async fn withdraw(
 /// No such onboarding, or the database fails.
 pub(crate) async fn update(msp: &Msp, target: Target, cmp: Option<&str>) -> Result<Value, Failure> {
     let (shared, cmp) = (msp.clone(), cmp.map(str::to_owned));
-    let told = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let links = tx.links(&target, cmp.as_deref()).await?;
-            if links.is_empty() {
-                return refused(no_link(&target));
-            }
-            let updates = match updates(&shared, tx, &links, None).await? {
-                Ok(updates) => updates,
-                Err(failure) => return refused(failure),
-            };
-            let changes = operator::update(&updates, &mut Uuid::new_v4, now_ms());
-            accepted(Decision::of(changes, onboardings(updates)))
-        })
+    let told = msp.store.decide(async move |tx| {
+        let links = tx.links(&target, cmp.as_deref()).await?;
+        if links.is_empty() {
+            return refused(no_link(&target));
+        }
+        let updates = match updates(&shared, tx, &links, None).await? {
+            Ok(updates) => updates,
+            Err(failure) => return refused(failure),
+        };
+        let changes = operator::update(&updates, &mut Uuid::new_v4, now_ms());
+        accepted(Decision::of(changes, onboardings(updates)))
     });
     Ok(all_shown(&told.await??))
 }
@@ -111,7 +107,7 @@ fn onboardings(updates: Vec<Update>) -> Vec<Onboarding> {
 /// What each link's CMP has to learn; `changed` is the subscription that is about to be stored.
 async fn updates(
     msp: &Msp,
-    tx: &mut Tx,
+    tx: Tx<'_>,
     links: &[Link],
     changed: Option<&Subscription>,
 ) -> Stored<Result<Vec<Update>, Failure>> {
@@ -151,25 +147,23 @@ pub(crate) async fn update_subscription(
     change: SubscriptionChange,
 ) -> Result<Value, Failure> {
     let (shared, id) = (msp.clone(), id.to_owned());
-    let told = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let Some(stored) = tx.subscription(&id).await? else {
-                return refused(unknown(&id));
-            };
-            let changed = match stored.changed(change) {
-                Ok(changed) => changed,
-                Err(wrong) => return refused(Failure::new(wrong)),
-            };
-            let links = tx.links(&Target::Subscription(id), None).await?;
-            let updates = match updates(&shared, tx, &links, Some(&changed)).await? {
-                Ok(updates) => updates,
-                Err(failure) => return refused(failure),
-            };
-            let now = now_ms();
-            let mut changes = operator::change_subscription(&changed, now);
-            changes.extend(operator::update(&updates, &mut Uuid::new_v4, now));
-            accepted(Decision::of(changes, onboardings(updates)))
-        })
+    let told = msp.store.decide(async move |tx| {
+        let Some(stored) = tx.subscription(&id).await? else {
+            return refused(unknown(&id));
+        };
+        let changed = match stored.changed(change.clone()) {
+            Ok(changed) => changed,
+            Err(wrong) => return refused(Failure::new(wrong)),
+        };
+        let links = tx.links(&Target::Subscription(id.clone()), None).await?;
+        let updates = match updates(&shared, tx, &links, Some(&changed)).await? {
+            Ok(updates) => updates,
+            Err(failure) => return refused(failure),
+        };
+        let now = now_ms();
+        let mut changes = operator::change_subscription(&changed, now);
+        changes.extend(operator::update(&updates, &mut Uuid::new_v4, now));
+        accepted(Decision::of(changes, onboardings(updates)))
     });
     Ok(all_shown(&told.await??))
 }
@@ -185,29 +179,27 @@ pub(crate) async fn inform(
     reason: Option<&str>,
 ) -> Result<Value, Failure> {
     let (iccid, reason) = (iccid.clone(), reason.map(str::to_owned));
-    let told = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let profiles = tx.profiles_with(&iccid).await?;
-            let Some(profile) = profiles.into_iter().rev().find(|p| p.phase.is_listed()) else {
-                return refused(Failure::new(format!(
-                    "no customer has the profile {iccid}; `aid-msp profile list` shows what there is"
-                )));
-            };
-            let onboardings = tx.onboardings().await?;
-            let live = onboardings
-                .into_iter()
-                .find(|o| o.msp_token == profile.msp_token && o.state.is_live());
-            let Some(onboarding) = live else {
-                // §7.5: not together with Notify MSP Token Invalid; the CMP deletes the profile by itself then.
-                return refused(Failure::new(format!(
-                    "the onboarding of profile {iccid} has ended; the CMP deletes it without being told"
-                )));
-            };
-            let (ids, now) = (&mut Uuid::new_v4, now_ms());
-            let reason = reason.as_deref();
-            let changes = operator::inform(&onboarding, &[profile], status, reason, ids, now);
-            accepted(Decision::of(changes, onboarding))
-        })
+    let told = msp.store.decide(async move |tx| {
+        let profiles = tx.profiles_with(&iccid).await?;
+        let Some(profile) = profiles.into_iter().rev().find(|p| p.phase.is_listed()) else {
+            return refused(Failure::new(format!(
+                "no customer has the profile {iccid}; `aid-msp profile list` shows what there is"
+            )));
+        };
+        let onboardings = tx.onboardings().await?;
+        let live = onboardings
+            .into_iter()
+            .find(|o| o.msp_token == profile.msp_token && o.state.is_live());
+        let Some(onboarding) = live else {
+            // §7.5: not together with Notify MSP Token Invalid; the CMP deletes the profile by itself then.
+            return refused(Failure::new(format!(
+                "the onboarding of profile {iccid} has ended; the CMP deletes it without being told"
+            )));
+        };
+        let (ids, now) = (&mut Uuid::new_v4, now_ms());
+        let reason = reason.as_deref();
+        let changes = operator::inform(&onboarding, &[profile], status, reason, ids, now);
+        accepted(Decision::of(changes, onboarding))
     });
     Ok(Value::from(vec![shown(&told.await??)]))
 }
@@ -241,27 +233,25 @@ pub(crate) async fn block(
     reason: Option<&str>,
 ) -> Result<Value, Failure> {
     let (id, reason) = (id.to_owned(), reason.map(str::to_owned));
-    let told = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let Some(subscription) = tx.subscription(&id).await? else {
-                return refused(unknown(&id));
-            };
-            if subscription.state == SubscriptionState::Ended {
-                let text = format!("the subscription {id:?} has ended");
-                return refused(Failure::new(text));
-            }
-            let links = tx.links(&Target::Subscription(id), None).await?;
-            let (ids, now) = (&mut Uuid::new_v4, now_ms());
-            let reason = reason.as_deref();
-            accepted(operator::block(
-                &subscription,
-                &links,
-                blocked,
-                reason,
-                ids,
-                now,
-            ))
-        })
+    let told = msp.store.decide(async move |tx| {
+        let Some(subscription) = tx.subscription(&id).await? else {
+            return refused(unknown(&id));
+        };
+        if subscription.state == SubscriptionState::Ended {
+            let text = format!("the subscription {id:?} has ended");
+            return refused(Failure::new(text));
+        }
+        let links = tx.links(&Target::Subscription(id.clone()), None).await?;
+        let (ids, now) = (&mut Uuid::new_v4, now_ms());
+        let reason = reason.as_deref();
+        accepted(operator::block(
+            &subscription,
+            &links,
+            blocked,
+            reason,
+            ids,
+            now,
+        ))
     });
     Ok(all_shown(&told.await??))
 }
@@ -276,22 +266,20 @@ pub(crate) async fn end_subscription(
     reason: Option<&str>,
 ) -> Result<Value, Failure> {
     let (id, reason) = (id.to_owned(), reason.map(str::to_owned));
-    let ended = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let Some(subscription) = tx.subscription(&id).await? else {
-                return refused(unknown(&id));
-            };
-            let links = tx.links(&Target::Subscription(id), None).await?;
-            let (ids, now) = (&mut Uuid::new_v4, now_ms());
-            let reason = reason.as_deref();
-            accepted(operator::end_subscription(
-                &subscription,
-                &links,
-                reason,
-                ids,
-                now,
-            ))
-        })
+    let ended = msp.store.decide(async move |tx| {
+        let Some(subscription) = tx.subscription(&id).await? else {
+            return refused(unknown(&id));
+        };
+        let links = tx.links(&Target::Subscription(id.clone()), None).await?;
+        let (ids, now) = (&mut Uuid::new_v4, now_ms());
+        let reason = reason.as_deref();
+        accepted(operator::end_subscription(
+            &subscription,
+            &links,
+            reason,
+            ids,
+            now,
+        ))
     });
     Ok(all_shown(&ended.await??))
 }
@@ -308,15 +296,13 @@ pub(crate) async fn add_customer(msp: &Msp, user: &str, text: &str) -> Result<Va
     }
     let hash = hash_password(text)?;
     let name = user.to_owned();
-    let put = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let stored = tx.password_of(&name).await?;
-            let now = now_ms();
-            let mut put = account::put_customer(stored.as_deref(), &name, &hash, now);
-            let audit = Change::audit("operator", "customer added", &name, now);
-            put.changes.push(audit);
-            Ok(put)
-        })
+    let put = msp.store.decide(async move |tx| {
+        let stored = tx.password_of(&name).await?;
+        let now = now_ms();
+        let mut put = account::put_customer(stored.as_deref(), &name, &hash, now);
+        let audit = Change::audit("operator", "customer added", &name, now);
+        put.changes.push(audit);
+        Ok(put)
     });
     put.await?;
     Ok(json!([{ "user": user }]))
@@ -344,26 +330,24 @@ pub(crate) fn hash_password(text: &str) -> Result<String, Failure> {
 pub(crate) async fn add_subscription(msp: &Msp, more: &More) -> Result<Value, Failure> {
     let new = more.checked().map_err(Failure::new)?;
     let (stored, iccids) = (new.clone(), more.iccids.clone());
-    let added = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            if tx.password_of(&stored.user).await?.is_none() {
-                return refused(Failure::new(format!(
-                    "there is no customer {:?}; `aid-msp customer add` makes one",
-                    stored.user
-                )));
-            }
-            if tx.subscription(&stored.id).await?.is_some() {
-                return refused(Failure::new(format!(
-                    "there is a subscription {:?} already; choose another name",
-                    stored.id
-                )));
-            }
-            let now = now_ms();
-            let mut added = account::add_subscription(false, &stored, &iccids, now);
-            let audit = Change::audit("operator", "subscription added", &stored.id, now);
-            added.changes.push(audit);
-            accepted(added)
-        })
+    let added = msp.store.decide(async move |tx| {
+        if tx.password_of(&stored.user).await?.is_none() {
+            return refused(Failure::new(format!(
+                "there is no customer {:?}; `aid-msp customer add` makes one",
+                stored.user
+            )));
+        }
+        if tx.subscription(&stored.id).await?.is_some() {
+            return refused(Failure::new(format!(
+                "there is a subscription {:?} already; choose another name",
+                stored.id
+            )));
+        }
+        let now = now_ms();
+        let mut added = account::add_subscription(false, &stored, &iccids, now);
+        let audit = Change::audit("operator", "subscription added", &stored.id, now);
+        added.changes.push(audit);
+        accepted(added)
     });
     added.await??;
     Ok(json!([{ "subscription": new.id, "user": new.user }]))
@@ -387,9 +371,9 @@ pub(crate) async fn rotate_key(msp: &Msp, client: &str, only: bool) -> Result<Va
         key: key.clone(),
         created_at: now_ms(),
     };
-    let ended = msp.store.decide(move |tx| {
-        Box::pin(async move { Ok(account::rotate_key(&tx.api_keys().await?, &new, only)) })
-    });
+    let ended = msp
+        .store
+        .decide(async move |tx| Ok(account::rotate_key(&tx.api_keys().await?, &new, only)));
     let ended = ended.await?;
     Ok(json!([{ "client_id": client, "api_key": key, "ended": ended }]))
 }
@@ -400,13 +384,11 @@ pub(crate) async fn rotate_key(msp: &Msp, client: &str, only: bool) -> Result<Va
 /// There is none of this number, or the database fails.
 pub(crate) async fn put_outbox(msp: &Msp, id: i64, drop: Option<&str>) -> Result<Value, Failure> {
     let reason = drop.map(str::to_owned);
-    let done = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let row = tx.job(id).await?;
-            Ok(match &reason {
-                None => outbox::retry(row.as_ref(), now_ms()),
-                Some(reason) => outbox::drop(row.as_ref(), reason, now_ms()),
-            })
+    let done = msp.store.decide(async move |tx| {
+        let row = tx.job(id).await?;
+        Ok(match &reason {
+            None => outbox::retry(row.as_ref(), now_ms()),
+            Some(reason) => outbox::drop(row.as_ref(), reason, now_ms()),
         })
     });
     if !done.await? {

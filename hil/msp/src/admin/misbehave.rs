@@ -34,7 +34,7 @@ fn rule(rule: &Rule) -> Value {
 /// # Errors
 /// The database fails.
 pub(crate) async fn rules(msp: &Msp) -> Result<Value, Failure> {
-    let rules = msp.store.read().await?.rules().await?;
+    let rules = msp.store.read(async |tx| tx.rules().await).await?;
     Ok(rules.iter().map(rule).collect())
 }
 
@@ -56,9 +56,9 @@ pub(crate) async fn add_rule(msp: &Msp, wish: Wish) -> Result<Value, Failure> {
             "there is no cmp {cmp} in the configuration"
         )));
     }
-    let added = msp.store.decide(move |tx| {
-        Box::pin(async move { Ok(misbehave::add(&tx.rules().await?, new, now_ms())) })
-    });
+    let added = msp
+        .store
+        .decide(async move |tx| Ok(misbehave::add(&tx.rules().await?, new.clone(), now_ms())));
     Ok(rule(&added.await?))
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn add_rule(msp: &Msp, wish: Wish) -> Result<Value, Failure> {
 pub(crate) async fn clear_rules(msp: &Msp, id: Option<i64>) -> Result<Value, Failure> {
     let cleared = msp
         .store
-        .decide(move |tx| Box::pin(async move { Ok(misbehave::clear(&tx.rules().await?, id)) }));
+        .decide(async move |tx| Ok(misbehave::clear(&tx.rules().await?, id)));
     let cleared = cleared.await?;
     match id {
         Some(id) if cleared == 0 => Err(Failure::new(format!(
@@ -90,6 +90,6 @@ pub(crate) async fn events(msp: &Msp, seq: i64) -> Result<Value, Failure> {
             "cmp": e.client_id, "status": e.status, "code": e.code, "error": e.note,
         })
     };
-    let events = msp.store.read().await?.events(seq).await?;
+    let events = msp.store.read(async move |tx| tx.events(seq).await).await?;
     Ok(events.iter().map(row).collect())
 }

@@ -63,7 +63,7 @@ impl Keys {
 }
 
 async fn api_keys(msp: &Msp) -> Stored<Vec<ApiKey>> {
-    msp.store.read().await?.api_keys().await
+    msp.store.read(async |tx| tx.api_keys().await).await
 }
 
 fn gate(agreed: &Agreed, keys: &[ApiKey]) -> Gate {

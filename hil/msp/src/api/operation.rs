@@ -80,24 +80,22 @@ async fn status(msp: &Msp, call: &Call, key: &Key, token: MspToken) -> Result<Sa
         tracing::info!(iccid = %body.iccid, status = %body.status, "status from {}", key.client);
     }
     let (key, correlation) = (key.clone(), call.caller.headers.correlation_id);
-    let decided = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let view = tx.call_view(&key, token).await?;
-            let profile = match &body {
-                Ok(body) => tx.profile(token, &body.iccid).await?,
-                Err(_) => None,
-            };
-            let profile = profile.as_ref();
-            let now = now_ms();
-            Ok(report::send_csim_status(
-                &view,
-                profile,
-                &key,
-                body,
-                correlation,
-                now,
-            ))
-        })
+    let decided = msp.store.decide(async move |tx| {
+        let view = tx.call_view(&key, token).await?;
+        let profile = match &body {
+            Ok(body) => tx.profile(token, &body.iccid).await?,
+            Err(_) => None,
+        };
+        let profile = profile.as_ref();
+        let now = now_ms();
+        Ok(report::send_csim_status(
+            &view,
+            profile,
+            &key,
+            body.clone(),
+            correlation,
+            now,
+        ))
     });
     decided.await.map_err(internal)
 }
@@ -106,16 +104,14 @@ async fn status(msp: &Msp, call: &Call, key: &Key, token: MspToken) -> Result<Sa
 async fn invalidate(msp: &Msp, key: &Key, token: MspToken) -> Result<Said, ApiError> {
     tracing::info!(client = %key.client, "the CMP withdraws an onboarding");
     let key = key.clone();
-    let decided = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let view = tx.call_view(&key, token).await?;
-            let profiles = tx.profiles_of(token).await?;
-            let ids = &mut Uuid::new_v4;
-            let now = now_ms();
-            Ok(withdrawal::request_invalidate(
-                &view, &profiles, &key, ids, now,
-            ))
-        })
+    let decided = msp.store.decide(async move |tx| {
+        let view = tx.call_view(&key, token).await?;
+        let profiles = tx.profiles_of(token).await?;
+        let ids = &mut Uuid::new_v4;
+        let now = now_ms();
+        Ok(withdrawal::request_invalidate(
+            &view, &profiles, &key, ids, now,
+        ))
     });
     let said = decided.await.map_err(internal)?;
     msp.outbox.notify_one();
@@ -124,11 +120,15 @@ async fn invalidate(msp: &Msp, key: &Key, token: MspToken) -> Result<Said, ApiEr
 
 /// Request Profile Status (§7.10), which changes nothing.
 async fn profile_status(msp: &Msp, call: &Call, token: MspToken) -> Result<Answer, ApiError> {
-    let client = &call.caller.headers.client_id;
-    let mut tx = msp.store.read().await.map_err(internal)?;
-    let found = tx.onboarding(client, token).await.map_err(internal)?;
-    found.ok_or_else(|| ApiError::new(ErrorCode::TokenNotFound))?;
+    let client = call.caller.headers.client_id.clone();
+    let read = msp.store.read(async move |tx| {
+        Ok(match tx.onboarding(&client, token).await? {
+            Some(_) => Some(tx.profiles_of(token).await?),
+            None => None,
+        })
+    });
+    let found = read.await.map_err(internal)?;
+    let profiles = found.ok_or_else(|| ApiError::new(ErrorCode::TokenNotFound))?;
     let RequestProfileStatus { iccid: wanted } = RequestProfileStatus::from_query(&call.query)?;
-    let profiles = tx.profiles_of(token).await.map_err(internal)?;
     report::profile_status(profiles, wanted.as_ref())
 }

@@ -128,27 +128,31 @@ pub(super) async fn send_wrongly(
     fired: &[Fired],
 ) -> Stored<Attempt> {
     let (mut call, success) = outgoing(job, operation);
-    let mut tx = msp.store.read().await?;
-    let onboardings = tx.onboardings().await?;
-    let ours = onboardings.iter().find(|o| o.msp_token == job.msp_token);
-    let subscription = match ours {
-        Some(ours) => tx.subscription_of(ours).await?,
-        None => None,
-    };
+    let token = job.msp_token;
+    let read = msp.store.read(async move |tx| {
+        let onboardings = tx.onboardings().await?;
+        let ours = onboardings.iter().find(|o| o.msp_token == token);
+        let subscription = match ours {
+            Some(ours) => tx.subscription_of(ours).await?,
+            None => None,
+        };
+        let profiles = tx.profiles_of(token).await?;
+        let newest_request = tx.newest_request(token).await?;
+        Ok((onboardings, subscription, profiles, newest_request))
+    });
+    let (onboardings, subscription, profiles, newest_request) = read.await?;
     let earlier = onboardings.iter().find(|o| {
         o.msp_token != job.msp_token
             && o.client_id == job.client_id
             && o.state != OnboardingState::Refused
     });
-    let profiles = tx.profiles_of(job.msp_token).await?;
     let customer = Customer {
         phone_key: &cmp.raw_phone_key,
         number: subscription.as_ref().map_or("", |s| s.msisdn.as_str()),
         earlier_token: earlier.map(|o| o.msp_token.to_string()),
         iccids: profiles.iter().map(|p| p.iccid.to_string()).collect(),
-        newest_request: tx.newest_request(job.msp_token).await?,
+        newest_request,
     };
-    drop(tx);
     for one in fired {
         twist_call(one, &mut call, &customer);
     }

@@ -197,10 +197,13 @@ async fn twist_work(
 }
 
 async fn is_sent(msp: &Msp, client: &PartyId, token: MspToken, request: Uuid) -> Stored<bool> {
-    let mut tx = msp.store.read().await?;
-    let order = tx.order(client, request).await?;
-    let owed = order.is_some_and(|order| order.is_owed());
-    Ok(!owed && !tx.owes_code(token).await?)
+    let client = client.clone();
+    let read = msp.store.read(async move |tx| {
+        let order = tx.order(&client, request).await?;
+        let owed = order.is_some_and(|order| order.is_owed());
+        Ok(!owed && !tx.owes_code(token).await?)
+    });
+    read.await
 }
 
 /// Refuses a candidate that is no ICCID, which a sane MSP ignores (§4.3.1).
@@ -218,9 +221,11 @@ fn mind_candidate(body: &[u8]) -> Result<(), ApiError> {
 /// Refuses a withdrawn token, whose statuses a sane MSP accepts (§4.4.1 [5]).
 async fn forget_dead_token(msp: &Msp, call: &Call) -> Result<(), ApiError> {
     let token = path_token(&call.token)?;
-    let client = &call.caller.headers.client_id;
-    let mut tx = msp.store.read().await.map_err(internal)?;
-    let found = tx.onboarding(client, token).await.map_err(internal)?;
+    let client = call.caller.headers.client_id.clone();
+    let read = msp
+        .store
+        .read(async move |tx| tx.onboarding(&client, token).await);
+    let found = read.await.map_err(internal)?;
     match found.map(|o| o.state) {
         Some(OnboardingState::Invalidated) => Err(ApiError::new(ErrorCode::TokenInvalidated)),
         _ => Ok(()),
@@ -243,9 +248,10 @@ async fn inform_about(msp: &Msp, call: &Call) -> Result<(), ApiError> {
 
 /// Sends a code for the newest request of a token that was invalidated (R-7.7.2.1-7), which a sane MSP does not.
 async fn code_for_the_dead(msp: &Msp, client: &PartyId, token: MspToken) -> Result<(), ApiError> {
-    let mut tx = msp.store.read().await.map_err(internal)?;
-    let newest = tx.newest_request(token).await.map_err(internal)?;
-    drop(tx);
+    let read = msp
+        .store
+        .read(async move |tx| tx.newest_request(token).await);
+    let newest = read.await.map_err(internal)?;
     let body = code_body(newest.unwrap_or_else(Uuid::new_v4));
     send_later(msp, client, token, Kind::SendActivationCode, body).await
 }

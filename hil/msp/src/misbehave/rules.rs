@@ -157,13 +157,13 @@ pub(super) async fn fired(msp: &Msp, at: Opportunity) -> Vec<Fired> {
 
 async fn fire_stored(msp: &Msp, at: Opportunity) -> Stored<Vec<Fired>> {
     // Most of the time there is nothing, and no reason to wait for the one who writes.
-    let rules = msp.store.read().await?.rules().await?;
+    let rules = msp.store.read(async |tx| tx.rules().await).await?;
     if !rules.iter().any(|rule| at.is_of(rule)) {
         return Ok(Vec::new());
     }
     let fired = msp
         .store
-        .decide(move |tx| Box::pin(async move { Ok(fire(tx.rules().await?, &at, now_ms())) }));
+        .decide(async move |tx| Ok(fire(tx.rules().await?, &at, now_ms())));
     fired.await
 }
 

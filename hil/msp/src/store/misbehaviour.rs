@@ -1,121 +1,111 @@
 //! Misbehaviours that were asked for, and what became of them: reads, and the changes of `misbehave`.
 
-use sqlx::any::AnyRow;
-use sqlx::{Row as _, query};
+use aid_store::{Fields, Statement, Value, params};
 
-use super::tx::{number, optional, parsed, parsed_optional, text};
+use super::write::statement;
 use super::{StoreError, Stored, Tx, Write};
 use crate::misbehave::{Event, NewEvent, Place, Rule, RuleChange};
 
-fn rule(row: &AnyRow) -> Stored<Rule> {
-    let parameters = text(row, "parameters")?;
-    let unreadable = |value: String| StoreError::Value {
-        column: "parameters",
-        value,
-    };
+fn rule(row: &mut Fields<'_>) -> Stored<Rule> {
     Ok(Rule {
-        id: number(row, "id")?,
-        name: parsed(row, "name")?,
-        operation: parsed_optional(row, "operation")?,
-        cmp: parsed_optional(row, "client_id")?,
-        remaining: row.try_get("remaining")?,
-        skip: number(row, "skip")?,
-        probability: number(row, "probability")?,
-        seed: number(row, "seed")?,
-        seen: number(row, "seen")?,
-        fired: number(row, "fired")?,
-        parameters: serde_json::from_str(&parameters).map_err(|_| unreadable(parameters))?,
+        id: row.number()?,
+        name: row.parsed()?,
+        operation: row.maybe_parsed()?,
+        cmp: row.maybe_parsed()?,
+        remaining: row.maybe_i64()?,
+        skip: row.number()?,
+        probability: row.number()?,
+        seed: row.number()?,
+        seen: row.number()?,
+        fired: row.number()?,
+        parameters: serde_json::from_str(&row.text()?)
+            .map_err(|_| StoreError::Unreadable("unknown parameters of a misbehaviour".into()))?,
     })
 }
 
-impl Tx {
+impl Tx<'_> {
     /// All rules, also those that have acted as often as they should.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn rules(&mut self) -> Stored<Vec<Rule>> {
-        let rows = self
-            .all(query("SELECT * FROM misbehaviour ORDER BY id"))
-            .await?;
-        rows.iter().map(rule).collect()
+    pub(crate) async fn rules(self) -> Stored<Vec<Rule>> {
+        let sql = "SELECT id, name, operation, client_id, remaining, skip, probability, seed, seen, fired, parameters
+                   FROM misbehaviour ORDER BY id";
+        self.all(sql, &[], rule).await
     }
 
     /// The events after `seq`, oldest first; at most 1000.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn events(&mut self, seq: i64) -> Stored<Vec<Event>> {
-        let sql = query("SELECT * FROM event WHERE seq > $1 ORDER BY seq LIMIT 1000").bind(seq);
-        let read = |row: &AnyRow| {
+    pub(crate) async fn events(self, seq: i64) -> Stored<Vec<Event>> {
+        let sql = "SELECT seq, at, misbehaviour, name, operation, client_id, status, code, note
+                   FROM event WHERE seq > $1 ORDER BY seq LIMIT 1000";
+        let read = |row: &mut Fields<'_>| {
             Ok(Event {
-                seq: number(row, "seq")?,
-                at: number(row, "at")?,
-                rule: row.try_get("misbehaviour")?,
-                name: text(row, "name")?,
-                operation: text(row, "operation")?,
-                client_id: text(row, "client_id")?,
-                status: row.try_get("status")?,
-                code: optional(row, "code")?,
-                note: text(row, "note")?,
+                seq: row.number()?,
+                at: row.number()?,
+                rule: row.maybe_i64()?,
+                name: row.text()?,
+                operation: row.text()?,
+                client_id: row.text()?,
+                status: row.maybe_number()?,
+                code: row.maybe_text()?,
+                note: row.text()?,
             })
         };
-        self.all(sql).await?.iter().map(read).collect()
-    }
-
-    async fn add_rule(&mut self, rule: &Rule, at: i64) -> Stored<()> {
-        let parameters = serde_json::to_string(&rule.parameters).unwrap_or_else(|_| "{}".into());
-        let sql = query(
-            "INSERT INTO misbehaviour (id, name, operation, client_id, remaining, skip, probability, seed, seen, fired, parameters, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        )
-        .bind(rule.id)
-        .bind(rule.name.as_str())
-        .bind(rule.operation.map(Place::as_str))
-        .bind(rule.cmp.as_ref().map(|c| c.as_str().to_owned()))
-        .bind(rule.remaining)
-        .bind(rule.skip)
-        .bind(rule.probability)
-        .bind(rule.seed)
-        .bind(rule.seen)
-        .bind(rule.fired)
-        .bind(parameters)
-        .bind(at);
-        self.run(sql).await
-    }
-
-    async fn add_event(&mut self, event: &NewEvent, at: i64) -> Stored<()> {
-        let sql = query(
-            "INSERT INTO event (at, misbehaviour, name, operation, client_id, status, code, note)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(at)
-        .bind(event.rule)
-        .bind(event.name.as_str())
-        .bind(event.operation.as_str())
-        .bind(event.client_id.as_str())
-        .bind(event.status.map(i64::from))
-        .bind(event.code.clone())
-        .bind(event.note.as_str());
-        self.run(sql).await
+        self.all(sql, params![seq], read).await
     }
 }
 
+fn add_rule(rule: &Rule, at: i64) -> Statement {
+    let parameters = serde_json::to_string(&rule.parameters).unwrap_or_else(|_| "{}".into());
+    statement!(
+        "INSERT INTO misbehaviour (id, name, operation, client_id, remaining, skip, probability, seed, seen, fired, parameters, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        rule.id,
+        rule.name.as_str(),
+        rule.operation.map(Place::as_str),
+        rule.cmp.as_ref().map(|c| c.as_str().to_owned()),
+        rule.remaining,
+        rule.skip,
+        rule.probability,
+        rule.seed,
+        rule.seen,
+        rule.fired,
+        parameters,
+        at,
+    )
+}
+
+fn add_event(event: NewEvent, at: i64) -> Statement {
+    statement!(
+        "INSERT INTO event (at, misbehaviour, name, operation, client_id, status, code, note)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        at,
+        event.rule,
+        event.name.as_str(),
+        event.operation.as_str(),
+        event.client_id.as_str().to_owned(),
+        event.status,
+        event.code,
+        event.note,
+    )
+}
+
 impl Write for RuleChange {
-    async fn write(self, tx: &mut Tx) -> Stored<()> {
-        match self {
-            Self::Added { rule, at } => tx.add_rule(&rule, at).await,
-            Self::Set(rule) => {
-                let sql = query(
-                    "UPDATE misbehaviour SET seen = $1, fired = $2, remaining = $3 WHERE id = $4",
-                );
-                let sql = sql.bind(rule.seen).bind(rule.fired).bind(rule.remaining);
-                tx.run(sql.bind(rule.id)).await
-            }
-            Self::Removed(id) => {
-                tx.run(query("DELETE FROM misbehaviour WHERE id = $1").bind(id))
-                    .await
-            }
-            Self::Event { event, at } => tx.add_event(&event, at).await,
-        }
+    fn write(self, to: &mut Vec<Statement>) {
+        to.push(match self {
+            Self::Added { rule, at } => add_rule(&rule, at),
+            Self::Set(rule) => statement!(
+                "UPDATE misbehaviour SET seen = $1, fired = $2, remaining = $3 WHERE id = $4",
+                rule.seen,
+                rule.fired,
+                rule.remaining,
+                rule.id,
+            ),
+            Self::Removed(id) => statement!("DELETE FROM misbehaviour WHERE id = $1", id),
+            Self::Event { event, at } => add_event(event, at),
+        });
     }
 }

@@ -21,12 +21,12 @@ pub(crate) enum Target {
     Subscription(String),
 }
 
-impl Tx {
+impl Tx<'_> {
     /// What every call is judged by.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn call_view(&mut self, key: &Key, token: MspToken) -> Stored<CallView> {
+    pub(crate) async fn call_view(self, key: &Key, token: MspToken) -> Stored<CallView> {
         Ok(CallView {
             onboarding: self.onboarding(&key.client, token).await?,
             earlier: self.earlier(key).await?,
@@ -38,7 +38,7 @@ impl Tx {
     /// # Errors
     /// The database fails.
     pub(crate) async fn request_view(
-        &mut self,
+        self,
         key: &Key,
         token: MspToken,
         request_id: Option<Uuid>,
@@ -63,7 +63,7 @@ impl Tx {
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn choice_view(&mut self, request: &AcRequest) -> Stored<ChoiceView> {
+    pub(crate) async fn choice_view(self, request: &AcRequest) -> Stored<ChoiceView> {
         let order = self.order(&request.client_id, request.request_id).await?;
         let onboarding = self
             .onboarding(&request.client_id, request.msp_token)
@@ -87,7 +87,7 @@ impl Tx {
     /// # Errors
     /// The database fails.
     pub(crate) async fn wait_view(
-        &mut self,
+        self,
         request: &AcRequest,
         waiting: Option<&Key>,
     ) -> Stored<WaitView> {
@@ -105,7 +105,7 @@ impl Tx {
     /// # Errors
     /// The database fails.
     pub(crate) async fn finish_view(
-        &mut self,
+        self,
         request: &AcRequest,
         waiting: Option<&Key>,
     ) -> Stored<FinishView> {
@@ -130,11 +130,7 @@ impl Tx {
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn job_view(
-        &mut self,
-        row: Option<OutboxRow>,
-        refused: bool,
-    ) -> Stored<JobView> {
+    pub(crate) async fn job_view(self, row: Option<OutboxRow>, refused: bool) -> Stored<JobView> {
         let Some(row) = row else {
             return Ok(JobView {
                 row: None,
@@ -160,7 +156,7 @@ impl Tx {
 
     /// The order that a Send Activation Code answers, and the slots that it competes for.
     async fn refused_view(
-        &mut self,
+        self,
         row: &OutboxRow,
         onboarding: Option<&Onboarding>,
     ) -> Stored<Option<RefusedView>> {
@@ -192,7 +188,7 @@ impl Tx {
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn links(&mut self, target: &Target, cmp: Option<&str>) -> Stored<Vec<Link>> {
+    pub(crate) async fn links(self, target: &Target, cmp: Option<&str>) -> Stored<Vec<Link>> {
         let user = match target {
             Target::User(user) => Some(user.clone()),
             Target::Subscription(id) => self.subscription(id).await?.map(|s| s.user),

@@ -1,332 +1,307 @@
-//! Writes the changes of a decision: one match without a wildcard arm, so that a change which is not stored does not
-//! compile.
+//! The statements that write the changes of a decision: one match without a wildcard arm, so that a change which is not
+//! stored does not compile.
 
-use sqlx::query;
+use aid_id::Iccid;
+use aid_store::{Statement, Value};
 
-use super::{Stored, Tx};
 use crate::core::Change;
 use crate::core::call::{Answer, Key};
 use crate::core::model::{
-    AcRequest, Job, Onboarding, Order, OutboxRow, Profile, Progress, StatusRow, Subscription,
+    Job, Onboarding, Order, OutboxRow, Profile, Progress, StatusRow, Subscription,
 };
-use aid_id::Iccid;
 
 /// A change that can be written.
 pub(crate) trait Write: Send {
-    /// Writes it inside a transaction.
-    ///
-    /// # Errors
-    /// The database fails.
-    fn write(self, tx: &mut Tx) -> impl Future<Output = Stored<()>> + Send;
+    /// Adds the statements that write it.
+    fn write(self, to: &mut Vec<Statement>);
+}
+
+/// A statement with its values, each converted by `Value::from`.
+macro_rules! statement {
+    ($sql:expr $(, $value:expr)* $(,)?) => {
+        Statement { sql: $sql, values: vec![$(Value::from($value)),*] }
+    };
+}
+pub(super) use statement;
+
+/// An ICCID, or NULL.
+fn maybe_iccid(iccid: Option<&Iccid>) -> Option<String> {
+    iccid.map(|iccid| iccid.as_str().to_owned())
 }
 
 impl Write for Change {
-    async fn write(self, tx: &mut Tx) -> Stored<()> {
+    fn write(self, to: &mut Vec<Statement>) {
         match self {
-            Self::CustomerPut { user, password, at } => {
-                let sql = query(
-                    "INSERT INTO customer (user_name, password, created_at) VALUES ($1, $2, $3)
-                     ON CONFLICT (user_name) DO UPDATE SET password = excluded.password",
-                );
-                tx.run(sql.bind(user).bind(password).bind(at)).await
-            }
+            Self::CustomerPut { user, password, at } => to.push(statement!(
+                "INSERT INTO customer (user_name, password, created_at) VALUES ($1, $2, $3)
+                 ON CONFLICT (user_name) DO UPDATE SET password = excluded.password",
+                user,
+                password,
+                at,
+            )),
             Self::SubscriptionAdded {
                 subscription,
                 iccids,
                 at,
-            } => tx.add_subscription(&subscription, &iccids, at).await,
-            Self::SubscriptionSet(subscription) => tx.set_subscription(&subscription).await,
-            Self::ApiKeyAdded { client, key, at } => {
-                let sql = query(
-                    "INSERT INTO api_key (client_id, api_key, created_at) VALUES ($1, $2, $3)",
-                );
-                tx.run(sql.bind(client.as_str()).bind(key).bind(at)).await
-            }
-            Self::ApiKeyEnded { client, key } => {
-                let sql = query("DELETE FROM api_key WHERE client_id = $1 AND api_key = $2");
-                tx.run(sql.bind(client.as_str()).bind(key)).await
-            }
+            } => add_subscription(to, subscription, &iccids, at),
+            Self::SubscriptionSet(subscription) => to.push(set_subscription(subscription)),
+            Self::ApiKeyAdded { client, key, at } => to.push(statement!(
+                "INSERT INTO api_key (client_id, api_key, created_at) VALUES ($1, $2, $3)",
+                client.as_str().to_owned(),
+                key,
+                at,
+            )),
+            Self::ApiKeyEnded { client, key } => to.push(statement!(
+                "DELETE FROM api_key WHERE client_id = $1 AND api_key = $2",
+                client.as_str().to_owned(),
+                key,
+            )),
             Self::Audited {
                 actor,
                 action,
                 detail,
                 at,
-            } => {
-                let sql =
-                    query("INSERT INTO audit (at, actor, action, detail) VALUES ($1, $2, $3, $4)");
-                tx.run(sql.bind(at).bind(actor).bind(action).bind(detail))
-                    .await
-            }
-            Self::OnboardingAdded(new) => tx.add_onboarding(&new).await,
-            Self::OnboardingSet { token, state, at } => {
-                let sql =
-                    query("UPDATE onboarding SET state = $1, changed_at = $2 WHERE msp_token = $3");
-                let sql = sql.bind(state.as_str()).bind(at).bind(token.to_string());
-                tx.run(sql).await
-            }
-            Self::ProfileAdded(new) => tx.add_profile(&new).await,
-            Self::ProfileSet(profile) => tx.set_profile(&profile).await,
-            Self::StatusAdded(row) => tx.add_status(&row).await,
-            Self::ProgressAdded { progress, at } => tx.add_progress(&progress, at).await,
-            Self::OrderPut(order) => tx.put_order(&order).await,
-            Self::OrderForgotten(request) => tx.forget_order(&request).await,
+            } => to.push(statement!(
+                "INSERT INTO audit (at, actor, action, detail) VALUES ($1, $2, $3, $4)",
+                at,
+                actor,
+                action,
+                detail,
+            )),
+            Self::OnboardingAdded(new) => to.push(add_onboarding(new)),
+            Self::OnboardingSet { token, state, at } => to.push(statement!(
+                "UPDATE onboarding SET state = $1, changed_at = $2 WHERE msp_token = $3",
+                state.as_str(),
+                at,
+                token.to_string(),
+            )),
+            Self::ProfileAdded(new) => to.push(add_profile(new)),
+            Self::ProfileSet(profile) => to.push(set_profile(&profile)),
+            Self::StatusAdded(row) => to.push(add_status(&row)),
+            Self::ProgressAdded { progress, at } => to.push(add_progress(progress, at)),
+            Self::OrderPut(order) => to.push(put_order(order)),
+            Self::OrderForgotten(request) => to.push(statement!(
+                "DELETE FROM ac_request WHERE client_id = $1 AND request_id = $2",
+                request.client_id.as_str().to_owned(),
+                request.request_id.to_string(),
+            )),
             Self::CallClaimed { key, until, at } => {
                 let nothing = Answer {
                     status: 0,
                     body: String::new(),
                 };
-                tx.put_call(&key, &nothing, until, at).await
+                to.push(put_call(key, nothing, until, at));
             }
-            Self::CallAnswered { key, answer, at } => tx.put_call(&key, &answer, 0, at).await,
-            Self::CallForgotten(key) => {
-                let sql = query("DELETE FROM answered WHERE client_id = $1 AND request_id = $2");
-                tx.run(sql.bind(key.client.as_str()).bind(key.id.to_string()))
-                    .await
-            }
+            Self::CallAnswered { key, answer, at } => to.push(put_call(key, answer, 0, at)),
+            Self::CallForgotten(key) => to.push(statement!(
+                "DELETE FROM answered WHERE client_id = $1 AND request_id = $2",
+                key.client.as_str().to_owned(),
+                key.id.to_string(),
+            )),
             // The newest ten thousand stay unless their time was over within the last day: under a clock that is wrong by
             // years everything is old.
-            Self::AnswersForgotten { before } => {
-                let sql = query(
-                    "DELETE FROM answered WHERE at < $1 AND (at >= $1 - 86400000 OR at <
-                     (SELECT at FROM answered ORDER BY at DESC LIMIT 1 OFFSET 9999))",
-                );
-                tx.run(sql.bind(before)).await
-            }
-            Self::LeasesEnded => {
-                tx.run(query(
-                    "UPDATE answered SET leased_until = 0 WHERE status = 0",
-                ))
-                .await?;
-                tx.run(query(
-                    "UPDATE ac_request SET leased_until = 0 WHERE state = 'open'",
-                ))
-                .await
-            }
-            Self::JobAdded { job, next_at, at } => tx.add_job(&job, next_at, at).await,
-            Self::JobSet(row) => tx.set_job(&row).await,
-            Self::JobsWithdrawn { token, reason } => {
-                let sql = query(
-                    "UPDATE outbox SET state = 'dead', last_error = $1
-                     WHERE msp_token = $2 AND state = 'waiting' AND kind <> 'cancel-order'",
-                );
-                tx.run(sql.bind(reason).bind(token.to_string())).await
-            }
+            Self::AnswersForgotten { before } => to.push(statement!(
+                "DELETE FROM answered WHERE at < $1 AND (at >= $1 - 86400000 OR at <
+                 (SELECT at FROM answered ORDER BY at DESC LIMIT 1 OFFSET 9999))",
+                before,
+            )),
+            Self::LeasesEnded => to.extend([
+                statement!("UPDATE answered SET leased_until = 0 WHERE status = 0"),
+                statement!("UPDATE ac_request SET leased_until = 0 WHERE state = 'open'"),
+            ]),
+            Self::JobAdded { job, next_at, at } => to.push(add_job(job, next_at, at)),
+            Self::JobSet(row) => to.push(set_job(row)),
+            Self::JobsWithdrawn { token, reason } => to.push(statement!(
+                "UPDATE outbox SET state = 'dead', last_error = $1
+                 WHERE msp_token = $2 AND state = 'waiting' AND kind <> 'cancel-order'",
+                reason,
+                token.to_string(),
+            )),
         }
     }
 }
 
-impl Tx {
-    async fn add_subscription(
-        &mut self,
-        new: &Subscription,
-        iccids: &[Iccid],
-        at: i64,
-    ) -> Stored<()> {
-        let sql = query(
-            "INSERT INTO subscription (id, user_name, label, msisdn, kind, customer_group, max_profiles, swap, fee, eligible, state, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING",
+fn add_subscription(to: &mut Vec<Statement>, new: Subscription, iccids: &[Iccid], at: i64) {
+    let pool = (0_i64..).zip(iccids).map(|(position, iccid)| {
+        statement!(
+            "INSERT INTO pool (iccid, subscription, position) VALUES ($1, $2, $3) ON CONFLICT (iccid) DO NOTHING",
+            iccid.as_str().to_owned(),
+            new.id.clone(),
+            position,
         )
-        .bind(new.id.as_str())
-        .bind(new.user.as_str())
-        .bind(new.label.clone())
-        .bind(new.msisdn.as_str())
-        .bind(new.kind.as_str())
-        .bind(new.customer_group.clone())
-        .bind(i64::from(new.max_profiles))
-        .bind(new.swap.as_str())
-        .bind(new.fee.clone())
-        .bind(i64::from(new.eligible))
-        .bind(new.state.as_str())
-        .bind(at);
-        self.run(sql).await?;
-        for (position, iccid) in (0_i64..).zip(iccids) {
-            let sql = query(
-                "INSERT INTO pool (iccid, subscription, position) VALUES ($1, $2, $3) ON CONFLICT (iccid) DO NOTHING",
-            )
-            .bind(iccid.as_str())
-            .bind(new.id.as_str())
-            .bind(position);
-            self.run(sql).await?;
-        }
-        Ok(())
-    }
+    });
+    let pool: Vec<_> = pool.collect();
+    to.push(statement!(
+        "INSERT INTO subscription (id, user_name, label, msisdn, kind, customer_group, max_profiles, swap, fee, eligible, state, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING",
+        new.id,
+        new.user,
+        new.label,
+        new.msisdn,
+        new.kind.as_str(),
+        new.customer_group,
+        new.max_profiles,
+        new.swap.as_str(),
+        new.fee,
+        new.eligible,
+        new.state.as_str(),
+        at,
+    ));
+    to.extend(pool);
+}
 
-    async fn set_subscription(&mut self, s: &Subscription) -> Stored<()> {
-        let sql = query(
-            "UPDATE subscription SET msisdn = $1, kind = $2, customer_group = $3, max_profiles = $4, swap = $5, fee = $6,
-             eligible = $7, state = $8 WHERE id = $9",
-        )
-        .bind(s.msisdn.as_str())
-        .bind(s.kind.as_str())
-        .bind(s.customer_group.clone())
-        .bind(i64::from(s.max_profiles))
-        .bind(s.swap.as_str())
-        .bind(s.fee.clone())
-        .bind(i64::from(s.eligible))
-        .bind(s.state.as_str())
-        .bind(s.id.as_str());
-        self.run(sql).await
-    }
+fn set_subscription(s: Subscription) -> Statement {
+    statement!(
+        "UPDATE subscription SET msisdn = $1, kind = $2, customer_group = $3, max_profiles = $4, swap = $5, fee = $6,
+         eligible = $7, state = $8 WHERE id = $9",
+        s.msisdn,
+        s.kind.as_str(),
+        s.customer_group,
+        s.max_profiles,
+        s.swap.as_str(),
+        s.fee,
+        s.eligible,
+        s.state.as_str(),
+        s.id,
+    )
+}
 
-    async fn add_onboarding(&mut self, new: &Onboarding) -> Stored<()> {
-        let sql = query(
-            "INSERT INTO onboarding (msp_token, client_id, user_name, sid, state, created_at, changed_at, subscription)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(new.msp_token.to_string())
-        .bind(new.client_id.as_str())
-        .bind(new.user.as_str())
-        .bind(new.sid.to_string())
-        .bind(new.state.as_str())
-        .bind(new.created_at)
-        .bind(new.changed_at)
-        .bind(new.subscription.as_str());
-        self.run(sql).await
-    }
+fn add_onboarding(new: Onboarding) -> Statement {
+    statement!(
+        "INSERT INTO onboarding (msp_token, client_id, user_name, sid, state, created_at, changed_at, subscription)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        new.msp_token.to_string(),
+        new.client_id.as_str().to_owned(),
+        new.user,
+        new.sid.to_string(),
+        new.state.as_str(),
+        new.created_at,
+        new.changed_at,
+        new.subscription,
+    )
+}
 
-    async fn add_profile(&mut self, new: &Profile) -> Stored<()> {
-        let sql = query(
-            "INSERT INTO profile (iccid, msp_token, eid, matching_id, state, network, created_at, used_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(new.iccid.as_str())
-        .bind(new.msp_token.to_string())
-        .bind(new.eid.as_str())
-        .bind(new.matching_id.as_str())
-        .bind(new.phase.as_str())
-        .bind(i64::from(new.network))
-        .bind(new.created_at)
-        .bind(new.used_at);
-        self.run(sql).await
-    }
+fn add_profile(new: Profile) -> Statement {
+    statement!(
+        "INSERT INTO profile (iccid, msp_token, eid, matching_id, state, network, created_at, used_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        new.iccid.as_str().to_owned(),
+        new.msp_token.to_string(),
+        new.eid.as_str().to_owned(),
+        new.matching_id,
+        new.phase.as_str(),
+        new.network,
+        new.created_at,
+        new.used_at,
+    )
+}
 
-    async fn set_profile(&mut self, profile: &Profile) -> Stored<()> {
-        let sql = query(
-            "UPDATE profile SET state = $1, network = $2, used_at = $3
-             WHERE msp_token = $4 AND iccid = $5 AND created_at = $6",
-        )
-        .bind(profile.phase.as_str())
-        .bind(i64::from(profile.network))
-        .bind(profile.used_at)
-        .bind(profile.msp_token.to_string())
-        .bind(profile.iccid.as_str())
-        .bind(profile.created_at);
-        self.run(sql).await
-    }
+fn set_profile(profile: &Profile) -> Statement {
+    statement!(
+        "UPDATE profile SET state = $1, network = $2, used_at = $3
+         WHERE msp_token = $4 AND iccid = $5 AND created_at = $6",
+        profile.phase.as_str(),
+        profile.network,
+        profile.used_at,
+        profile.msp_token.to_string(),
+        profile.iccid.as_str().to_owned(),
+        profile.created_at,
+    )
+}
 
-    async fn add_status(&mut self, row: &StatusRow) -> Stored<()> {
-        let sql = query(
-            "INSERT INTO status (at, client_id, msp_token, iccid, eid, status, correlation_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(row.at)
-        .bind(row.client_id.as_str())
-        .bind(row.msp_token.to_string())
-        .bind(row.iccid.as_str())
-        .bind(row.eid.as_str())
-        .bind(row.status.as_str())
-        .bind(row.correlation_id.to_string());
-        self.run(sql).await
-    }
+fn add_status(row: &StatusRow) -> Statement {
+    statement!(
+        "INSERT INTO status (at, client_id, msp_token, iccid, eid, status, correlation_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        row.at,
+        row.client_id.as_str().to_owned(),
+        row.msp_token.to_string(),
+        row.iccid.as_str().to_owned(),
+        row.eid.as_str().to_owned(),
+        row.status.as_str(),
+        row.correlation_id.to_string(),
+    )
+}
 
-    async fn add_progress(&mut self, progress: &Progress, at: i64) -> Stored<()> {
-        let sql = query(
-            "INSERT INTO progress (at, iccid, eid, point, status, message) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(at)
-        .bind(progress.iccid.as_str())
-        .bind(progress.eid.clone())
-        .bind(progress.point)
-        .bind(progress.status.as_str())
-        .bind(progress.message.clone());
-        self.run(sql).await
-    }
+fn add_progress(progress: Progress, at: i64) -> Statement {
+    statement!(
+        "INSERT INTO progress (at, iccid, eid, point, status, message) VALUES ($1, $2, $3, $4, $5, $6)",
+        at,
+        progress.iccid.as_str().to_owned(),
+        progress.eid,
+        progress.point,
+        progress.status,
+        progress.message,
+    )
+}
 
-    async fn put_order(&mut self, order: &Order) -> Stored<()> {
-        let request = &order.request;
-        let sql = query(
-            "INSERT INTO ac_request (client_id, request_id, msp_token, correlation_id, eid, replace_iccid, delivery, state,
-             iccid, activation_code, swapped_iccid, error, created_at, leased_until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-             ON CONFLICT (client_id, request_id) DO UPDATE SET msp_token = excluded.msp_token,
-             correlation_id = excluded.correlation_id, eid = excluded.eid, replace_iccid = excluded.replace_iccid,
-             delivery = excluded.delivery, state = excluded.state, iccid = excluded.iccid,
-             activation_code = excluded.activation_code, swapped_iccid = excluded.swapped_iccid, error = excluded.error,
-             created_at = excluded.created_at, leased_until = excluded.leased_until",
-        )
-        .bind(request.client_id.as_str())
-        .bind(request.request_id.to_string())
-        .bind(request.msp_token.to_string())
-        .bind(request.correlation_id.to_string())
-        .bind(request.eid.as_str())
-        .bind(request.replace_iccid.as_ref().map(|i| i.as_str().to_owned()))
-        .bind(order.delivery.as_str())
-        .bind(order.state.as_str())
-        .bind(order.iccid.as_ref().map(|i| i.as_str().to_owned()))
-        .bind(order.activation_code.as_ref().map(ToString::to_string))
-        .bind(order.swapped.as_ref().map(|i| i.as_str().to_owned()))
-        .bind(order.error.clone())
-        .bind(order.created_at)
-        .bind(order.leased_until);
-        self.run(sql).await
-    }
+fn put_order(order: Order) -> Statement {
+    let request = &order.request;
+    statement!(
+        "INSERT INTO ac_request (client_id, request_id, msp_token, correlation_id, eid, replace_iccid, delivery, state,
+         iccid, activation_code, swapped_iccid, error, created_at, leased_until)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+         ON CONFLICT (client_id, request_id) DO UPDATE SET msp_token = excluded.msp_token,
+         correlation_id = excluded.correlation_id, eid = excluded.eid, replace_iccid = excluded.replace_iccid,
+         delivery = excluded.delivery, state = excluded.state, iccid = excluded.iccid,
+         activation_code = excluded.activation_code, swapped_iccid = excluded.swapped_iccid, error = excluded.error,
+         created_at = excluded.created_at, leased_until = excluded.leased_until",
+        request.client_id.as_str().to_owned(),
+        request.request_id.to_string(),
+        request.msp_token.to_string(),
+        request.correlation_id.to_string(),
+        request.eid.as_str().to_owned(),
+        maybe_iccid(request.replace_iccid.as_ref()),
+        order.delivery.as_str(),
+        order.state.as_str(),
+        maybe_iccid(order.iccid.as_ref()),
+        order.activation_code.as_ref().map(ToString::to_string),
+        maybe_iccid(order.swapped.as_ref()),
+        order.error,
+        order.created_at,
+        order.leased_until,
+    )
+}
 
-    async fn forget_order(&mut self, request: &AcRequest) -> Stored<()> {
-        let sql = query("DELETE FROM ac_request WHERE client_id = $1 AND request_id = $2")
-            .bind(request.client_id.as_str())
-            .bind(request.request_id.to_string());
-        self.run(sql).await
-    }
+/// Status 0 is a claim.
+fn put_call(key: Key, answer: Answer, leased_until: i64, at: i64) -> Statement {
+    statement!(
+        "INSERT INTO answered (client_id, request_id, digest, status, body, at, leased_until)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (client_id, request_id) DO UPDATE SET digest = excluded.digest, status = excluded.status,
+         body = excluded.body, at = excluded.at, leased_until = excluded.leased_until",
+        key.client.as_str().to_owned(),
+        key.id.to_string(),
+        key.digest,
+        answer.status,
+        answer.body,
+        at,
+        leased_until,
+    )
+}
 
-    /// Status 0 is a claim.
-    async fn put_call(
-        &mut self,
-        key: &Key,
-        answer: &Answer,
-        leased_until: i64,
-        at: i64,
-    ) -> Stored<()> {
-        let sql = query(
-            "INSERT INTO answered (client_id, request_id, digest, status, body, at, leased_until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             ON CONFLICT (client_id, request_id) DO UPDATE SET digest = excluded.digest, status = excluded.status,
-             body = excluded.body, at = excluded.at, leased_until = excluded.leased_until",
-        )
-        .bind(key.client.as_str())
-        .bind(key.id.to_string())
-        .bind(key.digest.as_str())
-        .bind(i64::from(answer.status))
-        .bind(answer.body.as_str())
-        .bind(at)
-        .bind(leased_until);
-        self.run(sql).await
-    }
+fn add_job(job: Job, next_at: i64, at: i64) -> Statement {
+    statement!(
+        "INSERT INTO outbox (client_id, kind, msp_token, request_id, correlation_id, body, state, attempts, next_at, created_at, last_error)
+         VALUES ($1, $2, $3, $4, $5, $6, 'waiting', 0, $7, $8, '')",
+        job.client_id.as_str().to_owned(),
+        job.kind.as_str(),
+        job.msp_token.to_string(),
+        job.request_id.to_string(),
+        job.correlation_id.to_string(),
+        job.body,
+        next_at,
+        at,
+    )
+}
 
-    async fn add_job(&mut self, job: &Job, next_at: i64, at: i64) -> Stored<()> {
-        let sql = query(
-            "INSERT INTO outbox (client_id, kind, msp_token, request_id, correlation_id, body, state, attempts, next_at, created_at, last_error)
-             VALUES ($1, $2, $3, $4, $5, $6, 'waiting', 0, $7, $8, '')",
-        )
-        .bind(job.client_id.as_str())
-        .bind(job.kind.as_str())
-        .bind(job.msp_token.to_string())
-        .bind(job.request_id.to_string())
-        .bind(job.correlation_id.to_string())
-        .bind(job.body.as_str())
-        .bind(next_at)
-        .bind(at);
-        self.run(sql).await
-    }
-
-    async fn set_job(&mut self, row: &OutboxRow) -> Stored<()> {
-        let sql = query(
-            "UPDATE outbox SET state = $1, attempts = $2, next_at = $3, last_error = $4 WHERE id = $5",
-        )
-        .bind(row.state.as_str())
-        .bind(row.attempts)
-        .bind(row.next_at)
-        .bind(row.last_error.as_str())
-        .bind(row.id);
-        self.run(sql).await
-    }
+fn set_job(row: OutboxRow) -> Statement {
+    statement!(
+        "UPDATE outbox SET state = $1, attempts = $2, next_at = $3, last_error = $4 WHERE id = $5",
+        row.state.as_str(),
+        row.attempts,
+        row.next_at,
+        row.last_error,
+        row.id,
+    )
 }

@@ -18,7 +18,12 @@ use crate::store::Stored;
 
 /// The customer's onboardings that have not failed.
 async fn links(shared: &Shared, user: &str) -> Stored<Vec<Onboarding>> {
-    let all = shared.msp.store.read().await?.onboardings_of(user).await?;
+    let user = user.to_owned();
+    let read = shared
+        .msp
+        .store
+        .read(async move |tx| tx.onboardings_of(&user).await);
+    let all = read.await?;
     let linked = |o: &Onboarding| o.state != OnboardingState::Refused;
     Ok(all.into_iter().filter(linked).collect())
 }
@@ -39,25 +44,29 @@ async fn overview_of(
     user: &str,
 ) -> Stored<(String, Vec<String>)> {
     let msp = &shared.msp;
-    let mut cards = Vec::new();
     let links = links(shared, user).await?;
-    let mut tx = msp.store.read().await?;
-    for subscription in tx.subscriptions(Some(user)).await? {
-        let mut connections = Vec::new();
-        for link in &links {
-            let of = tx.subscription_of(link).await?;
-            if of.is_some_and(|s| s.id == subscription.id) {
-                let cmp = msp.cmp(&link.client_id);
-                connections.push(pages::Connection {
-                    cmp: cmp.map_or_else(|| link.client_id.to_string(), |c| c.name.clone()),
-                    token: link.msp_token,
-                    state: link.state,
-                    profiles: tx.profiles_of(link.msp_token).await?,
-                });
+    let (of_read, name) = (msp.clone(), user.to_owned());
+    let read = msp.store.read(async move |tx| {
+        let mut cards = Vec::new();
+        for subscription in tx.subscriptions(Some(&name)).await? {
+            let mut connections = Vec::new();
+            for link in &links {
+                let of = tx.subscription_of(link).await?;
+                if of.is_some_and(|s| s.id == subscription.id) {
+                    let cmp = of_read.cmp(&link.client_id);
+                    connections.push(pages::Connection {
+                        cmp: cmp.map_or_else(|| link.client_id.to_string(), |c| c.name.clone()),
+                        token: link.msp_token,
+                        state: link.state,
+                        profiles: tx.profiles_of(link.msp_token).await?,
+                    });
+                }
             }
+            cards.push((subscription, connections));
         }
-        cards.push((subscription, connections));
-    }
+        Ok(cards)
+    });
+    let cards = read.await?;
     let agreed = msp.agreed();
     let offered = agreed.cmps.iter().filter(|_| msp.base_url.is_some());
     let offered: Vec<_> = offered
@@ -166,25 +175,23 @@ pub(super) async fn end(
 
 async fn end_link(shared: &Shared, user: &str, link: &Onboarding) -> Stored<()> {
     let (user, link) = (user.to_owned(), link.clone());
-    let ended = shared.msp.store.decide(move |tx| {
-        Box::pin(async move {
-            // As it is now: it may have ended since the page was shown.
-            let (client, token) = (&link.client_id, link.msp_token);
-            let Some(onboarding) = tx.onboarding(client, token).await? else {
-                return Ok(Decision::nothing(()));
-            };
-            let profiles = tx.profiles_of(token).await?;
-            let (ids, now) = (&mut Uuid::new_v4, now_ms());
-            let reason = Some("ended by the customer at the MSP");
-            let mut changes = withdrawal::withdraw(&onboarding, &profiles, reason, ids, now);
-            changes.push(Change::audit(
-                &user,
-                "connection ended",
-                client.as_str(),
-                now,
-            ));
-            Ok(Decision::of(changes, ()))
-        })
+    let ended = shared.msp.store.decide(async move |tx| {
+        // As it is now: it may have ended since the page was shown.
+        let (client, token) = (&link.client_id, link.msp_token);
+        let Some(onboarding) = tx.onboarding(client, token).await? else {
+            return Ok(Decision::nothing(()));
+        };
+        let profiles = tx.profiles_of(token).await?;
+        let (ids, now) = (&mut Uuid::new_v4, now_ms());
+        let reason = Some("ended by the customer at the MSP");
+        let mut changes = withdrawal::withdraw(&onboarding, &profiles, reason, ids, now);
+        changes.push(Change::audit(
+            &user,
+            "connection ended",
+            client.as_str(),
+            now,
+        ));
+        Ok(Decision::of(changes, ()))
     });
     ended.await?;
     shared.msp.outbox.notify_one();

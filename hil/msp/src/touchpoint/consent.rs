@@ -21,7 +21,11 @@ use crate::store::StoreError;
 
 /// The customer's subscriptions that can have the option (R-A.1-1).
 async fn choices(msp: &Msp, user: &str) -> Result<Vec<Subscription>, StoreError> {
-    let all = msp.store.read().await?.subscriptions(Some(user)).await?;
+    let user = user.to_owned();
+    let read = msp
+        .store
+        .read(async move |tx| tx.subscriptions(Some(&user)).await);
+    let all = read.await?;
     let fits = |s: &Subscription| s.eligible && s.state == SubscriptionState::Active;
     Ok(all.into_iter().filter(fits).collect())
 }

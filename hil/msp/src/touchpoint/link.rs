@@ -77,11 +77,9 @@ pub(super) async fn link(
         body: token_job_body(&visit.account_id, &body),
     };
     let of_job = job.clone();
-    let begun = msp.store.decide(move |tx| {
-        Box::pin(async move {
-            let used = tx.sid_is_used(&new.client_id, new.sid).await?;
-            Ok(onboarding::begin(used, &new, &of_job))
-        })
+    let begun = msp.store.decide(async move |tx| {
+        let used = tx.sid_is_used(&new.client_id, new.sid).await?;
+        Ok(onboarding::begin(used, &new, &of_job))
     });
     if !begun.await.map_err(|e| internal(&e))? {
         return Err(ErrorCode::AccountIdExpired);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::core::account::audit;
 use crate::msp::now_ms;
-use crate::store::StoreError;
+use crate::store::{StoreError, Tx};
 
 static LOGINS: Counter = Counter::new("aid_msp_logins", "Logins of customers by result");
 
@@ -140,7 +140,11 @@ async fn judge(shared: &Shared, user: &str, given: String) -> Result<Judged, Sto
     let Some(charged) = shared.attempts.charge(user, now_ms()) else {
         return locked();
     };
-    let hash = shared.msp.store.read().await?.password_of(user).await?;
+    let hash = {
+        let user = user.to_owned();
+        let read = async move |tx: Tx<'_>| tx.password_of(&user).await;
+        shared.msp.store.read(read).await?
+    };
     let known = hash.is_some();
     // A name that nobody has costs the same time as a wrong password.
     let fits = permit.verify(hash, given).await;

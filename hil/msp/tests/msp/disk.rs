@@ -3,7 +3,7 @@
 use crate::peers::Program;
 use crate::stage::*;
 use aid_needs::disk::Fault;
-use sqlx::{AnyConnection, Connection as _, Row as _};
+use rusqlite::Connection;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -133,23 +133,14 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
         .await;
     }
     stage.msp.kill();
-    sqlx::any::install_default_drivers();
-    let url = aid_store::sqlite_url::url(&database).unwrap();
-    let mut fresh = AnyConnection::connect(&url).await.unwrap();
+    let fresh = Connection::open(&database).unwrap();
     for (call, ..) in &all {
-        let row = sqlx::query(
-            "SELECT (SELECT status FROM answered WHERE request_id = $1), \
-             (SELECT COUNT(*) FROM status WHERE correlation_id = $2)",
-        )
-        .bind(call.request_id.to_string())
-        .bind(call.correlation_id.to_string())
-        .fetch_one(&mut fresh)
-        .await
-        .unwrap();
-        assert_eq!(row.get::<i64, _>(0), 201, "{call:?}");
-        assert_eq!(row.get::<i64, _>(1), 1, "{call:?}");
+        let sql = "SELECT (SELECT status FROM answered WHERE request_id = ?1), \
+             (SELECT COUNT(*) FROM status WHERE correlation_id = ?2)";
+        let ids = [call.request_id.to_string(), call.correlation_id.to_string()];
+        let booked = fresh.query_row(sql, ids, |row| Ok((row.get(0)?, row.get(1)?)));
+        assert_eq!(booked.unwrap(), (201, 1), "{call:?}");
     }
-    fresh.close().await.unwrap();
 }
 
 // Invariant 8: a full disk stops, loses nothing, and goes on by itself.
@@ -210,18 +201,16 @@ const OLD_RESERVE: [&str; 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
-    let folder = Folder::new();
-    let nobody = "https://localhost:1";
-    let config = Program::configure(&folder, nobody, nobody, [""; 4]);
-    Program::start(&config).kill();
-    sqlx::any::install_default_drivers();
-    let url = aid_store::sqlite_url::url(&folder.path("msp.sqlite")).unwrap();
     for done in 1..=OLD_RESERVE.len() {
-        let mut old = AnyConnection::connect(&url).await.unwrap();
+        let folder = Folder::new();
+        let nobody = "https://localhost:1";
+        let config = Program::configure(&folder, nobody, nobody, [""; 4]);
+        Program::start(&config).kill();
+        let old = Connection::open(folder.path("msp.sqlite")).unwrap();
         for sql in &OLD_RESERVE[..done] {
-            sqlx::raw_sql(*sql).execute(&mut old).await.unwrap();
+            old.execute_batch(sql).unwrap();
         }
-        old.close().await.unwrap();
+        old.close().unwrap();
         assert!(is_ready(&Program::start(&config)).await);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::peers::Program;
 use crate::stage::*;
-use sqlx::{AnyConnection, Connection as _, Row as _};
+use rusqlite::Connection;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -171,32 +171,30 @@ async fn killed_at_each_step(more_user: &str) {
         }
     }
     stage.msp.kill();
-    sqlx::any::install_default_drivers();
-    let url = aid_store::sqlite_url::url(&stage.folder.path("msp.sqlite")).unwrap();
-    let mut fresh = AnyConnection::connect(&url).await.unwrap();
-    let mut count = async |sql: &'static str, id: String| {
-        let row = sqlx::query(sql).bind(id).fetch_one(&mut fresh).await;
-        row.unwrap().get::<i64, _>(0)
+    let fresh = Connection::open(stage.folder.path("msp.sqlite")).unwrap();
+    let count = |sql: &str, id: String| -> i64 {
+        let count = fresh.query_row(sql, [id], |row| row.get(0));
+        count.unwrap()
     };
     for (call, asked, _) in &all {
         let booked = match asked {
             Asked::Status(_) => {
-                let sql = "SELECT COUNT(*) FROM status WHERE correlation_id = $1";
-                count(sql, call.correlation_id.to_string()).await
+                let sql = "SELECT COUNT(*) FROM status WHERE correlation_id = ?1";
+                count(sql, call.correlation_id.to_string())
             }
             Asked::Code(body) => {
                 let sql = "SELECT COUNT(*) FROM profile p JOIN ac_request r ON r.iccid = p.iccid
-                    WHERE r.request_id = $1 AND r.state = 'done'";
-                count(sql, body.request_id.to_string()).await
+                    WHERE r.request_id = ?1 AND r.state = 'done'";
+                count(sql, body.request_id.to_string())
             }
         };
         assert_eq!(booked, 1, "{call:?}");
     }
     let codes = all.iter().filter(|(_, a, _)| matches!(a, Asked::Code(_)));
-    let profiles = count("SELECT COUNT(*) FROM profile WHERE iccid <> $1", "".into()).await;
+    let profiles = count("SELECT COUNT(*) FROM profile WHERE iccid <> ?1", "".into());
     assert_eq!(usize::try_from(profiles).unwrap(), codes.count() + 1);
-    let sql = "SELECT COUNT(DISTINCT iccid) FROM profile WHERE iccid <> $1";
-    assert_eq!(count(sql, "".into()).await, profiles);
+    let sql = "SELECT COUNT(DISTINCT iccid) FROM profile WHERE iccid <> ?1";
+    assert_eq!(count(sql, "".into()), profiles);
     let ordered: BTreeSet<_> = stage
         .smdp
         .got()
@@ -204,5 +202,4 @@ async fn killed_at_each_step(more_user: &str) {
         .filter_map(|got| got.body["iccid"].as_str().map(str::to_owned))
         .collect();
     assert!(i64::try_from(ordered.len()).unwrap() <= profiles);
-    fresh.close().await.unwrap();
 }

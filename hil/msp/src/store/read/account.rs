@@ -1,82 +1,84 @@
 //! Customers, their subscriptions and pools, API keys, and the audit trail.
 
 use aid_id::Iccid;
-use sqlx::any::AnyRow;
-use sqlx::query;
+use aid_store::{Fields, params};
 
 use crate::core::account::ApiKey;
 use crate::core::model::{Onboarding, Subscription};
-use crate::store::tx::{number, optional, parsed, text};
-use crate::store::{StoreError, Stored, Tx};
+use crate::store::tx::flag;
+use crate::store::{Stored, Tx};
 
-fn subscription(row: &AnyRow) -> Stored<Subscription> {
-    let kind = text(row, "kind")?;
-    let max = number(row, "max_profiles")?;
+/// A SELECT of subscriptions, to be followed by what it is to find.
+macro_rules! subscriptions {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, user_name, label, msisdn, kind, customer_group, max_profiles, swap, fee, eligible, state
+             FROM subscription ",
+            $rest
+        )
+    };
+}
+
+fn subscription(row: &mut Fields<'_>) -> Stored<Subscription> {
     Ok(Subscription {
-        id: text(row, "id")?,
-        user: text(row, "user_name")?,
-        label: optional(row, "label")?,
-        msisdn: text(row, "msisdn")?,
-        kind: kind.parse().map_err(|_| StoreError::Value {
-            column: "kind",
-            value: kind,
-        })?,
-        customer_group: optional(row, "customer_group")?,
-        max_profiles: u32::try_from(max).unwrap_or(u32::MAX).max(1),
-        swap: parsed(row, "swap")?,
-        fee: optional(row, "fee")?,
-        eligible: number(row, "eligible")? != 0,
-        state: parsed(row, "state")?,
+        id: row.text()?,
+        user: row.text()?,
+        label: row.maybe_text()?,
+        msisdn: row.text()?,
+        kind: row.parsed()?,
+        customer_group: row.maybe_text()?,
+        max_profiles: u32::try_from(row.number::<i64>()?)
+            .unwrap_or(u32::MAX)
+            .max(1),
+        swap: row.parsed()?,
+        fee: row.maybe_text()?,
+        eligible: flag(row)?,
+        state: row.parsed()?,
     })
 }
 
-impl Tx {
+impl Tx<'_> {
     /// The password hash of a customer.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn password_of(&mut self, user: &str) -> Stored<Option<String>> {
-        let sql = query("SELECT password FROM customer WHERE user_name = $1").bind(user);
-        let row = self.one(sql).await?;
-        row.map(|row| text(&row, "password")).transpose()
+    pub(crate) async fn password_of(self, user: &str) -> Stored<Option<String>> {
+        let sql = "SELECT password FROM customer WHERE user_name = $1";
+        self.first(sql, params![user], |row| row.text()).await
     }
 
     /// All customers with when they were made (ms since 1970), by name.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn customers(&mut self) -> Stored<Vec<(String, i64)>> {
-        let sql = query("SELECT user_name, created_at FROM customer ORDER BY user_name");
-        let rows = self.all(sql).await?;
-        rows.iter()
-            .map(|row| Ok((text(row, "user_name")?, number(row, "created_at")?)))
-            .collect()
+    pub(crate) async fn customers(self) -> Stored<Vec<(String, i64)>> {
+        let sql = "SELECT user_name, created_at FROM customer ORDER BY user_name";
+        let read = |row: &mut Fields<'_>| Ok((row.text()?, row.number()?));
+        self.all(sql, &[], read).await
     }
 
     /// The subscriptions, of one customer or of all, oldest first.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn subscriptions(&mut self, user: Option<&str>) -> Stored<Vec<Subscription>> {
-        let sql = match user {
-            Some(user) => {
-                query("SELECT * FROM subscription WHERE user_name = $1 ORDER BY created_at, id")
-                    .bind(user)
-            }
-            None => query("SELECT * FROM subscription ORDER BY created_at, id"),
-        };
-        let rows = self.all(sql).await?;
-        rows.iter().map(subscription).collect()
+    pub(crate) async fn subscriptions(self, user: Option<&str>) -> Stored<Vec<Subscription>> {
+        let (of_user, all) = (
+            subscriptions!("WHERE user_name = $1 ORDER BY created_at, id"),
+            subscriptions!("ORDER BY created_at, id"),
+        );
+        match user {
+            Some(user) => self.all(of_user, params![user], subscription).await,
+            None => self.all(all, &[], subscription).await,
+        }
     }
 
     /// The subscription of this name.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn subscription(&mut self, id: &str) -> Stored<Option<Subscription>> {
-        let sql = query("SELECT * FROM subscription WHERE id = $1").bind(id);
-        let row = self.one(sql).await?;
-        row.as_ref().map(subscription).transpose()
+    pub(crate) async fn subscription(self, id: &str) -> Stored<Option<Subscription>> {
+        let sql = subscriptions!("WHERE id = $1");
+        self.first(sql, params![id], subscription).await
     }
 
     /// The subscription of an onboarding.
@@ -84,7 +86,7 @@ impl Tx {
     /// # Errors
     /// The database fails.
     pub(crate) async fn subscription_of(
-        &mut self,
+        self,
         onboarding: &Onboarding,
     ) -> Stored<Option<Subscription>> {
         if onboarding.subscription.is_empty() {
@@ -98,58 +100,48 @@ impl Tx {
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn pool_of(&mut self, subscription: &str) -> Stored<Vec<Iccid>> {
-        let sql = query("SELECT iccid FROM pool WHERE subscription = $1 ORDER BY position")
-            .bind(subscription);
-        let rows = self.all(sql).await?;
-        rows.iter().map(|row| parsed(row, "iccid")).collect()
+    pub(crate) async fn pool_of(self, subscription: &str) -> Stored<Vec<Iccid>> {
+        let sql = "SELECT iccid FROM pool WHERE subscription = $1 ORDER BY position";
+        self.all(sql, params![subscription], |row| row.parsed())
+            .await
     }
 
     /// The profiles of a subscription's own that a customer has or had, or that an open order has chosen.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn taken_of(&mut self, subscription: &str) -> Stored<Vec<Iccid>> {
-        let sql = query(
-            "SELECT iccid FROM pool WHERE subscription = $1 AND (
+    pub(crate) async fn taken_of(self, subscription: &str) -> Stored<Vec<Iccid>> {
+        let sql = "SELECT iccid FROM pool WHERE subscription = $1 AND (
              EXISTS (SELECT 1 FROM profile p WHERE p.iccid = pool.iccid AND p.state <> 'cancelled')
-             OR EXISTS (SELECT 1 FROM ac_request r WHERE r.iccid = pool.iccid AND r.state = 'open'))",
-        )
-        .bind(subscription);
-        let rows = self.all(sql).await?;
-        rows.iter().map(|row| parsed(row, "iccid")).collect()
+             OR EXISTS (SELECT 1 FROM ac_request r WHERE r.iccid = pool.iccid AND r.state = 'open'))";
+        self.all(sql, params![subscription], |row| row.parsed())
+            .await
     }
 
     /// The audit trail: when, who, what, on what; oldest first.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn audits(&mut self) -> Stored<Vec<(i64, String, String, String)>> {
-        let sql = query("SELECT at, actor, action, detail FROM audit ORDER BY seq");
-        let read = |row: &AnyRow| -> Stored<_> {
-            Ok((
-                number(row, "at")?,
-                text(row, "actor")?,
-                text(row, "action")?,
-                text(row, "detail")?,
-            ))
-        };
-        self.all(sql).await?.iter().map(read).collect()
+    pub(crate) async fn audits(self) -> Stored<Vec<(i64, String, String, String)>> {
+        let sql = "SELECT at, actor, action, detail FROM audit ORDER BY seq";
+        let read =
+            |row: &mut Fields<'_>| Ok((row.number()?, row.text()?, row.text()?, row.text()?));
+        self.all(sql, &[], read).await
     }
 
     /// All further API keys, oldest first.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn api_keys(&mut self) -> Stored<Vec<ApiKey>> {
-        let sql = query("SELECT client_id, api_key, created_at FROM api_key ORDER BY created_at");
-        let read = |row: &AnyRow| {
+    pub(crate) async fn api_keys(self) -> Stored<Vec<ApiKey>> {
+        let sql = "SELECT client_id, api_key, created_at FROM api_key ORDER BY created_at";
+        let read = |row: &mut Fields<'_>| {
             Ok(ApiKey {
-                client: parsed(row, "client_id")?,
-                key: text(row, "api_key")?,
-                created_at: number(row, "created_at")?,
+                client: row.parsed()?,
+                key: row.text()?,
+                created_at: row.number()?,
             })
         };
-        self.all(sql).await?.iter().map(read).collect()
+        self.all(sql, &[], read).await
     }
 }

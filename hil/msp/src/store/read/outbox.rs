@@ -2,30 +2,40 @@
 
 use aid_aid1::headers::PartyId;
 use aid_id::{Iccid, MspToken};
-use sqlx::any::AnyRow;
-use sqlx::query;
+use aid_store::{Fields, params};
 use uuid::Uuid;
 
 use crate::core::model::{Job, OutboxRow};
-use crate::store::tx::{number, parsed, text};
+use crate::store::tx::flag;
 use crate::store::{Stored, Tx};
 
-fn read(row: &AnyRow) -> Stored<OutboxRow> {
+/// A SELECT of jobs, to be followed by what it is to find.
+macro_rules! jobs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, client_id, kind, msp_token, request_id, correlation_id, body, state, attempts, next_at,
+             created_at, last_error FROM outbox ",
+            $rest
+        )
+    };
+}
+
+fn read(row: &mut Fields<'_>) -> Stored<OutboxRow> {
     Ok(OutboxRow {
-        id: number(row, "id")?,
+        id: row.number()?,
         job: Job {
-            client_id: parsed(row, "client_id")?,
-            kind: parsed(row, "kind")?,
-            msp_token: parsed(row, "msp_token")?,
-            request_id: parsed(row, "request_id")?,
-            correlation_id: parsed(row, "correlation_id")?,
-            body: text(row, "body")?,
+            client_id: row.parsed()?,
+            kind: row.parsed()?,
+            msp_token: row.parsed()?,
+            request_id: row.parsed()?,
+            correlation_id: row.parsed()?,
+            body: row.text()?,
         },
-        state: parsed(row, "state")?,
-        attempts: number(row, "attempts")?,
-        next_at: number(row, "next_at")?,
-        created_at: number(row, "created_at")?,
-        last_error: text(row, "last_error")?,
+        state: row.parsed()?,
+        attempts: row.number()?,
+        next_at: row.number()?,
+        created_at: row.number()?,
+        last_error: row.text()?,
     })
 }
 
@@ -38,24 +48,22 @@ pub(crate) enum Lane {
     SmDp,
 }
 
-impl Tx {
+impl Tx<'_> {
     /// The job of this number.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn job(&mut self, id: i64) -> Stored<Option<OutboxRow>> {
-        let sql = query("SELECT * FROM outbox WHERE id = $1").bind(id);
-        self.one(sql).await?.as_ref().map(read).transpose()
+    pub(crate) async fn job(self, id: i64) -> Stored<Option<OutboxRow>> {
+        self.first(jobs!("WHERE id = $1"), params![id], read).await
     }
 
     /// The job with this `CMP-request-id`.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn job_of_call(&mut self, request_id: Uuid) -> Stored<Option<OutboxRow>> {
-        let sql = query("SELECT * FROM outbox WHERE request_id = $1 ORDER BY id DESC LIMIT 1")
-            .bind(request_id.to_string());
-        self.one(sql).await?.as_ref().map(read).transpose()
+    pub(crate) async fn job_of_call(self, request_id: Uuid) -> Stored<Option<OutboxRow>> {
+        let sql = jobs!("WHERE request_id = $1 ORDER BY id DESC LIMIT 1");
+        self.first(sql, params![request_id.to_string()], read).await
     }
 
     /// The lanes that have jobs that are due. Due is also what is put off beyond `latest`, which is later than any pause
@@ -63,20 +71,16 @@ impl Tx {
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn due_lanes(&mut self, now: i64, latest: i64) -> Stored<Vec<Lane>> {
-        let sql = query(
-            "SELECT DISTINCT CASE kind WHEN 'cancel-order' THEN '' ELSE client_id END AS lane FROM outbox
-             WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)",
-        )
-        .bind(now)
-        .bind(latest);
-        let lane = |row: &AnyRow| {
-            Ok(match text(row, "lane")?.as_str() {
-                "" => Lane::SmDp,
-                _ => Lane::Cmp(parsed(row, "lane")?),
+    pub(crate) async fn due_lanes(self, now: i64, latest: i64) -> Stored<Vec<Lane>> {
+        let sql = "SELECT DISTINCT kind = 'cancel-order', CASE kind WHEN 'cancel-order' THEN NULL ELSE client_id END
+                   FROM outbox WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)";
+        let lane = |row: &mut Fields<'_>| {
+            Ok(match flag(row)? {
+                true => Lane::SmDp,
+                false => Lane::Cmp(row.parsed()?),
             })
         };
-        self.all(sql).await?.iter().map(lane).collect()
+        self.all(sql, params![now, latest], lane).await
     }
 
     /// The jobs of a lane that are due, oldest first; at most `limit`.
@@ -84,63 +88,56 @@ impl Tx {
     /// # Errors
     /// The database fails.
     pub(crate) async fn due_jobs(
-        &mut self,
+        self,
         lane: &Lane,
         now: i64,
         latest: i64,
         limit: i64,
     ) -> Stored<Vec<OutboxRow>> {
-        let sql = match lane {
-            Lane::Cmp(client) => query(
-                "SELECT * FROM outbox WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)
-                 AND kind <> 'cancel-order' AND client_id = $4 ORDER BY id LIMIT $3",
-            )
-            .bind(now)
-            .bind(latest)
-            .bind(limit)
-            .bind(client.as_str()),
-            Lane::SmDp => query(
-                "SELECT * FROM outbox WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)
-                 AND kind = 'cancel-order' ORDER BY id LIMIT $3",
-            )
-            .bind(now)
-            .bind(latest)
-            .bind(limit),
-        };
-        self.all(sql).await?.iter().map(read).collect()
+        match lane {
+            Lane::Cmp(client) => {
+                let sql = jobs!(
+                    "WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)
+                     AND kind <> 'cancel-order' AND client_id = $4 ORDER BY id LIMIT $3"
+                );
+                let values = params![now, latest, limit, client.as_str()];
+                self.all(sql, values, read).await
+            }
+            Lane::SmDp => {
+                let sql = jobs!(
+                    "WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)
+                     AND kind = 'cancel-order' ORDER BY id LIMIT $3"
+                );
+                self.all(sql, params![now, latest, limit], read).await
+            }
+        }
     }
 
     /// Whether a Send Activation Code of a token has not been accepted yet.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn owes_code(&mut self, token: MspToken) -> Stored<bool> {
-        let sql = query(
-            "SELECT id FROM outbox WHERE msp_token = $1 AND kind = 'send-activation-code' AND state = 'waiting'",
-        )
-        .bind(token.to_string());
-        Ok(self.one(sql).await?.is_some())
+    pub(crate) async fn owes_code(self, token: MspToken) -> Stored<bool> {
+        let sql = "SELECT id FROM outbox WHERE msp_token = $1 AND kind = 'send-activation-code' AND state = 'waiting'";
+        self.exists(sql, params![token.to_string()]).await
     }
 
     /// Whether the order of a profile was cancelled at the SM-DP+, or is to be.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn is_cancelled(&mut self, token: MspToken, iccid: &Iccid) -> Stored<bool> {
-        let sql = query(
-            "SELECT id FROM outbox WHERE msp_token = $1 AND kind = 'cancel-order' AND body = $2",
-        )
-        .bind(token.to_string())
-        .bind(iccid.as_str());
-        Ok(self.one(sql).await?.is_some())
+    pub(crate) async fn is_cancelled(self, token: MspToken, iccid: &Iccid) -> Stored<bool> {
+        let sql =
+            "SELECT id FROM outbox WHERE msp_token = $1 AND kind = 'cancel-order' AND body = $2";
+        let values = params![token.to_string(), iccid.as_str()];
+        self.exists(sql, values).await
     }
 
     /// The whole outbox, oldest first.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn outbox(&mut self) -> Stored<Vec<OutboxRow>> {
-        let rows = self.all(query("SELECT * FROM outbox ORDER BY id")).await?;
-        rows.iter().map(read).collect()
+    pub(crate) async fn outbox(self) -> Stored<Vec<OutboxRow>> {
+        self.all(jobs!("ORDER BY id"), &[], read).await
     }
 }

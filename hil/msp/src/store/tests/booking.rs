@@ -37,14 +37,14 @@ fn key() -> Key {
 }
 
 /// A database with an onboarding and a profile, and a connection of somebody else.
-async fn stage(path: &Path) -> (Store, AnyConnection) {
+async fn stage(path: &Path) -> (Store, Connection) {
     let store = start(path).await.unwrap();
     let changes = vec![
         Change::OnboardingAdded(onboarding(token())),
         Change::ProfileAdded(profile()),
     ];
     store.put(Decision::of(changes, ())).await.unwrap();
-    (store, another(path).await)
+    (store, another(path))
 }
 
 /// All that a call can change.
@@ -58,38 +58,39 @@ struct Books {
 }
 
 async fn books(store: &Store, key: &Key) -> Books {
-    let mut tx = store.read().await.unwrap();
-    Books {
-        statuses: tx.statuses().await.unwrap().len(),
-        profiles: tx.profiles().await.unwrap(),
-        orders: tx.orders().await.unwrap(),
-        jobs: tx.outbox().await.unwrap().len(),
-        earlier: tx.earlier(key).await.unwrap(),
-    }
+    let key = key.clone();
+    let read = store.read(async move |tx| {
+        Ok(Books {
+            statuses: tx.statuses().await?.len(),
+            profiles: tx.profiles().await?,
+            orders: tx.orders().await?,
+            jobs: tx.outbox().await?.len(),
+            earlier: tx.earlier(&key).await?,
+        })
+    });
+    read.await.unwrap()
 }
 
 async fn report(store: &Store, key: &Key) -> Stored<Said> {
     let key = key.clone();
-    let said = store.decide(move |tx| {
-        Box::pin(async move {
-            let body = SendCsimStatus {
-                iccid: profile().iccid,
-                eid: EID.parse().unwrap(),
-                status: CsimStatus::Enabled,
-            };
-            let view = tx.call_view(&key, token()).await?;
-            let found = tx.profile(token(), &body.iccid).await?;
-            let found = found.as_ref();
-            let call = Uuid::new_v4();
-            Ok(report::send_csim_status(
-                &view,
-                found,
-                &key,
-                Ok(body),
-                call,
-                9,
-            ))
-        })
+    let said = store.decide(async move |tx| {
+        let body = SendCsimStatus {
+            iccid: profile().iccid,
+            eid: EID.parse().unwrap(),
+            status: CsimStatus::Enabled,
+        };
+        let view = tx.call_view(&key, token()).await?;
+        let found = tx.profile(token(), &body.iccid).await?;
+        let found = found.as_ref();
+        let call = Uuid::new_v4();
+        Ok(report::send_csim_status(
+            &view,
+            found,
+            &key,
+            Ok(body),
+            call,
+            9,
+        ))
     });
     said.await
 }
@@ -98,13 +99,13 @@ async fn report(store: &Store, key: &Key) -> Stored<Said> {
 async fn a_report_that_fails_at_any_table_is_booked_once_when_it_is_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.sqlite");
-    let (store, mut other) = stage(&path).await;
+    let (store, other) = stage(&path).await;
     for (n, table) in ["status", "profile", "answered"].into_iter().enumerate() {
         let key = key();
         let before = books(&store, &key).await;
-        fault(&mut other, table, true).await;
+        fault(&other, table, true);
         assert!(report(&store, &key).await.is_err(), "{table}");
-        fault(&mut other, table, false).await;
+        fault(&other, table, false);
         assert_eq!(books(&store, &key).await, before, "{table}");
         let first = report(&store, &key).await.unwrap();
         assert_eq!(first, Said::Answer(Answer::success::<SendCsimStatus>(&())));
@@ -118,43 +119,39 @@ async fn a_report_that_fails_at_any_table_is_booked_once_when_it_is_repeated() {
 
 async fn request(store: &Store, key: &Key, id: Uuid, delivery: Delivery) -> Stored<Begun> {
     let key = key.clone();
-    let begun = store.decide(move |tx| {
-        Box::pin(async move {
-            let view = tx.request_view(&key, token(), Some(id)).await?;
-            let asked = Request {
-                key: &key,
-                body: Ok(RequestActivationCode {
-                    profile_type: ProfileType::Personal,
-                    device_type: "tcu".into(),
-                    eid: EID.parse().unwrap(),
-                    request_id: id,
-                    replace_iccid: None,
-                }),
-                correlation: Uuid::new_v4(),
-                delivery,
-                eligibility: &Eligibility::default(),
-                rules: &Usual,
-                now: 9,
-            };
-            Ok(order::request(&view, asked))
-        })
+    let begun = store.decide(async move |tx| {
+        let view = tx.request_view(&key, token(), Some(id)).await?;
+        let asked = Request {
+            key: &key,
+            body: Ok(RequestActivationCode {
+                profile_type: ProfileType::Personal,
+                device_type: "tcu".into(),
+                eid: EID.parse().unwrap(),
+                request_id: id,
+                replace_iccid: None,
+            }),
+            correlation: Uuid::new_v4(),
+            delivery,
+            eligibility: &Eligibility::default(),
+            rules: &Usual,
+            now: 9,
+        };
+        Ok(order::request(&view, asked))
     });
     begun.await
 }
 
 async fn finish(store: &Store, key: &Key, id: Uuid) -> Stored<Said> {
     let key = key.clone();
-    let said = store.decide(move |tx| {
-        Box::pin(async move {
-            let order = tx.order(&client(), id).await?.unwrap();
-            let view = tx.finish_view(&order.request, Some(&key)).await?;
-            let ordered = Ordered {
-                iccid: "8949000000000000026".parse().unwrap(),
-                activation_code: "1$smdp.example$M-1".parse().unwrap(),
-            };
-            let ids = &mut Uuid::new_v4;
-            Ok(order::finish(&view, &ordered, Some(&key), &Usual, ids, 10))
-        })
+    let said = store.decide(async move |tx| {
+        let order = tx.order(&client(), id).await?.unwrap();
+        let view = tx.finish_view(&order.request, Some(&key)).await?;
+        let ordered = Ordered {
+            iccid: "8949000000000000026".parse().unwrap(),
+            activation_code: "1$smdp.example$M-1".parse().unwrap(),
+        };
+        let ids = &mut Uuid::new_v4;
+        Ok(order::finish(&view, &ordered, Some(&key), &Usual, ids, 10))
     });
     said.await
 }
@@ -164,13 +161,13 @@ async fn an_order_that_fails_at_any_table_is_booked_once_when_it_is_repeated() {
     for delivery in [Delivery::Sync, Delivery::Async] {
         let (folder, id, key) = (tempfile::tempdir().unwrap(), Uuid::new_v4(), key());
         let path = folder.path().join("x.sqlite");
-        let (store, mut other) = stage(&path).await;
+        let (store, other) = stage(&path).await;
         let before = books(&store, &key).await;
         for table in ["ac_request", "answered"] {
-            fault(&mut other, table, true).await;
+            fault(&other, table, true);
             let failed = request(&store, &key, id, delivery).await;
             assert!(failed.is_err(), "{table}");
-            fault(&mut other, table, false).await;
+            fault(&other, table, false);
             assert_eq!(books(&store, &key).await, before, "{table}");
         }
         request(&store, &key, id, delivery).await.unwrap();
@@ -182,9 +179,9 @@ async fn an_order_that_fails_at_any_table_is_booked_once_when_it_is_repeated() {
             Delivery::Async => &["profile", "ac_request", "outbox"],
         };
         for table in tables {
-            fault(&mut other, table, true).await;
+            fault(&other, table, true);
             assert!(finish(&store, &key, id).await.is_err(), "{table}");
-            fault(&mut other, table, false).await;
+            fault(&other, table, false);
             assert_eq!(books(&store, &key).await, begun, "{table}");
         }
         let first = finish(&store, &key, id).await.unwrap();

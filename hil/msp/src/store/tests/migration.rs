@@ -32,28 +32,81 @@ fn key(n: u128) -> Key {
     }
 }
 
+/// What sqlx, which earlier releases had, noted of the steps that it made.
+const NOTES: &str = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
+    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, checksum BLOB NOT NULL,
+    execution_time BIGINT NOT NULL)";
+
+/// A database as an earlier release left it that had this many steps.
+fn earlier(path: &Path, steps: usize, content: &[&str]) {
+    let old = another(path);
+    old.pragma_update(None, "journal_mode", "WAL").unwrap();
+    old.execute_batch(NOTES).unwrap();
+    for step in &STEPS[..steps] {
+        let (Sql::Both(sql) | Sql::Each { sqlite: sql, .. }) = step.sql;
+        old.execute_batch(sql).unwrap();
+        let note =
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+            VALUES (?1, ?2, TRUE, x'00', 1)";
+        old.execute(note, (step.version, step.name)).unwrap();
+    }
+    for sql in content {
+        old.execute_batch(sql).unwrap();
+    }
+    old.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_any_earlier_release_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    for steps in 0..=STEPS.len() {
+        let path = folder.path().join(format!("{steps}.sqlite"));
+        earlier(&path, steps, &[]);
+        works(&path).await;
+        // A step that was made again would have failed, or emptied what it made.
+        works(&path).await;
+        let notes = "SELECT COUNT(*), MAX(version) FROM schema_step";
+        let count = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let noted: (i64, i64) = another(&path).query_row(notes, [], count).unwrap();
+        assert_eq!(noted, (4, 4), "{steps} steps");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_a_later_release_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.sqlite");
+    earlier(
+        &path,
+        STEPS.len(),
+        &[
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+           VALUES (5, 'later', TRUE, x'00', 1)",
+        ],
+    );
+    let refused = Store::open(&path).await.unwrap_err();
+    assert!(refused.to_string().contains("migration 5"), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_from_before_leases_keeps_its_content() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.sqlite");
-    sqlx::any::install_default_drivers();
-    let mut old = another(&path).await;
-    let mut earlier = migrations();
-    earlier.migrations.to_mut().truncate(3);
-    earlier.run(&mut old).await.unwrap();
-    for sql in CONTENT {
-        old.execute(sql).await.unwrap();
-    }
-    old.close().await.unwrap();
-
+    earlier(&path, 3, &CONTENT);
     let store = start(&path).await.unwrap();
-    let mut tx = store.read().await.unwrap();
-    let answered = tx.earlier(&key(1)).await.unwrap().unwrap();
+    let read = store.read(async |tx| {
+        Ok((
+            tx.earlier(&key(1)).await?.unwrap(),
+            tx.earlier(&key(2)).await?.unwrap(),
+            tx.orders().await?,
+            tx.outbox().await?,
+            tx.due_lanes(8, 9).await?,
+        ))
+    });
+    let (answered, claimed, orders, jobs, lanes) = read.await.unwrap();
     assert_eq!(answered.answer.unwrap().status, 200);
     // Nobody works on the claim any more: the repetition does.
-    let claimed = tx.earlier(&key(2)).await.unwrap().unwrap();
     assert_eq!((claimed.answer, claimed.leased_until), (None, 0));
-    let orders = tx.orders().await.unwrap();
     let [owed] = orders.as_slice() else {
         panic!("{orders:?}");
     };
@@ -62,10 +115,7 @@ async fn a_database_from_before_leases_keeps_its_content() {
         (owed.delivery, owed.state, owed.iccid.is_some()),
         (Delivery::Async, OrderState::Open, true)
     );
-    let jobs = tx.outbox().await.unwrap();
     assert_eq!((jobs[0].attempts, jobs[0].last_error.as_str()), (2, "away"));
-    let lanes = tx.due_lanes(8, 9).await.unwrap();
     assert_eq!(lanes, [Lane::Cmp(client())]);
-    drop(tx);
     store.close().await;
 }
