@@ -26,16 +26,16 @@ pub(crate) fn statement() {
     }
 }
 
-/// Counts the statements of a connection of SQLite.
-pub(crate) fn watch(connection: &Connection) {
-    connection.trace_v2(
-        TraceEventCodes::SQLITE_TRACE_STMT,
-        Some(|event| {
-            if let TraceEvent::Stmt(..) = event {
-                statement();
-            }
-        }),
-    );
+/// The connection, whose statements are counted from now on.
+pub(crate) fn watched(mut connection: Connection) -> Connection {
+    fn seen(event: TraceEvent<'_>) {
+        if let TraceEvent::Stmt(..) = event {
+            statement();
+        }
+    }
+    let traced = connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(seen));
+    assert!(traced.is_ok(), "statements are not counted");
+    connection
 }
 
 #[path = "faults/tests.rs"]

@@ -16,11 +16,9 @@ mod migrate;
 mod postgres;
 mod row;
 mod sqlite;
-pub mod sqlite_url;
 mod store;
 mod tx;
 mod value;
-pub mod writer;
 
 pub use error::{StoreError, Stored};
 pub use location::{Database, LocationError};

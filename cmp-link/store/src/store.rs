@@ -183,7 +183,14 @@ impl Store {
             return Ok(());
         }
         self.fill(RESERVE).await?;
-        self.fill(0).await
+        self.fill(0).await?;
+        // Earlier releases left it behind when they were killed, or found the disk full, at the wrong moment.
+        self.change(async |tx| {
+            tx.run("DROP TABLE IF EXISTS log_reserve", &[])
+                .await
+                .map(|_| ())
+        })
+        .await
     }
 
     async fn fill(&self, bytes: usize) -> Stored<()> {

@@ -160,7 +160,7 @@ impl File {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.0, flags)?;
         #[cfg(test)]
-        crate::faults::watch(&connection);
+        let connection = crate::faults::watched(connection);
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // A statement is planned once, not anew for each value: otherwise `a = $1 OR b = $2` is prepared at each use.
