@@ -1,6 +1,6 @@
 //! What a store has done so far, counted by whichever thread did it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Shared by a store and its threads.
 #[derive(Debug, Default)]
@@ -9,8 +9,10 @@ pub(crate) struct Counters {
     reads: AtomicU64,
     /// Transactions that were committed.
     commits: AtomicU64,
-    /// The database failed since the last check that had room to spare.
-    failed: AtomicBool,
+    /// Failures of the database.
+    failures: AtomicU64,
+    /// How many of them were followed by a check that had room to spare.
+    cleared: AtomicU64,
 }
 
 impl Counters {
@@ -31,11 +33,20 @@ impl Counters {
     }
 
     pub(crate) fn failed(&self) {
-        self.failed.store(true, Ordering::Release);
+        self.failures.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether it failed, which is forgotten then.
-    pub(crate) fn take_failed(&self) -> bool {
-        self.failed.swap(false, Ordering::AcqRel)
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Acquire)
+    }
+
+    /// Whether one of so many failures was not followed by a check that had room to spare.
+    pub(crate) fn are_open(&self, failures: u64) -> bool {
+        self.cleared.load(Ordering::Acquire) < failures
+    }
+
+    /// A check that began after so many failures had room to spare. Later ones are not cleared by it.
+    pub(crate) fn clear(&self, failures: u64) {
+        self.cleared.fetch_max(failures, Ordering::AcqRel);
     }
 }

@@ -160,14 +160,14 @@ impl Store {
     /// # Errors
     /// Nothing can be written, such as on a full disk, or in a database that is read-only or out of reach.
     pub async fn check(&self) -> Stored<()> {
-        if !self.0.counters.take_failed() {
+        let counters = &self.0.counters;
+        let failures = counters.failures();
+        if !counters.are_open(failures) {
             return self.fill(CHECK).await;
         }
-        let done = self.fill(CHECK_AFTER_FAILURE).await;
-        if done.is_err() {
-            self.0.counters.failed();
-        }
-        done
+        self.fill(CHECK_AFTER_FAILURE).await?;
+        counters.clear(failures);
+        Ok(())
     }
 
     /// Grows SQLite's write-ahead log once, before a server serves; it may be repeated at any time.
@@ -179,9 +179,9 @@ impl Store {
     /// # Errors
     /// Nothing can be written, such as on a full disk.
     pub async fn reserve_log(&self) -> Stored<()> {
-        if self.is_shared() {
+        let Running::Sqlite { readers, .. } = &self.0.engine else {
             return Ok(());
-        }
+        };
         self.fill(RESERVE).await?;
         self.fill(0).await?;
         // Earlier releases left it behind when they were killed, or found the disk full, at the wrong moment.
@@ -190,7 +190,10 @@ impl Store {
                 .await
                 .map(|_| ())
         })
-        .await
+        .await?;
+        let readers = Arc::clone(readers);
+        let done = tokio::task::spawn_blocking(move || readers.rewind_log()).await;
+        done.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
     async fn fill(&self, bytes: usize) -> Stored<()> {

@@ -96,6 +96,17 @@ impl Readers {
         Ok((value?, reads))
     }
 
+    /// Folds the write-ahead log into the database, so that the next transaction overwrites it from its beginning.
+    pub(crate) fn rewind_log(&self) -> Stored<()> {
+        let idle = self.idle().pop();
+        let reader = idle.map_or_else(|| self.another(), Ok)?;
+        let sql = "PRAGMA wal_checkpoint(RESTART)";
+        let done = reader.connection.query_row(sql, [], |_| Ok(()));
+        done.map_err(|error| store_error(&self.name, &error).1)?;
+        self.idle().push(reader);
+        Ok(())
+    }
+
     /// Closes the connections that nobody uses.
     pub(crate) fn close(&self) {
         self.idle().clear();
