@@ -28,6 +28,10 @@ pub(crate) fn statement() {
 
 /// The connection, whose statements are counted from now on.
 pub(crate) fn watched(mut connection: Connection) -> Connection {
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "SQLite's callback has this signature"
+    )]
     fn seen(event: TraceEvent<'_>) {
         if let TraceEvent::Stmt(..) = event {
             statement();
