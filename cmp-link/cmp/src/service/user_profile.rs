@@ -170,7 +170,10 @@ impl Service {
         };
         let done = self.decide(decide).await?;
         if done == Preferred::Done {
-            self.refresh_profiles(vec![id]).await?;
+            // The preference is stored, whether or not the cars hear of it now.
+            if let Err(error) = self.refresh_profiles(vec![id]).await {
+                tracing::error!(%error, "a changed AID User Profile was not sent");
+            }
         }
         Ok(done)
     }
