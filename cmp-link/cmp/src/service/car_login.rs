@@ -5,7 +5,7 @@ use super::attempts::note_code;
 use super::{Service, now};
 use crate::store::{StoreError, Stored, Tx};
 use aid_cmp_core::change::{Change, Lock};
-use aid_cmp_core::decide::{Context, Decision, car_login, login};
+use aid_cmp_core::decide::{Context, Decision, car_login, login, removal};
 use aid_cmp_core::model::{Account, LoginCode, LoginCodeState};
 use aid_id::{AccountRef, Eid, Id};
 use aid_wire::Down;
@@ -244,7 +244,10 @@ async fn open_code(
     if let Some(shown) = &shown {
         tx.lock(Lock::Vehicle(shown.eid)).await?;
     }
-    tx.lock(Lock::Account(account)).await?;
+    let user = tx.locked_account(account).await?;
+    if user.is_none_or(|user| removal::is_erased(&user)) {
+        return Ok(Err((Decision::default(), Judged::Unknown)));
+    }
     let key = attempts_key(account);
     tx.lock(Lock::Attempts(key.clone())).await?;
     let attempts = tx.attempts(&key).await?;
