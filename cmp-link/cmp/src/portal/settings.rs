@@ -160,6 +160,7 @@ pub(super) async fn preference(
         Preferred::Malformed => Changed::Unusable(
             "A preference has a name of lower-case letters, digits, dots and dashes, and a value of one line.",
         ),
+        Preferred::Gone => Changed::Unusable("This account was deleted."),
         Preferred::TooMany => {
             Changed::Unusable("You have as many preferences as there may be. Remove one first.")
         }

@@ -21,6 +21,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -222,6 +223,11 @@ impl Admin<'_> {
                 return refused(retired);
             }
             let mut enrolled = Vec::new();
+            if let Some(vin) = &vin {
+                // Two enrolments with one VIN come one after the other, whichever cars they are about. A row of attempts
+                // without an attempt is a lock for whatever its key names.
+                tx.lock(Lock::Attempts(format!("vin:{vin}"))).await?;
+            }
             if let Some(old) = holder(tx, vin.as_deref(), eid).await? {
                 let Some(reason) = &exchange else {
                     return refused(format!(
@@ -230,6 +236,10 @@ impl Admin<'_> {
                         old.eid
                     ));
                 };
+                // All cars before the users, in their order.
+                for car in BTreeSet::from([old.eid, eid]) {
+                    tx.lock(Lock::Vehicle(car)).await?;
+                }
                 let car = locked_car(tx, old.eid, &wanting).await?;
                 enrolled.extend(deletion::gone(context, &car, None, reason).changes);
             }

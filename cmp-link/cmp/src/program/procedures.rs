@@ -72,6 +72,8 @@ pub(super) async fn locked_car(
     eid: Eid,
     wanting: &Wanting,
 ) -> Result<deletion::Car, Failure> {
+    // The car first, as its own messages do.
+    tx.lock(Lock::Vehicle(eid)).await?;
     // Whoever came while this waited for a lock has to be locked, too.
     let mut locked: Option<BTreeSet<AccountRef>> = None;
     loop {
@@ -84,7 +86,6 @@ pub(super) async fn locked_car(
         for account in &concerned {
             tx.lock(Lock::Account(*account)).await?;
         }
-        tx.lock(Lock::Vehicle(eid)).await?;
         locked = Some(concerned);
     }
 }
@@ -360,7 +361,12 @@ impl Admin<'_> {
     pub(super) async fn erase_user(&self, name: &str, reason: String) -> Result<(), Failure> {
         let name = name.to_owned();
         let erase = async move |tx: &Tx<'_>, context: &Context| {
-            tx.lock(Lock::Account(account(tx, &name).await?.id)).await?;
+            // The cars first, as their own messages do: the sessions there end.
+            let id = account(tx, &name).await?.id;
+            for eid in tx.sessions(id).await? {
+                tx.lock(Lock::Vehicle(eid)).await?;
+            }
+            tx.lock(Lock::Account(id)).await?;
             let account = account(tx, &name).await?;
             let decision = views::erasure(tx, context, &account, Some(reason.clone())).await?;
             let orders = order_count(&decision);

@@ -281,16 +281,16 @@ async fn tick(service: Arc<Service>, stop: Stop) {
         // A minute of overlap: another process's commit may take its time.
         let begin = now();
         let steady = clock.look(begin, start.elapsed());
-        let mut done = vec![
-            service.cut_off(since).await,
-            service.remind(since).await,
-            service.follow_codes().await,
-        ];
+        let told = (service.cut_off(since).await, service.remind(since).await);
+        // What failed is looked at again from the same time on.
+        if matches!(told, (Ok(()), Ok(()))) {
+            since = begin.saturating_sub(60_000);
+        }
+        let mut done = vec![told.0, told.1, service.follow_codes().await];
         // What a clock that has just jumped says is over, may not be.
         if steady {
             done.push(service.expire().await);
         }
-        since = begin.saturating_sub(60_000);
         if look % COUNT_EVERY == 0 {
             done.push(count(&service, begin).await);
         }

@@ -5,7 +5,7 @@ use super::attempts::note_code;
 use super::{Service, now};
 use crate::store::{StoreError, Stored, Tx};
 use aid_cmp_core::change::{Change, Lock};
-use aid_cmp_core::decide::{Context, Decision, car_login, login};
+use aid_cmp_core::decide::{Context, Decision, car_login, login, removal};
 use aid_cmp_core::model::{Account, LoginCode, LoginCodeState};
 use aid_id::{AccountRef, Eid, Id};
 use aid_wire::Down;
@@ -112,7 +112,8 @@ impl Service {
             let result = if approve { "accepted" } else { "denied" };
             note_code(Some(shown.eid), Some(account.id), result);
             if approve {
-                self.entered(shown.eid, account.id).await?;
+                let sent = self.entered(shown.eid, account.id).await;
+                self.or_again(shown.eid, sent);
             }
         }
         Ok(judged)
@@ -133,20 +134,33 @@ impl Service {
             if code.as_ref().is_some_and(|code| is_open(code, now())) {
                 continue;
             }
-            if let Ok(mut showing) = self.showing.lock() {
-                showing.remove(&eid);
-            }
+            self.not_showing(eid);
             if let Some(code) = code {
                 let login_id = code.login_id;
                 let decide = async move |service: &Self, tx: &Tx<'_>, context: &Context| {
                     tx.lock(Lock::Vehicle(eid)).await?;
+                    // The car may have begun another login meanwhile.
+                    let shown = tx.login_code_of(eid).await?;
+                    if shown.is_none_or(|code| code.login_id != login_id) {
+                        return Ok((Decision::default(), Begun::Shows));
+                    }
                     service.begin_code_login(tx, context, eid, login_id).await
                 };
-                let begun = self.decide(decide).await?;
-                self.begun(eid, begun).await?;
+                let begun = self.decide(decide).await;
+                let begun = begun.unwrap_or_else(|error| {
+                    tracing::error!(%eid, %error, "a car was not told what became of its code; it is tried again");
+                    Begun::Shows
+                });
+                self.begun(eid, begun).await;
             }
         }
         Ok(())
+    }
+
+    fn not_showing(&self, eid: Eid) {
+        if let Ok(mut showing) = self.showing.lock() {
+            showing.remove(&eid);
+        }
     }
 
     /// A car begins a login by code, or asks again how it stands. The car is locked.
@@ -189,18 +203,20 @@ impl Service {
     }
 
     /// What follows the decision of [`Self::begin_code_login`].
-    pub(super) async fn begun(self: &Arc<Self>, eid: Eid, begun: Begun) -> Stored<()> {
+    pub(super) async fn begun(self: &Arc<Self>, eid: Eid, begun: Begun) {
         match begun {
             Begun::Shows => {
                 if let Ok(mut showing) = self.showing.lock() {
                     showing.insert(eid);
                 }
             }
-            Begun::Entered(account) => self.entered(eid, account).await?,
+            Begun::Entered(account) => {
+                let sent = self.entered(eid, account).await;
+                self.or_again(eid, sent);
+            }
             Begun::Expired => note_code(Some(eid), None, "expired"),
             Begun::Ended => {}
         }
-        Ok(())
     }
 }
 
@@ -228,7 +244,10 @@ async fn open_code(
     if let Some(shown) = &shown {
         tx.lock(Lock::Vehicle(shown.eid)).await?;
     }
-    tx.lock(Lock::Account(account)).await?;
+    let user = tx.locked_account(account).await?;
+    if user.is_none_or(|user| removal::is_erased(&user)) {
+        return Ok(Err((Decision::default(), Judged::Unknown)));
+    }
     let key = attempts_key(account);
     tx.lock(Lock::Attempts(key.clone())).await?;
     let attempts = tx.attempts(&key).await?;

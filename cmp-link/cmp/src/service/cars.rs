@@ -139,13 +139,14 @@ impl Service {
                 tracing::info!(%eid, account = hex::encode(account.0), "logout");
             }
             Follow::Code(begun) => {
-                self.begun(eid, begun).await?;
+                self.begun(eid, begun).await;
                 return Ok(Taken::Done);
             }
             Follow::Order(hop) => hop.into_iter().for_each(|hop| hop.end(eid)),
         }
         if let Some(account) = enters {
-            self.entered(eid, account).await?;
+            let sent = self.entered(eid, account).await;
+            self.or_again(eid, sent);
         }
         Ok(Taken::Done)
     }

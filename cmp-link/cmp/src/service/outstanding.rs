@@ -56,11 +56,21 @@ impl Service {
     pub async fn remind(self: &Arc<Self>, since: u64) -> Stored<()> {
         for eid in self.connections.due_again(now()) {
             if self.is_online(eid) {
-                self.greet(eid).await?;
+                let sent = self.greet(eid).await;
+                self.or_again(eid, sent);
             }
         }
+        let news = self.remind_of_news(since).await;
+        let mut new = self.look(async move |_, tx| tx.unsent(since).await).await?;
+        new.retain(|o| self.is_online(o.eid));
+        let sent = new.iter().filter(|o| self.tell(&order::message(o)));
+        self.sent(sent.map(|o| o.id).collect()).await?;
+        news
+    }
+
+    /// Sends the answers that another instance decided since `since` for cars that are connected here.
+    async fn remind_of_news(self: &Arc<Self>, since: u64) -> Stored<()> {
         if self.store.is_shared() {
-            // Another instance may have decided for a car that is connected here.
             let news = self.look(async move |_, tx| tx.news(since).await).await?;
             let mut cars: Vec<Eid> = news.into_iter().map(|request| request.eid).collect();
             cars.sort_unstable();
@@ -68,14 +78,21 @@ impl Service {
             for eid in cars {
                 if self.is_online(eid) && !self.connections.is_waiting(eid) {
                     let look = async move |_: &Self, tx: &Tx<'_>| answers(tx, eid).await;
-                    self.tell_seen(eid, look).await?;
+                    let sent = self.tell_seen(eid, look).await;
+                    self.or_again(eid, sent);
                 }
             }
         }
-        let mut new = self.look(async move |_, tx| tx.unsent(since).await).await?;
-        new.retain(|o| self.is_online(o.eid));
-        let sent = new.iter().filter(|o| self.tell(&order::message(o)));
-        self.sent(sent.map(|o| o.id).collect()).await
+        Ok(())
+    }
+
+    /// Logs a failure to send to a car, and sends again later. The decision behind it is on disk, so it has not failed,
+    /// and the other cars must not wait.
+    pub(super) fn or_again(&self, eid: Eid, sent: Stored<()>) {
+        if let Err(error) = sent {
+            tracing::error!(%eid, %error, "a message was not sent; it is sent again");
+            self.connections.again(eid);
+        }
     }
 
     /// Sends a car what `look` finds for it. Where a decision answers a request of the car meanwhile, what was read may be
@@ -100,7 +117,9 @@ impl Service {
                     _ => {}
                 }
             }
-            self.sent(sent).await?;
+            if let Err(error) = self.sent(sent).await {
+                tracing::error!(%eid, %error, "the time when orders were sent was not stored");
+            }
             if !overtaken {
                 return Ok(());
             }

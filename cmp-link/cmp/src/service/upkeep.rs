@@ -15,6 +15,7 @@ use aid_cmp_core::decide::sync::{self, Listing};
 use aid_cmp_core::decide::{Context, Decision, code, removal};
 use aid_cmp_core::model::{Call, CallState, CodeRequest, Federation, UserNotice};
 use aid_id::{AccountRef, Eid, Id};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An hour, ms.
@@ -86,10 +87,16 @@ impl Service {
     /// # Errors
     /// The store failed.
     pub async fn expire(self: &Arc<Self>) -> Stored<()> {
+        let mut failed = BTreeSet::new();
         for _ in 0..PAGES {
-            let due = self.look(async move |_, tx| tx.overdue(now(), PAGE).await);
+            // Behind those that failed, which are found again.
+            let limit = PAGE.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
+            let due = self.look(async move |_, tx| tx.overdue(now(), limit).await);
             let due = due.await?;
             for request in &due {
+                if failed.contains(&request.id) {
+                    continue;
+                }
                 let (id, account) = (request.id, request.account);
                 let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
                     tx.lock(Lock::Account(account)).await?;
@@ -98,9 +105,12 @@ impl Service {
                     let decision = open.map(|request| over(context, request));
                     Ok::<_, StoreError>((decision.unwrap_or_default(), ()))
                 };
-                self.decide(decide).await?;
+                if let Err(error) = self.decide(decide).await {
+                    tracing::error!(request = hex::encode(id), %error, "a request was not ended");
+                    failed.insert(id);
+                }
             }
-            if due.len() < PAGE as usize {
+            if due.len() < limit as usize {
                 break;
             }
         }
@@ -128,7 +138,12 @@ impl Service {
             after = Some((*at, last.id));
             for (_, federation) in page {
                 if self.msp(&federation.msp).is_some() {
-                    asked += usize::from(self.ask(federation.id, every).await?);
+                    match self.ask(federation.id, every).await {
+                        Ok(new) => asked += usize::from(new),
+                        Err(error) => tracing::error!(
+                            federation = hex::encode(federation.id), %error, "an MSP was not asked about a link"
+                        ),
+                    }
                 }
             }
         }
@@ -182,24 +197,34 @@ impl Service {
                 let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
                     Ok::<_, StoreError>((views::purge(tx, context, id).await?.0, ()))
                 };
-                self.decide(decide).await?;
+                if let Err(error) = self.decide(decide).await {
+                    tracing::error!(federation = hex::encode(id), %error, "an ended link was not removed");
+                }
             }
             if next.is_none() {
                 break;
             }
             after = next;
         }
+        let mut failed = BTreeSet::new();
         for _ in 0..PAGES {
-            let forgotten = self.look(async move |_, tx| tx.forgotten(PAGE).await);
+            let limit = PAGE.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
+            let forgotten = self.look(async move |_, tx| tx.forgotten(limit).await);
             let forgotten = forgotten.await?;
             for account in &forgotten {
+                if failed.contains(account) {
+                    continue;
+                }
                 let account = *account;
                 let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
                     Ok::<_, StoreError>((views::forget(tx, account).await?, ()))
                 };
-                self.decide(decide).await?;
+                if let Err(error) = self.decide(decide).await {
+                    tracing::error!(account = hex::encode(account.0), %error, "an erased user was not removed");
+                    failed.insert(account);
+                }
             }
-            if forgotten.len() < PAGE as usize {
+            if forgotten.len() < limit as usize {
                 break;
             }
         }

@@ -3,8 +3,8 @@
 
 use super::{Service, fresh};
 use crate::store::{StoreError, Stored, Tx};
-use aid_cmp_core::change::{Change, FleetChange, Lock};
-use aid_cmp_core::decide::{Context, Decision, Outgoing};
+use aid_cmp_core::change::{Change, FleetChange};
+use aid_cmp_core::decide::{Context, Decision, Outgoing, removal};
 use aid_cmp_core::model::{Account, Federation, MspVerdict};
 use aid_id::{AccountRef, Eid};
 use aid_wire::{Aup, Down, MAX_ENTRIES, MAX_TEXT, SubscriptionView, UserProfile};
@@ -41,6 +41,8 @@ pub enum Preferred {
     Malformed,
     /// There are as many as there may be.
     TooMany,
+    /// The user was erased meanwhile.
+    Gone,
 }
 
 impl Service {
@@ -157,8 +159,11 @@ impl Service {
         }
         let (id, name, value) = (account.id, name.to_owned(), value.map(str::to_owned));
         let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
-            tx.lock(Lock::Account(id)).await?;
             let mut decision = Decision::default();
+            let user = tx.locked_account(id).await?;
+            if user.is_none_or(|user| removal::is_erased(&user)) {
+                return Ok((decision, Preferred::Gone));
+            }
             let now = tx.preferences(id).await?;
             let is_new = now.iter().all(|(n, _)| *n != name);
             if value.is_some() && is_new && now.len() >= MAX_ENTRIES {
@@ -170,7 +175,10 @@ impl Service {
         };
         let done = self.decide(decide).await?;
         if done == Preferred::Done {
-            self.refresh_profiles(vec![id]).await?;
+            // The preference is stored, whether or not the cars hear of it now.
+            if let Err(error) = self.refresh_profiles(vec![id]).await {
+                tracing::error!(%error, "a changed AID User Profile was not sent");
+            }
         }
         Ok(done)
     }

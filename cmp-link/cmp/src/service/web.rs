@@ -9,7 +9,7 @@ use crate::views;
 use aid_aid1::account_id::{self, AccountId};
 use aid_aid1::redirect::to_msp_touchpoint;
 use aid_cmp_core::change::{Change, Lock};
-use aid_cmp_core::decide::{Context, Decision, deletion, onboarding, withdraw};
+use aid_cmp_core::decide::{Context, Decision, deletion, onboarding, removal, withdraw};
 use aid_cmp_core::model::{Account, Federation, Onboarding, PortalSession, Profile};
 use aid_id::{Eid, Iccid, Id, Secret};
 use sha2::{Digest as _, Sha256};
@@ -197,7 +197,7 @@ impl Service {
 
     /// Issues an account id for a user and an MSP (§5.2). It carries what the user says about themselves (`ver`, R-5.2-4,
     /// R-5.2-11): where that was agreed with the MSP there is none without it, elsewhere it is left out. None also where
-    /// `ver` has no acceptable form.
+    /// `ver` has no acceptable form, or the user was erased meanwhile.
     ///
     /// # Errors
     /// The store failed.
@@ -234,9 +234,18 @@ impl Service {
             "account id issued",
             format!("for {}", msp.name),
         );
-        let changes = vec![Change::AddOnboarding(onboarding), audit];
-        self.commit(changes).await?;
-        Ok(id.ok())
+        let user = account.id;
+        let decide = async move |tx: &Tx<'_>| {
+            // The user may have been erased meanwhile.
+            let user = tx.locked_account(user).await?;
+            if user.is_none_or(|user| removal::is_erased(&user)) {
+                return Ok((Vec::new(), false));
+            }
+            let begun = Change::AddOnboarding(onboarding.clone());
+            Ok::<_, StoreError>((vec![begun, audit.clone()], true))
+        };
+        let begun = self.store.decide(decide).await?;
+        Ok(id.ok().filter(|_| begun))
     }
 
     /// The onboarding that a return URL belongs to.

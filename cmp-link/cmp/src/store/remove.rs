@@ -116,9 +116,13 @@ const PRUNE: [(&str, u64); 7] = [
         prune!("portal_session" ("token_hash") WHERE "expires_at < $1"),
         0,
     ),
-    // Also those that a wrong clock put a day or more into the future.
+    // Also those that a wrong clock put a day or more into the future. The condition once more: a row that was locked when
+    // it was found may be of now when it is deleted.
     (
-        prune!("attempt" ("key") WHERE "since < $1 OR since > $1 + 172800000"),
+        concat!(
+            prune!("attempt" ("key") WHERE "since < $1 OR since > $1 + 172800000"),
+            " AND (since < $1 OR since > $1 + 172800000)"
+        ),
         DAY,
     ),
     (

@@ -8,7 +8,7 @@ use crate::store::write::eid_text;
 use crate::store::{SessionRow, Stored, Tx};
 use aid_cmp_core::model::{Account, Attempts, PortalSession, UserNotice};
 use aid_id::{AccountRef, Eid, Id};
-use aid_store::params;
+use aid_store::{Engine, params};
 
 impl Tx<'_> {
     /// A user.
@@ -44,8 +44,20 @@ impl Tx<'_> {
     /// The database failed.
     pub async fn forgotten(&self, limit: u32) -> Stored<Vec<AccountRef>> {
         // Erased names begin with "erased/"; '0' follows '/'.
-        let sql = "SELECT id FROM account a WHERE name >= 'erased/' AND name < 'erased0' \
-             AND NOT EXISTS (SELECT 1 FROM federation f WHERE f.account = a.id) ORDER BY name LIMIT $1";
+        macro_rules! forgotten {
+            ($name:literal) => {
+                concat!(
+                    "SELECT id FROM account a WHERE ", $name, " >= 'erased/' AND ", $name, " < 'erased0' \
+                     AND NOT EXISTS (SELECT 1 FROM federation f WHERE f.account = a.id) \
+                     ORDER BY ", $name, " LIMIT $1"
+                )
+            };
+        }
+        // SQLite compares bytes; PostgreSQL as the database's language does, if it is not told otherwise.
+        let sql = match self.tx.engine() {
+            Engine::Sqlite => forgotten!("name"),
+            Engine::Postgres => forgotten!("name COLLATE \"C\""),
+        };
         let read = |row: &mut aid_store::Fields<'_>| row.id().map(AccountRef);
         self.tx.all(sql, params![limit], read).await
     }
