@@ -21,8 +21,10 @@ pub mod password;
 pub mod peer;
 pub mod printable;
 pub mod private;
+mod proxy;
 pub mod ready;
 pub mod signal;
+pub mod slots;
 pub mod sqlite;
 #[cfg(feature = "operations")]
 pub mod telemetry;

@@ -4,6 +4,7 @@
 use crate::http::Peer;
 use crate::metrics::Counter;
 use crate::page;
+use crate::slots::network;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -12,7 +13,6 @@ use axum::response::Response;
 use maud::html;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -162,16 +162,6 @@ pub fn logins(router: Router, paths: &'static [&'static str], rate: Rate) -> Rou
     }))
 }
 
-/// Who has one IPv6 address has the other 2^64 of its network too.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
-            IpAddr::V6((u128::from(v6) >> 64 << 64).into())
-        }
-        other => other.to_canonical(),
-    }
-}
-
 fn too_many(wait: Duration) -> Response {
     LOGINS.add(&[]);
     let seconds = retry_after(wait);
@@ -245,15 +235,6 @@ mod tests {
             }
         }
         assert!(limiter.buckets.lock().expect("lock").len() <= MAX_BUCKETS);
-    }
-
-    #[test]
-    fn addresses_of_one_network_share_a_bucket() {
-        let network = |text: &str| network(text.parse().expect("address"));
-        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
-        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
-        assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
-        assert_ne!(network("10.0.0.2"), network("10.0.0.1"));
     }
 
     #[test]

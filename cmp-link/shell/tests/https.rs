@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, reason = "a failed expectation is a failed test")]
 
 use aid_shell::http::{self, Peer};
-use aid_shell::{signal, tls};
+use aid_shell::{signal, slots, tls};
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -10,7 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 #[test]
@@ -217,6 +217,86 @@ async fn limits_hold_without_tls_and_a_stop_ends_idle_connections() {
     trigger.stop();
     let mut text = String::new();
     let _ = idle.read_to_string(&mut text).await;
+    server.await.expect("clean stop");
+}
+
+/// Opens a connection from this address of the machine.
+async fn connect_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from.parse().expect("address"), 0))?;
+    socket.connect(to).await
+}
+
+/// One client opens as many connections as it can and says nothing on them: others are served.
+#[tokio::test]
+async fn one_address_cannot_take_all_connections_of_a_listener() {
+    let listener = http::bind("127.0.0.1:0").await.expect("bind");
+    let addr = listener.local_addr().expect("address");
+    let (trigger, stop) = signal::manual();
+    let server = tokio::spawn(http::serve(listener, None, router(), stop));
+    let mut held = Vec::new();
+    let mut refused = 0;
+    for _ in 0..http::MAX_CONNECTIONS + 100 {
+        let mut stream = connect_from("127.0.0.1", addr).await.expect("connect");
+        if held.len() >= slots::PER_ADDRESS {
+            // It is closed without a word; those that are held stay open.
+            let _ = stream.read(&mut [0]).await;
+            refused += 1;
+        } else {
+            held.push(stream);
+        }
+    }
+    assert_eq!(refused, http::MAX_CONNECTIONS + 100 - slots::PER_ADDRESS);
+    let other = connect_from("127.0.0.2", addr).await.expect("connect");
+    assert!(ask(other, WHO).await.starts_with("HTTP/1.1 200 "));
+    let own = held.pop().expect("held");
+    assert!(ask(own, WHO).await.starts_with("HTTP/1.1 200 "));
+    drop(held);
+    trigger.stop();
+    server.await.expect("clean stop");
+}
+
+/// Behind a load balancer each client has its own share, and is who the PROXY header says.
+#[tokio::test]
+async fn behind_a_load_balancer_clients_are_told_apart() {
+    let listener = http::bind("127.0.0.1:0").await.expect("bind");
+    let addr = listener.local_addr().expect("address");
+    let (trigger, stop) = signal::manual();
+    let from = |info: ConnectInfo<Peer>| async move { info.0.addr.to_string() };
+    let router = Router::new().route("/who", get(from));
+    let config = slots::Config {
+        per_address: 2,
+        proxies: vec!["127.0.0.9".parse().expect("address")],
+    };
+    let listener = slots::Listener::new(listener, &config);
+    let server = tokio::spawn(http::serve(listener, None, router, stop));
+    let through = |client: &'static str| async move {
+        let mut stream = connect_from("127.0.0.9", addr).await.expect("connect");
+        let header = format!("PROXY TCP4 {client} 127.0.0.1 4711 443\r\n");
+        stream.write_all(header.as_bytes()).await.expect("header");
+        stream
+    };
+    let mut first = through("192.0.2.1").await;
+    let second = through("192.0.2.1").await;
+    // Served, so that both have their places.
+    let keep = WHO.replace("close", "keep-alive");
+    first.write_all(keep.as_bytes()).await.expect("request");
+    let mut start = [0; 12];
+    first.read_exact(&mut start).await.expect("answer");
+    let answer = ask(through("192.0.2.2").await, WHO).await;
+    assert!(answer.ends_with("192.0.2.2:4711"), "{answer}");
+    let answer = ask(second, WHO).await;
+    assert!(answer.ends_with("192.0.2.1:4711"), "{answer}");
+    // Who is no load balancer cannot say that it is somebody else.
+    let mut liar = connect_from("127.0.0.1", addr).await.expect("connect");
+    let header = b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 443\r\n";
+    liar.write_all(header).await.expect("header");
+    assert!(ask(liar, WHO).await.starts_with("HTTP/1.1 400 "));
+    // Nor does it serve a load balancer without one.
+    let bare = connect_from("127.0.0.9", addr).await.expect("connect");
+    assert_eq!(ask(bare, WHO).await, "");
+    drop(first);
+    trigger.stop();
     server.await.expect("clean stop");
 }
 

@@ -16,6 +16,7 @@ use aid_shell::limit::logins;
 use aid_shell::live::Live;
 use aid_shell::peer::Certificate;
 use aid_shell::signal::Stop;
+use aid_shell::slots::Listener;
 use aid_shell::validity::Certificates;
 use aid_shell::{http, private, ready, signal, telemetry, tls};
 use rustls::{ClientConfig, ServerConfig};
@@ -23,7 +24,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -130,6 +130,8 @@ pub async fn serve_until(
         listen.push(("gateway", cars.local_addr()?));
         open_files(most);
     }
+    let counted = |tcp| Listener::new(tcp, &file.connections);
+    let (aid1, pages, cars) = (counted(aid1), counted(pages), cars.map(counted));
     let files = renewal::files(path, file);
     let service = Arc::new(Service::new(store, config));
     let (aid1_tls, portal_tls) = (Live::new(tls.aid1), Live::new(tls.portal));
@@ -189,7 +191,7 @@ type BrokerState = Option<watch::Receiver<AtBroker>>;
 fn reach<S: Store>(
     service: &Arc<Service<S>>,
     tls: Vehicles,
-    cars: Option<TcpListener>,
+    cars: Option<Listener>,
     most: usize,
     stop: &Stop,
 ) -> Result<(LiveVehicles, JoinHandle<()>, BrokerState), Failure> {

@@ -13,6 +13,7 @@ use aid_shell::limit::logins;
 use aid_shell::live::Live;
 use aid_shell::peer::Certificate;
 use aid_shell::signal::{self, Stop};
+use aid_shell::slots::Listener;
 use aid_shell::validity::{self, Certificates};
 use aid_shell::{door, http, private, ready, telemetry, tls};
 use rustls::ServerConfig;
@@ -22,7 +23,7 @@ use super::renewal::{self, Renewal};
 use crate::agreed::Agreed;
 use crate::config::{Config, Es2};
 use crate::msp::Msp;
-use crate::{api, control, es2_server, orders, outbox, touchpoint};
+use crate::{api, control, es2_server, orders, outbox};
 
 /// TLS of the listeners that others reach.
 pub(super) struct ListenersTls {
@@ -183,11 +184,14 @@ fn listeners<'a>(
     stop: &'a Stop,
 ) -> impl Future<Output = ()> + use<'a> {
     let (aid1_tls, pages_tls) = (tls.aid1.clone(), tls.touchpoint.clone());
-    let es2 = bound.es2.zip(tls.es2.clone().zip(tls.es2_admitted.clone()));
+    let counted = |tcp| Listener::new(tcp, &config.connections);
+    let (aid1, touchpoint) = (counted(bound.aid1), counted(bound.touchpoint));
+    let es2 = bound.es2.map(counted);
+    let es2 = es2.zip(tls.es2.clone().zip(tls.es2_admitted.clone()));
     let api = api::router(msp.clone(), keys, config.limits.aid1);
     let pages = logins(
-        touchpoint::router(msp.clone()),
-        touchpoint::GUESSES,
+        crate::touchpoint::router(msp.clone()),
+        crate::touchpoint::GUESSES,
         config.limits.login,
     );
     let controlled = async move {
@@ -203,8 +207,8 @@ fn listeners<'a>(
     };
     async move {
         tokio::join!(
-            http::serve_refusing(bound.aid1, aid1_tls, api, api::refuse, stop.clone()),
-            http::serve(bound.touchpoint, pages_tls, pages, stop.clone()),
+            http::serve_refusing(aid1, aid1_tls, api, api::refuse, stop.clone()),
+            http::serve(touchpoint, pages_tls, pages, stop.clone()),
             controlled,
             told,
         );
