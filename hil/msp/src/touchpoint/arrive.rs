@@ -5,7 +5,9 @@ use aid_aid1::account_id::{AccountIdError, Claims};
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::headers::PartyId;
 use aid_aid1::redirect::{RedirectUri, percent_encode};
+use aid_shell::http::Peer;
 use aid_shell::page;
+use axum::Extension;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -31,7 +33,11 @@ fn once<'a>(members: &'a [(String, String)], name: &str) -> Result<Option<&'a st
 }
 
 /// Where a visitor comes in who was sent by a CMP.
-pub(super) async fn authorize(State(shared): State<Shared>, query: Members) -> Response {
+pub(super) async fn authorize(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    query: Members,
+) -> Response {
     let Ok(Query(members)) = query else {
         return message(
             StatusCode::BAD_REQUEST,
@@ -67,7 +73,7 @@ pub(super) async fn authorize(State(shared): State<Shared>, query: Members) -> R
                 ..Session::default()
             };
             // Always a new login: whoever has one here already may not be who was sent.
-            match shared.sessions.begin(session, now) {
+            match shared.sessions.begin(session, peer.addr.ip(), now) {
                 Some((name, session)) => login_page(&shared, &name, &session, StatusCode::OK, None),
                 None => page::see_other(&back.with_error(ErrorCode::Internal)),
             }

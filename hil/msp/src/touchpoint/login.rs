@@ -1,8 +1,10 @@
 //! Logging in and out (AID.02 §4.1 [6]).
 
+use aid_shell::http::Peer;
 use aid_shell::limit::retry_after;
 use aid_shell::metrics::Counter;
 use aid_shell::{page, password};
+use axum::Extension;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -43,11 +45,18 @@ pub(super) fn login_page(
 }
 
 /// Where a customer begins who does not come from a CMP.
-pub(super) async fn form(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+pub(super) async fn form(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
     if visitor(&shared, &headers).is_some() {
         return page::see_other("/");
     }
-    match shared.sessions.begin(Session::default(), now_ms()) {
+    match shared
+        .sessions
+        .begin(Session::default(), peer.addr.ip(), now_ms())
+    {
         Some((name, session)) => login_page(&shared, &name, &session, StatusCode::OK, None),
         None => message(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -66,6 +75,7 @@ pub(super) struct Login {
 
 pub(super) async fn login(
     State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     form: Result<Form<Login>, FormRejection>,
 ) -> Response {
@@ -95,7 +105,7 @@ pub(super) async fn login(
         user: Some(form.user),
         ..session
     };
-    let Some((name, _)) = shared.sessions.begin(session, now) else {
+    let Some((name, _)) = shared.sessions.begin(session, peer.addr.ip(), now) else {
         return message(
             StatusCode::SERVICE_UNAVAILABLE,
             "Please try again in a minute.",
