@@ -15,6 +15,7 @@ pub mod removal;
 pub mod serving;
 pub mod status;
 pub mod sync;
+pub mod tries;
 pub mod withdraw;
 
 use crate::model::{Audit, Call, CallKind, CallState, Federation, Order, OrderState};

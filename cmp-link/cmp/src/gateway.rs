@@ -102,7 +102,7 @@ async fn vehicle<S: Store>(
         .and_then(<[_]>::first);
     let name = certificate.and_then(|c| common_name(c)).unwrap_or_default();
     let eid: Option<Eid> = name.parse().ok();
-    let known = match (eid, certificate) {
+    let car = match (eid, certificate) {
         (Some(eid), Some(certificate)) => {
             let fingerprint = fingerprint(certificate);
             let admitted = Box::pin(service.admits(eid, &fingerprint)).await;
@@ -111,12 +111,12 @@ async fn vehicle<S: Store>(
             if admitted && slot.identify(fingerprint).is_err() {
                 return Err(format!("{name}: too many connections of this vehicle"));
             }
-            admitted
+            admitted.then_some((eid, fingerprint))
         }
-        _ => false,
+        _ => None,
     };
     // Refused with a reason code rather than by silence: the vehicle's log then says why.
-    session::Session::new(stream, service, eid.filter(|_| known), stop)
+    session::Session::new(stream, service, car, stop)
         .run()
         .await
         .map_err(|e| format!("{name}: {e}"))

@@ -57,6 +57,8 @@ struct Connection {
     number: u64,
     /// How often it was sent the same without a word.
     tries: u32,
+    /// SHA-256 of the certificate that it has shown; none behind a broker.
+    certificate: Option<[u8; 32]>,
     queue: mpsc::Sender<Box<Frame>>,
 }
 
@@ -227,8 +229,14 @@ impl<S: Store> Service<S> {
         connection.queue.try_send(frame).is_ok()
     }
 
-    /// A car subscribed; what it replaces ends. Yields the number of the connection.
-    pub fn connect(&self, eid: Eid, queue: mpsc::Sender<Box<Frame>>) -> u64 {
+    /// A car subscribed with this certificate (none: behind a broker); what it replaces ends. Yields the number of the
+    /// connection.
+    pub fn connect(
+        &self,
+        eid: Eid,
+        certificate: Option<[u8; 32]>,
+        queue: mpsc::Sender<Box<Frame>>,
+    ) -> u64 {
         let number = self.connected.fetch_add(1, Ordering::Relaxed);
         if let Ok(mut waiting) = self.waiting.lock() {
             waiting.remove(&eid); // All of it is sent now.
@@ -240,6 +248,7 @@ impl<S: Store> Service<S> {
                 Connection {
                     number,
                     tries,
+                    certificate,
                     queue,
                 },
             );
@@ -292,6 +301,12 @@ impl<S: Store> Service<S> {
     fn is_waiting(&self, eid: Eid) -> bool {
         let waiting = self.waiting.lock();
         waiting.is_ok_and(|w| w.contains_key(&eid))
+    }
+
+    /// The certificate with which a car is connected, where that is known; none if it is not connected.
+    fn certificate_of(&self, eid: Eid) -> Option<Option<[u8; 32]>> {
+        let connections = self.connections.lock().ok()?;
+        connections.get(&eid).map(|c| c.certificate)
     }
 
     pub(crate) fn is_online(&self, eid: Eid) -> bool {

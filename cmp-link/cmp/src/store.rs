@@ -94,6 +94,8 @@ pub enum Change {
     RemoveNotice(AccountRef, Id),
     /// Failed attempts at `key`; none clears them.
     SetAttempts(String, Option<Attempts>),
+    /// All attempts whose keys begin so are forgotten; hexadecimal digits, letters and colons.
+    ForgetAttempts(String),
     /// A user logged in to a car for the first time.
     LoggedIn(Eid, AccountRef, u64),
     /// A portal login.
@@ -208,8 +210,8 @@ pub trait Store: Send + Sync + 'static {
     fn vehicle(&self, eid: Eid) -> impl Future<Output = Stored<Option<Vehicle>>> + Send;
     /// All cars.
     fn vehicles(&self) -> impl Future<Output = Stored<Vec<Vehicle>>> + Send;
-    /// Cars that stopped taking part since this time.
-    fn retired_since(&self, since: u64) -> impl Future<Output = Stored<Vec<Eid>>> + Send;
+    /// Cars that stopped taking part, or were bound to a certificate, since this time.
+    fn barred_since(&self, since: u64) -> impl Future<Output = Stored<Vec<Eid>>> + Send;
     /// Cars in which the user is logged in.
     fn sessions(&self, of: AccountRef) -> impl Future<Output = Stored<Vec<Eid>>> + Send;
     /// The profiles in a car, of all federations; least recently used first.

@@ -242,7 +242,7 @@ impl<S: Store> Worker<S> {
     }
 
     fn reach(&self, eid: Eid) {
-        let number = self.service.connect(eid, self.queue.clone());
+        let number = self.service.connect(eid, None, self.queue.clone());
         if let Ok(mut reached) = self.reached.lock() {
             reached.insert(eid, number);
         }
@@ -275,7 +275,7 @@ impl<S: Store> Worker<S> {
         if arrives {
             self.reach(eid);
         }
-        match self.service.up(eid, envelope).await {
+        match self.service.up(eid, None, envelope).await {
             Ok(Taken::Done) if arrives => self.service.greet(eid).await.map_err(|e| e.to_string()),
             Ok(Taken::Done) => Ok(()),
             Ok(Taken::Foreign) => {

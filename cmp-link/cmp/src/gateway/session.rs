@@ -42,8 +42,9 @@ type End = Option<String>;
 pub(super) struct Session<S> {
     stream: TlsStream<TcpStream>,
     service: Arc<Service<S>>,
-    /// Who it is; none is told so and cut off.
+    /// Who it is, and the SHA-256 of its certificate; none is told so and cut off.
     eid: Option<Eid>,
+    certificate: [u8; 32],
     stop: Stop,
     mqtt: Connection<role::Server>,
     connected: bool,
@@ -60,7 +61,7 @@ impl<S: Store> Session<S> {
     pub(super) fn new(
         stream: TlsStream<TcpStream>,
         service: Arc<Service<S>>,
-        eid: Option<Eid>,
+        car: Option<(Eid, [u8; 32])>,
         stop: Stop,
     ) -> Self {
         let options = ConnectionOptions::new()
@@ -73,7 +74,8 @@ impl<S: Store> Session<S> {
         Self {
             stream,
             service,
-            eid,
+            eid: car.map(|(eid, _)| eid),
+            certificate: car.map_or([0; 32], |(_, certificate)| certificate),
             stop,
             mqtt,
             connected: false,
@@ -312,7 +314,14 @@ impl<S: Store> Session<S> {
                 self.queue.1 = receiver;
                 sender
             });
-            self.subscribed = Some(self.service.connect(eid, sender));
+            let certificate = Some(self.certificate);
+            self.subscribed = Some(self.service.connect(eid, certificate, sender));
+            // It was admitted when it connected, which may be long ago; from here on `cut_off` sees it.
+            let admitted = Box::pin(self.service.admits(eid, &self.certificate)).await;
+            if !admitted.map_err(|error| Some(error.to_string()))? {
+                self.disconnect(DisconnectReasonCode::NotAuthorized).await;
+                return Err(Some("it does not take part any more".into()));
+            }
             if let Err(error) = Box::pin(self.service.greet(eid)).await {
                 return Err(Some(error.to_string()));
             }
@@ -360,7 +369,7 @@ impl<S: Store> Session<S> {
             "<- MQTT {eid} {} bytes #{} {:?}", payload.len(), envelope.sequence, envelope.body
         );
         // Boxed: what only a message needs is not part of every connection that is silent.
-        match Box::pin(self.service.up(eid, envelope)).await {
+        match Box::pin(self.service.up(eid, Some(&self.certificate), envelope)).await {
             Ok(Taken::Done) => Ok(PubackReasonCode::Success),
             Ok(Taken::Foreign) => {
                 self.disconnect(DisconnectReasonCode::NotAuthorized).await;

@@ -233,6 +233,7 @@ impl Admin<'_> {
             eid,
             vin,
             certificate: fingerprint.clone(),
+            at: context.now,
         }));
         let detail = format!("{eid} certificate {fingerprint}");
         changes.push(context.audit("operator", "vehicle enrolled", detail));

@@ -2,7 +2,8 @@
 //! Called by the command line.
 
 use super::admin::{Admin, id_text, show};
-use crate::decide::login::{attempts_key, pin_mac};
+use crate::decide::login::pin_mac;
+use crate::decide::tries;
 use crate::password;
 use crate::service::{is_pin, is_preference, is_preference_name};
 use crate::store::{Change, FleetChange, PortalChange, Store as _};
@@ -102,7 +103,7 @@ impl Admin<'_> {
         let has_pin = mac.is_some();
         let changes = vec![
             Change::Portal(PortalChange::Pin(id, mac)),
-            Change::SetAttempts(attempts_key(id), None),
+            Change::ForgetAttempts(tries::prefix(key, &account.name)),
             self.about(id.0, if has_pin { "PIN set" } else { "PIN removed" }),
         ];
         self.commit(changes).await?;

@@ -3,7 +3,8 @@
 
 use super::attempts::{Denied, Proven, count};
 use super::{Service, fresh, now};
-use crate::decide::login::{attempts_key, pin_mac};
+use crate::decide::login::pin_mac;
+use crate::decide::tries;
 use crate::model::Account;
 use crate::password::{self, Busy};
 use crate::service::web::{cookie_hash, session_lives};
@@ -192,7 +193,7 @@ impl<S: Store> Service<S> {
         let changes = vec![
             Change::Portal(PortalChange::Pin(account.id, mac)),
             // Who knows the password may try the new PIN at once.
-            Change::SetAttempts(attempts_key(account.id), None),
+            Change::ForgetAttempts(tries::prefix(&self.config.pin_key, &account.name)),
             Self::refund(&account),
             self.self_audit(account.id, action),
         ];

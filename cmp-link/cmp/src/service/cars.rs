@@ -2,9 +2,10 @@
 //! Called by the gateway and the workers.
 
 use super::{Service, attempts, fresh, now};
-use crate::decide::{Context, Decision, Outgoing, code, deletion, login, order};
+use crate::decide::{Context, Decision, Outgoing, code, deletion, login, order, tries};
 use crate::model::{
     Account, Answered, CallKind, CallState, CodeRequest, Order, OrderState, Profile, Report,
+    Vehicle,
 };
 use crate::store::{Change, FleetChange, Store, Stored, Turn};
 use crate::views;
@@ -62,19 +63,25 @@ impl<S: Store> Service<S> {
     /// The store failed.
     pub async fn admits(&self, eid: Eid, fingerprint: &[u8; 32]) -> Stored<bool> {
         let vehicle = self.store.vehicle(eid).await?;
-        let fits = |bound: Option<String>| bound.is_none_or(|b| b == hex::encode(fingerprint));
-        Ok(vehicle.is_some_and(|v| v.retired_at.is_none() && fits(v.certificate)))
+        Ok(vehicle.is_some_and(|v| takes_part(&v, Some(fingerprint))))
     }
 
-    /// Takes a message. When this returns without error it is on disk, and may be acknowledged;
-    /// `Taken::Foreign`: the car does not take part any more, and nothing was done.
+    /// Takes a message. `certificate` is the SHA-256 of the certificate that the connection has shown; none behind a
+    /// broker, which judges certificates. When this returns without error the message is on disk, and may be
+    /// acknowledged; `Taken::Foreign`: the car does not take part any more, or with another certificate, and nothing was
+    /// done.
     ///
     /// # Errors
     /// The store failed; the car sends it again.
-    pub async fn up(&self, eid: Eid, envelope: Envelope<Up>) -> Stored<Taken> {
+    pub async fn up(
+        &self,
+        eid: Eid,
+        certificate: Option<&[u8; 32]>,
+        envelope: Envelope<Up>,
+    ) -> Stored<Taken> {
         let turn = self.store.turn().await?;
         let vehicle = self.store.vehicle(eid).await?;
-        if vehicle.is_none_or(|v| v.retired_at.is_some()) {
+        if !vehicle.is_some_and(|v| takes_part(&v, certificate)) {
             return Ok(Taken::Foreign);
         }
         self.take(turn, eid, envelope).await.map(|()| Taken::Done)
@@ -206,14 +213,29 @@ impl<S: Store> Service<S> {
         } else {
             None
         };
-        let mut view = self.login_view(account, eid).await?;
-        if view.account.is_none() {
-            view.attempts = self.store.attempts(&login::unknown_key(eid)).await?;
-        }
         let key = &self.config.pin_key;
+        // The same is looked up whether or not anybody has the name, so that the time tells nothing.
+        let keys = tries::Keys::new(&tries::prefix(key, &name), eid);
+        let mut tries = tries::Tries::default();
+        for (attempts, key) in tries.0.iter_mut().zip(&keys.0) {
+            *attempts = self.store.attempts(key).await?;
+        }
+        let id = account.as_ref().map_or(AccountRef([0; 16]), |a| a.id);
+        let mut view = login::View {
+            known_here: self.store.has_logged_in(eid, id).await?,
+            account,
+            tries,
+            aup: self.aup("", None),
+            profiles: Vec::new(),
+        };
         let verdict = login::judge(&view, login_id, pin, key, context.now);
         attempts::note_car(eid, view.account.as_ref(), verdict);
-        let mut decision = login::login(context, view, eid, login_id, pin, key);
+        if verdict == login::Verdict::Accepted {
+            let tries = view.tries;
+            view = self.login_view(view.account, eid).await?;
+            view.tries = tries;
+        }
+        let mut decision = login::login(context, view, &keys, eid, login_id, pin, key);
         if decision
             .down
             .iter()
@@ -250,19 +272,15 @@ impl<S: Store> Service<S> {
         ])
     }
 
-    /// What is known of a user who wants to enter a car.
+    /// What is known of a user who may enter a car, failed attempts aside.
     pub(super) async fn login_view(
         &self,
         account: Option<Account>,
         eid: Eid,
     ) -> Stored<login::View> {
-        let (mut attempts, mut known_here, mut profiles) = (None, false, Vec::new());
+        let (mut known_here, mut profiles) = (false, Vec::new());
         let mut aup = self.aup("", None);
         if let Some(account) = &account {
-            attempts = self
-                .store
-                .attempts(&login::attempts_key(account.id))
-                .await?;
             known_here = self.store.has_logged_in(eid, account.id).await?;
             // R-2-11, R-4.3-5: the profiles of the subscription that serves the user here.
             let federation = self.serving(account.id, Some(eid)).await?;
@@ -273,7 +291,7 @@ impl<S: Store> Service<S> {
         }
         Ok(login::View {
             account,
-            attempts,
+            tries: tries::Tries::default(),
             known_here,
             aup,
             profiles,
@@ -395,14 +413,19 @@ impl<S: Store> Service<S> {
             || !self.store.undelivered(eid).await?.is_empty())
     }
 
-    /// Cuts off the cars that were retired since this time: a session whose queue has no sender ends.
+    /// Cuts off the cars that were retired since this time, and connections whose certificate was replaced since then: a
+    /// session whose queue has no sender ends.
     ///
     /// # Errors
     /// The store failed.
     pub async fn cut_off(&self, since: u64) -> Stored<()> {
-        for eid in self.store.retired_since(since).await? {
-            if self.is_online(eid) {
-                tracing::info!(%eid, "a car that does not take part any more is cut off");
+        for eid in self.store.barred_since(since).await? {
+            let Some(shown) = self.certificate_of(eid) else {
+                continue;
+            };
+            let vehicle = self.store.vehicle(eid).await?;
+            if !vehicle.is_some_and(|v| takes_part(&v, shown.as_ref())) {
+                tracing::info!(%eid, "a car that does not take part any more, or with another certificate, is cut off");
                 self.gone(eid);
             }
         }
@@ -501,6 +524,15 @@ impl<S: Store> Service<S> {
         }
         self.carry_out(turn, all).await
     }
+}
+
+/// Whether a car takes part with the certificate that it has shown; none: a broker has judged that.
+fn takes_part(vehicle: &Vehicle, shown: Option<&[u8; 32]>) -> bool {
+    let fits = match (&vehicle.certificate, shown) {
+        (Some(bound), Some(shown)) => *bound == hex::encode(shown),
+        _ => true,
+    };
+    vehicle.retired_at.is_none() && fits
 }
 
 /// Notes that a car's message was taken, so that its repetition can be told from a new one.

@@ -139,6 +139,7 @@ fn statements(change: Change) -> Vec<Statement<'static>> {
         | Change::AddNotice(_)
         | Change::RemoveNotice(..)
         | Change::SetAttempts(..)
+        | Change::ForgetAttempts(_)
         | Change::LoggedIn(..)
         | Change::AddSession(_)
         | Change::RemoveSession(_)) => people_and_cars(change).into_iter().collect(),
@@ -282,6 +283,9 @@ fn people_and_cars(change: Change) -> Option<Statement<'static>> {
         .bind(a.password.expose().to_owned())
         .bind(a.pin_mac)
         .bind(number(a.created_at)),
+        Change::ForgetAttempts(prefix) => {
+            sqlx::query("DELETE FROM attempt WHERE key LIKE $1").bind(format!("{prefix}%"))
+        }
         Change::SetAttempts(key, None) => {
             sqlx::query("DELETE FROM attempt WHERE key = $1").bind(key)
         }

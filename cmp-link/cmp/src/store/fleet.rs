@@ -19,6 +19,8 @@ pub enum FleetChange {
         vin: Option<String>,
         /// SHA-256 of the certificate, hexadecimal.
         certificate: String,
+        /// When, Unix milliseconds.
+        at: u64,
     },
     /// Who is logged in to a car.
     Session(Eid, Option<AccountRef>),
@@ -37,11 +39,13 @@ pub(super) fn statement(change: FleetChange) -> Statement<'static> {
             eid,
             vin,
             certificate,
+            at,
         } => sqlx::query(
-            "UPDATE vehicle SET certificate = $1, vin = COALESCE($2, vin) WHERE eid = $3",
+            "UPDATE vehicle SET certificate = $1, vin = COALESCE($2, vin), bound_at = $3 WHERE eid = $4",
         )
         .bind(certificate)
         .bind(vin)
+        .bind(number(at))
         .bind(eid.to_string()),
         FleetChange::Session(eid, account) => {
             sqlx::query("UPDATE vehicle SET session = $1 WHERE eid = $2")
@@ -105,8 +109,10 @@ impl Columns {
 }
 
 impl SqlStore {
-    pub(super) async fn list_retired(&self, since: u64) -> Stored<Vec<Eid>> {
-        let q = sqlx::query("SELECT eid FROM vehicle WHERE retired_at >= $1 LIMIT $2");
+    pub(super) async fn list_barred(&self, since: u64) -> Stored<Vec<Eid>> {
+        let q = sqlx::query(
+            "SELECT eid FROM vehicle WHERE retired_at >= $1 OR bound_at >= $1 LIMIT $2",
+        );
         self.many(q.bind(number(since)).bind(MAX_ROWS), Columns::eid)
             .await
     }

@@ -77,6 +77,7 @@ fn migrations() -> Migrator {
             "correlation",
             include_str!("../../migrations/0050_correlation.sql"),
         ),
+        step(60, "bound", include_str!("../../migrations/0060_bound.sql")),
     ])
 }
 

@@ -131,8 +131,8 @@ impl Store for SqlStore {
         self.list_portal_sessions(of).await
     }
 
-    async fn retired_since(&self, since: u64) -> Stored<Vec<Eid>> {
-        self.list_retired(since).await
+    async fn barred_since(&self, since: u64) -> Stored<Vec<Eid>> {
+        self.list_barred(since).await
     }
 
     async fn sessions(&self, of: AccountRef) -> Stored<Vec<Eid>> {
