@@ -5,6 +5,7 @@ pub mod car_login;
 pub mod code;
 pub mod deletion;
 pub mod login;
+pub mod logout;
 pub mod onboarding;
 pub mod order;
 pub mod policy;

@@ -94,6 +94,7 @@ pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
         .route("/again", post(account::again::<S>))
         .route("/dismiss", post(account::dismiss::<S>))
         .route("/car", get(car::form::<S>).post(car::judge::<S>))
+        .route("/car/logout", post(car::log_out::<S>))
         .route("/settings", get(settings::page::<S>))
         .route("/password", post(settings::password::<S>))
         .route("/pin", post(settings::pin::<S>))
@@ -175,6 +176,9 @@ fn done_line(word: &str) -> Option<&'static str> {
             "The subscription is no longer linked. Its profiles are removed from your cars."
         }
         "deleted" => "The profile is removed as soon as the car has a connection.",
+        "logged-out" => {
+            "You are logged out of that car. It ends your session as soon as it has a connection."
+        }
         "serves" => "Your choice is saved. It counts from the next login in a car.",
         "again" => "The next login in that car loads your profile again.",
         "password" => "Your password is changed. All other sessions have ended.",

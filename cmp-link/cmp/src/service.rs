@@ -7,6 +7,7 @@ mod attempts;
 mod car_login;
 mod cars;
 mod codes;
+mod logout;
 mod reports;
 mod upkeep;
 mod user_profile;

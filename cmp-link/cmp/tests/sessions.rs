@@ -4,14 +4,14 @@
 mod world;
 
 use aid_cmp::decide::login::pin_mac;
-use aid_cmp::model::Account;
+use aid_cmp::model::{Account, Vehicle};
 use aid_cmp::store::{Change, Store as _};
 use aid_id::{AccountRef, Id, Secret};
-use aid_wire::{CodeOutcome, Down, LoginOutcome, Up};
+use aid_wire::{CodeOutcome, Down, LoginOutcome, OrderKind, Up};
 use serde_json::json;
 use std::time::Duration;
 use world::car::Car;
-use world::{EVA, PIN, PIN_KEY, World};
+use world::{Browser, EVA, PIN, PIN_KEY, World, csrf};
 
 const BOB: AccountRef = AccountRef([0xB0; 16]);
 const CODE: &str = "1$smdp.example$N1";
@@ -255,7 +255,7 @@ async fn a_message_may_be_valid_for_ever() {
             expires_at: Some(end),
             body: hello,
         };
-        cmp.up(world.eid, envelope).await.unwrap();
+        cmp.up(world.eid, None, envelope).await.unwrap();
         let vehicle = world.store.vehicle(world.eid).await.unwrap().unwrap();
         assert_eq!(
             vehicle.software == Some(format!("test {n}")),
@@ -293,4 +293,66 @@ async fn the_end_of_another_session_is_not_the_end_of_this_one() {
     tokio::time::timeout(Duration::from_secs(30), world.halt())
         .await
         .unwrap();
+}
+
+// RFC 8628 §5.4: a user who approved the login of somebody else's car by mistake sees the car by its number and ends the
+// session from the portal; the car gets no code from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_logs_out_of_a_car_from_the_portal() {
+    const VIN: &str = "WVWZZZ1KZ6W000001";
+    let world = world().await;
+    let eid = world::eid(3);
+    let mut vehicle = Vehicle::new(eid, 0);
+    vehicle.vin = Some(VIN.into());
+    let added = vec![Change::AddVehicle(vehicle)];
+    world.store.commit(added).await.unwrap();
+    let mut car = Car::connect_as(&world, eid).await;
+    let login_id = [7; 16];
+    car.send(login_id, Up::LoginByCode { login_id }).await;
+    let code = loop {
+        if let Down::LoginCode { code, .. } = car.message().await.body {
+            break code;
+        }
+    };
+    let browser = world.browser().await;
+    let page = browser.get("/car").await;
+    let form = |decision: &str| {
+        let code = ("code", code.clone());
+        vec![("csrf", csrf(&page)), code, ("decision", decision.into())]
+    };
+    let url = format!("https://localhost:{}/car", world.portal.port());
+    let asked = browser.client.post(&url).form(&form("")).send().await;
+    let named = asked.unwrap().text().await.unwrap();
+    assert!(
+        named.contains(VIN) && !named.contains(eid.as_str()),
+        "{named}"
+    );
+    assert_eq!(browser.post("/car", &form("approve")).await.0, 200);
+    let page = browser.get("/").await;
+    assert!(
+        page.contains(VIN) && page.contains("Log out of this car"),
+        "{page}"
+    );
+    let own = [("csrf", csrf(&page)), ("eid", eid.to_string())];
+    // Nobody else can: not without the form's value, not under another account, not for a car that they are not in.
+    let forged = [("csrf", "x".into()), own[1].clone()];
+    assert_eq!(browser.post("/car/logout", &forged).await.0, 403);
+    assert_eq!(Browser::new(&world).post("/car/logout", &own).await.0, 401);
+    let other = [own[0].clone(), ("eid", world::eid(2).to_string())];
+    assert_eq!(browser.post("/car/logout", &other).await.0, 404);
+    assert_eq!(
+        browser.post("/car/logout", &own).await,
+        (303, "/?done=logged-out".into())
+    );
+    let order = loop {
+        if let Down::Order { kind, .. } = car.message().await.body {
+            break kind;
+        }
+    };
+    assert_eq!(order, OrderKind::Logout { account: EVA });
+    refused(&mut car, [8; 16], EVA).await;
+    assert!(!browser.get("/").await.contains("Log out of this car"));
+    assert_eq!(browser.post("/car/logout", &own).await.0, 404);
+    let orders = world.store.orders(Some(eid), true).await.unwrap();
+    assert_eq!(orders.len(), 1);
 }

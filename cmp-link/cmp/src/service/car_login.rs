@@ -20,6 +20,8 @@ pub struct CarLogin {
     pub code: String,
     /// The car's eUICC.
     pub eid: Eid,
+    /// Its vehicle identification number, where it is known.
+    pub vin: Option<String>,
     /// When the car asked, Unix milliseconds.
     pub since: u64,
     /// When the code ends.
@@ -126,9 +128,12 @@ impl<S: Store> Service<S> {
             note_code(None, Some(account.id), "unknown");
             return Ok(Err(Judged::Unknown));
         };
+        let vehicle = self.store.vehicle(code.eid).await?;
+        let vin = vehicle.and_then(|v| v.vin);
         let shown = CarLogin {
             code: car_login::shown(&code.code),
             eid: code.eid,
+            vin,
             since: code.created_at,
             expires_at: code.expires_at,
         };

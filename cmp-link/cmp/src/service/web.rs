@@ -35,8 +35,11 @@ pub struct Overview {
     pub subscriptions: Vec<Subscription>,
     /// MSPs that can be linked.
     pub msps: Vec<String>,
-    /// Vehicle identification numbers of the cars with profiles, where they are known.
+    /// Vehicle identification numbers of the cars with profiles and of those in which the user is logged in, where they
+    /// are known.
     pub vins: BTreeMap<Eid, String>,
+    /// Cars in which the user is logged in.
+    pub cars: Vec<Eid>,
 }
 
 /// How a sign-in ended.
@@ -136,10 +139,12 @@ impl<S: Store> Service<S> {
             });
         }
         let mut vins = BTreeMap::new();
-        for profile in subscriptions.iter().flat_map(|s| &s.profiles) {
-            let vehicle = self.store.vehicle(profile.eid).await?;
+        let cars = self.store.sessions(account.id).await?;
+        let profiles = subscriptions.iter().flat_map(|s| &s.profiles);
+        for eid in profiles.map(|p| p.eid).chain(cars.iter().copied()) {
+            let vehicle = self.store.vehicle(eid).await?;
             if let Some(vin) = vehicle.and_then(|v| v.vin) {
-                vins.insert(profile.eid, vin);
+                vins.insert(eid, vin);
             }
         }
         let msps = self.agreed().msps.iter().map(|m| m.name.clone()).collect();
@@ -147,6 +152,7 @@ impl<S: Store> Service<S> {
             subscriptions,
             msps,
             vins,
+            cars,
         })
     }
 
