@@ -11,7 +11,7 @@ use crate::slots::{Listener, PER_CERTIFICATE, Slot, Slots};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -288,6 +288,9 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
 /// a client that hangs up does not stop it between what it stores and what it does after that.
 async fn call(site: Site, request: Request) -> Response {
     use hyper::service::Service as _;
+    if let Err(status) = check_head(&request) {
+        return refusal::response(site.refuse, status);
+    }
     let service = hyper_util::service::TowerToHyperService::new(site.router);
     let mut answer = tokio::spawn(service.call(request));
     match timeout(REQUEST, &mut answer).await {
@@ -301,6 +304,24 @@ async fn call(site: Site, request: Request) -> Response {
             answer.abort();
             refusal::response(site.refuse, StatusCode::REQUEST_TIMEOUT)
         }
+    }
+}
+
+/// Looks at what every request must have, whatever it asks for: one Host (RFC 9112 §3.2), and a body as it is, because
+/// nothing here decodes one (RFC 9110 §8.4).
+fn check_head(request: &Request) -> Result<(), StatusCode> {
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    let may_lack = request.version() < Version::HTTP_11;
+    if hosts > 1 || hosts == 0 && !may_lack {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let encodings = headers.get_all(header::CONTENT_ENCODING);
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if encodings.iter().all(plain) {
+        Ok(())
+    } else {
+        Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
     }
 }
 
@@ -331,9 +352,10 @@ pub async fn whole(mut body: Body, limit: usize) -> Result<Vec<u8>, BodyError> {
     Ok(bytes)
 }
 
-/// A path as the trace shows it: a segment that is as long as a token is one, and shows as its length.
+/// A path as the trace shows it: a segment that is as long as a token is one, and shows as its length. The shortest is an
+/// MSP token, a UUID; names of operations are shorter.
 fn shown(path: &str) -> String {
-    const LONGEST: usize = 64;
+    const LONGEST: usize = 31;
     let segments = path.split('/').map(|segment| match segment.len() {
         0..=LONGEST => segment.to_owned(),
         length => format!("<{length} characters>"),

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod door;
 pub mod http;
+pub mod json;
 #[cfg(feature = "operations")]
 pub mod limit;
 pub mod live;
@@ -30,5 +31,6 @@ pub mod sqlite;
 pub mod telemetry;
 pub mod tls;
 pub mod validity;
+pub mod weak;
 #[cfg(feature = "database")]
 pub mod writer;

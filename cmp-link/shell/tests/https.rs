@@ -220,6 +220,39 @@ async fn limits_hold_without_tls_and_a_stop_ends_idle_connections() {
     server.await.expect("clean stop");
 }
 
+#[tokio::test]
+async fn a_request_has_one_host_and_a_body_as_it_is() {
+    let listener = http::bind("127.0.0.1:0").await.expect("bind");
+    let addr = listener.local_addr().expect("address");
+    let (trigger, stop) = signal::manual();
+    let server = tokio::spawn(http::serve(listener, None, router(), stop));
+    let send = |head: &'static str| async move {
+        let stream = TcpStream::connect(addr).await.expect("connect");
+        let request = format!("{head}connection: close\r\n\r\n");
+        let answer = ask(stream, &request).await;
+        answer.get(9..12).expect("status").to_owned()
+    };
+    for (head, status) in [
+        ("GET /who HTTP/1.1\r\nhost: a\r\n", "200"),
+        ("GET /who HTTP/1.0\r\n", "200"),
+        ("GET /who HTTP/1.1\r\n", "400"),
+        ("GET /who HTTP/1.1\r\nhost: a\r\nhost: a\r\n", "400"),
+        ("GET /who HTTP/1.1\r\nhost: a\r\nHost: b\r\n", "400"),
+        (
+            "POST /size HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ncontent-length: 0\r\n",
+            "415",
+        ),
+        (
+            "POST /size HTTP/1.1\r\nhost: a\r\ncontent-encoding: identity\r\ncontent-length: 0\r\n",
+            "200",
+        ),
+    ] {
+        assert_eq!(send(head).await, status, "{head}");
+    }
+    trigger.stop();
+    server.await.expect("clean stop");
+}
+
 /// Opens a connection from this address of the machine.
 async fn connect_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;

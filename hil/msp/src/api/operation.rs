@@ -7,6 +7,7 @@ use aid_aid1::body::{
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::server::{method_not_allowed, not_found, query_iccid};
 use aid_aid1::strict_json;
+use axum::extract::Query;
 use axum::http::{Method, StatusCode};
 
 use super::{Answer, Asked};
@@ -139,6 +140,12 @@ fn parse_request(body: &[u8], wrong: &Order) -> Result<RequestActivationCode, Ap
     Ok(parsed)
 }
 
+/// The members of a query, decoded: `%69ccid` is `iccid`.
+fn members_of(query: &str) -> Option<Vec<(String, String)>> {
+    let uri = format!("/?{query}").parse().ok()?;
+    Query::try_from_uri(&uri).ok().map(|Query(members)| members)
+}
+
 /// Request Profile Status (§7.10), which changes nothing.
 ///
 /// # Errors
@@ -148,13 +155,14 @@ pub(super) async fn profile_status(
     onboarding: &Onboarding,
     query: &str,
 ) -> Result<Answer, ApiError> {
-    let mut values = query
-        .split('&')
-        .filter_map(|member| member.strip_prefix("iccid="));
-    let wanted = values.next().map(query_iccid).transpose()?;
+    let members = members_of(query)
+        .ok_or_else(|| ApiError::because(ErrorCode::Syntax, "the query can't be read"))?;
+    let mut values = members.iter().filter(|(name, _)| name == "iccid");
+    let wanted = values.next();
     if values.next().is_some() {
         return Err(ApiError::because(ErrorCode::Syntax, "iccid is there twice"));
     }
+    let wanted = wanted.map(|(_, value)| query_iccid(value)).transpose()?;
     let profiles = msp
         .store
         .profiles_of(onboarding.msp_token)

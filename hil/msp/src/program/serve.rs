@@ -15,13 +15,13 @@ use aid_shell::peer::Certificate;
 use aid_shell::signal::{self, Stop};
 use aid_shell::slots::Listener;
 use aid_shell::validity::{self, Certificates};
-use aid_shell::{door, http, private, ready, telemetry, tls};
+use aid_shell::{door, http, private, ready, telemetry, tls, weak};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use super::renewal::{self, Renewal};
 use crate::agreed::Agreed;
-use crate::config::{Config, Es2};
+use crate::config::{Config, EXAMPLE, Es2};
 use crate::msp::Msp;
 use crate::{api, control, es2_server, orders, outbox};
 
@@ -60,12 +60,14 @@ pub(super) fn listeners_tls(config: &Config) -> Result<ListenersTls, Failure> {
     })
 }
 
-/// Checks what the configuration names, without opening anything.
+/// Checks what the configuration of this file names, without opening anything.
 ///
 /// # Errors
 /// A file or a value is not usable.
-pub(super) fn check(config: &Config) -> Result<(), Failure> {
+pub(super) fn check(path: &Path, config: &Config) -> Result<(), Failure> {
     listeners_tls(config)?;
+    weak::check_secrets(path, EXAMPLE)?;
+    weak::check_files([path].into_iter().chain(config.secrets()))?;
     if let Some(telemetry) = &config.telemetry {
         telemetry.check()?;
     }
@@ -119,7 +121,11 @@ async fn some(address: Option<String>) -> Result<Option<TcpListener>, Failure> {
 /// # Errors
 /// The configuration, a certificate, the database or an address is not usable.
 pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
+    private::forbid_core_dumps();
     let values = Values::read(path)?;
+    if let Err(weak) = weak::check_secrets(path, EXAMPLE) {
+        tracing::warn!("{weak}");
+    }
     let tls = listeners_tls(config)?;
     let msp = Msp::open(config).await?;
     if let Err(shared) = msp.agreed().certificates_apart() {

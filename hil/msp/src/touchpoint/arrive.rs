@@ -16,9 +16,8 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
 use super::link::claims;
-use super::login::login_page;
 use super::session::{Session, Visit, secret};
-use super::{Shared, expired, incomplete, message, sender, visitor};
+use super::{Shared, expired, incomplete, keep, message, sender, visitor};
 use crate::msp::{Msp, now_ms};
 
 type Members = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -74,7 +73,12 @@ pub(super) async fn authorize(
             };
             // Always a new login: whoever has one here already may not be who was sent.
             match shared.sessions.begin(session, peer.addr.ip(), now) {
-                Some((name, session)) => login_page(&shared, &name, &session, StatusCode::OK, None),
+                // The account id leaves the address bar, and the history of the browser, with this.
+                Some((name, _)) => {
+                    let mut response = page::see_other("/login");
+                    keep(&mut response, &name);
+                    response
+                }
                 None => page::see_other(&back.with_error(ErrorCode::Internal)),
             }
         }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::attempts::{MAX_ATTEMPTS, WINDOW};
 use super::session::Session;
 use super::{
-    COOKIE, Shared, expired, incomplete, keep, message, pages, sender, unavailable, under, visitor,
+    COOKIE, Shared, expired, incomplete, keep, message, pages, sender, unavailable, under,
 };
 use crate::msp::now_ms;
 use crate::store::StoreError;
@@ -44,18 +44,26 @@ pub(super) fn login_page(
     under(name, status, html, &targets)
 }
 
-/// Where a customer begins who does not come from a CMP.
+/// Where a customer logs in: one whom a CMP sent, from [`authorize`](super::arrive::authorize), or one who came by
+/// themselves.
 pub(super) async fn form(
     State(shared): State<Shared>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
 ) -> Response {
-    if visitor(&shared, &headers).is_some() {
-        return page::see_other("/");
+    let now = now_ms();
+    if let Some(name) = page::cookie(&headers, COOKIE)
+        && let Some(session) = shared.sessions.look(&name, now)
+    {
+        if session.user.is_some() {
+            return page::see_other("/");
+        }
+        // Sent by a CMP, or back after a look elsewhere: it goes on.
+        return login_page(&shared, &name, &session, StatusCode::OK, None);
     }
     match shared
         .sessions
-        .begin(Session::default(), peer.addr.ip(), now_ms())
+        .begin(Session::default(), peer.addr.ip(), now)
     {
         Some((name, session)) => login_page(&shared, &name, &session, StatusCode::OK, None),
         None => message(
