@@ -4,6 +4,7 @@
 //! Called by `serve`.
 
 pub mod broker;
+mod patience;
 mod session;
 
 use crate::service::Service;

@@ -10,11 +10,13 @@ pub mod decide;
 pub mod gateway;
 mod gauges;
 pub mod model;
+pub mod names;
 pub mod outbox;
 pub mod password;
 pub mod portal;
 pub mod program;
 pub mod service;
+pub mod smdp;
 pub mod store;
 pub mod views;
 

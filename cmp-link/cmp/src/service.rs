@@ -16,9 +16,10 @@ mod web;
 use crate::config::{Agreed, Config, Fixed, Msp};
 use crate::decide::{Context, Decision, Outgoing, code, serving};
 use crate::model::Federation;
+use crate::smdp;
 use crate::store::{Change, Store, StoreError, Stored, Turn};
 use crate::views;
-use aid_id::{AccountRef, Eid, Id};
+use aid_id::{AccountRef, ActivationCode, Eid, Id};
 use aid_shell::cli::TRACE;
 use aid_wire::{CodeOutcome, Down, Envelope, WIRE_VERSION};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,8 @@ pub struct Service<S> {
     sequence: AtomicU64,
     /// Calls of Send Activation Code that wait for their decision.
     codes: codes::Waiting,
+    /// Judges where activation codes send cars.
+    smdp: smdp::Judge,
     /// A call to an MSP is due.
     pub(crate) due: Notify,
 }
@@ -110,6 +113,7 @@ impl<S: Store> Service<S> {
             connected: AtomicU64::new(0),
             sequence: AtomicU64::new(0),
             codes: codes::Waiting::default(),
+            smdp: smdp::Judge::default(),
             due: Notify::new(),
         }
     }
@@ -140,6 +144,22 @@ impl<S: Store> Service<S> {
     pub fn msp(&self, name: &str) -> Option<Arc<Msp>> {
         let agreed = self.agreed();
         agreed.msps.iter().find(|m| m.name == name).cloned()
+    }
+
+    /// Whether a car may be sent to the SM-DP+ of this code.
+    ///
+    /// # Errors
+    /// Why not, for the MSP.
+    pub(crate) async fn check_smdp(&self, code: &ActivationCode) -> Result<(), smdp::Refused> {
+        if self.config.file.policy.private_smdp {
+            return Ok(());
+        }
+        let checked = self.smdp.check(code).await;
+        if let Err(error) = checked {
+            let address = code.address();
+            tracing::warn!(address, %error, "an activation code was refused; on a bench set policy.private_smdp");
+        }
+        checked
     }
 
     /// Commits, then tells. The caller has the turn since before it loaded.
@@ -203,7 +223,7 @@ impl<S: Store> Service<S> {
             }
         };
         let what = if tracing::enabled!(target: TRACE, tracing::Level::TRACE) {
-            format!("#{} {:?}", envelope.sequence, envelope.body)
+            format!("#{} {}", envelope.sequence, shown(&envelope.body))
         } else {
             String::new()
         };
@@ -348,11 +368,40 @@ fn profiles_touched(changes: &[Change]) -> Vec<AccountRef> {
     touched.collect()
 }
 
+/// A message for the trace: with a login code somebody else could log in, and a profile tells about its user.
+fn shown(body: &Down) -> String {
+    match body {
+        Down::LoginCode { code, .. } => format!("LoginCode <{} characters>", code.len()),
+        Down::UserProfile { account, .. } => format!("UserProfile of {account:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
 /// Whether the car has to journal it: it is sent until that is known.
 fn needs_result(body: &Down) -> bool {
     match body {
         Down::Order { .. } => true,
         Down::ActivationCode { outcome, .. } => !matches!(outcome, CodeOutcome::Pending),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_shows_no_login_code() {
+        let code = Down::LoginCode {
+            login_id: [1; 16],
+            code: "BDFH-JKLM".into(),
+            url: "https://cmp.example/car".into(),
+            expires_in: 600,
+        };
+        assert_eq!(shown(&code), "LoginCode <9 characters>");
+        let ack = Down::Ack {
+            message_id: [0; 16],
+        };
+        assert_eq!(shown(&ack), format!("{ack:?}"));
     }
 }

@@ -335,3 +335,13 @@ async fn strangers_do_not_take_the_places_of_cars() {
         ));
     }
 }
+
+// A crash must not write keys and passwords into a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_writes_no_core_dump() {
+    let _world = World::new().await;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|l| l.starts_with("Max core file size"));
+    let values: Vec<_> = line.unwrap().split_whitespace().skip(4).take(2).collect();
+    assert_eq!(values, ["0", "0"]);
+}

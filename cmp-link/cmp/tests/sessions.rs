@@ -356,3 +356,44 @@ async fn a_user_logs_out_of_a_car_from_the_portal() {
     let orders = world.store.orders(Some(eid), true).await.unwrap();
     assert_eq!(orders.len(), 1);
 }
+
+// The same in the answer to a request: the car hears why, and gets nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_of_a_private_network_does_not_reach_the_car() {
+    let world = world().await;
+    let answer = json!({"activationCode": "1$localhost:8443$N1", "profileType": "personal", "swappedIccid": null});
+    world.msp.answer(ASK, 200, &answer.to_string());
+    let mut car = Car::connect(&world).await;
+    login_as(&mut car, [1; 16], "eva", PIN).await;
+    car.ask([2; 16], EVA).await;
+    match outcome(&mut car, [2; 16]).await {
+        CodeOutcome::Failed { code: 47, reason } => assert!(reason.contains("port"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+// R-2-10: a car that invents a profile gives it to nobody, whoever is logged in there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_no_request_brought_is_nobodys() {
+    let world = world().await;
+    let mut car = Car::connect(&world).await;
+    login_as(&mut car, [1; 16], "eva", PIN).await;
+    let invented: aid_id::Iccid = "8944500805172032953".parse().unwrap();
+    let report = Up::Status {
+        report_seq: 1,
+        iccid: Some(invented.clone()),
+        account: Some(EVA),
+        status: aid_wire::Status::Installed,
+        code: 0,
+    };
+    car.send([2; 16], report).await;
+    assert_eq!(car.message().await.body, Down::StatusAck { report_seq: 1 });
+    assert!(
+        world
+            .store
+            .profiles_with(&invented)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}

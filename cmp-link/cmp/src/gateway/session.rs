@@ -2,6 +2,7 @@
 //! QoS 1 from the vehicle is acknowledged when its message is on disk, and not before.
 //! Called by the gateway for each connection.
 
+use super::patience::Patience;
 use crate::service::{Frame, QUEUE, Service, Taken};
 use crate::store::Store;
 use aid_id::Eid;
@@ -10,7 +11,8 @@ use aid_wire::{Envelope, Up, topic_down, topic_up};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event, TimerKind};
 use mqtt_protocol_core::mqtt::packet::{
-    AssignedClientIdentifier, Packet, Property, Qos, SessionExpiryInterval, v5_0,
+    AssignedClientIdentifier, Packet, Property, Qos, SessionExpiryInterval,
+    SubscriptionIdentifierAvailable, v5_0,
 };
 use mqtt_protocol_core::mqtt::prelude::*;
 use mqtt_protocol_core::mqtt::result_code::{
@@ -29,10 +31,6 @@ use tokio_rustls::server::TlsStream;
 pub(crate) const MAX_PACKET: u32 = 64 * 1024;
 /// Messages of a vehicle that may be unacknowledged.
 const IN_FLIGHT: u16 = 16;
-/// Longest wait for CONNECT.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Silence after which a vehicle that announced no keep-alive is cut off.
-const SILENCE: Duration = Duration::from_secs(3600);
 /// Longest time for one write.
 const WRITE: Duration = Duration::from_secs(20);
 
@@ -52,8 +50,7 @@ pub(super) struct Session<S> {
     subscribed: Option<u64>,
     /// The sender is the service's once the vehicle has subscribed: when it drops it, the session ends.
     queue: (Option<mpsc::Sender<Box<Frame>>>, mpsc::Receiver<Box<Frame>>),
-    /// When silence becomes too long.
-    deadline: Instant,
+    patience: Patience,
     out: Vec<u8>,
 }
 
@@ -81,7 +78,7 @@ impl<S: Store> Session<S> {
             connected: false,
             subscribed: None,
             queue: (Some(sender), receiver),
-            deadline: Instant::now() + CONNECT,
+            patience: Patience::new(Instant::now()),
             out: Vec::new(),
         }
     }
@@ -107,7 +104,7 @@ impl<S: Store> Session<S> {
                     self.disconnect(DisconnectReasonCode::ServerShuttingDown).await;
                     return None;
                 }
-                () = sleep_until(self.deadline) => {
+                () = sleep_until(self.patience.end()) => {
                     let events = self.mqtt.notify_timer_fired(TimerKind::PingreqRecv);
                     let _ = self.events(events).await;
                     return Some("silent for too long".into());
@@ -157,6 +154,7 @@ impl<S: Store> Session<S> {
     }
 
     async fn received(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.patience.heard(Instant::now());
         let mut cursor = Cursor::new(bytes);
         while (cursor.position() as usize) < bytes.len() {
             let events = self.mqtt.recv(&mut cursor);
@@ -174,7 +172,7 @@ impl<S: Store> Session<S> {
                 Event::NotifyPacketReceived(packet) => self.packet(packet).await?,
                 Event::RequestTimerReset { kind, duration_ms } => {
                     if kind == TimerKind::PingreqRecv {
-                        self.deadline = Instant::now() + Duration::from_millis(duration_ms);
+                        self.patience.wait(Instant::now(), duration_ms);
                     }
                 }
                 Event::NotifyError(error) => return Err(Some(format!("MQTT: {error:?}"))),
@@ -195,7 +193,7 @@ impl<S: Store> Session<S> {
                 Event::RequestTimerReset {
                     kind: TimerKind::PingreqRecv,
                     duration_ms,
-                } => self.deadline = Instant::now() + Duration::from_millis(duration_ms),
+                } => self.patience.wait(Instant::now(), duration_ms),
                 Event::NotifyError(error) => tracing::warn!(?error, "a packet was not sent"),
                 _ => {}
             }
@@ -209,6 +207,12 @@ impl<S: Store> Session<S> {
             self.send(packet);
         }
         let _ = self.flush().await;
+    }
+
+    /// Ends the connection for what MQTT does not allow (§2.2.1: a packet id is not 0).
+    async fn malformed(&mut self, what: &str) -> Result<(), End> {
+        self.disconnect(DisconnectReasonCode::ProtocolError).await;
+        Err(Some(format!("MQTT: {what}")))
     }
 
     /// The service dropped the sender.
@@ -249,6 +253,14 @@ impl<S: Store> Session<S> {
         let reason = match self.eid {
             None => ConnectReasonCode::NotAuthorized,
             Some(eid) if !id_fits(eid) => ConnectReasonCode::ClientIdentifierNotValid,
+            // MQTT 5 §4.12: a method that the server does not know. Certificates say who somebody is.
+            Some(_)
+                if has(&connect.props, |p| {
+                    matches!(p, Property::AuthenticationMethod(_))
+                }) =>
+            {
+                ConnectReasonCode::BadAuthenticationMethod
+            }
             Some(_) if connect.will_flag() => ConnectReasonCode::ImplementationSpecificError,
             Some(_) => ConnectReasonCode::Success,
         };
@@ -259,6 +271,7 @@ impl<S: Store> Session<S> {
             // No session outlives its connection: what waits is in the database.
             let mut properties: Vec<Property> = Vec::new();
             properties.extend(SessionExpiryInterval::new(0).map(Property::from));
+            properties.extend(SubscriptionIdentifierAvailable::new(0).map(Property::from));
             if connect.client_id().is_empty() {
                 let assigned = AssignedClientIdentifier::new(eid.as_str());
                 properties.extend(assigned.map(Property::from));
@@ -273,7 +286,7 @@ impl<S: Store> Session<S> {
         }
         self.connected = true;
         if connect.keep_alive() == 0 {
-            self.deadline = Instant::now() + SILENCE;
+            self.patience.open(Instant::now());
         }
         if let Some(eid) = self.eid {
             tracing::trace!(target: "trace", "<- MQTT {eid} CONNECT");
@@ -285,6 +298,17 @@ impl<S: Store> Session<S> {
         let Some(eid) = self.eid else {
             return Err(Some("SUBSCRIBE by nobody".into()));
         };
+        if subscribe.packet_id() == 0 {
+            return self.malformed("a SUBSCRIBE with packet id 0").await;
+        }
+        // CONNACK said that there are none (MQTT 5 §3.2.2.3.12).
+        if has(&subscribe.props, |p| {
+            matches!(p, Property::SubscriptionIdentifier(_))
+        }) {
+            let reason = DisconnectReasonCode::SubscriptionIdentifiersNotSupported;
+            self.disconnect(reason).await;
+            return Err(Some("it uses a subscription identifier".into()));
+        }
         let own = topic_down(&eid);
         let mut granted = false;
         let judge = |filter: &str| {
@@ -333,6 +357,9 @@ impl<S: Store> Session<S> {
         let Some(eid) = self.eid else {
             return Err(Some("PUBLISH by nobody".into()));
         };
+        if publish.packet_id() == Some(0) {
+            return self.malformed("a PUBLISH with packet id 0").await;
+        }
         let reason = if publish.topic_name() != topic_up(&eid) {
             tracing::warn!(%eid, "publication to a topic that is not the vehicle's own");
             PubackReasonCode::NotAuthorized
@@ -404,4 +431,9 @@ impl<S: Store> Session<S> {
         }
         Ok(())
     }
+}
+
+/// Whether a packet has such a property.
+fn has(properties: &[Property], is: impl Fn(&Property) -> bool) -> bool {
+    properties.iter().any(is)
 }

@@ -4,7 +4,7 @@
 use super::admin::{Admin, eid, iccid, id_text, show};
 use crate::config::Config;
 use crate::decide::sync::Listing;
-use crate::decide::{deletion, removal, sync, withdraw};
+use crate::decide::{deletion, removal, sync, tries, withdraw};
 use crate::model::{Federation, OrderState, Profile, SyncRun, Vehicle};
 use crate::outbox::listing;
 use crate::service::fresh;
@@ -333,14 +333,27 @@ impl Admin<'_> {
         show(vec![row], self.json)
     }
 
-    pub(super) async fn erase_user(&self, name: &str, reason: String) -> Result<(), Failure> {
+    pub(super) async fn erase_user(
+        &self,
+        name: &str,
+        reason: String,
+        key: &[u8; 32],
+    ) -> Result<(), Failure> {
         let turn = self.store.turn().await?;
         let account = self.account(name).await?;
         let context = self.context();
         let decision = views::erasure(self.store, &context, &account, Some(reason)).await?;
         let orders = decision.changes.iter();
         let orders = orders.filter(|c| matches!(c, Change::AddOrder(_))).count();
-        self.commit_in(turn, decision.changes).await?;
+        let mut changes = decision.changes;
+        changes.push(Change::ForgetAttempts(tries::prefix(key, &account.name)));
+        self.commit_in(turn, changes).await?;
+        // The name is gone from the tables; it must not stay in the log of the file either.
+        if !self.store.empty_log().await? {
+            tracing::warn!(
+                "the log of the database still holds what was erased; run the command `migrate` when the server is idle"
+            );
+        }
         let row = json!({"account": id_text(account.id.0), "erased": true, "orders": orders});
         show(vec![row], self.json)
     }

@@ -2,7 +2,7 @@
 //! Called by the command line.
 
 use super::renewal::{self, LiveVehicles, Renewal};
-use crate::config::{Config, Gateway, check};
+use crate::config::{Config, EXAMPLE, Gateway, check};
 use crate::gateway::broker::{AtBroker, Broker};
 use crate::service::{Service, now};
 use crate::store::{Store, migrate};
@@ -18,7 +18,7 @@ use aid_shell::peer::Certificate;
 use aid_shell::signal::Stop;
 use aid_shell::slots::Listener;
 use aid_shell::validity::Certificates;
-use aid_shell::{http, private, ready, signal, telemetry, tls};
+use aid_shell::{http, private, ready, signal, telemetry, tls, weak};
 use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -92,8 +92,12 @@ pub async fn serve_until(
     stop: Stop,
     announce: impl FnOnce(&Listening) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    private::forbid_core_dumps();
     let values = Values::read(path)?;
     let config = check(path)?;
+    if let Err(weak) = weak::check_secrets(path, EXAMPLE) {
+        tracing::warn!("{weak}");
+    }
     let tls = listeners_tls(&config)?;
     if let Err(shared) = config.agreed.certificates_apart() {
         tracing::warn!("{shared}");

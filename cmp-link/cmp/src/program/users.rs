@@ -1,7 +1,7 @@
 //! What an operator does for a user who can't do it himself: another password or PIN, his preferences.
 //! Called by the command line.
 
-use super::admin::{Admin, id_text, show};
+use super::admin::{Admin, UserAdd, id_text, show};
 use crate::decide::login::pin_mac;
 use crate::decide::tries;
 use crate::password;
@@ -50,9 +50,39 @@ fn from_stdin(what: &str) -> Result<Secret, Failure> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
+/// What a new user proves themselves with: the hash of the password, and the PIN where one is given.
+pub(super) fn secrets_of(user: &UserAdd) -> Result<(Secret, Option<Secret>), Failure> {
+    let text = from_stdin("password")?;
+    let (password, pin) = if user.pin_stdin {
+        let lines = text.expose().split_once('\n');
+        let (password, pin) = lines.ok_or_else(|| {
+            Failure::usage("give the password and the PIN on stdin, each on a line of its own")
+        })?;
+        let line = |text: &str| Secret::new(text.trim_end_matches('\r').to_owned());
+        (line(password), Some(line(pin)))
+    } else {
+        (text, None)
+    };
+    let pin = match &user.pin_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|e| Failure::new(format!("cannot read {}: {e}", file.display())))?;
+            Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        None => pin,
+    };
+    if pin.as_ref().is_some_and(|pin| !is_pin(pin.expose())) {
+        return Err(Failure::usage("the PIN must have 4 to 16 digits"));
+    }
+    Ok((hash_of(&password)?, pin))
+}
+
 /// The hash of the password on standard input.
 pub(super) fn hash_of_stdin() -> Result<Secret, Failure> {
-    let text = from_stdin("password")?;
+    hash_of(&from_stdin("password")?)
+}
+
+fn hash_of(text: &Secret) -> Result<Secret, Failure> {
     let length = text.expose().len();
     if !password::LENGTH.contains(&length) {
         let (least, most) = (password::LENGTH.start(), password::LENGTH.end());
@@ -108,6 +138,28 @@ impl Admin<'_> {
         ];
         self.commit(changes).await?;
         let row = json!({"name": account.name, "account": id_text(id.0), "has_pin": has_pin});
+        show(vec![row], self.json)
+    }
+
+    /// Takes back the attempts at a user's secrets: at the portal, in all cars, and at login codes.
+    pub(super) async fn unlock_user(
+        &self,
+        name: &str,
+        reason: String,
+        key: &[u8; 32],
+    ) -> Result<(), Failure> {
+        let account = self.account(name).await?;
+        let id = account.id;
+        let detail = format!("account {}", hex::encode(id.0));
+        let context = self.context();
+        let changes = vec![
+            Change::SetAttempts(format!("password:{}", hex::encode(id.0)), None),
+            Change::SetAttempts(format!("car-code:{}", hex::encode(id.0)), None),
+            Change::ForgetAttempts(tries::prefix(key, &account.name)),
+            context.audit_because("operator", "user unlocked", detail, Some(reason)),
+        ];
+        self.commit(changes).await?;
+        let row = json!({"name": account.name, "account": id_text(id.0), "unlocked": true});
         show(vec![row], self.json)
     }
 

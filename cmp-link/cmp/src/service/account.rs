@@ -6,15 +6,15 @@ use super::{Service, fresh, now};
 use crate::decide::login::pin_mac;
 use crate::decide::tries;
 use crate::model::Account;
+use crate::names;
 use crate::password::{self, Busy};
 use crate::service::web::{cookie_hash, session_lives};
 use crate::store::{Change, PortalChange, SessionRow, Store, StoreError, Stored};
 use aid_id::{AccountRef, Secret};
+use aid_shell::printable::is_unprintable;
 
 /// Lengths of a car PIN, digits.
 const PIN: std::ops::RangeInclusive<usize> = 4..=16;
-/// Longest name of a user, bytes, and of what the car shows, characters.
-const NAMES: (usize, usize) = (128, 64);
 /// Said of a name that somebody has.
 const TAKEN: &str = "This name is taken.";
 /// As much as is kept of what a browser calls itself, characters.
@@ -57,14 +57,12 @@ impl<S: Store> Service<S> {
     /// # Errors
     /// The store failed.
     pub async fn register(&self, name: &str, shown: &str, secret: &Secret) -> Stored<Changed> {
-        let name = name.trim().to_lowercase();
-        let shown = shown.trim();
-        let bad = |text: &str| text.is_empty() || text.chars().any(char::is_control);
-        if bad(&name) || name.len() > NAMES.0 || bad(shown) || shown.chars().count() > NAMES.1 {
+        let (Some(name), Some(shown)) = (names::sign_in_name(name), names::shown_name(shown))
+        else {
             return Ok(Changed::Unusable(
                 "A name has 1 to 64 printable characters.",
             ));
-        }
+        };
         if let Err(why) = usable_password(secret) {
             return Ok(Changed::Unusable(why));
         }
@@ -206,7 +204,7 @@ impl<S: Store> Service<S> {
     /// # Errors
     /// The store failed.
     pub async fn session_began(&self, cookie: &str, browser: &str) -> Stored<()> {
-        let printable = browser.chars().filter(|c| !c.is_control());
+        let printable = browser.chars().filter(|c| !is_unprintable(*c));
         let browser = printable.take(BROWSER).collect();
         let change = PortalChange::Began(cookie_hash(cookie), now(), browser);
         self.store.commit(vec![Change::Portal(change)]).await

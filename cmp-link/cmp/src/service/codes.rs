@@ -133,7 +133,15 @@ impl<S: Store> Service<S> {
         let digest = digest_of("activation-codes", token, body);
         let token = path_token(token)?;
         let members = Members::new(strict_json::object(body)?);
-        let body = SendActivationCode::from_members(&members);
+        let mut body = SendActivationCode::from_members(&members);
+        if let Ok(SendActivationCode::Code {
+            activation_code, ..
+        }) = &body
+            && let Err(error) = self.check_smdp(activation_code).await
+        {
+            let error = ApiError::because(ErrorCode::ActivationCodeFormat, error);
+            body = Err(error);
+        }
         let (request, iccid) = match &body {
             Ok(SendActivationCode::Code {
                 request_id, iccid, ..

@@ -189,10 +189,10 @@ fn erase_account(account: AccountRef) -> Vec<Statement<'static>> {
             "UPDATE account SET name = $1, display_name = '', password = '', pin_mac = NULL \
              WHERE id = $2",
         )
-        .bind(format!("erased/{id}"))
+        .bind(format!("{}{id}", crate::decide::removal::ERASED))
         .bind(id.clone()),
         sqlx::query("DELETE FROM attempt WHERE key IN ($1, $2)")
-            .bind(format!("pin:{}", hex::encode(account.0)))
+            .bind(format!("car-code:{}", hex::encode(account.0)))
             .bind(format!("password:{}", hex::encode(account.0))),
     ];
     let rest = [

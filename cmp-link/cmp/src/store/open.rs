@@ -207,6 +207,21 @@ impl SqlStore {
         reserved.map_err(|e| self.error(&e))
     }
 
+    /// Empties SQLite's write-ahead log, in which what was removed from the database can still be read. True: it is empty.
+    /// False: somebody else reads or writes for so long that it has to be tried again.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn empty_log(&self) -> Stored<bool> {
+        if self.is_shared() {
+            return Ok(true);
+        }
+        let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)");
+        let row = checkpoint.fetch_one(&self.pool).await;
+        let busy: Result<i64, _> = row.and_then(|row| sqlx::Row::try_get(&row, 0));
+        Ok(busy.map_err(|e| self.error(&e))? == 0)
+    }
+
     /// Ends all connections and folds the write-ahead log into the database.
     pub async fn close(&self) {
         self.writer.close().await;

@@ -1,6 +1,6 @@
 //! Logins in cars tell nothing about names, and no car locks a user out of another.
 
-use super::{Cmp, instance, up};
+use super::{Cmp, alone, instance, up};
 use crate::world::{PIN, World, eid};
 use aid_cmp::decide::login::MAX_ATTEMPTS;
 use aid_cmp::decide::tries::{CAR, EVERYWHERE};
@@ -93,6 +93,7 @@ async fn one_car_locks_a_user_out_of_itself_and_of_no_other() {
 // R-2-10: whoever has many cars does not get as many guesses.
 #[tokio::test]
 async fn many_cars_share_a_limit_which_leaves_the_users_own_cars_alone() {
+    let _alone = alone().await;
     let mut world = World::new().await;
     world.halt().await;
     let cmp = instance(&world).await;
