@@ -4,7 +4,7 @@
 use aid_id::ActivationCode;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -105,10 +105,13 @@ fn is_public_v6(v6: Ipv6Addr) -> bool {
     segments[0] & 0xe000 == 0x2000 && !documentation && !protocols
 }
 
+/// What names resolved to, and when.
+type Seen = BTreeMap<String, (Instant, Result<(), Refused>)>;
+
 /// Judges addresses; remembers for a minute what a name resolved to.
 #[derive(Debug, Default)]
 pub struct Judge {
-    seen: Mutex<BTreeMap<String, (Instant, Result<(), Refused>)>>,
+    seen: Mutex<Seen>,
 }
 
 impl Judge {
@@ -143,7 +146,7 @@ impl Judge {
         result
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (Instant, Result<(), Refused>)>> {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
         // Nothing is left half done in there, so a panic elsewhere does not matter.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
