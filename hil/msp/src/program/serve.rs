@@ -123,9 +123,6 @@ async fn some(address: Option<String>) -> Result<Option<TcpListener>, Failure> {
 pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     private::forbid_core_dumps();
     let values = Values::read(path)?;
-    if let Err(weak) = weak::check_secrets(path, EXAMPLE) {
-        tracing::warn!("{weak}");
-    }
     let tls = listeners_tls(config)?;
     let msp = Msp::open(config).await?;
     if let Err(shared) = msp.agreed().certificates_apart() {
@@ -164,6 +161,9 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     let listeners = listeners(&msp, config, bound, &renewal, &keys, &stop);
     let renewal = renewal.follow(renewal::files(path, config), &msp, stop.clone());
     private::warn_of_open([path].into_iter().chain(config.secrets()));
+    if let Err(weak) = weak::check_secrets(path, EXAMPLE) {
+        tracing::warn!("{weak}");
+    }
     ready::announce("aid-msp", &listen)?;
     tokio::join!(
         listeners,
