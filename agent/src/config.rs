@@ -1,7 +1,7 @@
 //! `agent.toml`: parsed once, unknown keys refused, paths made absolute, bearer rules checked.
 //! Used by `program` and tests; AID traffic never uses the OP's bearer (R-2-12).
 
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,7 @@ impl Config {
     /// Unreadable, not TOML, unknown keys, or a rule broken.
     pub fn load(file: &Path) -> Result<Self, Failure> {
         let wrong = |what: String| Failure::new(format!("{}: {what}", file.display()));
-        let mut config: Self = aid_shell::config::load(file)?;
+        let mut config: Self = aid_cli::config::load(file)?;
         config.bearer.check().map_err(wrong)?;
         if config.cmp.host_port().is_none() {
             let got = &config.cmp.address;
@@ -99,7 +99,7 @@ impl Config {
             .chain([&mut config.cmp.key])
             .chain(&mut config.rsp.ci)
         {
-            *path = aid_shell::config::beside(file, path);
+            *path = aid_cli::config::beside(file, path);
         }
         Ok(config)
     }

@@ -4,8 +4,8 @@
 mod login;
 
 use crate::config::{Config, EXAMPLE};
-use aid_shell::cli::{self, Failure, LogArgs};
-use aid_shell::printable::printable;
+use aid_cli::cli::{self, Failure, LogArgs};
+use aid_cli::printable::printable;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;

@@ -16,7 +16,7 @@ use crate::view::{self, Surroundings};
 use aid_agent_core::{
     Agent, BootMs, Down, Effect, Envelope, EuiccError, Event, Id, Secret, Up, WIRE_VERSION,
 };
-use aid_shell::cli::TRACE;
+use aid_cli::cli::TRACE;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -172,8 +172,10 @@ pub async fn run(
 /// The certificate names the car by its card: the CMP would refuse another (R-3.2-3).
 fn check_eid(eid: &str, config: &Config) -> Result<(), DaemonError> {
     let cert = &config.cmp.cert;
-    let list = aid_shell::tls::certificates(cert).map_err(fatal)?;
-    let name = list.first().and_then(|c| aid_shell::peer::common_name(c));
+    let list = aid_cli::tls::certificates(cert).map_err(fatal)?;
+    let name = list
+        .first()
+        .and_then(|c| aid_cli::certificate::common_name(c));
     if name.as_deref() == Some(eid) {
         return Ok(());
     }

@@ -5,13 +5,13 @@
 use crate::card::{Counters, Euicc};
 use crate::config::Config;
 use aid_agent_core::{CardProfile, EuiccError, EuiccOp};
+use aid_cli::cli::Failure;
 use aid_id::{ActivationCode, Iccid};
 use aid_lpa::{
     Apdu, Bearer, Card, CardError, DownloadRequest, Http, HttpsClient, Lpa, LpaError, Meter,
     SocketCard,
 };
 use aid_rsp::es10::{ProfileClass, ProfileState};
-use aid_shell::cli::Failure;
 use std::sync::Arc;
 
 /// An eUICC behind an LPA.

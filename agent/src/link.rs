@@ -8,7 +8,7 @@ use crate::card::Counters;
 use crate::config::{Bearer, Cmp};
 use crate::inbox::Publication;
 use aid_agent_core::MAX_MESSAGE;
-use aid_shell::validity;
+use aid_cli::validity;
 use rumqttc::mqttbytes::v5::{
     ConnAck, PubAck, PubAckReason, RetainForwardRule, SubAck, SubscribeFilter, SubscribeReasonCode,
 };
@@ -106,7 +106,7 @@ pub(crate) struct Dialer {
 impl Dialer {
     pub(crate) fn new(cmp: &Cmp, bearer: &Bearer) -> Result<Self, String> {
         let (host, port) = cmp.host_port().ok_or("cmp.address must be HOST:PORT")?;
-        let tls = aid_shell::tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key)));
+        let tls = aid_cli::tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key)));
         let name = ServerName::try_from(host.to_owned());
         Ok(Self {
             tls: TlsConnector::from(tls.map_err(|f| f.text)?),

@@ -1,7 +1,7 @@
 //! `aidctl` shows what cards, servers and users are called; none of it reaches the terminal raw.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
-use aid_shell::printable::is_unprintable;
+use aid_cli::printable::is_unprintable;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixListener;

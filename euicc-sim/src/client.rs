@@ -2,7 +2,7 @@
 //! Called by the command line.
 
 use crate::frame;
-use aid_shell::cli::{self, Failure};
+use aid_cli::cli::{self, Failure};
 use std::io;
 
 /// One request for the card: its payload, and whether an answer comes.

@@ -3,10 +3,10 @@
 
 use crate::frame::{is_host_port, is_path};
 use crate::quirk::Quirks;
+use aid_cli::cli::Failure;
+use aid_cli::config;
 use aid_euicc::card::Clock;
 use aid_rsp::es10::{GetRatResponse, OperatorId, ppr};
-use aid_shell::cli::Failure;
-use aid_shell::config;
 use clap::Args;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};

@@ -2,12 +2,12 @@
 //! SGP.26 §2, SGP.22 §4.5.2. Called by [`crate::setup`] and `mint-pki`.
 
 use crate::seeded::Seeded;
+use aid_cli::cli::Failure;
+use aid_cli::config;
 use aid_euicc::card::{Chain, Credentials};
 use aid_rsp::cert::Certificate;
 use aid_rsp::crypto::{Curve, PrivateKey, SoftwareCrypto, pem_blocks};
 use aid_rsp::pki::{MintParams, RspPki};
-use aid_shell::cli::Failure;
-use aid_shell::config;
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Framing of vpcd: two bytes of length, big-endian, then a payload. One byte is a control code,
 //! anything longer an APDU. Used by server and client.
 
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;

@@ -17,11 +17,11 @@ mod setup;
 mod trace;
 mod transport;
 
+use aid_cli::cli::{self, Arguments, Failure, LogArgs};
+use aid_cli::printable::printable;
+use aid_cli::validity;
 use aid_rsp::es10::eid_from_digits;
 use aid_rsp::saip::builder::{Algorithm, ProfileBuilder};
-use aid_shell::cli::{self, Arguments, Failure, LogArgs};
-use aid_shell::printable::printable;
-use aid_shell::validity;
 use clap::{Parser, Subcommand};
 use config::{CardArgs, Wanted};
 use std::ffi::OsString;
@@ -217,7 +217,7 @@ fn test_profile(
         })?,
     };
     let package = ProfileBuilder::new(iccid, imsi, algorithm).build()?;
-    aid_shell::private::write(out, &package).map_err(|e| {
+    aid_cli::private::write(out, &package).map_err(|e| {
         let out = out.display();
         Failure::new(format!("cannot write {out}: {e}; choose another --out"))
     })?;

@@ -6,9 +6,9 @@ use crate::config::{CardArgs, Wanted};
 use crate::served::Served;
 use crate::setup::{self, Setup};
 use crate::transport::{self, Listener};
-use aid_shell::cli::{self, Failure};
-use aid_shell::validity::Certificates;
-use aid_shell::{ready, signal};
+use aid_cli::cli::{self, Failure};
+use aid_cli::validity::Certificates;
+use aid_cli::{ready, signal};
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -4,8 +4,8 @@
 
 use crate::port::{Gone, Port};
 use crate::trace;
+use aid_cli::cli;
 use aid_rsp::crypto::{CryptoStats, OpCounts};
-use aid_shell::cli;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

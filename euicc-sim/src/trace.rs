@@ -2,9 +2,9 @@
 //! and of long objects are shown as lengths. ISO/IEC 7816-4 §5.1, SGP.22 §5.7. Called by the server.
 
 use crate::frame;
+use aid_cli::cli::TRACE;
 use aid_euicc::apdu::{Class, Command};
 use aid_rsp::tlv::parse_header;
-use aid_shell::cli::TRACE;
 
 /// The name of a control code.
 pub(crate) const fn control(code: u8) -> &'static str {

@@ -2,9 +2,9 @@
 
 use crate::lpa::default_device;
 use crate::tcp::Bearer;
+use aid_cli::cli::Failure;
+use aid_cli::config;
 use aid_rsp::es10::DeviceInfo;
-use aid_shell::cli::Failure;
-use aid_shell::config;
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

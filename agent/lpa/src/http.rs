@@ -5,11 +5,11 @@
 use crate::es9::{Http, HttpAnswer, HttpError};
 use crate::meter::Meter;
 use crate::tcp::{Bearer, BearerConnector};
+use aid_cli::cli::Failure;
+use aid_cli::tls;
 use aid_rsp::es9::{
     ADMIN_PROTOCOL, CONTENT_TYPE, Function as _, HandleNotificationRequest, MAX_RESPONSE,
 };
-use aid_shell::cli::Failure;
-use aid_shell::tls;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,9 +1,9 @@
 //! What `aid-lpa` prints: JSON values, and the same as lines for people. Called by `program`.
 
 use crate::{ChipInfo, Downloaded, Tally};
+use aid_cli::printable::printable;
 use aid_id::Iccid;
 use aid_rsp::es10::{NotificationEvent, NotificationMetadata, ProfileInfo};
-use aid_shell::printable::printable;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -130,7 +130,7 @@ pub(crate) fn text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aid_shell::printable::is_unprintable;
+    use aid_cli::printable::is_unprintable;
 
     #[test]
     fn what_a_card_or_a_server_says_forges_no_line() {

@@ -1,7 +1,7 @@
 //! What `--trace` shows: every APDU and every ES9+ message on one line, contents as lengths.
 //! Called by `card` and `es9`.
 
-const TARGET: &str = aid_shell::cli::TRACE;
+const TARGET: &str = aid_cli::cli::TRACE;
 
 pub(crate) fn command(what: &str, command: &[u8]) {
     if !tracing::enabled!(target: TARGET, tracing::Level::TRACE) {

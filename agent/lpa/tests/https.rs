@@ -5,9 +5,9 @@
     reason = "a failed expectation is a failed test"
 )]
 
+use aid_cli::{signal, tls};
 use aid_lpa::{Bearer, Http as _, HttpError, HttpsClient, Tally};
-use aid_shell::http::{self, Peer};
-use aid_shell::{signal, tls};
+use aid_serve::http::{self, Peer};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Router, routing::post};

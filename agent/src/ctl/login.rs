@@ -1,7 +1,7 @@
 //! `aidctl login` and `aidctl login-code`: a login from its begin to its end, which is the program's result.
 
 use super::{gone, open, value_of};
-use aid_shell::cli::{Failure, print};
+use aid_cli::cli::{Failure, print};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, Write as _};
 use std::path::Path;

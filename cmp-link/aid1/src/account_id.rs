@@ -86,6 +86,12 @@ impl AccountId {
     }
 }
 
+impl AsRef<str> for AccountId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -160,10 +166,10 @@ impl Default for Policy {
 /// Why an account id is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccountIdError {
-    /// No JWT at all.
-    #[error("the account id is not a JSON web token")]
-    NotAToken,
-    /// Too long, bad base64url, another algorithm, further header members, or the MAC is wrong.
+    /// Not the three parts of a JSON web token, or longer than [`MAX_ACCOUNT_ID`].
+    #[error("the account id is malformed: it is not a JSON web token")]
+    Malformed,
+    /// Bad base64url, another algorithm, further header members, or the MAC is wrong.
     #[error("the account id has an invalid header or signature")]
     Signature,
     /// `exp` has been reached.
@@ -179,10 +185,9 @@ impl AccountIdError {
     #[must_use]
     pub fn code(self) -> ErrorCode {
         match self {
-            Self::NotAToken => ErrorCode::AccountIdNotFound,
             Self::Signature => ErrorCode::AccountIdSignature,
             Self::Expired => ErrorCode::AccountIdExpired,
-            Self::Claim(_) => ErrorCode::AccountIdOther,
+            Self::Malformed | Self::Claim(_) => ErrorCode::AccountIdOther,
         }
     }
 }
@@ -247,11 +252,8 @@ pub fn verify(
     policy: &Policy,
     now: u64,
 ) -> Result<Claims, AccountIdError> {
-    if !text.contains('.') {
-        return Err(AccountIdError::NotAToken);
-    }
-    if text.len() > MAX_ACCOUNT_ID {
-        return Err(AccountIdError::Signature);
+    if text.len() > MAX_ACCOUNT_ID || text.split('.').count() != 3 {
+        return Err(AccountIdError::Malformed);
     }
     let payload = verified_payload(text, secrets).ok_or(AccountIdError::Signature)?;
     let claims = strict_json::object(&payload).map_err(|_| AccountIdError::Claim("set"))?;
@@ -262,9 +264,6 @@ pub fn verify(
 fn verified_payload(text: &str, secrets: &[Secret]) -> Option<Vec<u8>> {
     let (signed, signature) = text.rsplit_once('.')?;
     let (header, payload) = signed.split_once('.')?;
-    if payload.contains('.') {
-        return None;
-    }
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
     let header = strict_json::object(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;

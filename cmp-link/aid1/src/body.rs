@@ -30,6 +30,9 @@ pub const MAX_TEXT: usize = 512;
 
 /// A JSON body of AID1.
 pub trait Body: Sized {
+    /// Its name in Annex B.
+    const NAME: &'static str;
+
     /// Reads the members of the JSON object.
     ///
     /// # Errors

@@ -9,23 +9,29 @@
 
 mod http;
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use ::http::{Method, StatusCode};
+use ::http::StatusCode;
 use aid_id::{Iccid, MspToken};
 use uuid::Uuid;
 
-use crate::account_id::AccountId;
 use crate::body::{
-    ActivationCodeResponse, Body as _, NotifyTokenInvalid, ProfileStatuses, RequestActivationCode,
-    SendActivationCode, SendCsimStatus, SendMspToken, SendProfileInformation,
-    UpdateSubscriptionInfo,
+    NotifyTokenInvalid, ProfileStatuses, RequestActivationCode, SendActivationCode, SendCsimStatus,
+    SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
 };
-use crate::contract;
+use crate::contract::Contract;
 use crate::error_code::ErrorBody;
 use crate::headers::{Credentials, PartyId};
+use crate::operation::{
+    Answer as _, Api, CmpOperation, MspOperation, Operation, RequestInvalidate,
+    RequestProfileStatus,
+};
 
 use http::Http;
+
+pub use crate::operation::Activation;
+pub use http::Received;
 
 /// Time limit of a call, unless set: more than the three seconds that AID.02 §7.7.1 allows a synchronous answer.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -113,7 +119,7 @@ pub enum CallError {
     #[error("{operation} was refused with {status}, {}", .body.as_ref().map_or_else(|| format!("not in the words of the contract: {note}"), |b| format!("code {b}")))]
     Refused {
         /// The operation.
-        operation: &'static str,
+        operation: &'static Contract,
         /// HTTP status, not 2xx.
         status: StatusCode,
         /// Body of §5.5, if the peer sent one.
@@ -127,7 +133,7 @@ pub enum CallError {
     #[error("{operation} got an answer outside the contract: {reason}")]
     Contract {
         /// The operation.
-        operation: &'static str,
+        operation: &'static Contract,
         /// What is wrong with it.
         reason: String,
         /// The code that a server would use for such a body, such as 47 for a bad activation code.
@@ -137,10 +143,8 @@ pub enum CallError {
 
 impl CallError {
     /// Whether the same call can succeed later. Only a clear refusal is final: a body of §5.5 under a status that the
-    /// operation has for what is wrong with a request ([`contract::Operation::refuses`]). Lines, time-outs, answers
+    /// operation has for what is wrong with a request ([`Contract::refuses`]). Lines, time-outs, answers
     /// that can't be read, redirections, and whatever else a proxy or a configuration can cause, may pass.
-    ///
-    /// [`contract::Operation::refuses`]: crate::contract::Operation::refuses
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -155,10 +159,7 @@ impl CallError {
                 ..
             } => {
                 let code = body.as_ref().and_then(|body| body.code.parse().ok());
-                let operation = contract::named(operation);
-                !operation
-                    .zip(code)
-                    .is_some_and(|(operation, code)| operation.refuses(*status, code))
+                !code.is_some_and(|code| operation.refuses(*status, code))
             }
             Self::Settings(_) => false,
         }
@@ -183,234 +184,110 @@ impl CallError {
     }
 }
 
-/// The answer to Request Activation Code (AID.02 §7.7).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// 200: the code is here (§7.7.1).
-    Now(ActivationCodeResponse),
-    /// 201: it comes by Send Activation Code (§7.7.2).
-    Later,
+/// A client of one side's API: one party that calls another. Cheap to clone; connections are shared.
+#[derive(Clone, Debug)]
+pub struct Client<A> {
+    http: Http,
+    api: PhantomData<A>,
 }
 
-/// An MSP's client of a CMP (Annex B.1). Cheap to clone; connections are shared.
-#[derive(Clone, Debug)]
-pub struct CmpClient(Http);
+/// An MSP's client of a CMP (Annex B.1).
+pub type CmpClient = Client<CmpOperation>;
 
-impl CmpClient {
+/// A CMP's client of an MSP (Annex B.2).
+pub type MspClient = Client<MspOperation>;
+
+impl<A: Api> Client<A> {
     /// A client; it connects when first used.
     ///
     /// # Errors
     /// [`CallError::Settings`]
     pub fn new(settings: Settings) -> Result<Self, CallError> {
-        Http::new(settings).map(Self)
+        let (http, api) = (Http::new(settings)?, PhantomData);
+        Ok(Self { http, api })
     }
 
-    /// Send MSP Token (AID.02 §7.3).
+    /// Calls an operation: the type of the request says which.
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub async fn call<O: Operation<Api = A>>(
+        &self,
+        call: Call,
+        variable: &O::Variable,
+        request: &O,
+    ) -> Result<O::Answer, CallError> {
+        let operation = O::CONTRACT;
+        let mut path = operation.path.with(&variable.to_string());
+        if let Some(query) = request.query() {
+            path.push('?');
+            path.push_str(&query);
+        }
+        let sent = self.http.exchange(operation, &path, call, request.body());
+        let received = sent.await?;
+        if !received.status.is_success() {
+            return Err(received.unexpected(operation));
+        }
+        match O::Answer::read(operation, &received) {
+            Ok((answer, status)) => {
+                received.note_status(operation, status);
+                Ok(answer)
+            }
+            Err(error) => Err(received.unusable(operation, &error)),
+        }
+    }
+}
+
+/// [`Client::call`] by the name of the operation, for those whose path has a token.
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident: $operation:ident,)+) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// [`CallError`]
+        pub async fn $name(
+            &self,
+            call: Call,
+            token: MspToken,
+            body: &$operation,
+        ) -> Result<<$operation as Operation>::Answer, CallError> {
+            self.call(call, &token, body).await
+        }
+    )+};
+}
+
+impl CmpClient {
+    /// Send MSP Token (AID.02 §7.3). The account id must be one that was verified.
     ///
     /// # Errors
     /// [`CallError`]
     pub async fn send_msp_token(
         &self,
         call: Call,
-        id: &AccountId,
+        id: &(impl AsRef<str> + ?Sized + Sync),
         body: &SendMspToken,
     ) -> Result<(), CallError> {
-        self.send_msp_token_text(call, id.as_str(), body).await
+        self.call(call, id.as_ref(), body).await
     }
 
-    /// Send MSP Token for an account id that came as text; it must be one that was verified.
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn send_msp_token_text(
-        &self,
-        call: Call,
-        id: &str,
-        body: &SendMspToken,
-    ) -> Result<(), CallError> {
-        let path = format!(
-            "/cesim/msp/v1/users/{}",
-            crate::redirect::percent_encode(id)
-        );
-        self.0
-            .send(
-                "Send MSP Token",
-                Method::POST,
-                &path,
-                call,
-                Some(body.to_bytes()),
-                StatusCode::CREATED,
-            )
-            .await
-    }
-
-    /// Notify MSP Token Invalid (AID.02 §7.4).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn notify_token_invalid(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &NotifyTokenInvalid,
-    ) -> Result<(), CallError> {
-        let path = format!("/cesim/msp/v1/users/{token}/invalidate");
-        let done = StatusCode::NO_CONTENT;
-        self.0
-            .send(
-                "Notify MSP Token Invalid",
-                Method::POST,
-                &path,
-                call,
-                Some(body.to_bytes()),
-                done,
-            )
-            .await
-    }
-
-    /// Send Profile Information (AID.02 §7.5).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn send_profile_information(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &SendProfileInformation,
-    ) -> Result<(), CallError> {
-        let path = format!("/cesim/msp/v1/users/{token}/profiles");
-        self.0
-            .send(
-                "Send Profile Information",
-                Method::POST,
-                &path,
-                call,
-                Some(body.to_bytes()),
-                StatusCode::OK,
-            )
-            .await
-    }
-
-    /// Update Subscription Info (AID.02 §7.6).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn update_subscription_info(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &UpdateSubscriptionInfo,
-    ) -> Result<(), CallError> {
-        let path = format!("/cesim/msp/v1/subscriptions/{token}");
-        let done = StatusCode::CREATED;
-        self.0
-            .send(
-                "Update Subscription Info",
-                Method::PATCH,
-                &path,
-                call,
-                Some(body.to_bytes()),
-                done,
-            )
-            .await
-    }
-
-    /// Send Activation Code (AID.02 §7.7.2.1).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn send_activation_code(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &SendActivationCode,
-    ) -> Result<(), CallError> {
-        let path = format!("/cesim/msp/v1/activation-codes/{token}");
-        self.0
-            .send(
-                "Send Activation Code",
-                Method::POST,
-                &path,
-                call,
-                Some(body.to_bytes()),
-                StatusCode::OK,
-            )
-            .await
+    calls! {
+        /// Notify MSP Token Invalid (AID.02 §7.4).
+        notify_token_invalid: NotifyTokenInvalid,
+        /// Send Profile Information (AID.02 §7.5).
+        send_profile_information: SendProfileInformation,
+        /// Update Subscription Info (AID.02 §7.6).
+        update_subscription_info: UpdateSubscriptionInfo,
+        /// Send Activation Code (AID.02 §7.7.2.1).
+        send_activation_code: SendActivationCode,
     }
 }
 
-/// A CMP's client of an MSP (Annex B.2). Cheap to clone; connections are shared.
-#[derive(Clone, Debug)]
-pub struct MspClient(Http);
-
 impl MspClient {
-    /// A client; it connects when first used.
-    ///
-    /// # Errors
-    /// [`CallError::Settings`]
-    pub fn new(settings: Settings) -> Result<Self, CallError> {
-        Http::new(settings).map(Self)
-    }
-
-    /// Request Activation Code (AID.02 §7.7).
-    ///
-    /// # Errors
-    /// [`CallError`]; 423 is a refusal because of the EID.
-    pub async fn request_activation_code(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &RequestActivationCode,
-    ) -> Result<Activation, CallError> {
-        let operation = "Request Activation Code";
-        let path = format!("/v1/activation-code-requests/{token}");
-        let answer = self
-            .0
-            .exchange(operation, Method::POST, &path, call, Some(body.to_bytes()))
-            .await?;
-        if !answer.status.is_success() {
-            return Err(answer.unexpected(operation));
-        }
-        // A code counts under whatever 2xx it comes: it is not sent a second time.
-        let unusable = match ActivationCodeResponse::parse(&answer.body) {
-            Ok(code) => {
-                answer.note_status(operation, StatusCode::OK);
-                return Ok(Activation::Now(code));
-            }
-            Err(error) => error,
-        };
-        let accepted =
-            answer.status == StatusCode::CREATED && !answer.is_page() && !answer.is_refusal()
-                || answer.status != StatusCode::OK && answer.is_empty();
-        if accepted {
-            answer.note_status(operation, StatusCode::CREATED);
-            Ok(Activation::Later)
-        } else {
-            Err(answer.unusable(operation, &unusable))
-        }
-    }
-
-    /// Send CSIM Status (AID.02 §7.8).
-    ///
-    /// # Errors
-    /// [`CallError`]
-    pub async fn send_csim_status(
-        &self,
-        call: Call,
-        token: MspToken,
-        body: &SendCsimStatus,
-    ) -> Result<(), CallError> {
-        let path = format!("/v1/statuses/{token}");
-        self.0
-            .send(
-                "Send CSIM Status",
-                Method::POST,
-                &path,
-                call,
-                Some(body.to_bytes()),
-                StatusCode::CREATED,
-            )
-            .await
+    calls! {
+        /// Request Activation Code (AID.02 §7.7).
+        request_activation_code: RequestActivationCode,
+        /// Send CSIM Status (AID.02 §7.8).
+        send_csim_status: SendCsimStatus,
     }
 
     /// Request Invalidate MSP Token (AID.02 §7.9).
@@ -418,17 +295,7 @@ impl MspClient {
     /// # Errors
     /// [`CallError`]; a refusal with 404 ends a retry as 204 does (R-7.9-4).
     pub async fn request_invalidate(&self, call: Call, token: MspToken) -> Result<(), CallError> {
-        let path = format!("/v1/users/{token}");
-        self.0
-            .send(
-                "Request Invalidate MSP Token",
-                Method::DELETE,
-                &path,
-                call,
-                None,
-                StatusCode::NO_CONTENT,
-            )
-            .await
+        self.call(call, &token, &RequestInvalidate).await
     }
 
     /// Request Profile Status (AID.02 §7.10): of one profile or of all.
@@ -441,21 +308,8 @@ impl MspClient {
         token: MspToken,
         iccid: Option<&Iccid>,
     ) -> Result<ProfileStatuses, CallError> {
-        let operation = "Request Profile Status";
-        let query = iccid
-            .map(|iccid| format!("?iccid={iccid}"))
-            .unwrap_or_default();
-        let path = format!("/v1/profiles/status/{token}{query}");
-        let answer = self
-            .0
-            .exchange(operation, Method::GET, &path, call, None)
-            .await?;
-        if !answer.status.is_success() {
-            return Err(answer.unexpected(operation));
-        }
-        let list = ProfileStatuses::parse(&answer.body)
-            .map_err(|error| answer.unusable(operation, &error))?;
-        answer.note_status(operation, StatusCode::OK);
-        Ok(list)
+        let iccid = iccid.cloned();
+        self.call(call, &token, &RequestProfileStatus { iccid })
+            .await
     }
 }

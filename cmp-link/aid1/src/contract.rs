@@ -1,23 +1,41 @@
-//! The two APIs as data: the nine operations with path, method, statuses and bodies (AID.02 Annex B).
-//! Both servers find their operations here, and the OpenAPI documents are written from the same tables
-//! and from the bodies' own schemas, so a document says what its server does.
-//! Called by the routers of both servers and for `/openapi.json`.
+//! The contract of one operation as data: what Annex B of AID.02 says of it, without the types of its bodies.
+//!
+//! Each operation states it once, beside its types ([`crate::operation`]). Servers find the operation of a path in it and
+//! take the status of a refusal from it, clients take path, method and statuses from it, and the OpenAPI documents are
+//! written from it and from the bodies' own schemas, so that a document says what its server does.
 
 mod document;
 pub(crate) mod schema;
 
+use std::fmt;
+
+pub use document::openapi;
+
 use http::{Method, StatusCode};
 use utoipa::openapi::schema::Schema;
 
-use crate::body::{
-    ActivationCodeResponse, Body as _, NotifyTokenInvalid, ProfileStatuses, RequestActivationCode,
-    SendActivationCode, SendCsimStatus, SendMspToken, SendProfileInformation,
-    UpdateSubscriptionInfo,
-};
+use crate::body::Body;
 use crate::error_code::{ApiError, ErrorCode};
+use crate::redirect::percent_encode;
+use crate::server::path_token;
+use crate::strict_json;
 
 /// Where both servers serve their document.
 pub const OPENAPI: &str = "/openapi.json";
+
+/// Statuses of HTTP itself: whether a request is complete, its size, its rate. They are not about an operation, so every
+/// operation has them.
+const GENERAL: [StatusCode; 9] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::URI_TOO_LONG,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
 
 /// A named body.
 #[derive(Clone, Copy, Debug)]
@@ -28,299 +46,173 @@ pub struct Named {
     pub schema: fn() -> Schema,
 }
 
-/// An answer of an operation.
+impl Named {
+    /// The name and schema of a body.
+    #[must_use]
+    pub const fn of<B: Body>() -> Self {
+        Self {
+            name: B::NAME,
+            schema: B::schema,
+        }
+    }
+}
+
+/// What stands in the variable segment of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Variable {
+    /// `msp_token` (§5.3)
+    MspToken,
+    /// `account_id` (§5.2)
+    AccountId,
+}
+
+impl Variable {
+    /// Its name in the path.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MspToken => "msp_token",
+            Self::AccountId => "account_id",
+        }
+    }
+}
+
+/// A path with one variable segment.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    /// HTTP status.
-    pub status: u16,
+pub struct Path {
+    /// What stands before the variable, with the slash.
+    pub before: &'static str,
+    /// The variable segment.
+    pub variable: Variable,
+    /// What follows it, with the slash; empty if nothing does.
+    pub after: &'static str,
+}
+
+impl Path {
+    /// The path with this text in the place of the variable.
+    #[must_use]
+    pub fn with(&self, variable: &str) -> String {
+        format!("{}{}{}", self.before, percent_encode(variable), self.after)
+    }
+
+    /// The variable's text if `path` has this form and the text is not empty. Escapes stay as they are: tokens and account
+    /// ids need none, so a text with escapes is neither.
+    #[must_use]
+    pub fn variable_of<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let text = path.strip_prefix(self.before)?.strip_suffix(self.after)?;
+        (!text.is_empty() && !text.contains('/')).then_some(text)
+    }
+
+    /// The last fixed segment, such as `profiles`; no other operation of the same API has it.
+    #[must_use]
+    pub fn resource(&self) -> &'static str {
+        let fixed = if self.after.is_empty() {
+            self.before
+        } else {
+            self.after
+        };
+        let mut segments = fixed.split('/').filter(|segment| !segment.is_empty());
+        segments.next_back().unwrap_or_default()
+    }
+}
+
+/// The path as Annex B writes it, with the variable in braces.
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}{{{}}}{}",
+            self.before,
+            self.variable.name(),
+            self.after
+        )
+    }
+}
+
+/// A success of an operation.
+#[derive(Clone, Copy, Debug)]
+pub struct Success {
+    /// HTTP status, 2xx.
+    pub status: StatusCode,
     /// When it is given.
     pub when: &'static str,
-    /// Body; a refusal has always that of §5.5.
+    /// Body, if there is one.
     pub body: Option<Named>,
 }
 
-/// One operation.
-#[derive(Debug)]
-pub struct Operation {
+/// A refusal of an operation; its body is always that of §5.5.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// When it is given.
+    pub when: &'static str,
+    /// The codes that this operation gives under this status.
+    pub codes: &'static [ErrorCode],
+}
+
+/// What Annex B says of one operation.
+pub struct Contract {
     /// `operationId`
     pub id: &'static str,
     /// Its name in chapter 7.
     pub name: &'static str,
     /// Method.
     pub method: Method,
-    /// Path with one variable in braces.
-    pub path: &'static str,
+    /// Path.
+    pub path: Path,
     /// What it is for.
     pub about: &'static str,
-    /// Body of the request.
-    pub body: Option<Named>,
+    /// Body of the request, if it has one.
+    pub request: Option<Named>,
     /// Optional member of the query.
     pub query: Option<&'static str>,
-    /// Answers; any other refusal is possible too.
-    pub outcomes: &'static [Outcome],
+    /// Successes, the usual one first.
+    pub successes: &'static [Success],
+    /// Refusals; those of HTTP itself, such as 405 or 413, are possible too.
+    pub refusals: &'static [Refusal],
 }
 
-const fn empty(status: u16, when: &'static str) -> Outcome {
-    let body = None;
-    Outcome { status, when, body }
-}
-
-const fn with(status: u16, when: &'static str, body: Named) -> Outcome {
-    let body = Some(body);
-    Outcome { status, when, body }
-}
-
-const UNAUTHORIZED: Outcome = empty(401, "Credentials or certificate are missing or wrong.");
-const FORBIDDEN: Outcome = empty(403, "The target-id names another party.");
-const TOKEN_UNKNOWN: Outcome = empty(404, "No such msp_token of this caller, or it has ended.");
-const WRONG: Outcome = empty(422, "A header, the path or the body is not acceptable.");
-const FAILED: Outcome = empty(
-    500,
-    "The server failed; the same request may be sent again.",
-);
-
-/// One side's API.
-#[derive(Debug)]
-pub struct Api {
-    /// Title of the document.
-    pub title: &'static str,
-    /// What it is.
-    pub about: &'static str,
-    /// Its operations.
-    pub operations: &'static [Operation],
-}
-
-/// What a CMP serves and MSPs call (Annex B.1).
-pub static CMP: Api = Api {
-    title: "AID1 at the CMP",
-    about: "Operations of a Car Mobility Provider that Mobile Service Providers call (AID.02 §7.3 to §7.7).",
-    operations: &CMP_OPERATIONS,
-};
-
-/// What an MSP serves and CMPs call (Annex B.2).
-pub static MSP: Api = Api {
-    title: "AID1 at the MSP",
-    about: "Operations of a Mobile Service Provider that Car Mobility Providers call (AID.02 §7.7 to §7.10).",
-    operations: &MSP_OPERATIONS,
-};
-
-static CMP_OPERATIONS: [Operation; 5] = [
-    Operation {
-        id: "submitActivationCode",
-        name: "Send Activation Code",
-        method: Method::POST,
-        path: "/cesim/msp/v1/activation-codes/{msp_token}",
-        about: "Answers an earlier Request Activation Code: the code, or why there is none (§7.7.2.1).",
-        body: Some(Named {
-            name: "SendActivationCodeBody",
-            schema: SendActivationCode::schema,
-        }),
-        query: None,
-        outcomes: &[
-            empty(200, "The answer was taken."),
-            UNAUTHORIZED,
-            TOKEN_UNKNOWN,
-            WRONG,
-            FAILED,
-        ],
-    },
-    Operation {
-        id: "updateSubscriptionInfo",
-        name: "Update Subscription Info",
-        method: Method::PATCH,
-        path: "/cesim/msp/v1/subscriptions/{msp_token}",
-        about: "Gives a subscription another number, kind or group (§7.6).",
-        body: Some(Named {
-            name: "UpdateSubscriptionInfoBody",
-            schema: UpdateSubscriptionInfo::schema,
-        }),
-        query: None,
-        outcomes: &[
-            empty(201, "The subscription was updated."),
-            UNAUTHORIZED,
-            FORBIDDEN,
-            TOKEN_UNKNOWN,
-            WRONG,
-            FAILED,
-        ],
-    },
-    Operation {
-        id: "sendMspToken",
-        name: "Send MSP Token",
-        method: Method::POST,
-        path: "/cesim/msp/v1/users/{account_id}",
-        about: "Ends an onboarding: the token of the subscription, or why there is none (§7.3).",
-        body: Some(Named {
-            name: "SendMspTokenBody",
-            schema: SendMspToken::schema,
-        }),
-        query: None,
-        outcomes: &[
-            empty(
-                201,
-                "The token belongs to the user, or the failure was noted.",
-            ),
-            UNAUTHORIZED,
-            FORBIDDEN,
-            empty(404, "No onboarding has this account id."),
-            empty(
-                422,
-                "Account id, token, number or another member is not acceptable.",
-            ),
-            FAILED,
-        ],
-    },
-    Operation {
-        id: "notifyMspTokenInvalid",
-        name: "Notify MSP Token Invalid",
-        method: Method::POST,
-        path: "/cesim/msp/v1/users/{msp_token}/invalidate",
-        about: "Ends a federation at the MSP; the CMP deletes its profiles (§7.4).",
-        body: Some(Named {
-            name: "NotifyTokenInvalidBody",
-            schema: NotifyTokenInvalid::schema,
-        }),
-        query: None,
-        outcomes: &[
-            empty(204, "The federation has ended."),
-            empty(400, "The body is missing or not acceptable."),
-            UNAUTHORIZED,
-            TOKEN_UNKNOWN,
-            FAILED,
-        ],
-    },
-    Operation {
-        id: "sendProfileInformation",
-        name: "Send Profile Information",
-        method: Method::POST,
-        path: "/cesim/msp/v1/users/{msp_token}/profiles",
-        about: "Says that profiles are invalid, suspended or valid again (§7.5).",
-        body: Some(Named {
-            name: "SendProfileInformationBody",
-            schema: SendProfileInformation::schema,
-        }),
-        query: None,
-        outcomes: &[
-            empty(200, "All of it was taken."),
-            UNAUTHORIZED,
-            FORBIDDEN,
-            empty(
-                404,
-                "The token or one of the profiles is unknown; nothing was changed.",
-            ),
-            WRONG,
-            FAILED,
-        ],
-    },
-];
-
-static MSP_OPERATIONS: [Operation; 4] = [
-    Operation {
-        id: "requestActivationCode",
-        name: "Request Activation Code",
-        method: Method::POST,
-        path: "/v1/activation-code-requests/{msp_token}",
-        about: "Wants a profile for an eUICC: the code comes at once (200) or later (201) (§7.7).",
-        body: Some(Named {
-            name: "RequestActivationCodeBody",
-            schema: RequestActivationCode::schema,
-        }),
-        query: None,
-        outcomes: &[
-            with(
-                200,
-                "The activation code.",
-                Named {
-                    name: "ActivationCodeResponse",
-                    schema: ActivationCodeResponse::schema,
-                },
-            ),
-            empty(201, "It comes by Send Activation Code."),
-            UNAUTHORIZED,
-            TOKEN_UNKNOWN,
-            empty(422, "There can be no activation code."),
-            empty(423, "The EID is not acceptable."),
-            FAILED,
-        ],
-    },
-    Operation {
-        id: "sendCsimStatus",
-        name: "Send CSIM Status",
-        method: Method::POST,
-        path: "/v1/statuses/{msp_token}",
-        about: "Reports what became of a profile in a vehicle (§7.8).",
-        body: Some(Named {
-            name: "SendCsimStatusBody",
-            schema: SendCsimStatus::schema,
-        }),
-        query: None,
-        outcomes: &[
-            empty(201, "The status was noted."),
-            UNAUTHORIZED,
-            TOKEN_UNKNOWN,
-            WRONG,
-            FAILED,
-        ],
-    },
-    Operation {
-        id: "requestInvalidateFederatedID",
-        name: "Request Invalidate MSP Token",
-        method: Method::DELETE,
-        path: "/v1/users/{msp_token}",
-        about: "Ends a federation at the CMP; the MSP takes its profiles off the network at once (§7.9).",
-        body: None,
-        query: None,
-        outcomes: &[
-            empty(204, "The federation has ended."),
-            UNAUTHORIZED,
-            TOKEN_UNKNOWN,
-            WRONG,
-            FAILED,
-        ],
-    },
-    Operation {
-        id: "requestProfileStatus",
-        name: "Request Profile Status",
-        method: Method::GET,
-        path: "/v1/profiles/status/{msp_token}",
-        about: "Lists the profiles that the MSP has not deleted, or one of them (§7.10).",
-        body: None,
-        query: Some("iccid"),
-        outcomes: &[
-            with(
-                200,
-                "The profiles.",
-                Named {
-                    name: "RequestProfileStatusResponseBody",
-                    schema: ProfileStatuses::schema,
-                },
-            ),
-            UNAUTHORIZED,
-            empty(404, "The token or the profile is unknown."),
-            WRONG,
-            FAILED,
-        ],
-    },
-];
-
-impl Api {
-    /// The operation at a path, and the text where the variable is: taken as it is, because tokens and
-    /// account ids need no percent escapes, and what has some is none.
+impl Contract {
+    /// Status of the usual success.
     #[must_use]
-    pub fn at<'p>(&'static self, path: &'p str) -> Option<(&'static Operation, &'p str)> {
-        self.operations
-            .iter()
-            .find_map(|operation| Some((operation, operation.variable(path)?)))
+    pub const fn success(&self) -> StatusCode {
+        match self.successes.first() {
+            Some(usual) => usual.status,
+            None => StatusCode::OK,
+        }
     }
-}
 
-/// The operation of either API with this name of chapter 7.
-pub(crate) fn named(name: &str) -> Option<&'static Operation> {
-    let all = CMP.operations.iter().chain(MSP.operations);
-    all.into_iter().find(|operation| operation.name == name)
-}
+    /// Refuses a request that is wrong by its form alone: a path without a token, a body that is no JSON object. The
+    /// servers ask before they look up anything that belongs to somebody.
+    ///
+    /// # Errors
+    /// 422 with 60 or 91, 413 for a body that is too large.
+    pub fn check_form(&self, variable: &str, body: &[u8]) -> Result<(), ApiError> {
+        if self.path.variable == Variable::MspToken {
+            path_token(variable)?;
+        }
+        if self.request.is_some() {
+            strict_json::object(body)?;
+        }
+        Ok(())
+    }
 
-impl Operation {
+    /// The refusal under a status that this operation has: its own for this code where it does not list the given one. So
+    /// a wrong `target-id` is 401 where there is no 403, and an unacceptable body is 400 where there is no 422 (§7.4).
+    #[must_use]
+    pub fn refusal(&self, error: ApiError) -> ApiError {
+        let code = error.code;
+        let mut own = self.refusals.iter().filter(|r| r.codes.contains(&code));
+        let listed = own.clone().any(|r| r.status == error.status);
+        match own.next() {
+            Some(own) if !listed && !GENERAL.contains(&error.status) => {
+                error.with_status(own.status)
+            }
+            _ => error,
+        }
+    }
+
     /// Whether a refusal with this status and code is the peer's last word about a request.
     ///
     /// It is where the contract has the status for what is wrong with a request, and the code says what that is. All
@@ -329,8 +221,8 @@ impl Operation {
     #[must_use]
     pub fn refuses(&self, status: StatusCode, code: u16) -> bool {
         let about_us = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        let listed = self.outcomes.iter().any(|o| o.status == status.as_u16());
-        let word = match ErrorCode::from_number(code) {
+        let listed = self.refusals.iter().find(|r| r.status == status);
+        let word = |listed: &Refusal| match ErrorCode::from_number(code) {
             Some(
                 ErrorCode::Internal
                 | ErrorCode::PartyNotFound
@@ -340,43 +232,35 @@ impl Operation {
                 | ErrorCode::Aborted
                 | ErrorCode::Unavailable,
             ) => false,
-            // Our own servers say so of a path that is no operation: then the address is wrong, not the request.
-            Some(ErrorCode::TokenOrProfileNotFound) => matches!(
-                self.id,
-                "sendProfileInformation" | "sendCsimStatus" | "requestProfileStatus"
-            ),
+            // Servers say so of a path that is no operation, too: where the operation does not have it, the address is
+            // wrong, not the request.
+            Some(code @ ErrorCode::TokenOrProfileNotFound) => listed.codes.contains(&code),
             // Codes of an agreement between two parties are words too (R-5.5-8).
             _ => true,
         };
-        status.is_client_error() && listed && !about_us && word
+        status.is_client_error() && !about_us && listed.is_some_and(word)
     }
+}
 
-    /// A refusal as this operation gives it: what is wrong with a request is 422, except where the contract has 400 and
-    /// no 422 (Notify MSP Token Invalid, §7.4).
-    #[must_use]
-    pub fn refusal(&self, error: ApiError) -> ApiError {
-        let has = |status: StatusCode| self.outcomes.iter().any(|o| o.status == status.as_u16());
-        let (usual, other) = (StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_REQUEST);
-        if error.status == usual && !has(usual) && has(other) {
-            error.with_status(other)
-        } else {
-            error
-        }
+/// Two contracts are the same if their operations are.
+impl PartialEq for Contract {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
     }
+}
 
-    /// The variable's text if the path is this operation's; there is none without a text.
-    fn variable<'p>(&self, path: &'p str) -> Option<&'p str> {
-        let mut found = None;
-        let mut given = path.split('/');
-        for wanted in self.path.split('/') {
-            let segment = given.next()?;
-            if wanted.starts_with('{') {
-                found = Some(segment);
-            } else if wanted != segment {
-                return None;
-            }
-        }
-        found.filter(|text| !text.is_empty() && given.next().is_none())
+impl Eq for Contract {}
+
+impl fmt::Debug for Contract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Contract").field(&self.id).finish()
+    }
+}
+
+/// The name in chapter 7.
+impl fmt::Display for Contract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name)
     }
 }
 

@@ -11,236 +11,84 @@ use serde::{Deserialize, Serialize};
 /// Longest `error` text that is sent or kept, in characters (AID.02 §7.3).
 pub const MAX_ERROR_TEXT: usize = 512;
 
-/// An error code of AID.02 §5.5 table 10.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ErrorCode {
-    /// 10: the account ID was not found.
-    AccountIdNotFound,
-    /// 11: the account ID was found but is no longer valid.
-    AccountIdExpired,
-    /// 12: the account ID has an invalid signature.
-    AccountIdSignature,
-    /// 19: other account ID error.
-    AccountIdOther,
-    /// 20: the msp_token was not found.
-    TokenNotFound,
-    /// 21: the msp_token was found but is no longer valid.
-    TokenInvalidated,
-    /// 23: the msp_token is already assigned to a user.
-    TokenAssigned,
-    /// 24: the user already has a msp_token.
-    UserHasToken,
-    /// 29: other msp_token error.
-    TokenOther,
-    /// 30: the specified request ID was not found.
-    RequestNotFound,
-    /// 31: the specified request ID was found but is no longer valid.
-    RequestExpired,
-    /// 39: other request ID error.
-    RequestOther,
-    /// 44: other format error of activation code.
-    ActivationCodeFormatOther,
-    /// 47: the activation code has an invalid format.
-    ActivationCodeFormat,
-    /// 48: the msp_token already has an activation code assigned to it.
-    ActivationCodeAssigned,
-    /// 49: other activation code error.
-    ActivationCodeOther,
-    /// 50: profile type unknown.
-    ProfileTypeUnknown,
-    /// 51: the specified profile type is unsupported for this request.
-    ProfileTypeUnsupported,
-    /// 59: other profile type error.
-    ProfileTypeOther,
-    /// 60: the request body is empty or contains null values.
-    BodyEmptyOrNull,
-    /// 61: the profile with the ICCID %s could not be found.
-    ProfileNotFound,
-    /// 62: the profile with the ICCID %s is not linked to the MSP token %s.
-    ProfileNotLinked,
-    /// 63: the profile with the ICCID %s is invalid and may not return to a valid state.
-    ProfileInvalid,
-    /// 64: none of the profiles could be processed.
-    NoProfileProcessed,
-    /// 65: the msp_token or the profile(s) could not be found.
-    TokenOrProfileNotFound,
-    /// 90: internal server error.
-    Internal,
-    /// 91: invalid request syntax.
-    Syntax,
-    /// 92: the correlation-id does not match.
-    CorrelationMismatch,
-    /// 93: the MSP with the MSP identifier %s could not be found.
-    PartyNotFound,
-    /// 94: the user identified by the account id could not be found.
-    UserNotFound,
-    /// 100: unspecified CMP content error (redirects).
-    Content,
-    /// 101: user login not possible on CMP side (redirects).
-    Login,
-    /// 102: onboarding aborted by user (redirects).
-    Aborted,
-    /// 103: CMP onboarding content currently unavailable (redirects).
-    Unavailable,
-    /// 104: authorization failed. Not in table 10; the example of Annex B for 401 and 403.
-    Unauthorized,
+/// Longest value that a description names, in characters.
+const MAX_NAMED: usize = 64;
+
+macro_rules! codes {
+    ($($code:ident = $number:literal, $text:literal;)+) => {
+        /// An error code of AID.02 §5.5 table 10.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum ErrorCode { $(#[doc = concat!($number, ": ", $text, ".")] $code,)+ }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$code),+];
+
+            /// The number, as printed in table 10.
+            #[must_use]
+            pub fn number(self) -> u16 {
+                match self { $(Self::$code => $number,)+ }
+            }
+
+            /// The description, as printed in table 10; each `%s` stands for a value ([`ApiError::naming`]).
+            #[must_use]
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$code => $text,)+ }
+            }
+
+            /// The code with this number, if table 10 has it.
+            #[must_use]
+            pub fn from_number(number: u16) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$code),)+
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-/// Every code with its number and its text; `%s` of table 10 is left out, callers say the value themselves.
-const TABLE: [(ErrorCode, u16, &str); 35] = [
-    (
-        ErrorCode::AccountIdNotFound,
-        10,
-        "The account ID was not found",
-    ),
-    (
-        ErrorCode::AccountIdExpired,
-        11,
-        "The account ID was found but is no longer valid",
-    ),
-    (
-        ErrorCode::AccountIdSignature,
-        12,
-        "The account ID has an invalid signature",
-    ),
-    (ErrorCode::AccountIdOther, 19, "Other account ID error"),
-    (ErrorCode::TokenNotFound, 20, "The msp_token was not found"),
-    (
-        ErrorCode::TokenInvalidated,
-        21,
-        "The msp_token was found but is no longer valid",
-    ),
-    (
-        ErrorCode::TokenAssigned,
-        23,
-        "The msp_token is already assigned to a user",
-    ),
-    (
-        ErrorCode::UserHasToken,
-        24,
-        "The user already has a msp_token",
-    ),
-    (ErrorCode::TokenOther, 29, "Other msp_token error"),
-    (
-        ErrorCode::RequestNotFound,
-        30,
-        "The specified request ID was not found",
-    ),
-    (
-        ErrorCode::RequestExpired,
-        31,
-        "The specified request ID was found but is no longer valid",
-    ),
-    (ErrorCode::RequestOther, 39, "Other request ID error"),
-    (
-        ErrorCode::ActivationCodeFormatOther,
-        44,
-        "Other format error of activation code",
-    ),
-    (
-        ErrorCode::ActivationCodeFormat,
-        47,
-        "The activation code has an invalid format",
-    ),
-    (
-        ErrorCode::ActivationCodeAssigned,
-        48,
-        "The msp_token already has an activation code assigned to it",
-    ),
-    (
-        ErrorCode::ActivationCodeOther,
-        49,
-        "Other activation code error",
-    ),
-    (ErrorCode::ProfileTypeUnknown, 50, "Profile type unknown"),
-    (
-        ErrorCode::ProfileTypeUnsupported,
-        51,
-        "The specified profile type is unsupported for this request",
-    ),
-    (ErrorCode::ProfileTypeOther, 59, "Other profile type error"),
-    (
-        ErrorCode::BodyEmptyOrNull,
-        60,
-        "The request body is empty or contains null values",
-    ),
-    (
-        ErrorCode::ProfileNotFound,
-        61,
-        "The profile with this ICCID could not be found",
-    ),
-    (
-        ErrorCode::ProfileNotLinked,
-        62,
-        "The profile with this ICCID is not linked to the MSP token",
-    ),
-    (
-        ErrorCode::ProfileInvalid,
-        63,
-        "The profile with this ICCID is invalid and may not return to a valid state",
-    ),
-    (
-        ErrorCode::NoProfileProcessed,
-        64,
-        "None of the profiles could be processed",
-    ),
-    (
-        ErrorCode::TokenOrProfileNotFound,
-        65,
-        "The msp_token or the profile(s) could not be found",
-    ),
-    (ErrorCode::Internal, 90, "Internal Server Error"),
-    (ErrorCode::Syntax, 91, "Invalid request syntax"),
-    (
-        ErrorCode::CorrelationMismatch,
-        92,
-        "The correlation-id does not match",
-    ),
-    (
-        ErrorCode::PartyNotFound,
-        93,
-        "The party with this client-id could not be found",
-    ),
-    (
-        ErrorCode::UserNotFound,
-        94,
-        "The user identified by the account id could not be found",
-    ),
-    (ErrorCode::Content, 100, "Unspecified CMP content error"),
-    (ErrorCode::Login, 101, "User login not possible on CMP side"),
-    (ErrorCode::Aborted, 102, "Onboarding aborted by user"),
-    (
-        ErrorCode::Unavailable,
-        103,
-        "CMP onboarding content currently unavailable",
-    ),
-    (ErrorCode::Unauthorized, 104, "The authorization failed"),
-];
+codes! {
+    AccountIdNotFound = 10, "The account ID was not found";
+    AccountIdExpired = 11, "The account ID was found but is no longer valid";
+    AccountIdSignature = 12, "The account ID has an invalid signature";
+    AccountIdOther = 19, "Other account ID error";
+    TokenNotFound = 20, "The msp_token was not found";
+    TokenInvalidated = 21, "The msp_token was found but is no longer valid";
+    TokenAssigned = 23, "The msp_token is already assigned to a user";
+    UserHasToken = 24, "The user already has a msp_token";
+    TokenOther = 29, "Other msp_token id error";
+    RequestNotFound = 30, "The specified request ID was not found";
+    RequestExpired = 31, "The specified Request ID was found but is no longer valid";
+    RequestOther = 39, "Other request ID error";
+    ActivationCodeFormatOther = 44, "Other format error of activation code";
+    ActivationCodeFormat = 47, "The activation code has an invalid format";
+    ActivationCodeAssigned = 48, "The msp_token already has an activation code assigned to it";
+    ActivationCodeOther = 49, "Other activation code error";
+    ProfileTypeUnknown = 50, "Profile type unknown";
+    ProfileTypeUnsupported = 51, "The specified profile type is unsupported for this request";
+    ProfileTypeOther = 59, "Other profile type error";
+    BodyEmptyOrNull = 60, "The request body is empty or contains null values";
+    ProfileNotFound = 61, "The profile with the ICCID %s could not be found";
+    ProfileNotLinked = 62, "The profile with the ICCID %s is not linked to the MSP token with the federated_id %s";
+    ProfileInvalid = 63, "The profile with the ICCID %s is invalid and may not return to a valid state";
+    NoProfileProcessed = 64, "None of the profiles could be processed";
+    TokenOrProfileNotFound = 65, "The msp_token identified by the federated_id or the profile(s) identified by the ICCID could not be found";
+    Internal = 90, "Internal Server Error";
+    Syntax = 91, "Invalid request syntax";
+    CorrelationMismatch = 92, "The correlation-id does not match";
+    PartyNotFound = 93, "The MSP with the MSP identifier %s could not be found";
+    UserNotFound = 94, "The user identified by the account id could not be found";
+    Content = 100, "Unspecified CMP content error";
+    Login = 101, "User login not possible on CMP side";
+    Aborted = 102, "Onboarding aborted by user";
+    // The last word is spelt so in table 10, and peers may compare texts.
+    Unavailable = 103, "CMP onboarding content currently unavailabe";
+    // Not in table 10: the example of Annex B for 401 and 403.
+    Unauthorized = 104, "The authorization failed";
+}
 
 impl ErrorCode {
-    /// The number, as printed in table 10.
-    #[must_use]
-    pub fn number(self) -> u16 {
-        self.row().1
-    }
-
-    /// The description, as printed in table 10 (without its `%s` placeholders).
-    #[must_use]
-    pub fn description(self) -> &'static str {
-        self.row().2
-    }
-
-    /// The code with this number, if table 10 has it.
-    #[must_use]
-    pub fn from_number(number: u16) -> Option<Self> {
-        TABLE.iter().find(|row| row.1 == number).map(|row| row.0)
-    }
-
-    /// Every code.
-    pub fn all() -> impl Iterator<Item = Self> {
-        TABLE.iter().map(|row| row.0)
-    }
-
     /// The HTTP status that carries this code, unless an operation says otherwise (our mapping; AID.02 §5.5 is silent).
     #[must_use]
     pub fn status(self) -> StatusCode {
@@ -256,11 +104,6 @@ impl ErrorCode {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         }
-    }
-
-    fn row(self) -> &'static (Self, u16, &'static str) {
-        // The table has every variant (checked by a test); a missing one would read as an internal error.
-        TABLE.iter().find(|row| row.0 == self).unwrap_or(&TABLE[25])
     }
 }
 
@@ -314,22 +157,48 @@ impl ApiError {
     /// The code with its usual status and its description from the table.
     #[must_use]
     pub fn new(code: ErrorCode) -> Self {
+        let description = code.description();
+        if description.contains("%s") {
+            return Self::naming(code, &[]);
+        }
         Self {
             status: code.status(),
             code,
-            text: Cow::Borrowed(code.description()),
+            text: Cow::Borrowed(description),
+        }
+    }
+
+    /// The code with its usual status and its description, whose `%s` are these values (each is cleaned and bounded).
+    #[must_use]
+    pub fn naming(code: ErrorCode, values: &[&dyn fmt::Display]) -> Self {
+        let mut values = values.iter();
+        let mut parts = code.description().split("%s");
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            match values.next() {
+                Some(value) => text.push_str(&clean(&value.to_string(), MAX_NAMED)),
+                None => text.push_str("(not named)"),
+            }
+            text.push_str(part);
+        }
+        Self {
+            status: code.status(),
+            code,
+            text: Cow::Owned(text),
         }
     }
 
     /// The code with its usual status and the description extended by `detail` (which is cleaned and bounded).
     #[must_use]
     pub fn because(code: ErrorCode, detail: impl fmt::Display) -> Self {
-        let text = clean(&format!("{}: {detail}", code.description()), MAX_ERROR_TEXT);
-        Self {
-            status: code.status(),
-            code,
-            text: Cow::Owned(text),
-        }
+        Self::new(code).detail(detail)
+    }
+
+    /// The same with a detail behind its text, separated by a colon; cleaned and bounded.
+    #[must_use]
+    pub fn detail(mut self, detail: impl fmt::Display) -> Self {
+        self.text = Cow::Owned(clean(&format!("{}: {detail}", self.text), MAX_ERROR_TEXT));
+        self
     }
 
     /// The same with another status.
@@ -397,21 +266,65 @@ mod tests {
     // R-5.5-2, R-5.5-4
     #[test]
     fn every_code_is_in_the_table_once_and_reads_back() {
-        for code in ErrorCode::all() {
+        for code in ErrorCode::ALL.iter().copied() {
             assert_eq!(ErrorCode::from_number(code.number()), Some(code));
             let body = serde_json::to_value(ApiError::new(code).body()).unwrap();
             assert!(body["code"].is_string());
             assert!(!body["error"].as_str().unwrap().contains("%s"));
         }
-        for gap in [13, 22, 40, 43, 45, 46, 66, 99, 105, 1000] {
+        for gap in [0, 13, 22, 40, 43, 45, 46, 66, 99, 105, 1000] {
             assert_eq!(ErrorCode::from_number(gap), None);
         }
+    }
+
+    // R-5.5-9: each description is the table's, word for word.
+    #[test]
+    fn descriptions_are_those_of_the_table() {
+        let Some(text) = aid_needs::shared_text("spec/AID.02-v1.1.txt") else {
+            return;
+        };
+        let table = text.split("Following error codes").nth(1).unwrap();
+        let table = table.split("Table 10").next().unwrap();
+        let rows: Vec<_> = table
+            .lines()
+            .filter_map(|line| {
+                let (number, text) = line.split_once('\t')?;
+                Some((number.parse::<u16>().ok()?, text))
+            })
+            .collect();
+        assert_eq!(rows.len(), ErrorCode::ALL.len() - 1, "all but 104");
+        for (number, text) in rows {
+            let code = ErrorCode::from_number(number).unwrap();
+            assert_eq!(code.description(), text, "{number}");
+        }
+    }
+
+    // R-5.5-6, R-5.5-9
+    #[test]
+    fn values_stand_where_the_table_has_them() {
+        let linked = ApiError::naming(ErrorCode::ProfileNotLinked, &[&"894", &"a<b"]);
+        assert_eq!(
+            linked.text,
+            "The profile with the ICCID 894 is not linked to the MSP token with the federated_id a?b"
+        );
+        let long = ApiError::naming(ErrorCode::PartyNotFound, &[&"x".repeat(10_000)]);
+        assert!(long.text.len() < 150, "{}", long.text);
+        let detailed = ApiError::naming(ErrorCode::ProfileNotFound, &[&7]).detail("not\nnow");
+        assert_eq!(
+            detailed.text,
+            "The profile with the ICCID 7 could not be found: not?now"
+        );
     }
 
     // R-5.5-8: 200 to 300 are for agreements of two parties; we have none, so none of our codes lies there.
     #[test]
     fn no_code_of_ours_is_proprietary() {
-        assert!(ErrorCode::all().all(|code| (10..=104).contains(&code.number())));
+        assert!(
+            ErrorCode::ALL
+                .iter()
+                .copied()
+                .all(|code| (10..=104).contains(&code.number()))
+        );
         for proprietary in [200, 250, 300] {
             let body = ErrorBody {
                 code: proprietary.to_string(),

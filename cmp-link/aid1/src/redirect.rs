@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 
 use crate::account_id::AccountId;
-use crate::error_code::ErrorCode;
+use crate::error_code::{ApiError, ErrorCode};
 
 /// Longest URI, in characters.
 pub const MAX_URI: usize = 2048;
@@ -204,7 +204,8 @@ impl RedirectUri {
     /// With code and text appended: back after a failure (AID.02 §7.2.2).
     #[must_use]
     pub fn with_error(&self, code: ErrorCode) -> String {
-        self.with(&[("code", &code.to_string()), ("error", code.description())])
+        let text = ApiError::new(code).text;
+        self.with(&[("code", &code.to_string()), ("error", &text)])
     }
 
     fn with(&self, members: &[(&str, &str)]) -> String {

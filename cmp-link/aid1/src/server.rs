@@ -2,9 +2,9 @@
 //!
 //! Free of any web framework: it takes the headers and what TLS knows about the peer, and yields a [`Caller`].
 
+use aid_id::MspToken;
 use aid_id::partner::admits;
 pub use aid_id::partner::{Certificate, Shown};
-use aid_id::{Iccid, MspToken};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -73,8 +73,8 @@ impl Gate {
     /// Decides about a request of whoever showed this certificate.
     ///
     /// # Errors
-    /// 401 with 104 (credentials or certificate) or 93 (unknown caller), 403 with 104 (another target), 422 with 91 (bad
-    /// header).
+    /// 401 with 104 (credentials or certificate) or 93 (unknown caller), 403 with 104 (another target; the operation's
+    /// [`refusal`](crate::contract::Contract::refusal) makes it 401 where it has no 403), 422 with 91 (bad header).
     pub fn admit(&self, map: &HeaderMap, shown: Shown<'_>) -> Result<Caller, ApiError> {
         let given = credentials(map)?;
         let headers = Headers::parse(map)?;
@@ -83,9 +83,9 @@ impl Gate {
             .iter()
             .position(|party| party.client_id == headers.client_id)
         else {
-            return Err(ApiError::because(
+            return Err(ApiError::naming(
                 ErrorCode::PartyNotFound,
-                &headers.client_id,
+                &[&headers.client_id],
             ));
         };
         let known = &self.parties[party];
@@ -157,19 +157,6 @@ pub fn path_token(segment: &str) -> Result<MspToken, ApiError> {
     segment.parse().map_err(|_| {
         ApiError::because(ErrorCode::Syntax, "the msp_token in the path is not a UUID")
     })
-}
-
-/// The `iccid` of a query (AID.02 §7.10). What is no ICCID is nobody's: the contract's schema allows any text there.
-///
-/// # Errors
-/// 404 with 61.
-pub fn query_iccid(text: &str) -> Result<Iccid, ApiError> {
-    let wrong = || ApiError::because(ErrorCode::ProfileNotFound, "an ICCID has 19 to 22 digits");
-    if text.len() < 19 {
-        Err(wrong())
-    } else {
-        text.parse().map_err(|_| wrong())
-    }
 }
 
 /// The body of §5.5 for what the HTTP layer refuses by itself, as JSON: a head that can't be read, a

@@ -6,18 +6,19 @@
 //! then anything that belongs to somebody. `/openapi.json` needs the client certificate of an MSP and nothing
 //! else: it says no more than the specification does.
 
-use crate::service::{Operation, Service};
+use crate::service::Service;
 use crate::store::Store;
-use aid_aid1::contract::{self, OPENAPI};
+use aid_aid1::contract::{OPENAPI, openapi};
 use aid_aid1::error_code::{ApiError, ErrorCode};
+use aid_aid1::operation::{Api as _, CmpOperation};
 use aid_aid1::server::{
     MAX_PATH, check_content_type, ids, method_not_allowed, not_found, refusal_body, too_many,
 };
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::strict_json::MAX_BODY;
-use aid_shell::http::{self, BodyError, Peer, Refusal};
-use aid_shell::limit::{Limiter, Rate, retry_after};
-use aid_shell::metrics::{Counter, Timer};
+use aid_serve::http::{self, BodyError, Peer, Refusal};
+use aid_serve::limit::{Limiter, Rate, retry_after};
+use aid_serve::metrics::{Counter, Timer};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
@@ -57,7 +58,7 @@ pub fn router<S: Store>(service: Arc<Service<S>>, rate: Rate) -> Router {
     let api = Api {
         service,
         limiter: Limiter::new(rate),
-        openapi: contract::CMP.openapi().into(),
+        openapi: openapi::<CmpOperation>().into(),
     };
     Router::new()
         .fallback(handle::<S>)
@@ -73,20 +74,15 @@ pub fn refuse(status: StatusCode) -> Refusal {
     }
 }
 
-/// A refusal, and what its headers say beyond the usual.
+/// A refusal, and how long the caller has to wait before it calls again.
 struct Refused {
     error: ApiError,
-    allow: Option<&'static Method>,
     wait: Option<Duration>,
 }
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
-        Self {
-            error,
-            allow: None,
-            wait: None,
-        }
+        Self { error, wait: None }
     }
 }
 
@@ -98,17 +94,19 @@ async fn handle<S: Store>(
     let start = Instant::now();
     let ids = ids(request.headers());
     let path = request.uri().path().to_owned();
-    let found = contract::CMP.at(&path);
-    let name = found.map_or("none", |(operation, _)| operation.id);
+    let found = CmpOperation::at(&path);
+    let contract = found.map(|(operation, _)| operation.contract());
+    let name = contract.map_or("none", |contract| contract.id);
     let mut answer = match operate(&api, &peer, request, found).await {
         Ok(answer) => answer,
         Err(mut refused) => {
-            if let Some((operation, _)) = found {
-                refused.error = operation.refusal(refused.error);
+            if let Some(contract) = contract {
+                refused.error = contract.refusal(refused.error);
             }
             let error = &refused.error;
             tracing::info!(peer = ?peer.common_name, %error, "an AID1 call was refused");
-            refusal(&refused)
+            // At no operation's path there is the document, which allows GET only.
+            refusal(&refused, contract.map_or(&Method::GET, |c| &c.method))
         }
     };
     answer.headers_mut().extend(ids);
@@ -122,7 +120,7 @@ async fn operate<S: Store>(
     api: &Api<S>,
     peer: &Peer,
     request: Request,
-    found: Option<(&'static contract::Operation, &str)>,
+    found: Option<(CmpOperation, &str)>,
 ) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let uri = parts.uri.path_and_query().map_or("", |p| p.as_str());
@@ -146,25 +144,23 @@ async fn operate<S: Store>(
         limit(api, &Who::Party(caller.party))?;
     }
     let (operation, variable) = found.ok_or_else(not_found)?;
-    if parts.method != operation.method {
-        return Err(Refused {
-            allow: Some(&operation.method),
-            ..method_not_allowed().into()
-        });
+    let contract = operation.contract();
+    if parts.method != contract.method {
+        return Err(method_not_allowed().into());
     }
     let caller = admitted?;
     check_content_type(&parts.headers, body.is_end_stream())?;
     let body = whole(&parts.headers, body).await?;
-    let wanted = Operation::named(operation.id, variable).ok_or_else(not_found)?;
     let span = Span::begin(
-        operation.name,
+        contract.name,
         Kind::Server,
         caller.headers.correlation_id,
         span::from_headers(&parts.headers),
         caller.headers.client_id.as_str(),
     );
-    let done = api.service.operate(&caller, &wanted, &body);
+    let done = api.service.operate(&caller, operation, variable, &body);
     let done = span::within(span.as_ref(), done).await;
+    let done = done.map_err(|error| contract.refusal(error));
     if let Some(span) = span {
         let status = done.as_ref().map_or_else(|e| e.status.as_u16(), |s| *s);
         span.end(Some(status));
@@ -192,10 +188,7 @@ fn limited(wait: Duration) -> Refused {
 
 fn document<S>(api: &Api<S>, method: &Method) -> Result<Response, Refused> {
     if *method != Method::GET {
-        return Err(Refused {
-            allow: Some(&Method::GET),
-            ..method_not_allowed().into()
-        });
+        return Err(method_not_allowed().into());
     }
     let json = [(header::CONTENT_TYPE, "application/json")];
     Ok((json, api.openapi.to_string()).into_response())
@@ -225,15 +218,15 @@ async fn whole(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, ApiError> {
     }
 }
 
-fn refusal(refused: &Refused) -> Response {
+fn refusal(refused: &Refused, allowed: &Method) -> Response {
     let error = &refused.error;
     let body = serde_json::to_vec(&error.body()).unwrap_or_default();
     let json = [(header::CONTENT_TYPE, "application/json")];
     let mut answer = (error.status, json, body).into_response();
     let headers = answer.headers_mut();
     // RFC 9110 §15.5.6: 405 names what is allowed; §15.5.2: 401 names how to authenticate.
-    if let Some(method) = refused.allow
-        && let Ok(value) = HeaderValue::from_str(method.as_str())
+    if error.status == StatusCode::METHOD_NOT_ALLOWED
+        && let Ok(value) = HeaderValue::from_str(allowed.as_str())
     {
         headers.insert(header::ALLOW, value);
     }

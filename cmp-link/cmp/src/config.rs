@@ -3,7 +3,6 @@
 
 mod values;
 
-use crate::decide::Policy;
 use crate::store::Database;
 use aid_aid1::account_id::Secret;
 use aid_aid1::agreed::{self, Several};
@@ -13,10 +12,12 @@ use aid_aid1::headers::PartyId;
 use aid_aid1::phone::PhoneKey;
 use aid_aid1::redirect::{AllowList, Pattern};
 use aid_aid1::server::{Gate, Party};
-use aid_shell::cli::Failure;
-use aid_shell::config::{beside, load};
-use aid_shell::limit::Rate;
-use aid_shell::{admin, slots, telemetry, tls};
+use aid_cli::cli::Failure;
+use aid_cli::config::{beside, load};
+use aid_cli::tls;
+use aid_cmp_core::decide::Policy;
+use aid_serve::limit::Rate;
+use aid_serve::{admin, slots, telemetry};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -270,7 +271,7 @@ pub struct MspFile {
 }
 
 fn account_id_life() -> u64 {
-    crate::decide::onboarding::LIFETIME_S
+    aid_cmp_core::decide::onboarding::LIFETIME_S
 }
 
 /// An MSP, checked.

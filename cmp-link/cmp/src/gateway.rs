@@ -9,11 +9,11 @@ mod session;
 
 use crate::service::Service;
 use crate::store::Store;
+use aid_cli::signal::Stop;
 use aid_id::Eid;
-use aid_shell::live::Live;
-use aid_shell::peer::{common_name, fingerprint};
-use aid_shell::signal::Stop;
-use aid_shell::slots::{Listener, Slot, Slots};
+use aid_serve::live::Live;
+use aid_serve::peer::{common_name, fingerprint};
+use aid_serve::slots::{Listener, Slot, Slots};
 use rustls::ServerConfig;
 use std::sync::Arc;
 use std::time::Duration;

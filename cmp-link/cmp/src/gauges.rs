@@ -2,7 +2,7 @@
 //! Called by the clock of `serve` and by the outbox.
 
 use crate::store::{Store, Stored, Work};
-use aid_shell::metrics::{Counter, Gauge};
+use aid_serve::metrics::{Counter, Gauge};
 
 static OPEN_ORDERS: Gauge =
     Gauge::new("aid_cmp_open_orders", "Orders to vehicles without a result");

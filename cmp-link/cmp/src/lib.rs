@@ -1,15 +1,13 @@
 //! The reference CMP backend of AID.02: the AID1 API, the gateway for vehicles (AID2), the portal
 //! (AID6), orders, federation and the store. The database is the truth; every decision is made in
-//! [`decide`] without I/O, committed, and only then told to anybody.
+//! `aid_cmp_core::decide` without I/O, committed, and only then told to anybody.
 //! Run as the program `aid-cmp`.
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod config;
-pub mod decide;
 pub mod gateway;
 mod gauges;
-pub mod model;
 pub mod names;
 pub mod outbox;
 pub mod password;

@@ -1,7 +1,7 @@
 //! What a user, or an operator for them, may be called.
 
-use crate::decide::removal::ERASED;
-use aid_shell::printable::is_unprintable;
+use aid_cli::printable::is_unprintable;
+use aid_cmp_core::decide::removal::ERASED;
 
 /// Longest name to sign in with, bytes.
 pub const MAX_NAME: usize = 128;

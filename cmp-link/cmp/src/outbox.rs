@@ -2,17 +2,19 @@
 //! only when the MSP refuses for good (R-7.8-5, R-4.4.1-3).
 //! Runs as one task; woken when a call was added.
 
-use crate::decide::code::Answer;
-use crate::decide::question::Question;
-use crate::decide::sync::Listing;
 use crate::gauges;
-use crate::model::{Call, CallKind, CallState};
 use crate::service::{Service, now};
-use crate::store::{Change, Store, StoreError};
+use crate::store::{Store, StoreError};
 use aid_aid1::body::{Body as _, ProfileStatuses, RequestActivationCode, SendCsimStatus};
 use aid_aid1::client::{self, Activation, CallError, MspClient};
 use aid_aid1::error_code::ErrorCode;
-use aid_shell::signal::Stop;
+use aid_cli::signal::Stop;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::call::{CLAIM, longest_wait, pause};
+use aid_cmp_core::decide::code::Answer;
+use aid_cmp_core::decide::question::Question;
+use aid_cmp_core::decide::sync::Listing;
+use aid_cmp_core::model::{Call, CallKind, CallState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,23 +23,6 @@ use uuid::Uuid;
 
 /// Calls at once.
 const PARALLEL: usize = 16;
-/// First pause after a failure, ms; doubles up to `MAX_PAUSE`.
-const PAUSE: u64 = 1000;
-/// Longest pause, ms: twelve hours. A stored deadline that is further away comes of a clock that was wrong, and counts
-/// for nothing.
-pub const MAX_PAUSE: u64 = 12 * 3600 * 1000;
-/// Longest time that an MSP can put off a call for which somebody waits, ms: five minutes.
-const MAX_WAIT: u64 = 5 * 60 * 1000;
-/// For how long a claimed call is this instance's alone, ms; longer than a call can take.
-pub const CLAIM: u64 = 2 * 60 * 1000;
-
-/// Pause before the next try: half fixed, half drawn.
-#[must_use]
-pub fn pause(attempts: u32, draw: u64) -> u64 {
-    let whole = (PAUSE << attempts.clamp(1, 20)).min(MAX_PAUSE);
-    whole / 2 + draw % (whole / 2 + 1)
-}
-
 /// How long a stop waits for the calls that are being made.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -59,15 +44,6 @@ fn again(kind: CallKind, error: &CallError) -> Done {
     let wait = error.retry_after(Duration::from_millis(longest));
     let wait = wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(longest));
     Done::Again(error.to_string(), wait)
-}
-
-/// The longest `Retry-After` that is obeyed, ms: a driver waits for a code, and a user for the end of a link.
-#[must_use]
-pub fn longest_wait(kind: CallKind) -> u64 {
-    match kind {
-        CallKind::Code | CallKind::Invalidate => MAX_WAIT,
-        CallKind::Status | CallKind::Query => MAX_PAUSE,
-    }
 }
 
 /// Runs until the stop.

@@ -10,11 +10,11 @@ mod login;
 mod page;
 mod settings;
 
-use crate::model::Account;
 use crate::service::Service;
 use crate::store::{Store, StoreError};
-use aid_shell::limit::retry_after;
-use aid_shell::page as shell_page;
+use aid_cmp_core::model::Account;
+use aid_serve::limit::retry_after;
+use aid_serve::page as shell_page;
 use axum::Router;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, State};
@@ -88,6 +88,7 @@ pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
             "/touchpoint",
             get(link::touchpoint::<S>).post(link::decide::<S>),
         )
+        .route("/touchpoint/leave", get(link::leave::<S>))
         .route("/unlink", post(account::unlink::<S>))
         .route("/delete", post(account::delete::<S>))
         .route("/serve", post(account::serve::<S>))

@@ -12,10 +12,10 @@ mod serve;
 mod users;
 
 use crate::config;
-use crate::model::CallState;
 use crate::store::{SqlStore, migrate};
-use aid_shell::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
-use aid_shell::{validity, weak};
+use aid_cli::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
+use aid_cli::{validity, weak};
+use aid_cmp_core::model::CallState;
 use args::{
     AuditCommand, Command, FederationCommand, MspCommand, OrderCommand, OutboxCommand,
     ProfileCommand, SyncCommand, UserCommand, VehicleCommand,
@@ -72,7 +72,7 @@ impl Arguments for Cli {
 /// Runs the program; the first argument is its name.
 #[must_use]
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    aid_shell::cli::main("aid-cmp", args, |cli: Cli| match cli.command {
+    aid_cli::cli::main("aid-cmp", args, |cli: Cli| match cli.command {
         Command::Serve => block_on_all_cores(command(cli)),
         _ => block_on(command(cli)),
     })

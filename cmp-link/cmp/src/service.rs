@@ -14,13 +14,14 @@ mod user_profile;
 mod web;
 
 use crate::config::{Agreed, Config, Fixed, Msp};
-use crate::decide::{Context, Decision, Outgoing, code, serving};
-use crate::model::Federation;
 use crate::smdp;
-use crate::store::{Change, Store, StoreError, Stored, Turn};
+use crate::store::{Store, StoreError, Stored, Turn};
 use crate::views;
+use aid_cli::cli::TRACE;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::{Context, Decision, Outgoing, code, serving};
+use aid_cmp_core::model::Federation;
 use aid_id::{AccountRef, ActivationCode, Eid, Id};
-use aid_shell::cli::TRACE;
 use aid_wire::{CodeOutcome, Down, Envelope, WIRE_VERSION};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,7 +30,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc};
 
 pub use account::{Changed, is_pin};
-pub use aid1::Operation;
 pub use car_login::{CODE_PAGE, CarLogin, Judged};
 pub use cars::Taken;
 pub use user_profile::{Preferred, is_preference, is_preference_name};

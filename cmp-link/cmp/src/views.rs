@@ -1,11 +1,11 @@
 //! What decisions need to know, loaded from the store. The caller has the turn.
 //! Used by the service and by the command line, which decide about the same things.
 
-use crate::decide::sync::Listing;
-use crate::decide::{Context, Decision};
-use crate::decide::{deletion, removal, status, sync, withdraw};
-use crate::model::{CallState, Federation, OrderState, RequestState, Vehicle};
 use crate::store::{Store, Stored};
+use aid_cmp_core::decide::sync::Listing;
+use aid_cmp_core::decide::{Context, Decision};
+use aid_cmp_core::decide::{deletion, removal, status, sync, withdraw};
+use aid_cmp_core::model::{CallState, Federation, OrderState, RequestState, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid};
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub async fn car<S: Store>(
     }
     let mut requests = Vec::new();
     for federation in federations.keys() {
-        let pending = |r: &crate::model::CodeRequest| {
+        let pending = |r: &aid_cmp_core::model::CodeRequest| {
             r.eid == eid && (r.state.is_open() || r.state == RequestState::Answered)
         };
         let list = store.requests(*federation).await?;
@@ -69,7 +69,7 @@ pub async fn rest<S: Store>(store: &S, federation: Federation) -> Stored<removal
     cars.dedup();
     for eid in cars {
         let orders = store.orders(Some(eid), true).await?;
-        let own = |o: &&crate::model::Order| {
+        let own = |o: &&aid_cmp_core::model::Order| {
             o.federation == Some(federation.id) && o.state == OrderState::Open
         };
         open_orders += orders.iter().filter(own).count();
@@ -107,7 +107,7 @@ pub async fn withdrawal<S: Store>(
 pub async fn erasure<S: Store>(
     store: &S,
     context: &Context,
-    account: &crate::model::Account,
+    account: &aid_cmp_core::model::Account,
     reason: Option<String>,
 ) -> Stored<Decision> {
     let mut decision = Decision::default();

@@ -8,8 +8,9 @@ use aid_aid1::body::{
     UpdateSubscriptionInfo,
 };
 use aid_aid1::client::{Call, CallError};
-use aid_cmp::model::{MspVerdict, OnboardingState, Profile, ProfileStatus};
-use aid_cmp::store::{Change, Store as _};
+use aid_cmp::store::Store as _;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{MspVerdict, OnboardingState, Profile, ProfileStatus};
 use aid_id::{Iccid, MspToken};
 use aid_wire::OrderKind;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -52,20 +53,20 @@ async fn a_token_is_taken_once() {
     // Of another MSP's account id, and with another MSP's credentials.
     let other = world.client_as("msptwo", "mspkey2", "msp2");
     assert_eq!(
-        refused(other.send_msp_token_text(call, &id, &body).await),
+        refused(other.send_msp_token(call, &id, &body).await),
         is(422, "12")
     );
-    client.send_msp_token_text(call, &id, &body).await.unwrap();
+    client.send_msp_token(call, &id, &body).await.unwrap();
     // The lost 201: the same request again is the same answer, another body under its id is not.
-    client.send_msp_token_text(call, &id, &body).await.unwrap();
+    client.send_msp_token(call, &id, &body).await.unwrap();
     let changed = client
-        .send_msp_token_text(call, &id, &world.token_body(token()))
+        .send_msp_token(call, &id, &world.token_body(token()))
         .await;
     assert_eq!(refused(changed), is(422, "91"));
-    let again = client.send_msp_token_text(Call::new(), &id, &body).await;
+    let again = client.send_msp_token(Call::new(), &id, &body).await;
     assert_eq!(refused(again), is(422, "23"));
     let second = client
-        .send_msp_token_text(Call::new(), &id, &world.token_body(token()))
+        .send_msp_token(Call::new(), &id, &world.token_body(token()))
         .await;
     assert_eq!(refused(second), is(422, "24"));
     let federations = world.store.federations(None).await.unwrap();
@@ -76,10 +77,7 @@ async fn a_token_is_taken_once() {
     );
     // The same UUID of another MSP is another token.
     let id = account_id(&world, "Mobile Two").await;
-    other
-        .send_msp_token_text(Call::new(), &id, &body)
-        .await
-        .unwrap();
+    other.send_msp_token(Call::new(), &id, &body).await.unwrap();
     assert_eq!(world.store.federations(None).await.unwrap().len(), 2);
 }
 
@@ -91,24 +89,27 @@ async fn bad_account_ids_and_numbers_are_refused() {
     let body = world.token_body(token());
     let send = |id: String, body: SendMspToken| {
         let client = client.clone();
-        async move { client.send_msp_token_text(Call::new(), &id, &body).await }
+        async move { client.send_msp_token(Call::new(), &id, &body).await }
     };
     let secret = world::SECRET.parse().unwrap();
     let now = aid_cmp::service::now() / 1000;
     let issue = |at| aid_aid1::account_id::issue(&secret, Uuid::new_v4(), None, at, 600).unwrap();
-    assert_eq!(
-        refused(send("nonsense".into(), body.clone()).await),
-        is(404, "10")
-    );
+    let good = issue(now).to_string();
+    for malformed in [
+        "nonsense",
+        "a.b",
+        &good.replacen('.', "%2E", 1),
+        &format!("{good}.x"),
+    ] {
+        let sent = send(malformed.to_owned(), body.clone()).await;
+        assert_eq!(refused(sent), is(422, "19"), "{malformed}");
+    }
     assert_eq!(
         refused(send(issue(now - 601).to_string(), body.clone()).await),
         is(422, "11")
     );
     // Signed, but nobody began it here.
-    assert_eq!(
-        refused(send(issue(now).to_string(), body.clone()).await),
-        is(404, "10")
-    );
+    assert_eq!(refused(send(good, body.clone()).await), is(404, "10"));
     let id = account_id(&world, "Mobile One").await;
     let mut forged = id.clone();
     let last = if forged.pop() == Some('A') { 'B' } else { 'A' };
@@ -147,6 +148,23 @@ async fn bad_account_ids_and_numbers_are_refused() {
         .unwrap();
     assert_eq!(onboarding.state, OnboardingState::Failed);
     assert!(world.store.federations(None).await.unwrap().is_empty());
+}
+
+// R-7.3-14: a known onboarding whose user was erased meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_an_erased_user_is_refused() {
+    let world = World::new().await;
+    let id = account_id(&world, "Mobile One").await;
+    let send = || async {
+        let body = world.token_body(token());
+        world.client().send_msp_token(Call::new(), &id, &body).await
+    };
+    send().await.unwrap();
+    assert_eq!(refused(send().await), is(422, "24"));
+    let erased = vec![Change::EraseAccount(world::EVA)];
+    world.store.commit(erased).await.unwrap();
+    assert_eq!(refused(send().await), is(404, "94"));
+    assert_eq!(world.store.federations(None).await.unwrap().len(), 1);
 }
 
 // R-7.6-1 R-7.6-2 R-7.6-4 R-7.6-5 R-4.8-1 R-4.8-3
@@ -232,6 +250,10 @@ async fn profile_information_is_all_or_nothing() {
         (unknown, ProfileValidity::Invalid),
     ];
     assert_eq!(refused(send(mixed).await), is(404, "61"));
+    // None of several is the token's.
+    let foreign = ["8944500805172032979", unknown].map(|i| (i, ProfileValidity::Invalid));
+    assert_eq!(refused(send(foreign.to_vec()).await), is(404, "64"));
+    assert_eq!(refused(send(foreign[1..].to_vec()).await), is(404, "61"));
     assert_eq!(verdict().await, MspVerdict::Suspended);
     assert_eq!(refused(send(Vec::new()).await), is(422, "60"));
     assert!(world.store.orders(None, true).await.unwrap().is_empty());
@@ -341,7 +363,8 @@ async fn every_refusal_has_status_and_code() {
         (with("authorization", "Basic YTpi"), is(401, "104")),
         (with("client-id", "nobody"), is(401, "93")),
         (with("client-id", "msptwo"), is(401, "104")),
-        (with("target-id", "other"), is(403, "104")),
+        // Annex B has 403 for three of the five operations, and this is not one of them.
+        (with("target-id", "other"), is(401, "104")),
         // Of Notify MSP Token Invalid alone Annex B has 400 and no 422.
         (without("correlation-id"), is(400, "91")),
         (with("cmp-request-id", "1"), is(400, "91")),
@@ -352,6 +375,16 @@ async fn every_refusal_has_status_and_code() {
             expected,
             "{headers:?}"
         );
+    }
+    for (method, path, expected) in [
+        ("POST", format!("/activation-codes/{token}"), is(401, "104")),
+        ("PATCH", format!("/subscriptions/{token}"), is(403, "104")),
+        ("POST", "/users/a.b.c".to_owned(), is(403, "104")),
+        ("POST", format!("/users/{token}/profiles"), is(403, "104")),
+    ] {
+        let wrong = with("target-id", "other");
+        let got = raw.call(method, &path, &wrong, empty()).await;
+        assert_eq!(got, expected, "{path}");
     }
     let update = format!("/subscriptions/{token}");
     let unknown = format!("/subscriptions/{}", Uuid::new_v4());

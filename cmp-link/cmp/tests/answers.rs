@@ -4,9 +4,10 @@
 
 mod world;
 
-use aid_cmp::model::{Call, CallKind, CallState};
 use aid_cmp::service::now;
-use aid_cmp::store::{Change, Store as _};
+use aid_cmp::store::Store as _;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{Call, CallKind, CallState};
 use aid_id::MspToken;
 use aid_wire::{CodeOutcome, Down};
 use serde_json::json;
@@ -175,7 +176,7 @@ async fn a_car_is_refused_by_the_msp_alone() {
         // The profile is used, so that the next request is a new one.
         let federation = world.store.federations(None).await.unwrap()[0].id;
         for mut request in world.store.requests(federation).await.unwrap() {
-            request.state = aid_cmp::model::RequestState::Used;
+            request.state = aid_cmp_core::model::RequestState::Used;
             request.code = None;
             let used = Change::PutRequest(request);
             world.store.commit(vec![used]).await.unwrap();

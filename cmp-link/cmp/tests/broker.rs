@@ -4,10 +4,11 @@
 
 mod world;
 
-use aid_cmp::decide::{Context, policy::Policy};
-use aid_cmp::model::OrderState;
 use aid_cmp::service::{fresh, now};
-use aid_cmp::store::{Change, Store as _};
+use aid_cmp::store::Store as _;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::{Context, policy::Policy};
+use aid_cmp_core::model::OrderState;
 use aid_id::{Eid, Iccid};
 use aid_needs::Need;
 use aid_wire::{Down, LoginOutcome, OrderKind, OrderOutcome, Up, topic_down, topic_up};

@@ -6,8 +6,8 @@ mod world;
 
 use aid_aid1::body::SendActivationCode;
 use aid_aid1::client::Call;
-use aid_cmp::model::{OrderState, ProfileStatus};
 use aid_cmp::store::Store as _;
+use aid_cmp_core::model::{OrderState, ProfileStatus};
 use aid_id::Iccid;
 use aid_wire::{
     CodeOutcome, Down, LoginOutcome, OrderKind, OrderOutcome, Status, Up, topic_down, topic_up,

@@ -6,17 +6,18 @@
 mod world;
 
 use aid_aid1::body::SubscriptionType;
-use aid_cmp::decide::car_login;
-use aid_cmp::decide::code::{WAIT_MS, request};
-use aid_cmp::decide::login::{MAX_ATTEMPTS, WINDOW_MS, counted, locked};
-use aid_cmp::decide::{Context, Policy, code};
-use aid_cmp::model::{
+use aid_cmp::service::{Service, fresh, now};
+use aid_cmp::store::{Database, SqlStore, Store, migrate};
+use aid_cmp_core::change::{Change, FleetChange};
+use aid_cmp_core::decide::call::{MAX_PAUSE, pause};
+use aid_cmp_core::decide::car_login;
+use aid_cmp_core::decide::code::{WAIT_MS, request};
+use aid_cmp_core::decide::login::{MAX_ATTEMPTS, WINDOW_MS, counted, locked};
+use aid_cmp_core::decide::{Context, Policy, code};
+use aid_cmp_core::model::{
     Answered, Attempts, Call, CallKind, CallState, CodeRequest, Federation, LoginCode,
     LoginCodeState, PortalSession, Report, RequestState,
 };
-use aid_cmp::outbox::{MAX_PAUSE, pause};
-use aid_cmp::service::{Service, fresh, now};
-use aid_cmp::store::{Change, Database, FleetChange, SqlStore, Store, migrate};
 use aid_id::{MspToken, Secret};
 use aid_wire::{CodeOutcome, Down, Status};
 use proptest::prelude::*;

@@ -6,11 +6,13 @@ mod world;
 
 use aid_aid1::body::{Body as _, ProfileType, SendActivationCode, SubscriptionType};
 use aid_aid1::headers::Headers;
+use aid_aid1::operation::CmpOperation;
 use aid_aid1::server::Caller;
-use aid_cmp::decide::code::WAIT_MS;
-use aid_cmp::model::{CodeRequest, Federation, Profile, RequestState};
-use aid_cmp::service::{Operation, Service, fresh, now};
-use aid_cmp::store::{Change, SqlStore, Store as _, migrate};
+use aid_cmp::service::{Service, fresh, now};
+use aid_cmp::store::{SqlStore, Store as _, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::code::WAIT_MS;
+use aid_cmp_core::model::{CodeRequest, Federation, Profile, RequestState};
 use aid_id::{Iccid, MspToken};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -39,9 +41,9 @@ impl Sent {
             iccid: self.iccid,
             swapped_iccid: None,
         };
-        let operation = Operation::ActivationCode(self.token.to_string());
+        let (operation, token) = (CmpOperation::SendActivationCode, self.token.to_string());
         let bytes = body.to_bytes();
-        let done = cmp.operate(&self.caller, &operation, &bytes);
+        let done = cmp.operate(&self.caller, operation, &token, &bytes);
         done.await.unwrap_or_else(|error| error.code.number())
     }
 

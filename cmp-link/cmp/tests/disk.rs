@@ -5,8 +5,9 @@ mod world;
 
 use aid_aid1::body::{SubscriptionType, UpdateSubscriptionInfo};
 use aid_aid1::client::Call;
-use aid_cmp::model::Vehicle;
-use aid_cmp::store::{Change, Database, SqlStore, Store as _, StoreError, migrate};
+use aid_cmp::store::{Database, SqlStore, Store as _, StoreError, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::Vehicle;
 use aid_id::MspToken;
 use aid_needs::disk::Fault;
 use sqlx::{AnyConnection, Connection as _, Executor as _};

@@ -3,7 +3,8 @@
 
 mod world;
 
-use aid_shell::{peer, tls};
+use aid_cli::tls;
+use aid_serve::peer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -4,9 +4,9 @@
 
 mod world;
 
-use aid_cmp::model::{OrderState, ProfileStatus};
 use aid_cmp::service::{Judged, Service};
 use aid_cmp::store::Store as _;
+use aid_cmp_core::model::{OrderState, ProfileStatus};
 use aid_id::Eid;
 use aid_wire::{Down, LoginOutcome, Up, topic_down};
 use rcgen::{CertificateParams, DnType, KeyPair};

@@ -7,13 +7,15 @@ mod world;
 use aid_aid1::body::{ProfileType, SendActivationCode, SubscriptionType, UpdateSubscriptionInfo};
 use aid_aid1::client::{Call, CallError, CmpClient, Settings};
 use aid_aid1::headers::{Credentials, Headers};
+use aid_aid1::operation::CmpOperation;
 use aid_aid1::phone::{EncryptedPhone, PhoneKey};
 use aid_aid1::server::Caller;
-use aid_cmp::model::{CodeRequest, MspVerdict, Profile, ProfileStatus, RequestState};
-use aid_cmp::service::{Operation, Service};
-use aid_cmp::store::{Change, Store as _, migrate};
+use aid_cli::signal::Trigger;
+use aid_cmp::service::Service;
+use aid_cmp::store::{Store as _, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{CodeRequest, MspVerdict, Profile, ProfileStatus, RequestState};
 use aid_id::{Iccid, MspToken};
-use aid_shell::signal::Trigger;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,7 +45,7 @@ fn changed_config(world: &World, change: impl Fn(String) -> String) -> PathBuf {
 impl Changed {
     async fn start(world: &World, change: impl Fn(String) -> String) -> Self {
         let path = changed_config(world, change);
-        let (stop, stopped) = aid_shell::signal::manual();
+        let (stop, stopped) = aid_cli::signal::manual();
         let (tell, hear) = tokio::sync::oneshot::channel();
         let task = tokio::spawn(async move {
             let done = aid_cmp::program::serve_until(&path, stopped, |listen| {
@@ -262,8 +264,8 @@ async fn keys_passwords_and_certificates_overlap() {
     let world = World::new().await;
     world.pki.issue("next", "another name", false);
     let print_of = |file: &str| {
-        let chain = aid_shell::tls::certificates(&world.folder.path().join(file)).unwrap();
-        hex::encode(aid_shell::peer::fingerprint(&chain[0]))
+        let chain = aid_cli::tls::certificates(&world.folder.path().join(file)).unwrap();
+        hex::encode(aid_serve::peer::fingerprint(&chain[0]))
     };
     let (print, present) = (print_of("next.pem"), print_of("msp.pem"));
     let new_secret = "the newer secret of more than thirty-two bytes";
@@ -411,7 +413,7 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         let token = unknown();
         let client = world.client_as("msptwo", "mspkey2", "msp2");
         let sent = client
-            .send_msp_token_text(Call::new(), &id, &world.token_body(token))
+            .send_msp_token(Call::new(), &id, &world.token_body(token))
             .await;
         sent.unwrap();
         token
@@ -419,12 +421,17 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
     let config = aid_cmp::config::check(&world.config()).unwrap();
     let service = Service::new(migrate(&config.fixed.file.database).await.unwrap(), config);
     let service = std::sync::Arc::new(service);
-    let refused = |operation: Operation, body: Value| {
+    let refused = |operation: CmpOperation, variable: String, body: Value| {
         let service = &service;
         async move {
             let before = service.store.looks();
             let error = service
-                .operate(&caller(1), &operation, body.to_string().as_bytes())
+                .operate(
+                    &caller(1),
+                    operation,
+                    &variable,
+                    body.to_string().as_bytes(),
+                )
                 .await
                 .expect_err("refused");
             let body = serde_json::to_string(&error.body()).unwrap();
@@ -438,22 +445,30 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         "activationCodeRequestID": Uuid::from_u128(1), "error": null,
         "iccid": foreign_iccid, "swappedIccid": null});
     let (foreign, nobody) = (token.to_string(), unknown().to_string());
-    type Of = fn(String) -> Operation;
-    let operations: [(Of, Value); 4] = [
-        (Operation::ActivationCode, code),
-        (Operation::Subscription, number),
-        (Operation::Invalidate, json!({})),
-        (Operation::Profiles, json!({"profiles": []})),
+    let operations = [
+        (CmpOperation::SendActivationCode, code),
+        (CmpOperation::UpdateSubscriptionInfo, number),
+        (CmpOperation::NotifyTokenInvalid, json!({})),
+        (
+            CmpOperation::SendProfileInformation,
+            json!({"profiles": []}),
+        ),
     ];
-    for (of, body) in operations {
-        let (a, b) = (of(foreign.clone()), of(nobody.clone()));
-        assert_eq!(refused(a, body.clone()).await, refused(b, body).await);
+    for (operation, body) in operations {
+        let theirs = refused(operation, foreign.clone(), body.clone()).await;
+        assert_eq!(theirs, refused(operation, nobody.clone(), body).await);
     }
     // An ICCID of the other MSP and one that nobody has; the answer names it, so the names are masked.
     let unknown_iccid = "8944500805172032961";
     let information =
         |iccid: &str| json!({"profiles": [{"iccid": iccid, "status": "invalid", "reason": null}]});
-    let of = |iccid: &str| refused(Operation::Profiles(other.to_string()), information(iccid));
+    let of = |iccid: &str| {
+        refused(
+            CmpOperation::SendProfileInformation,
+            other.to_string(),
+            information(iccid),
+        )
+    };
     let (a, b) = (of(foreign_iccid).await, of(unknown_iccid).await);
     let mask = |text: &str, iccid: &str| text.replace(iccid, "ICCID");
     assert_eq!(
@@ -466,13 +481,19 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         json!({"activationCode": null, "profileType": null, "activationCodeRequestID": Uuid::from_u128(id),
             "error": "49: none", "iccid": null, "swappedIccid": null})
     };
-    let of = |id| refused(Operation::ActivationCode(other.to_string()), request(id));
+    let of = |id| {
+        refused(
+            CmpOperation::SendActivationCode,
+            other.to_string(),
+            request(id),
+        )
+    };
     assert_eq!(of(1).await, of(2).await);
     // Account ids: of an onboarding with the other MSP, and of none; both signed with one's own secret.
     let secret = world::SECRET.to_uppercase().parse().unwrap();
     let now = aid_cmp::service::now() / 1000;
-    let begun = aid_cmp::decide::onboarding::begin(
-        &aid_cmp::decide::Context {
+    let begun = aid_cmp_core::decide::onboarding::begin(
+        &aid_cmp_core::decide::Context {
             now: now * 1000,
             fresh: aid_cmp::service::fresh,
             policy: Default::default(),
@@ -496,8 +517,8 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
             .unwrap()
             .to_string()
     };
-    let a = refused(Operation::Token(id(theirs)), body()).await;
-    let b = refused(Operation::Token(id(none)), body()).await;
+    let a = refused(CmpOperation::SendMspToken, id(theirs), body()).await;
+    let b = refused(CmpOperation::SendMspToken, id(none), body()).await;
     assert_eq!(a, b);
     service.store.close().await;
 }
@@ -566,9 +587,9 @@ async fn spans_reach_a_collector_under_the_correlation_id() {
             let _ = tell.send(body).await;
         }),
     );
-    let listener = aid_shell::http::bind("127.0.0.1:0").await.unwrap();
+    let listener = aid_serve::http::bind("127.0.0.1:0").await.unwrap();
     let collector = listener.local_addr().unwrap();
-    tokio::spawn(aid_shell::http::serve(
+    tokio::spawn(aid_serve::http::serve(
         listener,
         None,
         router,

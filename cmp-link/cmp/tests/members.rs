@@ -8,14 +8,16 @@ mod world;
 use aid_aid1::account_id;
 use aid_aid1::body::SubscriptionType;
 use aid_aid1::headers::Headers;
+use aid_aid1::operation::CmpOperation;
 use aid_aid1::server::Caller;
-use aid_cmp::decide::code::WAIT_MS;
-use aid_cmp::model::{
+use aid_cmp::service::{Service, fresh, now};
+use aid_cmp::store::{SqlStore, Store as _, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::code::WAIT_MS;
+use aid_cmp_core::model::{
     CodeRequest, Federation, MspVerdict, Onboarding, OnboardingState, Profile, ProfileStatus,
     RequestState,
 };
-use aid_cmp::service::{Operation, Service, fresh, now};
-use aid_cmp::store::{Change, SqlStore, Store as _, migrate};
 use aid_id::MspToken;
 use aid_wire::{CodeOutcome, Down};
 use serde_json::{Value, json};
@@ -51,6 +53,9 @@ fn with(body: &Value, member: &str, value: &str) -> Value {
     body
 }
 
+/// An operation, and what stands in the variable segment of its path.
+type Operation = (CmpOperation, String);
+
 /// A CMP without sockets, and callers of the first MSP.
 struct Stage {
     world: World,
@@ -85,7 +90,10 @@ impl Stage {
             party: 0,
         };
         let bytes = body.to_string().into_bytes();
-        let done = self.cmp.operate(&caller, operation, &bytes).await;
+        let done = self
+            .cmp
+            .operate(&caller, operation.0, &operation.1, &bytes)
+            .await;
         done.map_or_else(|e| (e.status.as_u16(), e.code.number()), |s| (s, 0))
     }
 
@@ -124,7 +132,10 @@ impl Stage {
             expires_at: now() + 600_000,
         };
         self.commit(vec![Change::AddOnboarding(onboarding)]).await;
-        (sid.into_bytes(), Operation::Token(id.to_string()))
+        (
+            sid.into_bytes(),
+            (CmpOperation::SendMspToken, id.to_string()),
+        )
     }
 
     async fn state(&self, sid: aid_id::Id) -> OnboardingState {
@@ -278,7 +289,7 @@ async fn a_code_without_an_error_is_used() {
     {
         let link = stage.link(u32::try_from(n).unwrap()).await;
         let iccid = old(100 + u32::try_from(n).unwrap());
-        let operation = Operation::ActivationCode(link.token());
+        let operation = (CmpOperation::SendActivationCode, link.token());
         let body = without(&with(&link.code(), "iccid", &iccid), member, way);
         let case = format!("{member} {way}");
         assert_eq!(
@@ -319,7 +330,7 @@ async fn a_code_that_is_not_used_is_refused_and_its_correction_is_used() {
     };
     stage.commit(vec![Change::PutProfile(taken)]).await;
     type Spoil = fn(&Value) -> Value;
-    let spoilt: [(&str, Spoil, (u16, u16)); 12] = [
+    let spoilt: [(&str, Spoil, (u16, u16)); 14] = [
         ("error blank", |b| with(b, "error", " "), (422, 91)),
         ("swapped blank", |b| with(b, "swappedIccid", " "), (422, 91)),
         ("iccid blank", |b| with(b, "iccid", "\t"), (422, 91)),
@@ -342,6 +353,16 @@ async fn a_code_that_is_not_used_is_refused_and_its_correction_is_used() {
             |b| with(b, "activationCode", "2$a$b"),
             (422, 47),
         ),
+        (
+            "a code with a bad field",
+            |b| with(b, "activationCode", "1$smdp.example.com$small"),
+            (422, 44),
+        ),
+        (
+            "a profile class of SGP.22",
+            |b| with(b, "profileType", "operational"),
+            (422, 51),
+        ),
         ("another's profile", |b| with(b, "iccid", TAKEN), (422, 49)),
         (
             "an unknown request",
@@ -351,7 +372,7 @@ async fn a_code_that_is_not_used_is_refused_and_its_correction_is_used() {
     ];
     for (n, (case, spoil, refusal)) in spoilt.into_iter().enumerate() {
         let link = stage.link(10 + u32::try_from(n).unwrap()).await;
-        let operation = Operation::ActivationCode(link.token());
+        let operation = (CmpOperation::SendActivationCode, link.token());
         let iccid = old(100 + u32::try_from(n).unwrap());
         let good = with(&link.code(), "iccid", &iccid);
         let ids = link.ids();
@@ -366,7 +387,7 @@ async fn a_code_that_is_not_used_is_refused_and_its_correction_is_used() {
     }
     // The same code with a swap that it did not have is another message: it would not be obeyed.
     let link = stage.link(50).await;
-    let operation = Operation::ActivationCode(link.token());
+    let operation = (CmpOperation::SendActivationCode, link.token());
     let code = |swapped: &str| with(&link.code(), "swappedIccid", swapped);
     let (first, second) = (code(""), code(&old(50)));
     assert_eq!(stage.call(link.ids(), &operation, &first).await, (200, 0));
@@ -377,7 +398,7 @@ async fn a_code_that_is_not_used_is_refused_and_its_correction_is_used() {
     );
     // With the swap from the beginning it is obeyed, and repeating it is harmless.
     let link = stage.link(51).await;
-    let operation = Operation::ActivationCode(link.token());
+    let operation = (CmpOperation::SendActivationCode, link.token());
     let body = with(&with(&link.code(), "iccid", OLD), "swappedIccid", &old(51));
     for _ in 0..2 {
         assert_eq!(stage.call(link.ids(), &operation, &body).await, (200, 0));
@@ -397,7 +418,7 @@ async fn reasons_and_groups_may_be_left_out_in_every_way() {
         let link = stage.link(n).await;
         let number = json!({"phoneNumber": phone.phone_number, "iv": phone.iv,
             "subscriptionType": "business", "customerGroup": "after"});
-        let operation = Operation::Subscription(link.token());
+        let operation = (CmpOperation::UpdateSubscriptionInfo, link.token());
         let body = without(&number, "customerGroup", way);
         assert_eq!(stage.one(&operation, &body).await, (201, 0), "{way}");
         let updated = stage.federation(link.federation.token).await.unwrap();
@@ -406,12 +427,12 @@ async fn reasons_and_groups_may_be_left_out_in_every_way() {
 
         let item = json!({"iccid": old(n), "status": "suspended", "reason": "unpaid"});
         let body = json!({"profiles": [without(&item, "reason", way)]});
-        let operation = Operation::Profiles(link.token());
+        let operation = (CmpOperation::SendProfileInformation, link.token());
         assert_eq!(stage.one(&operation, &body).await, (200, 0), "{way}");
         let verdict = stage.verdict(&link, &old(n)).await;
         assert_eq!(verdict, Some(MspVerdict::Suspended), "{way}");
 
-        let operation = Operation::Invalidate(link.token());
+        let operation = (CmpOperation::NotifyTokenInvalid, link.token());
         let body = without(&json!({"reason": "over"}), "reason", way);
         assert_eq!(stage.one(&operation, &body).await, (204, 0), "{way}");
         let ended = stage.federation(link.federation.token).await.unwrap();
@@ -449,7 +470,7 @@ async fn items_about_one_profile_are_judged_in_their_order() {
             .iter()
             .map(|status| json!({"iccid": old(n), "status": status}))
             .collect();
-        let operation = Operation::Profiles(link.token());
+        let operation = (CmpOperation::SendProfileInformation, link.token());
         let body = json!({ "profiles": items });
         assert_eq!(stage.one(&operation, &body).await, answer, "{said:?}");
         assert_eq!(stage.verdict(&link, &old(n)).await, Some(verdict));

@@ -73,7 +73,7 @@ async fn the_return_page_believes_the_token_and_not_the_browser() {
     let token = aid_id::MspToken::from_bytes([7; 16]);
     let call = aid_aid1::client::Call::new();
     let sent = world.client();
-    sent.send_msp_token_text(call, &query(&to, "id"), &world.token_body(token))
+    sent.send_msp_token(call, &query(&to, "id"), &world.token_body(token))
         .await
         .unwrap();
     assert!(
@@ -258,6 +258,40 @@ async fn onboarding_may_begin_at_the_msp() {
     assert!(to.starts_with("/login?next=%2Ftouchpoint"), "{to}");
 }
 
+// R-7.2.2-1 R-7.2.2-2 R-7.2.2-3: the login page of a visitor from an MSP leads back there; no other does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_does_not_sign_in_returns_to_the_msp() {
+    let world = World::new().await;
+    let stranger = Browser::new(&world);
+    let back = "https://www.mspone.example/back?foo=bar&x=1";
+    let uri = aid_aid1::redirect::percent_encode(back);
+    let (_, to) = stranger
+        .visit(&format!("/touchpoint?redirect_uri={uri}"))
+        .await;
+    let page = stranger.get(&to).await;
+    let leave = format!("/touchpoint/leave?redirect_uri={uri}");
+    assert!(page.contains(&format!("href=\"{leave}\"")), "{page}");
+    let expected = format!("{back}&code=101&error=User%20login%20not%20possible%20on%20CMP%20side");
+    assert_eq!(stranger.visit(&leave).await, (303, expected));
+    // Still there after a wrong password.
+    let form = [
+        ("csrf", csrf(&page)),
+        ("next", format!("/touchpoint?redirect_uri={uri}")),
+        ("name", "eva@example.com".into()),
+        ("password", "wrong password".into()),
+    ];
+    let login = format!("https://localhost:{}/login", world.portal.port());
+    let answer = stranger.client.post(login).form(&form).send().await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 401);
+    assert!(answer.text().await.unwrap().contains(&leave));
+    assert!(!stranger.get("/login").await.contains("/touchpoint/leave"));
+    for bad in ["", "?redirect_uri=https%3A%2F%2Fevil.example%2F"] {
+        let left = stranger.visit(&format!("/touchpoint/leave{bad}")).await;
+        assert_eq!(left, (400, String::new()), "{bad}");
+    }
+}
+
 // R-4.5-2 R-4.5-3 R-4.5-4
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_deletes_his_own_profile_only() {
@@ -265,18 +299,20 @@ async fn a_user_deletes_his_own_profile_only() {
     world.federate().await;
     let federation = world.store.federations(None).await.unwrap().remove(0);
     let iccid: aid_id::Iccid = "8944500805172032953".parse().unwrap();
-    let profile = |iccid: &aid_id::Iccid, federation| aid_cmp::model::Profile {
+    let profile = |iccid: &aid_id::Iccid, federation| aid_cmp_core::model::Profile {
         iccid: iccid.clone(),
         federation,
         eid: world.eid,
-        status: aid_cmp::model::ProfileStatus::Disabled,
-        verdict: aid_cmp::model::MspVerdict::Valid,
+        status: aid_cmp_core::model::ProfileStatus::Disabled,
+        verdict: aid_cmp_core::model::MspVerdict::Valid,
         last_used: 1,
         created_at: 1,
     };
     let foreign: aid_id::Iccid = "8944500805172032961".parse().unwrap();
     let changes = [profile(&iccid, federation.id), profile(&foreign, [9; 16])];
-    let changes = changes.map(aid_cmp::store::Change::PutProfile).to_vec();
+    let changes = changes
+        .map(aid_cmp_core::change::Change::PutProfile)
+        .to_vec();
     world.store.commit(changes).await.unwrap();
     let browser = world.browser().await;
     let page = browser.get("/").await;
@@ -445,7 +481,7 @@ async fn a_user_changes_password_and_pin() {
     let done = browser.post("/pin", &pin("battery staple", "9876")).await;
     assert_eq!(done, (303, "/settings?done=pin".into()));
     let stored = world.store.account(world::EVA).await.unwrap().unwrap();
-    let mac = aid_cmp::decide::login::pin_mac(&world::PIN_KEY, world::EVA, "9876");
+    let mac = aid_cmp_core::decide::login::pin_mac(&world::PIN_KEY, world::EVA, "9876");
     assert_eq!(stored.pin_mac.as_deref(), Some(mac.as_str()));
     browser.post("/pin", &pin("battery staple", "")).await;
     assert!(browser.get("/settings").await.contains("You have no PIN"));

@@ -5,8 +5,9 @@ mod world;
 
 use aid_aid1::body::{NotifyTokenInvalid, SendActivationCode};
 use aid_aid1::client::Call;
-use aid_cmp::model::{CallState, NoticeKind, OrderState, ProfileStatus};
-use aid_cmp::store::{Change, Store as _};
+use aid_cmp::store::Store as _;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{CallState, NoticeKind, OrderState, ProfileStatus};
 use aid_id::{Iccid, Id, MspToken};
 use aid_wire::{CodeOutcome, Down, OrderKind, OrderOutcome, Status, Up};
 use serde_json::{Value, json};
@@ -257,7 +258,7 @@ async fn the_msp_swaps_another_profile_than_the_candidate() {
     let mut second = Car::connect_as(&world, eid(2)).await;
     provision(&world, &mut second, 3, SECOND).await;
     let third = eid(3);
-    let vehicle = aid_cmp::model::Vehicle::new(third, 0);
+    let vehicle = aid_cmp_core::model::Vehicle::new(third, 0);
     world
         .store
         .commit(vec![Change::AddVehicle(vehicle)])
@@ -323,7 +324,7 @@ async fn one_link_serves_in_every_car_at_once() {
     let token = world.federate().await;
     let link = world.store.federations(Some(EVA)).await.unwrap().remove(0);
     assert_eq!(link.token, token);
-    let vehicle = aid_cmp::model::Vehicle::new(eid(3), 0);
+    let vehicle = aid_cmp_core::model::Vehicle::new(eid(3), 0);
     let added = Change::AddVehicle(vehicle);
     world.store.commit(vec![added]).await.unwrap();
     let mut cars = Vec::new();
@@ -334,7 +335,7 @@ async fn one_link_serves_in_every_car_at_once() {
         cars.push(car);
     }
     let profiles = world.store.profiles(Some(link.id)).await.unwrap();
-    let enabled = |p: &aid_cmp::model::Profile| p.status == ProfileStatus::Enabled;
+    let enabled = |p: &aid_cmp_core::model::Profile| p.status == ProfileStatus::Enabled;
     assert!(
         profiles.len() == 3 && profiles.iter().all(enabled),
         "{profiles:?}"

@@ -3,7 +3,8 @@
 
 mod world;
 
-use aid_cmp::store::{Change, Store as _};
+use aid_cmp::store::Store as _;
+use aid_cmp_core::change::Change;
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::Path;
@@ -99,12 +100,12 @@ async fn an_operator_adds_and_lists() {
 /// A profile of Eva's in a car, as the server would have stored it.
 async fn has_profile(world: &World, iccid: &str, eid: aid_id::Eid) {
     let federation = world.store.federations(None).await.unwrap().remove(0);
-    let profile = aid_cmp::model::Profile {
+    let profile = aid_cmp_core::model::Profile {
         iccid: iccid.parse().unwrap(),
         federation: federation.id,
         eid,
-        status: aid_cmp::model::ProfileStatus::Disabled,
-        verdict: aid_cmp::model::MspVerdict::Valid,
+        status: aid_cmp_core::model::ProfileStatus::Disabled,
+        verdict: aid_cmp_core::model::MspVerdict::Valid,
         last_used: 1,
         created_at: 1,
     };
@@ -334,7 +335,7 @@ async fn an_operator_ends_links_and_forgets_users() {
         .unwrap()
         .to_owned();
     let mut profile = world.store.profiles(None).await.unwrap().remove(0);
-    profile.status = aid_cmp::model::ProfileStatus::Deleted;
+    profile.status = aid_cmp_core::model::ProfileStatus::Deleted;
     world
         .store
         .commit(vec![Change::PutProfile(profile)])
@@ -595,7 +596,7 @@ async fn an_operator_unlocks_a_user() {
     let cmp = service();
     let wrong = aid_id::Secret::new("wrong password".into());
     let right = aid_id::Secret::new(world::PASSWORD.into());
-    for _ in 0..aid_cmp::decide::login::MAX_ATTEMPTS {
+    for _ in 0..aid_cmp_core::decide::login::MAX_ATTEMPTS {
         cmp.sign_in("eva", &wrong).await.unwrap();
     }
     let locked = cmp.sign_in("eva", &right).await.unwrap();

@@ -119,7 +119,7 @@ async fn the_secret_of_account_ids_is_replaced_while_the_cmp_runs() {
     for id in [&before, &after] {
         let token = MspToken::from_bytes(uuid::Uuid::new_v4().into_bytes());
         let body = world.token_body(token);
-        let sent = client.send_msp_token_text(Call::new(), id, &body).await;
+        let sent = client.send_msp_token(Call::new(), id, &body).await;
         sent.unwrap();
     }
 }

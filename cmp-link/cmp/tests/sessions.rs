@@ -3,9 +3,10 @@
 
 mod world;
 
-use aid_cmp::decide::login::pin_mac;
-use aid_cmp::model::{Account, Vehicle};
-use aid_cmp::store::{Change, Store as _};
+use aid_cmp::store::Store as _;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::login::pin_mac;
+use aid_cmp_core::model::{Account, Vehicle};
 use aid_id::{AccountRef, Id, Secret};
 use aid_wire::{CodeOutcome, Down, LoginOutcome, OrderKind, Up};
 use serde_json::json;

@@ -6,12 +6,13 @@ mod postgres;
 
 use aid_aid1::body::SubscriptionType;
 use aid_aid1::phone::EncryptedPhone;
-use aid_cmp::model::{
+use aid_cmp::store::{AuditFilter, Database, SqlStore, Store, StoreError, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Federation, Hold,
     MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
     ProfileStatus, Report, RequestState, UserNotice, Vehicle,
 };
-use aid_cmp::store::{AuditFilter, Change, Database, SqlStore, Store, StoreError, migrate};
 use aid_id::{AccountRef, Eid, Iccid, MspToken, Secret};
 use aid_wire::{OrderKind, Status};
 use postgres::Postgres;

@@ -12,7 +12,7 @@ mod tty;
 
 use crate::quirk::Quirks;
 use crate::served::{Notice, Served};
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use card::CardHandle;
 use modem::{Modem, Reply};
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //! Called by record and replay.
 
 use crate::frame;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};

@@ -2,8 +2,8 @@
 //! Called by record and replay.
 
 use super::pattern::Pattern;
-use aid_shell::cli::Failure;
-use aid_shell::config;
+use aid_cli::cli::Failure;
+use aid_cli::config;
 use serde::{Deserialize, Deserializer};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

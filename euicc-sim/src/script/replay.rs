@@ -3,8 +3,8 @@
 
 use super::card::RemoteCard;
 use super::format::{self, Script, Send};
-use aid_shell::cli::{self, Failure};
-use aid_shell::printable::printable;
+use aid_cli::cli::{self, Failure};
+use aid_cli::printable::printable;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
 use std::path::{Path, PathBuf};

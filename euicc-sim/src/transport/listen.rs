@@ -3,8 +3,8 @@
 
 use crate::frame;
 use crate::served::Served;
-use aid_shell::cli::Failure;
-use aid_shell::private;
+use aid_cli::cli::Failure;
+use aid_cli::private;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -2,7 +2,7 @@
 //! An id belongs to the next test function below it; the document is generated, never written by hand.
 //! `docs/requirements.txt` lists every id, `docs/conformance-reasons.toml` says why one has no test.
 
-use aid_shell::cli::{self, Failure};
+use aid_cli::cli::{self, Failure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

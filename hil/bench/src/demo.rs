@@ -4,7 +4,7 @@ use crate::leftovers::Workshop;
 use crate::report::Report;
 use crate::site::{Options, Site};
 use crate::story::{self, Telling};
-use aid_shell::cli::{self, Failure, LogArgs};
+use aid_cli::cli::{self, Failure, LogArgs};
 use std::io::Write as _;
 use std::path::PathBuf;
 

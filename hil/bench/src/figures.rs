@@ -12,8 +12,9 @@ mod instructions;
 mod provisioning;
 mod vehicle;
 
-use aid_cmp::store::{Change, SqlStore, Store as _};
-use aid_shell::cli::{self, Failure, LogArgs};
+use aid_cli::cli::{self, Failure, LogArgs};
+use aid_cmp::store::{SqlStore, Store as _};
+use aid_cmp_core::change::Change;
 use clap::ValueEnum as _;
 use std::path::PathBuf;
 

@@ -8,7 +8,7 @@
 //! holds (flock): a folder with our lock file that nobody holds was left behind, and [`sweep`] removes it,
 //! with the processes that still work in it.
 
-use aid_shell::cli::{self, Failure};
+use aid_cli::cli::{self, Failure};
 use rustix::process::{Pid, Signal, geteuid, getpid, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

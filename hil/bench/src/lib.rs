@@ -16,7 +16,7 @@ mod scenario;
 mod site;
 mod story;
 
-use aid_shell::cli::{self, Arguments, Failure, LogArgs};
+use aid_cli::cli::{self, Arguments, Failure, LogArgs};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -33,8 +33,8 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         "bare-http" => crate::figures::run_bare(args),
         other => {
             let known = PROGRAMS.join(", ");
-            aid_shell::cli::main("aid-hil", args_of_none(), |_: Nothing| {
-                Err(aid_shell::cli::Failure::usage(format!(
+            aid_cli::cli::main("aid-hil", args_of_none(), |_: Nothing| {
+                Err(aid_cli::cli::Failure::usage(format!(
                     "there is no part {other:?}; there are {known}"
                 )))
             })
@@ -46,11 +46,11 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
 #[derive(clap::Parser)]
 struct Nothing {
     #[command(flatten)]
-    logs: aid_shell::cli::LogArgs,
+    logs: aid_cli::cli::LogArgs,
 }
 
-impl aid_shell::cli::Arguments for Nothing {
-    fn logs(&self) -> &aid_shell::cli::LogArgs {
+impl aid_cli::cli::Arguments for Nothing {
+    fn logs(&self) -> &aid_cli::cli::LogArgs {
         &self.logs
     }
 }

@@ -1,9 +1,9 @@
 //! One part as a child process: started with its readiness line awaited, its log kept, stopped kindly.
 
 use crate::leftovers::{self, LEASH};
-use aid_shell::cli::{self, Failure};
-use aid_shell::printable::printable;
-use aid_shell::private;
+use aid_cli::cli::{self, Failure};
+use aid_cli::printable::printable;
+use aid_cli::private;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::File;

@@ -7,7 +7,7 @@
     reason = "a test that cannot set itself up has failed"
 )]
 
-use aid_shell::tls;
+use aid_cli::tls;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 use std::collections::BTreeMap;

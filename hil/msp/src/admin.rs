@@ -7,7 +7,7 @@ mod misbehave;
 
 use std::sync::Arc;
 
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
 use crate::msp::Msp;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aid_aid1::agreed;
 use aid_aid1::headers::PartyId;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 
 use crate::config::{CmpParty, Config};
 use crate::es2::Es2;

@@ -10,18 +10,20 @@ mod operation;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aid_aid1::contract::{self, OPENAPI};
+use aid_aid1::contract::{Contract, OPENAPI, openapi};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::headers::PartyId;
+use aid_aid1::operation::{Api as _, MspOperation};
 use aid_aid1::server::{
-    Caller, Gate, MAX_PATH, Shown, ids, method_not_allowed, path_token, refusal_body, too_many,
+    Caller, Gate, MAX_PATH, Shown, ids, method_not_allowed, not_found, path_token, refusal_body,
+    too_many,
 };
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::trace::summary;
-use aid_shell::cli::TRACE;
-use aid_shell::http::{Cut, Peer, Refusal};
-use aid_shell::limit::{Limiter, Rate, retry_after};
-use aid_shell::metrics::{Counter, Timer};
+use aid_cli::cli::TRACE;
+use aid_serve::http::{Cut, Peer, Refusal};
+use aid_serve::limit::{Limiter, Rate, retry_after};
+use aid_serve::metrics::{Counter, Timer};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, Request, State};
@@ -33,7 +35,7 @@ use crate::misbehave::{Fired, Name, Order, Reply, Stage, fits, instead, order, t
 use crate::msp::Msp;
 use crate::orders;
 use once::answer;
-use operation::{Operation, operation_at, route};
+use operation::place;
 
 pub(crate) use keys::Keys;
 
@@ -79,7 +81,7 @@ pub(crate) fn refuse(status: StatusCode) -> Refusal {
 pub(crate) fn router(msp: Msp, keys: &Keys, rate: Rate) -> Router {
     let gate = keys.gate.subscribe();
     let limiter = Arc::new(Limiter::new(rate));
-    let openapi = contract::MSP.openapi().into();
+    let openapi = openapi::<MspOperation>().into();
     // The paths are taken apart here and not by the router, so that a bad token is our refusal and not a framework's.
     Router::new().fallback(outer).with_state(Api {
         msp,
@@ -95,8 +97,8 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
     let api = state.0.clone();
     let ids = ids(request.headers());
     let path = request.uri().path().to_owned();
-    let found = contract::MSP.at(&path).map(|(operation, _)| operation);
-    let name = found.map_or("none", |operation| operation.id);
+    let found = MspOperation::at(&path).map(|(operation, _)| operation.contract());
+    let name = found.map_or("none", |contract| contract.id);
     let admitted = limited(&api, &request);
     let mut answer = match admitted {
         Err(wait) => {
@@ -112,9 +114,9 @@ async fn outer(state: State<Api>, query: RawQuery, request: Request) -> Response
             Err(error) => json(error.status, error_json(&error)),
         },
         Ok(caller) => {
-            let span = found.zip(caller).and_then(|(operation, caller)| {
+            let span = found.zip(caller).and_then(|(contract, caller)| {
                 Span::begin(
-                    operation.name,
+                    contract.name,
                     Kind::Server,
                     caller.headers.correlation_id,
                     span::from_headers(request.headers()),
@@ -211,10 +213,10 @@ fn limited(api: &Api, request: &Request) -> Result<Option<Caller>, Duration> {
 }
 
 async fn entry(State(api): State<Api>, RawQuery(query): RawQuery, request: Request) -> Response {
-    let allowed = operation_at(request.uri().path())
-        .and_then(|(_, method, _)| HeaderValue::from_str(method.as_str()).ok());
+    let contract =
+        MspOperation::at(request.uri().path()).map(|(operation, _)| operation.contract());
     let reply = handle(&api, query.as_deref().unwrap_or_default(), request).await;
-    let reply = reply.unwrap_or_else(|error| refused(&error));
+    let reply = reply.unwrap_or_else(|error| refused(contract, error));
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
@@ -237,14 +239,22 @@ async fn entry(State(api): State<Api>, RawQuery(query): RawQuery, request: Reque
             .insert(header::RETRY_AFTER, seconds.into());
     }
     // RFC 9110 §15.5.6
-    if let Some(method) = allowed.filter(|_| status == StatusCode::METHOD_NOT_ALLOWED) {
+    if status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(contract) = contract
+        && let Ok(method) = HeaderValue::from_str(contract.method.as_str())
+    {
         response.headers_mut().insert(header::ALLOW, method);
     }
     response
 }
 
-fn refused(error: &ApiError) -> Reply {
-    Reply::new(error.status, error_json(error))
+/// A refusal under a status that the operation has.
+fn refused(contract: Option<&Contract>, error: ApiError) -> Reply {
+    let error = match contract {
+        Some(contract) => contract.refusal(error),
+        None => error,
+    };
+    Reply::new(error.status, error_json(&error))
 }
 
 fn error_json(error: &ApiError) -> String {
@@ -259,9 +269,13 @@ async fn handle(api: &Api, query: &str, request: Request) -> Result<Reply, ApiEr
         let refusal = ApiError::because(ErrorCode::Syntax, "the path is too long");
         return Err(refusal.with_status(StatusCode::URI_TOO_LONG));
     }
-    let (operation, token) = route(&parts.method, parts.uri.path())?;
+    let (operation, token) = MspOperation::at(parts.uri.path()).ok_or_else(not_found)?;
+    let contract = operation.contract();
+    if parts.method != contract.method {
+        return Err(method_not_allowed());
+    }
     let caller = admit_parts(api, &parts.headers, parts.extensions.get::<Peer>())?;
-    let (place, client) = (operation.place(), &caller.headers.client_id);
+    let (place, client) = (place(operation), &caller.headers.client_id);
     let early = |name: Name| matches!(name.stage(), Stage::Instead | Stage::Work);
     let fired = api.msp.fire(place, client, early).await;
     if let Some(reply) = fired.iter().find_map(instead) {
@@ -277,7 +291,10 @@ async fn handle(api: &Api, query: &str, request: Request) -> Result<Reply, ApiEr
         wrong: &wrong,
     };
     let answer = answer(api, asked, &parts, body).await;
-    let mut reply = answer.map_or_else(|e| refused(&e), |(status, body)| Reply::new(status, body));
+    let mut reply = answer.map_or_else(
+        |error| refused(Some(contract), error),
+        |(status, body)| Reply::new(status, body),
+    );
     if let Some(delay) = wrong.cut_after {
         (reply.delay, reply.cut) = (delay, true);
     }
@@ -297,7 +314,7 @@ async fn handle(api: &Api, query: &str, request: Request) -> Result<Reply, ApiEr
 /// A request that was let in.
 struct Asked<'a> {
     caller: &'a Caller,
-    operation: Operation,
+    operation: MspOperation,
     token: &'a str,
     query: &'a str,
     fired: &'a [Fired],

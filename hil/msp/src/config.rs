@@ -9,11 +9,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use aid_aid1::headers::PartyId;
-use aid_shell::cli::Failure;
-use aid_shell::config::{beside, load};
-use aid_shell::limit::Rate;
-use aid_shell::peer::{Certificate, Several};
-use aid_shell::{admin, door, password, slots, telemetry};
+use aid_cli::cli::Failure;
+use aid_cli::config::{beside, load};
+use aid_serve::limit::Rate;
+use aid_serve::peer::{Certificate, Several};
+use aid_serve::{admin, door, password, slots, telemetry};
 use serde::Deserialize;
 
 pub(crate) use cmp::{Cmp, CmpParty, Mode};

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use aid_aid1::client::Call;
 use aid_aid1::headers::PartyId;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 
 use crate::admin;
 use crate::misbehave::{Outgoing, Place, Wish};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use aid_aid1::error_code::clean;
 use aid_aid1::trace::summary;
+use aid_cli::cli::{Failure, TRACE};
+use aid_cli::tls;
 use aid_id::{ActivationCode, Eid, Iccid};
-use aid_shell::cli::{Failure, TRACE};
-use aid_shell::tls;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 

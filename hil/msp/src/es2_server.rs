@@ -72,7 +72,7 @@ fn refused(status: StatusCode, why: &str) -> Response {
 async fn progress(State(msp): State<Msp>, body: Result<Bytes, BytesRejection>) -> Response {
     let read = body
         .ok()
-        .map(|body| aid_shell::json::read::<Notification>(&body));
+        .map(|body| aid_serve::json::read::<Notification>(&body));
     let Some(Ok(told)) = read else {
         return refused(
             StatusCode::BAD_REQUEST,

@@ -20,6 +20,6 @@ mod program;
 mod store;
 mod touchpoint;
 
-pub use aid_shell::password::hash as hash_password;
+pub use aid_serve::password::hash as hash_password;
 pub use config::EXAMPLE;
 pub use program::run;

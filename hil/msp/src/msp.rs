@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aid_aid1::body::UpdateSubscriptionInfo;
 use aid_aid1::headers::PartyId;
 use aid_aid1::phone::{EncryptedPhone, PhoneError, PhoneNumber};
-use aid_shell::cli::Failure;
-use aid_shell::live::Live;
+use aid_cli::cli::Failure;
+use aid_serve::live::Live;
 use tokio::sync::{Mutex, Notify};
 
 use crate::agreed::Agreed;

@@ -10,18 +10,18 @@ use aid_aid1::body::{
     UpdateSubscriptionInfo,
 };
 use aid_aid1::client::{Call, CallError};
+use aid_aid1::contract::Variable;
 use aid_aid1::error_code::{ApiError, ErrorCode};
-use aid_aid1::redirect::percent_encode;
-use aid_shell::clock::Steadiness;
-use aid_shell::signal::Stop;
-use axum::http::Method;
+use aid_aid1::operation::{Api as _, CmpOperation};
+use aid_cli::clock::Steadiness;
+use aid_cli::signal::Stop;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::config::CmpParty;
 use crate::es2::Es2Error;
-use crate::misbehave::{Customer, Fired, Outgoing, Place, twist_call};
+use crate::misbehave::{Customer, Fired, Outgoing, twist_call};
 use crate::msp::{Msp, now_ms};
 use crate::store::{Job, Kind, NewEvent, OnboardingState, OutboxRow, StoreError};
 
@@ -217,23 +217,23 @@ pub(crate) async fn deliver(msp: &Msp, job: &Job) -> Result<(), Failed> {
         Kind::SendMspToken => {
             let (id, body) = token_job(job)?;
             let body = SendMspToken::parse(body.as_bytes())?;
-            client.send_msp_token_text(call, id, &body).await?;
+            client.send_msp_token(call, id, &body).await?;
         }
         Kind::NotifyTokenInvalid => {
             let body = NotifyTokenInvalid::parse(body)?;
-            client.notify_token_invalid(call, token, &body).await?;
+            client.call(call, &token, &body).await?;
         }
         Kind::SendProfileInformation => {
             let body = SendProfileInformation::parse(body)?;
-            client.send_profile_information(call, token, &body).await?;
+            client.call(call, &token, &body).await?;
         }
         Kind::UpdateSubscriptionInfo => {
             let body = UpdateSubscriptionInfo::parse(body)?;
-            client.update_subscription_info(call, token, &body).await?;
+            client.call(call, &token, &body).await?;
         }
         Kind::SendActivationCode => {
             let body = SendActivationCode::parse(body)?;
-            client.send_activation_code(call, token, &body).await?;
+            client.call(call, &token, &body).await?;
         }
         Kind::CancelOrder => {}
     }
@@ -256,42 +256,27 @@ fn token_job(job: &Job) -> Result<(&str, &str), Failed> {
 
 /// The call of a job outside the typed client, and the status of its success.
 pub(crate) fn outgoing(job: &Job) -> Result<(Outgoing, u16), Failed> {
-    let token = job.msp_token;
+    let operation = match job.kind {
+        Kind::SendMspToken => CmpOperation::SendMspToken,
+        Kind::NotifyTokenInvalid => CmpOperation::NotifyTokenInvalid,
+        Kind::SendProfileInformation => CmpOperation::SendProfileInformation,
+        Kind::UpdateSubscriptionInfo => CmpOperation::UpdateSubscriptionInfo,
+        Kind::SendActivationCode => CmpOperation::SendActivationCode,
+        Kind::CancelOrder => return Err(Failed::dead("no call to a CMP")),
+    };
     let place = job
         .kind
         .place()
         .ok_or_else(|| Failed::dead("no call to a CMP"))?;
-    let base = "/cesim/msp/v1";
-    let (method, path, success) = match place {
-        Place::SendMspToken => {
-            let id = percent_encode(token_job(job)?.0);
-            (Method::POST, format!("{base}/users/{id}"), 201)
-        }
-        Place::NotifyTokenInvalid => (
-            Method::POST,
-            format!("{base}/users/{token}/invalidate"),
-            204,
-        ),
-        Place::SendProfileInformation => {
-            (Method::POST, format!("{base}/users/{token}/profiles"), 200)
-        }
-        Place::UpdateSubscriptionInfo => {
-            (Method::PATCH, format!("{base}/subscriptions/{token}"), 201)
-        }
-        _ => (
-            Method::POST,
-            format!("{base}/activation-codes/{token}"),
-            200,
-        ),
+    let contract = operation.contract();
+    let token = job.msp_token.to_string();
+    let (variable, body) = match contract.path.variable {
+        Variable::AccountId => token_job(job)?,
+        Variable::MspToken => (token.as_str(), job.body.as_str()),
     };
-    let body = match place {
-        Place::SendMspToken => token_job(job)?.1.to_owned(),
-        _ => job.body.clone(),
-    };
-    Ok((
-        Outgoing::new(place, method, path, call_of(job), body),
-        success,
-    ))
+    let (method, path) = (contract.method.clone(), contract.path.with(variable));
+    let call = Outgoing::new(place, method, path, call_of(job), body.to_owned());
+    Ok((call, contract.success().as_u16()))
 }
 
 /// Makes the call of a job with misbehaviours; each answer is an event.

@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::process::ExitCode;
 
-use aid_shell::cli::{self, Failure, block_on};
-use aid_shell::printable::printable;
+use aid_cli::cli::{self, Failure, block_on};
+use aid_cli::printable::printable;
 use serde_json::{Value, json};
 
 use crate::admin::{self, Target};

@@ -14,8 +14,9 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
-use aid_shell::writer::{Transaction, Writer};
-use aid_shell::{private, sqlite};
+use aid_cli::private;
+use aid_store::sqlite_url as sqlite;
+use aid_store::writer::{Transaction, Writer};
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, SqlSafeStr as _};

@@ -15,7 +15,7 @@ mod session;
 
 use std::sync::Arc;
 
-use aid_shell::page;
+use aid_serve::page;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode};

@@ -1,9 +1,10 @@
 //! The configuration file: TOML, paths relative to the file. Called by the command line.
 
+use aid_cli::cli::Failure;
+use aid_cli::config;
 use aid_rsp::cert::Certificate;
 use aid_rsp::crypto::{Crypto, PrivateKey, SoftwareCrypto};
-use aid_shell::cli::Failure;
-use aid_shell::{admin, config};
+use aid_serve::admin;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

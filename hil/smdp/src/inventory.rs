@@ -2,13 +2,13 @@
 //! A file that is no profile stops the program, before anybody can order it.
 
 use crate::core::{Profile, Protection};
+use aid_cli::cli::Failure;
+use aid_cli::config;
 use aid_rsp::es10::{
     NotificationConfigurationInformation, NotificationEvent, OperatorId, ProfileClass,
     StoreMetadataRequest, ppr,
 };
 use aid_rsp::saip::{self, ProfileHeader};
-use aid_shell::cli::Failure;
-use aid_shell::config;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

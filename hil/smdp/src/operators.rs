@@ -2,10 +2,10 @@
 //! orders only.
 
 use crate::core::Refusal;
+use aid_cli::cli::Failure;
 use aid_rsp::es9::RequestHeader;
-use aid_shell::cli::Failure;
-use aid_shell::http::Peer;
-use aid_shell::peer::{Certificate, Several, admits, certificates, in_common};
+use aid_serve::http::Peer;
+use aid_serve::peer::{Certificate, Several, admits, certificates, in_common};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -156,7 +156,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("operators.toml");
         std::fs::write(&file, text).unwrap();
-        aid_shell::config::load::<All>(&file).unwrap().operator
+        aid_cli::config::load::<All>(&file).unwrap().operator
     }
 
     fn peer(common_name: Option<&str>, byte: u8) -> Peer {

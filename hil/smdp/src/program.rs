@@ -5,11 +5,12 @@ use crate::core::OrderState;
 use crate::service::Service;
 use crate::store::Store;
 use crate::{inventory, web};
-use aid_shell::admin::Shown;
-use aid_shell::cli::{self, Arguments, Failure, LogArgs};
-use aid_shell::printable::printable;
-use aid_shell::validity::{self, Certificates};
-use aid_shell::{http, private, ready, signal, tls};
+use aid_cli::cli::{self, Arguments, Failure, LogArgs};
+use aid_cli::printable::printable;
+use aid_cli::validity;
+use aid_cli::{private, ready, signal, tls};
+use aid_serve::admin::Shown;
+use aid_serve::http;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use std::ffi::OsString;
@@ -113,7 +114,7 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
 async fn serve(file: ConfigFile) -> Result<(), Failure> {
     let config = Config::load(&file.config)?;
     let stop = signal::stop()?;
-    let certificates = Certificates::new(config.certificates());
+    let certificates = aid_serve::expiry::certificates(config.certificates());
     certificates.look(validity::now());
     let es9_tls = tls::server_config(&config.es9.cert, &config.es9.key, None)?;
     let es2 = &config.es2;
@@ -176,7 +177,9 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         admin.serve(shown(&service), stop.clone()),
         certificates.watch(stop)
     );
-    service.store().close().await;
+    let store = service.store().clone();
+    drop(service);
+    store.close().await;
     Ok(())
 }
 
@@ -226,7 +229,6 @@ async fn list_orders(args: ListArgs) -> Result<(), Failure> {
         .orders()
         .await?
         .into_iter()
-        .map(|v| v.order)
         .map(|o| OrderView {
             confirmation_code_required: o.confirmation_code.is_some(),
             iccid: o.iccid,

@@ -1,6 +1,6 @@
 //! Messages for `--trace`: one line of JSON, secrets and what is long as lengths.
 
-use aid_shell::printable::printable;
+use aid_cli::printable::printable;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -4,6 +4,7 @@
 use crate::core::Refusal;
 use crate::operators::{Operator, Operators};
 use crate::service::Service;
+use aid_cli::cli::TRACE;
 use aid_rsp::es2::{
     CancelOrderRequest, ConfirmOrderRequest, DownloadOrderRequest, ReleaseProfileRequest,
 };
@@ -12,8 +13,7 @@ use aid_rsp::es9::{
     GetBoundProfilePackageRequest, HandleNotificationRequest, InitiateAuthenticationRequest,
     Response as Answer,
 };
-use aid_shell::cli::TRACE;
-use aid_shell::http::Peer;
+use aid_serve::http::Peer;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, StatusCode, header};
@@ -175,7 +175,7 @@ const PROTOCOL: [(HeaderName, &str); 1] =
     reason = "the error is the answer, made once per request"
 )]
 fn parse<F: Function>(body: &[u8]) -> Result<F, Response> {
-    let parsed = aid_shell::json::read::<F>(body);
+    let parsed = aid_serve::json::read::<F>(body);
     if let Ok(request) = &parsed {
         tracing::trace!(target: TRACE, "<- {} {}", F::PATH, crate::trace::shown(request));
     }

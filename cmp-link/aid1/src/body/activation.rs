@@ -1,7 +1,7 @@
 //! Bodies about activation codes: Request Activation Code and its synchronous answer (§7.7), Send Activation Code
 //! (§7.7.2.1).
 
-use aid_id::{ActivationCode, Eid, Iccid};
+use aid_id::{ActivationCode, ActivationCodeError, Eid, Iccid};
 use http::StatusCode;
 use serde_json::{Value, json};
 use utoipa::openapi::schema::Schema;
@@ -22,6 +22,9 @@ pub enum ProfileType {
     #[default]
     Personal,
 }
+
+/// Classes that SGP.22 gives to profiles (`profileClass` of StoreMetadata): known types, but none that AID.02 hands out.
+const CLASSES: [&str; 3] = ["operational", "provisioning", "test"];
 
 /// Members of Send Activation Code that a receiver demands; we send all. Where `error`, `iccid` or `swappedIccid` is
 /// absent, it means what null means.
@@ -52,6 +55,11 @@ impl ProfileType {
         let text = members.text("profileType", ErrorCode::ProfileTypeOther)?;
         match text {
             "personal" => Ok(Self::Personal),
+            _ if CLASSES.contains(&text) => Err(refuse(
+                ErrorCode::ProfileTypeUnsupported,
+                "profileType",
+                "must be personal; a profile class of SGP.22 can't be requested",
+            )),
             _ if is_type(text) => Err(refuse(
                 ErrorCode::ProfileTypeUnknown,
                 "profileType",
@@ -82,6 +90,8 @@ pub struct RequestActivationCode {
 }
 
 impl Body for RequestActivationCode {
+    const NAME: &'static str = "RequestActivationCodeBody";
+
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         let profile_type = ProfileType::read(members)?;
         let device_type = match members.given("deviceType") {
@@ -178,10 +188,12 @@ pub struct ActivationCodeResponse {
 }
 
 impl Body for ActivationCodeResponse {
+    const NAME: &'static str = "ActivationCodeResponse";
+
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         Ok(Self {
             iccid: members.optional_iccid("iccid")?,
-            activation_code: members.parsed("activationCode", ErrorCode::ActivationCodeFormat)?,
+            activation_code: activation_code(members)?,
             profile_type: ProfileType::read(members)?,
             swapped_iccid: members.optional_iccid("swappedIccid")?,
         })
@@ -241,6 +253,8 @@ pub enum SendActivationCode {
 }
 
 impl Body for SendActivationCode {
+    const NAME: &'static str = "SendActivationCodeBody";
+
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         members.require(&CODE_MEMBERS)?;
         if let Some(error) = members.error()? {
@@ -257,7 +271,7 @@ impl Body for SendActivationCode {
         }
         Ok(Self::Code {
             request_id: members.uuid("activationCodeRequestID", ErrorCode::RequestOther)?,
-            activation_code: members.parsed("activationCode", ErrorCode::ActivationCodeFormat)?,
+            activation_code: activation_code(members)?,
             profile_type: ProfileType::read(members)?,
             iccid: members.iccid("iccid")?,
             swapped_iccid: members.optional_iccid("swappedIccid")?,
@@ -310,6 +324,23 @@ impl Body for SendActivationCode {
         ];
         schema::object(members, &CODE_MEMBERS).into()
     }
+}
+
+/// The activation code: 47 where it is not in the format of SGP.22 §4.1, 44 where one of its fields is wrong.
+fn activation_code(members: &Members) -> Result<ActivationCode, ApiError> {
+    let text = members.text("activationCode", ErrorCode::ActivationCodeFormat)?;
+    text.parse().map_err(|error| {
+        let code = match error {
+            ActivationCodeError::TooLong(_)
+            | ActivationCodeError::Format
+            | ActivationCodeError::Fields(_) => ErrorCode::ActivationCodeFormat,
+            ActivationCodeError::Address
+            | ActivationCodeError::MatchingId
+            | ActivationCodeError::Oid
+            | ActivationCodeError::Flag => ErrorCode::ActivationCodeFormatOther,
+        };
+        refuse(code, "activationCode", error)
+    })
 }
 
 fn is_type(text: &str) -> bool {

@@ -2,7 +2,6 @@
 //! Subscription Info (§7.6). All three go from the MSP to the CMP.
 
 use aid_id::MspToken;
-use http::StatusCode;
 use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::Schema;
 
@@ -53,6 +52,8 @@ pub enum SendMspToken {
 }
 
 impl Body for SendMspToken {
+    const NAME: &'static str = "SendMspTokenBody";
+
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         members.require(&TOKEN_MEMBERS)?;
         if let Some(error) = members.error()? {
@@ -129,6 +130,8 @@ pub struct UpdateSubscriptionInfo {
 }
 
 impl Body for UpdateSubscriptionInfo {
+    const NAME: &'static str = "UpdateSubscriptionInfoBody";
+
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         members.require(&UPDATE_MEMBERS)?;
         Ok(Self {
@@ -169,7 +172,7 @@ impl Body for UpdateSubscriptionInfo {
     }
 }
 
-/// Notify MSP Token Invalid (AID.02 §7.4). Its refusals have status 400 (Annex B.1).
+/// Notify MSP Token Invalid (AID.02 §7.4).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotifyTokenInvalid {
     /// For customer care.
@@ -177,11 +180,11 @@ pub struct NotifyTokenInvalid {
 }
 
 impl Body for NotifyTokenInvalid {
+    const NAME: &'static str = "NotifyTokenInvalidBody";
+
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         Ok(Self {
-            reason: members
-                .optional_text("reason")
-                .map_err(|e| e.with_status(StatusCode::BAD_REQUEST))?,
+            reason: members.optional_text("reason")?,
         })
     }
 
@@ -195,17 +198,6 @@ impl Body for NotifyTokenInvalid {
     fn schema() -> Schema {
         let reason = schema::or_null(schema::text("For customer care."));
         schema::object([("reason", reason)], &[]).into()
-    }
-
-    fn parse(text: &[u8]) -> Result<Self, ApiError> {
-        let object =
-            crate::strict_json::object(text).map_err(|error| match ApiError::from(error) {
-                refusal if refusal.status == StatusCode::UNPROCESSABLE_ENTITY => {
-                    refusal.with_status(StatusCode::BAD_REQUEST)
-                }
-                refusal => refusal,
-            })?;
-        Self::from_members(&Members::new(object))
     }
 }
 

@@ -70,6 +70,8 @@ pub struct SendProfileInformation {
 }
 
 impl Body for SendProfileInformation {
+    const NAME: &'static str = "SendProfileInformationBody";
+
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         let read = |profile: &Members| {
             Ok(ProfileInformation {
@@ -121,6 +123,8 @@ pub struct SendCsimStatus {
 }
 
 impl Body for SendCsimStatus {
+    const NAME: &'static str = "SendCsimStatusBody";
+
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         Ok(Self {
             iccid: members.iccid("iccid")?,
@@ -163,6 +167,8 @@ pub struct ProfileStatuses {
 }
 
 impl Body for ProfileStatuses {
+    const NAME: &'static str = "RequestProfileStatusResponseBody";
+
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         let read = |profile: &Members| {
             Ok(ProfileStatus {

@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::error_code::ErrorCode;
+use crate::operation::Operation as _;
 
 const UUID: &str = "14abc1e2-338f-11e6-ac61-9e71128cae77";
 const ICCID: &str = "8944500805172032953";
@@ -218,7 +219,7 @@ fn white_space_is_refused_where_it_would_be_taken_for_nothing() {
         );
         assert_eq!(
             code::<NotifyTokenInvalid>(&with(json!({}), "reason")),
-            (400, 91)
+            (422, 91)
         );
     }
 }
@@ -294,10 +295,30 @@ fn wrong_values_have_their_codes() {
         code::<SendActivationCode>(&with(ac(), "activationCode", "2$a$b")),
         (422, 47)
     );
+    // Of the format of SGP.22, but a field is wrong: another format error.
+    for field in [
+        "1$no host$A",
+        "1$smdp.example$a_b",
+        "1$smdp.example$A$x",
+        "1$smdp.example$A$$2",
+    ] {
+        let body = with(ac(), "activationCode", field);
+        assert_eq!(code::<SendActivationCode>(&body), (422, 44), "{field}");
+        assert_eq!(code::<ActivationCodeResponse>(&body), (422, 44), "{field}");
+    }
+    for format in ["", "1$", "1$a", "1$a$B$$1$x", "LPA:2$a$B"] {
+        let body = with(ac(), "activationCode", format);
+        assert_eq!(code::<SendActivationCode>(&body), (422, 47), "{format}");
+    }
     assert_eq!(
         code::<SendActivationCode>(&with(ac(), "profileType", "work")),
         (422, 50)
     );
+    // What SGP.22 calls a class of profiles is known, but not to be had.
+    for class in ["operational", "provisioning", "test"] {
+        let body = with(ac(), "profileType", class);
+        assert_eq!(code::<SendActivationCode>(&body), (422, 51), "{class}");
+    }
     assert_eq!(
         code::<SendActivationCode>(&with(ac(), "iccid", "894450080517203295")),
         (422, 91)
@@ -333,6 +354,10 @@ fn request_activation_code_follows_its_table() {
     assert_eq!(
         code::<RequestActivationCode>(&with("profileType", json!("business"))),
         (422, 50)
+    );
+    assert_eq!(
+        code::<RequestActivationCode>(&with("profileType", json!("test"))),
+        (422, 51)
     );
     assert_eq!(
         code::<RequestActivationCode>(&with("profileType", json!("p".repeat(21)))),
@@ -381,6 +406,10 @@ fn the_replace_candidate_never_leads_to_an_error() {
         .to_string()
         .replace(&format!("\"{ICCID}\""), "89310410106543780000");
     assert!(RequestActivationCode::parse(text.as_bytes()).is_ok());
+    // No number at all: whoever reads it as infinity writes null.
+    let text = text.replace("89310410106543780000", "1e400");
+    let refused = RequestActivationCode::parse(text.as_bytes()).unwrap_err();
+    assert_eq!((refused.status.as_u16(), refused.code.number()), (422, 60));
     assert_eq!(
         read::<RequestActivationCode>(&ac_request())
             .unwrap()
@@ -408,15 +437,14 @@ fn a_failed_activation_may_lack_its_request_id() {
 // R-7.4-3, R-7.4-4, R-7.4-5
 #[test]
 fn notify_refuses_with_400() {
-    assert_eq!(NotifyTokenInvalid::parse(b"").unwrap_err().status, 400);
-    assert_eq!(code::<NotifyTokenInvalid>(&json!({"reason": 5})), (400, 91));
-    assert_eq!(NotifyTokenInvalid::parse(b"[]").unwrap_err().status, 400);
-    assert_eq!(
-        NotifyTokenInvalid::parse(&[b' '; 70_000])
-            .unwrap_err()
-            .status,
-        413
-    );
+    let status = |body: &[u8]| {
+        let error = NotifyTokenInvalid::parse(body).unwrap_err();
+        NotifyTokenInvalid::CONTRACT.refusal(error).status
+    };
+    assert_eq!(status(b""), 400);
+    assert_eq!(status(br#"{"reason": 5}"#), 400);
+    assert_eq!(status(b"[]"), 400);
+    assert_eq!(status(&[b' '; 70_000]), 413);
     let reason = read::<NotifyTokenInvalid>(&json!({"reason": "a\u{1b}[31mb\n"}))
         .unwrap()
         .reason

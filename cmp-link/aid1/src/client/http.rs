@@ -1,15 +1,15 @@
-//! One HTTPS request with a bounded answer; shared by both clients.
+//! One HTTPS request with a bounded answer; both clients use it.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde_json::{Map, Value};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{Call, CallError, Settings};
-use crate::error_code::{ApiError, ErrorBody, ErrorCode, MAX_ERROR_TEXT, clean};
+use crate::contract::Contract;
+use crate::error_code::{ApiError, ErrorBody, MAX_ERROR_TEXT, clean};
 use crate::headers::{Credentials, Headers, PartyId};
 use crate::span::{self, Kind, Span};
 use crate::strict_json::MAX_BODY;
@@ -29,19 +29,20 @@ pub(super) struct Http {
     seconds: u64,
 }
 
-/// A complete answer.
-pub(super) struct Answer {
+/// A complete answer as it came from the wire.
+#[derive(Debug)]
+pub struct Received {
     pub(super) status: StatusCode,
-    pub(super) body: Vec<u8>,
+    body: Vec<u8>,
     /// `Content-Type`; empty if there is none.
     kind: String,
     /// `Retry-After`, as it was said.
     retry_after: Option<Duration>,
 }
 
-impl Answer {
+impl Received {
     /// What an answer means whose status is not 2xx.
-    pub(super) fn unexpected(self, operation: &'static str) -> CallError {
+    pub(super) fn unexpected(self, operation: &'static Contract) -> CallError {
         if self.status.is_redirection() || self.status.is_informational() {
             let reason = format!("status {}", self.status);
             return CallError::Contract {
@@ -66,7 +67,7 @@ impl Answer {
     }
 
     /// What a 2xx means whose body is not the one that the operation has.
-    pub(super) fn unusable(&self, operation: &'static str, error: &ApiError) -> CallError {
+    pub(super) fn unusable(&self, operation: &'static Contract, error: &ApiError) -> CallError {
         CallError::Contract {
             operation,
             reason: format!("{}, {}: {}", self.status, self.describe(), error.text),
@@ -74,36 +75,40 @@ impl Answer {
         }
     }
 
+    /// HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Whether there is no body.
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.body.iter().all(u8::is_ascii_whitespace)
     }
 
     /// Whether it is a page for people: no party of AID1 sends one, proxies do.
-    pub(super) fn is_page(&self) -> bool {
+    #[must_use]
+    pub fn is_page(&self) -> bool {
         let first = self.body.iter().find(|b| !b.is_ascii_whitespace());
         self.kind.contains("html") && !self.is_empty() || first == Some(&b'<')
     }
 
     /// Whether it is a refusal in the words of §5.5, whatever its status.
-    pub(super) fn is_refusal(&self) -> bool {
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
         let body = serde_json::from_slice::<ErrorBody>(&self.body).ok();
         body.is_some_and(|body| body.known().is_some())
     }
 
-    /// Whether it says that an operation without an answer's body was carried out: the right status, or another 2xx
-    /// with nothing in it or with JSON. What a body says is not looked at (Annex B), unless it is a refusal in the
-    /// words of §5.5 or nothing that a party of AID1 sends.
-    fn is_done(&self, success: StatusCode) -> bool {
-        let json = || serde_json::from_slice::<Map<String, Value>>(&self.body).is_ok();
-        self.status.is_success()
-            && !self.is_page()
-            && !self.is_refusal()
-            && (self.status == success || self.is_empty() || json())
-    }
-
     /// Notes in the log that the status was not the one of the contract.
-    pub(super) fn note_status(&self, operation: &'static str, success: StatusCode) {
+    pub(super) fn note_status(&self, operation: &'static Contract, success: StatusCode) {
         if self.status != success {
             let status = self.status;
             tracing::warn!(%status, "{operation} was answered outside the contract, which has {success}");
@@ -175,40 +180,26 @@ impl Http {
         })
     }
 
-    /// An operation whose success has no body that matters.
-    pub(super) async fn send(
-        &self,
-        operation: &'static str,
-        method: Method,
-        path: &str,
-        call: Call,
-        body: Option<Vec<u8>>,
-        success: StatusCode,
-    ) -> Result<(), CallError> {
-        let answer = self.exchange(operation, method, path, call, body).await?;
-        if answer.is_done(success) {
-            answer.note_status(operation, success);
-            Ok(())
-        } else if answer.status.is_success() {
-            let text = "this is no answer of a party of AID1";
-            let error = ApiError::because(ErrorCode::Syntax, text);
-            Err(answer.unusable(operation, &error))
-        } else {
-            Err(answer.unexpected(operation))
-        }
-    }
-
+    /// Makes one request in a span of its own.
+    ///
+    /// # Errors
+    /// [`CallError`] if no complete answer came.
     pub(super) async fn exchange(
         &self,
-        operation: &'static str,
-        method: Method,
+        operation: &'static Contract,
         path: &str,
         call: Call,
         body: Option<Vec<u8>>,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Received, CallError> {
         let peer = self.target_id.as_str();
-        let span = Span::begin(operation, Kind::Client, call.correlation_id, None, peer);
-        let answer = self.ask(operation, method, path, call, body, span.as_ref());
+        let span = Span::begin(
+            operation.name,
+            Kind::Client,
+            call.correlation_id,
+            None,
+            peer,
+        );
+        let answer = self.ask(operation, path, call, body, span.as_ref());
         let answer = answer.await;
         if let Some(span) = span {
             span.end(answer.as_ref().ok().map(|answer| answer.status.as_u16()));
@@ -218,13 +209,12 @@ impl Http {
 
     async fn ask(
         &self,
-        operation: &'static str,
-        method: Method,
+        operation: &'static Contract,
         path: &str,
         call: Call,
         body: Option<Vec<u8>>,
         span: Option<&Span>,
-    ) -> Result<Answer, CallError> {
+    ) -> Result<Received, CallError> {
         let headers = Headers {
             request_id: call.request_id,
             correlation_id: call.correlation_id,
@@ -241,7 +231,7 @@ impl Http {
         span::to_headers(span, &mut headers);
         let mut request = self
             .client
-            .request(method, format!("{}{path}", self.base))
+            .request(operation.method.clone(), format!("{}{path}", self.base))
             .headers(headers);
         if let Some(body) = body {
             request = request
@@ -280,7 +270,7 @@ impl Http {
             .get(CONTENT_TYPE)
             .and_then(|kind| kind.to_str().ok())
             .unwrap_or_default();
-        Ok(Answer {
+        Ok(Received {
             status,
             body,
             kind: clean(&kind.to_ascii_lowercase(), MAX_SHOWN),

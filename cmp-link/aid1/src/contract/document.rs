@@ -1,5 +1,4 @@
-//! An OpenAPI 3.1 document out of the tables.
-//! Called once at the start of each server.
+//! Writes the OpenAPI 3.1 document of an API from the contracts of its operations.
 
 use utoipa::openapi::path::{
     HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathsBuilder,
@@ -14,7 +13,8 @@ use utoipa::openapi::{
     ResponseBuilder,
 };
 
-use super::{Api, Operation, Outcome, schema};
+use super::{Contract, Success, Variable, schema};
+use crate::operation::Api;
 
 /// Name of the body of §5.5.
 const ERROR: &str = "Error";
@@ -22,53 +22,50 @@ const ERROR: &str = "Error";
 /// `[A-Za-z0-9]` of §5.1.
 const PARTY: &str = "^[A-Za-z0-9]+$";
 
-impl Api {
-    /// The document.
-    #[must_use]
-    pub fn document(&self) -> OpenApi {
-        let mut components = ComponentsBuilder::new()
-            .security_scheme(
-                "apiKey",
-                SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("api-key"))),
-            )
-            .security_scheme(
-                "basicAuth",
-                SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)),
-            )
-            .schema(ERROR, error());
-        let mut paths = PathsBuilder::new();
-        for operation in self.operations {
-            let outcomes = operation.outcomes.iter().filter_map(|outcome| outcome.body);
-            for body in operation.body.into_iter().chain(outcomes) {
-                components = components.schema(body.name, (body.schema)());
-            }
-            let item = PathItem::new(method(operation), describe(operation));
-            paths = paths.path(operation.path, item);
+/// The document of one side's API.
+fn document<A: Api>() -> OpenApi {
+    let mut components = ComponentsBuilder::new()
+        .security_scheme(
+            "apiKey",
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("api-key"))),
+        )
+        .security_scheme(
+            "basicAuth",
+            SecurityScheme::Http(Http::new(HttpAuthScheme::Basic)),
+        )
+        .schema(ERROR, error());
+    let mut paths = PathsBuilder::new();
+    for contract in A::ALL.iter().map(|operation| operation.contract()) {
+        let answers = contract.successes.iter().filter_map(|success| success.body);
+        for body in contract.request.into_iter().chain(answers) {
+            components = components.schema(body.name, (body.schema)());
         }
-        let info = InfoBuilder::new()
-            .title(self.title)
-            .description(Some(self.about))
-            .version(env!("CARGO_PKG_VERSION"));
-        OpenApiBuilder::new()
-            .info(info)
-            .paths(paths)
-            .components(Some(components.build()))
-            .security(Some(["apiKey", "basicAuth"].map(|scheme| {
-                SecurityRequirement::new(scheme, std::iter::empty::<String>())
-            })))
-            .build()
+        let item = PathItem::new(method(contract), describe(contract));
+        paths = paths.path(contract.path.to_string(), item);
     }
-
-    /// The document as JSON.
-    #[must_use]
-    pub fn openapi(&self) -> String {
-        // Texts and numbers in maps with text keys: that always serialises.
-        serde_json::to_string(&self.document()).unwrap_or_default()
-    }
+    let info = InfoBuilder::new()
+        .title(A::TITLE)
+        .description(Some(A::ABOUT))
+        .version(env!("CARGO_PKG_VERSION"));
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(paths)
+        .components(Some(components.build()))
+        .security(Some(["apiKey", "basicAuth"].map(|scheme| {
+            SecurityRequirement::new(scheme, std::iter::empty::<String>())
+        })))
+        .build()
 }
 
-fn method(operation: &Operation) -> HttpMethod {
-    match operation.method.as_str() {
+/// The OpenAPI 3.1 document of one side's API, as JSON.
+#[must_use]
+pub fn openapi<A: Api>() -> String {
+    // Texts and numbers in maps with text keys: that always serialises.
+    serde_json::to_string(&document::<A>()).unwrap_or_default()
+}
+
+fn method(contract: &Contract) -> HttpMethod {
+    match contract.method.as_str() {
         "GET" => HttpMethod::Get,
         "PATCH" => HttpMethod::Patch,
         "DELETE" => HttpMethod::Delete,
@@ -76,15 +73,15 @@ fn method(operation: &Operation) -> HttpMethod {
     }
 }
 
-fn describe(operation: &Operation) -> OperationBuilder {
+fn describe(contract: &Contract) -> OperationBuilder {
     let mut described = OperationBuilder::new()
-        .operation_id(Some(operation.id))
-        .summary(Some(operation.name))
-        .description(Some(operation.about));
-    for parameter in parameters(operation) {
+        .operation_id(Some(contract.id))
+        .summary(Some(contract.name))
+        .description(Some(contract.about));
+    for parameter in parameters(contract) {
         described = described.parameter(parameter);
     }
-    if let Some(body) = operation.body {
+    if let Some(body) = contract.request {
         let content = ContentBuilder::new().schema(Some(by_name(body.name)));
         described = described.request_body(Some(
             RequestBodyBuilder::new()
@@ -93,14 +90,17 @@ fn describe(operation: &Operation) -> OperationBuilder {
                 .build(),
         ));
     }
-    for outcome in operation.outcomes {
-        described = described.response(outcome.status.to_string(), response(outcome));
+    for success in contract.successes {
+        described = described.response(success.status.as_str(), response(success));
+    }
+    for refused in contract.refusals {
+        described = described.response(refused.status.as_str(), refusal(refused.when));
     }
     let any = "Any other refusal: 403, 405, 408, 413, 414, 415, 429, 431, 503.";
     described.response("default", refusal(any))
 }
 
-fn parameters(operation: &Operation) -> Vec<Parameter> {
+fn parameters(contract: &Contract) -> Vec<Parameter> {
     let party = |about| schema::text(about).pattern(Some(PARTY));
     let parameter = |name: &str, place, required: bool, schema: ObjectBuilder| {
         ParameterBuilder::new()
@@ -115,10 +115,10 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
             .build()
     };
     let header = |name, schema| parameter(name, ParameterIn::Header, true, schema);
-    let variable = operation.path.split(['{', '}']).nth(1).unwrap_or_default();
+    let variable = contract.path.variable;
     let path = match variable {
-        "account_id" => schema::text("The account id, a JSON web token (§5.2)."),
-        _ => schema::uuid("The user at this MSP (§5.3)."),
+        Variable::AccountId => schema::text("The account id, a JSON web token (§5.2)."),
+        Variable::MspToken => schema::uuid("The user at this MSP (§5.3)."),
     };
     let mut list = vec![
         header(
@@ -128,9 +128,9 @@ fn parameters(operation: &Operation) -> Vec<Parameter> {
         header("correlation-id", schema::uuid("The transaction.")),
         header("client-id", party("The caller.")),
         header("target-id", party("The called party.")),
-        parameter(variable, ParameterIn::Path, true, path),
+        parameter(variable.name(), ParameterIn::Path, true, path),
     ];
-    if let Some(name) = operation.query {
+    if let Some(name) = contract.query {
         let text = schema::text("One profile only: 19 to 22 digits (§5.4).");
         list.push(parameter(name, ParameterIn::Query, false, text));
     }
@@ -141,12 +141,9 @@ fn by_name(name: &str) -> RefOr<Schema> {
     Ref::from_schema_name(name).into()
 }
 
-fn response(outcome: &Outcome) -> ResponseBuilder {
-    if outcome.status >= 300 {
-        return refusal(outcome.when);
-    }
-    let response = ResponseBuilder::new().description(outcome.when);
-    match outcome.body {
+fn response(success: &Success) -> ResponseBuilder {
+    let response = ResponseBuilder::new().description(success.when);
+    match success.body {
         None => response,
         Some(body) => response.content(
             "application/json",

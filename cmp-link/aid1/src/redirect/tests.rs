@@ -112,6 +112,10 @@ fn codes_of_redirects_are_those_of_the_table() {
         assert_eq!(percent_decode(error), code.description());
         assert!(!error.contains(['"', ' ', '+', '&', '#']));
     }
+    // No code leaves a placeholder of the table.
+    for code in ErrorCode::ALL {
+        assert!(!percent_decode(&uri.with_error(*code)).contains("%s"));
+    }
 }
 
 // R-7.2-1, R-7.2.1-1, R-7.2.2-1, R-7.1b-3

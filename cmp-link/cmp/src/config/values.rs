@@ -4,7 +4,7 @@
 use super::{File, MspFile};
 use crate::store::Database;
 use aid_aid1::agreed;
-use aid_shell::http::check_address;
+use aid_serve::http::check_address;
 
 /// Where things are: listeners, database, the portal as browsers see it.
 pub(super) fn places(file: &File) -> Result<(), String> {

@@ -6,12 +6,12 @@
 use crate::config::{BROKER_CLIENT, Gateway};
 use crate::service::{Frame, Service, Taken};
 use crate::store::{Store, StoreError};
+use aid_cli::signal::Stop;
+use aid_cli::tls;
 use aid_id::Eid;
-use aid_shell::http::check_address;
-use aid_shell::live::Live;
-use aid_shell::peer::common_name;
-use aid_shell::signal::Stop;
-use aid_shell::tls;
+use aid_serve::http::check_address;
+use aid_serve::live::Live;
+use aid_serve::peer::common_name;
 use aid_wire::{Direction, Envelope, MAX_MESSAGE, Up, parse_topic, topic_down};
 use rumqttc::mqttbytes::v5::PubAckReason;
 use rumqttc::{

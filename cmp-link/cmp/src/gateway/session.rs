@@ -5,8 +5,8 @@
 use super::patience::Patience;
 use crate::service::{Frame, QUEUE, Service, Taken};
 use crate::store::Store;
+use aid_cli::signal::Stop;
 use aid_id::Eid;
-use aid_shell::signal::Stop;
 use aid_wire::{Envelope, Up, topic_down, topic_up};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event, TimerKind};

@@ -87,7 +87,7 @@ pub(super) async fn delete<S: Store>(
     let (account, value) = sender(&service, &headers, &form.csrf).await?;
     let overview = service.overview(&account).await?;
     let mut profiles = overview.subscriptions.iter().flat_map(|s| &s.profiles);
-    let fits = |p: &&crate::model::Profile| {
+    let fits = |p: &&aid_cmp_core::model::Profile| {
         p.iccid == form.iccid && form.eid.is_none_or(|eid| eid == p.eid)
     };
     let none = || Refusal(StatusCode::NOT_FOUND, "You have no such profile.");

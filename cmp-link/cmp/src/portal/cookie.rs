@@ -19,7 +19,7 @@ pub(super) fn fresh() -> String {
 
 /// The value that the browser sent; none if it sent two, or one that is not ours.
 pub(super) fn read(headers: &HeaderMap, name: &str) -> Option<String> {
-    let value = aid_shell::page::cookie(headers, name);
+    let value = aid_serve::page::cookie(headers, name);
     value.filter(|value| value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 

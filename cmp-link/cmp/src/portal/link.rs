@@ -6,12 +6,12 @@ use super::{
     Cmp, Page, Refusal, csrf, login_first, page, see_other, sender, shell_page, shown, visitor,
 };
 use crate::config::Msp;
-use crate::model::OnboardingState;
 use crate::service::Service;
 use crate::store::{Store, StoreError};
 use aid_aid1::check_code::check_code;
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::redirect::{RedirectUri, percent_encode};
+use aid_cmp_core::model::OnboardingState;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -177,6 +177,15 @@ pub(super) async fn touchpoint<S: Store>(
     let html = page::ask_return(&account, (&msp.name, ver), uri.as_str(), &csrf);
     let target = shell_page::origin(uri.as_str());
     Ok(shell_page::answer(StatusCode::OK, html, &[target]))
+}
+
+/// Returns to the MSP without an account id: the user can't sign in, or does not want to (§7.2.2).
+pub(super) async fn leave<S: Store>(
+    State(service): Cmp<S>,
+    query: Result<Query<ToMsp>, QueryRejection>,
+) -> Page {
+    let (_, uri) = owner(&service, &query?.0.redirect_uri)?;
+    see_other(&uri.with_error(ErrorCode::Login))
 }
 
 #[derive(Deserialize)]

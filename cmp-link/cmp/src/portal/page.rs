@@ -5,9 +5,9 @@ mod account;
 mod ask;
 
 use super::SITE;
-use crate::model::Account;
 use crate::store::SessionRow;
-use aid_shell::page::{document, hidden};
+use aid_cmp_core::model::Account;
+use aid_serve::page::{document, hidden};
 use maud::{Markup, html};
 
 pub(super) use account::{AccountView, account};
@@ -53,6 +53,10 @@ pub(super) fn login(csrf: &str, next: &str, problem: Option<&str>, open: bool) -
             button.main { "Sign in" }
         }
         @if open { a.button href="/register" { "Make an account" } }
+        // A visitor whom an MSP sent here can return to it (AID.02 §7.2.2).
+        @if let Some(query) = next.strip_prefix("/touchpoint?") {
+            a.button href=(format!("/touchpoint/leave?{query}")) { "Go back without signing in" }
+        }
     };
     document(SITE, "Sign in", &html! {}, &content)
 }

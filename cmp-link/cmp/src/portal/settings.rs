@@ -4,9 +4,9 @@ use super::{
     BUSY, Cmp, DoneQuery, Page, Plain, csrf, done_line, inside, login_first, page as html,
     see_other, sender, shown, try_again, visitor, with_status,
 };
-use crate::model::Account;
 use crate::service::{Changed, Preferred, Service};
 use crate::store::Store;
+use aid_cmp_core::model::Account;
 use aid_id::Secret;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};

@@ -3,15 +3,16 @@
 
 use super::users;
 use crate::config::File;
-use crate::decide::Context;
-use crate::decide::login::pin_mac;
-use crate::model::Account;
 use crate::names;
 use crate::service::{fresh, now};
-use crate::store::{Change, SqlStore, Store as _, StoreError, Turn};
+use crate::store::{SqlStore, Store as _, StoreError, Turn};
+use aid_cli::cli::{Failure, print};
+use aid_cli::printable::printable;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::Context;
+use aid_cmp_core::decide::login::pin_mac;
+use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Eid, Iccid, Id};
-use aid_shell::cli::{Failure, print};
-use aid_shell::printable::printable;
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::PathBuf;

@@ -2,9 +2,9 @@
 //! Parsed by clap; carried out by `program`.
 
 use super::{admin, enrol, keys, orders, procedures, users};
-use crate::model::CallState;
 use aid_aid1::body::MAX_TEXT;
-use aid_shell::printable::is_unprintable;
+use aid_cli::printable::is_unprintable;
+use aid_cmp_core::model::CallState;
 use clap::Subcommand;
 use std::path::PathBuf;
 

@@ -5,14 +5,15 @@
 use super::admin::{Admin, eid, show};
 use super::procedures::vehicle_row;
 use crate::config::{BROKER_CLIENT, Gateway};
-use crate::decide::deletion;
 use crate::gateway::broker::{self, Mosquitto};
-use crate::model::Vehicle;
-use crate::store::{Change, FleetChange, Store as _};
+use crate::store::Store as _;
+use aid_cli::cli::{Failure, say};
+use aid_cli::{config, private, tls};
+use aid_cmp_core::change::{Change, FleetChange};
+use aid_cmp_core::decide::deletion;
+use aid_cmp_core::model::Vehicle;
 use aid_id::Eid;
-use aid_shell::cli::{Failure, say};
-use aid_shell::peer::{common_name, fingerprint};
-use aid_shell::{config, private, tls};
+use aid_serve::peer::{common_name, fingerprint};
 use clap::{Args, Subcommand};
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, Issuer,

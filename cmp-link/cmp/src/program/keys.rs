@@ -5,10 +5,10 @@
 use super::admin::show;
 use crate::config::File;
 use crate::service::fresh;
-use aid_shell::cli::Failure;
-use aid_shell::config::load;
-use aid_shell::peer::{common_name, fingerprint};
-use aid_shell::tls;
+use aid_cli::cli::Failure;
+use aid_cli::config::load;
+use aid_cli::tls;
+use aid_serve::peer::{common_name, fingerprint};
 use clap::ValueEnum;
 use serde_json::json;
 use std::io::Write as _;

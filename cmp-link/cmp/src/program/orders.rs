@@ -2,10 +2,11 @@
 //! Called by the command line; works on the database, also while the server runs.
 
 use super::admin::{Admin, eid, iccid, id_text, show};
-use crate::decide::deletion;
-use crate::model::{Audit, Call, CallState, Happening, Order, OrderState};
-use crate::store::{AuditFilter, Change, Store as _};
-use aid_shell::cli::Failure;
+use crate::store::{AuditFilter, Store as _};
+use aid_cli::cli::Failure;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::deletion;
+use aid_cmp_core::model::{Audit, Call, CallState, Happening, Order, OrderState};
 use aid_wire::OrderKind;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -3,16 +3,17 @@
 
 use super::admin::{Admin, eid, iccid, id_text, show};
 use crate::config::Config;
-use crate::decide::sync::Listing;
-use crate::decide::{deletion, removal, sync, tries, withdraw};
-use crate::model::{Federation, OrderState, Profile, SyncRun, Vehicle};
 use crate::outbox::listing;
 use crate::service::fresh;
-use crate::store::{Change, Store as _};
+use crate::store::Store as _;
 use crate::views;
 use aid_aid1::client::Call;
+use aid_cli::cli::Failure;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::sync::Listing;
+use aid_cmp_core::decide::{deletion, removal, sync, tries, withdraw};
+use aid_cmp_core::model::{Federation, OrderState, Profile, SyncRun, Vehicle};
 use aid_id::{Eid, Iccid};
-use aid_shell::cli::Failure;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -322,7 +323,7 @@ impl Admin<'_> {
         }
         let cars = self.store.cars_of(account.id).await?;
         let notices = self.store.notices(account.id).await?;
-        let notice = |n: &crate::model::UserNotice| json!({"at": n.at, "kind": n.kind.as_str(), "detail": n.detail});
+        let notice = |n: &aid_cmp_core::model::UserNotice| json!({"at": n.at, "kind": n.kind.as_str(), "detail": n.detail});
         let row = json!({
             "name": account.name, "account": id_text(account.id.0),
             "display_name": account.display_name, "has_pin": account.pin_mac.is_some(),
@@ -444,7 +445,8 @@ impl Admin<'_> {
         let overdue = u64::from(self.file.policy.overdue_days) * 24 * 3600 * 1000;
         let before = self.context().now.saturating_sub(overdue);
         let open = self.store.orders(None, true).await?;
-        let late = |o: &&crate::model::Order| o.state == OrderState::Open && o.created_at <= before;
+        let late =
+            |o: &&aid_cmp_core::model::Order| o.state == OrderState::Open && o.created_at <= before;
         let row = json!({
             "open_orders": work.open_orders, "overdue_orders": open.iter().filter(late).count(),
             "oldest_order": work.oldest_order, "due_calls": work.due_calls,

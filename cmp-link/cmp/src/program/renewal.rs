@@ -6,11 +6,11 @@ use super::serve::{Vehicles, listeners_tls};
 use crate::config::{File, check};
 use crate::service::Service;
 use crate::store::Store;
-use aid_shell::admin;
-use aid_shell::config::Values;
-use aid_shell::live::{self, Live};
-use aid_shell::signal::Stop;
-use aid_shell::validity::{self, Certificates};
+use aid_cli::config::Values;
+use aid_cli::signal::Stop;
+use aid_cli::validity::{self, Certificates};
+use aid_serve::admin;
+use aid_serve::live::{self, Live};
 use rustls::{ClientConfig, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl Renewal {
 
     /// All of it or, where anything is wrong, nothing.
     fn renew<S: Store>(&self, service: &Service<S>) -> Result<Vec<PathBuf>, String> {
-        let text = |failure: aid_shell::cli::Failure| failure.text;
+        let text = |failure: aid_cli::cli::Failure| failure.text;
         let values = Values::read(&self.path).map_err(text)?;
         let config = check(&self.path).map_err(text)?;
         let tls = listeners_tls(&config).map_err(text)?;

@@ -7,18 +7,20 @@ use crate::gateway::broker::{AtBroker, Broker};
 use crate::service::{Service, now};
 use crate::store::{Store, migrate};
 use crate::{api, gateway, gauges, outbox, portal};
-use aid_aid1::{contract, span};
-use aid_shell::admin::Shown;
-use aid_shell::cli::Failure;
-use aid_shell::clock::Steadiness;
-use aid_shell::config::Values;
-use aid_shell::limit::logins;
-use aid_shell::live::Live;
-use aid_shell::peer::Certificate;
-use aid_shell::signal::Stop;
-use aid_shell::slots::Listener;
-use aid_shell::validity::Certificates;
-use aid_shell::{http, private, ready, signal, telemetry, tls, weak};
+use aid_aid1::contract::openapi;
+use aid_aid1::operation::CmpOperation;
+use aid_aid1::span;
+use aid_cli::cli::Failure;
+use aid_cli::clock::Steadiness;
+use aid_cli::config::Values;
+use aid_cli::signal::Stop;
+use aid_cli::{private, ready, signal, tls, weak};
+use aid_serve::admin::Shown;
+use aid_serve::limit::logins;
+use aid_serve::live::Live;
+use aid_serve::peer::Certificate;
+use aid_serve::slots::Listener;
+use aid_serve::{http, telemetry};
 use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -102,7 +104,8 @@ pub async fn serve_until(
     if let Err(shared) = config.agreed.certificates_apart() {
         tracing::warn!("{shared}");
     }
-    let certificates = Certificates::new(renewal::certificates(path, &config.fixed.file));
+    let certificates =
+        aid_serve::expiry::certificates(renewal::certificates(path, &config.fixed.file));
     let file = &config.fixed.file;
     let store = migrate(&file.database).await?;
     if let Err(error) = store.reserve_log().await {
@@ -231,7 +234,7 @@ fn shown<S: Store>(service: &Arc<Service<S>>, at_broker: BrokerState) -> Shown {
                 vehicles
             })
         }),
-        openapi: Some(contract::CMP.openapi().into()),
+        openapi: Some(openapi::<CmpOperation>().into()),
     }
 }
 

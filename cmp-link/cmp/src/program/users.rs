@@ -2,13 +2,14 @@
 //! Called by the command line.
 
 use super::admin::{Admin, UserAdd, id_text, show};
-use crate::decide::login::pin_mac;
-use crate::decide::tries;
 use crate::password;
 use crate::service::{is_pin, is_preference, is_preference_name};
-use crate::store::{Change, FleetChange, PortalChange, Store as _};
+use crate::store::Store as _;
+use aid_cli::cli::Failure;
+use aid_cmp_core::change::{Change, FleetChange, PortalChange};
+use aid_cmp_core::decide::login::pin_mac;
+use aid_cmp_core::decide::tries;
 use aid_id::Secret;
-use aid_shell::cli::Failure;
 use aid_wire::MAX_ENTRIES;
 use clap::Subcommand;
 use serde_json::json;

@@ -3,15 +3,16 @@
 
 use super::attempts::{Denied, Proven, count};
 use super::{Service, fresh, now};
-use crate::decide::login::pin_mac;
-use crate::decide::tries;
-use crate::model::Account;
 use crate::names;
 use crate::password::{self, Busy};
 use crate::service::web::{cookie_hash, session_lives};
-use crate::store::{Change, PortalChange, SessionRow, Store, StoreError, Stored};
+use crate::store::{SessionRow, Store, StoreError, Stored};
+use aid_cli::printable::is_unprintable;
+use aid_cmp_core::change::{Change, PortalChange};
+use aid_cmp_core::decide::login::pin_mac;
+use aid_cmp_core::decide::tries;
+use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Secret};
-use aid_shell::printable::is_unprintable;
 
 /// Lengths of a car PIN, digits.
 const PIN: std::ops::RangeInclusive<usize> = 4..=16;

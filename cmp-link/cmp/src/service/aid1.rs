@@ -3,82 +3,22 @@
 
 use super::Service;
 use crate::config::Msp;
-use crate::decide::{Context, Decision, code, onboarding, profiles, withdraw};
-use crate::model::{Answered, CallState, CodeRequest, Federation, Profile};
-use crate::store::{Change, Store, StoreError, Stored};
+use crate::store::{Store, StoreError, Stored};
 use crate::views;
 use aid_aid1::account_id::{Policy, verify};
 use aid_aid1::body::{
     Body as _, NotifyTokenInvalid, SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
 };
 use aid_aid1::error_code::{ApiError, ErrorCode};
+use aid_aid1::operation::{Api as _, CmpOperation};
 use aid_aid1::phone::EncryptedPhone;
 use aid_aid1::server::{Caller, path_token};
-use aid_aid1::strict_json;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::{Context, Decision, code, onboarding, profiles, removal, withdraw};
+use aid_cmp_core::model::{Answered, CallState, CodeRequest, Federation, Profile};
 use aid_id::Id;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-
-/// An operation of Annex B.1, with the variable part of its path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Operation {
-    /// Send Activation Code (§7.7.2.1), msp_token.
-    ActivationCode(String),
-    /// Update Subscription Info (§7.6), msp_token.
-    Subscription(String),
-    /// Send MSP Token (§7.3), account id.
-    Token(String),
-    /// Notify MSP Token Invalid (§7.4), msp_token.
-    Invalidate(String),
-    /// Send Profile Information (§7.5), msp_token.
-    Profiles(String),
-}
-
-impl Operation {
-    /// The operation of an `operationId`, with the variable part of its path.
-    #[must_use]
-    pub fn named(id: &str, variable: &str) -> Option<Self> {
-        let variable = variable.to_owned();
-        Some(match id {
-            "submitActivationCode" => Self::ActivationCode(variable),
-            "updateSubscriptionInfo" => Self::Subscription(variable),
-            "sendMspToken" => Self::Token(variable),
-            "notifyMspTokenInvalid" => Self::Invalidate(variable),
-            "sendProfileInformation" => Self::Profiles(variable),
-            _ => return None,
-        })
-    }
-
-    /// Refuses what is wrong by its form alone, before anybody is looked up: a path that names no token, a body that
-    /// is no JSON object. What its members say is judged when it is known whose they are.
-    fn well_formed(&self, body: &[u8]) -> Result<(), ApiError> {
-        if !matches!(self, Self::Token(_)) {
-            path_token(self.parts().1)?;
-        }
-        strict_json::object(body)?;
-        Ok(())
-    }
-
-    /// Status of a success.
-    #[must_use]
-    pub fn success(&self) -> u16 {
-        match self {
-            Self::ActivationCode(_) | Self::Profiles(_) => 200,
-            Self::Subscription(_) | Self::Token(_) => 201,
-            Self::Invalidate(_) => 204,
-        }
-    }
-
-    fn parts(&self) -> (&'static str, &str) {
-        match self {
-            Self::ActivationCode(p) => ("activation-codes", p),
-            Self::Subscription(p) => ("subscriptions", p),
-            Self::Token(p) => ("users", p),
-            Self::Invalidate(p) => ("invalidate", p),
-            Self::Profiles(p) => ("profiles", p),
-        }
-    }
-}
 
 /// A refusal for whatever the store says; the detail stays in our log.
 pub(super) fn internal(error: &StoreError) -> ApiError {
@@ -87,9 +27,10 @@ pub(super) fn internal(error: &StoreError) -> ApiError {
 }
 
 /// What a repetition of a request must have the same.
-pub(super) fn digest_of(name: &str, path: &str, body: &[u8]) -> String {
+pub(super) fn digest_of(operation: CmpOperation, variable: &str, body: &[u8]) -> String {
     let mut digest = Sha256::new();
-    for part in [name.as_bytes(), path.as_bytes(), body] {
+    let resource = operation.contract().path.resource();
+    for part in [resource.as_bytes(), variable.as_bytes(), body] {
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
@@ -105,25 +46,24 @@ impl<S: Store> Service<S> {
     pub async fn operate(
         self: &Arc<Self>,
         caller: &Caller,
-        operation: &Operation,
+        operation: CmpOperation,
+        variable: &str,
         body: &[u8],
     ) -> Result<u16, ApiError> {
         // By its name, which is proven: another agreement may have another order of parties.
         let agreed = self.agreed();
         let own = |m: &&Arc<Msp>| m.client_id == caller.headers.client_id;
-        let msp = agreed
-            .msps
-            .iter()
-            .find(own)
-            .ok_or(ErrorCode::PartyNotFound)?;
-        if let Operation::ActivationCode(token) = operation {
-            return self.activation_code(msp, caller, token, body).await;
+        let msp = agreed.msps.iter().find(own).ok_or_else(|| {
+            ApiError::naming(ErrorCode::PartyNotFound, &[&caller.headers.client_id])
+        })?;
+        if operation == CmpOperation::SendActivationCode {
+            return self.activation_code(msp, caller, variable, body).await;
         }
-        operation.well_formed(body)?;
+        let contract = operation.contract();
+        contract.check_form(variable, body)?;
         let turn = self.store.turn().await.map_err(|e| internal(&e))?;
         let request_id = caller.headers.request_id.into_bytes();
-        let (name, path) = operation.parts();
-        let digest = digest_of(name, path, body);
+        let digest = digest_of(operation, variable, body);
         let client = msp.client_id.to_string();
         let before = self.store.answered(&client, request_id).await;
         if let Some(before) = before.map_err(|e| internal(&e))? {
@@ -136,33 +76,38 @@ impl<S: Store> Service<S> {
         let context = self.context();
         let mut decision = match operation {
             // Went its own way above.
-            Operation::ActivationCode(_) => return Err(ErrorCode::Internal.into()),
-            Operation::Subscription(p) => self.subscription(msp, p, body).await?,
-            Operation::Token(p) => self.token(&context, msp, p, body).await?,
-            Operation::Invalidate(p) => self.invalidate(&context, msp, p, body).await?,
-            Operation::Profiles(p) => self.profile_information(&context, msp, p, body).await?,
+            CmpOperation::SendActivationCode => return Err(ErrorCode::Internal.into()),
+            CmpOperation::UpdateSubscriptionInfo => self.subscription(msp, variable, body).await?,
+            CmpOperation::SendMspToken => self.token(&context, msp, variable, body).await?,
+            CmpOperation::NotifyTokenInvalid => {
+                self.invalidate(&context, msp, variable, body).await?
+            }
+            CmpOperation::SendProfileInformation => {
+                self.profile_information(&context, msp, variable, body)
+                    .await?
+            }
         };
         decision.belongs_to(caller.headers.correlation_id.into_bytes());
         decision.changes.push(Change::Remember(Answered {
             client,
             request_id,
             digest,
-            status: operation.success(),
+            status: contract.success().as_u16(),
             body: String::new(),
             at: context.now,
         }));
         self.carry_out(turn, decision)
             .await
             .map_err(|e| internal(&e))?;
-        if let Operation::Profiles(token) = &operation
-            && let Some(federation) = self.federated(msp, token).await?
+        if operation == CmpOperation::SendProfileInformation
+            && let Some(federation) = self.federated(msp, variable).await?
         {
             // A block shows in the car where its user is (R-4.7-4).
             let users = vec![federation.account];
             let done = self.refresh_profiles(users).await;
             done.map_err(|e| internal(&e))?;
         }
-        Ok(operation.success())
+        Ok(contract.success().as_u16())
     }
 
     async fn federated(&self, msp: &Msp, token: &str) -> Result<Option<Federation>, ApiError> {
@@ -190,6 +135,13 @@ impl<S: Store> Service<S> {
             SendMspToken::Failed { .. } => None,
         };
         let own = onboarding.filter(|o| o.msp == msp.name);
+        if let Some(onboarding) = &own {
+            let account = self.store.account(onboarding.account).await;
+            let account = account.map_err(|e| internal(&e))?;
+            if account.is_none_or(|account| removal::is_erased(&account)) {
+                return Err(ErrorCode::UserNotFound.into());
+            }
+        }
         let phone = match &body {
             SendMspToken::Token { phone, .. } => Some(phone.clone()),
             SendMspToken::Failed { .. } => None,

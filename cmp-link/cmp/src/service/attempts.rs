@@ -6,14 +6,15 @@
 //! them, so that nobody fills the database by guessing.
 
 use super::{Service, now};
-use crate::decide::login::{self, Verdict};
-use crate::decide::registration;
-use crate::model::Account;
 use crate::password::{self, Busy, Permit};
 use crate::service::web::password_key;
-use crate::store::{Change, Store, Stored, Turn};
+use crate::store::{Store, Stored, Turn};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::login::{self, Verdict};
+use aid_cmp_core::decide::registration;
+use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Eid, Secret};
-use aid_shell::metrics::Counter;
+use aid_serve::metrics::Counter;
 
 static LOGINS: Counter = Counter::new(
     "aid_cmp_logins",

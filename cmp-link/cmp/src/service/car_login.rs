@@ -4,9 +4,10 @@
 
 use super::attempts::note_code;
 use super::{Service, now};
-use crate::decide::{car_login, login};
-use crate::model::{Account, LoginCode, LoginCodeState};
-use crate::store::{Change, Store, Stored, Turn};
+use crate::store::{Store, Stored, Turn};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::{car_login, login};
+use aid_cmp_core::model::{Account, LoginCode, LoginCodeState};
 use aid_id::{AccountRef, Eid, Id};
 use aid_wire::Down;
 

@@ -2,14 +2,15 @@
 //! Called by the gateway and the workers.
 
 use super::{Service, attempts, fresh, now};
-use crate::decide::{Context, Decision, Outgoing, code, deletion, login, order, tries};
-use crate::model::{
+use crate::store::{Store, Stored, Turn};
+use crate::views;
+use aid_aid1::span::{Kind, Span};
+use aid_cmp_core::change::{Change, FleetChange};
+use aid_cmp_core::decide::{Context, Decision, Outgoing, code, deletion, login, order, tries};
+use aid_cmp_core::model::{
     Account, Answered, CallKind, CallState, CodeRequest, Order, OrderState, Profile, Report,
     Vehicle,
 };
-use crate::store::{Change, FleetChange, Store, Stored, Turn};
-use crate::views;
-use aid_aid1::span::{Kind, Span};
 use aid_id::{AccountRef, Eid, Iccid, Id};
 use aid_wire::{Down, Envelope, LoginOutcome, OrderKind, OrderOutcome, ProfileState, Up};
 use uuid::Uuid;
@@ -564,7 +565,7 @@ fn card_json(profiles: &[ProfileState]) -> String {
         .iter()
         .take(64)
         .map(|p| {
-            let state = crate::model::ProfileStatus::from(p.state).as_str();
+            let state = aid_cmp_core::model::ProfileStatus::from(p.state).as_str();
             serde_json::json!({"iccid": p.iccid.as_str(), "state": state})
         })
         .collect();

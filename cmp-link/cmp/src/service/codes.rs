@@ -8,13 +8,15 @@
 use super::Service;
 use super::aid1::{digest_of, internal};
 use crate::config::Msp;
-use crate::decide::{Context, Decision, code, onboarding};
-use crate::model::{Answered, CallState, CodeRequest, Profile, RequestState};
-use crate::store::{Change, CodeKey, CodeRows, Store, StoreError, Stored, Turn};
+use crate::store::{CodeKey, CodeRows, Store, StoreError, Stored, Turn};
 use aid_aid1::body::{Body as _, Members, SendActivationCode};
 use aid_aid1::error_code::{ApiError, ErrorCode, split_error};
+use aid_aid1::operation::{CmpOperation, Operation as _};
 use aid_aid1::server::{Caller, path_token};
 use aid_aid1::strict_json;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::{Context, Decision, code, onboarding};
+use aid_cmp_core::model::{Answered, CallState, CodeRequest, Profile, RequestState};
 use aid_id::Id;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +25,7 @@ use tokio::sync::oneshot;
 /// Calls that are decided together, at most.
 const BATCH: usize = 32;
 /// Status of a success.
-const OK: u16 = 200;
+const OK: u16 = SendActivationCode::CONTRACT.success().as_u16();
 
 /// A call that was read and waits for its decision.
 #[derive(Debug)]
@@ -130,7 +132,7 @@ impl<S: Store> Service<S> {
         token: &str,
         body: &[u8],
     ) -> Result<u16, ApiError> {
-        let digest = digest_of("activation-codes", token, body);
+        let digest = digest_of(CmpOperation::SendActivationCode, token, body);
         let token = path_token(token)?;
         let members = Members::new(strict_json::object(body)?);
         let mut body = SendActivationCode::from_members(&members);

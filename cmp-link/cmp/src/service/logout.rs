@@ -1,8 +1,8 @@
 //! Cars in which a user is logged in, and their logout from the portal.
 
 use super::Service;
-use crate::decide::logout;
 use crate::store::{Store, Stored};
+use aid_cmp_core::decide::logout;
 use aid_id::{AccountRef, Eid};
 use aid_wire::OrderKind;
 

@@ -2,9 +2,9 @@
 //! Called by `cars`.
 
 use super::Service;
-use crate::decide::{Context, Decision, status};
-use crate::model::{CodeRequest, Order, Profile, Report};
 use crate::store::{Store, Stored};
+use aid_cmp_core::decide::{Context, Decision, status};
+use aid_cmp_core::model::{CodeRequest, Order, Profile, Report};
 use aid_id::{Eid, Iccid, Id};
 use aid_wire::{OrderKind, Status};
 

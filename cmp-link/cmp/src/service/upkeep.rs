@@ -2,14 +2,15 @@
 //! Called by the clock, the outbox and the portal.
 
 use super::Service;
-use crate::decide::policy::DAY_MS;
-use crate::decide::question::{Question, query};
-use crate::decide::sync::{self, Listing};
-use crate::decide::{Context, Decision, removal};
-use crate::model::{Call, CallState, Federation, UserNotice};
-use crate::store::{Change, Store, Stored};
+use crate::store::{Store, Stored};
 use crate::views;
 use aid_aid1::body::CsimStatus;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::policy::DAY_MS;
+use aid_cmp_core::decide::question::{Question, query};
+use aid_cmp_core::decide::sync::{self, Listing};
+use aid_cmp_core::decide::{Context, Decision, removal};
+use aid_cmp_core::model::{Call, CallState, Federation, UserNotice};
 use aid_id::{AccountRef, Eid, Id};
 
 /// An hour, ms.

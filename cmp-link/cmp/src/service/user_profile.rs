@@ -3,9 +3,10 @@
 //! Called by the rest of the service, and by the portal for preferences.
 
 use super::{Service, fresh};
-use crate::decide::Outgoing;
-use crate::model::{Account, Federation, MspVerdict};
-use crate::store::{Change, FleetChange, Store, Stored};
+use crate::store::{Store, Stored};
+use aid_cmp_core::change::{Change, FleetChange};
+use aid_cmp_core::decide::Outgoing;
+use aid_cmp_core::model::{Account, Federation, MspVerdict};
 use aid_id::{AccountRef, Eid};
 use aid_wire::{Aup, Down, MAX_ENTRIES, MAX_TEXT, SubscriptionView, UserProfile};
 
@@ -28,7 +29,7 @@ pub fn is_preference_name(name: &str) -> bool {
 /// Whether this may be the value of a preference.
 #[must_use]
 pub fn is_preference(value: &str) -> bool {
-    value.len() <= MAX_TEXT && !value.contains(aid_shell::printable::is_unprintable)
+    value.len() <= MAX_TEXT && !value.contains(aid_cli::printable::is_unprintable)
 }
 
 /// How a preference was set.

@@ -4,12 +4,13 @@
 
 use super::attempts::{Denied, count};
 use super::{Service, fresh, now};
-use crate::decide::{deletion, onboarding, withdraw};
-use crate::model::{Account, Federation, Onboarding, PortalSession, Profile};
 use crate::password::Busy;
-use crate::store::{Change, Store, Stored};
+use crate::store::{Store, Stored};
 use aid_aid1::account_id::{self, AccountId};
 use aid_aid1::redirect::to_msp_touchpoint;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::{deletion, onboarding, withdraw};
+use aid_cmp_core::model::{Account, Federation, Onboarding, PortalSession, Profile};
 use aid_id::{Eid, Iccid, Id, Secret};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;

@@ -3,9 +3,10 @@
 
 use super::row::id_text;
 use super::work::{happened, work};
-use super::{Change, SqlStore, StoreError, Stored, Turn};
+use super::{SqlStore, StoreError, Stored, Turn};
+use aid_cmp_core::change::Change;
 use aid_id::{AccountRef, Eid};
-use aid_shell::writer::Transaction;
+use aid_store::writer::Transaction;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 
@@ -189,7 +190,7 @@ fn erase_account(account: AccountRef) -> Vec<Statement<'static>> {
             "UPDATE account SET name = $1, display_name = '', password = '', pin_mac = NULL \
              WHERE id = $2",
         )
-        .bind(format!("{}{id}", crate::decide::removal::ERASED))
+        .bind(format!("{}{id}", aid_cmp_core::decide::removal::ERASED))
         .bind(id.clone()),
         sqlx::query("DELETE FROM attempt WHERE key IN ($1, $2)")
             .bind(format!("car-code:{}", hex::encode(account.0)))

@@ -4,8 +4,9 @@
 
 use super::changes::{Statement, number};
 use super::row::{Columns, id_text};
-use super::{Change, SqlStore, Stored};
-use crate::model::{Answered, CodeRequest, Federation, Profile};
+use super::{SqlStore, Stored};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{Answered, CodeRequest, Federation, Profile};
 use aid_id::{Iccid, Id, MspToken};
 use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;

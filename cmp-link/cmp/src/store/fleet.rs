@@ -5,32 +5,9 @@ use super::changes::{Statement, maybe_id, number};
 use super::read::MAX_ROWS;
 use super::row::{Columns, id_text};
 use super::{SqlStore, Stored};
-use crate::model::{LoginCode, LoginCodeState, Profile};
+use aid_cmp_core::change::FleetChange;
+use aid_cmp_core::model::{LoginCode, LoginCodeState, Profile};
 use aid_id::{AccountRef, Eid};
-
-/// A change of vehicles and what their users do with them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FleetChange {
-    /// The only certificate that is accepted from a car from now on, and its VIN where it is known.
-    Enrol {
-        /// Its eUICC.
-        eid: Eid,
-        /// The car.
-        vin: Option<String>,
-        /// SHA-256 of the certificate, hexadecimal.
-        certificate: String,
-        /// When, Unix milliseconds.
-        at: u64,
-    },
-    /// Who is logged in to a car.
-    Session(Eid, Option<AccountRef>),
-    /// The session of this account ends, if the car has no other.
-    Leave(Eid, AccountRef),
-    /// The car shows this code now, and no other.
-    PutLoginCode(LoginCode),
-    /// A user's preference; none removes it.
-    SetPreference(AccountRef, String, Option<String>),
-}
 
 /// The statement of a change.
 pub(super) fn statement(change: FleetChange) -> Statement<'static> {

@@ -4,8 +4,8 @@
 use super::read::{MAX_ROWS, Statement, at};
 use super::row::{Columns, id_text};
 use super::{SqlStore, Stored};
-use crate::model::{Audit, Call, CallState, SyncRun};
-use crate::outbox::{self, MAX_PAUSE};
+use aid_cmp_core::decide::call::{CLAIM as CLAIM_MS, MAX_PAUSE};
+use aid_cmp_core::model::{Audit, Call, CallState, SyncRun};
 use aid_id::Id;
 use sqlx::any::AnyRow;
 
@@ -69,7 +69,7 @@ impl SqlStore {
         }
         let q = sqlx::query(CLAIM).bind(who.to_owned()).bind(at(until));
         let q = q.bind(at(now)).bind(limit).bind(latest);
-        let q = q.bind(at(now.saturating_add(2 * outbox::CLAIM)));
+        let q = q.bind(at(now.saturating_add(2 * CLAIM_MS)));
         self.claimed(q).await
     }
 

@@ -1,10 +1,11 @@
 //! Opens the database and brings its tables up to date: SQLite in WAL mode, or PostgreSQL; every commit
 //! is on disk before it is acknowledged. Called at the start of each program run.
 
-use super::location::Database;
+use super::Database;
 use super::{StoreError, Stored};
-use aid_shell::writer::Writer;
-use aid_shell::{private, sqlite};
+use aid_cli::private;
+use aid_store::sqlite_url as sqlite;
+use aid_store::writer::Writer;
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
@@ -267,8 +268,9 @@ async fn prepare(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Vehicle;
-    use crate::store::{Change, Store as _};
+    use crate::store::Store as _;
+    use aid_cmp_core::change::Change;
+    use aid_cmp_core::model::Vehicle;
 
     // Invariant 8: a full disk stops, loses nothing, and goes on by itself.
     #[tokio::test]

@@ -5,20 +5,8 @@ use super::changes::{Statement, number};
 use super::read::MAX_ROWS;
 use super::row::{Columns, id_text};
 use super::{SqlStore, Stored};
-use aid_id::{AccountRef, Secret};
-
-/// A change that a user makes about himself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PortalChange {
-    /// The account has this password hash now.
-    Password(AccountRef, Secret),
-    /// The account has this PIN now (its HMAC), or none.
-    Pin(AccountRef, Option<String>),
-    /// When a session began and what the browser calls itself, by the hash of its cookie.
-    Began(String, u64, String),
-    /// The sessions of the account end, except the one with this hash.
-    EndSessions(AccountRef, String),
-}
+use aid_cmp_core::change::PortalChange;
+use aid_id::AccountRef;
 
 /// A session as its user sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,14 +3,15 @@
 
 use super::changes::eid_text;
 use super::row::{Columns, id_text, status_text};
-use super::{AuditFilter, Change, CodeKey, CodeRows, SqlStore, Store, Stored, Turn, Work};
-use crate::decide::code;
-use crate::model::{
+use super::{AuditFilter, CodeKey, CodeRows, SqlStore, Store, Stored, Turn, Work};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::code;
+use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
     LoginCode, Onboarding, Order, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle,
 };
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken};
-use aid_shell::metrics::Counter;
+use aid_serve::metrics::Counter;
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
 use std::sync::atomic::Ordering;

@@ -2,12 +2,12 @@
 //! Used by `read` and `changes`.
 
 use super::{StoreError, Stored};
-use crate::model::{
+use aid_aid1::phone::EncryptedPhone;
+use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Federation,
     Happening, Hold, MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState,
     PortalSession, Profile, ProfileStatus, RequestState, SyncRun, UserNotice, Vehicle,
 };
-use aid_aid1::phone::EncryptedPhone;
 use aid_id::{AccountRef, Iccid, Id, Secret};
 use aid_wire::{OrderKind, Status};
 use sqlx::Row as _;

@@ -3,8 +3,8 @@
 //! Taken by the service and the command line before they load.
 
 use super::{SqlStore, StoreError, Stored};
-use crate::store::location::Database;
-use aid_shell::writer::Transaction;
+use crate::store::Database;
+use aid_store::writer::Transaction;
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,11 +2,11 @@
 //! lines that they write into the history.
 //! Called by `changes`.
 
-use super::Change;
 use super::changes::{Statement, maybe_id, number};
 use super::read::report_digest;
 use super::row::{id_text, status_text};
-use crate::model::CallState;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::CallState;
 use aid_id::Id;
 use aid_wire::OrderKind;
 

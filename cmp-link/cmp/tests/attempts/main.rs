@@ -9,12 +9,13 @@ mod seen;
 #[path = "../world/mod.rs"]
 mod world;
 
-use aid_cmp::decide::login::MAX_ATTEMPTS;
-use aid_cmp::decide::tries::{self, Keys};
 use aid_cmp::service::{Changed, Frame, Judged, Service, SignIn, fresh};
-use aid_cmp::store::{Change, SqlStore, Store as _, migrate};
+use aid_cmp::store::{SqlStore, Store as _, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::login::MAX_ATTEMPTS;
+use aid_cmp_core::decide::tries::{self, Keys};
 use aid_id::{Eid, Id, Secret};
-use aid_shell::password::{self, AT_ONCE};
+use aid_serve::password::{self, AT_ONCE};
 use aid_wire::{Down, Envelope, LoginOutcome, Up, WIRE_VERSION};
 use std::collections::BTreeMap;
 use std::sync::Arc;

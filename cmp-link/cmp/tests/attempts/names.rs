@@ -2,11 +2,12 @@
 
 use super::{Cmp, alone, instance, up};
 use crate::world::{PIN, World, eid};
-use aid_cmp::decide::login::MAX_ATTEMPTS;
-use aid_cmp::decide::tries::{CAR, EVERYWHERE};
-use aid_cmp::model::Vehicle;
 use aid_cmp::service::fresh;
-use aid_cmp::store::{AuditFilter, Change, Store as _};
+use aid_cmp::store::{AuditFilter, Store as _};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::login::MAX_ATTEMPTS;
+use aid_cmp_core::decide::tries::{CAR, EVERYWHERE};
+use aid_cmp_core::model::Vehicle;
 use aid_id::{Eid, Secret};
 use aid_wire::{Down, Envelope, LoginOutcome, Up};
 use tokio::sync::mpsc;

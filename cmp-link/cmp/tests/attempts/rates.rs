@@ -6,7 +6,7 @@ use crate::world::{self, EVA, PASSWORD, PIN, World};
 use aid_cmp::service::fresh;
 use aid_cmp::store::Store as _;
 use aid_id::Secret;
-use aid_shell::password::{self, AT_ONCE, QUEUE};
+use aid_serve::password::{self, AT_ONCE, QUEUE};
 use aid_wire::LoginOutcome;
 use std::sync::Arc;
 use tokio::task::JoinSet;

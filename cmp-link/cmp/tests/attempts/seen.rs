@@ -2,10 +2,10 @@
 
 use super::{Door, Outcome, alone, guess, instance, up};
 use crate::world::{EVA, PASSWORD, PIN, World, eid};
-use aid_cmp::decide::login::MAX_ATTEMPTS;
-use aid_cmp::decide::tries::CAR;
 use aid_cmp::service::fresh;
 use aid_cmp::store::{AuditFilter, Store as _};
+use aid_cmp_core::decide::login::MAX_ATTEMPTS;
+use aid_cmp_core::decide::tries::CAR;
 use aid_id::Secret;
 use aid_wire::Up;
 
@@ -89,7 +89,7 @@ async fn what_is_refused_is_seen_in_log_metrics_and_audit_trail() {
     assert_eq!(count("portal", "login refused", &who), limit);
     assert_eq!(count("portal", "account locked", &who), 1);
     assert_eq!(count("portal", "login code refused", &who), 1);
-    let metrics = aid_shell::metrics::render();
+    let metrics = aid_serve::metrics::render();
     for (result, door) in [
         ("wrong", "car"),
         ("unknown", "car"),

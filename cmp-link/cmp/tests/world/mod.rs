@@ -17,11 +17,12 @@ use aid_aid1::account_id;
 use aid_aid1::client::{CmpClient, Settings};
 use aid_aid1::headers::Credentials;
 use aid_aid1::phone::PhoneKey;
-use aid_cmp::decide::login::pin_mac;
-use aid_cmp::model::{Account, Vehicle};
-use aid_cmp::store::{Change, Database, SqlStore, Store as _, migrate};
+use aid_cli::signal::Trigger;
+use aid_cmp::store::{Database, SqlStore, Store as _, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::login::pin_mac;
+use aid_cmp_core::model::{Account, Vehicle};
 use aid_id::{AccountRef, Eid};
-use aid_shell::signal::Trigger;
 use msp::Msp;
 use pki::Pki;
 use std::net::SocketAddr;
@@ -173,7 +174,7 @@ impl World {
 
     /// Starts one more CMP.
     pub async fn another(&self) -> Instance {
-        let (trigger, stop) = aid_shell::signal::manual();
+        let (trigger, stop) = aid_cli::signal::manual();
         let (tell, hear) = tokio::sync::oneshot::channel();
         let path = self.config();
         let task = tokio::spawn(async move {
@@ -278,7 +279,7 @@ impl World {
         let body = self.token_body(token);
         let call = aid_aid1::client::Call::new();
         self.client()
-            .send_msp_token_text(call, &id, &body)
+            .send_msp_token(call, &id, &body)
             .await
             .unwrap();
         token

@@ -36,14 +36,14 @@ pub struct Msp {
 
 impl Msp {
     pub async fn start(pki: &Pki) -> Self {
-        let listener = aid_shell::http::bind("127.0.0.1:0").await.unwrap();
+        let listener = aid_serve::http::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let inner = Arc::new(Mutex::new(Inner::default()));
         let router = Router::new()
             .fallback(handle)
             .with_state(Arc::clone(&inner));
         let never = std::future::pending::<()>();
-        tokio::spawn(aid_shell::http::serve(
+        tokio::spawn(aid_serve::http::serve(
             listener,
             Some(pki.server()),
             router,

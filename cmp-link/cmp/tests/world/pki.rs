@@ -66,16 +66,16 @@ impl Pki {
 
     pub fn client(&self, name: &str) -> Arc<ClientConfig> {
         let (cert, key) = (self.path(name, "pem"), self.path(name, "key"));
-        aid_shell::tls::client_config(&self.path("ca", "pem"), Some((&cert, &key))).unwrap()
+        aid_cli::tls::client_config(&self.path("ca", "pem"), Some((&cert, &key))).unwrap()
     }
 
     pub fn anonymous(&self) -> Arc<ClientConfig> {
-        aid_shell::tls::client_config(&self.path("ca", "pem"), None).unwrap()
+        aid_cli::tls::client_config(&self.path("ca", "pem"), None).unwrap()
     }
 
     pub fn server(&self) -> Arc<ServerConfig> {
         let (cert, key) = (self.path("server", "pem"), self.path("server", "key"));
         let ca = self.path("ca", "pem");
-        aid_shell::tls::server_config(&cert, &key, Some(&ca)).unwrap()
+        aid_cli::tls::server_config(&cert, &key, Some(&ca)).unwrap()
     }
 }

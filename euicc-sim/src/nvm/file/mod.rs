@@ -7,8 +7,8 @@
 //! a put 4 bytes length and the data. Integers are big-endian. Zeros after the last batch are room for
 //! more: writing over blocks that are there already is on disk sooner than letting the file grow.
 
+use aid_cli::private;
 use aid_euicc::nvm::{Durability, Key, Nvm, NvmError, Write};
-use aid_shell::private;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

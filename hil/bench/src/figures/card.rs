@@ -7,7 +7,7 @@ mod download;
 
 use super::{BenchArgs, Figures};
 use crate::site::Subject;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use crowd::Crowd;
 use download::Download;
 

@@ -2,9 +2,9 @@
 
 use super::count::Counts;
 use crate::site::Site;
+use aid_cli::cli::Failure;
+use aid_cli::tls;
 use aid_rsp::crypto::{Crypto, Curve, KeyPair, Signature, SoftwareCrypto};
-use aid_shell::cli::Failure;
-use aid_shell::tls;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use rustls::pki_types::ServerName;
@@ -153,7 +153,7 @@ impl Costs {
 
 /// Microseconds that appending a page to a file takes until it is on disk, where the state is.
 pub(crate) fn sync(site: &Site) -> Result<f64, Failure> {
-    let mut options = aid_shell::private::options();
+    let mut options = aid_cli::private::options();
     let options = options.write(true).create(true).truncate(true);
     let mut file = options.open(site.path("state/sync"))?;
     measure(|| {

@@ -1,7 +1,7 @@
 //! Counts the cryptographic operations of the first provisioning out of the parts' logs.
 
 use crate::site::Site;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde::Serialize;
 use std::fmt;
 use std::time::SystemTime;

@@ -9,11 +9,12 @@ use super::{BenchArgs, Figures, commit, say};
 use crate::leftovers::Workshop;
 use crate::process::{Part, Spawn};
 use crate::site::{Fleet, Options, Site};
-use aid_cmp::decide::Context;
-use aid_cmp::model::Vehicle;
-use aid_cmp::store::{Change, Store as _, migrate};
+use aid_cli::cli::{Failure, LogArgs, block_on_all_cores};
+use aid_cmp::store::{Store as _, migrate};
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::Context;
+use aid_cmp_core::model::Vehicle;
 use aid_id::{Eid, Iccid};
-use aid_shell::cli::{Failure, LogArgs, block_on_all_cores};
 use aid_wire::OrderKind;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -122,7 +123,7 @@ async fn measure(site: &Site, fleet: &Fleet, logs: &LogArgs) -> Result<Found, Fa
     let context = Context {
         now: aid_cmp::service::now(),
         fresh: aid_cmp::service::fresh,
-        policy: aid_cmp::decide::policy::Policy::default(),
+        policy: aid_cmp_core::decide::policy::Policy::default(),
     };
     let order = |eid: &Eid| {
         let kind = OrderKind::Delete {
@@ -260,7 +261,7 @@ fn text(found: &Found) -> String {
         let _ = writeln!(
             out,
             "  what stopped the others: {}",
-            aid_shell::printable::printable(why)
+            aid_cli::printable::printable(why)
         );
     }
     let _ = writeln!(

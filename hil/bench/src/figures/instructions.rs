@@ -5,7 +5,7 @@ use super::cost::{Costs, Operation, Workshop};
 use super::count::Counts;
 use crate::process::spawn_at_gate;
 use crate::site::Site;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use clap::ValueEnum as _;
 use serde::Serialize;
 use std::path::Path;

@@ -13,7 +13,7 @@ use crate::leftovers::Workshop;
 use crate::report::Report;
 use crate::site::{Options, Site};
 use crate::story::{self, Telling};
-use aid_shell::cli::{Failure, LogArgs};
+use aid_cli::cli::{Failure, LogArgs};
 use serde::Serialize;
 use std::io::Write as _;
 

@@ -2,8 +2,8 @@
 //! mqtt-protocol-core's, the client's side of what the gateway uses.
 
 use crate::site::{Fleet, FleetVehicle};
+use aid_cli::cli::Failure;
 use aid_id::{Eid, Id};
-use aid_shell::cli::Failure;
 use aid_wire::{Down, Envelope, OrderOutcome, Up, WIRE_VERSION, topic_down, topic_up};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::Event;
@@ -50,7 +50,7 @@ impl Dialer {
         Ok(Self {
             vehicles: fleet.vehicles.clone(),
             key: fleet.key.clone(),
-            roots: aid_shell::tls::roots(&[&fleet.ca])?,
+            roots: aid_cli::tls::roots(&[&fleet.ca])?,
             gateway: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         })
     }
@@ -58,7 +58,7 @@ impl Dialer {
     fn tls(&self, vehicle: &FleetVehicle) -> Result<TlsConnector, String> {
         let key = PrivateKeyDer::try_from(self.key.clone())?;
         let chain = vec![CertificateDer::from(vehicle.certificate.clone())];
-        let config = ClientConfig::builder_with_provider(aid_shell::tls::provider())
+        let config = ClientConfig::builder_with_provider(aid_cli::tls::provider())
             .with_safe_default_protocol_versions()
             .map_err(text)?
             .with_root_certificates(self.roots.clone())

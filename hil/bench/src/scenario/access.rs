@@ -2,7 +2,7 @@
 
 use super::stage::{Stage, expect};
 use super::{Entry, Needs};
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 
 pub(super) const SCENARIOS: &[Entry] = &[
     (

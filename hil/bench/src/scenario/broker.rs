@@ -7,8 +7,8 @@ use crate::leftovers::LEASH;
 use crate::process::spawn_at_gate;
 use crate::site::Site;
 use crate::story::books;
-use aid_shell::cli::Failure;
-use aid_shell::printable::printable;
+use aid_cli::cli::Failure;
+use aid_cli::printable::printable;
 use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::PathBuf;
@@ -81,7 +81,7 @@ impl Broker {
             args.extend(["--user", "root"]);
         }
         books::output(site, "aid-cmp", &args, "")?;
-        let mut options = aid_shell::private::options();
+        let mut options = aid_cli::private::options();
         let options = options.write(true).create(true).truncate(true);
         let log = options.open(site.path("logs/mosquitto.log"))?;
         let mut command = Command::new(program);

@@ -3,7 +3,7 @@
 
 use super::stage::{Stage, expect};
 use super::{Entry, Needs};
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 
 /// Memory of a card with room for one profile, bytes: the bench's own takes 3 kB installed. What is
 /// left is more than the 1.4 kB of its package, so the SM-DP+ sends it and the card refuses.

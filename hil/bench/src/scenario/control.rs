@@ -4,8 +4,8 @@
 
 use crate::site::Site;
 use crate::story::PATIENCE;
-use aid_shell::cli::Failure;
-use aid_shell::tls;
+use aid_cli::cli::Failure;
+use aid_cli::tls;
 use reqwest::Method;
 use reqwest::blocking::Client;
 use serde_json::Value;

@@ -4,7 +4,7 @@
 
 use crate::site::{Driver, Site};
 use crate::story::browser::Browser;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 
 /// Pages that ask again before they do it.
 const CONFIRMATIONS: usize = 3;

@@ -10,7 +10,7 @@ mod swaps;
 use super::stage::Stage;
 use super::{Entry, Needs};
 use crate::story::books::poll;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
 pub(super) const SCENARIOS: &[Entry] = &[

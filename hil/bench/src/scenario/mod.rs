@@ -17,8 +17,8 @@ mod withdrawal;
 
 use crate::leftovers::Workshop;
 use crate::site::More;
+use aid_cli::cli::{self, Failure, LogArgs};
 use aid_needs::Need;
-use aid_shell::cli::{self, Failure, LogArgs};
 use serde::Serialize;
 use stage::Stage;
 use std::path::{Path, PathBuf};

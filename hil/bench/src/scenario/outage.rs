@@ -4,7 +4,7 @@
 use super::stage::{Stage, expect};
 use super::{Entry, Needs};
 use crate::story::books::poll;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::json;
 
 pub(super) const SCENARIOS: &[Entry] = &[

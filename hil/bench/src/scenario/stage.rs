@@ -10,7 +10,7 @@ use crate::process::{Part, Spawn};
 use crate::site::{Driver, Options, Site};
 use crate::story::agent::Agent;
 use crate::story::{books, browser};
-use aid_shell::cli::{Failure, LogArgs};
+use aid_cli::cli::{Failure, LogArgs};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,7 +47,7 @@ impl Stage {
             let file = site.path("msp.toml");
             let control = "\n[control]\nlisten = \"127.0.0.1:0\"\n";
             let text = std::fs::read_to_string(&file)? + control;
-            aid_shell::private::write(&file, text.as_bytes())?;
+            aid_cli::private::write(&file, text.as_bytes())?;
         }
         books::enrol(&site)?;
         let broker = match needs.more.broker {

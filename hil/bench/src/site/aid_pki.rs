@@ -3,7 +3,7 @@
 //! them where the gateway is a broker. TLS only, so rcgen makes them; the RSP certificates come from `aid_rsp::pki`.
 
 use super::{Car, write};
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,

@@ -1,7 +1,7 @@
 //! The configuration files of a set-up, one per part, all paths relative to the directory.
 
 use super::{Car, Options, Site, random, write};
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use std::fmt::Write as _;
 
 /// What the CMP and the MSP share and nobody else may know.

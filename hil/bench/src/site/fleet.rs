@@ -2,9 +2,9 @@
 //! measured is the gateway, not the generation of keys.
 
 use super::{Site, aid_pki};
+use aid_cli::cli::Failure;
+use aid_cli::private;
 use aid_id::Eid;
-use aid_shell::cli::Failure;
-use aid_shell::private;
 use rcgen::{ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use std::path::PathBuf;
 use std::time::SystemTime;

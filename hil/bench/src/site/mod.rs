@@ -13,9 +13,9 @@ pub(crate) use fleet::{Fleet, FleetVehicle};
 pub(crate) use profile::{Aka, Subject};
 
 use crate::leftovers::{self, Doomed, empty};
-use aid_shell::cli::{self, Failure};
-use aid_shell::printable::printable;
-use aid_shell::private;
+use aid_cli::cli::{self, Failure};
+use aid_cli::printable::printable;
+use aid_cli::private;
 use ports::Ports;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

@@ -1,7 +1,7 @@
 //! TCP ports for the parts of a set-up: a block that nobody else takes while the set-up is in use, not
 //! even between a part's end and its next start.
 
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
 

@@ -2,11 +2,11 @@
 //! it becomes.
 
 use super::random;
+use aid_cli::cli::Failure;
 use aid_rsp::saip::{
     self, AkaAlgorithm, AkaConfiguration, ProfileElement, ProfileHeader,
     builder::{Algorithm, ProfileBuilder},
 };
-use aid_shell::cli::Failure;
 use std::path::Path;
 
 /// Largest profile file read, bytes.

@@ -1,6 +1,6 @@
 //! Random numbers, secrets and identifiers of a set-up, from the operating system.
 
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 

@@ -2,8 +2,8 @@
 //! public today has secrets beside it tomorrow.
 
 use crate::leftovers;
-use aid_shell::cli::Failure;
-use aid_shell::private;
+use aid_cli::cli::Failure;
+use aid_cli::private;
 use std::io::{self, Write as _};
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The agent's local API (AID4) as the car's HMI uses it: HTTP over a unix socket, server-sent events.
 
 use super::PATIENCE;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;

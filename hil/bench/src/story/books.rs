@@ -3,7 +3,7 @@
 use super::PATIENCE;
 use crate::process::{command, spawn_at_gate};
 use crate::site::Site;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::Value;
 use std::io::Write as _;
 use std::process::Stdio;

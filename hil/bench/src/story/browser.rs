@@ -2,8 +2,8 @@
 
 use super::PATIENCE;
 use crate::site::{Driver, Site};
-use aid_shell::cli::Failure;
-use aid_shell::tls;
+use aid_cli::cli::Failure;
+use aid_cli::tls;
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
 use reqwest::header::LOCATION;

@@ -11,7 +11,7 @@ use crate::process::{Part, Spawn};
 use crate::report::{Report, Step};
 use crate::site::Site;
 use agent::{Agent, Counters};
-use aid_shell::cli::{self, Failure};
+use aid_cli::cli::{self, Failure};
 pub(crate) use aka::{Challenge, challenge};
 use serde_json::Value;
 use std::time::{Duration, Instant, SystemTime};

@@ -3,8 +3,8 @@
 
 use super::aka;
 use crate::site::Subject;
+use aid_cli::cli::Failure;
 use aid_lpa::{Apdu, SocketCard};
-use aid_shell::cli::Failure;
 
 /// RID of 3GPP and application code of a USIM: a partial AID selects the first.
 const USIM: [u8; 7] = [0xA0, 0, 0, 0, 0x87, 0x10, 0x02];

@@ -4,9 +4,9 @@ use aid_aid1::body::{
     Body as _, NotifyTokenInvalid, ProfileInformation, ProfileValidity, SendProfileInformation,
 };
 use aid_aid1::phone::PhoneNumber;
+use aid_cli::cli::Failure;
 use aid_id::{Iccid, MspToken};
-use aid_shell::cli::Failure;
-use aid_shell::password;
+use aid_serve::password;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -367,7 +367,7 @@ pub(crate) async fn end_subscription(
 pub(crate) async fn add_customer(msp: &Msp, user: &str, text: &str) -> Result<Value, Failure> {
     if user.is_empty()
         || user.chars().count() > 100
-        || user.contains(aid_shell::printable::is_unprintable)
+        || user.contains(aid_cli::printable::is_unprintable)
     {
         return Err(Failure::usage(
             "a customer's name has 1 to 100 printable characters",

@@ -1,6 +1,6 @@
 //! Misbehaviours on the command line and over the control API (docs/msp-control.md).
 
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
 use crate::misbehave::{Name, Place, Wish};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aid_aid1::headers::Credentials;
 use aid_aid1::server::{Gate, Party};
-use aid_shell::signal::Stop;
+use aid_cli::signal::Stop;
 use tokio::sync::watch;
 
 use crate::agreed::Agreed;

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::headers::PartyId;
+use aid_aid1::operation::{Api as _, MspOperation};
 use aid_aid1::server::{check_content_type, path_token};
 use aid_aid1::strict_json::{self, MAX_BODY};
 use aid_aid1::trace::summary;
-use aid_shell::cli::TRACE;
-use aid_shell::http::{self, BodyError};
+use aid_cli::cli::TRACE;
+use aid_serve::http::{self, BodyError};
 use axum::body::{Body, HttpBody as _};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -17,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::operation::{Operation, perform, profile_status};
+use super::operation::{perform, profile_status};
 use super::{Answer, Api, Asked, error_json};
 use crate::msp::{Msp, now_ms};
 use crate::orders::{internal, onboarding};
@@ -37,7 +38,7 @@ pub(super) async fn answer(
 ) -> Result<Answer, ApiError> {
     let (caller, operation) = (asked.caller, asked.operation);
     let token = path_token(asked.token)?;
-    if operation == Operation::RequestProfileStatus {
+    if operation == MspOperation::RequestProfileStatus {
         let onboarding = onboarding(&api.msp, caller, token).await?;
         return profile_status(&api.msp, &onboarding, asked.query).await;
     }
@@ -59,7 +60,7 @@ pub(super) async fn answer(
             return Err(refusal.with_status(StatusCode::REQUEST_TIMEOUT));
         }
     };
-    if operation != Operation::RequestInvalidate {
+    if operation.contract().request.is_some() {
         check_content_type(&parts.headers, nothing)?;
         strict_json::object(&body)?;
     }
@@ -78,7 +79,10 @@ pub(super) async fn answer(
         {
             Earlier::None => {
                 let answer = perform(&api.msp, &asked, &onboarding, &body).await;
-                let answer = answer.unwrap_or_else(|error| (error.status, error_json(&error)));
+                let answer = answer.unwrap_or_else(|error| {
+                    let error = operation.contract().refusal(error);
+                    (error.status, error_json(&error))
+                });
                 let (status, body) = (answer.0.as_u16(), answer.1.as_str());
                 let stored = api.msp.store.answer(client, id, status, body).await;
                 if let Err(error) = stored {

@@ -1,14 +1,14 @@
-//! The four operations: which of them a request is, and what is done for it (AID.02 §7.7 to §7.10).
-//! Called by `api` and `once`.
+//! What is done for each of the four operations (AID.02 §7.7 to §7.10).
 
 use aid_aid1::body::{
     Body as _, ProfileState, ProfileStatus, ProfileStatuses, RequestActivationCode, SendCsimStatus,
 };
 use aid_aid1::error_code::{ApiError, ErrorCode};
-use aid_aid1::server::{method_not_allowed, not_found, query_iccid};
+use aid_aid1::operation::{
+    Activation, MspOperation, Operation as _, RequestInvalidate, RequestProfileStatus,
+};
+use aid_aid1::server::not_found;
 use aid_aid1::strict_json;
-use axum::extract::Query;
-use axum::http::{Method, StatusCode};
 
 use super::{Answer, Asked};
 use crate::misbehave::{Name, Order, Place};
@@ -16,47 +16,13 @@ use crate::msp::{Msp, now_ms};
 use crate::orders::{self, Outcome, internal};
 use crate::store::{Noted, Onboarding, OnboardingState, ProfilePhase};
 
-/// The operations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    RequestActivationCode,
-    SendCsimStatus,
-    RequestInvalidate,
-    RequestProfileStatus,
-}
-
-impl Operation {
-    /// Its name for misbehaviours.
-    pub(super) fn place(self) -> Place {
-        match self {
-            Self::RequestActivationCode => Place::RequestActivationCode,
-            Self::SendCsimStatus => Place::SendCsimStatus,
-            Self::RequestInvalidate => Place::RequestInvalidate,
-            Self::RequestProfileStatus => Place::RequestProfileStatus,
-        }
-    }
-}
-
-/// The operation at a path, its method, and the text where the token is.
-pub(super) fn operation_at(path: &str) -> Option<(Operation, Method, &str)> {
-    let (folder, token) = path.strip_prefix("/v1/")?.rsplit_once('/')?;
-    let (operation, method) = match folder {
-        "activation-code-requests" => (Operation::RequestActivationCode, Method::POST),
-        "statuses" => (Operation::SendCsimStatus, Method::POST),
-        "users" => (Operation::RequestInvalidate, Method::DELETE),
-        "profiles/status" => (Operation::RequestProfileStatus, Method::GET),
-        _ => return None,
-    };
-    (!token.is_empty()).then_some((operation, method, token))
-}
-
-/// Which operation a path and a method are, and the text where the token is.
-pub(super) fn route<'a>(method: &Method, path: &'a str) -> Result<(Operation, &'a str), ApiError> {
-    let (operation, wanted, token) = operation_at(path).ok_or_else(not_found)?;
-    if method == wanted {
-        Ok((operation, token))
-    } else {
-        Err(method_not_allowed())
+/// The name of an operation for misbehaviours.
+pub(super) fn place(operation: MspOperation) -> Place {
+    match operation {
+        MspOperation::RequestActivationCode => Place::RequestActivationCode,
+        MspOperation::SendCsimStatus => Place::SendCsimStatus,
+        MspOperation::RequestInvalidate => Place::RequestInvalidate,
+        MspOperation::RequestProfileStatus => Place::RequestProfileStatus,
     }
 }
 
@@ -73,18 +39,20 @@ pub(super) async fn perform(
     let token = onboarding.msp_token;
     let caller = asked.caller;
     match asked.operation {
-        Operation::RequestActivationCode => {
+        MspOperation::RequestActivationCode => {
             let body = parse_request(body, asked.wrong)?;
             // A withdrawn token never yields another code (§4.4, §7.9).
             if onboarding.state == OnboardingState::Invalidated && !asked.wrong.dead_token {
                 return Err(ApiError::new(ErrorCode::TokenInvalidated));
             }
-            match orders::request(msp, caller, onboarding, &body, asked.wrong).await? {
-                Outcome::Code(code) => Ok((StatusCode::OK, code.to_json().to_string())),
-                Outcome::Accepted => Ok((StatusCode::CREATED, String::new())),
-            }
+            let outcome = orders::request(msp, caller, onboarding, &body, asked.wrong).await?;
+            let answer = match outcome {
+                Outcome::Code(code) => Activation::Now(code),
+                Outcome::Accepted => Activation::Later,
+            };
+            Ok(RequestActivationCode::success(&answer))
         }
-        Operation::SendCsimStatus => {
+        MspOperation::SendCsimStatus => {
             // Also for a withdrawn token: the deletions that follow are reported with it (§4.4.1 [5]).
             let body = SendCsimStatus::parse(body)?;
             let wrong = |name| asked.fired.iter().any(|fired| fired.name == name);
@@ -100,15 +68,15 @@ pub(super) async fn perform(
                 .await
                 .map_err(internal)?;
             if noted == Noted::UnknownProfile {
-                return Err(ApiError::because(ErrorCode::ProfileNotFound, &body.iccid));
+                return Err(ApiError::naming(ErrorCode::ProfileNotFound, &[&body.iccid]));
             }
             tracing::info!(iccid = %body.iccid, status = %body.status, "status from {client}");
             if wrong(Name::InformOnStatus) {
                 orders::inform_about(msp, client, token, &body).await?;
             }
-            Ok((StatusCode::CREATED, String::new()))
+            Ok(SendCsimStatus::success(&()))
         }
-        Operation::RequestInvalidate => {
+        MspOperation::RequestInvalidate => {
             let client = &caller.headers.client_id;
             if msp
                 .store
@@ -122,9 +90,9 @@ pub(super) async fn perform(
                 );
                 msp.outbox.notify_one();
             }
-            Ok((StatusCode::NO_CONTENT, String::new()))
+            Ok(RequestInvalidate::success(&()))
         }
-        Operation::RequestProfileStatus => Err(not_found()),
+        MspOperation::RequestProfileStatus => Err(not_found()),
     }
 }
 
@@ -140,12 +108,6 @@ fn parse_request(body: &[u8], wrong: &Order) -> Result<RequestActivationCode, Ap
     Ok(parsed)
 }
 
-/// The members of a query, decoded: `%69ccid` is `iccid`.
-fn members_of(query: &str) -> Option<Vec<(String, String)>> {
-    let uri = format!("/?{query}").parse().ok()?;
-    Query::try_from_uri(&uri).ok().map(|Query(members)| members)
-}
-
 /// Request Profile Status (§7.10), which changes nothing.
 ///
 /// # Errors
@@ -155,14 +117,7 @@ pub(super) async fn profile_status(
     onboarding: &Onboarding,
     query: &str,
 ) -> Result<Answer, ApiError> {
-    let members = members_of(query)
-        .ok_or_else(|| ApiError::because(ErrorCode::Syntax, "the query can't be read"))?;
-    let mut values = members.iter().filter(|(name, _)| name == "iccid");
-    let wanted = values.next();
-    if values.next().is_some() {
-        return Err(ApiError::because(ErrorCode::Syntax, "iccid is there twice"));
-    }
-    let wanted = wanted.map(|(_, value)| query_iccid(value)).transpose()?;
+    let RequestProfileStatus { iccid: wanted } = RequestProfileStatus::from_query(query)?;
     let profiles = msp
         .store
         .profiles_of(onboarding.msp_token)
@@ -183,44 +138,8 @@ pub(super) async fn profile_status(
         .collect::<Vec<_>>();
     match wanted {
         Some(iccid) if profiles.is_empty() => {
-            Err(ApiError::because(ErrorCode::ProfileNotFound, iccid))
+            Err(ApiError::naming(ErrorCode::ProfileNotFound, &[&iccid]))
         }
-        _ => Ok((
-            StatusCode::OK,
-            ProfileStatuses { profiles }.to_json().to_string(),
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // R-5.5-1, R-7.6-5
-    #[test]
-    fn paths_are_operations_or_refusals_with_a_body() {
-        let code = |method: Method, path: &'static str| {
-            route(&method, path).map_err(|e| e.status.as_u16())
-        };
-        assert_eq!(
-            code(Method::POST, "/v1/statuses/x"),
-            Ok((Operation::SendCsimStatus, "x"))
-        );
-        assert_eq!(
-            code(Method::GET, "/v1/profiles/status/x"),
-            Ok((Operation::RequestProfileStatus, "x"))
-        );
-        assert_eq!(code(Method::GET, "/v1/statuses/x"), Err(405));
-        for path in [
-            "/",
-            "/v1/",
-            "/v1/x",
-            "/v1/users/",
-            "/v2/users/x",
-            "/v1/statuses/a/b",
-            "/V1/users/x",
-        ] {
-            assert_eq!(code(Method::POST, path), Err(404), "{path}");
-        }
+        _ => Ok(RequestProfileStatus::success(&ProfileStatuses { profiles })),
     }
 }

@@ -10,8 +10,8 @@ use aid_aid1::headers::{Credentials, PartyId};
 use aid_aid1::phone::PhoneKey;
 use aid_aid1::redirect::{AllowList, Pattern};
 use aid_aid1::server::Certificate;
-use aid_shell::cli::Failure;
-use aid_shell::tls;
+use aid_cli::cli::Failure;
+use aid_cli::tls;
 use serde::Deserialize;
 
 use crate::misbehave::Wire;

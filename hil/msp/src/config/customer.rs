@@ -108,7 +108,7 @@ impl More {
             || id.len() > 100
             || id
                 .chars()
-                .any(|c| aid_shell::printable::is_unprintable(c) || c.is_whitespace())
+                .any(|c| aid_cli::printable::is_unprintable(c) || c.is_whitespace())
         {
             return Err(format!(
                 "subscription {id:?}: its name has 1 to 100 characters without spaces"

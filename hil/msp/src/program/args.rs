@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use aid_aid1::body::ProfileValidity;
 use aid_aid1::headers::PartyId;
+use aid_cli::cli::{Arguments, LogArgs};
 use aid_id::Iccid;
-use aid_shell::cli::{Arguments, LogArgs};
 use clap::{Parser, Subcommand};
 
 use crate::config::More;

@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aid_shell::admin;
-use aid_shell::cli::Failure;
-use aid_shell::config::Values;
-use aid_shell::live::{self, Live};
-use aid_shell::peer::Certificate;
-use aid_shell::signal::Stop;
-use aid_shell::validity::{self, Certificates};
+use aid_cli::cli::Failure;
+use aid_cli::config::Values;
+use aid_cli::signal::Stop;
+use aid_cli::validity::{self, Certificates};
+use aid_serve::admin;
+use aid_serve::live::{self, Live};
+use aid_serve::peer::Certificate;
 use rustls::ServerConfig;
 
 use super::serve::listeners_tls;

@@ -5,17 +5,20 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use aid_aid1::{contract, span};
-use aid_shell::admin::Shown;
-use aid_shell::cli::Failure;
-use aid_shell::config::Values;
-use aid_shell::limit::logins;
-use aid_shell::live::Live;
-use aid_shell::peer::Certificate;
-use aid_shell::signal::{self, Stop};
-use aid_shell::slots::Listener;
-use aid_shell::validity::{self, Certificates};
-use aid_shell::{door, http, private, ready, telemetry, tls, weak};
+use aid_aid1::contract::openapi;
+use aid_aid1::operation::MspOperation;
+use aid_aid1::span;
+use aid_cli::cli::Failure;
+use aid_cli::config::Values;
+use aid_cli::signal::{self, Stop};
+use aid_cli::validity;
+use aid_cli::{private, ready, tls, weak};
+use aid_serve::admin::Shown;
+use aid_serve::limit::logins;
+use aid_serve::live::Live;
+use aid_serve::peer::Certificate;
+use aid_serve::slots::Listener;
+use aid_serve::{door, http, telemetry};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
@@ -147,7 +150,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     let stop = signal::stop()?;
     orders::resume(&msp).await?;
     let keys = api::Keys::new(&msp).await?;
-    let certificates = Certificates::new(renewal::certificates(config));
+    let certificates = aid_serve::expiry::certificates(renewal::certificates(config));
     let renewal = Renewal {
         path: path.to_owned(),
         values,
@@ -232,6 +235,6 @@ fn shown(msp: &Msp) -> Shown {
                 written.map_err(|error| error.to_string())
             })
         }),
-        openapi: Some(contract::MSP.openapi().into()),
+        openapi: Some(openapi::<MspOperation>().into()),
     }
 }

@@ -1,7 +1,7 @@
 //! Misbehaviours that were asked for, and what became of them.
 
 use aid_aid1::headers::PartyId;
-use aid_shell::writer::Transaction;
+use aid_store::writer::Transaction;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 

@@ -5,7 +5,7 @@ use aid_aid1::body::{
 };
 use aid_aid1::headers::PartyId;
 use aid_id::{ActivationCode, Eid, Iccid, MspToken};
-use aid_shell::writer::Transaction;
+use aid_store::writer::Transaction;
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 

@@ -2,7 +2,7 @@
 
 use aid_aid1::headers::PartyId;
 use aid_id::MspToken;
-use aid_shell::writer::Transaction;
+use aid_store::writer::Transaction;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use uuid::Uuid;

@@ -2,7 +2,7 @@
 
 use aid_aid1::body::{Body as _, NotifyTokenInvalid};
 use aid_id::MspToken;
-use aid_shell::page;
+use aid_serve::page;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};

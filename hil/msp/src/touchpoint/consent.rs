@@ -3,7 +3,7 @@
 use aid_aid1::check_code::check_code;
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::redirect::percent_encode;
-use aid_shell::page;
+use aid_serve::page;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode};

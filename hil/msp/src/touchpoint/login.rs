@@ -1,9 +1,9 @@
 //! Logging in and out (AID.02 §4.1 [6]).
 
-use aid_shell::http::Peer;
-use aid_shell::limit::retry_after;
-use aid_shell::metrics::Counter;
-use aid_shell::{page, password};
+use aid_serve::http::Peer;
+use aid_serve::limit::retry_after;
+use aid_serve::metrics::Counter;
+use aid_serve::{page, password};
 use axum::Extension;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};

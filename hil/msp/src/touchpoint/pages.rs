@@ -1,7 +1,7 @@
 //! The pages of the touchpoint: plain HTML that a phone and a screen reader can read, without scripts.
 
 use aid_id::MspToken;
-use aid_shell::page::{document, hidden};
+use aid_serve::page::{document, hidden};
 use maud::{Markup, html};
 
 use crate::store::{OnboardingState, Profile, ProfilePhase, Subscription, SubscriptionState};

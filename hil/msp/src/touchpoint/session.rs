@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aid_aid1::headers::PartyId;
 use aid_aid1::redirect::RedirectUri;
-use aid_shell::slots::network;
+use aid_serve::slots::network;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 

@@ -134,7 +134,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
     }
     stage.msp.kill();
     sqlx::any::install_default_drivers();
-    let url = aid_shell::sqlite::url(&database).unwrap();
+    let url = aid_store::sqlite_url::url(&database).unwrap();
     let mut fresh = AnyConnection::connect(&url).await.unwrap();
     for (call, ..) in &all {
         let row = sqlx::query(
@@ -215,7 +215,7 @@ async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
     let config = Program::configure(&folder, nobody, nobody, [""; 4]);
     Program::start(&config).kill();
     sqlx::any::install_default_drivers();
-    let url = aid_shell::sqlite::url(&folder.path("msp.sqlite")).unwrap();
+    let url = aid_store::sqlite_url::url(&folder.path("msp.sqlite")).unwrap();
     for done in 1..=OLD_RESERVE.len() {
         let mut old = AnyConnection::connect(&url).await.unwrap();
         for sql in &OLD_RESERVE[..done] {

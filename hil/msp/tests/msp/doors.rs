@@ -1,7 +1,8 @@
 //! Who passes a door with mutual TLS: those that the configuration names, and nobody else that a CA knows.
 
 use crate::stage::*;
-use aid_shell::{peer, tls};
+use aid_cli::tls;
+use aid_serve::peer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::collections::BTreeMap;
 use std::time::Instant;

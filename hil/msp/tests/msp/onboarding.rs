@@ -150,7 +150,7 @@ async fn the_door_of_the_touchpoint_is_narrow() {
         600,
     )
     .unwrap();
-    for (text, code) in [(old.as_str(), 11), (forged.as_str(), 12), ("opaque", 10)] {
+    for (text, code) in [(old.as_str(), 11), (forged.as_str(), 12), ("opaque", 19)] {
         let page = open(stage.authorize(text, good)).await;
         let location = page.headers()["location"].to_str().unwrap();
         assert!(

@@ -220,7 +220,29 @@ async fn refusals_have_their_status_and_a_body() {
             url.clone(),
             &[("target-id", "MspTwo")],
             "{}",
-            (403, 104),
+            (401, 104),
+        ),
+        // No operation of an MSP has 403 (Annex B.2).
+        (
+            "POST",
+            of(&format!("/v1/activation-code-requests/{token}")),
+            &[("target-id", "MspTwo")],
+            "{}",
+            (401, 104),
+        ),
+        (
+            "DELETE",
+            of(&format!("/v1/users/{token}")),
+            &[("target-id", "MspTwo")],
+            "",
+            (401, 104),
+        ),
+        (
+            "GET",
+            of(&format!("/v1/profiles/status/{token}")),
+            &[("target-id", "MspTwo")],
+            "",
+            (401, 104),
         ),
         (
             "POST",
@@ -328,6 +350,19 @@ async fn refusals_have_their_status_and_a_body() {
         send(&good, "POST", &url, &[], &ac.to_string()).await,
         (423, 49)
     );
+    for (from, to, expected) in [
+        ("\"personal\"", "\"test\"", (422, 51)),
+        ("\"personal\"", "\"business\"", (422, 50)),
+        // Never a reason to refuse, unless it is no JSON value at all.
+        ("\"eid\"", "\"replaceIccid\":1e400,\"eid\"", (422, 60)),
+    ] {
+        let body = ac.to_string().replace(from, to);
+        assert_eq!(
+            send(&good, "POST", &url, &[], &body).await,
+            expected,
+            "{body}"
+        );
+    }
     stage.smdp.answer(|_, _| (200, refused("8.2.1", "3.3")));
     assert_eq!(
         code_of(

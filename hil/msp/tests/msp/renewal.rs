@@ -62,7 +62,7 @@ async fn shown(stage: &Stage, url: &str) -> [u8; 32] {
         .await
         .unwrap();
     let chain = stream.get_ref().1.peer_certificates().unwrap();
-    aid_shell::peer::fingerprint(&chain[0])
+    aid_serve::peer::fingerprint(&chain[0])
 }
 
 // R-5.2-8

@@ -263,6 +263,19 @@ impl Dp {
 }
 
 impl Order {
+    /// Of the orders for this card, the one that it gets where it names no MatchingID.
+    ///
+    /// # Errors
+    /// 8.1.1/3.8 none of them can be downloaded.
+    pub fn waiting_for(card: &Euicc, orders: Vec<Self>) -> Result<Self, Refusal> {
+        orders
+            .into_iter()
+            .filter(|order| order.check_download(card).is_ok())
+            // An order that was confirmed for the EID alone comes first.
+            .min_by_key(|order| order.matching_id.as_deref() != Some(""))
+            .ok_or_else(|| Refusal::eid_refused(format!("no order waits for eUICC {}", card.eid)))
+    }
+
     /// May this card download the profile now?
     ///
     /// # Errors

@@ -68,38 +68,32 @@ impl Binding {
     }
 }
 
+/// A card that asks for its BPP and has signed so, with the key agreement for it.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// hashCc, where the user gave a Confirmation Code.
+    hash_cc: Option<[u8; 32]>,
+    /// For a one-time key that the card has not used before.
+    binding: Binding,
+}
+
 impl Dp {
-    /// Gives out the BPP. `order` is changed also by some refusals (a wrong Confirmation Code
-    /// counts): store it in any case, before answering. `now` in unix seconds.
+    /// First part of GetBoundProfilePackage: checks the card's signature and agrees on keys. It needs nothing of the
+    /// order, so that nobody waits for its cryptography while the database is being written.
     ///
     /// # Errors
     /// [`Refusal`] of SGP.22 §5.6.2.
-    pub fn bind(
+    pub fn prepare(
         &self,
         session: &Offered,
-        order: &mut Order,
-        profile: &Profile,
+        protection: Protection,
         response: &[u8],
-        (now, rng): (u64, &mut dyn CryptoRng),
-    ) -> Result<GetBoundProfilePackageOk, Refusal> {
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Prepared, Refusal> {
         let signed = self.verify_prepared(session, response)?;
-        order.check_download(&session.euicc)?;
-        check_code(session, order, signed.hash_cc.as_ref(), now)?;
-        let binding = match order.binding.take() {
-            Some(earlier) if earlier.euicc_otpk == signed.euicc_otpk => earlier,
-            _ => self.agree(session, &signed.euicc_otpk, profile.protection, rng)?,
-        };
-        let package = self.package(session, profile, &binding)?;
-        order.binding = Some(binding);
-        order.bound_by(&session.transaction_id);
-        order.attempts += 1;
-        order.eid = Some(session.euicc.eid.clone());
-        order.enter(OrderState::Downloaded, now);
-        Ok(GetBoundProfilePackageOk {
-            transaction_id: transaction_field(&session.transaction_id)?,
-            bound_profile_package: Base64::new(package).ok_or_else(|| {
-                Refusal::bpp_unavailable(format!("profile {} is too large", profile.iccid))
-            })?,
+        Ok(Prepared {
+            binding: self.agree(session, &signed.euicc_otpk, protection, rng)?,
+            hash_cc: signed.hash_cc,
         })
     }
 
@@ -169,7 +163,26 @@ impl Dp {
         })
     }
 
-    fn package(
+    /// Last part of GetBoundProfilePackage: the package under the keys that the order keeps.
+    ///
+    /// # Errors
+    /// 8.2/3.7: the profile can't be packed, or is too large.
+    pub fn package(
+        &self,
+        session: &Offered,
+        profile: &Profile,
+        binding: &Binding,
+    ) -> Result<GetBoundProfilePackageOk, Refusal> {
+        let package = self.bound_package(session, profile, binding)?;
+        Ok(GetBoundProfilePackageOk {
+            transaction_id: transaction_field(&session.transaction_id)?,
+            bound_profile_package: Base64::new(package).ok_or_else(|| {
+                Refusal::bpp_unavailable(format!("profile {} is too large", profile.iccid))
+            })?,
+        })
+    }
+
+    fn bound_package(
         &self,
         session: &Offered,
         profile: &Profile,
@@ -199,6 +212,34 @@ impl Dp {
             &keys,
         )
         .map_err(|e| Refusal::bpp_unavailable(e.to_string()))
+    }
+}
+
+impl Order {
+    /// Decides whether the card gets its BPP, and under which keys: a one-time key that the order knows gets the same
+    /// again (SGP.22 §3.1.3.2). Also some refusals change the order (a wrong Confirmation Code counts): store it in any
+    /// case, before answering. `now` in unix seconds.
+    ///
+    /// # Errors
+    /// [`Refusal`] of SGP.22 §5.6.2.
+    pub fn bind(
+        &mut self,
+        session: &Offered,
+        prepared: &Prepared,
+        now: u64,
+    ) -> Result<Binding, Refusal> {
+        self.check_download(&session.euicc)?;
+        check_code(session, self, prepared.hash_cc.as_ref(), now)?;
+        let binding = match self.binding.take() {
+            Some(earlier) if earlier.euicc_otpk == prepared.binding.euicc_otpk => earlier,
+            _ => prepared.binding.clone(),
+        };
+        self.binding = Some(binding.clone());
+        self.bound_by(&session.transaction_id);
+        self.attempts += 1;
+        self.eid = Some(session.euicc.eid.clone());
+        self.enter(OrderState::Downloaded, now);
+        Ok(binding)
     }
 }
 

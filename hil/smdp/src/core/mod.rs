@@ -1,28 +1,32 @@
 //! The decisions of an SM-DP+, without sockets, clock, files or randomness of their own.
-//! SGP.22 §3.1 (procedures), §5.3 (ES2+), §5.6 (ES9+). Called by `service`, and by tests with a
-//! scripted card.
+//! SGP.22 §3.1 (procedures), §5.3 (ES2+), §5.6 (ES9+).
 
 mod authenticate;
 mod bind;
 mod cancel;
+mod change;
 mod notify;
 mod order;
 mod ordering;
 mod profile;
 mod refusal;
 mod session;
+mod stock;
 
 pub use authenticate::Authenticated;
-pub use bind::{Binding, MAX_ATTEMPTS, MAX_CODE_FAILURES};
-pub use notify::{BoundTo, NotCounted, Notice, Outcome};
+pub use bind::{Binding, MAX_ATTEMPTS, MAX_CODE_FAILURES, Prepared};
+pub use change::{Change, Decided};
+pub use notify::{BoundTo, NotCounted, Notice, Outcome, Received};
 pub use order::{Order, OrderState};
+pub(crate) use ordering::call_of;
 pub(crate) use ordering::plain_iccid;
-pub use ordering::{Confirmation, Ordered, is_matching_id};
+pub use ordering::{Confirmation, is_matching_id};
 pub use profile::{Profile, Protection};
 pub use refusal::Refusal;
 pub use session::{
     Euicc, Initiated, MAX_SESSIONS, Offered, OfferedOrder, SESSION_SECONDS, Session, Sessions,
 };
+pub use stock::{Known, restock};
 
 use aid_rsp::cert::{CertError, Certificate, Role, TrustAnchor};
 use aid_rsp::crypto::{Crypto, OpCounts, PrivateKey};

@@ -1,7 +1,7 @@
 //! ES9+.HandleNotification: SGP.22 §3.5, §5.6.4, §2.5.6. A notification counts once, and only when
 //! the card's signature verifies; it is acknowledged in any case, or the card would keep it for ever.
 
-use super::{Dp, Order, OrderState};
+use super::{Change, Decided, Dp, Order, OrderState};
 use aid_rsp::crypto::{PublicKey, sha256};
 use aid_rsp::es10::{
     ErrorReason, FinalResult, NotificationEvent, NotificationMetadata, OtherSignedNotification,
@@ -68,6 +68,49 @@ impl Outcome {
             Self::Enabled => "enabled".into(),
             Self::Disabled => "disabled".into(),
             Self::Deleted => "deleted".into(),
+        }
+    }
+}
+
+/// What became of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// It was not known before.
+    pub is_new: bool,
+    /// The order's state, where the notification changed the order.
+    pub state: Option<OrderState>,
+}
+
+impl Notice {
+    /// Decides what a notification changes: nothing where it is known already. `order` is that of the profile, if there
+    /// is one; `der` is the notification as it came, `now` in unix seconds.
+    pub fn received(
+        self,
+        is_known: bool,
+        order: Option<Order>,
+        der: Vec<u8>,
+        now: u64,
+    ) -> Decided<Received> {
+        if is_known {
+            return Decided::unchanged(Ok(Received {
+                is_new: false,
+                state: None,
+            }));
+        }
+        let changed = order.and_then(|mut order| order.noticed(&self, now).then_some(order));
+        let state = changed.as_ref().map(|order| order.state);
+        let mut changes = vec![Change::Notification {
+            notice: self,
+            der,
+            received_at: now,
+        }];
+        changes.extend(changed.map(|order| Change::Order(Box::new(order))));
+        Decided {
+            changes,
+            result: Ok(Received {
+                is_new: true,
+                state,
+            }),
         }
     }
 }

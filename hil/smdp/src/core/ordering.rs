@@ -2,22 +2,13 @@
 //! Each takes the order as stored and changes it, or refuses. A repetition of a call that was
 //! executed gives the same answer, so that an operator may retry.
 
-use super::{Order, OrderState, Refusal};
+use super::{Change, Decided, Order, OrderState, Refusal};
 use aid_rsp::crypto::sha256;
 use aid_rsp::es2::{
     CancelOrderRequest, ConfirmOrderRequest, DownloadOrderRequest, FinalProfileStatus,
 };
 use aid_rsp::es9::{RequestHeader, Secret};
 use rand_core::CryptoRng;
-
-/// What DownloadOrder decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ordered {
-    /// This order was changed: store it.
-    New(Order),
-    /// A repetition: answered before.
-    Again(Order),
-}
 
 /// What the caller of ConfirmOrder adds to the request.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +41,8 @@ fn checked_eid(eid: Option<&str>) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn call_of(header: &RequestHeader) -> Option<String> {
+/// What tells a call from others, where the caller says so; a repetition has the same.
+pub(crate) fn call_of(header: &RequestHeader) -> Option<String> {
     let call = header.function_call_identifier.as_str();
     (!call.is_empty()).then(|| format!("{}/{call}", header.function_requester_identifier))
 }
@@ -68,17 +60,32 @@ pub(crate) fn plain_iccid(iccid: &str) -> &str {
 }
 
 impl Order {
-    /// ES2+.DownloadOrder on all orders, in the order of their ICCIDs; `operator` is the name of
-    /// the caller.
-    ///
-    /// # Errors
-    /// [`Refusal`] of SGP.22 §5.3.1.
+    /// ES2+.DownloadOrder on all orders, in the order of their ICCIDs, or on those of them that count: the one of the
+    /// ICCID, those of the same call, the first that is available, and one of the profile type. Yields the ICCID that
+    /// the operator has now. `operator` is the name of the caller. Refusals are those of SGP.22 §5.3.1.
     pub fn download(
         orders: &[Self],
         request: &DownloadOrderRequest,
         operator: &str,
         now: u64,
-    ) -> Result<Ordered, Refusal> {
+    ) -> Decided<String> {
+        match Self::ordered(orders, request, operator, now) {
+            Ok((order, true)) => Decided {
+                result: Ok(order.iccid.clone()),
+                changes: vec![Change::Order(Box::new(order))],
+            },
+            Ok((order, false)) => Decided::unchanged(Ok(order.iccid)),
+            Err(refusal) => Decided::unchanged(Err(refusal)),
+        }
+    }
+
+    /// The order, and whether it is new: otherwise the call is a repetition.
+    fn ordered(
+        orders: &[Self],
+        request: &DownloadOrderRequest,
+        operator: &str,
+        now: u64,
+    ) -> Result<(Self, bool), Refusal> {
         let eid = checked_eid(request.eid.as_ref().map(AsRef::as_ref))?;
         let profile_type = request.profile_type.as_ref().map(AsRef::as_ref);
         let call = call_of(&request.header);
@@ -99,7 +106,7 @@ impl Order {
                 && iccid.is_none_or(|i| i == o.iccid)
         };
         if let Some(order) = orders.iter().filter(fits).find(is_again) {
-            return Ok(Ordered::Again(order.clone()));
+            return Ok((order.clone(), false));
         }
         let chosen = match iccid {
             Some(iccid) => {
@@ -147,18 +154,18 @@ impl Order {
         order.operator = Some(operator.into());
         order.call = call;
         order.enter(state, now);
-        Ok(Ordered::New(order))
+        Ok((order, true))
     }
 
-    /// ES2+.ConfirmOrder. `taken` tells whether another order has a MatchingID already; without one
-    /// in the request, a random one of 100 bits is made.
+    /// ES2+.ConfirmOrder. `is_taken`: another order has the MatchingID of the request. Without one in the request, a
+    /// random one of 100 bits is made.
     ///
     /// # Errors
     /// [`Refusal`] of SGP.22 §5.3.2.
     pub fn confirm(
         &mut self,
         confirmation: Confirmation<'_>,
-        taken: impl Fn(&str) -> bool,
+        is_taken: bool,
         rng: &mut dyn CryptoRng,
     ) -> Result<(), Refusal> {
         let Confirmation { request, now } = confirmation;
@@ -213,7 +220,7 @@ impl Order {
                     "MatchingID {wanted:?} has other characters than A-Z, 0-9 and hyphen"
                 )));
             }
-            Some(wanted) if !wanted.is_empty() && taken(wanted) => {
+            Some(wanted) if is_taken => {
                 return Err(Refusal::matching_id_in_use(format!(
                     "another order has MatchingID {wanted}"
                 )));

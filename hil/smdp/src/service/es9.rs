@@ -2,16 +2,18 @@
 //! A session is taken out while a request works with it; a failed step ends it, except where the
 //! specification lets the LPA try again (wrong Confirmation Code, lost answer).
 
-use super::{Service, TRIES, internal, rng};
-use crate::core::{Euicc, Offered, OfferedOrder, OrderState, Profile, Refusal, Session};
-use crate::store::{StoreError, Versioned};
+use super::{Service, internal, rng};
+use crate::core::{
+    Binding, Change, Decided, Euicc, Offered, OfferedOrder, Order, OrderState, Prepared, Profile,
+    Refusal, Session,
+};
+use aid_cli::cli::TRACE;
 use aid_rsp::es9::{
     AuthenticateClientOk, AuthenticateClientRequest, CancelSessionRequest,
     GetBoundProfilePackageOk, GetBoundProfilePackageRequest, HandleNotificationRequest,
     InitiateAuthenticationOk, InitiateAuthenticationRequest,
 };
 use aid_rsp::es10::{PendingNotification, TransactionId};
-use aid_shell::cli::TRACE;
 
 fn unknown() -> Refusal {
     Refusal::transaction_unknown(
@@ -74,15 +76,16 @@ impl Service {
             card.matching_id.as_deref().unwrap_or_default().len()
         );
         let wanted = card.matching_id.as_deref().unwrap_or_default();
-        let versioned = self.order_for(wanted, &card.euicc).await?;
-        let profile = self.profile(&versioned)?;
-        let (offered, answer) = self.dp.offer(&card, &versioned.order, profile)?;
-        self.keep(offered, OfferedOrder::of(&versioned.order), now);
+        // Nothing is stored here: what is offered is checked again when the card asks for it.
+        let order = self.order_for(wanted, &card.euicc).await?;
+        let profile = self.profile(&order.iccid)?;
+        let (offered, answer) = self.dp.offer(&card, &order, profile)?;
+        self.keep(offered, OfferedOrder::of(&order), now);
         Ok(answer)
     }
 
     /// The order of a MatchingID, or the one that waits for this eUICC.
-    async fn order_for(&self, matching_id: &str, card: &Euicc) -> Result<Versioned, Refusal> {
+    async fn order_for(&self, matching_id: &str, card: &Euicc) -> Result<Order, Refusal> {
         if !matching_id.is_empty() {
             let found = self.store.order_matching(matching_id).await;
             return found.map_err(|e| internal(&e))?.ok_or_else(|| {
@@ -90,17 +93,10 @@ impl Service {
             });
         }
         let orders = self.store.orders_of(&card.eid).await;
-        orders
-            .map_err(|e| internal(&e))?
-            .into_iter()
-            .filter(|v| v.order.check_download(card).is_ok())
-            // An order that was confirmed for the EID alone comes first.
-            .min_by_key(|v| v.order.matching_id.as_deref() != Some(""))
-            .ok_or_else(|| Refusal::eid_refused(format!("no order waits for eUICC {}", card.eid)))
+        Order::waiting_for(card, orders.map_err(|e| internal(&e))?)
     }
 
-    fn profile(&self, versioned: &Versioned) -> Result<&Profile, Refusal> {
-        let iccid = &versioned.order.iccid;
+    fn profile(&self, iccid: &str) -> Result<&Profile, Refusal> {
         self.inventory.get(iccid).ok_or_else(|| {
             Refusal::bpp_unavailable(format!("profile {iccid} is no longer in the inventory"))
         })
@@ -131,40 +127,45 @@ impl Service {
         request: &GetBoundProfilePackageRequest,
         now: u64,
     ) -> Result<GetBoundProfilePackageOk, Refusal> {
+        let profile = self.profile(&session.iccid)?;
         let response = request.prepare_download_response.as_bytes();
-        for _ in 0..TRIES {
-            let stored = self.store.order(&session.iccid).await;
-            let mut versioned = stored.map_err(|e| internal(&e))?.ok_or_else(unknown)?;
-            offered.check(&versioned.order)?;
-            let before = versioned.order.clone();
-            let profile = self.profile(&versioned)?;
-            let (order, mut rng) = (&mut versioned.order, rng());
-            let answer = self
-                .dp
-                .bind(session, order, profile, response, (now, &mut rng));
-            if versioned.order == before {
-                return answer;
-            }
-            let saved = match answer {
-                Ok(_) => {
-                    let id = &session.transaction_id;
-                    self.store.save_bound(&versioned, id, &session.euicc).await
-                }
-                Err(_) => self.store.save(&versioned).await,
+        let prepared = self
+            .dp
+            .prepare(session, profile.protection, response, &mut rng())?;
+        let binding = self.give_out(session, offered, prepared, now).await?;
+        self.dp.package(session, profile, &binding)
+    }
+
+    /// Stores that the card gets its BPP; yields the keys for it.
+    async fn give_out(
+        &self,
+        session: &Offered,
+        offered: &OfferedOrder,
+        prepared: Prepared,
+        now: u64,
+    ) -> Result<Binding, Refusal> {
+        let (session, offered) = (session.clone(), offered.clone());
+        let bound = self.decide(async move |books| {
+            let order = match books.order(&session.iccid).await? {
+                Some(order) => offered.check(&order).map(|()| order),
+                None => Err(unknown()),
             };
-            match saved {
-                Ok(()) => {
-                    let order = &versioned.order;
-                    tracing::info!(iccid = %order.iccid, state = %order.state, eid = %session.euicc.eid, "order");
-                    return answer;
-                }
-                Err(StoreError::Conflict(_)) => {}
-                Err(e) => return Err(internal(&e)),
+            let order = match order {
+                Ok(order) => order,
+                Err(refusal) => return Ok(Decided::unchanged(Err(refusal))),
+            };
+            let mut decided = Decided::about(order, |order| order.bind(&session, &prepared, now));
+            if decided.result.is_ok() {
+                decided.changes.push(Change::Binding {
+                    transaction_id: session.transaction_id,
+                    iccid: session.iccid.clone(),
+                    euicc: session.euicc.clone(),
+                    created_at: now,
+                });
             }
-        }
-        Err(Refusal::internal(
-            "the order is being changed by others, try again",
-        ))
+            Ok(decided)
+        });
+        bound.await
     }
 
     /// ES9+.CancelSession.
@@ -178,35 +179,34 @@ impl Service {
     ) -> Result<(), Refusal> {
         let (session, offered) = self.take_offered(request.transaction_id.as_bytes(), now)?;
         let response = request.cancel_session_response.as_bytes();
-        let reason = match self.dp.cancel(&session, response) {
-            Ok(reason) => reason,
-            Err(refusal) => {
-                // A forged cancellation must not end somebody's session.
-                self.keep(session, offered, now);
-                return Err(refusal);
-            }
-        };
-        tracing::info!(iccid = %session.iccid, eid = %session.euicc.eid, %reason, "session cancelled");
-        for _ in 0..TRIES {
-            let stored = self.store.order(&session.iccid).await;
-            let Some(mut versioned) = stored.map_err(|e| internal(&e))? else {
-                return Ok(());
-            };
-            if !versioned
-                .order
-                .cancelled_by_card(&session, &offered, reason, now)
-            {
-                return Ok(());
-            }
-            match self.store.save(&versioned).await {
-                Ok(()) => return Ok(()),
-                Err(StoreError::Conflict(_)) => {}
-                Err(e) => return Err(internal(&e)),
-            }
+        let result = self.cancel(&session, &offered, response, now).await;
+        if result.is_err() {
+            // A forged cancellation must not end somebody's session, and what was not stored can be sent again.
+            self.keep(session, offered, now);
         }
-        Err(Refusal::internal(
-            "the order is being changed by others, try again",
-        ))
+        result
+    }
+
+    async fn cancel(
+        &self,
+        session: &Offered,
+        offered: &OfferedOrder,
+        response: &[u8],
+        now: u64,
+    ) -> Result<(), Refusal> {
+        let reason = self.dp.cancel(session, response)?;
+        tracing::info!(iccid = %session.iccid, eid = %session.euicc.eid, %reason, "session cancelled");
+        let (session, offered) = (session.clone(), offered.clone());
+        let cancelled = self.decide(async move |books| {
+            let Some(order) = books.order(&session.iccid).await? else {
+                return Ok(Decided::unchanged(Ok(())));
+            };
+            Ok(Decided::about(order, |order| {
+                order.cancelled_by_card(&session, &offered, reason, now);
+                Ok(())
+            }))
+        });
+        cancelled.await
     }
 
     /// ES9+.HandleNotification. What does not verify is logged and acknowledged all the same.
@@ -222,6 +222,8 @@ impl Service {
         let notification = PendingNotification::from_slice(der)
             .map_err(|e| Refusal::invalid_input(format!("pendingNotification: {e}")))?;
         let bound_to = match &notification {
+            // Never changes once it is stored, which was before the card got its BPP. So the signature is verified
+            // before the transaction, and holds up no other.
             PendingNotification::Installation(result) => {
                 let id = &result.data.value().transaction_id;
                 self.store.bound_to(id).await.map_err(|e| internal(&e))?
@@ -235,34 +237,21 @@ impl Service {
                 return Ok(());
             }
         };
-        for _ in 0..TRIES {
-            let order = match &notice.iccid {
-                Some(iccid) => self.store.order(iccid).await.map_err(|e| internal(&e))?,
+        let (decided, der) = (notice.clone(), der.to_vec());
+        let received = self.decide(async move |books| {
+            let is_known = books.is_known(&decided).await?;
+            let order = match &decided.iccid {
+                Some(iccid) => books.order(iccid).await?,
                 None => None,
             };
-            let changed = order.and_then(|mut versioned| {
-                versioned.order.noticed(&notice, now).then_some(versioned)
-            });
-            match self
-                .store
-                .save_notice(&notice, der, changed.as_ref(), now)
-                .await
-            {
-                Ok(is_new) => {
-                    let state = changed.map(|v| v.order.state);
-                    tracing::info!(
-                        eid = %notice.eid, iccid = ?notice.iccid, outcome = %notice.outcome.text(),
-                        is_new, state = state.map(OrderState::as_str), "notification"
-                    );
-                    return Ok(());
-                }
-                Err(StoreError::Conflict(_)) => {}
-                Err(e) => return Err(internal(&e)),
-            }
-        }
-        Err(Refusal::internal(
-            "the order is being changed by others, try again",
-        ))
+            Ok(decided.clone().received(is_known, order, der.clone(), now))
+        });
+        let received = received.await?;
+        tracing::info!(
+            eid = %notice.eid, iccid = ?notice.iccid, outcome = %notice.outcome.text(),
+            is_new = received.is_new, state = received.state.map(OrderState::as_str), "notification"
+        );
+        Ok(())
     }
 }
 

@@ -1,19 +1,15 @@
-//! Ties decisions to the store: read, decide, store, then answer. Time is an argument.
-//! Called by `web`; one instance per program.
+//! Ties decisions to the store: load, decide and store on one transaction, then answer. Time is an argument.
 
 mod es2;
 mod es9;
 
-use crate::core::{Dp, Refusal, Sessions};
+use crate::core::{Change, Decided, Dp, Order, Refusal, Sessions};
 use crate::inventory::Inventory;
-use crate::store::{Store, StoreError};
+use crate::store::{Books, Store, StoreError, Stored};
 use aid_rsp::crypto::OpCounts;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Tries when another request changes the same order at the same time.
-const TRIES: u32 = 5;
 
 /// A running SM-DP+.
 pub struct Service {
@@ -26,7 +22,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Makes every profile of the inventory available that was not there before.
+    /// Makes every profile of the inventory available that was not there before, and no other.
     ///
     /// # Errors
     /// The database fails.
@@ -36,11 +32,11 @@ impl Service {
         store: Store,
         now: u64,
     ) -> Result<Self, StoreError> {
-        let orders: Vec<_> = inventory
+        let profiles: Vec<_> = inventory
             .values()
-            .map(|p| crate::core::Order::available(p.iccid.clone(), p.profile_type.clone(), now))
+            .map(|p| Order::available(p.iccid.clone(), p.profile_type.clone(), now))
             .collect();
-        store.add_profiles(&orders).await?;
+        store.offer(profiles).await?;
         let logged = Mutex::new(dp.operations());
         Ok(Self {
             dp,
@@ -66,6 +62,21 @@ impl Service {
         if new != OpCounts::default() {
             tracing::debug!(target: "figures", sign = new.sign, verify = new.verify, ecdh = new.ecdh, keygen = new.keygen, "cryptography");
         }
+    }
+
+    /// Lets a decision be made and stored; its answer is given after that. See [`Store::decide`].
+    async fn decide<T: Send + 'static>(
+        &self,
+        decide: impl for<'t> AsyncFn(Books<'t>) -> Stored<Decided<T>> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let decided = self.store.decide(decide).await;
+        let decided = decided.map_err(|e| internal(&e))?;
+        for change in &decided.changes {
+            if let Change::Order(order) = change {
+                tracing::info!(iccid = %order.iccid, state = %order.state, eid = ?order.eid, "order");
+            }
+        }
+        decided.result
     }
 
     /// The store, for lists.

@@ -1,57 +1,17 @@
-//! Orders, bindings and notifications in SQL; what was acknowledged is on disk.
-//! Called by `service`, and by the command line for its lists. Only simple column types.
+//! Orders, bindings and notifications in SQL. Everything that changes goes through [`Store::decide`].
 
-mod open;
+mod books;
 mod read;
+mod schema;
 mod write;
 
-use crate::core::Order;
-use aid_shell::writer::Writer;
+pub use aid_store::{StoreError, Stored};
+pub use books::Books;
+
+use crate::core::{Decided, Order, restock};
+use aid_store::{Database, Options};
 use serde::Serialize;
-use sqlx::AnyPool;
-
-/// The store did not do it; nothing of the change happened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// No space.
-    #[error("the disk of the database {0} is full; free some space, nothing was lost")]
-    Full(String),
-    /// Not there, not readable, or no database.
-    #[error("cannot open the database {path}: {reason}; check path and permissions")]
-    Open {
-        /// The file.
-        path: String,
-        /// The driver's words.
-        reason: String,
-    },
-    /// Somebody else changed the order in between: read it again.
-    #[error("order {0} changed in between")]
-    Conflict(String),
-    /// Anything else.
-    #[error("the database {path} failed: {reason}")]
-    Failed {
-        /// The file.
-        path: String,
-        /// The driver's words.
-        reason: String,
-    },
-    /// A row that this version can't read.
-    #[error(
-        "the database holds {0}, which this version cannot read; was it written by a newer one?"
-    )]
-    Unreadable(String),
-}
-
-/// A result of the store.
-pub type Stored<T> = Result<T, StoreError>;
-
-/// An order as it was read: saved only if nobody else saved it since.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Versioned {
-    /// The order.
-    pub order: Order,
-    version: i64,
-}
+use std::path::Path;
 
 /// A stored notification, for lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,32 +28,70 @@ pub struct StoredNotice {
     pub received_at: u64,
 }
 
-/// The database.
+/// The database, a SQLite file. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Store {
-    pool: AnyPool,
-    /// Makes the transactions on the pool.
-    writer: Writer,
-    path: String,
-}
+pub struct Store(aid_store::Store);
 
 impl Store {
-    /// Our error for the driver's.
-    fn error(&self, error: &sqlx::Error) -> StoreError {
-        if is_full(error) {
-            return StoreError::Full(self.path.clone());
-        }
-        StoreError::Failed {
-            path: self.path.clone(),
-            reason: error.to_string(),
-        }
+    /// Opens the database, creating it where there is none, and migrates it.
+    ///
+    /// # Errors
+    /// Not writable, no database, full, or written by a newer version.
+    pub async fn open(path: &Path) -> Stored<Self> {
+        let database = Database::from(path);
+        let store = aid_store::Store::open(&database, &schema::SCHEMA, Options::default()).await?;
+        Ok(Self(store))
     }
-}
 
-/// Is there no space?
-fn is_full(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|e| e.code());
-    code.is_some_and(|code| aid_shell::sqlite::is_full(&code))
+    /// Lets a decision load what it needs, decide, and stores what it wants changed, all on one transaction; yields the
+    /// decision when it is on disk. `decide` may be run several times, so it has no effects of its own, and it waits for
+    /// nothing but the books.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is stored.
+    pub async fn decide<T: Send + 'static>(
+        &self,
+        decide: impl for<'t> AsyncFn(Books<'t>) -> Stored<Decided<T>> + Send + 'static,
+    ) -> Stored<Decided<T>> {
+        let made = self.0.change(async move |tx| {
+            let decided = decide(Books::new(tx)).await?;
+            for change in &decided.changes {
+                write::write(tx, change).await?;
+            }
+            Ok(decided)
+        });
+        made.await
+    }
+
+    /// Names the profiles that can be delivered from now on; known ones keep their orders.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is stored.
+    pub async fn offer(&self, profiles: Vec<Order>) -> Stored<()> {
+        let stored = self.decide(async move |books| Ok(restock(&profiles, &books.known().await?)));
+        stored.await.map(|_| ())
+    }
+
+    /// Grows the database's log once, for a process that will commit often; see [`aid_store::Store::reserve_log`].
+    ///
+    /// # Errors
+    /// Not writable, or full. Nothing but time is lost.
+    pub async fn reserve_log(&self) -> Stored<()> {
+        self.0.reserve_log().await
+    }
+
+    /// Writes something, to find out whether the database can be written now.
+    ///
+    /// # Errors
+    /// Not writable, or full.
+    pub async fn check(&self) -> Stored<()> {
+        self.0.check().await
+    }
+
+    /// Ends all connections and folds the write-ahead log into the database; does nothing while a clone is in use.
+    pub async fn close(self) {
+        self.0.close().await;
+    }
 }
 
 #[cfg(test)]

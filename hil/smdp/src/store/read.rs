@@ -1,71 +1,62 @@
-//! Reads. Whatever is in the database is checked again.
+//! Looks at the database, for lists and for what never changes once it is stored.
 
-use super::{Store, StoreError, Stored, StoredNotice, Versioned};
-use crate::core::BoundTo;
+use super::books::{Books, order};
+use super::{Store, StoreError, Stored, StoredNotice};
+use crate::core::{BoundTo, Order};
 use aid_rsp::crypto::PublicKey;
 use aid_rsp::es10::TransactionId;
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
+use aid_store::params;
 
-fn unreadable(what: &str) -> StoreError {
-    StoreError::Unreadable(format!("an odd value in {what}"))
-}
-
-fn order(row: &AnyRow) -> Stored<Versioned> {
-    let body: String = row.try_get("body").map_err(|_| unreadable("orders"))?;
-    Ok(Versioned {
-        order: serde_json::from_str(&body).map_err(|e| unreadable(&format!("orders: {e}")))?,
-        version: row.try_get("version").map_err(|_| unreadable("orders"))?,
-    })
-}
+const ALL: &str = "SELECT body FROM orders ORDER BY iccid";
+const BY_EID: &str = "SELECT body FROM orders WHERE eid = $1 ORDER BY iccid";
+const BINDING: &str = "SELECT eid, public_key, iccid FROM bindings WHERE transaction_id = $1";
+const NOTICES: &str = "SELECT eid, seq_number, iccid, outcome, received_at FROM notifications \
+     ORDER BY received_at, eid, seq_number";
 
 impl Store {
     /// All orders, by ICCID.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn orders(&self) -> Stored<Vec<Versioned>> {
-        self.select("SELECT version, body FROM orders ORDER BY iccid", None)
-            .await
+    pub async fn orders(&self) -> Stored<Vec<Order>> {
+        let look = self.0.read(async |tx| tx.all(ALL, &[], order).await);
+        look.await
     }
 
     /// The order of a profile.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn order(&self, iccid: &str) -> Stored<Option<Versioned>> {
-        let sql = "SELECT version, body FROM orders WHERE iccid = $1";
-        Ok(self.select(sql, Some(iccid)).await?.pop())
+    pub async fn order(&self, iccid: &str) -> Stored<Option<Order>> {
+        let iccid = iccid.to_owned();
+        let look = self
+            .0
+            .read(async move |tx| Books::new(tx).order(&iccid).await);
+        look.await
     }
 
     /// The order with this MatchingID.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn order_matching(&self, matching_id: &str) -> Stored<Option<Versioned>> {
-        let sql = "SELECT version, body FROM orders WHERE matching_id = $1";
-        Ok(self.select(sql, Some(matching_id)).await?.pop())
+    pub async fn order_matching(&self, matching_id: &str) -> Stored<Option<Order>> {
+        let id = matching_id.to_owned();
+        let look = self
+            .0
+            .read(async move |tx| Books::new(tx).order_matching(&id).await);
+        look.await
     }
 
     /// The orders of an eUICC, by ICCID.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn orders_of(&self, eid: &str) -> Stored<Vec<Versioned>> {
-        let sql = "SELECT version, body FROM orders WHERE eid = $1 ORDER BY iccid";
-        self.select(sql, Some(eid)).await
-    }
-
-    async fn select(&self, sql: &'static str, value: Option<&str>) -> Stored<Vec<Versioned>> {
-        let mut query = sqlx::query(sql);
-        if let Some(value) = value {
-            query = query.bind(value.to_owned());
-        }
-        let rows = query
-            .fetch_all(&self.pool)
-            .await
-            .map_err(|e| self.error(&e))?;
-        rows.iter().map(order).collect()
+    pub async fn orders_of(&self, eid: &str) -> Stored<Vec<Order>> {
+        let eid = eid.to_owned();
+        let look = self
+            .0
+            .read(async move |tx| tx.all(BY_EID, params![&eid], order).await);
+        look.await
     }
 
     /// Whom the BPP of a session was given to.
@@ -73,23 +64,23 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn bound_to(&self, id: &TransactionId) -> Stored<Option<BoundTo>> {
-        let row =
-            sqlx::query("SELECT eid, public_key, iccid FROM bindings WHERE transaction_id = $1")
-                .bind(id.to_string())
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(|e| self.error(&e))?;
-        let Some(row) = row else { return Ok(None) };
-        let text = |column| {
-            row.try_get::<String, _>(column)
-                .map_err(|_| unreadable("bindings"))
+        // Ours have 16 bytes; a session of another length is none of ours.
+        let Ok(id) = <[u8; 16]>::try_from(id.as_bytes()) else {
+            return Ok(None);
         };
-        let key = hex::decode(text("public_key")?).map_err(|_| unreadable("bindings"))?;
-        Ok(Some(BoundTo {
-            eid: text("eid")?,
-            public_key: PublicKey::from_spki(&key).map_err(|_| unreadable("bindings"))?,
-            iccid: text("iccid")?,
-        }))
+        let look = self.0.read(async move |tx| {
+            let values = params![id];
+            let bound_to = tx.first(BINDING, values, |row| {
+                Ok(BoundTo {
+                    eid: row.text()?,
+                    public_key: PublicKey::from_spki(&row.bytes()?)
+                        .map_err(|e| StoreError::Unreadable(format!("an odd public_key: {e}")))?,
+                    iccid: row.text()?,
+                })
+            });
+            bound_to.await
+        });
+        look.await
     }
 
     /// All notifications, oldest first.
@@ -97,30 +88,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn notifications(&self) -> Stored<Vec<StoredNotice>> {
-        let rows = sqlx::query(
-            "SELECT eid, seq_number, iccid, outcome, received_at FROM notifications \
-             ORDER BY received_at, eid, seq_number",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(|e| self.error(&e))?;
-        let odd = |_| unreadable("notifications");
-        rows.iter()
-            .map(|row| {
+        let look = self.0.read(async |tx| {
+            let notices = tx.all(NOTICES, &[], |row| {
                 Ok(StoredNotice {
-                    eid: row.try_get("eid").map_err(odd)?,
-                    seq_number: row
-                        .try_get::<i64, _>("seq_number")
-                        .map_err(odd)?
-                        .cast_unsigned(),
-                    iccid: row.try_get("iccid").map_err(odd)?,
-                    outcome: row.try_get("outcome").map_err(odd)?,
-                    received_at: row
-                        .try_get::<i64, _>("received_at")
-                        .map_err(odd)?
-                        .cast_unsigned(),
+                    eid: row.text()?,
+                    seq_number: row.number::<i64>()?.cast_unsigned(),
+                    iccid: row.maybe_text()?,
+                    outcome: row.text()?,
+                    received_at: row.number()?,
                 })
-            })
-            .collect()
+            });
+            notices.await
+        });
+        look.await
     }
 }

@@ -1,59 +1,190 @@
 use super::*;
+use crate::core::Change;
 use crate::core::OrderState;
+use aid_rsp::es2::DownloadOrderRequest;
+use aid_rsp::es9::{RequestHeader, Text};
+
+const ONE: &str = "8949000000000000018";
+const TWO: &str = "8949000000000000026";
+const EID: &str = "89049032123451234512345678901235";
 
 async fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("smdp.db")).await.unwrap();
     let order = |iccid: &str| Order::available(iccid.into(), "t".into(), 1);
-    store
-        .add_profiles(&[order("8949000000000000018"), order("8949000000000000026")])
-        .await
-        .unwrap();
+    store.offer(vec![order(ONE), order(TWO)]).await.unwrap();
     (folder, store)
 }
 
+/// Changes an order as a decision does.
+async fn change(
+    store: &Store,
+    iccid: &'static str,
+    change: impl Fn(&mut Order) + Send + 'static,
+) -> Stored<()> {
+    let decided = store.decide(async move |books| {
+        let order = books.order(iccid).await?.unwrap();
+        Ok(Decided::about(order, |order| {
+            change(order);
+            Ok(())
+        }))
+    });
+    decided.await.map(|_| ())
+}
+
 #[tokio::test]
-async fn an_order_is_saved_once_per_reading() {
+async fn an_order_is_found_as_it_was_stored_also_after_a_restart() {
     let (folder, store) = store().await;
-    let read = store.order("8949000000000000018").await.unwrap().unwrap();
-    let mut changed = read.clone();
-    changed.order.enter(OrderState::Released, 5);
-    changed.order.eid = Some("89049032123451234512345678901235".into());
-    changed.order.matching_id = Some("M-1".into());
-    store.save(&changed).await.unwrap();
-    assert!(matches!(
-        store.save(&read).await,
-        Err(StoreError::Conflict(_))
-    ));
-    let again = store.order_matching("M-1").await.unwrap().unwrap();
-    assert_eq!(again.order, changed.order);
-    let of = store
-        .orders_of("89049032123451234512345678901235")
-        .await
-        .unwrap();
-    assert_eq!(of, [again]);
-    // A MatchingID belongs to one order.
-    let mut other = store.order("8949000000000000026").await.unwrap().unwrap();
-    other.order.matching_id = Some("M-1".into());
-    assert!(matches!(
-        store.save(&other).await,
-        Err(StoreError::Conflict(_))
-    ));
+    let to = |order: &mut Order| {
+        order.enter(OrderState::Released, 5);
+        order.eid = Some(EID.into());
+        order.matching_id = Some("M-1".into());
+    };
+    change(&store, ONE, to).await.unwrap();
+    let mut expected = Order::available(ONE.into(), "t".into(), 1);
+    to(&mut expected);
+    assert_eq!(
+        store.order_matching("M-1").await.unwrap().as_ref(),
+        Some(&expected)
+    );
+    assert_eq!(store.orders_of(EID).await.unwrap(), [expected.clone()]);
+    // A MatchingID belongs to one order, and of a decision that can't be stored nothing is.
+    let taken = change(&store, TWO, |order| {
+        order.attempts = 7;
+        order.matching_id = Some("M-1".into());
+    });
+    assert_eq!(taken.await, Err(StoreError::Taken));
+    assert_eq!(store.order(TWO).await.unwrap().unwrap().attempts, 0);
 
     // The same file again: nothing is lost, and profiles are not reset.
     store.close().await;
     let store = Store::open(&folder.path().join("smdp.db")).await.unwrap();
-    store
-        .add_profiles(&[Order::available(
-            "8949000000000000018".into(),
-            "t".into(),
-            9,
-        )])
-        .await
-        .unwrap();
-    let order = store.order("8949000000000000018").await.unwrap().unwrap();
-    assert_eq!(order.order, changed.order);
+    let again = Order::available(ONE.into(), "t".into(), 9);
+    store.offer(vec![again]).await.unwrap();
+    assert_eq!(store.order(ONE).await.unwrap(), Some(expected));
     assert_eq!(store.orders().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_decision_about_no_order_stores_nothing() {
+    let (_folder, store) = store().await;
+    let lost = store.decide(async |books| {
+        let mut order = books.order(ONE).await?.unwrap();
+        order.attempts = 1;
+        let mut changes = vec![Change::Order(Box::new(order))];
+        let unknown = Order::available("89".into(), "t".into(), 1);
+        changes.push(Change::Order(Box::new(unknown)));
+        Ok(Decided {
+            changes,
+            result: Ok(()),
+        })
+    });
+    assert!(matches!(lost.await, Err(StoreError::Failed(_))));
+    assert_eq!(store.order(ONE).await.unwrap().unwrap().attempts, 0);
+    assert_eq!(store.orders().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn decisions_about_one_order_are_made_one_after_the_other() {
+    let (_folder, store) = store().await;
+    let tries: Vec<_> = (0..100)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { change(&store, ONE, |order| order.attempts += 1).await })
+        })
+        .collect();
+    for done in tries {
+        done.await.unwrap().unwrap();
+    }
+    assert_eq!(store.order(ONE).await.unwrap().unwrap().attempts, 100);
+}
+
+/// Profiles of two types in every state, some ordered by the same call, some taken out of the inventory.
+async fn crowded() -> (tempfile::TempDir, Store, Vec<Order>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("smdp.db")).await.unwrap();
+    let mut orders = Vec::new();
+    let states = [
+        OrderState::Unavailable,
+        OrderState::Linked,
+        OrderState::Installed,
+        OrderState::Available,
+    ];
+    for n in 0..48u8 {
+        let kind = ["gold", "tin", "lead"][usize::from(n % 3)];
+        let mut order = Order::available(format!("89490000{n:03}"), kind.into(), 1);
+        // None of the third type is left.
+        order.state = match kind {
+            "lead" => OrderState::Installed,
+            _ => states[usize::from(n / 3 % 4)],
+        };
+        if order.state == OrderState::Linked {
+            order.eid = Some(EID.into()).filter(|_| n % 2 == 0);
+            order.operator = Some("msp".into());
+            order.call = Some(format!("1.2.3/{}", n % 5));
+        }
+        orders.push(order);
+    }
+    store.offer(orders.clone()).await.unwrap();
+    for order in &orders {
+        let order = order.clone();
+        let written = store.decide(async move |_| {
+            Ok(Decided {
+                changes: vec![Change::Order(Box::new(order.clone()))],
+                result: Ok(()),
+            })
+        });
+        written.await.unwrap().result.unwrap();
+    }
+    orders.retain(|order| !order.iccid.ends_with('9') && order.iccid.as_str() > "89490000009");
+    store.offer(orders.clone()).await.unwrap();
+    (folder, store, orders)
+}
+
+#[tokio::test]
+async fn an_order_is_chosen_from_few_as_from_all() {
+    let (_folder, store, all) = crowded().await;
+    let (mut chosen, mut refused) = (0, 0);
+    let iccids = [
+        None,
+        Some("89490000021"),
+        Some("89490000022"),
+        Some("89490000025"),
+    ];
+    let more = [Some("89490000029F"), Some("89490000001"), Some("1")];
+    for iccid in iccids.into_iter().chain(more) {
+        for kind in [None, Some("gold"), Some("tin"), Some("lead"), Some("none")] {
+            for eid in [None, Some(EID), Some("1")] {
+                for call in ["", "0", "1", "2", "3", "4", "9"] {
+                    let request = DownloadOrderRequest {
+                        header: RequestHeader {
+                            function_requester_identifier: Text::new("1.2.3").unwrap(),
+                            function_call_identifier: Text::new(call).unwrap(),
+                        },
+                        eid: eid.and_then(Text::new),
+                        iccid: iccid.and_then(Text::new),
+                        profile_type: kind.and_then(Text::new),
+                    };
+                    let expected = Order::download(&all, &request, "msp", 5);
+                    match expected.result {
+                        Ok(_) => chosen += 1,
+                        Err(_) => refused += 1,
+                    }
+                    // Decided, and nothing stored.
+                    let asked = request.clone();
+                    let decided = store.decide(async move |books| {
+                        let few = books.candidates(&asked).await?;
+                        assert!(few.len() < 8, "{few:?}");
+                        let decided = Order::download(&few, &asked, "msp", 5);
+                        Ok(Decided::unchanged(Ok(decided)))
+                    });
+                    let got = decided.await.unwrap().result.unwrap();
+                    assert_eq!(got, expected, "{request:?}");
+                }
+            }
+        }
+    }
+    assert!(chosen > 50 && refused > 500, "{chosen} {refused}");
 }
 
 #[tokio::test]
@@ -68,19 +199,4 @@ async fn a_file_that_is_no_database_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("no/x.db"), "{error}");
-}
-
-#[tokio::test]
-async fn a_full_disk_is_said_and_loses_nothing() {
-    let (_folder, store) = store().await;
-    // SQLite reports its own limit of pages as a full disk.
-    let full = sqlx::query("PRAGMA max_page_count = 1");
-    full.fetch_all(&store.pool).await.unwrap();
-    let mut order = store.order("8949000000000000018").await.unwrap().unwrap();
-    order.order.last_error = Some("x".repeat(1 << 20));
-    let error = store.save(&order).await.unwrap_err();
-    assert!(matches!(error, StoreError::Full(_)), "{error}");
-    assert!(error.to_string().contains("smdp.db"), "{error}");
-    let again = store.order("8949000000000000018").await.unwrap().unwrap();
-    assert_eq!(again.order.last_error, None);
 }

@@ -11,7 +11,7 @@ use aid_rsp::es9::{
     GetBoundProfilePackageRequest, HandleNotificationRequest, Hex, InitiateAuthenticationOk,
     RequestHeader, Secret, Text,
 };
-use aid_rsp::es10::{DataObject, EuiccSigned1, TransactionId, Version};
+use aid_rsp::es10::{DataObject, EuiccSigned1, TransactionId};
 use aid_rsp::pki::{DAY, MintParams, RspPki};
 use aid_rsp::saip::builder::{Algorithm, ProfileBuilder};
 use aid_smdp::core::{Dp, Order, Protection, Refusal, Signer, Signers};
@@ -95,7 +95,16 @@ impl Bench {
 
     /// A bench for cards of `pki`; the server prefers its certificates of `others`.
     pub(crate) async fn with(pki: RspPki, others: &[&RspPki], protection: Protection) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), pki, others, protection).await
+    }
+
+    /// The same on a folder that may have a database already.
+    pub(crate) async fn on(
+        folder: tempfile::TempDir,
+        pki: RspPki,
+        others: &[&RspPki],
+        protection: Protection,
+    ) -> Self {
         let profiles = folder.path().join("profiles");
         std::fs::create_dir(&profiles).unwrap();
         for iccid in [ICCID, ICCID2] {
@@ -115,16 +124,7 @@ impl Bench {
     }
 
     pub(crate) fn card(&self) -> Card {
-        let ci = Certificate::from_der(&self.pki.ci.certificate).unwrap();
-        Card {
-            eid: EID,
-            identity: self.pki.euicc.clone(),
-            eum: self.pki.eum.certificate.clone(),
-            ci_key_id: ci.subject_key_id().unwrap().to_vec(),
-            crypto: SoftwareCrypto::new(),
-            profile_version: Version([2, 3, 1]),
-            otk: None,
-        }
+        Card::new(&self.pki, EID, self.pki.euicc.clone())
     }
 
     /// Another eUICC of the same EUM.
@@ -136,11 +136,7 @@ impl Bench {
             .pki
             .mint_euicc(&params, &SoftwareCrypto::new(), &mut UnwrapErr(SysRng))
             .unwrap();
-        Card {
-            eid,
-            identity,
-            ..self.card()
-        }
+        Card::new(&self.pki, eid, identity)
     }
 
     /// Orders ICCID and releases it; the MatchingID.
@@ -185,7 +181,7 @@ impl Bench {
 
     pub(crate) async fn stored(&self) -> Order {
         let found = self.service.store().order(ICCID).await.unwrap();
-        found.unwrap().order
+        found.unwrap()
     }
 
     pub(crate) fn initiate(&self, card: &Card) -> InitiateAuthenticationOk {

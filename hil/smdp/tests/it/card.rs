@@ -1,6 +1,7 @@
 //! A card in a script: it signs and derives keys as SGP.22 says, and lies when a test asks it to.
 
 use aid_rsp::bsp::{Bsp, KeyAgreementParams, SessionKeys};
+use aid_rsp::cert::Certificate;
 use aid_rsp::crypto::{Crypto, KeyPair, PublicKey, SoftwareCrypto, hash_confirmation_code};
 use aid_rsp::es8::{InitialiseSecureChannelRequest, ReplaceSessionKeysRequest, tags};
 use aid_rsp::es9::{
@@ -14,7 +15,7 @@ use aid_rsp::es10::{
     ProfileInstallationResult, ProfileInstallationResultData, ServerSigned1, Signature, Signed,
     SmdpSigned2, StoreMetadataRequest, TransactionId, Version,
 };
-use aid_rsp::pki::Identity;
+use aid_rsp::pki::{Identity, RspPki};
 use aid_rsp::tlv::Tlv;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
@@ -42,6 +43,20 @@ pub(crate) struct Opened {
 }
 
 impl Card {
+    /// An eUICC of the EUM of this PKI.
+    pub(crate) fn new(pki: &RspPki, eid: [u8; 16], identity: Identity) -> Self {
+        let ci = Certificate::from_der(&pki.ci.certificate).unwrap();
+        Self {
+            eid,
+            identity,
+            eum: pki.eum.certificate.clone(),
+            ci_key_id: ci.subject_key_id().unwrap().to_vec(),
+            crypto: SoftwareCrypto::new(),
+            profile_version: Version([2, 3, 1]),
+            otk: None,
+        }
+    }
+
     pub(crate) fn initiate(&self, address: &str) -> InitiateAuthenticationRequest {
         let info = EuiccInfo1 {
             svn: Version([2, 4, 0]),

@@ -2,12 +2,13 @@
 
 use crate::bench::{EID_DIGITS, ICCID};
 use crate::program::{client, program, site, start};
+use aid_cli::tls;
 use aid_rsp::es2::{
     CancelOrderRequest, ConfirmOrderRequest, DownloadOrderRequest, FinalProfileStatus,
     ReleaseProfileRequest,
 };
 use aid_rsp::es9::{Function, RequestHeader, Text};
-use aid_shell::{peer, tls};
+use aid_serve::peer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 use std::path::Path;

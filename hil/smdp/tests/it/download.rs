@@ -189,8 +189,8 @@ async fn orders_survive_a_restart() {
         .await
         .unwrap();
     let found = store.order_matching(&matching_id).await.unwrap().unwrap();
-    assert_eq!(found.order.iccid, ICCID);
-    assert_eq!(found.order.state, OrderState::Released);
+    assert_eq!(found.iccid, ICCID);
+    assert_eq!(found.state, OrderState::Released);
 }
 
 #[tokio::test]

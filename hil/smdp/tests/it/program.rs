@@ -3,16 +3,15 @@
 
 use crate::bench::{EID, EID_DIGITS, ICCID, package};
 use crate::card::{Card, ok_response};
-use aid_rsp::cert::Certificate;
+use aid_cli::tls;
 use aid_rsp::crypto::SoftwareCrypto;
 use aid_rsp::es2::{ConfirmOrderRequest, DownloadOrderRequest};
 use aid_rsp::es9::{
     AuthenticateClientRequest, Base64, Function, GetBoundProfilePackageRequest,
     HandleNotificationRequest, Hex, Response, Text,
 };
-use aid_rsp::es10::{TransactionId, Version};
+use aid_rsp::es10::TransactionId;
 use aid_rsp::pki::{DAY, MintParams, RspPki};
-use aid_shell::tls;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -149,16 +148,7 @@ async fn a_download_over_tls() {
 
     // ES9+ has a certificate under the CI.
     let lpa = client(&dir.join("CertificateIssuer/CERT_CI_ECDSA_NIST.der"), None);
-    let ci = Certificate::from_der(&pki.ci.certificate).unwrap();
-    let mut card = Card {
-        eid: EID,
-        identity: pki.euicc.clone(),
-        eum: pki.eum.certificate.clone(),
-        ci_key_id: ci.subject_key_id().unwrap().to_vec(),
-        crypto: SoftwareCrypto::new(),
-        profile_version: Version([2, 3, 1]),
-        otk: None,
-    };
+    let mut card = Card::new(&pki, EID, pki.euicc.clone());
     let ok = call(&lpa, &es9, &card.initiate(address.as_str())).await;
     let id = ok.transaction_id.as_bytes().to_vec();
     let hex = || Hex::new(&id).unwrap();

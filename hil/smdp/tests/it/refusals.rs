@@ -238,13 +238,11 @@ async fn every_altered_byte_of_the_cards_answers_is_refused() {
     for i in 0..prepared.len() {
         let mut altered = prepared.clone();
         altered[i] ^= 1 << (i % 8);
-        let time_and_rng = (NOW, &mut rng as &mut dyn rand_core::CryptoRng);
-        let got = dp.bind(&offered, &mut order, profile, &altered, time_and_rng);
+        let got = dp.prepare(&offered, profile.protection, &altered, &mut rng);
         assert!(got.is_err(), "{i}");
     }
-    // None of them left a trace in the order.
-    assert_eq!(order.state, OrderState::Released);
-    assert_eq!(order.attempts, 0);
-    dp.bind(&offered, &mut order, profile, &prepared, (NOW, &mut rng))
+    let prepared = dp
+        .prepare(&offered, profile.protection, &prepared, &mut rng)
         .unwrap();
+    order.bind(&offered, &prepared, NOW).unwrap();
 }

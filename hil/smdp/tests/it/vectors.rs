@@ -115,8 +115,11 @@ fn a_recorded_card_is_believed() {
     order.enter(OrderState::Released, NOW);
     let prepared = session("prepare-download-response.der");
     let mut rng = UnwrapErr(SysRng);
-    dp.bind(&offered, &mut order, profile, &prepared, (NOW, &mut rng))
+    let prepared = dp
+        .prepare(&offered, profile.protection, &prepared, &mut rng)
         .unwrap();
+    let binding = order.bind(&offered, &prepared, NOW).unwrap();
+    dp.package(&offered, profile, &binding).unwrap();
     assert_eq!(order.state, OrderState::Downloaded);
 
     // Its installation result is genuine, but names the OID of another server.

@@ -1,10 +1,10 @@
 //! The account page: notices, subscriptions, cars with their profiles, and what can be linked.
 
 use super::{done, inside};
-use crate::model::{Account, MspVerdict, NoticeKind, Profile, ProfileStatus, UserNotice};
 use crate::service::{Overview, Subscription};
+use aid_cmp_core::model::{Account, MspVerdict, NoticeKind, Profile, ProfileStatus, UserNotice};
 use aid_id::{Eid, Id};
-use aid_shell::page::hidden;
+use aid_serve::page::hidden;
 use maud::{Markup, html};
 
 /// What the account page shows.

@@ -2,9 +2,9 @@
 
 use super::account::state;
 use super::{inside, wrong};
-use crate::model::{Account, Profile};
 use crate::service::{CarLogin, Subscription};
-use aid_shell::page::hidden;
+use aid_cmp_core::model::{Account, Profile};
+use aid_serve::page::hidden;
 use maud::{Markup, html};
 use uuid::Uuid;
 

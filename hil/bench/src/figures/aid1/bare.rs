@@ -1,8 +1,9 @@
 //! The bare HTTP server: the listener of all our servers with a router that reads the body and answers an
 //! empty 201. A part of its own, so that its processor time is its own: `aid-hil part bare-http`.
 
-use aid_shell::cli::{self, Failure, LogArgs, block_on_all_cores};
-use aid_shell::{http, ready, signal, tls};
+use aid_cli::cli::{self, Failure, LogArgs, block_on_all_cores};
+use aid_cli::{ready, signal, tls};
+use aid_serve::http;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;

@@ -3,9 +3,10 @@
 use super::people::{Waiting, first};
 use aid_aid1::body::{Body as _, ProfileType, SendActivationCode};
 use aid_aid1::headers::{Credentials, Headers, PartyId};
+use aid_aid1::operation::Operation as _;
+use aid_cli::cli::Failure;
 use aid_cmp::config::File;
 use aid_id::ActivationCode;
-use aid_shell::cli::Failure;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{HeaderValue, Request, StatusCode};
@@ -78,8 +79,11 @@ impl Sender {
             iccid: call.iccid.clone(),
             swapped_iccid: None,
         };
-        let path = format!("/cesim/msp/v1/activation-codes/{}", call.token);
-        let mut request = Request::post(path).body(Body::from(body.to_bytes()))?;
+        let operation = SendActivationCode::CONTRACT;
+        let mut request = Request::builder()
+            .method(operation.method.clone())
+            .uri(operation.path.with(&call.token.to_string()))
+            .body(Body::from(body.to_bytes()))?;
         let map = request.headers_mut();
         *map = headers.to_map(&self.credentials);
         map.insert(HOST, HeaderValue::from_static("localhost"));

@@ -9,12 +9,12 @@ use aid_aid1::body::{ActivationCodeResponse, Body as _, ProfileType, RequestActi
 use aid_aid1::error_code::ApiError;
 use aid_aid1::server::{Caller, Gate, Party, Shown, check_content_type};
 use aid_aid1::{agreed, headers::PartyId};
+use aid_cli::cli::Failure;
+use aid_cli::{signal, tls};
 use aid_cmp::config::File;
 use aid_cmp::service::fresh;
 use aid_id::{ActivationCode, Secret};
-use aid_shell::cli::Failure;
-use aid_shell::http::{self, Peer};
-use aid_shell::{signal, tls};
+use aid_serve::http::{self, Peer};
 use aid_wire::{CodeOutcome, Down, LoginOutcome, Up};
 use axum::Router;
 use axum::body::Bytes;

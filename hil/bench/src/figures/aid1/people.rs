@@ -4,14 +4,14 @@
 use crate::site::Fleet;
 use aid_aid1::agreed;
 use aid_aid1::body::SubscriptionType;
+use aid_cli::cli::Failure;
 use aid_cmp::config::{File, MspFile, pin_key};
-use aid_cmp::decide::code::WAIT_MS;
-use aid_cmp::decide::login::pin_mac;
-use aid_cmp::model::{Account, CodeRequest, Federation, RequestState, Vehicle};
 use aid_cmp::service::{fresh, now};
-use aid_cmp::store::Change;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::code::WAIT_MS;
+use aid_cmp_core::decide::login::pin_mac;
+use aid_cmp_core::model::{Account, CodeRequest, Federation, RequestState, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken, Secret};
-use aid_shell::cli::Failure;
 
 /// PIN of every driver.
 pub(super) const PIN: &str = "271828";

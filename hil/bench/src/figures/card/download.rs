@@ -7,6 +7,7 @@
 
 use super::processor_us;
 use crate::site::Subject;
+use aid_cli::cli::Failure;
 use aid_euicc::card::{Card, Options};
 use aid_euicc::nvm::Memory;
 use aid_hostile::world::{Plain, World, metadata};
@@ -20,7 +21,6 @@ use aid_rsp::es8::{segments, tags};
 use aid_rsp::es10::{DataObject, FinalResult, PrepareDownloadResponse, StoreMetadataRequest};
 use aid_rsp::saip::ProfileHeader;
 use aid_rsp::tlv::Tlv;
-use aid_shell::cli::Failure;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 

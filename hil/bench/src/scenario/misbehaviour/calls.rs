@@ -3,7 +3,7 @@
 use super::{Verdict, answers, count, misbehave, newest, unlink};
 use crate::scenario::stage::Stage;
 use crate::story::browser;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::json;
 
 /// Update Subscription Info, done wrongly; what the CMP answers to each try.

@@ -3,7 +3,7 @@
 use super::{Verdict, answers, count, misbehave, newest, unlink};
 use crate::scenario::stage::Stage;
 use crate::story::books::poll;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 
 /// Request Activation Code, answered wrongly; what the driver in the car gets.
 const ANSWERS: [(&str, &str); 31] = [

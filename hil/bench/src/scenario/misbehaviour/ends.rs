@@ -4,7 +4,7 @@
 use super::{Verdict, answers, at_cmp, count, misbehave, newest, unlink};
 use crate::scenario::stage::{Stage, expect};
 use crate::story::books::poll;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
 /// Notify MSP Token Invalid, done wrongly; what the CMP answers.

@@ -4,7 +4,7 @@
 use super::{Verdict, answers, at_cmp, count, misbehave, newest};
 use crate::scenario::stage::{Stage, expect};
 use crate::story::books::poll;
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
 /// Request Profile Status, answered wrongly; what the CMP makes of the comparison. The profile is "disabled,

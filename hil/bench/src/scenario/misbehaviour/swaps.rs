@@ -2,7 +2,7 @@
 
 use super::misbehave;
 use crate::scenario::stage::{Stage, expect};
-use aid_shell::cli::Failure;
+use aid_cli::cli::Failure;
 use serde_json::json;
 
 /// What is played here.

@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use aid_shell::{http, signal, tls};
+use aid_cli::{signal, tls};
+use aid_serve::http;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -70,7 +71,7 @@ impl Folder {
     /// SHA-256 of the certificate of this name, as it is in its file now.
     pub(crate) fn fingerprint(&self, name: &str) -> [u8; 32] {
         let chain = tls::certificates(&self.path(&format!("{name}.pem"))).unwrap();
-        aid_shell::peer::fingerprint(&chain[0])
+        aid_serve::peer::fingerprint(&chain[0])
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -271,7 +272,7 @@ impl Program {
         smdp: &str,
         [more_touchpoint, more_smdp, more_cmp, more_user]: [&str; 4],
     ) -> PathBuf {
-        let hash = aid_shell::password::hash("wonder & land").unwrap();
+        let hash = aid_serve::password::hash("wonder & land").unwrap();
         let text = format!(
             r#"
 database = "msp.sqlite"

@@ -77,10 +77,12 @@ fn ordered(order: &Order, eid: &str) -> Order {
         iccid: Text::new(ICCID),
         ..Default::default()
     };
-    let found = Order::download(std::slice::from_ref(order), &request, OPERATOR, 1).unwrap();
-    let crate::core::Ordered::New(mut order) = found else {
+    let decided = Order::download(std::slice::from_ref(order), &request, OPERATOR, 1);
+    assert_eq!(decided.result.as_deref(), Ok(ICCID));
+    let [Change::Order(order)] = &decided.changes[..] else {
         panic!("answered as a repetition");
     };
+    let mut order = (**order).clone();
     order.enter(OrderState::Released, 1);
     order
 }

@@ -1,0 +1,225 @@
+//! TLS material from files into rustls configurations; ring is the only provider.
+//! Certificates are PEM (one or more) or DER, keys PEM or DER (PKCS#8 or SEC1).
+//! Called by every program that listens or connects.
+
+use crate::certificate::common_name;
+use crate::cli::Failure;
+use crate::config;
+use crate::validity::{self, MAX_FILE};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
+    ServerConfig, SignatureScheme,
+};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The TLS provider of all our connections.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+/// A server's configuration; with `client_ca`, clients must present a certificate of that CA.
+///
+/// # Errors
+/// A file is unreadable, not what it should be, or key and certificate do not fit.
+pub fn server_config(
+    cert: &Path,
+    key: &Path,
+    client_ca: Option<&Path>,
+) -> Result<Arc<ServerConfig>, Failure> {
+    let builder =
+        ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let roots = Arc::new(roots(&[ca])?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+                .build()
+                .map_err(|e| Failure::new(format!("{} verifies no client: {e}", ca.display())))?;
+            builder.with_client_cert_verifier(Arc::new(NamesRefused(verifier)))
+        }
+    };
+    let mut config = builder
+        .with_single_cert(certificates(cert)?, private_key(key)?)
+        .map_err(|e| unfit(cert, key, &e))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A client's configuration that trusts `ca` and no other root; `identity` is certificate and key.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn client_config(
+    ca: &Path,
+    identity: Option<(&Path, &Path)>,
+) -> Result<Arc<ClientConfig>, Failure> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(&[ca])?);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => builder
+            .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+            .map_err(|e| unfit(cert, key, &e))?,
+    };
+    Ok(Arc::new(config))
+}
+
+/// Trust anchors of all certificates in these files.
+///
+/// # Errors
+/// A file is unreadable or has a certificate that cannot be an anchor.
+pub fn roots(files: &[&Path]) -> Result<RootCertStore, Failure> {
+    let mut roots = RootCertStore::empty();
+    for file in files {
+        for certificate in certificates(file)? {
+            let version = validity::old_version(&certificate);
+            roots.add(certificate).map_err(|e| {
+                let file = file.display();
+                let e = match version {
+                    Some(version) => format!("{e}; it is of X.509 version {version}"),
+                    None => e.to_string(),
+                };
+                Failure::new(format!(
+                    "{file} is no CA certificate that TLS can use: {e}; give the CA's certificate"
+                ))
+            })?;
+        }
+    }
+    Ok(roots)
+}
+
+/// The certificates of a file, PEM or DER, at least one.
+///
+/// # Errors
+/// Unreadable or no certificate.
+pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let bytes = config::read(file, MAX_FILE, "certificate")?;
+    let wrong = |what: &str| {
+        let file = file.display();
+        Failure::new(format!("{file} {what}; give a certificate in PEM or DER"))
+    };
+    // 0x30: a DER SEQUENCE, which no PEM file starts with.
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![CertificateDer::from(bytes)]);
+    }
+    let list: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|e| wrong(&format!("is damaged PEM: {e}")))?;
+    if list.is_empty() {
+        return Err(wrong("has no certificate"));
+    }
+    Ok(list)
+}
+
+/// The private key of a file, PEM or DER.
+///
+/// # Errors
+/// Unreadable or no key.
+pub fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+    let bytes = config::read(file, MAX_FILE, "key")?;
+    let wrong = |e: &dyn std::fmt::Display| {
+        let file = file.display();
+        Failure::new(format!(
+            "{file} has no usable private key: {e}; give PKCS#8 or SEC1, PEM or DER, unencrypted"
+        ))
+    };
+    let key = if bytes.first() == Some(&0x30) {
+        PrivateKeyDer::try_from(bytes).map_err(|e| wrong(&e))?
+    } else {
+        PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| wrong(&e))?
+    };
+    ring::sign::any_supported_type(&key).map_err(|e| wrong(&e))?;
+    Ok(key)
+}
+
+/// Refuses what the verifier within refuses, and logs who came with a certificate whose time is not now:
+/// the client itself hears no more than an alert, and nobody else hears its name.
+#[derive(Debug)]
+struct NamesRefused(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for NamesRefused {
+    fn offer_client_auth(&self) -> bool {
+        self.0.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verdict = self.0.verify_client_cert(certificate, intermediates, now);
+        if let Err(rustls::Error::InvalidCertificate(error)) = &verdict
+            && matches!(
+                error,
+                CertificateError::Expired
+                    | CertificateError::ExpiredContext { .. }
+                    | CertificateError::NotValidYet
+                    | CertificateError::NotValidYetContext { .. }
+            )
+        {
+            // Who it is was not verified. X.520 gives a common name 64 characters.
+            let name = common_name(certificate).unwrap_or_default();
+            let name: String = name.chars().take(64).collect();
+            let reason = validity::complaint_of(certificate, now.as_secs());
+            let reason = reason.unwrap_or_else(|| error.to_string());
+            tracing::warn!(client = %name, %reason, "client certificate refused");
+        }
+        verdict
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+fn unfit(cert: &Path, key: &Path, error: &rustls::Error) -> Failure {
+    let list = certificates(cert).unwrap_or_default();
+    if let Some(version) = list.iter().find_map(|c| validity::old_version(c)) {
+        return Failure::new(format!(
+            "the certificate {} is of X.509 version {version}, TLS needs version 3; issue it again with \
+             extensions (openssl x509 -req needs -extfile or -copy_extensions for that)",
+            cert.display()
+        ));
+    }
+    let (cert, key) = (cert.display(), key.display());
+    Failure::new(format!(
+        "certificate {cert} and key {key} do not fit each other: {error}; give the pair"
+    ))
+}

@@ -1,0 +1,165 @@
+//! Everything that can change in the CMP's state. A decision yields a list of changes, which is stored in one transaction.
+
+use crate::model::{
+    Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
+    LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, Report,
+    SyncRun, UserNotice, Vehicle,
+};
+use aid_id::{AccountRef, Eid, Id, MspToken, Secret};
+
+/// One change. A list of them is one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A car takes part.
+    AddVehicle(Vehicle),
+    /// A car connected.
+    Seen {
+        /// The car.
+        eid: Eid,
+        /// When.
+        at: u64,
+        /// Its agent.
+        software: String,
+        /// What it said is on its card, JSON.
+        card: String,
+    },
+    /// Something about cars and their users.
+    Fleet(FleetChange),
+    /// A user changes something about their account.
+    Portal(PortalChange),
+    /// A car may not connect any more: when, why, and the eUICC that took its place.
+    RetireVehicle(Eid, u64, String, Option<Eid>),
+    /// Nobody has logged in to this car.
+    ForgetLogins(Eid),
+    /// A user.
+    AddAccount(Account),
+    /// A user's name, password, PIN, sessions and logins go; the reference stays while it is needed.
+    EraseAccount(AccountRef),
+    /// An erased user without federations goes.
+    RemoveAccount(AccountRef),
+    /// Which subscription serves the user, in this car or with none in all others; none: no choice.
+    Prefer(AccountRef, Option<Eid>, Option<Id>),
+    /// The user should know.
+    AddNotice(UserNotice),
+    /// The user knows; only their own notice goes.
+    RemoveNotice(AccountRef, Id),
+    /// Failed attempts at `key`; none clears them.
+    SetAttempts(String, Option<Attempts>),
+    /// All attempts whose keys begin so are forgotten; hexadecimal digits, letters and colons.
+    ForgetAttempts(String),
+    /// A user logged in to a car for the first time.
+    LoggedIn(Eid, AccountRef, u64),
+    /// A portal login.
+    AddSession(PortalSession),
+    /// A portal logout, by the hash of the cookie.
+    RemoveSession(String),
+    /// An onboarding begins.
+    AddOnboarding(Onboarding),
+    /// An onboarding ends.
+    CloseOnboarding(Id, OnboardingState, Option<MspToken>, Option<String>),
+    /// A federation begins.
+    AddFederation(Federation),
+    /// A federation has this content now.
+    UpdateFederation(Federation),
+    /// All that is personal of an ended federation goes: token, phone number, profiles, requests,
+    /// calls and reports (R-4.4.1-14, R-A.3-4).
+    PurgeFederation(Id),
+    /// No profile comes to this car before the user says so.
+    SetHold(Hold),
+    /// The user said so.
+    ClearHold(Id, Eid),
+    /// A synchronisation was made.
+    AddSyncRun(SyncRun),
+    /// A profile has this content now.
+    PutProfile(Profile),
+    /// A request has this content now.
+    PutRequest(CodeRequest),
+    /// A report came.
+    AddReport(Report),
+    /// A car has to do something.
+    AddOrder(Order),
+    /// An order was sent.
+    OrderSent(Id, u64),
+    /// An order has its result.
+    CloseOrder(Id, OrderState, Option<u16>, u64),
+    /// A call is due.
+    AddCall(Call),
+    /// A call failed.
+    RetryCall {
+        /// The call.
+        id: Id,
+        /// Tries so far.
+        attempts: u32,
+        /// When it failed.
+        at: u64,
+        /// When it is made again.
+        next_at: u64,
+        /// What was said.
+        error: String,
+    },
+    /// A call is given up, at this time.
+    GiveUpCall(Id, u64, String),
+    /// An operator wants a call that was given up to be made at this time.
+    ReviveCall(Id, u64),
+    /// A call that is not closed yet ends: answered or dropped, at this time.
+    CloseCall(Id, CallState, u64),
+    /// Something more to know about an order or a call.
+    Happened(Happening),
+    /// An initialisation vector was used.
+    UseIv {
+        /// The MSP.
+        msp: String,
+        /// The key's id.
+        key_id: String,
+        /// The vector, Base64.
+        iv: String,
+        /// Of what was encrypted.
+        digest: String,
+        /// When.
+        at: u64,
+    },
+    /// An answer of AID1 that a repetition gets again.
+    Remember(Answered),
+    /// Removes what is old at this time: answers after a week, closed calls and notices after 90 days,
+    /// reports after 90 days, sessions and onboardings without a result after their end.
+    Prune(u64),
+    /// Somebody did something.
+    Audit(Audit),
+}
+
+/// A change of vehicles and what their users do with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FleetChange {
+    /// The only certificate that is accepted from a car from now on, and its VIN where it is known.
+    Enrol {
+        /// Its eUICC.
+        eid: Eid,
+        /// The car.
+        vin: Option<String>,
+        /// SHA-256 of the certificate, hexadecimal.
+        certificate: String,
+        /// When, Unix milliseconds.
+        at: u64,
+    },
+    /// Who is logged in to a car.
+    Session(Eid, Option<AccountRef>),
+    /// The session of this account ends, if the car has no other.
+    Leave(Eid, AccountRef),
+    /// The car shows this code now, and no other.
+    PutLoginCode(LoginCode),
+    /// A user's preference; none removes it.
+    SetPreference(AccountRef, String, Option<String>),
+}
+
+/// A change that a user makes about their account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortalChange {
+    /// The account has this password hash now.
+    Password(AccountRef, Secret),
+    /// The account has this PIN now (its HMAC), or none.
+    Pin(AccountRef, Option<String>),
+    /// When a session began and what the browser calls itself, by the hash of its cookie.
+    Began(String, u64, String),
+    /// The sessions of the account end, except the one with this hash.
+    EndSessions(AccountRef, String),
+}

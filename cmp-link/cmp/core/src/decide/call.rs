@@ -1,0 +1,29 @@
+//! When calls to MSPs are made again (R-7.8-5, R-4.4.1-3).
+
+use crate::model::CallKind;
+
+/// First pause after a failure, ms; doubles up to `MAX_PAUSE`.
+const PAUSE: u64 = 1000;
+/// Longest pause, ms: twelve hours. A stored deadline that is further away comes of a clock that was wrong, and counts
+/// for nothing.
+pub const MAX_PAUSE: u64 = 12 * 3600 * 1000;
+/// Longest time that an MSP can put off a call for which somebody waits, ms: five minutes.
+const MAX_WAIT: u64 = 5 * 60 * 1000;
+/// For how long a claimed call is one instance's alone, ms; longer than a call can take.
+pub const CLAIM: u64 = 2 * 60 * 1000;
+
+/// Pause before the next try, ms: half fixed, half drawn.
+#[must_use]
+pub fn pause(attempts: u32, draw: u64) -> u64 {
+    let whole = (PAUSE << attempts.clamp(1, 20)).min(MAX_PAUSE);
+    whole / 2 + draw % (whole / 2 + 1)
+}
+
+/// The longest `Retry-After` that is obeyed, ms: a driver waits for a code, and a user for the end of a link.
+#[must_use]
+pub fn longest_wait(kind: CallKind) -> u64 {
+    match kind {
+        CallKind::Code | CallKind::Invalidate => MAX_WAIT,
+        CallKind::Status | CallKind::Query => MAX_PAUSE,
+    }
+}

@@ -1,0 +1,496 @@
+//! Activation codes: a car asks, the MSP answers at once or later, the car gets it (§4.3 steps 2 to 6,
+//! §4.3.1, §7.7). The request is stored before it is sent, so a code that overtakes the 201 finds it.
+//! Called for `Up::RequestActivationCode`, the MSP's answers and Send Activation Code.
+
+use super::policy::SwapCandidate;
+use super::question::{Question, query};
+use super::sync::{self, Listing};
+use super::{Context, Decision, Outgoing};
+use crate::change::Change;
+use crate::model::{
+    Call, CallKind, CodeRequest, Federation, Hold, MspVerdict, Profile, ProfileStatus, RequestState,
+};
+use aid_aid1::body::{Body as _, ProfileType, RequestActivationCode};
+use aid_aid1::error_code::ErrorCode;
+use aid_id::{AccountRef, ActivationCode, Eid, Iccid, Id, Secret};
+use aid_wire::{CodeOutcome, Down, OrderKind};
+use uuid::Uuid;
+
+/// How long a code is waited for, ms (R-7.7.2-1 leaves it open).
+pub const WAIT_MS: u64 = 24 * 3600 * 1000;
+/// How long a code that the car lost is given again, ms.
+const REUSE_MS: u64 = 7 * 24 * 3600 * 1000;
+
+/// Requests of one car for one subscription in `RATE_MS`.
+pub const MAX_REQUESTS: usize = 10;
+/// Time in which requests are counted, ms.
+pub const RATE_MS: u64 = 3600 * 1000;
+
+/// What the store says when a car asks.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The request, if this is a repetition.
+    pub existing: Option<CodeRequest>,
+    /// Whether the federation of that one has ended.
+    pub existing_ended: bool,
+    /// Whether the user is logged in to this car now.
+    pub logged_in: bool,
+    /// The active federation that the code is for.
+    pub federation: Option<Federation>,
+    /// Its requests, newest first.
+    pub requests: Vec<CodeRequest>,
+    /// Its profiles, least recently used first.
+    pub profiles: Vec<Profile>,
+    /// The user deleted his profile here and did not say that he wants another (R-4.5-10).
+    pub held: Option<Hold>,
+    /// The user says now that he wants another.
+    pub again: bool,
+    /// Profiles whose deletion is ordered.
+    pub deleting: Vec<Iccid>,
+    /// Where no federation is active: the one that ended last.
+    pub ended: Option<Federation>,
+}
+
+/// The answer that the car gets for a request as it stands.
+#[must_use]
+pub fn message(request: &CodeRequest, fresh: fn() -> Id) -> Outgoing {
+    let outcome = match request.state {
+        RequestState::New | RequestState::Accepted => CodeOutcome::Pending,
+        RequestState::Answered | RequestState::Used => match &request.code {
+            Some(code) => CodeOutcome::Code {
+                code: code.clone(),
+                iccid: request.iccid.clone(),
+            },
+            None => failed(ErrorCode::ActivationCodeOther),
+        },
+        RequestState::Failed => CodeOutcome::Failed {
+            code: request.error_code.unwrap_or_default(),
+            reason: request.error.clone().unwrap_or_default(),
+        },
+        RequestState::Expired => failed(ErrorCode::RequestExpired),
+    };
+    // A result carries the car's own id, so that its acknowledgement can't be one of "later".
+    let message_id = if request.state.is_open() {
+        fresh()
+    } else {
+        request.car_request
+    };
+    Outgoing {
+        eid: request.eid,
+        correlation: Some(request.correlation),
+        message_id,
+        body: Down::ActivationCode {
+            request_id: request.car_request,
+            account: request.account,
+            outcome,
+        },
+    }
+}
+
+/// For whom a message has an activation code. Only who is logged in to the car gets one (R-2-10); until then the request
+/// stays undelivered.
+#[must_use]
+pub fn holder(message: &Outgoing) -> Option<AccountRef> {
+    match &message.body {
+        Down::ActivationCode {
+            account,
+            outcome: CodeOutcome::Code { .. },
+            ..
+        } => Some(*account),
+        _ => None,
+    }
+}
+
+/// Says "later" instead of a code whose user is not logged in: the car keeps the request.
+fn withhold(context: &Context, message: &mut Outgoing) {
+    if holder(message).is_none() {
+        return;
+    }
+    if let Down::ActivationCode { outcome, .. } = &mut message.body {
+        *outcome = CodeOutcome::Pending;
+        // As with every "later": its acknowledgement is not that of the code.
+        message.message_id = (context.fresh)();
+    }
+}
+
+fn failed(code: ErrorCode) -> CodeOutcome {
+    CodeOutcome::Failed {
+        code: code.number(),
+        reason: code.description().to_owned(),
+    }
+}
+
+/// A car asks for a code. A repetition is answered as the request stands, to its own user; its code only while that one
+/// is logged in.
+#[must_use]
+pub fn request(
+    context: &Context,
+    view: View,
+    eid: Eid,
+    car_request: Id,
+    account: AccountRef,
+) -> Decision {
+    let mut decision = Decision::default();
+    if let Some(existing) = view.existing.as_ref().filter(|e| e.account == account) {
+        let mut existing = existing.clone();
+        if view.existing_ended && existing.code.is_some() {
+            // Invariant 5: the token yields no code any more, not even an old one.
+            existing.state = RequestState::Failed;
+            existing.error_code = Some(ErrorCode::TokenInvalidated.number());
+            existing.error = Some("the subscription was unlinked".into());
+        }
+        let mut answer = message(&existing, context.fresh);
+        if !view.logged_in {
+            withhold(context, &mut answer);
+        }
+        decision.down.push(answer);
+        return decision;
+    }
+    // The request of another user keeps its id: the car's word that it has this refusal is not one about that.
+    let message_id = match &view.existing {
+        Some(_) => (context.fresh)(),
+        None => car_request,
+    };
+    let mut refuse = |code: ErrorCode, reason: &str| {
+        decision.down.push(Outgoing {
+            eid,
+            correlation: None,
+            message_id,
+            body: Down::ActivationCode {
+                request_id: car_request,
+                account,
+                outcome: CodeOutcome::Failed {
+                    code: code.number(),
+                    reason: reason.to_owned(),
+                },
+            },
+        });
+    };
+    if view.existing.is_some() {
+        refuse(
+            ErrorCode::Unauthorized,
+            "the request is that of another user",
+        );
+        return decision;
+    }
+    if !view.logged_in {
+        refuse(
+            ErrorCode::Unauthorized,
+            "the user is not logged in to this vehicle",
+        );
+        return decision;
+    }
+    let Some(federation) = view.federation else {
+        // R-4.4.2-7: the HMI says why there is no service any more.
+        match view.ended {
+            Some(ended) => {
+                let text = format!(
+                    "the subscription of {} was unlinked; link one in the portal",
+                    ended.msp
+                );
+                refuse(ErrorCode::TokenInvalidated, &text);
+            }
+            None => refuse(
+                ErrorCode::TokenNotFound,
+                "no subscription is linked to this account; link one in the portal",
+            ),
+        }
+        return decision;
+    };
+    if let Some(hold) = view.held {
+        if !view.again {
+            // The HMI asks him; his yes comes as `RequestAgain`.
+            decision.down.push(Outgoing {
+                eid,
+                correlation: None,
+                message_id: car_request,
+                body: Down::ActivationCode {
+                    request_id: car_request,
+                    account,
+                    outcome: CodeOutcome::Ask,
+                },
+            });
+            return decision;
+        }
+        let allowed = Change::ClearHold(hold.federation, hold.eid);
+        decision.changes.push(allowed);
+    }
+    // R-4.3-4: one request per user and car. A car that lost its journal asks under a new id.
+    let latest = view.requests.iter().find(|r| r.eid == eid);
+    if let Some(latest) = latest
+        && (latest.state.is_open() || reusable(latest, &view.profiles, context.now))
+    {
+        let request = CodeRequest {
+            car_request,
+            delivered_at: None,
+            changed_at: context.now,
+            ..latest.clone()
+        };
+        decision.down.push(message(&request, context.fresh));
+        decision.changes.push(Change::PutRequest(request));
+        return decision;
+    }
+    // A car that goes wild does not empty the MSP's pool.
+    let recent = |r: &&CodeRequest| r.eid == eid && r.created_at.abs_diff(context.now) < RATE_MS;
+    if view.requests.iter().filter(recent).count() >= MAX_REQUESTS {
+        refuse(
+            ErrorCode::ActivationCodeOther,
+            "too many requests of this car; try again later",
+        );
+        return decision;
+    }
+    let request = CodeRequest {
+        id: (context.fresh)(),
+        car_request,
+        eid,
+        account,
+        federation: federation.id,
+        correlation: (context.fresh)(),
+        replace_iccid: candidate(&view.profiles, &view.deleting),
+        state: RequestState::New,
+        code: None,
+        iccid: None,
+        swapped: None,
+        error_code: None,
+        error: None,
+        created_at: context.now,
+        expires_at: context.now.saturating_add(WAIT_MS),
+        delivered_at: None,
+        changed_at: context.now,
+    };
+    let body = RequestActivationCode {
+        profile_type: ProfileType::Personal,
+        device_type: "tcu".into(),
+        eid,
+        request_id: Uuid::from_bytes(request.id),
+        replace_iccid: request.replace_iccid.clone(),
+    };
+    let lane = format!("code/{}", Uuid::from_bytes(request.id));
+    decision.changes.push(Change::AddCall(Call {
+        id: request.id,
+        correlation: request.correlation,
+        body: body.to_json().to_string(),
+        ..context.call(&federation, CallKind::Code, lane)
+    }));
+    decision.changes.push(Change::PutRequest(request));
+    decision
+}
+
+/// Whether the code was given but never used: the profile behind it would be lost.
+fn reusable(request: &CodeRequest, profiles: &[Profile], now: u64) -> bool {
+    let alive = |iccid: &Iccid| {
+        profiles
+            .iter()
+            .find(|p| p.iccid == *iccid)
+            .is_some_and(|p| p.status == ProfileStatus::Prepared && p.verdict == MspVerdict::Valid)
+    };
+    request.state == RequestState::Answered
+        && request.created_at.abs_diff(now) < REUSE_MS
+        && request.iccid.as_ref().is_none_or(alive)
+}
+
+/// The least recently used profile, offered for a swap from the second car on (R-4.3.1-5, R-4.3.1-6);
+/// failed ones too (R-4.3.1-21), those whose deletion is ordered before all others (R-4.3.1-22), one
+/// that is enabled or that the MSP did not list only if there is no other.
+fn candidate(profiles: &[Profile], deleting: &[Iccid]) -> Option<Iccid> {
+    let rank = |p: &&Profile| {
+        (
+            !deleting.contains(&p.iccid),
+            p.verdict == MspVerdict::Orphaned,
+            p.status == ProfileStatus::Enabled,
+            p.last_used,
+        )
+    };
+    profiles
+        .iter()
+        .filter(|p| p.status != ProfileStatus::Deleted && !p.verdict.is_final())
+        .min_by_key(rank)
+        .map(|p| p.iccid.clone())
+}
+
+/// What the MSP says about a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Here it is.
+    Code {
+        /// The code.
+        code: ActivationCode,
+        /// The profile, where the MSP said so.
+        iccid: Option<Iccid>,
+        /// The profile that it took for it.
+        swapped: Option<Iccid>,
+    },
+    /// 201.
+    Later,
+    /// There is none.
+    Failed {
+        /// Code of §5.5, or 0.
+        code: u16,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Takes the MSP's answer. `profiles` are those of the federation; `foreign` says that the new ICCID
+/// is on a card for somebody else.
+#[must_use]
+pub fn answered(
+    context: &Context,
+    request: &CodeRequest,
+    federation: &Federation,
+    profiles: &[Profile],
+    foreign: bool,
+    answer: Answer,
+) -> Decision {
+    let mut decision = Decision::default();
+    if !request.state.is_open() {
+        return decision; // The code overtook the 201, or the request ended meanwhile.
+    }
+    let mut request = CodeRequest {
+        changed_at: context.now,
+        ..request.clone()
+    };
+    let answer = match answer {
+        // R-4.4.1-13: nothing for a token that was withdrawn meanwhile.
+        Answer::Code { .. } if federation.ended_at.is_some() => Answer::Failed {
+            code: ErrorCode::TokenInvalidated.number(),
+            reason: "the subscription was unlinked meanwhile".into(),
+        },
+        Answer::Code { .. } if foreign => Answer::Failed {
+            code: ErrorCode::ActivationCodeOther.number(),
+            reason: "the MSP named a profile that belongs to another subscription".into(),
+        },
+        other => other,
+    };
+    match answer {
+        Answer::Later => {
+            if request.state == RequestState::Accepted {
+                return decision;
+            }
+            request.state = RequestState::Accepted;
+        }
+        Answer::Failed { code, reason } => {
+            request.state = RequestState::Failed;
+            request.error_code = Some(code);
+            request.error = Some(reason);
+        }
+        Answer::Code {
+            code,
+            iccid,
+            swapped,
+        } => {
+            request.state = RequestState::Answered;
+            request.code = Some(Secret::new(code.to_string()));
+            request.iccid.clone_from(&iccid);
+            request.swapped.clone_from(&swapped);
+            if let Some(swapped) = &swapped {
+                swap(context, &mut decision, profiles, swapped, iccid.as_ref());
+                other_than_asked(context, &mut decision, &request, federation, profiles);
+            }
+            if let Some(iccid) = iccid {
+                decision.changes.push(Change::PutProfile(Profile {
+                    iccid,
+                    federation: federation.id,
+                    eid: request.eid,
+                    status: ProfileStatus::Prepared,
+                    verdict: MspVerdict::Valid,
+                    last_used: context.now,
+                    created_at: context.now,
+                }));
+            }
+        }
+    }
+    decision.down.insert(0, message(&request, context.fresh));
+    decision.changes.push(Change::PutRequest(request));
+    decision
+}
+
+/// The MSP took a profile away: its car deletes it (R-4.3.1-16).
+fn swap(
+    context: &Context,
+    decision: &mut Decision,
+    profiles: &[Profile],
+    swapped: &Iccid,
+    new: Option<&Iccid>,
+) {
+    let known = profiles.iter().find(|p| p.iccid == *swapped);
+    let Some(profile) = known.filter(|_| new != Some(swapped)) else {
+        // Logged for support; the code is good all the same (R-4.3.1-16).
+        let detail = format!("swappedIccid {swapped} is not an old profile of this subscription");
+        let change = context.audit("cmp", "swap refused", detail);
+        return decision.changes.push(change);
+    };
+    decision.changes.push(Change::PutProfile(Profile {
+        verdict: MspVerdict::Swapped,
+        ..profile.clone()
+    }));
+    if profile.status.may_be_on_card() {
+        let kind = OrderKind::Delete {
+            iccid: swapped.clone(),
+        };
+        let order = context.order(profile.eid, kind, "swapped by the MSP");
+        decision.order(order.of(profile.federation));
+    }
+}
+
+/// The MSP took another profile than the candidate: what becomes of the candidate is lost in the text
+/// of §4.3.1, so it is a choice (R-4.3.1-17).
+fn other_than_asked(
+    context: &Context,
+    decision: &mut Decision,
+    request: &CodeRequest,
+    federation: &Federation,
+    profiles: &[Profile],
+) {
+    let Some(candidate) = request.replace_iccid.clone() else {
+        return;
+    };
+    if request.swapped.as_ref() == Some(&candidate) {
+        return;
+    }
+    let profile = profiles.iter().find(|p| p.iccid == candidate);
+    match context.policy.swap_candidate {
+        SwapCandidate::Keep => {}
+        SwapCandidate::Ask => {
+            let call = query(context, federation, &Question::Candidate(candidate));
+            decision.changes.push(Change::AddCall(Call {
+                correlation: request.correlation,
+                ..call
+            }));
+        }
+        SwapCandidate::Delete => {
+            let gone = Listing::NoSuchProfile;
+            decision.merge(sync::candidate(context, federation, profile, &gone));
+        }
+    }
+}
+
+/// The code did not come in time.
+#[must_use]
+pub fn expired(context: &Context, request: &CodeRequest) -> Decision {
+    let mut decision = Decision::default();
+    let request = CodeRequest {
+        state: RequestState::Expired,
+        changed_at: context.now,
+        ..request.clone()
+    };
+    decision.down.push(message(&request, context.fresh));
+    decision.changes.push(Change::PutRequest(request));
+    decision
+}
+
+/// The car has the result in its journal.
+#[must_use]
+pub fn delivered(context: &Context, request: Option<CodeRequest>) -> Decision {
+    let mut decision = Decision::default();
+    if let Some(request) = request
+        && !request.state.is_open()
+        && request.delivered_at.is_none()
+    {
+        decision.changes.push(Change::PutRequest(CodeRequest {
+            delivered_at: Some(context.now),
+            ..request
+        }));
+    }
+    decision
+}

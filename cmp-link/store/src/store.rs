@@ -1,0 +1,227 @@
+//! The store: either database behind one door.
+
+use crate::postgres::{Postgres, Server};
+use crate::sqlite::{File, Readers, Writer};
+use crate::value::Value;
+use crate::{Database, Engine, Schema, StoreError, Stored, Tx};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The row that [`Store::check`] writes.
+const CHECK_TABLE: &str = "CREATE TABLE IF NOT EXISTS write_check \
+     (id INTEGER PRIMARY KEY, count BIGINT NOT NULL, filler TEXT NOT NULL)";
+/// Changes with each write: SQLite writes nothing where nothing changes.
+const CHECK_ROW: &str = "INSERT INTO write_check (id, count, filler) VALUES (1, 1, $1) \
+     ON CONFLICT (id) DO UPDATE SET count = write_check.count + 1, filler = excluded.filler";
+/// What a check writes, bytes: about as much as a large transaction.
+const CHECK: usize = 32 * 1024;
+/// What a check writes after a failure, bytes: with less room the next failure is near.
+const CHECK_AFTER_FAILURE: usize = 1024 * 1024;
+/// By how much SQLite's write-ahead log grows before a server serves, bytes.
+const RESERVE: usize = 512 * 1024;
+
+/// How a store is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// PostgreSQL's transactions are SERIALIZABLE instead of READ COMMITTED with row locks: for engines that know
+    /// nothing else. They are repeated more often.
+    pub serializable: bool,
+}
+
+/// An open database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    engine: Running,
+    reads: AtomicU64,
+    /// Something failed since the last check that had room to spare.
+    failed: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Running {
+    Sqlite {
+        writer: Writer,
+        readers: Arc<Readers>,
+    },
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// Opens the database and brings its tables up to date.
+    ///
+    /// # Errors
+    /// Not reachable, not writable, no database, full, or written by a newer version.
+    pub async fn open(
+        database: &Database,
+        schema: &'static Schema,
+        options: Options,
+    ) -> Stored<Self> {
+        let engine = match database {
+            Database::Sqlite(path) => {
+                let path = path.clone();
+                let opened = tokio::task::spawn_blocking(move || open_file(&path, schema)).await;
+                opened.map_err(|error| StoreError::Failed(error.to_string()))??
+            }
+            Database::Postgres(url) => {
+                let server = Server::parse(url.expose()).map_err(|error| StoreError::Open {
+                    path: database.to_string(),
+                    reason: error.to_string(),
+                })?;
+                let server =
+                    Postgres::open(&server, database.to_string(), options.serializable).await?;
+                server.migrate(schema).await?;
+                Running::Postgres(server)
+            }
+        };
+        Ok(Self(Arc::new(Inner {
+            name: database.to_string(),
+            engine,
+            reads: AtomicU64::new(0),
+            failed: AtomicBool::new(false),
+        })))
+    }
+
+    /// How errors and logs name it: the file, or the server without its credentials.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self.0.engine {
+            Running::Sqlite { .. } => Engine::Sqlite,
+            Running::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Whether other instances may work on the same database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.engine() == Engine::Postgres
+    }
+
+    /// Makes a change: runs `decide` on a transaction, and yields what it yields when that is on disk. Where `decide`
+    /// yields an error nothing is stored. It may be run several times, and waits for nothing but its statements.
+    ///
+    /// # Errors
+    /// That of `decide`, or the database failed.
+    pub async fn change<T, E>(
+        &self,
+        decide: impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        let counted = async move |tx: &Tx<'_>| {
+            let result = decide(tx).await;
+            inner.reads.fetch_add(tx.reads.get(), Ordering::Relaxed);
+            if let Some((_, StoreError::Full(_) | StoreError::Failed(_))) = &*tx.broken.borrow() {
+                inner.failed.store(true, Ordering::Release);
+            }
+            result
+        };
+        match &self.0.engine {
+            Running::Sqlite { writer, .. } => writer.decide(counted).await,
+            Running::Postgres(server) => server.decide(counted).await,
+        }
+    }
+
+    /// Runs `look` on one state of the database. It can't write.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Stored<T> + Send + 'static,
+    ) -> Stored<T> {
+        let (value, reads) = match &self.0.engine {
+            Running::Sqlite { readers, .. } => readers.read(look).await?,
+            Running::Postgres(server) => server.read(look).await?,
+        };
+        self.0.reads.fetch_add(reads, Ordering::Relaxed);
+        Ok(value)
+    }
+
+    /// Statements that read so far. What a caller may not tell apart must cost the same number.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.0.reads.load(Ordering::Relaxed)
+    }
+
+    /// Writes something, so that its success says that changes can be stored now. After a failure it asks for more room,
+    /// so that a server does not call itself ready whose next write fails.
+    ///
+    /// # Errors
+    /// Nothing can be written, such as on a full disk, or in a database that is read-only or out of reach.
+    pub async fn check(&self) -> Stored<()> {
+        if !self.0.failed.swap(false, Ordering::AcqRel) {
+            return self.fill(CHECK).await;
+        }
+        let done = self.fill(CHECK_AFTER_FAILURE).await;
+        if done.is_err() {
+            self.0.failed.store(true, Ordering::Release);
+        }
+        done
+    }
+
+    /// Grows SQLite's write-ahead log once, before a server serves; it may be repeated at any time.
+    ///
+    /// With `synchronous = FULL` each commit waits until the log is on disk. Where that overwrites blocks which the file
+    /// system has allocated already, it takes about half as long as where the log grows. No more than that is lost where
+    /// this fails, so a server starts all the same.
+    ///
+    /// # Errors
+    /// Nothing can be written, such as on a full disk.
+    pub async fn reserve_log(&self) -> Stored<()> {
+        if self.is_shared() {
+            return Ok(());
+        }
+        self.fill(RESERVE).await?;
+        self.fill(0).await
+    }
+
+    async fn fill(&self, bytes: usize) -> Stored<()> {
+        self.change(async move |tx| {
+            tx.run(CHECK_TABLE, &[]).await?;
+            tx.run(CHECK_ROW, &[Value::from("0".repeat(bytes))]).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until all that was asked for is done and closes the connections, which folds SQLite's write-ahead log into
+    /// the database. Does nothing while a clone of the store is in use.
+    pub async fn close(self) {
+        let Some(inner) = Arc::into_inner(self.0) else {
+            return;
+        };
+        let closed = tokio::task::spawn_blocking(move || match inner.engine {
+            Running::Sqlite { writer, readers } => {
+                readers.close();
+                writer.close();
+            }
+            Running::Postgres(server) => server.close(),
+        });
+        if let Err(error) = closed.await {
+            tracing::debug!(%error, "the database was not closed");
+        }
+    }
+}
+
+fn open_file(path: &Path, schema: &Schema) -> Stored<Running> {
+    let file = File::new(path)?;
+    let connection = file.writer()?;
+    file.migrate(&connection, schema)?;
+    let readers = Arc::new(Readers::open(&file)?);
+    let writer = Writer::start(file, connection)?;
+    Ok(Running::Sqlite { writer, readers })
+}

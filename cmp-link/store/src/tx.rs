@@ -1,0 +1,195 @@
+//! One transaction on either database: the only place where statements are run.
+
+use crate::postgres::PostgresTx;
+use crate::row::Fields;
+use crate::sqlite::SqliteTx;
+use crate::value::Value;
+use crate::{StoreError, Stored};
+use std::cell::{Cell, RefCell};
+
+/// Which database a transaction is on, for the few statements that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// A file; one transaction that writes at a time.
+    Sqlite,
+    /// A server; many at a time.
+    Postgres,
+}
+
+/// A statement with its values, for [`Tx::write`].
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// The text; the places of values are `$1`, `$2`, ...
+    pub sql: &'static str,
+    /// The values.
+    pub values: Vec<Value<'static>>,
+}
+
+/// A transaction. Statements are run on it one after the other; it is committed or rolled back by the [`Store`] that
+/// made it.
+///
+/// [`Store`]: crate::Store
+#[derive(Debug)]
+pub struct Tx<'a> {
+    pub(crate) connection: Connection<'a>,
+    /// What a statement of it ended with, where the whole transaction has to be repeated or given up. Whatever the
+    /// caller makes of the statement's error, nothing is committed.
+    pub(crate) broken: RefCell<Option<(Broken, StoreError)>>,
+    /// A statement wrote something.
+    pub(crate) wrote: Cell<bool>,
+    pub(crate) reads: Cell<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Connection<'a> {
+    Sqlite(SqliteTx<'a>),
+    Postgres(PostgresTx<'a>),
+}
+
+/// Why a transaction can't be committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// Others changed the same: the whole transaction is repeated.
+    Conflict,
+    /// A unique value or a referenced row was not as the decision had read it. Where transactions run in parallel,
+    /// repeating it shows why.
+    Constraint,
+    /// It failed.
+    Failed,
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(connection: Connection<'a>) -> Self {
+        Self {
+            connection,
+            broken: RefCell::default(),
+            wrote: Cell::new(false),
+            reads: Cell::new(0),
+        }
+    }
+
+    /// Which database it is on.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self.connection {
+            Connection::Sqlite(_) => Engine::Sqlite,
+            Connection::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    fn judged<T>(&self, done: Result<T, (Broken, StoreError)>) -> Stored<T> {
+        done.map_err(|(broken, error)| {
+            // The first cause counts: PostgreSQL answers everything after it with "transaction is aborted".
+            let mut first = self.broken.borrow_mut();
+            first.get_or_insert_with(|| (broken, error.clone()));
+            error
+        })
+    }
+
+    /// All rows of a SELECT.
+    ///
+    /// # Errors
+    /// The database failed, or `read` could not read a row.
+    pub async fn all<T>(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        read: impl Fn(&mut Fields<'_>) -> Stored<T>,
+    ) -> Stored<Vec<T>> {
+        self.reads.set(self.reads.get() + 1);
+        match &self.connection {
+            Connection::Sqlite(tx) => self.judged(tx.all(sql, values, &read))?,
+            Connection::Postgres(tx) => {
+                let rows = self.judged(tx.query(sql, values).await)?;
+                rows.iter()
+                    .map(|row| read(&mut Fields::postgres(row)))
+                    .collect()
+            }
+        }
+    }
+
+    /// The first row of a SELECT.
+    ///
+    /// # Errors
+    /// The database failed, or `read` could not read the row.
+    pub async fn first<T>(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        read: impl Fn(&mut Fields<'_>) -> Stored<T>,
+    ) -> Stored<Option<T>> {
+        self.reads.set(self.reads.get() + 1);
+        match &self.connection {
+            Connection::Sqlite(tx) => self.judged(tx.first(sql, values, &read))?,
+            Connection::Postgres(tx) => {
+                let rows = self.judged(tx.query(sql, values).await)?;
+                rows.first()
+                    .map(|row| read(&mut Fields::postgres(row)))
+                    .transpose()
+            }
+        }
+    }
+
+    /// Whether a SELECT yields a row.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn exists(&self, sql: &'static str, values: &[Value<'_>]) -> Stored<bool> {
+        Ok(self.first(sql, values, |_| Ok(())).await?.is_some())
+    }
+
+    /// Runs a statement that writes; yields how many rows it touched.
+    ///
+    /// # Errors
+    /// The database failed; nothing of the transaction is committed.
+    pub async fn run(&self, sql: &'static str, values: &[Value<'_>]) -> Stored<u64> {
+        self.wrote.set(true);
+        match &self.connection {
+            Connection::Sqlite(tx) => self.judged(tx.run(sql, values)),
+            Connection::Postgres(tx) => self.judged(tx.run(sql, values).await),
+        }
+    }
+
+    /// Runs a statement that writes and yields rows (`RETURNING`).
+    ///
+    /// # Errors
+    /// The database failed, or `read` could not read a row; nothing of the transaction is committed.
+    pub async fn run_returning<T>(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        read: impl Fn(&mut Fields<'_>) -> Stored<T>,
+    ) -> Stored<Vec<T>> {
+        self.wrote.set(true);
+        self.all(sql, values, read).await
+    }
+
+    /// Runs statements that write, in their order. A server gets all of them without waiting for each.
+    ///
+    /// # Errors
+    /// The database failed; nothing of the transaction is committed.
+    pub async fn write(&self, statements: &[Statement]) -> Stored<()> {
+        if statements.is_empty() {
+            return Ok(());
+        }
+        self.wrote.set(true);
+        match &self.connection {
+            Connection::Sqlite(tx) => {
+                for statement in statements {
+                    self.judged(tx.run(statement.sql, &statement.values))?;
+                }
+                Ok(())
+            }
+            Connection::Postgres(tx) => self.judged(tx.write(statements).await),
+        }
+    }
+
+    /// Runs a text of several statements without values; for migrations.
+    pub(crate) async fn script(&self, sql: &str) -> Stored<()> {
+        self.wrote.set(true);
+        match &self.connection {
+            Connection::Sqlite(tx) => self.judged(tx.script(sql)),
+            Connection::Postgres(tx) => self.judged(tx.script(sql).await),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The steps from an empty database to today's tables. The configuration names a file, so they are in SQLite's dialect.
+
+use aid_store::{Schema, Sql, Step};
+
+pub(super) static SCHEMA: Schema = Schema::new(&[
+    Step {
+        version: 1,
+        name: "start",
+        sql: Sql::Both(include_str!("../../migrations/0001_start.sql")),
+    },
+    Step {
+        version: 2,
+        name: "bytes",
+        sql: Sql::Both(include_str!("../../migrations/0002_bytes.sql")),
+    },
+]);
