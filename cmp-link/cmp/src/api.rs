@@ -7,7 +7,6 @@
 //! else: it says no more than the specification does.
 
 use crate::service::Service;
-use crate::store::Store;
 use aid_aid1::contract::{OPENAPI, openapi};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::operation::{Api as _, CmpOperation};
@@ -47,22 +46,20 @@ enum Who {
     Certificate([u8; 32]),
 }
 
-struct Api<S> {
-    service: Arc<Service<S>>,
+struct Api {
+    service: Arc<Service>,
     limiter: Limiter<Who>,
     openapi: Arc<str>,
 }
 
 /// Every path goes through one handler: what is no operation gets the contract's error too.
-pub fn router<S: Store>(service: Arc<Service<S>>, rate: Rate) -> Router {
+pub fn router(service: Arc<Service>, rate: Rate) -> Router {
     let api = Api {
         service,
         limiter: Limiter::new(rate),
         openapi: openapi::<CmpOperation>().into(),
     };
-    Router::new()
-        .fallback(handle::<S>)
-        .with_state(Arc::new(api))
+    Router::new().fallback(handle).with_state(Arc::new(api))
 }
 
 /// What the HTTP layer refuses by itself, in the contract's form.
@@ -86,8 +83,8 @@ impl From<ApiError> for Refused {
     }
 }
 
-async fn handle<S: Store>(
-    State(api): State<Arc<Api<S>>>,
+async fn handle(
+    State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
 ) -> Response {
@@ -116,8 +113,8 @@ async fn handle<S: Store>(
     answer
 }
 
-async fn operate<S: Store>(
-    api: &Api<S>,
+async fn operate(
+    api: &Api,
     peer: &Peer,
     request: Request,
     found: Option<(CmpOperation, &str)>,
@@ -174,7 +171,7 @@ fn certificate(peer: &Peer) -> Who {
 }
 
 /// Takes one token.
-fn limit<S>(api: &Api<S>, who: &Who) -> Result<(), Refused> {
+fn limit(api: &Api, who: &Who) -> Result<(), Refused> {
     api.limiter.take(who, Instant::now()).map_err(limited)
 }
 
@@ -186,7 +183,7 @@ fn limited(wait: Duration) -> Refused {
     }
 }
 
-fn document<S>(api: &Api<S>, method: &Method) -> Result<Response, Refused> {
+fn document(api: &Api, method: &Method) -> Result<Response, Refused> {
     if *method != Method::GET {
         return Err(method_not_allowed().into());
     }

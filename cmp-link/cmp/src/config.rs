@@ -1,5 +1,4 @@
 //! Configuration of `aid-cmp`: one TOML file, unknown keys refused, everything checked at the start.
-//! Called by each command that touches the database or listens.
 
 mod values;
 

@@ -8,7 +8,6 @@ mod patience;
 mod session;
 
 use crate::service::Service;
-use crate::store::Store;
 use aid_cli::signal::Stop;
 use aid_id::Eid;
 use aid_serve::live::Live;
@@ -30,10 +29,10 @@ const DRAIN: Duration = Duration::from_secs(3);
 const PER_VEHICLE: usize = 8;
 
 /// Serves vehicles until the stop.
-pub async fn serve<S: Store>(
+pub async fn serve(
     listener: Listener,
     tls: Live<ServerConfig>,
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     max_vehicles: usize,
     stop: Stop,
 ) {
@@ -84,11 +83,11 @@ pub async fn serve<S: Store>(
 }
 
 /// One connection from its first byte.
-async fn vehicle<S: Store>(
+async fn vehicle(
     stream: TcpStream,
     mut slot: Slot,
     acceptor: TlsAcceptor,
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     stop: Stop,
 ) -> Result<(), String> {
     stream.set_nodelay(true).map_err(|e| e.to_string())?;

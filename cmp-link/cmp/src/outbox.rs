@@ -1,10 +1,13 @@
 //! Calls to MSPs from the stored outbox: in order per lane, again with backoff and jitter, given up
 //! only when the MSP refuses for good (R-7.8-5, R-4.4.1-3).
-//! Runs as one task; woken when a call was added.
+//! Runs as one task, which wakes when a call was added here, and looks every second for those of other processes.
+//!
+//! A call that is being made is leased to this instance, so that no other makes it too; an instance that is killed
+//! loses its leases when their time is over. An SQLite file has one instance, which takes its old leases back at once.
 
 use crate::gauges;
 use crate::service::{Service, now};
-use crate::store::{Store, StoreError};
+use crate::store::{StoreError, Stored, Tx};
 use aid_aid1::body::{Body as _, ProfileStatuses, RequestActivationCode, SendCsimStatus};
 use aid_aid1::client::{self, Activation, CallError, MspClient};
 use aid_aid1::error_code::ErrorCode;
@@ -14,7 +17,9 @@ use aid_cmp_core::decide::call::{CLAIM, longest_wait, pause};
 use aid_cmp_core::decide::code::Answer;
 use aid_cmp_core::decide::question::Question;
 use aid_cmp_core::decide::sync::Listing;
+use aid_cmp_core::decide::{Context, Decision};
 use aid_cmp_core::model::{Call, CallKind, CallState};
+use aid_id::Id;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +31,13 @@ const PARALLEL: usize = 16;
 /// How long a stop waits for the calls that are being made.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Longest time without a look: another process may have added a call, or revived one.
-const LOOK: u64 = 5000;
+/// Pause between two looks for calls that are due, ms: another process, such as a command, may have added one.
+const LOOK: u64 = 1000;
+/// Pause between two claims that no look asks for, ms. A look trusts the stored times; a claim recognises those that a
+/// wrong clock put too far away.
+const CLAIM_ANYWAY: u64 = 5000;
+/// Name of the one instance that works on an SQLite file.
+const ALONE: &str = "aid-cmp";
 
 /// What a call's result means.
 enum Done {
@@ -47,30 +57,93 @@ fn again(kind: CallKind, error: &CallError) -> Done {
 }
 
 /// Runs until the stop.
-pub async fn run<S: Store>(service: Arc<Service<S>>, stop: Stop) {
-    let mut running: JoinSet<aid_id::Id> = JoinSet::new();
-    let mut busy = BTreeSet::new();
-    let who = Uuid::new_v4().to_string();
+pub async fn run(service: Arc<Service>, stop: Stop) {
+    let mut outbox = Outbox {
+        who: match service.store.is_shared() {
+            true => Uuid::new_v4().to_string(),
+            false => ALONE.to_owned(),
+        },
+        running: JoinSet::new(),
+        busy: BTreeSet::new(),
+        claimed_at: None,
+        service,
+    };
     let stopped = stop.wait();
     tokio::pin!(stopped);
+    // What an earlier process has left.
+    let mut asked = true;
     loop {
-        let free = PARALLEL.saturating_sub(busy.len());
-        let claimed = service
+        let mut next = outbox.next().await;
+        if asked || outbox.is_due(next) {
+            // Where nothing can be claimed, such as on a full disk, it is tried again later.
+            next = match outbox.claim().await {
+                true => outbox.next().await,
+                false => None,
+            };
+        }
+        let wait = next.map_or(LOOK, |at| at.saturating_sub(now()).clamp(20, LOOK));
+        asked = tokio::select! {
+            () = &mut stopped => break,
+            () = outbox.service.due.notified() => true,
+            Some(done) = outbox.running.join_next() => {
+                match done {
+                    Ok(id) => {
+                        outbox.busy.remove(&id);
+                    }
+                    // A panic in a call: forget which, all are looked at again.
+                    Err(_) => outbox.busy.clear(),
+                }
+                true
+            }
+            () = tokio::time::sleep(Duration::from_millis(wait)) => false,
+        };
+    }
+    outbox.end().await;
+}
+
+/// What is being made.
+struct Outbox {
+    service: Arc<Service>,
+    /// To whom calls are leased.
+    who: String,
+    running: JoinSet<Id>,
+    /// The calls that run.
+    busy: BTreeSet<Id>,
+    /// When calls were claimed last, Unix milliseconds.
+    claimed_at: Option<u64>,
+}
+
+impl Outbox {
+    fn free(&self) -> usize {
+        PARALLEL.saturating_sub(self.busy.len())
+    }
+
+    /// Claims calls that are due, and begins to make them; false where the database failed.
+    async fn claim(&mut self) -> bool {
+        let free = self.free();
+        if free == 0 {
+            return true;
+        }
+        let now = now();
+        self.claimed_at = Some(now);
+        let until = now.saturating_add(CLAIM);
+        // Those that run are among them: their lease gets longer.
+        let claimed = self
+            .service
             .store
-            .claim(&who, now(), now().saturating_add(CLAIM), free as u32 * 2)
-            .await;
-        let due = match claimed {
-            Ok(due) => due,
+            .claim(self.who.clone(), now, until, PARALLEL as u32);
+        let claimed = match claimed.await {
+            Ok(claimed) => claimed,
             Err(error) => {
                 tracing::error!(%error, "the outbox can't be read");
-                Vec::new()
+                return false;
             }
         };
-        let due = due.into_iter().filter(|c| !busy.contains(&c.id));
+        let due = claimed.into_iter().filter(|c| !self.busy.contains(&c.id));
         for call in due.take(free).collect::<Vec<_>>() {
-            busy.insert(call.id);
-            let service = Arc::clone(&service);
-            running.spawn(async move {
+            self.busy.insert(call.id);
+            let service = Arc::clone(&self.service);
+            self.running.spawn(async move {
                 let id = call.id;
                 if let Err(error) = make(&service, call).await {
                     tracing::error!(%error, "the result of a call was not stored; it is made again");
@@ -79,37 +152,55 @@ pub async fn run<S: Store>(service: Arc<Service<S>>, stop: Stop) {
                 id
             });
         }
-        let next = service.store.next_due().await.ok().flatten();
-        let wait = next.map_or(LOOK, |at| at.saturating_sub(now()).clamp(20, LOOK));
-        tokio::select! {
-            () = &mut stopped => break,
-            () = service.due.notified() => {}
-            Some(done) = running.join_next() => match done {
-                Ok(id) => {
-                    busy.remove(&id);
-                }
-                // A panic in a call: forget which, all are looked at again.
-                Err(_) => busy.clear(),
-            },
-            // While all due calls run there is nothing to look for.
-            () = tokio::time::sleep(Duration::from_millis(wait)), if busy.is_empty() || next.is_none_or(|at| at > now()) => {}
-        }
+        true
     }
-    // What an MSP is answering now need not be asked again after the restart.
-    let rest = async { while running.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, rest).await.is_err() {
-        running.shutdown().await;
+
+    /// When the next call is due, Unix milliseconds. There is nothing to look for while as many run as may.
+    async fn next(&self) -> Option<u64> {
+        if self.free() == 0 {
+            return None;
+        }
+        let next = self.service.store.read(async |tx| tx.next_due().await);
+        next.await.ok().flatten()
+    }
+
+    /// Whether a claim is worth its while.
+    fn is_due(&self, next: Option<u64>) -> bool {
+        let at = now();
+        let lately = |claimed: u64| claimed.abs_diff(at) < CLAIM_ANYWAY;
+        next.is_some_and(|next| next <= at) || !self.claimed_at.is_some_and(lately)
+    }
+
+    /// Waits a little for the calls that run: what an MSP is answering now need not be asked again. The rest is free
+    /// for others.
+    async fn end(mut self) {
+        let rest = async { while self.running.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, rest).await.is_err() {
+            self.running.shutdown().await;
+        }
+        if let Err(error) = self.service.store.release(self.who).await {
+            tracing::warn!(%error, "calls to MSPs wait for the end of their lease");
+        }
     }
 }
 
+/// Stores what came of a call.
+async fn ended(service: &Arc<Service>, change: Change) -> Stored<()> {
+    let ended = async move |_: &Service, _: &Tx<'_>, _: &Context| {
+        let decision = Decision {
+            changes: vec![change.clone()],
+            ..Decision::default()
+        };
+        Ok((decision, ()))
+    };
+    service.decide(ended).await
+}
+
 /// Makes one call and stores what came of it.
-async fn make<S: Store>(service: &Service<S>, call: Call) -> Result<(), StoreError> {
+async fn make(service: &Arc<Service>, call: Call) -> Result<(), StoreError> {
     let Some(msp) = service.msp(&call.msp) else {
         let text = format!("no [[msp]] is called {:?} any more", call.msp);
-        return service
-            .store
-            .commit(vec![Change::GiveUpCall(call.id, now(), text)])
-            .await;
+        return ended(service, Change::GiveUpCall(call.id, now(), text)).await;
     };
     let mut done = send(&msp.client, &call).await;
     if let Done::Yes(Some(Answer::Code { code, .. })) = &done
@@ -130,12 +221,7 @@ async fn make<S: Store>(service: &Service<S>, call: Call) -> Result<(), StoreErr
     match done {
         Done::Yes(Some(answer)) => service.called(call.id, answer).await,
         Done::Listed(question, listing) => service.listed(&call, &question, listing).await,
-        Done::Yes(None) => {
-            service
-                .store
-                .commit(vec![Change::CloseCall(call.id, CallState::Done, now())])
-                .await
-        }
+        Done::Yes(None) => ended(service, Change::CloseCall(call.id, CallState::Done, now())).await,
         Done::Again(error, wait) => {
             let attempts = call.attempts.saturating_add(1);
             let draw = Uuid::new_v4().as_u64_pair().1;
@@ -152,14 +238,11 @@ async fn make<S: Store>(service: &Service<S>, call: Call) -> Result<(), StoreErr
                 next_at,
                 error,
             };
-            service.store.commit(vec![retry]).await
+            ended(service, retry).await
         }
         Done::Never(error) => {
             tracing::error!(%id, kind, %msp, %error, "a call is given up; see the outbox");
-            service
-                .store
-                .commit(vec![Change::GiveUpCall(call.id, now(), error)])
-                .await
+            ended(service, Change::GiveUpCall(call.id, now(), error)).await
         }
     }
 }

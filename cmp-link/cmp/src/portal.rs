@@ -1,6 +1,6 @@
 //! The user portal (AID6) as HTTPS pages: sign in, link a subscription, choose which one serves, see and delete profiles,
 //! unlink, approve a login that a car shows a code for, password, PIN and sessions (§4.1, §4.2, §4.4.1, §4.5).
-//! No script; every form has a token; cookies are `__Host-`. Called by `serve`.
+//! No script; every form has a token; cookies are `__Host-`.
 
 mod account;
 mod car;
@@ -11,7 +11,7 @@ mod page;
 mod settings;
 
 use crate::service::Service;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use aid_cmp_core::model::Account;
 use aid_serve::limit::retry_after;
 use aid_serve::page as shell_page;
@@ -67,40 +67,34 @@ impl axum::response::IntoResponse for Refusal {
 }
 
 type Page = Result<Response, Refusal>;
-type Cmp<S> = State<Arc<Service<S>>>;
+type Cmp = State<Arc<Service>>;
 
 /// The pages.
-pub fn router<S: Store>(service: Arc<Service<S>>) -> Router {
+pub fn router(service: Arc<Service>) -> Router {
     let nothing = || async { Refusal(StatusCode::NOT_FOUND, "There is no such page.") };
     let not_so = || async { Refusal(StatusCode::METHOD_NOT_ALLOWED, "That is not possible here.") };
     Router::new()
-        .route("/", get(account::account::<S>))
+        .route("/", get(account::account))
         .route("/style.css", get(|| async { shell_page::style() }))
-        .route("/login", get(login::form::<S>).post(login::login::<S>))
-        .route(
-            "/register",
-            get(login::register_form::<S>).post(login::register::<S>),
-        )
-        .route("/logout", post(login::logout::<S>))
-        .route("/link", get(link::ask::<S>).post(link::link::<S>))
-        .route("/linked", get(link::linked::<S>))
-        .route(
-            "/touchpoint",
-            get(link::touchpoint::<S>).post(link::decide::<S>),
-        )
-        .route("/touchpoint/leave", get(link::leave::<S>))
-        .route("/unlink", post(account::unlink::<S>))
-        .route("/delete", post(account::delete::<S>))
-        .route("/serve", post(account::serve::<S>))
-        .route("/again", post(account::again::<S>))
-        .route("/dismiss", post(account::dismiss::<S>))
-        .route("/car", get(car::form::<S>).post(car::judge::<S>))
-        .route("/car/logout", post(car::log_out::<S>))
-        .route("/settings", get(settings::page::<S>))
-        .route("/password", post(settings::password::<S>))
-        .route("/pin", post(settings::pin::<S>))
-        .route("/sessions", post(settings::sessions::<S>))
-        .route("/preference", post(settings::preference::<S>))
+        .route("/login", get(login::form).post(login::login))
+        .route("/register", get(login::register_form).post(login::register))
+        .route("/logout", post(login::logout))
+        .route("/link", get(link::ask).post(link::link))
+        .route("/linked", get(link::linked))
+        .route("/touchpoint", get(link::touchpoint).post(link::decide))
+        .route("/touchpoint/leave", get(link::leave))
+        .route("/unlink", post(account::unlink))
+        .route("/delete", post(account::delete))
+        .route("/serve", post(account::serve))
+        .route("/again", post(account::again))
+        .route("/dismiss", post(account::dismiss))
+        .route("/car", get(car::form).post(car::judge))
+        .route("/car/logout", post(car::log_out))
+        .route("/settings", get(settings::page))
+        .route("/password", post(settings::password))
+        .route("/pin", post(settings::pin))
+        .route("/sessions", post(settings::sessions))
+        .route("/preference", post(settings::preference))
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(MAX_FORM))
@@ -121,9 +115,9 @@ fn see_other(to: &str) -> Page {
     Ok(shell_page::see_other(to))
 }
 
-/// Who is signed in, and his cookie.
-async fn visitor<S: Store>(
-    service: &Service<S>,
+/// Who is signed in, and their cookie.
+async fn visitor(
+    service: &Arc<Service>,
     headers: &HeaderMap,
 ) -> Result<Option<(Account, String)>, Refusal> {
     let Some(value) = cookie::read(headers, SESSION) else {
@@ -134,8 +128,8 @@ async fn visitor<S: Store>(
 }
 
 /// Who sent a form, after its token was checked.
-async fn sender<S: Store>(
-    service: &Service<S>,
+async fn sender(
+    service: &Arc<Service>,
     headers: &HeaderMap,
     csrf: &str,
 ) -> Result<(Account, String), Refusal> {
@@ -153,7 +147,7 @@ async fn sender<S: Store>(
 }
 
 /// The token of forms under a cookie.
-fn csrf<S>(service: &Service<S>, value: &str) -> String {
+fn csrf(service: &Service, value: &str) -> String {
     cookie::token(&service.config.pin_key, value)
 }
 

@@ -1,5 +1,4 @@
-//! The command line: `serve` and what an operator needs beside it.
-//! Called by `run`; every failure is one sentence.
+//! The command line: `serve` and what an operator needs beside it. Every failure is one sentence.
 
 mod admin;
 mod args;
@@ -9,10 +8,11 @@ mod orders;
 mod procedures;
 mod renewal;
 mod serve;
+mod sync;
 mod users;
 
 use crate::config;
-use crate::store::{SqlStore, migrate};
+use crate::store::Store;
 use aid_cli::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
 use aid_cli::{validity, weak};
 use aid_cmp_core::model::CallState;
@@ -29,8 +29,9 @@ use std::process::ExitCode;
 pub use admin::UserAdd;
 pub use keys::{Key, rotated};
 pub use orders::{AuditArgs, OrderFilter, OrderWhat};
-pub use procedures::{Because, SyncWhom};
+pub use procedures::Because;
 pub use serve::{Listening, serve_until};
+pub use sync::SyncWhom;
 
 /// The reference CMP backend of GSMA AID.02.
 #[derive(Debug, Parser)]
@@ -113,7 +114,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Msp(MspCommand::List) => admin::msps(&config::read(path)?, cli.json),
         other => {
             let file = config::read(path)?;
-            let store = migrate(&file.database).await?;
+            let store = Store::open(file.database.clone()).await?;
             let key = config::pin_key(&file.account_pin_key).unwrap_or_default();
             let admin = admin::Admin {
                 store: &store,
@@ -232,6 +233,6 @@ async fn order(admin: &admin::Admin<'_>, command: OrderCommand) -> Result<(), Fa
     }
 }
 
-async fn open(path: &std::path::Path) -> Result<SqlStore, Failure> {
-    Ok(migrate(&config::read(path)?.database).await?)
+async fn open(path: &std::path::Path) -> Result<Store, Failure> {
+    Ok(Store::open(config::read(path)?.database).await?)
 }

@@ -1,5 +1,5 @@
-//! Loads, decides, commits, then tells: the only place where decisions meet the store.
-//! Called by the gateway, the AID1 API, the portal and the workers.
+//! The CMP without its listeners: every decision is loaded, made and committed here, and what it says to cars is sent
+//! after the commit.
 
 mod account;
 mod aid1;
@@ -7,7 +7,9 @@ mod attempts;
 mod car_login;
 mod cars;
 mod codes;
+mod connections;
 mod logout;
+mod outstanding;
 mod reports;
 mod upkeep;
 mod user_profile;
@@ -15,15 +17,15 @@ mod web;
 
 use crate::config::{Agreed, Config, Fixed, Msp};
 use crate::smdp;
-use crate::store::{Store, StoreError, Stored, Turn};
+use crate::store::{Store, StoreError, Stored, Tx};
 use crate::views;
-use aid_cli::cli::TRACE;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::{Context, Decision, Outgoing, code, serving};
 use aid_cmp_core::model::Federation;
 use aid_id::{AccountRef, ActivationCode, Eid, Id};
-use aid_wire::{CodeOutcome, Down, Envelope, WIRE_VERSION};
-use std::collections::{BTreeMap, BTreeSet};
+use aid_wire::Down;
+use connections::{Connections, Source, Told};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -32,64 +34,39 @@ use tokio::sync::{Notify, mpsc};
 pub use account::{Changed, is_pin};
 pub use car_login::{CODE_PAGE, CarLogin, Judged};
 pub use cars::Taken;
+pub use connections::{Frame, QUEUE};
 pub use user_profile::{Preferred, is_preference, is_preference_name};
 pub use web::{Overview, SignIn, Subscription};
 
-/// Messages that may wait for one car's connection; more are sent again later.
-pub const QUEUE: usize = 64;
-
-/// Pause before what a connected car has not journalled is sent again, ms; doubles each time.
-const RESEND_MS: u64 = 30_000;
-/// Longest pause, ms: twelve hours.
-const RESEND_MAX_MS: u64 = 12 * 3600 * 1000;
-
-/// A message as it leaves for a car.
-#[derive(Debug, Clone)]
-pub struct Frame {
-    /// The car.
-    pub eid: Eid,
-    /// The envelope's bytes.
-    pub bytes: Vec<u8>,
-    /// The message decoded, for the trace; empty where nobody traces.
-    pub what: String,
-}
-
-#[derive(Debug)]
-struct Connection {
-    number: u64,
-    /// How often it was sent the same without a word.
-    tries: u32,
-    /// SHA-256 of the certificate that it has shown; none behind a broker.
-    certificate: Option<[u8; 32]>,
-    queue: mpsc::Sender<Box<Frame>>,
-}
-
 /// The CMP without its listeners.
 #[derive(Debug)]
-pub struct Service<S> {
+pub struct Service {
     /// The database.
-    pub store: S,
+    pub store: Store,
     /// What stays as it is until the next start.
     pub config: Fixed,
     agreed: RwLock<Arc<Agreed>>,
-    connections: Mutex<BTreeMap<Eid, Connection>>,
-    /// Cars that were sent something that they have to journal, and when it is sent again, ms.
-    waiting: Mutex<BTreeMap<Eid, u64>>,
+    connections: Connections,
     /// Cars that show a code whose approval may come through another instance.
     showing: Mutex<BTreeSet<Eid>>,
-    connected: AtomicU64,
-    sequence: AtomicU64,
-    /// Calls of Send Activation Code that wait for their decision.
-    codes: codes::Waiting,
+    /// Decisions so far.
+    decided: AtomicU64,
     /// Judges where activation codes send cars.
     smdp: smdp::Judge,
     /// A call to an MSP is due.
     pub(crate) due: Notify,
 }
 
-/// A random id.
+/// A new id. Ids are ordered by time (UUID version 7), so that rows made together lie together in an index; whoever
+/// knows one can guess others. [`random`] is for what must not be guessed.
 #[must_use]
 pub fn fresh() -> Id {
+    uuid::Uuid::now_v7().into_bytes()
+}
+
+/// Random bytes (UUID version 4: 122 bits), for cookies, codes and whatever else must not be guessed.
+#[must_use]
+pub fn random() -> Id {
     uuid::Uuid::new_v4().into_bytes()
 }
 
@@ -100,28 +77,26 @@ pub fn now() -> u64 {
     elapsed.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// A service over an open database.
-    pub fn new(store: S, config: Config) -> Self {
+    pub fn new(store: Store, config: Config) -> Self {
         Self {
             store,
             config: config.fixed,
             agreed: RwLock::new(Arc::new(config.agreed)),
-            connections: Mutex::new(BTreeMap::new()),
-            waiting: Mutex::new(BTreeMap::new()),
+            connections: Connections::default(),
             showing: Mutex::new(BTreeSet::new()),
-            connected: AtomicU64::new(0),
-            sequence: AtomicU64::new(0),
-            codes: codes::Waiting::default(),
+            decided: AtomicU64::new(0),
             smdp: smdp::Judge::default(),
             due: Notify::new(),
         }
     }
 
-    fn context(&self) -> Context {
+    pub(crate) fn context(&self) -> Context {
         Context {
             now: now(),
             fresh,
+            random,
             policy: self.config.file.policy,
         }
     }
@@ -162,92 +137,118 @@ impl<S: Store> Service<S> {
         checked
     }
 
-    /// Commits, then tells. The caller has the turn since before it loaded.
-    async fn carry_out(&self, turn: Turn, decision: Decision) -> Stored<()> {
-        let Decision { changes, down } = decision;
-        let calls = changes.iter().any(|c| matches!(c, Change::AddCall(_)));
-        let users = profiles_touched(&changes);
-        if let Err(error) = self.store.commit_in(turn, changes).await {
-            if matches!(error, StoreError::Full(_)) {
-                tracing::error!(%error, "nothing is accepted until there is space");
-            }
-            return Err(error);
-        }
+    /// The only way to change anything: loads and decides on one transaction, commits, then sends what is to be sent.
+    ///
+    /// `decide` may be run several times. It has no effects, and waits for nothing but its transaction.
+    ///
+    /// # Errors
+    /// That of `decide`, or the store failed; nothing is changed and nothing sent then.
+    pub(crate) async fn decide<T, E>(
+        self: &Arc<Self>,
+        decide: impl for<'t> AsyncFn(&'t Self, &'t Tx<'t>, &'t Context) -> Result<(Decision, T), E>
+        + Send
+        + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let service = Arc::clone(self);
+        let whole = async move |tx: &Tx<'_>| {
+            let (decision, value) = decide(&service, tx, &service.context()).await?;
+            let Decision { changes, down } = decision;
+            let after = After {
+                calls: changes.iter().any(|c| matches!(c, Change::AddCall(_))),
+                users: profiles_touched(&changes),
+                down,
+                // Whoever waited for a lock of this decision gets a greater number.
+                number: service.decided.fetch_add(1, Ordering::Relaxed),
+            };
+            Ok::<_, E>((changes, (after, value)))
+        };
+        let (after, value) = self.store.decide(whole).await?;
+        self.follow(after).await;
+        Ok(value)
+    }
+
+    /// Reads one state of the database, for a page or a message. Nothing is decided on it.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) async fn look<T: Send + 'static>(
+        self: &Arc<Self>,
+        look: impl for<'t> AsyncFnOnce(&'t Self, &'t Tx<'t>) -> Stored<T> + Send + 'static,
+    ) -> Stored<T> {
+        let service = Arc::clone(self);
+        self.store
+            .read(async move |tx: &Tx<'_>| look(&service, tx).await)
+            .await
+    }
+
+    /// Sends what a decision says. It is on disk already, so what can't be sent now is logged and sent again.
+    async fn follow(self: &Arc<Self>, after: After) {
         let mut sent = Vec::new();
-        for message in down {
-            if !self.is_for_who_is_in(&message).await? {
-                continue; // It is sent when that user logs in.
+        for message in after.down {
+            match self.is_for_who_is_in(&message).await {
+                // It is sent when that user logs in.
+                Ok(false) => continue,
+                Ok(true) => {}
+                Err(error) => {
+                    tracing::error!(eid = %message.eid, %error, "a message was not sent; it is sent again");
+                    self.connections.again(message.eid);
+                    continue;
+                }
             }
-            let told = self.tell(&message);
-            if let (true, Down::Order { order_id, .. }) = (told, &message.body) {
-                sent.push(Change::OrderSent(*order_id, now()));
+            let told = self
+                .connections
+                .tell(&message, Source::Decision(after.number));
+            if let (Told::Sent, Down::Order { order_id, .. }) = (told, &message.body) {
+                sent.push(*order_id);
             }
         }
-        if calls {
+        if after.calls {
             self.due.notify_one();
         }
-        self.store.commit(sent).await?;
-        self.refresh_profiles(users).await
-    }
-
-    /// Whether a message may go to its car now: an activation code only while its user is logged in there (R-2-10).
-    async fn is_for_who_is_in(&self, message: &Outgoing) -> Stored<bool> {
-        match code::holder(message) {
-            // A car that is not connected gets nothing anyway.
-            Some(account) if self.is_online(message.eid) => self.is_in(message.eid, account).await,
-            _ => Ok(true),
+        let noted = self.sent(sent).await;
+        if let Err(error) = noted.and(self.refresh_profiles(after.users).await) {
+            tracing::error!(%error, "what follows a decision was not done");
         }
     }
 
-    /// Whether this user is logged in to the car now.
-    async fn is_in(&self, eid: Eid, account: AccountRef) -> Stored<bool> {
-        let vehicle = self.store.vehicle(eid).await?;
-        Ok(vehicle.is_some_and(|v| v.session == Some(account)))
+    /// Makes changes that stand on nothing that has to be read.
+    pub(crate) async fn commit(&self, changes: Vec<Change>) -> Stored<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let all = async move |_: &Tx<'_>| Ok::<_, StoreError>((changes.clone(), ()));
+        self.store.decide(all).await
     }
 
-    /// Sends to a car that is connected.
-    pub(crate) fn tell(&self, message: &Outgoing) -> bool {
-        let envelope = Envelope {
-            version: WIRE_VERSION,
-            message_id: message.message_id,
-            correlation_id: message.correlation.unwrap_or(message.message_id),
-            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
-            expires_at: None,
-            body: message.body.clone(),
+    /// Notes that orders were sent.
+    async fn sent(&self, orders: Vec<Id>) -> Stored<()> {
+        let at = now();
+        let sent = orders.into_iter().map(|id| Change::OrderSent(id, at));
+        self.commit(sent.collect()).await
+    }
+
+    /// Whether a message may go to its car: an activation code only while its user is logged in there (R-2-10).
+    ///
+    /// Asked after the commit: a user who logs in at the same time either is seen here, or sees the code when
+    /// [`Self::entered`] looks for what is outstanding.
+    async fn is_for_who_is_in(self: &Arc<Self>, message: &Outgoing) -> Stored<bool> {
+        let (eid, Some(account)) = (message.eid, code::holder(message)) else {
+            return Ok(true);
         };
-        let bytes = match envelope.encode() {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::error!(eid = %message.eid, %error, "a message was not sent");
-                return false;
-            }
-        };
-        let what = if tracing::enabled!(target: TRACE, tracing::Level::TRACE) {
-            format!("#{} {}", envelope.sequence, shown(&envelope.body))
-        } else {
-            String::new()
-        };
-        let connections = self.connections.lock();
-        let Ok(mut connections) = connections else {
-            return false;
-        };
-        let Some(connection) = connections.get_mut(&message.eid) else {
-            return false;
-        };
-        if needs_result(&message.body) {
-            if let Ok(mut waiting) = self.waiting.lock() {
-                let pause = (RESEND_MS << connection.tries.min(12)).min(RESEND_MAX_MS);
-                // Cars that came back together do not go on together.
-                let jitter = uuid::Uuid::new_v4().as_u64_pair().1 % (pause / 4);
-                let at = now().saturating_add(pause + jitter);
-                waiting.entry(message.eid).or_insert(at);
-            }
-        } else if matches!(message.body, Down::Ack { .. }) {
-            connection.tries = 0; // It works on what it got.
+        if !self.is_online(eid) {
+            return Ok(true);
         }
-        let eid = message.eid;
-        let frame = Box::new(Frame { eid, bytes, what });
-        connection.queue.try_send(frame).is_ok()
+        self.look(async move |service, tx| service.is_in(tx, eid, account).await)
+            .await
+    }
+
+    /// Sends to a car that is connected; true: it was.
+    fn tell(&self, message: &Outgoing) -> bool {
+        self.connections.tell(message, Source::Read(None)) == Told::Sent
     }
 
     /// A car subscribed with this certificate (none: behind a broker); what it replaces ends. Yields the number of the
@@ -258,95 +259,46 @@ impl<S: Store> Service<S> {
         certificate: Option<[u8; 32]>,
         queue: mpsc::Sender<Box<Frame>>,
     ) -> u64 {
-        let number = self.connected.fetch_add(1, Ordering::Relaxed);
-        if let Ok(mut waiting) = self.waiting.lock() {
-            waiting.remove(&eid); // All of it is sent now.
-        }
-        if let Ok(mut connections) = self.connections.lock() {
-            let tries = 0;
-            connections.insert(
-                eid,
-                Connection {
-                    number,
-                    tries,
-                    certificate,
-                    queue,
-                },
-            );
-        }
-        number
+        self.connections.connect(eid, certificate, queue)
     }
 
     /// A connection ended.
     pub fn disconnect(&self, eid: Eid, number: u64) {
-        if let Ok(mut connections) = self.connections.lock()
-            && connections.get(&eid).is_some_and(|c| c.number == number)
-        {
-            connections.remove(&eid);
-        }
+        self.connections.disconnect(eid, number);
     }
 
     /// A car is cut off: nothing is sent to it, and its connection ends.
     pub(crate) fn gone(&self, eid: Eid) {
-        if let Ok(mut connections) = self.connections.lock() {
-            connections.remove(&eid);
-        }
-    }
-
-    /// The cars whose unanswered messages are due again.
-    fn due_again(&self, now: u64) -> Vec<Eid> {
-        let Ok(mut waiting) = self.waiting.lock() else {
-            return Vec::new();
-        };
-        let due: Vec<Eid> = waiting
-            .iter()
-            // Later than the longest pause: the clock was wrong when it was noted.
-            .filter(|(_, at)| **at <= now || **at - now > 2 * RESEND_MAX_MS)
-            .map(|(eid, _)| *eid)
-            .collect();
-        for eid in &due {
-            waiting.remove(eid);
-        }
-        drop(waiting);
-        if let Ok(mut connections) = self.connections.lock() {
-            for eid in &due {
-                if let Some(connection) = connections.get_mut(eid) {
-                    connection.tries = connection.tries.saturating_add(1);
-                }
-            }
-        }
-        due
-    }
-
-    /// Whether a car was sent something and has said nothing yet.
-    fn is_waiting(&self, eid: Eid) -> bool {
-        let waiting = self.waiting.lock();
-        waiting.is_ok_and(|w| w.contains_key(&eid))
-    }
-
-    /// The certificate with which a car is connected, where that is known; none if it is not connected.
-    fn certificate_of(&self, eid: Eid) -> Option<Option<[u8; 32]>> {
-        let connections = self.connections.lock().ok()?;
-        connections.get(&eid).map(|c| c.certificate)
+        self.connections.gone(eid);
     }
 
     pub(crate) fn is_online(&self, eid: Eid) -> bool {
-        let connections = self.connections.lock();
-        connections.is_ok_and(|c| c.contains_key(&eid))
+        self.connections.is_online(eid)
+    }
+
+    /// Whether this user is logged in to the car now.
+    async fn is_in(&self, tx: &Tx<'_>, eid: Eid, account: AccountRef) -> Stored<bool> {
+        let vehicle = tx.vehicle(eid).await?;
+        Ok(vehicle.is_some_and(|v| v.session == Some(account)))
     }
 
     /// The federation that serves an account in a car (§7.3 lets a user have several, R-4.3-5).
-    async fn serving(&self, account: AccountRef, eid: Option<Eid>) -> Stored<Option<Federation>> {
+    async fn serving(
+        &self,
+        tx: &Tx<'_>,
+        account: AccountRef,
+        eid: Option<Eid>,
+    ) -> Stored<Option<Federation>> {
         let usable = |msp: &str| self.msp(msp).is_some();
-        let active = views::active(&self.store, account, usable).await?;
+        let active = views::active(tx, account, usable).await?;
         if active.len() < 2 {
             return Ok(active.into_iter().next());
         }
         let here = match eid {
-            Some(_) => self.store.preference(account, eid).await?,
+            Some(_) => tx.preference(account, eid).await?,
             None => None,
         };
-        let everywhere = self.store.preference(account, None).await?;
+        let everywhere = tx.preference(account, None).await?;
         Ok(serving::choose(&active, here, everywhere).cloned())
     }
 
@@ -359,6 +311,18 @@ impl<S: Store> Service<S> {
     }
 }
 
+/// What follows the commit of a decision.
+struct After {
+    /// It has calls to MSPs.
+    calls: bool,
+    /// Whose AID User Profile it changes.
+    users: Vec<AccountRef>,
+    /// What is sent.
+    down: Vec<Outgoing>,
+    /// Its number: of two decisions about the same, the later one has the greater.
+    number: u64,
+}
+
 /// The users whose AID User Profile these changes touch.
 fn profiles_touched(changes: &[Change]) -> Vec<AccountRef> {
     let touched = changes.iter().filter_map(|change| match change {
@@ -366,42 +330,4 @@ fn profiles_touched(changes: &[Change]) -> Vec<AccountRef> {
         _ => None,
     });
     touched.collect()
-}
-
-/// A message for the trace: with a login code somebody else could log in, and a profile tells about its user.
-fn shown(body: &Down) -> String {
-    match body {
-        Down::LoginCode { code, .. } => format!("LoginCode <{} characters>", code.len()),
-        Down::UserProfile { account, .. } => format!("UserProfile of {account:?}"),
-        other => format!("{other:?}"),
-    }
-}
-
-/// Whether the car has to journal it: it is sent until that is known.
-fn needs_result(body: &Down) -> bool {
-    match body {
-        Down::Order { .. } => true,
-        Down::ActivationCode { outcome, .. } => !matches!(outcome, CodeOutcome::Pending),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_shows_no_login_code() {
-        let code = Down::LoginCode {
-            login_id: [1; 16],
-            code: "BDFH-JKLM".into(),
-            url: "https://cmp.example/car".into(),
-            expires_in: 600,
-        };
-        assert_eq!(shown(&code), "LoginCode <9 characters>");
-        let ack = Down::Ack {
-            message_id: [0; 16],
-        };
-        assert_eq!(shown(&ack), format!("{ack:?}"));
-    }
 }

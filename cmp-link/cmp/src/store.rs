@@ -1,239 +1,218 @@
-//! Where the CMP keeps everything: reads, and lists of changes that happen together or not at all.
-//! The database is the truth (ARCHITECTURE §6). Called by the service, which decides between the two.
-
-mod changes;
-mod codes;
-mod fleet;
+//! Where the CMP keeps everything. The database is the truth (ARCHITECTURE §6).
+//!
+//! [`Store::decide`] is the only way to change anything: a decision loads what it needs on a transaction, yields a list of
+//! changes, and those are written on the same transaction. PostgreSQL makes decisions side by side, so a decision locks
+//! whoever it is about before it reads ([`Tx::lock`]); a change whose lock is not held is a defect and refused on both
+//! databases.
 
 mod look;
-mod open;
-mod portal;
 mod read;
+mod remove;
 mod row;
-mod turn;
+mod schema;
 mod work;
+mod write;
 
-use aid_cmp_core::change::Change;
-use aid_cmp_core::model::{
-    Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
-    LoginCode, Onboarding, Order, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle,
-};
-use aid_id::{AccountRef, Eid, Iccid, Id, MspToken};
-use std::future::Future;
+use aid_cmp_core::change::{Behind, Change, Lock};
+use aid_cmp_core::model::Call;
+use aid_id::{AccountRef, Id};
+use aid_store::Options;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
-pub use codes::{CodeKey, CodeRows};
+pub use aid_store::{Database, LocationError, StoreError, Stored};
+pub use look::{AuditFilter, SessionRow, Work};
 
-pub use aid_store::{Database, LocationError};
-pub use look::{AuditFilter, Work};
-pub use open::{SqlStore, migrate};
-pub use portal::SessionRow;
-pub use turn::Turn;
+/// The CMP's database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store(aid_store::Store);
 
-/// The store did not do it; nothing of the change happened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// No space.
-    #[error("the disk of the database {0} is full; free some space, nothing was lost")]
-    Full(String),
-    /// Not there, not readable, or no database.
-    #[error("cannot open the database {path}: {reason}; check path and permissions")]
-    Open {
-        /// The file.
-        path: String,
-        /// The driver's words.
-        reason: String,
-    },
-    /// It exists already, such as a name that is taken.
-    #[error("it is there already")]
-    Taken,
-    /// Anything else.
-    #[error("the database failed: {0}")]
-    Failed(String),
-    /// A row that this version can't read.
-    #[error(
-        "the database holds {0}, which this version can't read; was it written by a newer one?"
-    )]
-    Unreadable(String),
+/// A transaction: what a decision, a page or a command reads.
+#[derive(Debug)]
+pub struct Tx<'a> {
+    tx: &'a aid_store::Tx<'a>,
+    locks: RefCell<BTreeSet<Lock>>,
+    /// The users of the federations and onboardings that were read. They never change.
+    owners: RefCell<BTreeMap<Id, AccountRef>>,
 }
 
-/// A result of the store.
-pub type Stored<T> = Result<T, StoreError>;
+impl Store {
+    /// Opens the database and brings its tables up to date.
+    ///
+    /// # Errors
+    /// Not reachable, not writable, no database, full, or written by a newer version.
+    pub async fn open(database: impl Into<Database>) -> Stored<Self> {
+        let options = Options::default();
+        let store = aid_store::Store::open(&database.into(), &schema::SCHEMA, options).await?;
+        Ok(Self(store))
+    }
 
-/// What the CMP needs from its database. One suite of tests runs against each implementation.
-pub trait Store: Send + Sync + 'static {
-    /// Whether other instances work on the same database.
-    fn shared(&self) -> bool;
-    /// Writes something, to find out whether changes can be committed now.
-    fn check(&self) -> impl Future<Output = Stored<()>> + Send;
-    /// Waits until nobody else decides, in this process or another.
-    fn turn(&self) -> impl Future<Output = Stored<Turn>> + Send;
-    /// Makes all changes that were decided in a turn in one transaction, on disk when it returns, and
-    /// ends the turn.
-    fn commit_in(
+    /// Loads, decides and stores, in one transaction; yields what `decide` yields beside its changes when they are on
+    /// disk. `decide` may be run several times: it has no effects, and waits for nothing but its transaction.
+    ///
+    /// # Errors
+    /// That of `decide`, or the database failed; nothing is stored then.
+    pub async fn decide<T, E>(
         &self,
-        turn: Turn,
-        changes: Vec<Change>,
-    ) -> impl Future<Output = Stored<()>> + Send;
-    /// Whether a profile belongs, or belonged, to some token of this MSP. One look, whatever the answer.
-    fn known_to(&self, msp: &str, iccid: &Iccid) -> impl Future<Output = Stored<bool>> + Send;
-    /// What was encrypted under this initialisation vector and key of this MSP: the digest.
-    fn iv_used(
+        decide: impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<(Vec<Change>, T), E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let whole = async move |tx: &aid_store::Tx<'_>| {
+            let tx = Tx::new(tx);
+            let (changes, value) = decide(&tx).await?;
+            tx.apply(changes).await?;
+            Ok(value)
+        };
+        self.0.change(whole).await
+    }
+
+    /// Reads one state of the database, for a page or a report. Nothing is decided on it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn read<T: Send + 'static>(
         &self,
-        msp: &str,
-        key_id: &str,
-        iv: &str,
-    ) -> impl Future<Output = Stored<Option<String>>> + Send;
-    /// Makes all changes in one transaction, on disk when it returns; for those that depend on nothing
-    /// that was loaded.
-    fn commit(&self, changes: Vec<Change>) -> impl Future<Output = Stored<()>> + Send;
-    /// A car.
-    fn vehicle(&self, eid: Eid) -> impl Future<Output = Stored<Option<Vehicle>>> + Send;
-    /// All cars.
-    fn vehicles(&self) -> impl Future<Output = Stored<Vec<Vehicle>>> + Send;
-    /// Cars that stopped taking part, or were bound to a certificate, since this time.
-    fn barred_since(&self, since: u64) -> impl Future<Output = Stored<Vec<Eid>>> + Send;
-    /// Cars in which the user is logged in.
-    fn sessions(&self, of: AccountRef) -> impl Future<Output = Stored<Vec<Eid>>> + Send;
-    /// The profiles in a car, of all federations; least recently used first.
-    fn profiles_in(&self, eid: Eid) -> impl Future<Output = Stored<Vec<Profile>>> + Send;
-    /// A login code as a user types it.
-    fn login_code(&self, code: &str) -> impl Future<Output = Stored<Option<LoginCode>>> + Send;
-    /// The login code of a car.
-    fn login_code_of(&self, eid: Eid) -> impl Future<Output = Stored<Option<LoginCode>>> + Send;
-    /// The portal sessions of a user, newest first, ended ones among them.
-    fn portal_sessions(
-        &self,
-        of: AccountRef,
-    ) -> impl Future<Output = Stored<Vec<SessionRow>>> + Send;
-    /// A user's preferences by name.
-    fn preferences(
-        &self,
-        of: AccountRef,
-    ) -> impl Future<Output = Stored<Vec<(String, String)>>> + Send;
-    /// A user by name.
-    fn account_named(&self, name: &str) -> impl Future<Output = Stored<Option<Account>>> + Send;
-    /// A user.
-    fn account(&self, id: AccountRef) -> impl Future<Output = Stored<Option<Account>>> + Send;
-    /// All users.
-    fn accounts(&self) -> impl Future<Output = Stored<Vec<Account>>> + Send;
-    /// Failed attempts at a key.
-    fn attempts(&self, key: &str) -> impl Future<Output = Stored<Option<Attempts>>> + Send;
-    /// Whether the user has logged in to the car.
-    fn has_logged_in(
-        &self,
-        eid: Eid,
-        account: AccountRef,
-    ) -> impl Future<Output = Stored<bool>> + Send;
-    /// A portal session by the hash of its cookie.
-    fn session(&self, hash: &str) -> impl Future<Output = Stored<Option<PortalSession>>> + Send;
-    /// An onboarding by its `sid`.
-    fn onboarding(&self, sid: Id) -> impl Future<Output = Stored<Option<Onboarding>>> + Send;
-    /// An onboarding by the value in its return URL.
-    fn onboarding_returning(
-        &self,
-        state: &str,
-    ) -> impl Future<Output = Stored<Option<Onboarding>>> + Send;
-    /// A federation by MSP and token.
-    fn federation(
-        &self,
-        msp: &str,
-        token: MspToken,
-    ) -> impl Future<Output = Stored<Option<Federation>>> + Send;
-    /// A federation.
-    fn federation_by_id(&self, id: Id) -> impl Future<Output = Stored<Option<Federation>>> + Send;
-    /// The federations of a user, or all; oldest first.
-    fn federations(
-        &self,
-        of: Option<AccountRef>,
-    ) -> impl Future<Output = Stored<Vec<Federation>>> + Send;
-    /// The profiles of a federation, or all; least recently used first.
-    fn profiles(&self, of: Option<Id>) -> impl Future<Output = Stored<Vec<Profile>>> + Send;
-    /// The profiles with this ICCID in whatever federation.
-    fn profiles_with(&self, iccid: &Iccid) -> impl Future<Output = Stored<Vec<Profile>>> + Send;
-    /// What calls of Send Activation Code of one MSP are about: as many reads for many as for one.
-    fn codes(
-        &self,
-        msp: &str,
-        client: &str,
-        keys: &[&CodeKey],
-    ) -> impl Future<Output = Stored<CodeRows>> + Send;
-    /// A request by our id.
-    fn request(&self, id: Id) -> impl Future<Output = Stored<Option<CodeRequest>>> + Send;
-    /// The newest requests of a federation, newest first.
-    fn requests(&self, federation: Id) -> impl Future<Output = Stored<Vec<CodeRequest>>> + Send;
-    /// A request by the car's id.
-    fn request_of_car(
-        &self,
-        eid: Eid,
-        car_request: Id,
-    ) -> impl Future<Output = Stored<Option<CodeRequest>>> + Send;
-    /// The requests whose result the car has not journalled.
-    fn undelivered(&self, eid: Eid) -> impl Future<Output = Stored<Vec<CodeRequest>>> + Send;
-    /// The open requests whose time is over.
-    fn overdue(&self, now: u64) -> impl Future<Output = Stored<Vec<CodeRequest>>> + Send;
-    /// Whether this very report came already.
-    fn has_report(&self, report: &Report) -> impl Future<Output = Stored<bool>> + Send;
-    /// An order.
-    fn order(&self, id: Id) -> impl Future<Output = Stored<Option<Order>>> + Send;
-    /// Orders: of a car or all, open ones or all; oldest first.
-    fn orders(
-        &self,
-        of: Option<Eid>,
-        open: bool,
-    ) -> impl Future<Output = Stored<Vec<Order>>> + Send;
-    /// Open orders that were never sent, given since this time.
-    fn unsent(&self, since: u64) -> impl Future<Output = Stored<Vec<Order>>> + Send;
-    /// Calls that are due, the first of each lane only, at most `limit`. Where several instances share
-    /// the database, they are this one's alone until `until`.
-    fn claim(
-        &self,
-        who: &str,
-        now: u64,
-        until: u64,
-        limit: u32,
-    ) -> impl Future<Output = Stored<Vec<Call>>> + Send;
-    /// When the next call is due.
-    fn next_due(&self) -> impl Future<Output = Stored<Option<u64>>> + Send;
-    /// Calls of this state, or all; oldest first.
-    fn calls(&self, state: Option<CallState>) -> impl Future<Output = Stored<Vec<Call>>> + Send;
-    /// A call.
-    fn call(&self, id: Id) -> impl Future<Output = Stored<Option<Call>>> + Send;
-    /// The newest call of a lane, closed ones too.
-    fn newest_in_lane(
-        &self,
-        msp: &str,
-        lane: &str,
-    ) -> impl Future<Output = Stored<Option<Call>>> + Send;
-    /// Whether a call for this token is due or was given up.
-    fn has_calls(&self, msp: &str, token: MspToken) -> impl Future<Output = Stored<bool>> + Send;
-    /// What happened to an order or a call, oldest first.
-    fn history(&self, work: Id) -> impl Future<Output = Stored<Vec<Happening>>> + Send;
-    /// The newest entries of the audit trail, oldest of them first.
-    fn audits(&self, filter: &AuditFilter) -> impl Future<Output = Stored<Vec<Audit>>> + Send;
-    /// What a user should know, newest first.
-    fn notices(&self, account: AccountRef) -> impl Future<Output = Stored<Vec<UserNotice>>> + Send;
-    /// Whether the user deleted his profile in this car and did not say that he wants another.
-    fn hold(&self, federation: Id, eid: Eid) -> impl Future<Output = Stored<Option<Hold>>> + Send;
-    /// The subscription that the user chose for this car, or for all others.
-    fn preference(
-        &self,
-        account: AccountRef,
-        eid: Option<Eid>,
-    ) -> impl Future<Output = Stored<Option<Id>>> + Send;
-    /// The users that logged in to a car.
-    fn users_of(&self, eid: Eid) -> impl Future<Output = Stored<Vec<AccountRef>>> + Send;
-    /// The cars that a user logged in to.
-    fn cars_of(&self, account: AccountRef) -> impl Future<Output = Stored<Vec<Eid>>> + Send;
-    /// The newest synchronisation of each federation, or of this one all; newest first.
-    fn sync_runs(&self, of: Option<Id>) -> impl Future<Output = Stored<Vec<SyncRun>>> + Send;
-    /// Results that no car has journalled and that were decided since this time.
-    fn news(&self, since: u64) -> impl Future<Output = Stored<Vec<CodeRequest>>> + Send;
-    /// How much is to be done.
-    fn work(&self) -> impl Future<Output = Stored<Work>> + Send;
-    /// The first answer to a call of AID1.
-    fn answered(
-        &self,
-        client: &str,
-        request_id: Id,
-    ) -> impl Future<Output = Stored<Option<Answered>>> + Send;
+        look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Stored<T> + Send + 'static,
+    ) -> Stored<T> {
+        let whole = async move |tx: &aid_store::Tx<'_>| look(&Tx::new(tx)).await;
+        self.0.read(whole).await
+    }
+
+    /// Calls that are due, the first of each lane only, at most `limit`; they are this instance's alone until `until`. What
+    /// it claimed before and has not answered is among them.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn claim(&self, who: String, now: u64, until: u64, limit: u32) -> Stored<Vec<Call>> {
+        self.0
+            .change(async move |tx| work::claim(tx, &who, now, until, limit).await)
+            .await
+    }
+
+    /// Ends the claims of `who` on calls that are not answered, so that others need not wait for the end of a claim.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn release(&self, who: String) -> Stored<()> {
+        self.0
+            .change(async move |tx| work::release(tx, &who).await)
+            .await
+    }
+
+    /// Removes what is old at this time: answers after a week, closed calls, notices and reports after 90 days, sessions
+    /// and onboardings without a result after their end. A limited number at a time, so that others get their turn; yields
+    /// whether there may be more.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn prune(&self, now: u64) -> Stored<bool> {
+        self.0
+            .change(async move |tx| remove::prune(tx, now).await)
+            .await
+    }
+
+    /// Whether other instances may work on the same database.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
+    /// Writes something, to find out whether changes can be stored now.
+    ///
+    /// # Errors
+    /// They can't.
+    pub async fn check(&self) -> Stored<()> {
+        self.0.check().await
+    }
+
+    /// Makes commits cheaper, for a process that will make many; see [`aid_store::Store::reserve_log`].
+    ///
+    /// # Errors
+    /// Not writable, or full. Nothing but time is lost.
+    pub async fn reserve_log(&self) -> Stored<()> {
+        self.0.reserve_log().await
+    }
+
+    /// Reads since the store was opened. What a caller may not tell apart must cost the same number.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.0.reads()
+    }
+
+    /// Empties SQLite's write-ahead log, see [`aid_store::Store::empty_log`].
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn empty_log(&self) -> Stored<bool> {
+        self.0.empty_log().await
+    }
+
+    /// Ends all connections and folds the write-ahead log into the database.
+    pub async fn close(self) {
+        self.0.close().await;
+    }
+}
+
+impl<'a> Tx<'a> {
+    fn new(tx: &'a aid_store::Tx<'a>) -> Self {
+        Self {
+            tx,
+            locks: RefCell::default(),
+            owners: RefCell::default(),
+        }
+    }
+
+    /// Notes whose a federation or an onboarding is.
+    fn owned(&self, id: Id, account: AccountRef) {
+        self.owners.borrow_mut().insert(id, account);
+    }
+
+    /// Whether the lock that a change needs is held.
+    fn is_locked(&self, change: &Change) -> bool {
+        let lock = match change.behind() {
+            Behind::Nothing => return true,
+            Behind::Lock(lock) => lock,
+            Behind::Federation(id) | Behind::Onboarding(id) => {
+                match self.owners.borrow().get(&id) {
+                    Some(account) => Lock::Account(*account),
+                    None => return false,
+                }
+            }
+        };
+        self.locks.borrow().contains(&lock)
+    }
+
+    /// Locks a subject until the end of the transaction. What was read of it before may be old: read it afterwards.
+    /// Several are locked in their order, so that two decisions seldom wait for each other.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn lock(&self, lock: Lock) -> Stored<()> {
+        if self.locks.borrow().contains(&lock) {
+            return Ok(());
+        }
+        read::lock(self.tx, &lock).await?;
+        self.locks.borrow_mut().insert(lock);
+        Ok(())
+    }
+
+    async fn apply(&self, changes: Vec<Change>) -> Stored<()> {
+        for change in &changes {
+            match change {
+                Change::AddFederation(f) => self.owned(f.id, f.account),
+                Change::AddOnboarding(o) => self.owned(o.sid, o.account),
+                _ => {}
+            }
+            if !self.is_locked(change) {
+                let what = change.behind();
+                let text = format!("a decision changes what it has not locked: {what:?}");
+                return Err(StoreError::Failed(text));
+            }
+        }
+        let statements: Vec<_> = changes.into_iter().flat_map(write::statements).collect();
+        self.tx.write(&statements).await
+    }
 }

@@ -1,12 +1,13 @@
-//! What decisions need to know, loaded from the store. The caller has the turn.
-//! Used by the service and by the command line, which decide about the same things.
+//! What decisions need to know, loaded from the store: for the server and for the command line, which decide about the
+//! same things. A decision locks whom it is about before it calls one of these.
 
-use crate::store::{Store, Stored};
+use crate::store::{Stored, Tx};
+use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::sync::Listing;
 use aid_cmp_core::decide::{Context, Decision};
 use aid_cmp_core::decide::{deletion, removal, status, sync, withdraw};
 use aid_cmp_core::model::{CallState, Federation, OrderState, RequestState, Vehicle};
-use aid_id::{AccountRef, Eid, Iccid};
+use aid_id::{AccountRef, Eid, Iccid, Id};
 use std::collections::BTreeMap;
 
 /// How long a status that was told is taken for heard, ms.
@@ -16,24 +17,24 @@ const TOLD_MS: u64 = 24 * 3600 * 1000;
 ///
 /// # Errors
 /// The store failed.
-pub async fn car<S: Store>(
-    store: &S,
+pub async fn car(
+    tx: &Tx<'_>,
     vehicle: Vehicle,
     wants: impl Fn(&str) -> bool,
 ) -> Stored<deletion::Car> {
     let eid = vehicle.eid;
-    let profiles = store.profiles_in(eid).await?;
-    let users = store.users_of(eid).await?;
+    let profiles = tx.profiles_in(eid).await?;
+    let users = tx.users_of(eid).await?;
     let mut federations: BTreeMap<_, Federation> = BTreeMap::new();
     for profile in &profiles {
         if !federations.contains_key(&profile.federation)
-            && let Some(federation) = store.federation_by_id(profile.federation).await?
+            && let Some(federation) = tx.federation_by_id(profile.federation).await?
         {
             federations.insert(federation.id, federation);
         }
     }
     for user in &users {
-        for federation in store.federations(Some(*user)).await? {
+        for federation in tx.federations(Some(*user)).await? {
             federations.insert(federation.id, federation);
         }
     }
@@ -42,13 +43,13 @@ pub async fn car<S: Store>(
         let pending = |r: &aid_cmp_core::model::CodeRequest| {
             r.eid == eid && (r.state.is_open() || r.state == RequestState::Answered)
         };
-        let list = store.requests(*federation).await?;
+        let list = tx.requests(*federation).await?;
         requests.extend(list.into_iter().filter(pending));
     }
     let wanted = federations.values().filter(|f| wants(&f.msp)).map(|f| f.id);
     Ok(deletion::Car {
         wanted: wanted.collect(),
-        orders: store.orders(Some(eid), true).await?,
+        orders: tx.orders(Some(eid), true).await?,
         federations: federations.into_values().collect(),
         vehicle,
         profiles,
@@ -61,40 +62,77 @@ pub async fn car<S: Store>(
 ///
 /// # Errors
 /// The store failed.
-pub async fn rest<S: Store>(store: &S, federation: Federation) -> Stored<removal::Rest> {
-    let profiles = store.profiles(Some(federation.id)).await?;
+pub async fn rest(tx: &Tx<'_>, federation: Federation) -> Stored<removal::Rest> {
+    let profiles = tx.profiles(Some(federation.id)).await?;
     let mut open_orders = 0;
     let mut cars: Vec<Eid> = profiles.iter().map(|p| p.eid).collect();
     cars.sort_unstable();
     cars.dedup();
     for eid in cars {
-        let orders = store.orders(Some(eid), true).await?;
+        let orders = tx.orders(Some(eid), true).await?;
         let own = |o: &&aid_cmp_core::model::Order| {
             o.federation == Some(federation.id) && o.state == OrderState::Open
         };
         open_orders += orders.iter().filter(own).count();
     }
     Ok(removal::Rest {
-        calls: store.has_calls(&federation.msp, federation.token).await?,
+        calls: tx.has_calls(&federation.msp, federation.token).await?,
         profiles,
         open_orders,
         federation,
     })
 }
 
+/// Removes an ended federation if nothing is left to do for it, as the server's clock and the command line do; otherwise
+/// yields why it is kept. Its user is locked here.
+///
+/// # Errors
+/// The store failed.
+pub async fn purge(
+    tx: &Tx<'_>,
+    context: &Context,
+    federation: Id,
+) -> Stored<(Decision, Option<&'static str>)> {
+    let Some(federation) = tx.locked_federation_by_id(federation).await? else {
+        return Ok((Decision::default(), Some("it is removed already")));
+    };
+    let rest = rest(tx, federation).await?;
+    match removal::why_kept(context, &rest) {
+        Some(why) => Ok((Decision::default(), Some(why))),
+        None => Ok((removal::purge(context, &rest.federation), None)),
+    }
+}
+
+/// Removes an erased user who has no federation any more. They are locked here.
+///
+/// # Errors
+/// The store failed.
+pub async fn forget(tx: &Tx<'_>, account: AccountRef) -> Stored<Decision> {
+    let mut decision = Decision::default();
+    tx.lock(Lock::Account(account)).await?;
+    let erased = tx.account(account).await?;
+    if erased.is_some_and(|a| removal::is_erased(&a))
+        && tx.federations(Some(account)).await?.is_empty()
+    {
+        let removed = Change::RemoveAccount(account);
+        decision.changes.push(removed);
+    }
+    Ok(decision)
+}
+
 /// The end of a federation, whoever wants it.
 ///
 /// # Errors
 /// The store failed.
-pub async fn withdrawal<S: Store>(
-    store: &S,
+pub async fn withdrawal(
+    tx: &Tx<'_>,
     context: &Context,
     federation: &Federation,
     by: withdraw::By,
     reason: Option<String>,
 ) -> Stored<Decision> {
-    let profiles = store.profiles(Some(federation.id)).await?;
-    let requests = store.requests(federation.id).await?;
+    let profiles = tx.profiles(Some(federation.id)).await?;
+    let requests = tx.requests(federation.id).await?;
     Ok(withdraw::withdraw(
         context, federation, &profiles, &requests, by, reason,
     ))
@@ -104,19 +142,19 @@ pub async fn withdrawal<S: Store>(
 ///
 /// # Errors
 /// The store failed.
-pub async fn erasure<S: Store>(
-    store: &S,
+pub async fn erasure(
+    tx: &Tx<'_>,
     context: &Context,
     account: &aid_cmp_core::model::Account,
     reason: Option<String>,
 ) -> Stored<Decision> {
     let mut decision = Decision::default();
-    for federation in store.federations(Some(account.id)).await? {
+    for federation in tx.federations(Some(account.id)).await? {
         let by = withdraw::By::Operator;
-        let ended = withdrawal(store, context, &federation, by, reason.clone()).await?;
+        let ended = withdrawal(tx, context, &federation, by, reason.clone()).await?;
         decision.merge(ended);
     }
-    let cars = store.cars_of(account.id).await?;
+    let cars = tx.cars_of(account.id).await?;
     decision.merge(removal::erase(context, account, &cars, reason));
     Ok(decision)
 }
@@ -125,18 +163,18 @@ pub async fn erasure<S: Store>(
 ///
 /// # Errors
 /// The store failed.
-pub async fn sync<S: Store>(
-    store: &S,
+pub async fn sync(
+    tx: &Tx<'_>,
     context: &Context,
     federation: Federation,
     asked: Option<Iccid>,
     listing: Listing,
     wanted: bool,
 ) -> Stored<sync::View> {
-    let profiles = store.profiles(Some(federation.id)).await?;
+    let profiles = tx.profiles(Some(federation.id)).await?;
     let mut told = Vec::new();
     for profile in &profiles {
-        let newest = store
+        let newest = tx
             .newest_in_lane(&federation.msp, &status::lane(&profile.iccid))
             .await?;
         let lately = newest.is_some_and(|c| match c.state {
@@ -150,7 +188,7 @@ pub async fn sync<S: Store>(
     let mut elsewhere = Vec::new();
     if let Listing::Profiles(list) = &listing {
         for (iccid, _) in list {
-            let holders = store.profiles_with(iccid).await?;
+            let holders = tx.profiles_with(iccid).await?;
             if holders.iter().any(|p| p.federation != federation.id) {
                 elsewhere.push(iccid.clone());
             }
@@ -171,12 +209,12 @@ pub async fn sync<S: Store>(
 ///
 /// # Errors
 /// The store failed.
-pub async fn active<S: Store>(
-    store: &S,
+pub async fn active(
+    tx: &Tx<'_>,
     account: AccountRef,
     usable: impl Fn(&str) -> bool,
 ) -> Stored<Vec<Federation>> {
-    let mut list = store.federations(Some(account)).await?;
+    let mut list = tx.federations(Some(account)).await?;
     list.retain(|f| f.ended_at.is_none() && usable(&f.msp));
     Ok(list)
 }

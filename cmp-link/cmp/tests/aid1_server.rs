@@ -8,7 +8,6 @@ use aid_aid1::body::{
     UpdateSubscriptionInfo,
 };
 use aid_aid1::client::{Call, CallError};
-use aid_cmp::store::Store as _;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::model::{MspVerdict, OnboardingState, Profile, ProfileStatus};
 use aid_id::{Iccid, MspToken};

@@ -5,7 +5,6 @@
 mod world;
 
 use aid_cmp::service::now;
-use aid_cmp::store::Store as _;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::model::{Call, CallKind, CallState};
 use aid_id::MspToken;

@@ -4,8 +4,7 @@
 
 mod world;
 
-use aid_cmp::service::{fresh, now};
-use aid_cmp::store::Store as _;
+use aid_cmp::service::{fresh, now, random};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::{Context, policy::Policy};
 use aid_cmp_core::model::OrderState;
@@ -213,7 +212,12 @@ async fn hello(car: &mut Car, n: u8) {
 
 async fn order(world: &World, n: u32) -> [u8; 16] {
     let (now, policy) = (now(), Policy::default());
-    let context = Context { now, fresh, policy };
+    let context = Context {
+        now,
+        fresh,
+        random,
+        policy,
+    };
     let iccid: Iccid = format!("89{n:017}").parse().unwrap();
     let order = context.order(world.eid, OrderKind::Delete { iccid }, "test");
     let id = order.id;

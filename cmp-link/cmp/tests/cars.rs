@@ -6,7 +6,6 @@ mod world;
 
 use aid_aid1::body::SendActivationCode;
 use aid_aid1::client::Call;
-use aid_cmp::store::Store as _;
 use aid_cmp_core::model::{OrderState, ProfileStatus};
 use aid_id::Iccid;
 use aid_wire::{

@@ -6,8 +6,8 @@
 mod world;
 
 use aid_aid1::body::SubscriptionType;
-use aid_cmp::service::{Service, fresh, now};
-use aid_cmp::store::{Database, SqlStore, Store, migrate};
+use aid_cmp::service::{Service, fresh, now, random};
+use aid_cmp::store::{Database, Store};
 use aid_cmp_core::change::{Change, FleetChange};
 use aid_cmp_core::decide::call::{MAX_PAUSE, pause};
 use aid_cmp_core::decide::car_login;
@@ -16,13 +16,14 @@ use aid_cmp_core::decide::login::{MAX_ATTEMPTS, WINDOW_MS, counted, locked};
 use aid_cmp_core::decide::{Context, Policy, code};
 use aid_cmp_core::model::{
     Answered, Attempts, Call, CallKind, CallState, CodeRequest, Federation, LoginCode,
-    LoginCodeState, PortalSession, Report, RequestState,
+    LoginCodeState, PortalSession, Report, RequestState, Vehicle,
 };
 use aid_id::{MspToken, Secret};
 use aid_wire::{CodeOutcome, Down, Status};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use world::book::Book;
 use world::postgres::Postgres;
 use world::{EVA, World, eid};
 
@@ -80,13 +81,13 @@ fn call(n: u8, at: u64, next_at: u64) -> Call {
     }
 }
 
-async fn due(store: &SqlStore, at: u64) -> usize {
+async fn due(store: &Book, at: u64) -> usize {
     let due = store.claim("me", at, at, 32).await.unwrap();
     due.len()
 }
 
 // R-7.8-5, R-4.4.1-3: whatever the clock said when a call was put off, it is made again within the longest pause.
-async fn deliveries_go_on(store: &SqlStore) {
+async fn deliveries_go_on(store: &Book) {
     for (n, jump) in JUMPS.into_iter().enumerate() {
         for up in [true, false] {
             let wrong = jumped(up, jump);
@@ -109,8 +110,8 @@ async fn deliveries_go_on(store: &SqlStore) {
                 // And while the clock is wrong the other way round.
                 assert_eq!(due(store, until).await, 1, "{name}");
                 let closed = Change::CloseCall([id; 16], CallState::Done, T);
-                let gone = Change::Prune(T + 7300 * DAY);
-                store.commit(vec![closed, gone]).await.unwrap();
+                store.commit(vec![closed]).await.unwrap();
+                store.prune(T + 7300 * DAY).await.unwrap();
             }
         }
     }
@@ -148,9 +149,10 @@ fn report(seq: u64, received_at: u64) -> Report {
 }
 
 // R-7.3-16, R-7.7.2.1-6: what was taken is not forgotten because the clock was wrong when old rows were removed.
-async fn repetitions_are_remembered(store: &SqlStore) {
+async fn repetitions_are_remembered(store: &Book) {
     store
         .commit(vec![
+            Change::AddVehicle(Vehicle::new(eid(1), 0)),
             Change::Remember(answered(1, T - 6 * DAY)),
             Change::Remember(answered(2, T)),
             Change::AddReport(report(1, T - 60 * DAY)),
@@ -172,12 +174,9 @@ async fn repetitions_are_remembered(store: &SqlStore) {
                 .commit(vec![Change::Remember(answered(id, wrong))])
                 .await
                 .unwrap();
-            store.commit(vec![Change::Prune(wrong)]).await.unwrap();
+            store.prune(wrong).await.unwrap();
             // Right again.
-            store
-                .commit(vec![Change::Prune(T + n as u64)])
-                .await
-                .unwrap();
+            store.prune(T + n as u64).await.unwrap();
             for known in [1, 2, id] {
                 let found = store.answered("mspone", [known; 16]).await.unwrap();
                 assert!(found.is_some(), "{known} after {up} {jump}");
@@ -199,22 +198,17 @@ async fn repetitions_are_remembered(store: &SqlStore) {
         .commit(all.map(Change::AddReport).collect())
         .await
         .unwrap();
-    store.commit(vec![Change::Prune(T)]).await.unwrap();
+    store.prune(T).await.unwrap();
     for first in &first {
         assert!(store.has_report(first).await.unwrap(), "{}", first.seq);
     }
     let hundredth = Change::AddReport(report(new + 101, T));
-    store
-        .commit(vec![hundredth, Change::Prune(T)])
-        .await
-        .unwrap();
+    store.commit(vec![hundredth]).await.unwrap();
+    store.prune(T).await.unwrap();
     assert!(store.has_report(&first[0]).await.unwrap());
     assert!(!store.has_report(&first[1]).await.unwrap());
     // In their time they go.
-    store
-        .commit(vec![Change::Prune(T + DAY + HOUR)])
-        .await
-        .unwrap();
+    store.prune(T + DAY + HOUR).await.unwrap();
     let found = store.answered("mspone", [1; 16]).await.unwrap();
     assert!(found.is_none());
     assert!(store.answered("mspone", [2; 16]).await.unwrap().is_some());
@@ -223,7 +217,7 @@ async fn repetitions_are_remembered(store: &SqlStore) {
 #[tokio::test]
 async fn a_store_outlives_a_wrong_clock() {
     let folder = tempfile::tempdir().unwrap();
-    let store = migrate(&folder.path().join("cmp.sqlite")).await.unwrap();
+    let store = Book::open(&folder.path().join("cmp.sqlite")).await.unwrap();
     deliveries_go_on(&store).await;
     repetitions_are_remembered(&store).await;
     store.close().await;
@@ -235,7 +229,7 @@ async fn a_store_outlives_a_wrong_clock_on_postgresql() {
         return;
     };
     let url: Database = server.url().parse().unwrap();
-    let store = migrate(&url).await.unwrap();
+    let store = Book::open(&url).await.unwrap();
     deliveries_go_on(&store).await;
     repetitions_are_remembered(&store).await;
     // A claim of an instance whose clock was wrong does not last.
@@ -259,7 +253,7 @@ async fn a_store_outlives_a_wrong_clock_on_postgresql() {
 #[tokio::test]
 async fn attempts_of_the_future_are_forgotten() {
     let folder = tempfile::tempdir().unwrap();
-    let store = migrate(&folder.path().join("cmp.sqlite")).await.unwrap();
+    let store = Book::open(&folder.path().join("cmp.sqlite")).await.unwrap();
     for (key, since, kept) in [
         ("future", T + 2 * DAY, false),
         ("decade", T + 3650 * DAY, false),
@@ -269,7 +263,8 @@ async fn attempts_of_the_future_are_forgotten() {
     ] {
         let attempts = Some(failures(since));
         let counted = Change::SetAttempts(key.into(), attempts);
-        store.commit(vec![counted, Change::Prune(T)]).await.unwrap();
+        store.commit(vec![counted]).await.unwrap();
+        store.prune(T).await.unwrap();
         let found = store.attempts(key).await.unwrap();
         assert_eq!(found.is_some(), kept, "{key}");
     }
@@ -352,6 +347,7 @@ fn at(now: u64) -> Context {
     Context {
         now,
         fresh,
+        random,
         policy: Policy::default(),
     }
 }
@@ -418,11 +414,11 @@ fn requests_of_another_time_do_not_stand_in_the_way() {
 }
 
 /// A service on the world's database, whose own CMP is stopped.
-async fn service() -> (World, Arc<Service<SqlStore>>) {
+async fn service() -> (World, Arc<Service>) {
     let mut world = World::new().await;
     world.halt().await;
     let config = aid_cmp::config::check(&world.config()).unwrap();
-    let store = migrate(&config.fixed.file.database).await.unwrap();
+    let store = Store::open(&config.fixed.file.database).await.unwrap();
     (world, Arc::new(Service::new(store, config)))
 }
 
@@ -430,6 +426,7 @@ async fn service() -> (World, Arc<Service<SqlStore>>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_request_ends_within_its_time() {
     let (_world, cmp) = service().await;
+    let store = Book::of(cmp.store.clone());
     let mut far = requested(1, RequestState::Accepted, now() + 3650 * DAY);
     far.federation = federation().id;
     let near = requested(2, RequestState::Accepted, now());
@@ -440,12 +437,9 @@ async fn an_open_request_ends_within_its_time() {
         Change::PutRequest(near.clone()),
         Change::PutRequest(over),
     ];
-    cmp.store.commit(changes).await.unwrap();
+    store.commit(changes).await.unwrap();
     cmp.expire().await.unwrap();
-    let stored = |n: u8| {
-        let cmp = Arc::clone(&cmp);
-        async move { cmp.store.request([n; 16]).await.unwrap().unwrap() }
-    };
+    let stored = async |n: u8| store.request([n; 16]).await.unwrap().unwrap();
     let far = stored(1).await;
     assert_eq!(far.state, RequestState::Accepted);
     assert!(far.expires_at <= now() + WAIT_MS);
@@ -457,6 +451,7 @@ async fn an_open_request_ends_within_its_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_and_codes_of_another_time_are_over() {
     let (_world, cmp) = service().await;
+    let store = Book::of(cmp.store.clone());
     let hash = |cookie: &str| hex::encode(Sha256::digest(cookie));
     for (cookie, until, lives) in [
         ("far", now() + 3650 * DAY, false),
@@ -468,7 +463,7 @@ async fn sessions_and_codes_of_another_time_are_over() {
             account: EVA,
             expires_at: until,
         };
-        cmp.store
+        store
             .commit(vec![Change::AddSession(session)])
             .await
             .unwrap();
@@ -485,8 +480,8 @@ async fn sessions_and_codes_of_another_time_are_over() {
         expires_at: now() + 3650 * DAY + car_login::LIFE_MS,
     };
     let change = Change::Fleet(FleetChange::PutLoginCode(code));
-    cmp.store.commit(vec![change]).await.unwrap();
-    let eva = cmp.store.account(EVA).await.unwrap().unwrap();
+    store.commit(vec![change]).await.unwrap();
+    let eva = store.account(EVA).await.unwrap().unwrap();
     let judged = cmp.approve_login(&eva, "BCDF-GHJK", true).await.unwrap();
     assert_eq!(judged, aid_cmp::service::Judged::Unknown);
 }

@@ -5,24 +5,24 @@ mod world;
 
 use aid_aid1::body::{SubscriptionType, UpdateSubscriptionInfo};
 use aid_aid1::client::Call;
-use aid_cmp::store::{Database, SqlStore, Store as _, StoreError, migrate};
-use aid_cmp_core::change::Change;
+use aid_cmp::store::{Database, StoreError, Tx};
+use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::model::Vehicle;
 use aid_id::MspToken;
 use aid_needs::disk::Fault;
-use sqlx::{AnyConnection, Connection as _, Executor as _};
+use rusqlite::Connection;
 use std::io::{BufRead as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_postgres::NoTls;
 use world::World;
+use world::book::Book;
 use world::postgres::Postgres;
 
 /// Longest time that anything is waited for.
@@ -146,7 +146,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
     let mut world = World::new().await;
     let token = world.federate().await;
     world.halt().await;
-    world.store.close().await;
+    world.close_store().await;
     let mut database = world.folder.path().join("cmp.sqlite");
     if let Some(folder) = fault.folder() {
         let there = folder.join("cmp.sqlite");
@@ -179,7 +179,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
     }
     drop(program);
     // What a program finds that opens it now.
-    let store = migrate(&database).await.unwrap();
+    let store = Book::open(&database).await.unwrap();
     let all = std::mem::take(&mut *asked.all.lock().unwrap());
     let answered = async |call: &Call| {
         let id = call.request_id.into_bytes();
@@ -210,54 +210,11 @@ async fn failing_writes_lose_nothing_and_are_over_by_themselves() {
     }
 }
 
-/// Gives a future up after it was woken so often.
-async fn abandoned<F: Future>(future: F, wakes: usize) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut polls = 0;
-    std::future::poll_fn(|context| {
-        if polls == wakes {
-            return Poll::Ready(None);
-        }
-        polls += 1;
-        future.as_mut().poll(context).map(Some)
-    })
-    .await
-}
-
-async fn start(path: &Path) -> Result<SqlStore, StoreError> {
-    let store = migrate(path).await?;
+async fn start(path: &Path) -> Result<Book, StoreError> {
+    let store = Book::open(path).await?;
     // Only time is lost where this fails.
-    let _ = store.reserve_log().await;
+    let _ = store.0.reserve_log().await;
     Ok(store)
-}
-
-/// A start, a write, and an end.
-async fn works(path: &Path, n: u32) {
-    let store = start(path).await.unwrap();
-    let vehicle = Change::AddVehicle(Vehicle::new(world::eid(n), 0));
-    store.commit(vec![vehicle]).await.unwrap();
-    assert!(store.vehicle(world::eid(n)).await.unwrap().is_some());
-    store.check().await.unwrap();
-    store.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_start_that_ends_at_any_step_can_be_repeated() {
-    let folder = tempfile::tempdir().unwrap();
-    let later = folder.path().join("later.sqlite");
-    works(&later, 0).await;
-    for steps in 0.. {
-        let first = folder.path().join(format!("{steps}.sqlite"));
-        let ended = abandoned(start(&first), steps).await;
-        works(&first, 1).await;
-        let _ = abandoned(start(&later), steps).await;
-        works(&later, u32::try_from(steps).unwrap() + 1).await;
-        if let Some(done) = ended {
-            done.unwrap();
-            assert!(steps > 20, "{steps} steps are no start");
-            break;
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,16 +262,16 @@ async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
     let world = {
         let mut world = World::new().await;
         world.halt().await;
-        world.store.close().await;
+        world.close_store().await;
         world
     };
-    let url = format!("sqlite://{}/cmp.sqlite", world.folder.path().display());
+    let path = world.folder.path().join("cmp.sqlite");
     for done in 1..=OLD_RESERVE.len() {
-        let mut old = AnyConnection::connect(&url).await.unwrap();
-        for sql in &OLD_RESERVE[..done] {
-            old.execute(*sql).await.unwrap();
-        }
-        old.close().await.unwrap();
+        let old = Connection::open(&path).unwrap();
+        let before = "DROP TABLE IF EXISTS log_reserve;";
+        let left = OLD_RESERVE[..done].join(";");
+        old.execute_batch(&format!("{before}{left}")).unwrap();
+        old.close().unwrap();
         assert!(Program::start(&world.config()).is_ready().await);
     }
 }
@@ -323,7 +280,7 @@ async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
 async fn a_start_that_was_killed_at_any_moment_is_followed_by_one_that_succeeds() {
     let mut world = World::new().await;
     world.halt().await;
-    world.store.close().await;
+    world.close_store().await;
     let begin = Instant::now();
     drop(Program::start(&world.config()));
     let whole = begin.elapsed();
@@ -350,61 +307,60 @@ async fn a_start_that_was_killed_at_any_moment_is_followed_by_one_that_succeeds(
     }
 }
 
+/// Ends every other connection to the database.
+const END_OTHERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_to_postgresql_that_failed_is_not_used_again() {
     let Some(server) = Postgres::start() else {
         return;
     };
     let url: Database = server.url().parse().unwrap();
-    let store = migrate(&url).await.unwrap();
-    let mut other = AnyConnection::connect(&server.url()).await.unwrap();
+    let store = Book::open(&url).await.unwrap();
+    let (other, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let other = Arc::new(other);
     let add = |n| vec![Change::AddVehicle(Vehicle::new(world::eid(n), 0))];
     store.check().await.unwrap();
-    // The end of the connection that has the turn.
     for n in 0..10 {
-        let turn = store.turn().await.unwrap();
-        other
-            .execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
-            )
-            .await
-            .unwrap();
-        assert!(store.commit_in(turn, add(n)).await.is_err());
-        let turn = store.turn().await.unwrap();
-        store.commit_in(turn, add(n)).await.unwrap();
-        assert_eq!(store.commit(add(n)).await, Err(StoreError::Taken));
+        // The connection ends while it makes a decision, once it has written.
+        let ends = Arc::clone(&other);
+        let decide = async move |tx: &Tx<'_>| {
+            tx.lock(Lock::Attempts("written".into())).await?;
+            ends.batch_execute(END_OTHERS).await.unwrap();
+            Ok::<_, StoreError>((add(n), ()))
+        };
+        assert!(store.0.decide(decide).await.is_err());
+        // Nothing of it is stored: the same car can be added.
+        until("decisions are made again", async || {
+            store.commit(add(n)).await.is_ok()
+        })
+        .await;
+        until("it is there once", async || {
+            store.commit(add(n)).await == Err(StoreError::Taken)
+        })
+        .await;
     }
-    // A turn that nothing came of does not hold up the next.
-    for _ in 0..20 {
-        drop(store.turn().await.unwrap());
-    }
-    let fresh = migrate(&url).await.unwrap();
-    assert_eq!(fresh.vehicles().await.unwrap().len(), 10);
-    fresh.close().await;
+    let again = Book::open(&url).await.unwrap();
+    assert_eq!(again.vehicles().await.unwrap().len(), 10);
+    again.close().await;
     // A server that takes no writes for a while.
     let read_only = |on: &str| {
-        let sql = format!(
+        format!(
             "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {on}', \
              current_database()); END $$"
-        );
-        sqlx::AssertSqlSafe(sql)
-    };
-    other.execute(read_only("on")).await.unwrap();
-    other
-        .execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-             WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
-        .await
-        .unwrap();
+    };
+    other.batch_execute(&read_only("on")).await.unwrap();
+    other.batch_execute(END_OTHERS).await.unwrap();
     until("it is read-only", async || store.check().await.is_err()).await;
     assert!(store.commit(add(50)).await.is_err());
-    other
-        .execute("SET default_transaction_read_only = off")
-        .await
-        .unwrap();
-    other.execute(read_only("off")).await.unwrap();
+    let writes = "SET default_transaction_read_only = off";
+    other.batch_execute(writes).await.unwrap();
+    other.batch_execute(&read_only("off")).await.unwrap();
+    // Connections that were made meanwhile stay as they were.
+    other.batch_execute(END_OTHERS).await.unwrap();
     until("writes are possible again", async || {
         store.check().await.is_ok()
     })
@@ -415,4 +371,6 @@ async fn a_connection_to_postgresql_that_failed_is_not_used_again() {
     .await;
     assert_eq!(store.vehicles().await.unwrap().len(), 11);
     store.close().await;
+    drop(other);
+    connection.await.unwrap().unwrap();
 }

@@ -5,13 +5,13 @@
 mod world;
 
 use aid_cmp::service::{Judged, Service};
-use aid_cmp::store::Store as _;
 use aid_cmp_core::model::{OrderState, ProfileStatus};
 use aid_id::Eid;
 use aid_wire::{Down, LoginOutcome, Up, topic_down};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use serde_json::Value;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use world::car::{Car, Seen};
 use world::{EVA, World, eid};
 
@@ -161,6 +161,12 @@ async fn a_certificate_is_issued_from_a_request() {
     let damaged = csr.replacen("MII", "MIH", 1);
     std::fs::write(file("bad.csr"), damaged).unwrap();
     assert!(!issue("bad.csr", &text, "bad.pem").status.success());
+    // What the database refuses leaves no certificate behind that nobody accepts.
+    ok(&world, &["vehicle", "retire", &text, "--reason", "sold"]);
+    let output = issue("seven.csr", &text, "again.pem");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("retired"));
+    assert!(!file("again.pem").exists());
 }
 
 // R-A.4-6 R-4.3.1-18: retired while it is connected; nothing of it is taken from then on.
@@ -178,7 +184,9 @@ async fn a_retired_vehicle_is_cut_off_at_once() {
     );
     lost(&mut car).await;
     assert!(let_in(&world, &text, world.eid).await.is_none());
-    let orders = world.store.orders(Some(world.eid), false).await.unwrap();
+    let orders = world
+        .read(async move |tx| tx.orders(Some(world.eid), false).await)
+        .await;
     assert!(orders.iter().all(|o| o.state == OrderState::Closed));
     let why = refused(
         &world,
@@ -274,7 +282,7 @@ async fn an_exchanged_unit_takes_the_place_of_the_old_one() {
     lost(&mut car).await;
     assert!(let_in(&world, &old_text, old).await.is_none());
     assert!(let_in(&world, "new", new).await.is_some());
-    let profiles = world.store.profiles_in(old).await.unwrap();
+    let profiles = world.read(async move |tx| tx.profiles_in(old).await).await;
     assert!(profiles.iter().all(|p| p.status == ProfileStatus::Lost));
 }
 
@@ -287,6 +295,12 @@ async fn a_second_connection_ends_the_first() {
     second.subscribe(&topic_down(&world.eid)).await;
     assert!(matches!(second.next().await, Seen::Subscribed(_)));
     lost(&mut first).await;
+}
+
+/// Another instance, without listeners.
+fn service(world: &World) -> Arc<Service> {
+    let config = aid_cmp::config::check(&world.config()).unwrap();
+    Arc::new(Service::new(world.store.0.clone(), config))
 }
 
 async fn code(car: &mut Car, login_id: [u8; 16]) -> (String, String) {
@@ -309,11 +323,11 @@ async fn code(car: &mut Car, login_id: [u8; 16]) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_is_approved_by_the_code_that_the_car_shows() {
     let world = World::new().await;
-    let service = Service::new(
-        world.store.clone(),
-        aid_cmp::config::check(&world.config()).unwrap(),
-    );
-    let eva = world.store.account(EVA).await.unwrap().unwrap();
+    let service = service(&world);
+    let eva = world
+        .read(async move |tx| tx.account(EVA).await)
+        .await
+        .unwrap();
     let mut car = Car::connect(&world).await;
     let (shown, url) = code(&mut car, [1; 16]).await;
     assert!(
@@ -343,10 +357,8 @@ async fn a_login_is_approved_by_the_code_that_the_car_shows() {
     assert_eq!(car.user_profile().await.display_name, "Eva");
     assert_eq!(
         world
-            .store
-            .vehicle(world.eid)
+            .read(async move |tx| tx.vehicle(world.eid).await)
             .await
-            .unwrap()
             .unwrap()
             .session,
         Some(EVA)
@@ -372,11 +384,11 @@ async fn a_login_is_approved_by_the_code_that_the_car_shows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_codes_lock_the_account() {
     let world = World::new().await;
-    let service = Service::new(
-        world.store.clone(),
-        aid_cmp::config::check(&world.config()).unwrap(),
-    );
-    let eva = world.store.account(EVA).await.unwrap().unwrap();
+    let service = service(&world);
+    let eva = world
+        .read(async move |tx| tx.account(EVA).await)
+        .await
+        .unwrap();
     for n in 0..5 {
         let wrong = if n == 0 { "no code" } else { "BCDF-GHJK" };
         assert_eq!(

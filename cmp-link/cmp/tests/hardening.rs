@@ -12,7 +12,7 @@ use aid_aid1::phone::{EncryptedPhone, PhoneKey};
 use aid_aid1::server::Caller;
 use aid_cli::signal::Trigger;
 use aid_cmp::service::Service;
-use aid_cmp::store::{Store as _, migrate};
+use aid_cmp::store::Store;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::model::{CodeRequest, MspVerdict, Profile, ProfileStatus, RequestState};
 use aid_id::{Iccid, MspToken};
@@ -385,14 +385,11 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
     let world = World::new().await;
     let token = world.federate().await;
     let federation = world
-        .store
-        .federation("Mobile One", token)
+        .read(async move |tx| tx.federation("Mobile One", token).await)
         .await
-        .unwrap()
         .unwrap();
     let foreign_iccid = "8944500805172032953";
     world
-        .store
         .commit(vec![Change::PutProfile(Profile {
             iccid: foreign_iccid.parse::<Iccid>().unwrap(),
             federation: federation.id,
@@ -402,8 +399,7 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
             last_used: 1,
             created_at: 1,
         })])
-        .await
-        .unwrap();
+        .await;
     // Mobile Two has a federation of its own, so that ICCIDs are looked at.
     let other = {
         let browser = world.browser().await;
@@ -419,7 +415,12 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         token
     };
     let config = aid_cmp::config::check(&world.config()).unwrap();
-    let service = Service::new(migrate(&config.fixed.file.database).await.unwrap(), config);
+    let service = Service::new(
+        Store::open(config.fixed.file.database.clone())
+            .await
+            .unwrap(),
+        config,
+    );
     let service = std::sync::Arc::new(service);
     let refused = |operation: CmpOperation, variable: String, body: Value| {
         let service = &service;
@@ -496,6 +497,7 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         &aid_cmp_core::decide::Context {
             now: now * 1000,
             fresh: aid_cmp::service::fresh,
+            random: aid_cmp::service::random,
             policy: Default::default(),
         },
         "Mobile One",
@@ -503,11 +505,7 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
         "state".into(),
     );
     let (theirs, none) = (Uuid::from_bytes(begun.sid), Uuid::new_v4());
-    service
-        .store
-        .commit(vec![Change::AddOnboarding(begun)])
-        .await
-        .unwrap();
+    world.commit(vec![Change::AddOnboarding(begun)]).await;
     let body = || {
         json!({"msp_token": Uuid::from_u128(9), "phoneNumber": phone.phone_number, "iv": phone.iv,
             "subscriptionType": "private", "error": null})
@@ -520,7 +518,6 @@ async fn what_is_another_msps_is_as_what_is_nobodys() {
     let a = refused(CmpOperation::SendMspToken, id(theirs), body()).await;
     let b = refused(CmpOperation::SendMspToken, id(none), body()).await;
     assert_eq!(a, b);
-    service.store.close().await;
 }
 
 async fn get(at: SocketAddr, path: &str) -> (u16, String) {
@@ -669,10 +666,8 @@ async fn send_activation_code_answers_by_its_table() {
     let world = World::new().await;
     let token = world.federate().await;
     let federation = world
-        .store
-        .federation("Mobile One", token)
+        .read(async move |tx| tx.federation("Mobile One", token).await)
         .await
-        .unwrap()
         .unwrap();
     let expired = CodeRequest {
         state: RequestState::Expired,
@@ -684,7 +679,7 @@ async fn send_activation_code_answers_by_its_table() {
         open_request(&world, federation.id, 3),
     ];
     let changes = requests.into_iter().map(Change::PutRequest).collect();
-    world.store.commit(changes).await.unwrap();
+    world.commit(changes).await;
     let client = world.client();
     let send = |token: MspToken, correlation: u128, body: SendActivationCode| {
         let client = client.clone();

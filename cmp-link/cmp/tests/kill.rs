@@ -5,7 +5,6 @@ mod world;
 
 use aid_aid1::body::{SubscriptionType, UpdateSubscriptionInfo};
 use aid_aid1::client::Call;
-use aid_cmp::store::Store as _;
 use std::io::BufRead as _;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};

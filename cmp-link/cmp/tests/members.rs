@@ -11,7 +11,7 @@ use aid_aid1::headers::Headers;
 use aid_aid1::operation::CmpOperation;
 use aid_aid1::server::Caller;
 use aid_cmp::service::{Service, fresh, now};
-use aid_cmp::store::{SqlStore, Store as _, migrate};
+use aid_cmp::store::Store;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::code::WAIT_MS;
 use aid_cmp_core::model::{
@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 use world::World;
+use world::book::Book;
 use world::car::Car;
 
 const MSP: &str = "Mobile One";
@@ -59,7 +60,7 @@ type Operation = (CmpOperation, String);
 /// A CMP without sockets, and callers of the first MSP.
 struct Stage {
     world: World,
-    cmp: Arc<Service<SqlStore>>,
+    cmp: Arc<Service>,
 }
 
 /// A subscription with an open request, two profiles of its own and one that is another's.
@@ -73,7 +74,9 @@ impl Stage {
         let mut world = World::new().await;
         world.halt().await;
         let config = aid_cmp::config::check(&world.config()).unwrap();
-        let store = migrate(&config.fixed.file.database).await.unwrap();
+        let store = Store::open(config.fixed.file.database.clone())
+            .await
+            .unwrap();
         let cmp = Arc::new(Service::new(store, config));
         Self { world, cmp }
     }
@@ -102,16 +105,20 @@ impl Stage {
         self.call(ids, operation, body).await
     }
 
+    fn book(&self) -> Book {
+        Book::of(self.cmp.store.clone())
+    }
+
     async fn commit(&self, changes: Vec<Change>) {
-        self.cmp.store.commit(changes).await.unwrap();
+        self.book().commit(changes).await.unwrap();
     }
 
     async fn federation(&self, token: MspToken) -> Option<Federation> {
-        self.cmp.store.federation(MSP, token).await.unwrap()
+        self.book().federation(MSP, token).await.unwrap()
     }
 
     async fn request(&self, link: &Link) -> CodeRequest {
-        let found = self.cmp.store.request(link.request.id).await;
+        let found = self.book().request(link.request.id).await;
         found.unwrap().unwrap()
     }
 
@@ -139,7 +146,7 @@ impl Stage {
     }
 
     async fn state(&self, sid: aid_id::Id) -> OnboardingState {
-        let found = self.cmp.store.onboarding(sid).await.unwrap();
+        let found = self.book().onboarding(sid).await.unwrap();
         found.unwrap().state
     }
 
@@ -198,7 +205,7 @@ impl Stage {
     }
 
     async fn verdict(&self, link: &Link, iccid: &str) -> Option<MspVerdict> {
-        let own = self.cmp.store.profiles(Some(link.federation.id)).await;
+        let own = self.book().profiles(Some(link.federation.id)).await;
         let own = own.unwrap();
         own.iter()
             .find(|p| p.iccid.as_str() == iccid)
@@ -465,7 +472,7 @@ async fn items_about_one_profile_are_judged_in_their_order() {
     ];
     for (n, (said, answer, verdict, orders)) in (1..).zip(cases) {
         let link = stage.link(n).await;
-        let before = stage.cmp.store.orders(None, false).await.unwrap().len();
+        let before = stage.book().orders(None, false).await.unwrap().len();
         let items: Vec<Value> = said
             .iter()
             .map(|status| json!({"iccid": old(n), "status": status}))
@@ -474,7 +481,7 @@ async fn items_about_one_profile_are_judged_in_their_order() {
         let body = json!({ "profiles": items });
         assert_eq!(stage.one(&operation, &body).await, answer, "{said:?}");
         assert_eq!(stage.verdict(&link, &old(n)).await, Some(verdict));
-        let after = stage.cmp.store.orders(None, false).await.unwrap().len();
+        let after = stage.book().orders(None, false).await.unwrap().len();
         assert_eq!(after - before, orders, "{said:?}");
     }
 }

@@ -3,7 +3,9 @@
 
 mod world;
 
-use aid_cmp::store::Store as _;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{Account, Federation};
+use aid_id::AccountRef;
 use world::car::Car;
 use world::{Browser, PASSWORD, PIN, World, csrf, query};
 
@@ -169,7 +171,9 @@ async fn a_user_unlinks_his_own_subscription_only() {
     let browser = world.browser().await;
     let page = browser.get("/").await;
     assert!(page.contains("cancelled at the operator only"));
-    let id = uuid::Uuid::from_bytes(world.store.federations(None).await.unwrap()[0].id).to_string();
+    let id =
+        uuid::Uuid::from_bytes(world.read(async move |tx| tx.federations(None).await).await[0].id)
+            .to_string();
     let form = |id: &str| {
         let confirmed = ("confirmed", "yes".to_owned());
         [
@@ -297,7 +301,10 @@ async fn a_visitor_who_does_not_sign_in_returns_to_the_msp() {
 async fn a_user_deletes_his_own_profile_only() {
     let world = World::new().await;
     world.federate().await;
-    let federation = world.store.federations(None).await.unwrap().remove(0);
+    let federation = world
+        .read(async move |tx| tx.federations(None).await)
+        .await
+        .remove(0);
     let iccid: aid_id::Iccid = "8944500805172032953".parse().unwrap();
     let profile = |iccid: &aid_id::Iccid, federation| aid_cmp_core::model::Profile {
         iccid: iccid.clone(),
@@ -309,11 +316,27 @@ async fn a_user_deletes_his_own_profile_only() {
         created_at: 1,
     };
     let foreign: aid_id::Iccid = "8944500805172032961".parse().unwrap();
-    let changes = [profile(&iccid, federation.id), profile(&foreign, [9; 16])];
-    let changes = changes
-        .map(aid_cmp_core::change::Change::PutProfile)
-        .to_vec();
-    world.store.commit(changes).await.unwrap();
+    let other = Account {
+        id: AccountRef([9; 16]),
+        name: "otto".into(),
+        display_name: "Otto".into(),
+        password: aid_id::Secret::new("none".into()),
+        pin_mac: None,
+        created_at: 1,
+    };
+    let link = Federation {
+        id: [9; 16],
+        token: aid_id::MspToken::from_bytes([9; 16]),
+        account: other.id,
+        ..federation.clone()
+    };
+    let changes = vec![
+        Change::AddAccount(other),
+        Change::AddFederation(link),
+        Change::PutProfile(profile(&iccid, federation.id)),
+        Change::PutProfile(profile(&foreign, [9; 16])),
+    ];
+    world.commit(changes).await;
     let browser = world.browser().await;
     let page = browser.get("/").await;
     assert!(page.contains(iccid.as_str()) && !page.contains(foreign.as_str()));
@@ -330,7 +353,10 @@ async fn a_user_deletes_his_own_profile_only() {
         200
     );
     assert!(
-        world.store.orders(None, true).await.unwrap().is_empty(),
+        world
+            .read(async move |tx| tx.orders(None, true).await)
+            .await
+            .is_empty(),
         "asked first"
     );
     // A car that the profile is not in (R-4.5-3).
@@ -346,7 +372,9 @@ async fn a_user_deletes_his_own_profile_only() {
         let done = browser.post("/delete", &form(iccid.as_str())).await;
         assert_eq!(done, (303, "/?done=deleted".into()));
     }
-    let orders = world.store.orders(None, true).await.unwrap();
+    let orders = world
+        .read(async move |tx| tx.orders(None, true).await)
+        .await;
     assert_eq!(orders.len(), 1);
     let kind = aid_wire::OrderKind::Delete { iccid };
     assert_eq!((orders[0].eid, &orders[0].kind), (world.eid, &kind));
@@ -405,7 +433,7 @@ async fn a_user_chooses_which_subscription_serves() {
     world.federate().await;
     let page = browser.get("/").await;
     assert_eq!(page.matches("Use this one in cars").count(), 1);
-    let both = world.store.federations(None).await.unwrap();
+    let both = world.read(async move |tx| tx.federations(None).await).await;
     let second = uuid::Uuid::from_bytes(both[1].id).to_string();
     let form = |id: &str| [("csrf", csrf(&page)), ("federation", id.to_owned())];
     assert_eq!(
@@ -419,7 +447,9 @@ async fn a_user_chooses_which_subscription_serves() {
         browser.post("/serve", &form(&second)).await,
         (303, "/?done=serves".into())
     );
-    let chosen = world.store.preference(world::EVA, None).await.unwrap();
+    let chosen = world
+        .read(async move |tx| tx.preference(world::EVA, None).await)
+        .await;
     assert_eq!(chosen, Some(both[1].id));
     let page = browser.get("/?done=serves").await;
     assert!(page.contains("Your choice is saved"), "{page}");
@@ -480,7 +510,10 @@ async fn a_user_changes_password_and_pin() {
     );
     let done = browser.post("/pin", &pin("battery staple", "9876")).await;
     assert_eq!(done, (303, "/settings?done=pin".into()));
-    let stored = world.store.account(world::EVA).await.unwrap().unwrap();
+    let stored = world
+        .read(async move |tx| tx.account(world::EVA).await)
+        .await
+        .unwrap();
     let mac = aid_cmp_core::decide::login::pin_mac(&world::PIN_KEY, world::EVA, "9876");
     assert_eq!(stored.pin_mac.as_deref(), Some(mac.as_str()));
     browser.post("/pin", &pin("battery staple", "")).await;
@@ -489,7 +522,7 @@ async fn a_user_changes_password_and_pin() {
         limit: 100,
         ..Default::default()
     };
-    let audits = world.store.audits(&filter).await.unwrap();
+    let audits = world.read(async move |tx| tx.audits(&filter).await).await;
     let actions: Vec<_> = audits.iter().map(|a| a.action.to_string()).collect();
     for action in ["password changed", "PIN changed", "PIN removed"] {
         assert!(actions.iter().any(|a| a == action), "{actions:?}");
@@ -647,7 +680,10 @@ async fn a_user_is_told_that_the_msp_ended_the_link() {
         page.contains("The operator ended the link") && !page.contains("<i>"),
         "{page}"
     );
-    let notice = world.store.notices(world::EVA).await.unwrap().remove(0);
+    let notice = world
+        .read(async move |tx| tx.notices(world::EVA).await)
+        .await
+        .remove(0);
     let id = uuid::Uuid::from_bytes(notice.id).to_string();
     let form = [("csrf", csrf(&page)), ("notice", id)];
     assert_eq!(browser.post("/dismiss", &form).await, (303, "/".into()));

@@ -5,7 +5,6 @@ mod world;
 
 use aid_aid1::body::{NotifyTokenInvalid, SendActivationCode};
 use aid_aid1::client::Call;
-use aid_cmp::store::Store as _;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::model::{CallState, NoticeKind, OrderState, ProfileStatus};
 use aid_id::{Iccid, Id, MspToken};
@@ -134,13 +133,15 @@ async fn a_link_ends_while_the_car_is_away_and_another_begins() {
     let refused = refused.await.unwrap_err();
     let (_, body) = refused.refusal().expect("an answer");
     assert_eq!(body.map(|b| b.code.as_str()), Some("21"));
-    let orders = world.store.orders(None, true).await.unwrap();
+    let orders = world
+        .read(async move |tx| tx.orders(None, true).await)
+        .await;
     assert_eq!(orders.len(), 1);
     assert_eq!(
         (orders[0].eid, &orders[0].kind),
         (world.eid, &delete(FIRST))
     );
-    let notices = world.store.notices(EVA).await.unwrap();
+    let notices = world.read(async move |tx| tx.notices(EVA).await).await;
     assert_eq!(notices.len(), 1);
     assert_eq!(notices[0].kind, NoticeKind::UnlinkedByMsp);
     // No code any more, in a car that was never seen; the HMI says why.
@@ -180,10 +181,17 @@ async fn a_link_ends_while_the_car_is_away_and_another_begins() {
         told[2].body["status"], "deleted",
         "the dead token still reports"
     );
-    let new_profile = world.store.profiles_with(&iccid(SECOND)).await.unwrap();
+    let new_profile = world
+        .read(async move |tx| tx.profiles_with(&iccid(SECOND)).await)
+        .await;
     assert_eq!(new_profile[0].status, ProfileStatus::Installed);
-    assert!(world.store.orders(None, true).await.unwrap().is_empty());
-    let history = world.store.history(order).await.unwrap();
+    assert!(
+        world
+            .read(async move |tx| tx.orders(None, true).await)
+            .await
+            .is_empty()
+    );
+    let history = world.read(async move |tx| tx.history(order).await).await;
     let events: Vec<_> = history.iter().map(|h| h.event.as_str()).collect();
     assert_eq!((events[0], *events.last().unwrap()), ("given", "done"));
     assert!(events.contains(&"sent"), "{events:?}");
@@ -243,8 +251,13 @@ async fn a_deleted_profile_frees_its_slot_and_comes_back_on_demand_only() {
         panic!("no code");
     };
     assert!(matches!(outcome, CodeOutcome::Code { .. }), "{outcome:?}");
-    let federation = world.store.federations(Some(EVA)).await.unwrap().remove(0);
-    let hold = world.store.hold(federation.id, world.eid).await.unwrap();
+    let federation = world
+        .read(async move |tx| tx.federations(Some(EVA)).await)
+        .await
+        .remove(0);
+    let hold = world
+        .read(async move |tx| tx.hold(federation.id, world.eid).await)
+        .await;
     assert_eq!(hold, None);
 }
 
@@ -259,11 +272,7 @@ async fn the_msp_swaps_another_profile_than_the_candidate() {
     provision(&world, &mut second, 3, SECOND).await;
     let third = eid(3);
     let vehicle = aid_cmp_core::model::Vehicle::new(third, 0);
-    world
-        .store
-        .commit(vec![Change::AddVehicle(vehicle)])
-        .await
-        .unwrap();
+    world.commit(vec![Change::AddVehicle(vehicle)]).await;
     let mut third = Car::connect_as(&world, third).await;
     third.login([5; 16], PIN).await;
     // FIRST is offered, SECOND is taken, and the MSP does not list FIRST either.
@@ -302,10 +311,12 @@ async fn the_chosen_subscription_serves() {
         used.ends_with(&private.to_string()),
         "the oldest without a choice"
     );
-    let list = world.store.federations(Some(EVA)).await.unwrap();
+    let list = world
+        .read(async move |tx| tx.federations(Some(EVA)).await)
+        .await;
     let chosen = list.iter().find(|f| f.token == business).unwrap().id;
     let choose = Change::Prefer(EVA, None, Some(chosen));
-    world.store.commit(vec![choose]).await.unwrap();
+    world.commit(vec![choose]).await;
     let mut second = Car::connect_as(&world, eid(2)).await;
     provision(&world, &mut second, 3, SECOND).await;
     let used = world.msp.asked(CODES).pop().unwrap();
@@ -322,11 +333,14 @@ async fn the_chosen_subscription_serves() {
 async fn one_link_serves_in_every_car_at_once() {
     let world = World::new().await;
     let token = world.federate().await;
-    let link = world.store.federations(Some(EVA)).await.unwrap().remove(0);
+    let link = world
+        .read(async move |tx| tx.federations(Some(EVA)).await)
+        .await
+        .remove(0);
     assert_eq!(link.token, token);
     let vehicle = aid_cmp_core::model::Vehicle::new(eid(3), 0);
     let added = Change::AddVehicle(vehicle);
-    world.store.commit(vec![added]).await.unwrap();
+    world.commit(vec![added]).await;
     let mut cars = Vec::new();
     for (n, iccid) in [(1, FIRST), (2, SECOND), (3, "8944500805172032979")] {
         let mut car = Car::connect_as(&world, eid(n)).await;
@@ -334,7 +348,9 @@ async fn one_link_serves_in_every_car_at_once() {
         provision(&world, &mut car, id, iccid).await;
         cars.push(car);
     }
-    let profiles = world.store.profiles(Some(link.id)).await.unwrap();
+    let profiles = world
+        .read(async move |tx| tx.profiles(Some(link.id)).await)
+        .await;
     let enabled = |p: &aid_cmp_core::model::Profile| p.status == ProfileStatus::Enabled;
     assert!(
         profiles.len() == 3 && profiles.iter().all(enabled),
@@ -352,7 +368,7 @@ async fn a_retired_car_is_not_served() {
     let mut car = Car::connect(&world).await;
     car.login([1; 16], PIN).await;
     let retired = Change::RetireVehicle(world.eid, 1, "sold".into(), None);
-    world.store.commit(vec![retired]).await.unwrap();
+    world.commit(vec![retired]).await;
     car.ask([2; 16], EVA).await;
     loop {
         match car.next().await {
@@ -420,9 +436,14 @@ async fn two_instances_serve_on_postgresql() {
     // A stop waits for the answers to what was asked.
     other.stop().await;
     world.halt().await;
-    let due = world.store.calls(Some(CallState::Due)).await.unwrap();
+    let due = world
+        .read(async move |tx| tx.calls(Some(CallState::Due)).await)
+        .await;
     assert!(due.is_empty(), "{due:?}");
-    let order = world.store.order(order).await.unwrap().unwrap();
+    let order = world
+        .read(async move |tx| tx.order(order).await)
+        .await
+        .unwrap();
     assert_eq!(order.state, OrderState::Done);
     world.store.close().await;
 }
@@ -436,13 +457,19 @@ async fn the_clock_synchronises_and_removes_where_that_is_wanted() {
     world.msp.answer(path, 200, r#"{"profiles": []}"#);
     notify_invalid(&world, ended).await;
     assert!(world.msp.asked(path).is_empty(), "nobody asked for it");
-    let before = world.store.federations(None).await.unwrap();
+    let before = world.read(async move |tx| tx.federations(None).await).await;
     assert_eq!(before.len(), 2);
     // By default neither happens at a start, which is the first look of the clock.
     world.restart().await;
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     assert!(world.msp.asked(path).is_empty(), "no polling by default");
-    assert_eq!(world.store.federations(None).await.unwrap().len(), 2);
+    assert_eq!(
+        world
+            .read(async move |tx| tx.federations(None).await)
+            .await
+            .len(),
+        2
+    );
     let file = world.config();
     let text = std::fs::read_to_string(&file).unwrap();
     let policy = "[policy]\nsync_hours = 24\nkeep_days = 0\n[aid1]";
@@ -452,12 +479,17 @@ async fn the_clock_synchronises_and_removes_where_that_is_wanted() {
     // The link that lives is asked about, the one that ended is removed.
     assert!(asked[0].path.contains(&token.to_string()), "{asked:?}");
     for _ in 0..100 {
-        if world.store.federations(None).await.unwrap().len() == 1 {
+        if world
+            .read(async move |tx| tx.federations(None).await)
+            .await
+            .len()
+            == 1
+        {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    let rest = world.store.federations(None).await.unwrap();
+    let rest = world.read(async move |tx| tx.federations(None).await).await;
     assert_eq!(rest.iter().map(|f| f.token).collect::<Vec<_>>(), [token]);
     // Once a day is once: the next start asks nothing.
     world.restart().await;

@@ -3,7 +3,6 @@
 
 mod world;
 
-use aid_cmp::store::Store as _;
 use aid_cmp_core::change::Change;
 use serde_json::Value;
 use std::io::Write as _;
@@ -99,7 +98,10 @@ async fn an_operator_adds_and_lists() {
 
 /// A profile of Eva's in a car, as the server would have stored it.
 async fn has_profile(world: &World, iccid: &str, eid: aid_id::Eid) {
-    let federation = world.store.federations(None).await.unwrap().remove(0);
+    let federation = world
+        .read(async move |tx| tx.federations(None).await)
+        .await
+        .remove(0);
     let profile = aid_cmp_core::model::Profile {
         iccid: iccid.parse().unwrap(),
         federation: federation.id,
@@ -113,7 +115,7 @@ async fn has_profile(world: &World, iccid: &str, eid: aid_id::Eid) {
         Change::PutProfile(profile),
         Change::LoggedIn(eid, world::EVA, 1),
     ];
-    world.store.commit(changes).await.unwrap();
+    world.commit(changes).await;
 }
 
 const FIRST: &str = "8944500805172032953";
@@ -252,7 +254,12 @@ async fn an_operator_synchronises_and_nothing_is_deleted() {
             .unwrap()
             .contains("500")
     );
-    assert!(world.store.orders(None, false).await.unwrap().is_empty());
+    assert!(
+        world
+            .read(async move |tx| tx.orders(None, false).await)
+            .await
+            .is_empty()
+    );
     assert_eq!(json(&["profile", "list"])[0]["msp_state"], "orphaned");
     let report = json(&["sync", "report"]);
     assert_eq!(
@@ -334,13 +341,12 @@ async fn an_operator_ends_links_and_forgets_users() {
         .as_str()
         .unwrap()
         .to_owned();
-    let mut profile = world.store.profiles(None).await.unwrap().remove(0);
-    profile.status = aid_cmp_core::model::ProfileStatus::Deleted;
-    world
-        .store
-        .commit(vec![Change::PutProfile(profile)])
+    let mut profile = world
+        .read(async move |tx| tx.profiles(None).await)
         .await
-        .unwrap();
+        .remove(0);
+    profile.status = aid_cmp_core::model::ProfileStatus::Deleted;
+    world.commit(vec![Change::PutProfile(profile)]).await;
     json(&["order", "close", &order, "--reason", "test"]);
     for _ in 0..500 {
         if json(&["outbox", "list"]).as_array().unwrap().is_empty() {
@@ -591,7 +597,10 @@ async fn an_operator_unlocks_a_user() {
     let config = world.config();
     let service = || {
         let config = aid_cmp::config::check(&world.config()).unwrap();
-        aid_cmp::service::Service::new(world.store.clone(), config)
+        std::sync::Arc::new(aid_cmp::service::Service::new(
+            world.store.0.clone(),
+            config,
+        ))
     };
     let cmp = service();
     let wrong = aid_id::Secret::new("wrong password".into());

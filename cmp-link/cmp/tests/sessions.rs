@@ -3,7 +3,6 @@
 
 mod world;
 
-use aid_cmp::store::Store as _;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::login::pin_mac;
 use aid_cmp_core::model::{Account, Vehicle};
@@ -238,7 +237,7 @@ async fn a_message_may_be_valid_for_ever() {
     let mut world = world().await;
     world.halt().await;
     let config = aid_cmp::config::check(&world.config()).unwrap();
-    let cmp = Service::new(world.store.clone(), config);
+    let cmp = std::sync::Arc::new(Service::new(world.store.0.clone(), config));
     for (n, end, taken) in [
         (1, u64::MAX, true),
         (2, u64::MAX / 1000 + 1, true),

@@ -3,7 +3,6 @@
 
 mod world;
 
-use aid_cmp::store::Store as _;
 use aid_cmp_core::model::{MspVerdict, ProfileStatus};
 use aid_id::Iccid;
 use aid_wire::{CodeOutcome, Down, OrderKind, OrderOutcome, Status, Up};

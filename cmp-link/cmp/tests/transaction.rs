@@ -7,7 +7,6 @@ mod world;
 use aid_aid1::body::{NotifyTokenInvalid, SendActivationCode};
 use aid_aid1::client::Call;
 use aid_aid1::span;
-use aid_cmp::store::Store as _;
 use aid_wire::{CodeOutcome, Down, OrderOutcome, Status, Up};
 use serde_json::{Value, json};
 use std::sync::Mutex;

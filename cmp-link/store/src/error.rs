@@ -1,13 +1,14 @@
 //! Why the store did not do something.
 
-/// The store did not do it; nothing of the change happened.
+/// The store did not do it. Nothing of the change is stored, with one exception: where the database fails or is lost at
+/// the very commit, nobody knows. Then it is [`StoreError::Failed`] and its text says so, and the caller looks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No space.
     #[error("the disk of the database {0} is full; free some space, nothing was lost")]
     Full(String),
     /// Absent, unreadable, or no database.
-    #[error("cannot open the database {path}: {reason}; check path and permissions")]
+    #[error("cannot open the database {path}: {reason}")]
     Open {
         /// The file, or the server without its credentials.
         path: String,

@@ -7,7 +7,10 @@
 //! nothing but them.
 #![forbid(unsafe_code)]
 
+mod counters;
 mod error;
+#[cfg(test)]
+mod faults;
 mod location;
 mod migrate;
 mod postgres;

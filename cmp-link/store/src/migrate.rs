@@ -1,7 +1,7 @@
 //! The steps from an empty database to today's tables. Each is one transaction with the note that it was made, so a start
 //! that is killed goes on where it was.
 
-use crate::sqlite::store_error;
+use crate::sqlite::{begin, numbered, store_error};
 use crate::value::Value;
 use crate::{StoreError, Stored, Tx};
 use rusqlite::{Connection, OptionalExtension as _};
@@ -43,6 +43,11 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_step \
 const EARLIER: &str = "INSERT INTO schema_step (version, name) SELECT version, description FROM _sqlx_migrations \
      WHERE success AND NOT EXISTS (SELECT 1 FROM schema_step)";
 const NOTE: &str = "INSERT INTO schema_step (version, name) VALUES ($1, $2)";
+const IS_TABLE: &str = "SELECT 1 FROM information_schema.tables \
+     WHERE table_schema = current_schema() AND table_name = $1";
+/// What a store writes to see whether it can, see [`crate::Store::check`].
+const CHECK_TABLE: &str = "CREATE TABLE IF NOT EXISTS write_check \
+     (id INTEGER PRIMARY KEY, count BIGINT NOT NULL, filler TEXT NOT NULL)";
 const MADE: &str = "SELECT 1 FROM schema_step WHERE version = $1";
 const VERSIONS: &str = "SELECT version FROM schema_step ORDER BY version";
 
@@ -66,9 +71,13 @@ impl Schema {
     }
 
     pub(crate) fn migrate_sqlite(&self, connection: &Connection, name: &str) -> Stored<()> {
+        let failed = |error: rusqlite::Error| store_error(name, &error).1;
+        // Usually there is nothing to do; then another process that writes need not be waited for.
+        if self.is_current(connection).map_err(failed)?? {
+            return Ok(());
+        }
         // Tables are made anew and filled from the old ones, in whatever order; can't be switched inside a transaction.
         let keys = |on: bool| connection.pragma_update(None, "foreign_keys", on);
-        let failed = |error: rusqlite::Error| store_error(name, &error).1;
         keys(false).map_err(failed)?;
         let done = self.migrate_in(connection, name);
         if !connection.is_autocommit() {
@@ -79,52 +88,58 @@ impl Schema {
         done
     }
 
+    /// Whether all steps are made. An error where there are others, of a newer version.
+    fn is_current(&self, connection: &Connection) -> rusqlite::Result<Stored<bool>> {
+        let ours =
+            "SELECT COUNT(*) = 2 FROM sqlite_schema WHERE name IN ('schema_step', 'write_check')";
+        if !connection.query_row(ours, [], |row| row.get(0))? {
+            return Ok(Ok(false));
+        }
+        let versions = sqlite_versions(connection)?;
+        let made = |step: &Step| versions.contains(&step.version);
+        Ok(self
+            .unknown(&versions)
+            .map(|()| self.steps.iter().all(made)))
+    }
+
     fn migrate_in(&self, connection: &Connection, name: &str) -> Stored<()> {
         let failed = |error: rusqlite::Error| store_error(name, &error).1;
-        let begin = || connection.execute_batch("BEGIN IMMEDIATE");
-        let commit = || connection.execute_batch("COMMIT");
-        let first = (|| {
-            begin()?;
+        let begin = || begin(connection, name).map_err(|(_, error)| error);
+        let commit = || connection.execute_batch("COMMIT").map_err(failed);
+        begin()?;
+        let versions = (|| {
             connection.execute_batch(TABLE)?;
+            connection.execute_batch(CHECK_TABLE)?;
             let earlier = "SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-            if connection
-                .query_row(earlier, [], |_| Ok(()))
-                .optional()?
-                .is_some()
-            {
+            if connection.prepare(earlier)?.exists([])? {
                 connection.execute(EARLIER, [])?;
             }
-            commit()
+            sqlite_versions(connection)
         })();
-        first.map_err(failed)?;
-        let made = |version: i64| {
-            connection
-                .prepare_cached(&MADE.replace('$', "?"))?
-                .exists([version])
-        };
+        // Before anything of it is changed.
+        self.unknown(&versions.map_err(failed)?)?;
+        commit()?;
         for step in self.steps {
             let text = match step.sql {
                 Sql::Both(text) | Sql::Each { sqlite: text, .. } => text,
             };
-            let done = (|| {
-                begin()?;
-                // Now, inside: another process may have made it.
-                if !made(step.version)? {
-                    connection.execute_batch(text)?;
-                    connection.execute(&NOTE.replace('$', "?"), (step.version, step.name))?;
+            begin()?;
+            let made_now = (|| {
+                // Asked inside the transaction: another process may have made it.
+                let mut made = connection.prepare(&numbered(MADE))?;
+                if made.exists([step.version])? {
+                    return Ok(false);
                 }
-                Ok(())
+                connection.execute_batch(text)?;
+                connection.execute(&numbered(NOTE), (step.version, step.name))?;
+                Ok(true)
             })();
-            done.map_err(failed)?;
-            self.keys_hold(connection, step).map_err(failed)??;
-            commit().map_err(failed)?;
+            if made_now.map_err(failed)? {
+                self.keys_hold(connection, step).map_err(failed)??;
+            }
+            commit()?;
         }
-        let versions = (|| {
-            let mut statement = connection.prepare(VERSIONS)?;
-            let rows = statement.query_map([], |row| row.get(0))?;
-            rows.collect::<rusqlite::Result<Vec<i64>>>()
-        })();
-        self.unknown(&versions.map_err(failed)?)
+        Ok(())
     }
 
     /// Whether every foreign key holds after a step.
@@ -144,29 +159,41 @@ impl Schema {
         })
     }
 
-    /// Makes one step on a server, where other instances may start at the same time.
-    pub(crate) async fn migrate_postgres(&self, tx: &Tx<'_>, step: &Step) -> Stored<()> {
-        tx.script(TABLE).await?;
-        // Until the end of the transaction; whoever comes second finds the step made.
-        tx.script("LOCK TABLE schema_step IN ACCESS EXCLUSIVE MODE")
-            .await?;
-        let earlier = "SELECT 1 FROM information_schema.tables \
-             WHERE table_schema = current_schema() AND table_name = '_sqlx_migrations'";
-        if tx.exists(earlier, &[]).await? {
+    /// Makes the tables that note the steps, on a server where other instances may start at the same time, and takes
+    /// the notes of earlier releases over. Refuses a database of a newer version, before anything of it is changed.
+    pub(crate) async fn prepare_postgres(&self, tx: &Tx<'_>) -> Stored<()> {
+        // Two that make the same table at once fail, and begin again.
+        for (name, text) in [("schema_step", TABLE), ("write_check", CHECK_TABLE)] {
+            if !tx.exists(IS_TABLE, &[Value::from(name)]).await? {
+                tx.script(text).await?;
+            }
+        }
+        if tx
+            .exists(IS_TABLE, &[Value::from("_sqlx_migrations")])
+            .await?
+        {
             tx.script(EARLIER).await?;
         }
-        if !tx.exists(MADE, &[Value::from(step.version)]).await? {
-            match step.sql {
-                Sql::Both(text) | Sql::Each { postgres: text, .. } => tx.script(text).await?,
-            }
-            let values = [Value::from(step.version), Value::from(step.name)];
-            tx.run(NOTE, &values).await?;
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn refuse_newer(&self, tx: &Tx<'_>) -> Stored<()> {
         let versions = tx.all(VERSIONS, &[], |row| row.number()).await?;
         self.unknown(&versions)
     }
+
+    /// Makes one step on a server. It is noted first: another instance that wants to note the same waits at the note
+    /// until this one is committed, fails as it is not the only one, begins again and finds the step made.
+    pub(crate) async fn migrate_postgres(&self, tx: &Tx<'_>, step: &Step) -> Stored<()> {
+        if tx.exists(MADE, &[Value::from(step.version)]).await? {
+            return Ok(());
+        }
+        let values = [Value::from(step.version), Value::from(step.name)];
+        tx.run(NOTE, &values).await?;
+        match step.sql {
+            Sql::Both(text) | Sql::Each { postgres: text, .. } => tx.script(text).await,
+        }
+    }
+}
+
+fn sqlite_versions(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = connection.prepare(VERSIONS)?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    rows.collect()
 }

@@ -7,6 +7,7 @@ mod pool;
 mod tls;
 mod tx;
 mod url;
+mod worker;
 
 pub(crate) use pool::Postgres;
 pub(crate) use tx::PostgresTx;

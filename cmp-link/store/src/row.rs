@@ -37,19 +37,20 @@ impl<'a> FromSql<'a> for Id {
     }
 }
 
-/// BIGINT or INTEGER.
+/// BIGINT, INTEGER or SMALLINT.
 struct Int(i64);
 
 impl<'a> FromSql<'a> for Int {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
         Ok(Self(match *ty {
+            Type::INT2 => i64::from(i16::from_sql(ty, raw)?),
             Type::INT4 => i64::from(i32::from_sql(ty, raw)?),
             _ => i64::from_sql(ty, raw)?,
         }))
     }
 
     fn accepts(ty: &Type) -> bool {
-        matches!(*ty, Type::INT8 | Type::INT4)
+        matches!(*ty, Type::INT8 | Type::INT4 | Type::INT2)
     }
 }
 

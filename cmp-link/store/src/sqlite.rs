@@ -5,9 +5,9 @@ mod readers;
 mod tx;
 mod writer;
 
-pub(crate) use connection::{File, store_error};
+pub(crate) use connection::{File, begin, execute, store_error};
 pub(crate) use readers::Readers;
-pub(crate) use tx::SqliteTx;
+pub(crate) use tx::{SqliteTx, numbered};
 pub(crate) use writer::Writer;
 
 use std::future::Future;

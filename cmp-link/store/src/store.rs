@@ -1,16 +1,13 @@
 //! The store: either database behind one door.
 
+use crate::counters::Counters;
 use crate::postgres::{Postgres, Server};
 use crate::sqlite::{File, Readers, Writer};
 use crate::value::Value;
 use crate::{Database, Engine, Schema, StoreError, Stored, Tx};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The row that [`Store::check`] writes.
-const CHECK_TABLE: &str = "CREATE TABLE IF NOT EXISTS write_check \
-     (id INTEGER PRIMARY KEY, count BIGINT NOT NULL, filler TEXT NOT NULL)";
 /// Changes with each write: SQLite writes nothing where nothing changes.
 const CHECK_ROW: &str = "INSERT INTO write_check (id, count, filler) VALUES (1, 1, $1) \
      ON CONFLICT (id) DO UPDATE SET count = write_check.count + 1, filler = excluded.filler";
@@ -27,6 +24,10 @@ pub struct Options {
     /// PostgreSQL's transactions are SERIALIZABLE instead of READ COMMITTED with row locks: for engines that know
     /// nothing else. They are repeated more often.
     pub serializable: bool,
+    /// For tests of what is built on the store: called before each commit on PostgreSQL; where it yields true the
+    /// transaction is rolled back and repeated, as if the server had answered 40001 (serialization failure). Distributed
+    /// engines do so at any time.
+    pub refuse_commit: Option<fn() -> bool>,
 }
 
 /// An open database. Cheap to clone.
@@ -37,14 +38,13 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     name: String,
     engine: Running,
-    reads: AtomicU64,
-    /// Something failed since the last check that had room to spare.
-    failed: AtomicBool,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug)]
 enum Running {
     Sqlite {
+        file: File,
         writer: Writer,
         readers: Arc<Readers>,
     },
@@ -61,10 +61,12 @@ impl Store {
         schema: &'static Schema,
         options: Options,
     ) -> Stored<Self> {
+        let counters = Arc::<Counters>::default();
         let engine = match database {
             Database::Sqlite(path) => {
-                let path = path.clone();
-                let opened = tokio::task::spawn_blocking(move || open_file(&path, schema)).await;
+                let (path, counters) = (path.clone(), Arc::clone(&counters));
+                let opened = move || open_file(&path, schema, counters);
+                let opened = tokio::task::spawn_blocking(opened).await;
                 opened.map_err(|error| StoreError::Failed(error.to_string()))??
             }
             Database::Postgres(url) => {
@@ -73,7 +75,7 @@ impl Store {
                     reason: error.to_string(),
                 })?;
                 let server =
-                    Postgres::open(&server, database.to_string(), options.serializable).await?;
+                    Postgres::open(&server, database.to_string(), options, &counters).await?;
                 server.migrate(schema).await?;
                 Running::Postgres(server)
             }
@@ -81,8 +83,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             name: database.to_string(),
             engine,
-            reads: AtomicU64::new(0),
-            failed: AtomicBool::new(false),
+            counters,
         })))
     }
 
@@ -120,18 +121,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let inner = Arc::clone(&self.0);
-        let counted = async move |tx: &Tx<'_>| {
-            let result = decide(tx).await;
-            inner.reads.fetch_add(tx.reads.get(), Ordering::Relaxed);
-            if let Some((_, StoreError::Full(_) | StoreError::Failed(_))) = &*tx.broken.borrow() {
-                inner.failed.store(true, Ordering::Release);
-            }
-            result
-        };
         match &self.0.engine {
-            Running::Sqlite { writer, .. } => writer.decide(counted).await,
-            Running::Postgres(server) => server.decide(counted).await,
+            Running::Sqlite { writer, .. } => writer.decide(decide).await,
+            Running::Postgres(server) => server.decide(decide).await,
         }
     }
 
@@ -147,14 +139,20 @@ impl Store {
             Running::Sqlite { readers, .. } => readers.read(look).await?,
             Running::Postgres(server) => server.read(look).await?,
         };
-        self.0.reads.fetch_add(reads, Ordering::Relaxed);
+        self.0.counters.read(reads);
         Ok(value)
     }
 
     /// Statements that read so far. What a caller may not tell apart must cost the same number.
     #[must_use]
     pub fn reads(&self) -> u64 {
-        self.0.reads.load(Ordering::Relaxed)
+        self.0.counters.reads()
+    }
+
+    /// Transactions of changes that were committed so far. SQLite commits several changes at once.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.0.counters.commits()
     }
 
     /// Writes something, so that its success says that changes can be stored now. After a failure it asks for more room,
@@ -163,12 +161,12 @@ impl Store {
     /// # Errors
     /// Nothing can be written, such as on a full disk, or in a database that is read-only or out of reach.
     pub async fn check(&self) -> Stored<()> {
-        if !self.0.failed.swap(false, Ordering::AcqRel) {
+        if !self.0.counters.take_failed() {
             return self.fill(CHECK).await;
         }
         let done = self.fill(CHECK_AFTER_FAILURE).await;
         if done.is_err() {
-            self.0.failed.store(true, Ordering::Release);
+            self.0.counters.failed();
         }
         done
     }
@@ -191,11 +189,24 @@ impl Store {
 
     async fn fill(&self, bytes: usize) -> Stored<()> {
         self.change(async move |tx| {
-            tx.run(CHECK_TABLE, &[]).await?;
             tx.run(CHECK_ROW, &[Value::from("0".repeat(bytes))]).await?;
             Ok(())
         })
         .await
+    }
+
+    /// Empties SQLite's write-ahead log, in which what was removed from the database can still be read. False: somebody else
+    /// reads or writes for so long that it has to be tried again.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn empty_log(&self) -> Stored<bool> {
+        let Running::Sqlite { file, .. } = &self.0.engine else {
+            return Ok(true);
+        };
+        let file = file.clone();
+        let emptied = tokio::task::spawn_blocking(move || file.empty_log()).await;
+        emptied.map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
     /// Waits until all that was asked for is done and closes the connections, which folds SQLite's write-ahead log into
@@ -205,7 +216,9 @@ impl Store {
             return;
         };
         let closed = tokio::task::spawn_blocking(move || match inner.engine {
-            Running::Sqlite { writer, readers } => {
+            Running::Sqlite {
+                writer, readers, ..
+            } => {
                 readers.close();
                 writer.close();
             }
@@ -217,11 +230,15 @@ impl Store {
     }
 }
 
-fn open_file(path: &Path, schema: &Schema) -> Stored<Running> {
+fn open_file(path: &Path, schema: &Schema, counters: Arc<Counters>) -> Stored<Running> {
     let file = File::new(path)?;
     let connection = file.writer()?;
     file.migrate(&connection, schema)?;
     let readers = Arc::new(Readers::open(&file)?);
-    let writer = Writer::start(file, connection)?;
-    Ok(Running::Sqlite { writer, readers })
+    let writer = Writer::start(file.clone(), connection, counters)?;
+    Ok(Running::Sqlite {
+        file,
+        writer,
+        readers,
+    })
 }

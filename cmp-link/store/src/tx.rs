@@ -6,6 +6,7 @@ use crate::sqlite::SqliteTx;
 use crate::value::Value;
 use crate::{StoreError, Stored};
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 
 /// Which database a transaction is on, for the few statements that differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,10 +35,13 @@ pub struct Tx<'a> {
     pub(crate) connection: Connection<'a>,
     /// What a statement of it ended with, where the whole transaction has to be repeated or given up. Whatever the
     /// caller makes of the statement's error, nothing is committed.
-    pub(crate) broken: RefCell<Option<(Broken, StoreError)>>,
+    broken: RefCell<Option<(Broken, StoreError)>>,
     /// A statement wrote something.
     pub(crate) wrote: Cell<bool>,
     pub(crate) reads: Cell<u64>,
+    /// Statements whose result nobody has seen yet. A server runs a statement whose caller has stopped waiting, and if
+    /// it fails, it answers the COMMIT with a rollback that looks like success.
+    under_way: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -54,8 +58,10 @@ pub(crate) enum Broken {
     /// A unique value or a referenced row was not as the decision had read it. Where transactions run in parallel,
     /// repeating it shows why.
     Constraint,
-    /// It failed.
+    /// It failed; others may succeed.
     Failed,
+    /// The database failed: its disk, its file, its server or the connection. Nothing more is done on this connection.
+    Down,
 }
 
 impl<'a> Tx<'a> {
@@ -65,6 +71,7 @@ impl<'a> Tx<'a> {
             broken: RefCell::default(),
             wrote: Cell::new(false),
             reads: Cell::new(0),
+            under_way: Cell::new(0),
         }
     }
 
@@ -75,6 +82,27 @@ impl<'a> Tx<'a> {
             Connection::Sqlite(_) => Engine::Sqlite,
             Connection::Postgres(_) => Engine::Postgres,
         }
+    }
+
+    /// What the transaction ended with, where it can't be committed.
+    pub(crate) fn broken(&self) -> Option<(Broken, StoreError)> {
+        let broken = self.broken.take();
+        if broken.is_some() || self.under_way.get() == 0 {
+            return broken;
+        }
+        let text = "a decision stopped waiting for one of its statements";
+        Some((Broken::Failed, StoreError::Failed(text.into())))
+    }
+
+    /// Waits for a statement of a server.
+    async fn seen<T>(
+        &self,
+        statement: impl Future<Output = Result<T, (Broken, StoreError)>>,
+    ) -> Stored<T> {
+        self.under_way.set(self.under_way.get() + 1);
+        let done = statement.await;
+        self.under_way.set(self.under_way.get() - 1);
+        self.judged(done)
     }
 
     fn judged<T>(&self, done: Result<T, (Broken, StoreError)>) -> Stored<T> {
@@ -100,7 +128,7 @@ impl<'a> Tx<'a> {
         match &self.connection {
             Connection::Sqlite(tx) => self.judged(tx.all(sql, values, &read))?,
             Connection::Postgres(tx) => {
-                let rows = self.judged(tx.query(sql, values).await)?;
+                let rows = self.seen(tx.query(sql, values)).await?;
                 rows.iter()
                     .map(|row| read(&mut Fields::postgres(row)))
                     .collect()
@@ -122,7 +150,7 @@ impl<'a> Tx<'a> {
         match &self.connection {
             Connection::Sqlite(tx) => self.judged(tx.first(sql, values, &read))?,
             Connection::Postgres(tx) => {
-                let rows = self.judged(tx.query(sql, values).await)?;
+                let rows = self.seen(tx.query(sql, values)).await?;
                 rows.first()
                     .map(|row| read(&mut Fields::postgres(row)))
                     .transpose()
@@ -146,7 +174,7 @@ impl<'a> Tx<'a> {
         self.wrote.set(true);
         match &self.connection {
             Connection::Sqlite(tx) => self.judged(tx.run(sql, values)),
-            Connection::Postgres(tx) => self.judged(tx.run(sql, values).await),
+            Connection::Postgres(tx) => self.seen(tx.run(sql, values)).await,
         }
     }
 
@@ -180,7 +208,7 @@ impl<'a> Tx<'a> {
                 }
                 Ok(())
             }
-            Connection::Postgres(tx) => self.judged(tx.write(statements).await),
+            Connection::Postgres(tx) => self.seen(tx.write(statements)).await,
         }
     }
 
@@ -189,7 +217,7 @@ impl<'a> Tx<'a> {
         self.wrote.set(true);
         match &self.connection {
             Connection::Sqlite(tx) => self.judged(tx.script(sql)),
-            Connection::Postgres(tx) => self.judged(tx.script(sql).await),
+            Connection::Postgres(tx) => self.seen(tx.script(sql)).await,
         }
     }
 }

@@ -28,6 +28,18 @@ macro_rules! params {
     ($($value:expr),* $(,)?) => { &[$($crate::Value::from($value)),*] };
 }
 
+impl Value<'_> {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::Int(_) => "a number",
+            Self::Text(_) => "a text",
+            Self::Bytes(_) => "bytes",
+            Self::Id(_) => "an id of 16 bytes",
+        }
+    }
+}
+
 impl From<i64> for Value<'_> {
     fn from(value: i64) -> Self {
         Self::Int(value)
@@ -125,14 +137,17 @@ impl ToSql for Value<'_> {
         match (self, ty) {
             (Self::Null, _) => return Ok(IsNull::Yes),
             (Self::Int(value), &Type::INT8) => out.put_i64(*value),
+            (Self::Int(value), &Type::INT2) => out.put_i16(i16::try_from(*value)?),
             (Self::Int(value), &Type::INT4) => out.put_i32(i32::try_from(*value)?),
-            (Self::Text(value), &Type::TEXT | &Type::VARCHAR | &Type::UNKNOWN) => {
+            (Self::Text(value), &Type::TEXT | &Type::VARCHAR | &Type::NAME | &Type::UNKNOWN) => {
                 out.put_slice(value.as_bytes());
             }
             (Self::Bytes(value), &Type::BYTEA) => out.put_slice(value),
             (Self::Id(value), &Type::UUID | &Type::BYTEA) => out.put_slice(value),
+            // Its content stays out: it may be a secret, and errors are logged.
             (value, ty) => {
-                return Err(format!("{value:?} does not fit a column of type {ty}").into());
+                let kind = value.kind();
+                return Err(format!("{kind} does not fit a column of type {ty}").into());
             }
         }
         Ok(IsNull::No)

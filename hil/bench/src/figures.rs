@@ -13,8 +13,8 @@ mod provisioning;
 mod vehicle;
 
 use aid_cli::cli::{self, Failure, LogArgs};
-use aid_cmp::store::{SqlStore, Store as _};
-use aid_cmp_core::change::Change;
+use aid_cmp::store::{Store, StoreError, Tx};
+use aid_cmp_core::change::{Behind, Change};
 use clap::ValueEnum as _;
 use std::path::PathBuf;
 
@@ -81,11 +81,19 @@ pub(crate) struct Figures {
 const BATCH: usize = 1000;
 
 /// Fills a database before a measurement.
-async fn commit(store: &SqlStore, changes: Vec<Change>) -> Result<(), Failure> {
+async fn commit(store: &Store, changes: Vec<Change>) -> Result<(), Failure> {
     let mut changes = changes.into_iter().peekable();
     while changes.peek().is_some() {
-        let batch = changes.by_ref().take(BATCH).collect();
-        store.commit(batch).await?;
+        let batch: Vec<Change> = changes.by_ref().take(BATCH).collect();
+        let fill = async move |tx: &Tx<'_>| {
+            for change in &batch {
+                if let Behind::Lock(lock) = change.behind() {
+                    tx.lock(lock).await?;
+                }
+            }
+            Ok::<_, StoreError>((batch.clone(), ()))
+        };
+        store.decide(fill).await?;
     }
     Ok(())
 }

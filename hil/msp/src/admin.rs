@@ -10,13 +10,14 @@ use std::sync::Arc;
 use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
+use crate::core::model::{
+    Onboarding, Order, OutboxRow, Profile, Progress, StatusRow, Subscription,
+};
 use crate::msp::Msp;
-use crate::store::{Onboarding, Subscription};
 
 pub(crate) use act::{
-    Target, add_customer, add_subscription, end_subscription, fate, hash_password, inform,
-    put_outbox, resume, rotate_key, suspend, update, update_subscription, withdraw,
-    withdraw_subscription,
+    add_customer, add_subscription, block, end_subscription, fate, hash_password, inform,
+    put_outbox, rotate_key, update, update_subscription, withdraw,
 };
 pub(crate) use misbehave::{add_rule, clear_rules, events, misbehaviours, rules};
 
@@ -25,9 +26,10 @@ pub(crate) use misbehave::{add_rule, clear_rules, events, misbehaviours, rules};
 /// # Errors
 /// The database fails.
 pub(crate) async fn statuses(msp: &Msp) -> Result<Value, Failure> {
-    let onboardings = msp.store.onboardings().await?;
-    let rows = msp.store.statuses().await?;
-    let row = |row: &crate::store::StatusRow| {
+    let mut tx = msp.store.read().await?;
+    let onboardings = tx.onboardings().await?;
+    let rows = tx.statuses().await?;
+    let row = |row: &StatusRow| {
         let user = onboardings
             .iter()
             .find(|o| o.msp_token == row.msp_token)
@@ -62,9 +64,10 @@ fn subscription(s: &Subscription) -> Value {
 /// # Errors
 /// The database fails.
 pub(crate) async fn users(msp: &Msp) -> Result<Value, Failure> {
-    let onboardings = msp.store.onboardings().await?;
-    let subscriptions = msp.store.subscriptions(None).await?;
-    let customers = msp.store.customers().await?;
+    let mut tx = msp.store.read().await?;
+    let onboardings = tx.onboardings().await?;
+    let subscriptions = tx.subscriptions(None).await?;
+    let customers = tx.customers().await?;
     let customer = |(user, created_at): &(String, i64)| {
         let of_user = onboardings.iter().filter(|o| o.user == *user);
         let own = subscriptions.iter().filter(|s| s.user == *user);
@@ -81,19 +84,15 @@ pub(crate) async fn users(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn subscriptions(msp: &Msp) -> Result<Value, Failure> {
-    let onboardings = msp.store.onboardings().await?;
+    let mut tx = msp.store.read().await?;
+    let onboardings = tx.onboardings().await?;
     let mut rows = Vec::new();
-    for s in msp.store.subscriptions(None).await? {
+    for s in tx.subscriptions(None).await? {
         let mut row = subscription(&s);
         let of_it = onboardings.iter().filter(|o| o.subscription == s.id);
         row["onboardings"] = of_it.map(onboarding).collect();
-        row["pool"] = msp
-            .store
-            .pool_of(&s.id)
-            .await?
-            .iter()
-            .map(|i| i.as_str().to_owned())
-            .collect();
+        let pool = tx.pool_of(&s.id).await?;
+        row["pool"] = pool.iter().map(|i| i.as_str().to_owned()).collect();
         rows.push(row);
     }
     Ok(rows.into())
@@ -115,9 +114,10 @@ pub(crate) fn cmps(msp: &Msp) -> Value {
 /// # Errors
 /// The database fails.
 pub(crate) async fn profiles(msp: &Msp) -> Result<Value, Failure> {
-    let onboardings = msp.store.onboardings().await?;
-    let profiles = msp.store.profiles().await?;
-    let row = |p: &crate::store::Profile| {
+    let mut tx = msp.store.read().await?;
+    let onboardings = tx.onboardings().await?;
+    let profiles = tx.profiles().await?;
+    let row = |p: &Profile| {
         let onboarding = onboardings.iter().find(|o| o.msp_token == p.msp_token);
         json!({
             "iccid": p.iccid.as_str(), "msp_token": p.msp_token.to_string(), "user": onboarding.map(|o| o.user.as_str()),
@@ -133,16 +133,18 @@ pub(crate) async fn profiles(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn orders(msp: &Msp) -> Result<Value, Failure> {
-    let row = |o: &crate::store::OrderRow| {
+    let mut tx = msp.store.read().await?;
+    let row = |o: &Order| {
         json!({
             "request_id": o.request.request_id.to_string(), "client_id": o.request.client_id.as_str(),
             "msp_token": o.request.msp_token.to_string(), "eid": o.request.eid.as_str(),
             "correlation_id": o.request.correlation_id.to_string(),
-            "replace_iccid": o.request.replace_iccid.as_ref().map(|i| i.as_str()), "delivery": o.delivery, "state": o.state,
-            "iccid": o.iccid, "swapped_iccid": o.swapped, "error": o.error, "created_at": o.created_at,
+            "replace_iccid": o.request.replace_iccid.as_ref().map(|i| i.as_str()), "delivery": o.delivery.as_str(),
+            "state": o.state.as_str(), "iccid": o.iccid.as_ref().map(|i| i.as_str()),
+            "swapped_iccid": o.swapped.as_ref().map(|i| i.as_str()), "error": o.error, "created_at": o.created_at,
         })
     };
-    Ok(msp.store.orders().await?.iter().map(row).collect())
+    Ok(tx.orders().await?.iter().map(row).collect())
 }
 
 /// The progress of downloads, as SM-DP+s told it, oldest first.
@@ -150,12 +152,13 @@ pub(crate) async fn orders(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn progress(msp: &Msp) -> Result<Value, Failure> {
-    let row = |(at, p): &(i64, crate::store::Progress)| {
+    let mut tx = msp.store.read().await?;
+    let row = |(at, p): &(i64, Progress)| {
         json!({
             "at": at, "iccid": p.iccid.as_str(), "eid": p.eid, "point": p.point, "status": p.status, "message": p.message,
         })
     };
-    Ok(msp.store.progress().await?.iter().map(row).collect())
+    Ok(tx.progress().await?.iter().map(row).collect())
 }
 
 /// The outbox, oldest first; without bodies, which hold account ids and activation codes.
@@ -163,11 +166,12 @@ pub(crate) async fn progress(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn outbox(msp: &Msp) -> Result<Value, Failure> {
-    let rows = msp.store.outbox().await?;
-    let row = |row: &crate::store::OutboxRow| {
+    let mut tx = msp.store.read().await?;
+    let rows = tx.outbox().await?;
+    let row = |row: &OutboxRow| {
         json!({
             "id": row.id, "kind": row.job.kind.as_str(), "client_id": row.job.client_id.as_str(),
-            "msp_token": row.job.msp_token.to_string(), "request_id": row.job.request_id.to_string(), "state": row.state,
+            "msp_token": row.job.msp_token.to_string(), "request_id": row.job.request_id.to_string(), "state": row.state.as_str(),
             "attempts": row.attempts, "next_at": row.next_at, "created_at": row.created_at, "last_error": row.last_error,
         })
     };
@@ -179,6 +183,7 @@ pub(crate) async fn outbox(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// The database fails.
 pub(crate) async fn audits(msp: &Msp) -> Result<Value, Failure> {
+    let mut tx = msp.store.read().await?;
     let row = |(at, actor, action, detail): &(i64, String, String, String)| json!({"at": at, "actor": actor, "action": action, "detail": detail});
-    Ok(msp.store.audits().await?.iter().map(row).collect())
+    Ok(tx.audits().await?.iter().map(row).collect())
 }

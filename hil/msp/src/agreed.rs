@@ -1,7 +1,5 @@
 //! What holds between this MSP and the others: keys, secrets and certificates of the CMPs, and of the SM-DP+. All of it
 //! is replaced at once while the program runs (AID.02 §5.2, §6).
-//!
-//! Made by `msp` at the start and by `program::renewal` when a file has changed; read by everybody who calls or is called.
 
 use std::sync::Arc;
 
@@ -12,7 +10,7 @@ use aid_cli::cli::Failure;
 use crate::config::{CmpParty, Config};
 use crate::es2::Es2;
 
-/// The agreement. Whoever holds one keeps to it to the end of his call or request.
+/// The agreement. Whoever holds one keeps to it to the end of the call or request.
 #[derive(Debug)]
 pub(crate) struct Agreed {
     /// Our `target-id`; any is accepted if there is none.

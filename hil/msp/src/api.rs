@@ -1,10 +1,10 @@
 //! The AID1 server: the four operations that CMPs call (AID.02 Annex B.2), over mutual TLS.
 //!
-//! One way in for all: limits, who calls, which token, whether the same was asked before; then the operation. Every
-//! refusal carries the body of §5.5. `keys` knows who may call, `once` that nothing is done twice, `operation` what is done.
+//! One way in for all: limits, who calls, which operation; then a [`Call`] is answered. Every refusal carries the body of
+//! §5.5. `keys` knows who may call, `operation` what each call is answered with, once and the same again.
 
+mod call;
 mod keys;
-mod once;
 mod operation;
 
 use std::sync::Arc;
@@ -15,13 +15,12 @@ use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::headers::PartyId;
 use aid_aid1::operation::{Api as _, MspOperation};
 use aid_aid1::server::{
-    Caller, Gate, MAX_PATH, Shown, ids, method_not_allowed, not_found, path_token, refusal_body,
-    too_many,
+    Caller, Gate, MAX_PATH, Shown, ids, method_not_allowed, refusal_body, too_many,
 };
 use aid_aid1::span::{self, Kind, Span};
 use aid_aid1::trace::summary;
 use aid_cli::cli::TRACE;
-use aid_serve::http::{Cut, Peer, Refusal};
+use aid_serve::http::{Peer, Refusal};
 use aid_serve::limit::{Limiter, Rate, retry_after};
 use aid_serve::metrics::{Counter, Timer};
 use axum::Router;
@@ -31,13 +30,14 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use tokio::sync::watch;
 
-use crate::misbehave::{Fired, Name, Order, Reply, Stage, fits, instead, order, twist};
+use crate::core::call::Answer;
+use crate::core::order::Usual;
 use crate::msp::Msp;
-use crate::orders;
-use once::answer;
-use operation::place;
 
+pub(crate) use call::Call;
+use call::{read_body, route};
 pub(crate) use keys::Keys;
+pub(crate) use operation::answer;
 
 static REQUESTS: Counter = Counter::new(
     "aid_msp_aid1_requests",
@@ -64,9 +64,6 @@ struct Api {
     limiter: Arc<Limiter<Who>>,
     openapi: Arc<str>,
 }
-
-/// An answer before it is HTTP: status and JSON, empty if there is no body.
-type Answer = (StatusCode, String);
 
 /// What the HTTP layer refuses by itself, in the contract's form.
 #[must_use]
@@ -215,31 +212,15 @@ fn limited(api: &Api, request: &Request) -> Result<Option<Caller>, Duration> {
 async fn entry(State(api): State<Api>, RawQuery(query): RawQuery, request: Request) -> Response {
     let contract =
         MspOperation::at(request.uri().path()).map(|(operation, _)| operation.contract());
-    let reply = handle(&api, query.as_deref().unwrap_or_default(), request).await;
-    let reply = reply.unwrap_or_else(|error| refused(contract, error));
-    if !reply.delay.is_zero() {
-        tokio::time::sleep(reply.delay).await;
-    }
-    let (status, body) = (reply.status, reply.body);
-    tracing::trace!(target: TRACE, "-> AID1 {status} {}", summary(body.as_bytes()));
-    let mut response = Response::new(Body::from(body.clone()));
-    *response.status_mut() = status;
-    if reply.cut {
-        response.extensions_mut().insert(Cut);
-    }
-    if !body.is_empty() {
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static(reply.content_type),
-        );
-    }
-    if let Some(seconds) = reply.retry_after {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, seconds.into());
-    }
+    let mut response = match receive(&api, query.as_deref().unwrap_or_default(), request).await {
+        Err(error) => response(Err(refusal(contract, error))),
+        Ok(call) => match &api.msp.layer {
+            Some(layer) => layer.answer(&api.msp, &call).await,
+            None => response(answer(&api.msp, &call, Arc::new(Usual)).await),
+        },
+    };
     // RFC 9110 §15.5.6
-    if status == StatusCode::METHOD_NOT_ALLOWED
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
         && let Some(contract) = contract
         && let Ok(method) = HeaderValue::from_str(contract.method.as_str())
     {
@@ -249,74 +230,61 @@ async fn entry(State(api): State<Api>, RawQuery(query): RawQuery, request: Reque
 }
 
 /// A refusal under a status that the operation has.
-fn refused(contract: Option<&Contract>, error: ApiError) -> Reply {
-    let error = match contract {
+fn refusal(contract: Option<&Contract>, error: ApiError) -> ApiError {
+    match contract {
         Some(contract) => contract.refusal(error),
         None => error,
-    };
-    Reply::new(error.status, error_json(&error))
+    }
 }
 
-fn error_json(error: &ApiError) -> String {
+/// An answer or a refusal as HTTP.
+fn response(answer: Result<Answer, ApiError>) -> Response {
+    let (status, body) = match answer {
+        Ok(answer) => {
+            let status = StatusCode::from_u16(answer.status);
+            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, answer.body)
+        }
+        Err(error) => (error.status, error_json(&error)),
+    };
+    tracing::trace!(target: TRACE, "-> AID1 {status} {}", summary(body.as_bytes()));
+    if body.is_empty() {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = status;
+        return response;
+    }
+    json(status, body)
+}
+
+pub(crate) fn error_json(error: &ApiError) -> String {
     // Two strings always serialise.
     serde_json::to_string(&error.body()).unwrap_or_default()
 }
 
-/// Lets a request in, and misbehaves where that was asked for.
-async fn handle(api: &Api, query: &str, request: Request) -> Result<Reply, ApiError> {
+/// Lets a request in, and reads it whole.
+async fn receive(api: &Api, query: &str, request: Request) -> Result<Call, ApiError> {
     let (parts, body) = request.into_parts();
     if parts.uri.path().len() + query.len() > MAX_PATH {
         let refusal = ApiError::because(ErrorCode::Syntax, "the path is too long");
         return Err(refusal.with_status(StatusCode::URI_TOO_LONG));
     }
-    let (operation, token) = MspOperation::at(parts.uri.path()).ok_or_else(not_found)?;
-    let contract = operation.contract();
-    if parts.method != contract.method {
-        return Err(method_not_allowed());
-    }
+    let (operation, token) = route(&parts.method, parts.uri.path())?;
+    let token = token.to_owned();
     let caller = admit_parts(api, &parts.headers, parts.extensions.get::<Peer>())?;
-    let (place, client) = (place(operation), &caller.headers.client_id);
-    let early = |name: Name| matches!(name.stage(), Stage::Instead | Stage::Work);
-    let fired = api.msp.fire(place, client, early).await;
-    if let Some(reply) = fired.iter().find_map(instead) {
-        return Ok(reply);
-    }
-    let wrong = order(&fired);
-    let asked = Asked {
-        caller: &caller,
+    let body = match operation {
+        MspOperation::RequestProfileStatus => None,
+        MspOperation::RequestActivationCode
+        | MspOperation::SendCsimStatus
+        | MspOperation::RequestInvalidate => read_body(body).await?,
+    };
+    Ok(Call {
+        caller,
         operation,
         token,
-        query,
-        fired: &fired,
-        wrong: &wrong,
-    };
-    let answer = answer(api, asked, &parts, body).await;
-    let mut reply = answer.map_or_else(
-        |error| refused(Some(contract), error),
-        |(status, body)| Reply::new(status, body),
-    );
-    if let Some(delay) = wrong.cut_after {
-        (reply.delay, reply.cut) = (delay, true);
-    }
-    for one in api
-        .msp
-        .fire(place, client, |n| fits(n, place, &reply))
-        .await
-    {
-        twist(&one, &mut reply);
-        if one.name == Name::CodeAfterInvalidation {
-            orders::code_for_the_dead(&api.msp, client, path_token(token)?).await?;
-        }
-    }
-    Ok(reply)
-}
-
-/// A request that was let in.
-struct Asked<'a> {
-    caller: &'a Caller,
-    operation: MspOperation,
-    token: &'a str,
-    query: &'a str,
-    fired: &'a [Fired],
-    wrong: &'a Order,
+        method: parts.method,
+        path: parts.uri.path().to_owned(),
+        query: query.to_owned(),
+        headers: parts.headers,
+        body,
+    })
 }

@@ -17,8 +17,9 @@ use aid_aid1::headers::PartyId;
 use aid_cli::cli::Failure;
 
 use crate::admin;
-use crate::misbehave::{Outgoing, Place, Wish};
+use crate::misbehave::{Outgoing, Place, Wire, Wish};
 use crate::msp::Msp;
+use crate::store::Target;
 
 /// A refusal: status and one sentence.
 struct Refusal(StatusCode, String);
@@ -164,11 +165,12 @@ async fn subscription(
         let why: Why = serde_json::from_value(body).map_err(wrong)?;
         let reason = why.reason.as_deref();
         match verb.as_str() {
-            "suspend" => admin::suspend(&msp, &id, reason).await?,
-            "resume" => admin::resume(&msp, &id, reason).await?,
+            "suspend" => admin::block(&msp, &id, true, reason).await?,
+            "resume" => admin::block(&msp, &id, false, reason).await?,
             "end" => admin::end_subscription(&msp, &id, reason).await?,
             "withdraw" => {
-                admin::withdraw_subscription(&msp, &id, why.cmp.as_deref(), reason).await?
+                let target = Target::Subscription(id);
+                admin::withdraw(&msp, target, why.cmp.as_deref(), reason).await?
             }
             _ => {
                 return Err(Refusal(
@@ -250,7 +252,8 @@ async fn call(State(msp): State<Msp>, body: Body<AnyCall>) -> Answer {
             .map_err(|_| wrong(format!("{name:?} is no header name")))?;
         outgoing.headers.push((name, value));
     }
-    let said = cmp.wire.send(&outgoing).await;
+    let wire = Wire::new(&cmp.settings).map_err(|e| wrong(e.to_string()))?;
+    let said = wire.send(&outgoing).await;
     Ok(Json(json!({
         "status": said.status, "code": said.code, "error": said.note, "body": said.body,
         "request_id": ids.request_id.to_string(), "correlation_id": ids.correlation_id.to_string(),

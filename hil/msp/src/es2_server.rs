@@ -11,8 +11,9 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use serde::{Deserialize, Serialize};
 
+use crate::core::model::Progress;
+use crate::core::report;
 use crate::msp::{Msp, now_ms};
-use crate::store::Progress;
 
 /// Largest notification, bytes.
 const MAX_BODY: usize = 64 * 1024;
@@ -99,7 +100,14 @@ async fn progress(State(msp): State<Msp>, body: Result<Bytes, BytesRejection>) -
         status: clean(&told.notification_point_status.status, 40),
         message,
     };
-    match msp.store.note_progress(&progress, now_ms()).await {
+    let reported = progress.clone();
+    let noted = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let profiles = tx.profiles_with(&reported.iccid).await?;
+            Ok(report::progress(&profiles, &reported, now_ms()))
+        })
+    });
+    match noted.await {
         Ok(ours) => {
             tracing::info!(iccid = %progress.iccid, point = progress.point, status = progress.status, ours, "download");
             (StatusCode::NO_CONTENT, [PROTOCOL]).into_response()

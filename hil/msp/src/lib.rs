@@ -1,8 +1,9 @@
 //! A mobile service provider (MSP) as the counterpart of a CMP: touchpoint for customers (AID5), AID1 both ways, profiles
 //! ordered at an SM-DP+ over ES2+ (GSMA AID.02 §4, §7; SGP.22 §5.3).
 //!
-//! `store` is what must not be forgotten, `api` and `touchpoint` are the two servers, `orders` and `outbox` do the work,
-//! `admin` is the command line's part, `control` the same over HTTP for test benches, `misbehave` what it can do wrong. The program is [`run`].
+//! `core` decides, `store` is what must not be forgotten, `api` and `touchpoint` are the two servers, `orders` and `outbox`
+//! do the work, `admin` is the command line's part, `control` the same over HTTP for test benches. What the MSP can do
+//! wrong is in `misbehave`: a `layer` around calls and answers, and the rules of an ordering step. The program is [`run`].
 #![forbid(unsafe_code)]
 
 mod admin;
@@ -10,8 +11,10 @@ mod agreed;
 mod api;
 mod config;
 mod control;
+mod core;
 mod es2;
 mod es2_server;
+mod layer;
 mod misbehave;
 mod msp;
 mod orders;

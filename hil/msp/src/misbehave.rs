@@ -1,22 +1,26 @@
 //! Misbehaviours on demand: what this MSP can do wrong, by name, and when it does it (docs/msp-control.md).
 //!
 //! A rule names a misbehaviour and how often it acts; rules are rows of the database, so that the command line, the control
-//! API and the server see the same. Nothing of this is looked at unless the configuration has `[control]`.
+//! API and the server see the same. They act in a [`layer`](crate::layer) around calls and answers, and by the rules of
+//! the ordering step; without `[control]` in the configuration there is no such layer.
 
 mod answer;
 mod call;
 mod code;
+mod layer;
+mod rules;
 mod token;
+mod wire;
 
 use aid_aid1::headers::PartyId;
 use serde::{Deserialize, Serialize};
 
-use crate::store::words;
+use crate::core::model::words;
 
-pub(crate) use answer::{Reply, fits, instead, twist};
-pub(crate) use call::{Outgoing, Wire, twist_call};
-pub(crate) use code::{Order, order};
-pub(crate) use token::Customer;
+pub(crate) use call::Outgoing;
+pub(crate) use layer::Misbehaving;
+pub(crate) use rules::{Event, NewEvent, Rule, RuleChange, add, clear};
+pub(crate) use wire::Wire;
 
 words! {
     /// Where a misbehaviour acts: an operation of AID1, or the way back of a browser.
@@ -400,33 +404,10 @@ impl Wish {
     }
 }
 
-/// A misbehaviour that acts now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fired {
-    /// The rule.
-    pub(crate) rule: i64,
-    /// What to do.
-    pub(crate) name: Name,
-    /// How.
-    pub(crate) parameters: Parameters,
-}
-
-/// Whether chance lets a rule act at its opportunity number `seen`: a fixed function of the seed (SplitMix64).
-#[must_use]
-pub(crate) fn chance(seed: i64, seen: i64, probability: i64) -> bool {
-    let mut z = seed.cast_unsigned().wrapping_add(
-        seen.cast_unsigned()
-            .wrapping_add(1)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15),
-    );
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^= z >> 31;
-    (z % CERTAIN.unsigned_abs()) < probability.unsigned_abs()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn wish(json: &str) -> Result<NewRule, String> {
@@ -481,15 +462,31 @@ mod tests {
     }
 
     #[test]
-    fn chance_is_the_same_for_the_same_seed() {
-        let hits = |seed| {
-            (0..1000)
-                .filter(|n| chance(seed, *n, 250_000))
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(hits(7), hits(7));
-        assert_ne!(hits(7), hits(8));
-        assert!((200..300).contains(&hits(7).len()), "{}", hits(7).len());
-        assert!((0..1000).all(|n| chance(1, n, CERTAIN) && !chance(1, n, 0)));
+    fn no_production_code_knows_of_misbehaviours() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut seen = 0;
+        for name in [
+            "api",
+            "core",
+            "outbox",
+            "touchpoint",
+            "orders",
+            "layer",
+            "es2",
+            "config",
+        ] {
+            let mut todo = vec![source.join(format!("{name}.rs")), source.join(name)];
+            while let Some(path) = todo.pop() {
+                if path.is_dir() {
+                    let entries = std::fs::read_dir(&path).unwrap();
+                    todo.extend(entries.map(|entry| entry.unwrap().path()));
+                } else if path.exists() {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    assert!(!text.contains("misbehave"), "{}", path.display());
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 40, "{seen} files");
     }
 }

@@ -8,12 +8,15 @@ use aid_aid1::headers::PartyId;
 use aid_aid1::phone::{EncryptedPhone, PhoneError, PhoneNumber};
 use aid_cli::cli::Failure;
 use aid_serve::live::Live;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Notify;
 
 use crate::agreed::Agreed;
 use crate::config::{CmpParty, Config, Eligibility};
-use crate::misbehave::{Fired, Name, Place};
-use crate::store::{Store, Subscription};
+use crate::core::account::{add_subscription, put_customer};
+use crate::core::model::Subscription;
+use crate::layer::Layer;
+use crate::misbehave::Misbehaving;
+use crate::store::Store;
 
 /// The MSP. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,10 +37,8 @@ pub(crate) struct Inner {
     pub(crate) name: String,
     /// Wakes the outbox.
     pub(crate) outbox: Notify,
-    /// Held while a profile is chosen and reserved.
-    pub(crate) ordering: Mutex<()>,
-    /// Misbehaviours may be asked for.
-    pub(crate) controlled: bool,
+    /// What stands around calls and answers, where a test bench controls the MSP.
+    pub(crate) layer: Option<Arc<dyn Layer>>,
 }
 
 impl std::ops::Deref for Msp {
@@ -56,17 +57,28 @@ impl Msp {
     pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
         let store = Store::open(&config.database).await?;
         let now = now_ms();
-        for customer in &config.subscriber {
-            store
-                .put_customer(&customer.user, &customer.password, now)
-                .await?;
+        for customer in config.subscriber.clone() {
+            let put = store.decide(move |tx| {
+                Box::pin(async move {
+                    let stored = tx.password_of(&customer.user).await?;
+                    let (user, password) = (&customer.user, &customer.password);
+                    Ok(put_customer(stored.as_deref(), user, password, now))
+                })
+            });
+            put.await?;
         }
         for more in config.all_subscriptions() {
-            let subscription = more.checked().map_err(Failure::new)?;
-            store
-                .add_subscription(&subscription, &more.iccids, now)
-                .await?;
+            let new = more.checked().map_err(Failure::new)?;
+            let iccids = more.iccids.clone();
+            let added = store.decide(move |tx| {
+                Box::pin(async move {
+                    let exists = tx.subscription(&new.id).await?.is_some();
+                    Ok(add_subscription(exists, &new, &iccids, now))
+                })
+            });
+            added.await?;
         }
+        let layer = config.control.as_ref().map(|_| Arc::new(Misbehaving) as _);
         Ok(Self(Arc::new(Inner {
             agreed: Live::new(Arc::new(Agreed::new(config)?)),
             store,
@@ -74,8 +86,7 @@ impl Msp {
             base_url: config.touchpoint.base_url.clone(),
             name: config.touchpoint.name.clone(),
             outbox: Notify::new(),
-            ordering: Mutex::new(()),
-            controlled: config.control.is_some(),
+            layer,
         })))
     }
 
@@ -95,25 +106,6 @@ impl Msp {
     pub(crate) fn cmp(&self, client: &PartyId) -> Option<Arc<CmpParty>> {
         self.agreed().cmp(client).cloned()
     }
-
-    /// The misbehaviours that act now. A failure of the database is none.
-    pub(crate) async fn fire(
-        &self,
-        place: Place,
-        client: &PartyId,
-        fits: impl Fn(Name) -> bool + Send,
-    ) -> Vec<Fired> {
-        if !self.controlled {
-            return Vec::new();
-        }
-        self.store
-            .fire(place, client, fits, now_ms())
-            .await
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "misbehaviours");
-                Vec::new()
-            })
-    }
 }
 
 impl Subscription {
@@ -131,13 +123,6 @@ impl Subscription {
             subscription_type: self.kind,
             customer_group: self.customer_group.clone(),
         })
-    }
-
-    /// The phone number with digits masked.
-    #[must_use]
-    pub(crate) fn masked(&self) -> String {
-        let number = self.msisdn.parse::<PhoneNumber>();
-        number.map(|n| n.masked()).unwrap_or_default()
     }
 }
 

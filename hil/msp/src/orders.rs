@@ -1,27 +1,25 @@
 //! Activation codes: orders a profile at the SM-DP+ and answers the CMP, at once or later (AID.02 §7.7, §4.3 [4]).
 //!
 //! The request is stored before anything is ordered; what was reserved is stored before it is confirmed; profile, swap and
-//! answer are stored in one step.
+//! answer are stored in one step. `core::order` decides each of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use aid_aid1::body::{ActivationCodeResponse, CsimStatus, RequestActivationCode, SendCsimStatus};
+use aid_aid1::body::RequestActivationCode;
 use aid_aid1::error_code::{ApiError, ErrorCode};
-use aid_aid1::headers::PartyId;
-use aid_aid1::server::Caller;
-use aid_id::MspToken;
-use axum::http::StatusCode;
+use aid_id::{Iccid, MspToken};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::api::Call;
 use crate::config::Mode;
+use crate::core::call::{Key, Said};
+use crate::core::model::{AcRequest, Delivery, Order, Ordered};
+use crate::core::order::{self, Begun, Choice, Failure, Ordering, Request, Reserved, Usual};
 use crate::es2::Es2Error;
-use crate::misbehave::Order;
 use crate::msp::{Msp, now_ms};
-use crate::store::{
-    AcRequest, Begun, Delivery, Finished, Job, Kind, Onboarding, Ordered, STORE_AGAIN, StoreError,
-    SubscriptionState,
-};
+use crate::store::{STORE_AGAIN, StoreError, Stored};
 
 /// Longest time for a synchronous answer; AID.02 §7.7.1 allows three seconds.
 const SYNC_LIMIT: Duration = Duration::from_millis(2500);
@@ -35,374 +33,264 @@ const ATTEMPTS: u32 = 340;
 /// The longest pause between two of them is two to the power of this, in seconds: about four minutes.
 const LONGEST: u32 = 8;
 
-/// What Request Activation Code is answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// 200
-    Code(ActivationCodeResponse),
-    /// 201
-    Accepted,
-}
-
-/// Answers Request Activation Code for a token that may have one.
+/// Answers Request Activation Code.
 ///
 /// # Errors
-/// What the CMP is told.
+/// The database fails, or the CMP is not in the configuration any more.
 pub(crate) async fn request(
     msp: &Msp,
-    caller: &Caller,
-    onboarding: &Onboarding,
-    body: &RequestActivationCode,
-    wrong: &Order,
-) -> Result<Outcome, ApiError> {
-    eligible(msp, onboarding, body).await?;
-    if wrong.never {
-        return Ok(Outcome::Accepted);
-    }
-    let client = &onboarding.client_id;
+    call: &Call,
+    key: &Key,
+    token: MspToken,
+    body: Result<RequestActivationCode, ApiError>,
+    rules: Arc<dyn Ordering>,
+) -> Result<Said, ApiError> {
     let cmp = msp
-        .cmp(client)
+        .cmp(&key.client)
         .ok_or_else(|| ApiError::new(ErrorCode::Unauthorized))?;
-    let later_anyway = wrong.later || wrong.before_the_answer || wrong.cut_after.is_some();
-    let sync = !later_anyway
-        && match cmp.mode {
-            Mode::Sync => true,
-            Mode::Async => false,
-            Mode::Mixed => body.request_id.as_bytes()[15].is_multiple_of(2),
-        };
+    let id = body.as_ref().ok().map(|body| body.request_id);
+    let sync = match cmp.mode {
+        Mode::Sync => true,
+        Mode::Async => false,
+        Mode::Mixed => id.is_none_or(|id| id.as_bytes()[15].is_multiple_of(2)),
+    };
     let delivery = if sync {
         Delivery::Sync
     } else {
         Delivery::Async
     };
-    let correlation = caller.headers.correlation_id;
-    let begun = msp
-        .store
-        .begin_order(
-            client,
-            onboarding.msp_token,
-            body,
-            correlation,
-            delivery,
-            now_ms(),
-        )
-        .await;
-    let order = match begun.map_err(internal)? {
-        Begun::Done(answer) => return Ok(Outcome::Code(answer)),
-        Begun::Conflict => {
-            let detail = "activationCodeRequestID was used for another msp_token or eid";
-            return Err(ApiError::because(ErrorCode::RequestOther, detail));
+    let correlation = call.caller.headers.correlation_id;
+    let (shared, of_call, of_order) = (msp.clone(), key.clone(), Arc::clone(&rules));
+    let begun = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let view = tx.request_view(&of_call, token, id).await?;
+            let asked = Request {
+                key: &of_call,
+                body,
+                correlation,
+                delivery,
+                eligibility: &shared.eligibility,
+                rules: &*of_order,
+                now: now_ms(),
+            };
+            Ok(order::request(&view, asked))
+        })
+    });
+    match begun.await.map_err(internal)? {
+        Begun::Said(said) => Ok(said),
+        Begun::Started(order) => {
+            tokio::spawn(work(msp.clone(), *order, None, rules));
+            Ok(Said::Answer(order::code_later()))
         }
-        // An earlier call is being worked on; its answer then travels by Send Activation Code.
-        Begun::Running => return later(msp, onboarding, body.request_id).await,
-        Begun::New(order) => order,
-    };
-    let worker = tokio::spawn(run(msp.clone(), order, delivery, wrong.clone()));
-    if wrong.before_the_answer {
-        let _ = worker.await;
-        wait_until_sent(msp, onboarding.msp_token).await?;
-        return Ok(Outcome::Accepted);
-    }
-    if !sync {
-        return Ok(Outcome::Accepted);
-    }
-    match timeout(SYNC_LIMIT, worker).await {
-        Ok(Ok(result)) => result.map(Outcome::Code),
-        Ok(Err(_)) => Err(ApiError::new(ErrorCode::Internal)),
-        Err(_) => later(msp, onboarding, body.request_id).await,
+        Begun::Wait(order) => wait(msp, *order, key, rules).await,
     }
 }
 
-/// Whether this subscription and this car get a profile.
-///
-/// # Errors
-/// 423 with 49 for an eUICC, 422 with 49 for a device or a subscription that gets none (§7.7).
-async fn eligible(
+/// Waits for an order as long as a synchronous answer may take, and hands it over to Send Activation Code then.
+async fn wait(
     msp: &Msp,
-    onboarding: &Onboarding,
-    body: &RequestActivationCode,
-) -> Result<(), ApiError> {
-    let no = |detail: &str| Err(ApiError::because(ErrorCode::ActivationCodeOther, detail));
-    let rules = &msp.eligibility;
-    let eid = body.eid.as_str();
-    let begins = |list: &[String]| list.iter().any(|start| eid.starts_with(start.as_str()));
-    if begins(&rules.refused_eids) || !(rules.eids.is_empty() || begins(&rules.eids)) {
-        return no("this eid is not eligible")
-            .map_err(|e: ApiError| e.with_status(StatusCode::LOCKED));
+    order: Order,
+    key: &Key,
+    rules: Arc<dyn Ordering>,
+) -> Result<Said, ApiError> {
+    let request = order.request.clone();
+    let broken = |_| ApiError::new(ErrorCode::Internal);
+    let mut worker = tokio::spawn(work(msp.clone(), order, Some(key.clone()), rules));
+    if let Ok(said) = timeout(SYNC_LIMIT, &mut worker).await {
+        return said.map_err(broken);
     }
-    if !rules.device_types.is_empty() && !rules.device_types.contains(&body.device_type) {
-        return no("this deviceType is not eligible");
-    }
-    let found = msp
-        .store
-        .subscription_of(onboarding)
-        .await
-        .map_err(internal)?;
-    match found.map(|s| s.state) {
-        Some(SubscriptionState::Active) => Ok(()),
-        Some(SubscriptionState::Suspended) => no("the subscription is suspended"),
-        Some(SubscriptionState::Ended) | None => no("the subscription has ended"),
+    let key = key.clone();
+    let later = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let view = tx.wait_view(&request, Some(&key)).await?;
+            Ok(order::answer_later(&view, &key, now_ms()))
+        })
+    });
+    match later.await.map_err(internal)? {
+        Some(said) => Ok(said),
+        None => worker.await.map_err(broken),
     }
 }
 
-/// Turns a request that takes too long into an asynchronous one, unless it is done by now.
-async fn later(msp: &Msp, onboarding: &Onboarding, id: Uuid) -> Result<Outcome, ApiError> {
-    let client = &onboarding.client_id;
-    if msp.store.make_async(client, id).await.map_err(internal)? {
-        return Ok(Outcome::Accepted);
+/// Works on an order until it is done or has failed; yields what the call is answered with that waits for it.
+async fn work(msp: Msp, order: Order, waiting: Option<Key>, rules: Arc<dyn Ordering>) -> Said {
+    let request = order.request;
+    if order.delivery == Delivery::Async {
+        tokio::time::sleep(rules.pause(AFTER_THE_ANSWER)).await;
     }
-    match msp.store.order_answer(client, id).await.map_err(internal)? {
-        Some(Ok(answer)) => Ok(Outcome::Code(answer)),
-        Some(Err(text)) => Err(ApiError::because(ErrorCode::ActivationCodeOther, text)),
-        None => Err(ApiError::new(ErrorCode::Internal)),
-    }
-}
-
-/// Works on an order until it has an answer, stored or in the outbox.
-async fn run(
-    msp: Msp,
-    order: AcRequest,
-    delivery: Delivery,
-    wrong: Order,
-) -> Result<ActivationCodeResponse, ApiError> {
-    if delivery == Delivery::Async && !wrong.before_the_answer {
-        let wait = AFTER_THE_ANSWER + wrong.delay + wrong.cut_after.unwrap_or_default();
-        tokio::time::sleep(wait).await;
-    }
-    if let Some((code, text)) = &wrong.fails {
-        let text = format!("{code}: {text}");
-        fail(&msp, &order, &text).await;
-        msp.outbox.notify_one();
-        return Err(ApiError::because(ErrorCode::ActivationCodeOther, text));
-    }
-    let mut result = prepare(&msp, &order, &wrong).await;
-    for attempt in 0..ATTEMPTS {
-        // A CMP that waits for a synchronous answer decides itself about another attempt. It waits no longer where it
-        // got a 201 meanwhile.
-        let again = matches!(&result, Err(e) if e.code == ErrorCode::Internal);
-        let owed = msp.store.is_owed(&order).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "store");
-            true
-        });
-        if !(again && owed) {
-            break;
+    for attempt in 0_u32.. {
+        let failure = match step(&msp, &request, waiting.as_ref(), &rules).await {
+            Ok(said) => {
+                msp.outbox.notify_one();
+                return said;
+            }
+            Err(failure) => failure,
+        };
+        tracing::warn!(request = %request.request_id, eid = %request.eid, error = %failure.error, "no activation code");
+        let last = attempt >= ATTEMPTS;
+        if let Some(said) = failed(&msp, &request, &failure, last, waiting.as_ref()).await {
+            msp.outbox.notify_one();
+            return said;
         }
         tokio::time::sleep(Duration::from_secs(1 << attempt.min(LONGEST))).await;
-        result = prepare(&msp, &order, &wrong).await;
     }
-    if let Err(error) = &result {
-        tracing::warn!(request = %order.request_id, eid = %order.eid, %error, "no activation code");
-        fail(&msp, &order, &error.concatenated()).await;
-    }
-    msp.outbox.notify_one();
-    result
+    Said::Refused(ApiError::new(ErrorCode::Internal))
 }
 
-/// Completes an order without a code as soon as the database takes it: an order that stayed open would be worked on
-/// again only after a restart.
-async fn fail(msp: &Msp, order: &AcRequest, text: &str) {
-    while let Err(error) = msp.store.fail_order(order, text, now_ms()).await {
-        tracing::error!(%error, request = %order.request_id, "the failure cannot be stored yet");
-        tokio::time::sleep(STORE_AGAIN).await;
-    }
-}
-
-async fn prepare(
+/// Stores a failure as soon as the database accepts it: an order that stayed open would be worked on again only after a
+/// restart. Nothing is yielded where the order is to be tried again.
+async fn failed(
     msp: &Msp,
-    order: &AcRequest,
-    wrong: &Order,
-) -> Result<ActivationCodeResponse, ApiError> {
-    let onboarding = msp
-        .store
-        .onboarding(&order.client_id, order.msp_token)
-        .await
-        .map_err(internal)?;
-    let gone = || ApiError::new(ErrorCode::TokenInvalidated);
-    let onboarding = onboarding.ok_or_else(gone)?;
-    let found = msp
-        .store
-        .subscription_of(&onboarding)
-        .await
-        .map_err(internal)?;
-    let subscription = found.ok_or_else(|| {
-        ApiError::because(ErrorCode::ActivationCodeOther, "the subscription has ended")
-    })?;
-    let pool = msp
-        .store
-        .pool_of(&subscription.id)
-        .await
-        .map_err(internal)?;
-    let call = order.request_id;
-    let iccid = {
-        // One at a time, so that two orders do not take the same profile of a pool.
-        let _turn = msp.ordering.lock().await;
-        let wanted = msp.store.first_free(&pool).await.map_err(internal)?;
-        if wanted.is_none() && !pool.is_empty() {
-            let detail = "the subscription has no profile left";
-            return Err(ApiError::because(ErrorCode::ActivationCodeOther, detail));
-        }
-        let iccid = msp
-            .agreed()
-            .es2
-            .download_order(call, &order.eid, wanted.as_ref())
-            .await
-            .map_err(|e| refusal(&e))?;
-        msp.store
-            .note_reserved(order, &iccid)
-            .await
-            .map_err(internal)?;
-        iccid
-    };
-    let activation_code = msp
-        .agreed()
-        .es2
-        .confirm_order(call, &order.eid, &iccid)
-        .await
-        .map_err(|e| refusal(&e))?;
-    let ordered = Ordered {
-        iccid,
-        activation_code,
-    };
-    let finished = msp
-        .store
-        .finish_order(order, &ordered, &subscription, wrong, now_ms())
-        .await;
-    match finished.map_err(internal)? {
-        Finished::Code(answer) => {
-            let swapped = answer.swapped_iccid.as_ref().map(ToString::to_string);
-            tracing::info!(iccid = %ordered.iccid, eid = %order.eid, swapped, "profile ordered");
-            Ok(answer)
-        }
-        refused @ (Finished::Withdrawn | Finished::Full) => {
-            let cancelled = msp
-                .agreed()
-                .es2
-                .cancel_order(Uuid::new_v4(), ordered.iccid.as_str())
-                .await;
-            if let Err(error) = cancelled {
-                tracing::warn!(%error, iccid = %ordered.iccid, "an order that is not needed stays");
-            }
-            let full = "all profiles of the subscription are in use, and none can be swapped";
-            Err(match refused {
-                Finished::Full => ApiError::because(ErrorCode::ActivationCodeOther, full),
-                _ => gone(),
+    request: &AcRequest,
+    failure: &Failure,
+    last: bool,
+    waiting: Option<&Key>,
+) -> Option<Said> {
+    loop {
+        let (request, failure, waiting) = (request.clone(), failure.clone(), waiting.cloned());
+        let id = request.request_id;
+        let stored = msp.store.decide(move |tx| {
+            Box::pin(async move {
+                let view = tx.wait_view(&request, waiting.as_ref()).await?;
+                let ids = &mut Uuid::new_v4;
+                let waiting = waiting.as_ref();
+                Ok(order::fail(&view, &failure, last, waiting, ids, now_ms()))
             })
+        });
+        match stored.await {
+            Ok(said) => return said,
+            Err(error) => {
+                tracing::error!(%error, request = %id, "the failure cannot be stored yet");
+                tokio::time::sleep(STORE_AGAIN).await;
+            }
         }
     }
 }
 
-/// Goes on with orders that were accepted with 201 before the program stopped.
-///
-/// # Errors
-/// The database fails.
-pub(crate) async fn resume(msp: &Msp) -> Result<(), StoreError> {
-    for order in msp.store.unanswered_orders().await? {
-        tracing::info!(request = %order.request_id, "an activation code is still owed");
-        tokio::spawn(run(msp.clone(), order, Delivery::Async, Order::default()));
+/// One attempt: chooses a profile, reserves it, confirms it, and finishes the order.
+async fn step(
+    msp: &Msp,
+    request: &AcRequest,
+    waiting: Option<&Key>,
+    rules: &Arc<dyn Ordering>,
+) -> Result<Said, Failure> {
+    if let Some(text) = rules.refusal() {
+        return Err(Failure {
+            error: ApiError::because(ErrorCode::ActivationCodeOther, &text),
+            text,
+            transient: false,
+        });
     }
-    Ok(())
-}
-
-/// Waits until nothing is due any more for a token, for an answer that comes too late on purpose.
-async fn wait_until_sent(msp: &Msp, token: MspToken) -> Result<(), ApiError> {
-    for _ in 0..100 {
-        if !msp.store.owes_code(token).await.map_err(internal)? {
-            break;
+    let iccid = reserved(msp, request).await?;
+    let agreed = msp.agreed();
+    let confirmed = agreed
+        .es2
+        .confirm_order(request.request_id, &request.eid, &iccid);
+    let ordered = Ordered {
+        activation_code: confirmed.await.map_err(|e| refusal(&e))?,
+        iccid,
+    };
+    let (iccid, eid) = (ordered.iccid.clone(), request.eid);
+    let (request, waiting, rules) = (request.clone(), waiting.cloned(), Arc::clone(rules));
+    let finished = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let waiting = waiting.as_ref();
+            let view = tx.finish_view(&request, waiting).await?;
+            let ids = &mut Uuid::new_v4;
+            Ok(order::finish(
+                &view,
+                &ordered,
+                waiting,
+                &*rules,
+                ids,
+                now_ms(),
+            ))
+        })
+    });
+    let said = finished.await.map_err(passing)?;
+    match &said {
+        Said::Refused(error) => {
+            tracing::warn!(%iccid, %eid, %error, "the order is cancelled");
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        Said::Answer(_) | Said::Running => tracing::info!(%iccid, %eid, "profile ordered"),
+    }
+    Ok(said)
+}
+
+/// A profile that is reserved for the order at the SM-DP+.
+async fn reserved(msp: &Msp, request: &AcRequest) -> Result<Iccid, Failure> {
+    let of_choice = request.clone();
+    let choice = msp.store.decide(move |tx| {
+        Box::pin(async move { Ok(order::choose(&tx.choice_view(&of_choice).await?)) })
+    });
+    let wanted = match choice.await.map_err(passing)? {
+        Choice::None(error) => return Err(Failure::last(error)),
+        Choice::Reserved(iccid) => return Ok(iccid),
+        Choice::This(iccid) => Some(iccid),
+        Choice::Any => None,
+    };
+    let agreed = msp.agreed();
+    let reserved = agreed
+        .es2
+        .download_order(request.request_id, &request.eid, wanted.as_ref());
+    let iccid = reserved.await.map_err(|e| refusal(&e))?;
+    let (request, of_order) = (request.clone(), iccid.clone());
+    let noted = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let order = tx.order(&request.client_id, request.request_id).await?;
+            let ids = &mut Uuid::new_v4;
+            let order = order.as_ref();
+            Ok(order::reserve(order, &request, &of_order, ids, now_ms()))
+        })
+    });
+    match noted.await.map_err(passing)? {
+        Reserved::Ours => Ok(iccid),
+        // The order is over: storing the failure finds what it was answered with.
+        Reserved::NotNeeded => Err(Failure::last(ApiError::new(ErrorCode::Internal))),
+    }
+}
+
+/// Goes on with orders that were accepted with 201 before the program stopped, and lets go of what its callers waited for.
+///
+/// # Errors
+/// The database fails.
+pub(crate) async fn resume(msp: &Msp) -> Stored<()> {
+    let owed = msp.store.decide(|tx| {
+        Box::pin(async move {
+            let open = tx.open_orders().await?;
+            Ok(order::resume(open, &mut Uuid::new_v4, now_ms()))
+        })
+    });
+    for order in owed.await? {
+        tracing::info!(request = %order.request.request_id, "an activation code is still owed");
+        tokio::spawn(work(msp.clone(), order, None, Arc::new(Usual)));
     }
     Ok(())
 }
 
-/// Sends a code for the newest request of a token that was invalidated (R-7.7.2.1-7), which a sane MSP does not.
-///
-/// # Errors
-/// The database fails.
-pub(crate) async fn code_for_the_dead(
-    msp: &Msp,
-    client: &PartyId,
-    token: MspToken,
-) -> Result<(), ApiError> {
-    let newest = msp.store.newest_request(token).await.map_err(internal)?;
-    let body = code_body(newest.unwrap_or_else(Uuid::new_v4));
-    let job = Job::new(
-        client,
-        Kind::SendActivationCode,
-        token,
-        Uuid::new_v4(),
-        body,
-    );
-    msp.store.add_job(&job, now_ms()).await.map_err(internal)?;
-    msp.outbox.notify_one();
-    Ok(())
-}
-
-/// A Send Activation Code for a profile that was never ordered.
-pub(crate) fn code_body(request_id: Uuid) -> String {
-    serde_json::json!({
-        "activationCode": "1$smdp.invalid$LATE", "profileType": "personal", "error": null,
-        "activationCodeRequestID": request_id.to_string(), "iccid": "8999999999999999995", "swappedIccid": null,
-    })
-    .to_string()
-}
-
-/// Tells a CMP about a profile whose status it has just reported, against §7.5.
-///
-/// # Errors
-/// The database fails.
-pub(crate) async fn inform_about(
-    msp: &Msp,
-    client: &PartyId,
-    token: MspToken,
-    body: &SendCsimStatus,
-) -> Result<(), ApiError> {
-    let enabled = body.status == CsimStatus::Enabled;
-    let status = if enabled { "valid" } else { "suspended" };
-    let profile =
-        serde_json::json!({"iccid": body.iccid.as_str(), "status": status, "reason": null});
-    let body = serde_json::json!({"profiles": [profile]}).to_string();
-    let kind = Kind::SendProfileInformation;
-    let job = Job::new(client, kind, token, Uuid::new_v4(), body);
-    msp.store.add_job(&job, now_ms()).await.map_err(internal)?;
-    msp.outbox.notify_one();
-    Ok(())
-}
-
-fn refusal(error: &Es2Error) -> ApiError {
+fn refusal(error: &Es2Error) -> Failure {
     tracing::warn!(%error, "SM-DP+");
     match error {
         Es2Error::Unreachable { .. } => {
-            ApiError::because(ErrorCode::Internal, "the SM-DP+ does not answer")
+            let detail = "the SM-DP+ does not answer";
+            Failure::passing(ApiError::because(ErrorCode::Internal, detail))
         }
         Es2Error::Refused {
             subject, reason, ..
         } => {
             let detail = format!("the SM-DP+ refuses (subject {subject}, reason {reason})");
-            ApiError::because(ErrorCode::ActivationCodeOther, detail)
+            Failure::last(ApiError::because(ErrorCode::ActivationCodeOther, detail))
         }
     }
 }
 
-/// A failure of our own; the log has the details.
+fn passing(error: StoreError) -> Failure {
+    Failure::passing(internal(error))
+}
+
+/// A failure of the database; the log has the details.
 #[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
 pub(crate) fn internal(error: StoreError) -> ApiError {
     tracing::error!(%error, "store");
     ApiError::new(ErrorCode::Internal)
-}
-
-/// The onboarding behind a token of this caller.
-///
-/// # Errors
-/// 404 with 20: unknown here, or another CMP's.
-pub(crate) async fn onboarding(
-    msp: &Msp,
-    caller: &Caller,
-    token: MspToken,
-) -> Result<Onboarding, ApiError> {
-    let found = msp
-        .store
-        .onboarding(&caller.headers.client_id, token)
-        .await
-        .map_err(internal)?;
-    found.ok_or_else(|| ApiError::new(ErrorCode::TokenNotFound))
 }

@@ -12,11 +12,11 @@ use aid_cli::cli::{self, Failure, block_on};
 use aid_cli::printable::printable;
 use serde_json::{Value, json};
 
-use crate::admin::{self, Target};
+use crate::admin;
 use crate::config::{Config, EXAMPLE};
 use crate::misbehave::Wish;
 use crate::msp::Msp;
-use crate::store::Store;
+use crate::store::{Store, Target};
 use args::{
     Args, CmpAction, Command, CustomerAction, List, MisbehaveAction, OutboxAction, ProfileAction,
     SubscriptionAction,
@@ -112,14 +112,14 @@ async fn administer(config: &Config, command: Command) -> Result<(Value, bool), 
             }
         },
         Command::Withdraw { who, reason } => {
-            let (target, cmp) = (Target::User(&who.user), who.cmp.as_deref());
+            let (target, cmp) = (Target::User(who.user), who.cmp.as_deref());
             (
                 admin::withdraw(msp, target, cmp, reason.as_deref()).await?,
                 false,
             )
         }
         Command::Update { who } => {
-            let (target, cmp) = (Target::User(&who.user), who.cmp.as_deref());
+            let (target, cmp) = (Target::User(who.user), who.cmp.as_deref());
             (admin::update(msp, target, cmp).await?, false)
         }
         Command::Misbehave(action) => misbehave(msp, action).await?,
@@ -141,13 +141,14 @@ async fn subscription(msp: &Msp, action: SubscriptionAction) -> Result<Value, Fa
             admin::update_subscription(msp, &id, change).await
         }
         SubscriptionAction::Suspend { id, reason } => {
-            admin::suspend(msp, &id, reason.as_deref()).await
+            admin::block(msp, &id, true, reason.as_deref()).await
         }
         SubscriptionAction::Resume { id, reason } => {
-            admin::resume(msp, &id, reason.as_deref()).await
+            admin::block(msp, &id, false, reason.as_deref()).await
         }
         SubscriptionAction::Withdraw { id, cmp, reason } => {
-            admin::withdraw_subscription(msp, &id, cmp.as_deref(), reason.as_deref()).await
+            let target = Target::Subscription(id);
+            admin::withdraw(msp, target, cmp.as_deref(), reason.as_deref()).await
         }
         SubscriptionAction::End { id, reason } => {
             admin::end_subscription(msp, &id, reason.as_deref()).await

@@ -1,36 +1,33 @@
-//! What the MSP must not forget: SQLite through sqlx, one file, WAL, every commit on disk before it is acted on.
+//! What the MSP must not forget: SQLite through sqlx, one file, WAL, every commit on disk before anyone acts on it.
 //!
-//! Several processes may have it open: `serve` and the command line. Time is an argument, in milliseconds since 1970.
+//! [`Store::decide`] is the only way to change anything: it loads, lets `core` decide, writes and commits. [`Tx`] has the
+//! reads, `write` the changes. Several processes may have the file open: `serve` and the command line.
 
-mod answered;
 mod misbehaviour;
-mod onboarding;
-mod order;
-mod outbox;
-mod profile;
-mod subscription;
+mod read;
+mod tx;
+mod views;
+mod write;
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aid_cli::private;
 use aid_store::sqlite_url as sqlite;
-use aid_store::writer::{Transaction, Writer};
-use sqlx::any::{AnyPoolOptions, AnyRow};
+use aid_store::writer::Writer;
+use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, SqlSafeStr as _};
+use sqlx::{AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _};
+use tokio::sync::Mutex;
 
-pub(crate) use answered::Earlier;
-pub(crate) use misbehaviour::{Event, NewEvent, Rule};
-pub(crate) use onboarding::{Onboarding, OnboardingState};
-pub(crate) use order::{AcRequest, Begun, Delivery, Finished, OrderRow, Ordered};
-pub(crate) use outbox::{Job, Kind, OutboxRow};
-pub(crate) use profile::{Noted, Profile, ProfilePhase, StatusRow};
+use crate::core::Decision;
 
-pub(crate) use subscription::{
-    Progress, Subscription, SubscriptionChange, SubscriptionState, SwapPolicy,
-};
+pub(crate) use read::outbox::Lane;
+pub(crate) use tx::{Deciding, Tx};
+pub(crate) use views::Target;
+pub(crate) use write::Write;
 
 /// Pause before a write is tried again that has to succeed at last, such as after a full disk.
 pub(crate) const STORE_AGAIN: Duration = Duration::from_secs(1);
@@ -54,6 +51,7 @@ fn migrations() -> Migrator {
             "subscriptions",
             include_str!("../migrations/0003_subscriptions.sql"),
         ),
+        ("leases", include_str!("../migrations/0004_leases.sql")),
     ];
     let steps = steps.into_iter().zip(1..).map(|((name, sql), version)| {
         let kind = MigrationType::Simple;
@@ -92,6 +90,9 @@ pub(crate) enum StoreError {
         /// What is there.
         value: String,
     },
+    /// A change outside a decision, which is a mistake of this program.
+    #[error("nothing is written outside a decision")]
+    ReadOnly,
 }
 
 /// Result of a store operation.
@@ -103,6 +104,8 @@ pub(crate) struct Store {
     pool: AnyPool,
     /// Makes the transactions on the pool.
     writer: Writer,
+    /// Held by the decision that is being made: SQLite lets the others wait by asking again and again, in no order.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Store {
@@ -148,7 +151,11 @@ impl Store {
             .await
             .map_err(|e| failed(e.to_string()))?;
         let writer = Writer::sqlite(pool.clone(), keeper);
-        Ok(Self { pool, writer })
+        Ok(Self {
+            pool,
+            writer,
+            turn: Arc::default(),
+        })
     }
 
     /// Writes something, to find out whether the database can be written now.
@@ -172,63 +179,48 @@ impl Store {
         Ok(self.writer.reserve_log().await?)
     }
 
-    /// A transaction that has the write lock from the beginning, so that it cannot fail half-way for want of it.
-    async fn write(&self) -> Stored<Transaction> {
-        Ok(self.writer.begin().await?)
+    /// Changes what is stored, in one transaction that no other decision can come between: `decide` loads what the
+    /// decision stands on and yields it, its changes are written and committed. Only then the outcome is there to be
+    /// acted on.
+    ///
+    /// # Errors
+    /// The database fails; then nothing has changed.
+    pub(crate) async fn decide<T, C, F>(&self, decide: F) -> Stored<T>
+    where
+        T: Send,
+        C: Write,
+        F: for<'t> FnOnce(&'t mut Tx) -> Deciding<'t, T, C> + Send,
+    {
+        let _turn = self.turn.lock().await;
+        let mut tx = Tx::writing(self.writer.begin().await?);
+        let Decision { changes, outcome } = decide(&mut tx).await?;
+        if changes.is_empty() {
+            // Rolled back when it is dropped.
+            return Ok(outcome);
+        }
+        for change in changes {
+            change.write(&mut tx).await?;
+        }
+        tx.commit().await?;
+        Ok(outcome)
+    }
+
+    /// Changes what is stored by a decision that stands on nothing.
+    ///
+    /// # Errors
+    /// As [`Store::decide`].
+    pub(crate) async fn put<C: Write + 'static>(&self, decision: Decision<(), C>) -> Stored<()> {
+        self.decide(|_| Box::pin(async move { Ok(decision) })).await
+    }
+
+    /// Reads, for what is shown. What a decision stands on is read by [`Store::decide`].
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn read(&self) -> Stored<Tx> {
+        Ok(Tx::reading(self.pool.acquire().await?))
     }
 }
-
-/// A text column.
-fn text(row: &AnyRow, column: &str) -> Stored<String> {
-    Ok(row.try_get(column)?)
-}
-
-/// A text column that may be NULL.
-fn optional(row: &AnyRow, column: &str) -> Stored<Option<String>> {
-    Ok(row.try_get(column)?)
-}
-
-/// A number column.
-fn number(row: &AnyRow, column: &str) -> Stored<i64> {
-    Ok(row.try_get(column)?)
-}
-
-/// A text column with a form of its own.
-fn parsed<T: std::str::FromStr>(row: &AnyRow, column: &'static str) -> Stored<T> {
-    let value = text(row, column)?;
-    value
-        .parse()
-        .map_err(|_| StoreError::Value { column, value })
-}
-
-/// An enum that is a word in the database.
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum $name { $($(#[$doc])* $variant,)+ }
-
-        impl $name {
-            /// The word.
-            #[must_use]
-            pub(crate) fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = ();
-
-            fn from_str(text: &str) -> Result<Self, ()> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(()),
-                }
-            }
-        }
-    };
-}
-pub(crate) use words;
 
 #[cfg(test)]
 mod tests;

@@ -108,7 +108,7 @@ fn keep(response: &mut Response, session: &str) {
     page::set_cookie(response, COOKIE, Some(session), seconds);
 }
 
-/// The session of somebody who has logged in, for showing a page, and his name.
+/// The session of somebody who has logged in, for showing a page, and their name.
 fn visitor(shared: &Shared, headers: &HeaderMap) -> Option<(String, Session, String)> {
     let name = page::cookie(headers, COOKIE)?;
     let session = shared.sessions.look(&name, now_ms())?;

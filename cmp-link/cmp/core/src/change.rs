@@ -1,5 +1,6 @@
 //! Everything that can change in the CMP's state. A decision yields a list of changes, which is stored in one transaction.
 
+use crate::decide::tries;
 use crate::model::{
     Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
     LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, Report,
@@ -45,7 +46,7 @@ pub enum Change {
     RemoveNotice(AccountRef, Id),
     /// Failed attempts at `key`; none clears them.
     SetAttempts(String, Option<Attempts>),
-    /// All attempts whose keys begin so are forgotten; hexadecimal digits, letters and colons.
+    /// All attempts at the PIN under a name are forgotten, by their prefix (`decide::tries::prefix`).
     ForgetAttempts(String),
     /// A user logged in to a car for the first time.
     LoggedIn(Eid, AccountRef, u64),
@@ -120,9 +121,6 @@ pub enum Change {
     },
     /// An answer of AID1 that a repetition gets again.
     Remember(Answered),
-    /// Removes what is old at this time: answers after a week, closed calls and notices after 90 days,
-    /// reports after 90 days, sessions and onboardings without a result after their end.
-    Prune(u64),
     /// Somebody did something.
     Audit(Audit),
 }
@@ -162,4 +160,88 @@ pub enum PortalChange {
     Began(String, u64, String),
     /// The sessions of the account end, except the one with this hash.
     EndSessions(AccountRef, String),
+}
+
+/// What has to be locked before a decision reads what it changes, where the database makes decisions side by side. A
+/// user's subscriptions, profiles and requests are behind the user; a car's session and reports are behind the car.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lock {
+    /// A user and everything that is theirs.
+    Account(AccountRef),
+    /// A car.
+    Vehicle(Eid),
+    /// The count of attempts under this key.
+    Attempts(String),
+}
+
+/// Whose lock a change needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Behind {
+    /// Nobody's: a row of its own, or a statement that says itself what it expects.
+    Nothing,
+    /// This lock.
+    Lock(Lock),
+    /// The lock of the user of this federation.
+    Federation(Id),
+    /// The lock of the user of this onboarding, by its `sid`.
+    Onboarding(Id),
+}
+
+impl Change {
+    /// Whose lock it needs. A decision that changes something without its lock is refused by the store.
+    #[must_use]
+    pub fn behind(&self) -> Behind {
+        let account = |account: &AccountRef| Behind::Lock(Lock::Account(*account));
+        let vehicle = |eid: &Eid| Behind::Lock(Lock::Vehicle(*eid));
+        match self {
+            Self::AddVehicle(_)
+            | Self::AddAccount(_)
+            | Self::AddNotice(_)
+            | Self::RemoveNotice(..)
+            | Self::AddSession(_)
+            | Self::RemoveSession(_)
+            | Self::AddOnboarding(_)
+            | Self::AddSyncRun(_)
+            | Self::AddOrder(_)
+            | Self::OrderSent(..)
+            | Self::CloseOrder(..)
+            | Self::AddCall(_)
+            | Self::RetryCall { .. }
+            | Self::GiveUpCall(..)
+            | Self::ReviveCall(..)
+            | Self::CloseCall(..)
+            | Self::Happened(_)
+            | Self::UseIv { .. }
+            | Self::Remember(_)
+            | Self::Audit(_) => Behind::Nothing,
+            Self::Seen { eid, .. } | Self::RetireVehicle(eid, ..) | Self::ForgetLogins(eid) => {
+                vehicle(eid)
+            }
+            Self::EraseAccount(id)
+            | Self::RemoveAccount(id)
+            | Self::Prefer(id, ..)
+            | Self::LoggedIn(_, id, _) => account(id),
+            Self::SetAttempts(key, _) => Behind::Lock(Lock::Attempts(key.clone())),
+            // Every login under this name locks that one first.
+            Self::ForgetAttempts(prefix) => Behind::Lock(Lock::Attempts(tries::everywhere(prefix))),
+            Self::CloseOnboarding(sid, ..) => Behind::Onboarding(*sid),
+            Self::AddFederation(f) | Self::UpdateFederation(f) => account(&f.account),
+            Self::PurgeFederation(id) | Self::ClearHold(id, _) => Behind::Federation(*id),
+            Self::SetHold(hold) => Behind::Federation(hold.federation),
+            Self::PutProfile(profile) => Behind::Federation(profile.federation),
+            Self::PutRequest(request) => account(&request.account),
+            Self::AddReport(report) => vehicle(&report.eid),
+            Self::Fleet(change) => match change {
+                FleetChange::Enrol { eid, .. }
+                | FleetChange::Session(eid, _)
+                | FleetChange::Leave(eid, _) => vehicle(eid),
+                FleetChange::PutLoginCode(code) => vehicle(&code.eid),
+                FleetChange::SetPreference(id, ..) => account(id),
+            },
+            Self::Portal(change) => match change {
+                PortalChange::Password(id, _) | PortalChange::Pin(id, _) => account(id),
+                PortalChange::Began(..) | PortalChange::EndSessions(..) => Behind::Nothing,
+            },
+        }
+    }
 }

@@ -5,6 +5,7 @@ pub mod call;
 pub mod car_login;
 pub mod code;
 pub mod deletion;
+pub mod hello;
 pub mod login;
 pub mod logout;
 pub mod onboarding;
@@ -32,8 +33,10 @@ pub use policy::Policy;
 pub struct Context {
     /// Unix milliseconds.
     pub now: u64,
-    /// A random id that was never used.
+    /// An id that was never used. It may be guessed: it need not be random.
     pub fresh: fn() -> Id,
+    /// 16 random bytes, for what must not be guessed.
+    pub random: fn() -> Id,
     /// What the specification leaves open.
     pub policy: Policy,
 }

@@ -1,5 +1,5 @@
 //! Values of the configuration that no type can judge alone: addresses, texts that users see, and what two MSPs
-//! may not share. Called by `check`.
+//! may not share.
 
 use super::{File, MspFile};
 use crate::store::Database;

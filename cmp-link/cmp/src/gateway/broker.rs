@@ -5,7 +5,7 @@
 
 use crate::config::{BROKER_CLIENT, Gateway};
 use crate::service::{Frame, Service, Taken};
-use crate::store::{Store, StoreError};
+use crate::store::{StoreError, Tx};
 use aid_cli::signal::Stop;
 use aid_cli::tls;
 use aid_id::Eid;
@@ -111,7 +111,7 @@ impl Broker {
     }
 
     /// Serves vehicles until the stop; the broker may come and go.
-    pub async fn serve<S: Store>(self, service: Arc<Service<S>>, stop: Stop) {
+    pub async fn serve(self, service: Arc<Service>, stop: Stop) {
         let (client, events) = match self.client() {
             Ok(client) => client,
             Err(error) => return tracing::error!(%error, "the broker can't be used"),
@@ -200,13 +200,13 @@ enum Input {
 }
 
 /// Takes the cars' messages one after the other, in the order in which the broker sent them.
-struct Worker<S> {
-    service: Arc<Service<S>>,
+struct Worker {
+    service: Arc<Service>,
     queue: mpsc::Sender<Box<Frame>>,
     reached: Reached,
 }
 
-impl<S: Store> Worker<S> {
+impl Worker {
     async fn run(self, mut messages: mpsc::Receiver<Input>) {
         while let Some(input) = messages.recv().await {
             let done = match input {
@@ -223,7 +223,8 @@ impl<S: Store> Worker<S> {
     /// Who is there is not known after a start: everybody is sent what waits for him. A car that is
     /// away shows by that nobody takes it.
     async fn reach_all(&self) -> Result<(), String> {
-        let vehicles = self.service.store.vehicles().await;
+        let look = async move |_: &Service, tx: &Tx<'_>| tx.vehicles().await;
+        let vehicles = self.service.look(look).await;
         for vehicle in vehicles.map_err(|e| e.to_string())? {
             self.reach(vehicle.eid);
             if let Err(error) = self.greet_where_work_waits(vehicle.eid).await {
@@ -289,10 +290,10 @@ impl<S: Store> Worker<S> {
 }
 
 /// Publishes what the service says to cars. A publication that nobody takes: the car is away.
-async fn publish<S: Store>(
+async fn publish(
     client: AsyncClient,
     mut frames: mpsc::Receiver<Box<Frame>>,
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     reached: Reached,
 ) {
     let mut open = JoinSet::new();

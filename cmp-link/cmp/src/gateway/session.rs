@@ -4,7 +4,6 @@
 
 use super::patience::Patience;
 use crate::service::{Frame, QUEUE, Service, Taken};
-use crate::store::Store;
 use aid_cli::signal::Stop;
 use aid_id::Eid;
 use aid_wire::{Envelope, Up, topic_down, topic_up};
@@ -37,9 +36,9 @@ const WRITE: Duration = Duration::from_secs(20);
 /// Why a session ends; `None` is an orderly end.
 type End = Option<String>;
 
-pub(super) struct Session<S> {
+pub(super) struct Session {
     stream: TlsStream<TcpStream>,
-    service: Arc<Service<S>>,
+    service: Arc<Service>,
     /// Who it is, and the SHA-256 of its certificate; none is told so and cut off.
     eid: Option<Eid>,
     certificate: [u8; 32],
@@ -54,10 +53,10 @@ pub(super) struct Session<S> {
     out: Vec<u8>,
 }
 
-impl<S: Store> Session<S> {
+impl Session {
     pub(super) fn new(
         stream: TlsStream<TcpStream>,
-        service: Arc<Service<S>>,
+        service: Arc<Service>,
         car: Option<(Eid, [u8; 32])>,
         stop: Stop,
     ) -> Self {

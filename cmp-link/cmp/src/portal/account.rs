@@ -3,7 +3,6 @@
 use super::{
     Cmp, DoneQuery, Page, Refusal, csrf, done_line, inside, page, see_other, sender, shown, visitor,
 };
-use crate::store::Store;
 use aid_id::{Eid, Iccid};
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
@@ -11,17 +10,21 @@ use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use uuid::Uuid;
 
-pub(super) async fn account<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn account(
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<DoneQuery>, QueryRejection>,
 ) -> Page {
     let Some((account, value)) = visitor(&service, &headers).await? else {
         return see_other("/login");
     };
+    let id = account.id;
+    let chosen = service
+        .look(async move |_, tx| tx.preference(id, None).await)
+        .await?;
     let view = page::AccountView {
         overview: &service.overview(&account).await?,
-        chosen: service.store.preference(account.id, None).await?,
+        chosen,
         held: &service.held(account.id).await?,
         notices: &service.notices(account.id).await?,
         done: query.ok().and_then(|Query(q)| done_line(&q.done)),
@@ -44,8 +47,8 @@ fn no_such_subscription() -> Refusal {
     Refusal(StatusCode::NOT_FOUND, "You have no such subscription.")
 }
 
-pub(super) async fn unlink<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn unlink(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<UnlinkForm>, FormRejection>,
 ) -> Page {
@@ -78,8 +81,8 @@ pub(super) struct DeleteForm {
     confirmed: String,
 }
 
-pub(super) async fn delete<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn delete(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<DeleteForm>, FormRejection>,
 ) -> Page {
@@ -111,8 +114,8 @@ pub(super) struct ServeForm {
 }
 
 /// Which of several subscriptions serves in cars (R-4.3-5).
-pub(super) async fn serve<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn serve(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<ServeForm>, FormRejection>,
 ) -> Page {
@@ -136,8 +139,8 @@ pub(super) struct AgainForm {
 }
 
 /// A profile may be loaded again in a car where it was removed (R-4.5-10).
-pub(super) async fn again<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn again(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<AgainForm>, FormRejection>,
 ) -> Page {
@@ -159,8 +162,8 @@ pub(super) struct DismissForm {
     notice: Uuid,
 }
 
-pub(super) async fn dismiss<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn dismiss(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<DismissForm>, FormRejection>,
 ) -> Page {

@@ -5,14 +5,13 @@ use super::{
     Cmp, Page, Refusal, csrf, inside, login_first, page, see_other, sender, shown, visitor,
 };
 use crate::service::Judged;
-use crate::store::Store;
 use aid_id::Eid;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-pub(super) async fn form<S: Store>(State(service): Cmp<S>, headers: HeaderMap) -> Page {
+pub(super) async fn form(State(service): Cmp, headers: HeaderMap) -> Page {
     let Some((_, value)) = visitor(&service, &headers).await? else {
         return login_first("/car");
     };
@@ -30,8 +29,8 @@ pub(super) struct CodeForm {
     decision: String,
 }
 
-pub(super) async fn judge<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn judge(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<CodeForm>, FormRejection>,
 ) -> Page {
@@ -80,8 +79,8 @@ pub(super) struct LogoutForm {
 }
 
 /// Ends the user's session in a car.
-pub(super) async fn log_out<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn log_out(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<LogoutForm>, FormRejection>,
 ) -> Page {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::config::Msp;
 use crate::service::Service;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use aid_aid1::check_code::check_code;
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::redirect::{RedirectUri, percent_encode};
@@ -30,8 +30,8 @@ fn not_offered() -> Refusal {
 }
 
 /// Names the account before the user leaves for the MSP, with a code that the MSP's page should show too (R-4.1-7).
-pub(super) async fn ask<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn ask(
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<Which>, QueryRejection>,
 ) -> Page {
@@ -67,8 +67,8 @@ pub(super) struct LinkForm {
     ver: Option<String>,
 }
 
-pub(super) async fn link<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn link(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<LinkForm>, FormRejection>,
 ) -> Page {
@@ -103,8 +103,8 @@ pub(super) struct Returned {
 }
 
 /// The MSP sent the browser back. Whether it worked is known from Send MSP Token, not from here.
-pub(super) async fn linked<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn linked(
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<Returned>, QueryRejection>,
 ) -> Page {
@@ -147,7 +147,7 @@ pub(super) struct ToMsp {
 }
 
 /// The MSP that owns a return URL; a refusal where none or several do: then nobody is sent anywhere (R-7.2.2-3).
-fn owner<S: Store>(service: &Service<S>, uri: &str) -> Result<(Arc<Msp>, RedirectUri), Refusal> {
+fn owner(service: &Service, uri: &str) -> Result<(Arc<Msp>, RedirectUri), Refusal> {
     let agreed = service.agreed();
     let msps = agreed.msps.iter();
     let mut owners = msps.filter_map(|m| Some((Arc::clone(m), m.return_uris.check(uri).ok()?)));
@@ -161,8 +161,8 @@ fn owner<S: Store>(service: &Service<S>, uri: &str) -> Result<(Arc<Msp>, Redirec
 }
 
 /// Onboarding that began at the MSP (§4.2, §7.1 second): the login, then the question.
-pub(super) async fn touchpoint<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn touchpoint(
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<ToMsp>, QueryRejection>,
 ) -> Page {
@@ -180,8 +180,8 @@ pub(super) async fn touchpoint<S: Store>(
 }
 
 /// Returns to the MSP without an account id: the user can't sign in, or does not want to (§7.2.2).
-pub(super) async fn leave<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn leave(
+    State(service): Cmp,
     query: Result<Query<ToMsp>, QueryRejection>,
 ) -> Page {
     let (_, uri) = owner(&service, &query?.0.redirect_uri)?;
@@ -197,8 +197,8 @@ pub(super) struct Decision {
 }
 
 /// The answer: back with an account id (§7.2.1), or with 102 (§7.2.2).
-pub(super) async fn decide<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn decide(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<Decision>, FormRejection>,
 ) -> Page {

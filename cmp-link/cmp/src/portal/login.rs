@@ -5,7 +5,6 @@ use super::{
     BUSY, Cmp, Page, Plain, Refusal, page, see_other, sender, shell_page, try_again, visitor,
 };
 use crate::service::{Changed, SignIn};
-use crate::store::Store;
 use aid_id::Secret;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
@@ -36,12 +35,7 @@ fn local(next: &str) -> &str {
 /// What is wrong, if anything is.
 type Wrong<'a> = Option<&'a str>;
 
-fn login_page<S: Store>(
-    service: &Cmp<S>,
-    status: StatusCode,
-    next: &str,
-    wrong: Wrong<'_>,
-) -> Response {
+fn login_page(service: &Cmp, status: StatusCode, next: &str, wrong: Wrong<'_>) -> Response {
     let value = cookie::fresh();
     let csrf = cookie::token(&service.config.pin_key, &value);
     let open = service.config.file.portal.open_registration;
@@ -51,8 +45,8 @@ fn login_page<S: Store>(
     answer
 }
 
-pub(super) async fn form<S: Store>(
-    service: Cmp<S>,
+pub(super) async fn form(
+    service: Cmp,
     headers: HeaderMap,
     query: Result<Query<Next>, QueryRejection>,
 ) -> Page {
@@ -64,7 +58,7 @@ pub(super) async fn form<S: Store>(
 }
 
 /// Whether a form comes from the page that has this browser's login cookie.
-fn from_our_page<S: Store>(service: &Cmp<S>, headers: &HeaderMap, csrf: &str) -> bool {
+fn from_our_page(service: &Cmp, headers: &HeaderMap, csrf: &str) -> bool {
     let before = cookie::read(headers, LOGIN).unwrap_or_default();
     !before.is_empty() && cookie::token_fits(&service.config.pin_key, &before, csrf)
 }
@@ -78,8 +72,8 @@ pub(super) struct LoginForm {
     password: Secret,
 }
 
-pub(super) async fn login<S: Store>(
-    service: Cmp<S>,
+pub(super) async fn login(
+    service: Cmp,
     headers: HeaderMap,
     form: Result<Form<LoginForm>, FormRejection>,
 ) -> Page {
@@ -126,8 +120,8 @@ pub(super) async fn login<S: Store>(
     ))
 }
 
-pub(super) async fn logout<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn logout(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<Plain>, FormRejection>,
 ) -> Page {
@@ -138,7 +132,7 @@ pub(super) async fn logout<S: Store>(
     Ok(answer)
 }
 
-fn register_page<S: Store>(service: &Cmp<S>, status: StatusCode, wrong: Wrong<'_>) -> Page {
+fn register_page(service: &Cmp, status: StatusCode, wrong: Wrong<'_>) -> Page {
     if !service.config.file.portal.open_registration {
         let text = "Accounts are made by our customer care.";
         return Err(Refusal(StatusCode::NOT_FOUND, text));
@@ -150,7 +144,7 @@ fn register_page<S: Store>(service: &Cmp<S>, status: StatusCode, wrong: Wrong<'_
     Ok(answer)
 }
 
-pub(super) async fn register_form<S: Store>(service: Cmp<S>) -> Page {
+pub(super) async fn register_form(service: Cmp) -> Page {
     register_page(&service, StatusCode::OK, None)
 }
 
@@ -162,8 +156,8 @@ pub(super) struct RegisterForm {
     password: Secret,
 }
 
-pub(super) async fn register<S: Store>(
-    service: Cmp<S>,
+pub(super) async fn register(
+    service: Cmp,
     headers: HeaderMap,
     form: Result<Form<RegisterForm>, FormRejection>,
 ) -> Page {

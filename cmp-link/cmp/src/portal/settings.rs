@@ -5,7 +5,6 @@ use super::{
     see_other, sender, shown, try_again, visitor, with_status,
 };
 use crate::service::{Changed, Preferred, Service};
-use crate::store::Store;
 use aid_cmp_core::model::Account;
 use aid_id::Secret;
 use axum::extract::rejection::{FormRejection, QueryRejection};
@@ -13,10 +12,11 @@ use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
+use std::sync::Arc;
 use std::time::Duration;
 
-async fn render<S: Store>(
-    service: &Service<S>,
+async fn render(
+    service: &Arc<Service>,
     (account, value): (&Account, &str),
     done: Option<&'static str>,
     wrong: Option<&str>,
@@ -35,8 +35,8 @@ async fn render<S: Store>(
     Ok(inside("Settings", &csrf, &html::settings(&view)))
 }
 
-pub(super) async fn page<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn page(
+    State(service): Cmp,
     headers: HeaderMap,
     query: Result<Query<DoneQuery>, QueryRejection>,
 ) -> Page {
@@ -50,8 +50,8 @@ pub(super) async fn page<S: Store>(
 }
 
 /// Back to the settings with what was done, or the page again with what is wrong.
-async fn answered<S: Store>(
-    service: &Service<S>,
+async fn answered(
+    service: &Arc<Service>,
     who: (&Account, &str),
     changed: Changed,
     word: &str,
@@ -89,8 +89,8 @@ pub(super) struct PasswordForm {
     again: Secret,
 }
 
-pub(super) async fn password<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn password(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<PasswordForm>, FormRejection>,
 ) -> Page {
@@ -114,8 +114,8 @@ pub(super) struct PinForm {
     pin: Secret,
 }
 
-pub(super) async fn pin<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn pin(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<PinForm>, FormRejection>,
 ) -> Page {
@@ -126,8 +126,8 @@ pub(super) async fn pin<S: Store>(
     answered(&service, (&account, &value), changed, "pin").await
 }
 
-pub(super) async fn sessions<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn sessions(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<Plain>, FormRejection>,
 ) -> Page {
@@ -146,8 +146,8 @@ pub(super) struct PreferenceForm {
 }
 
 /// A preference of the AID User Profile, which every car gets at the login (R-2-9).
-pub(super) async fn preference<S: Store>(
-    State(service): Cmp<S>,
+pub(super) async fn preference(
+    State(service): Cmp,
     headers: HeaderMap,
     form: Result<Form<PreferenceForm>, FormRejection>,
 ) -> Page {

@@ -1,16 +1,16 @@
-//! What an operator does: adds users and vehicles, gives orders, looks at everything.
-//! Called by the command line; works on the database, also while the server runs.
+//! What an operator does: adds users and vehicles, gives orders, looks at everything. Works on the database, also while
+//! the server runs: it makes its decisions as the server does, and the server sends the orders.
 
 use super::users;
 use crate::config::File;
 use crate::names;
-use crate::service::{fresh, now};
-use crate::store::{SqlStore, Store as _, StoreError, Turn};
+use crate::service::{fresh, now, random};
+use crate::store::{Store, Stored, Tx};
 use aid_cli::cli::{Failure, print};
 use aid_cli::printable::printable;
 use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::Context;
 use aid_cmp_core::decide::login::pin_mac;
+use aid_cmp_core::decide::{Context, Decision, Policy};
 use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Eid, Iccid, Id};
 use clap::Args;
@@ -38,7 +38,7 @@ pub struct UserAdd {
 }
 
 pub(super) struct Admin<'a> {
-    pub(super) store: &'a SqlStore,
+    pub(super) store: &'a Store,
     pub(super) file: &'a File,
     /// Who acts, for the audit trail.
     pub(super) who: String,
@@ -86,37 +86,51 @@ pub(super) fn msps(file: &File, json: bool) -> Result<(), Failure> {
     show(file.msp.iter().map(row).collect(), json)
 }
 
+/// The user of this name.
+pub(super) async fn account(tx: &Tx<'_>, name: &str) -> Result<Account, Failure> {
+    let name = name.trim().to_lowercase();
+    let found = tx.account_named(&name).await?;
+    found.ok_or_else(|| Failure::new(format!("there is no user {name:?}; `user list` shows all")))
+}
+
+/// A decision without a message to a vehicle.
+pub(super) fn changes(changes: Vec<Change>) -> Decision {
+    Decision {
+        changes,
+        ..Decision::default()
+    }
+}
+
 impl Admin<'_> {
     pub(super) fn context(&self) -> Context {
-        Context {
-            now: now(),
-            fresh,
-            policy: self.file.policy,
-        }
+        context(self.file.policy)
     }
 
-    /// The changes with the name of who made them.
-    fn signed(&self, mut changes: Vec<Change>) -> Vec<Change> {
-        for change in &mut changes {
-            if let Change::Audit(audit) = change
-                && audit.actor == "operator"
-            {
-                audit.actor.clone_from(&self.who);
-            }
-        }
-        changes
-    }
-
-    pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.store.commit(self.signed(changes)).await
-    }
-
-    pub(super) async fn commit_in(
+    /// Loads, decides and stores in one transaction, with the operator's name in the audit trail. Messages to vehicles
+    /// are not sent here: the server sends the orders that it finds.
+    ///
+    /// `decide` may be run several times; see [`Store::decide`].
+    pub(super) async fn decide<T: Send + 'static>(
         &self,
-        turn: Turn,
-        changes: Vec<Change>,
-    ) -> Result<(), StoreError> {
-        self.store.commit_in(turn, self.signed(changes)).await
+        decide: impl for<'t> AsyncFn(&'t Tx<'t>, &'t Context) -> Result<(Decision, T), Failure>
+        + Send
+        + 'static,
+    ) -> Result<T, Failure> {
+        let (who, policy) = (self.who.clone(), self.file.policy);
+        let signed = async move |tx: &Tx<'_>| {
+            let (decision, value) = decide(tx, &context(policy)).await?;
+            Ok((signed(decision.changes, &who), value))
+        };
+        self.store.decide(signed).await
+    }
+
+    /// Reads one state of the database.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let looked = async move |tx: &Tx<'_>| Stored::Ok(look(tx).await);
+        self.store.read(looked).await?
     }
 
     pub(super) async fn key_rotated(&self, what: String, finish: bool) -> Result<(), Failure> {
@@ -125,16 +139,11 @@ impl Admin<'_> {
         } else {
             "key added"
         };
-        let audit = self.context().audit("operator", action, what);
-        Ok(self.commit(vec![audit]).await?)
-    }
-
-    pub(super) async fn account(&self, name: &str) -> Result<Account, Failure> {
-        let name = name.trim().to_lowercase();
-        let found = self.store.account_named(&name).await?;
-        found.ok_or_else(|| {
-            Failure::new(format!("there is no user {name:?}; `user list` shows all"))
+        self.decide(async move |_, context| {
+            let audit = context.audit("operator", action, what.clone());
+            Ok((changes(vec![audit]), ()))
         })
+        .await
     }
 
     pub(super) async fn add_user(&self, user: UserAdd, key: &[u8; 32]) -> Result<(), Failure> {
@@ -158,22 +167,25 @@ impl Admin<'_> {
             pin_mac: pin.map(|pin| pin_mac(key, id, pin.expose())),
             created_at: now(),
         };
-        let detail = format!("account {}", hex::encode(id.0));
-        let audit = self.context().audit("operator", "user added", detail);
-        match self.commit(vec![Change::AddAccount(account), audit]).await {
-            Ok(()) => show(
-                vec![json!({"name": name, "account": id_text(id.0)})],
-                self.json,
-            ),
-            Err(StoreError::Taken) => Err(Failure::new(format!(
-                "there is a user {name:?} already; choose another name"
-            ))),
-            Err(error) => Err(error.into()),
-        }
+        self.decide(async move |tx, context| {
+            if tx.account_named(&account.name).await?.is_some() {
+                return Err(Failure::new(format!(
+                    "there is a user {:?} already; choose another name",
+                    account.name
+                )));
+            }
+            let detail = format!("account {}", hex::encode(id.0));
+            let audit = context.audit("operator", "user added", detail);
+            let added = Change::AddAccount(account.clone());
+            Ok((changes(vec![added, audit]), ()))
+        })
+        .await?;
+        let row = json!({"name": name, "account": id_text(id.0)});
+        show(vec![row], self.json)
     }
 
     pub(super) async fn users(&self) -> Result<(), Failure> {
-        let rows = self.store.accounts().await?;
+        let rows = self.store.read(async |tx| tx.accounts().await).await?;
         let row = |a: Account| {
             json!({
                 "name": a.name, "account": id_text(a.id.0), "display_name": a.display_name,
@@ -184,16 +196,40 @@ impl Admin<'_> {
     }
 
     pub(super) async fn federations(&self) -> Result<(), Failure> {
-        let mut rows = Vec::new();
-        for f in self.store.federations(None).await? {
-            let user = self.store.account(f.account).await?.map(|a| a.name);
-            rows.push(json!({
-                "federation": id_text(f.id), "msp": f.msp, "user": user,
-                "msp_token": f.token.to_string(), "subscription_type": f.kind.as_str(),
-                "customer_group": f.customer_group, "since": f.since, "ended_at": f.ended_at,
-                "ended_reason": f.ended_reason,
-            }));
-        }
-        show(rows, self.json)
+        let read = async |tx: &Tx<'_>| {
+            let mut rows = Vec::new();
+            for f in tx.federations(None).await? {
+                let user = tx.account(f.account).await?.map(|a| a.name);
+                rows.push(json!({
+                    "federation": id_text(f.id), "msp": f.msp, "user": user,
+                    "msp_token": f.token.to_string(), "subscription_type": f.kind.as_str(),
+                    "customer_group": f.customer_group, "since": f.since, "ended_at": f.ended_at,
+                    "ended_reason": f.ended_reason,
+                }));
+            }
+            Ok(rows)
+        };
+        show(self.store.read(read).await?, self.json)
     }
+}
+
+fn context(policy: Policy) -> Context {
+    Context {
+        now: now(),
+        fresh,
+        random,
+        policy,
+    }
+}
+
+/// The changes with the name of who made them.
+fn signed(mut changes: Vec<Change>, who: &str) -> Vec<Change> {
+    for change in &mut changes {
+        if let Change::Audit(audit) = change
+            && audit.actor == "operator"
+        {
+            who.clone_into(&mut audit.actor);
+        }
+    }
+    changes
 }

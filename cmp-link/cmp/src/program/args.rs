@@ -1,7 +1,7 @@
 //! What the command line understands, apart from options of all commands.
 //! Parsed by clap; carried out by `program`.
 
-use super::{admin, enrol, keys, orders, procedures, users};
+use super::{admin, enrol, keys, orders, procedures, sync, users};
 use aid_aid1::body::MAX_TEXT;
 use aid_cli::printable::is_unprintable;
 use aid_cmp_core::model::CallState;
@@ -119,7 +119,7 @@ pub(super) enum SyncCommand {
     /// Ask the MSPs now, and compare.
     Run {
         #[command(flatten)]
-        whom: procedures::SyncWhom,
+        whom: sync::SyncWhom,
         /// This profile only.
         #[arg(long)]
         iccid: Option<String>,

@@ -1,16 +1,15 @@
 //! `vehicle enrol`: a vehicle takes part with one certificate, and no other of the gateway's CA will do.
 //! The certificate is given, or issued from the vehicle's request (PKCS#10) by the operator's CA.
-//! Called by the command line.
 
-use super::admin::{Admin, eid, show};
-use super::procedures::vehicle_row;
+use super::admin::{Admin, changes, eid, show};
+use super::procedures::{locked_car, vehicle, vehicle_row};
 use crate::config::{BROKER_CLIENT, Gateway};
 use crate::gateway::broker::{self, Mosquitto};
-use crate::store::Store as _;
+use crate::store::Tx;
 use aid_cli::cli::{Failure, say};
 use aid_cli::{config, private, tls};
-use aid_cmp_core::change::{Change, FleetChange};
-use aid_cmp_core::decide::deletion;
+use aid_cmp_core::change::{Change, FleetChange, Lock};
+use aid_cmp_core::decide::{Context, Decision, deletion};
 use aid_cmp_core::model::Vehicle;
 use aid_id::Eid;
 use aid_serve::peer::{common_name, fingerprint};
@@ -207,57 +206,71 @@ impl Admin<'_> {
             .transpose()?;
         let (certificate, pem) = enrol.certificate(eid)?;
         let fingerprint = hex::encode(fingerprint(&certificate));
-        let turn = self.store.turn().await?;
-        let context = self.context();
-        let mut changes = Vec::new();
-        let known = self.store.vehicle(eid).await?;
-        if known.as_ref().is_some_and(|v| v.retired_at.is_some()) {
-            return Err(Failure::new(format!(
-                "the vehicle {eid} was retired; its eUICC takes part no more"
-            )));
-        }
-        if let Some(old) = self.holder(vin.as_deref(), eid).await? {
-            let Some(reason) = &enrol.exchange else {
-                return Err(Failure::new(format!(
-                    "the vehicle with this VIN has EID {}; if its unit was exchanged, say so with \
-                     --exchange REASON",
-                    old.eid
-                )));
-            };
-            let car = self.car_of(old).await?;
-            changes.extend(deletion::gone(&context, &car, None, reason).changes);
-        }
-        if known.is_none() {
-            changes.push(Change::AddVehicle(Vehicle::new(eid, context.now)));
-        }
-        changes.push(Change::Fleet(FleetChange::Enrol {
-            eid,
-            vin,
-            certificate: fingerprint.clone(),
-            at: context.now,
-        }));
-        let detail = format!("{eid} certificate {fingerprint}");
-        changes.push(context.audit("operator", "vehicle enrolled", detail));
         // The file first: what is bound without it could never connect.
-        if let (Some(pem), Some(out)) = (&pem, &enrol.out) {
+        let issued = pem.zip(enrol.out);
+        if let Some((pem, out)) = &issued {
             private::write(out, pem.as_bytes())
                 .map_err(|e| Failure::new(format!("cannot write {}: {e}", out.display())))?;
         }
-        self.commit_in(turn, changes).await?;
-        let vehicle = self.vehicle(eid).await?;
+        let (wanting, exchange) = (self.wanting(), enrol.exchange);
+        let bind = async move |tx: &Tx<'_>, context: &Context| {
+            let refused = |text: String| Ok((Decision::default(), Err(Failure::new(text))));
+            let retired = format!("the vehicle {eid} was retired; its eUICC takes part no more");
+            let is_retired =
+                |v: &Option<Vehicle>| v.as_ref().is_some_and(|v| v.retired_at.is_some());
+            if is_retired(&tx.vehicle(eid).await?) {
+                return refused(retired);
+            }
+            let mut enrolled = Vec::new();
+            if let Some(old) = holder(tx, vin.as_deref(), eid).await? {
+                let Some(reason) = &exchange else {
+                    return refused(format!(
+                        "the vehicle with this VIN has EID {}; if its unit was exchanged, say so with \
+                         --exchange REASON",
+                        old.eid
+                    ));
+                };
+                let car = locked_car(tx, old.eid, &wanting).await?;
+                enrolled.extend(deletion::gone(context, &car, None, reason).changes);
+            }
+            tx.lock(Lock::Vehicle(eid)).await?;
+            let known = tx.vehicle(eid).await?;
+            if is_retired(&known) {
+                return refused(retired);
+            }
+            if known.is_none() {
+                enrolled.push(Change::AddVehicle(Vehicle::new(eid, context.now)));
+            }
+            enrolled.push(Change::Fleet(FleetChange::Enrol {
+                eid,
+                vin: vin.clone(),
+                certificate: fingerprint.clone(),
+                at: context.now,
+            }));
+            let detail = format!("{eid} certificate {fingerprint}");
+            enrolled.push(context.audit("operator", "vehicle enrolled", detail));
+            Ok((changes(enrolled), Ok(())))
+        };
+        // Where the database fails, nobody knows whether the certificate is bound: then the file stays.
+        if let Err(refused) = self.decide(bind).await? {
+            if let Some((_, out)) = &issued {
+                let _ = std::fs::remove_file(out);
+            }
+            return Err(refused);
+        }
+        let vehicle = self.look(async move |tx| vehicle(tx, eid).await).await?;
         show(vec![vehicle_row(&vehicle)], self.json)
     }
+}
 
-    /// Who has this VIN and takes part, other than `eid`.
-    async fn holder(&self, vin: Option<&str>, eid: Eid) -> Result<Option<Vehicle>, Failure> {
-        let Some(vin) = vin else {
-            return Ok(None);
-        };
-        let all = self.store.vehicles().await?;
-        let is =
-            |v: &Vehicle| v.vin.as_deref() == Some(vin) && v.eid != eid && v.retired_at.is_none();
-        Ok(all.into_iter().find(is))
-    }
+/// Who has this VIN and takes part, other than `eid`.
+async fn holder(tx: &Tx<'_>, vin: Option<&str>, eid: Eid) -> Result<Option<Vehicle>, Failure> {
+    let Some(vin) = vin else {
+        return Ok(None);
+    };
+    let all = tx.vehicles().await?;
+    let is = |v: &Vehicle| v.vin.as_deref() == Some(vin) && v.eid != eid && v.retired_at.is_none();
+    Ok(all.into_iter().find(is))
 }
 
 /// `gateway acl` and `gateway mosquitto`.

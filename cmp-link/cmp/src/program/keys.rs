@@ -1,10 +1,9 @@
 //! `msp rotate-key`: puts a new key or secret before the present one in the configuration file, whose
 //! comments and order stay as they are; later `--finish` takes the old one out (R-5.2-8, R-6-2).
-//! Called by the command line.
 
 use super::admin::show;
 use crate::config::File;
-use crate::service::fresh;
+use crate::service::random;
 use aid_cli::cli::Failure;
 use aid_cli::config::load;
 use aid_cli::tls;
@@ -242,7 +241,7 @@ impl Wish<'_> {
             (_, _, Some(_)) => Err(Failure::usage(
                 "--certificate goes with --key certificate, and not with --finish",
             )),
-            (false, _, None) => Ok(Some(hex::encode([fresh(), fresh()].concat()))),
+            (false, _, None) => Ok(Some(hex::encode([random(), random()].concat()))),
         }
     }
 

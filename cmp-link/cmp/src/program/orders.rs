@@ -1,11 +1,11 @@
 //! `order`, `outbox` and `audit`: what is to be done, what happened, and an operator's word on it.
-//! Called by the command line; works on the database, also while the server runs.
 
-use super::admin::{Admin, eid, iccid, id_text, show};
-use crate::store::{AuditFilter, Store as _};
+use super::admin::{Admin, account, changes, eid, iccid, id_text, show};
+use super::procedures::vehicle;
+use crate::store::{AuditFilter, Tx};
 use aid_cli::cli::Failure;
-use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::deletion;
+use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::decide::{Context, deletion};
 use aid_cmp_core::model::{Audit, Call, CallState, Happening, Order, OrderState};
 use aid_wire::OrderKind;
 use clap::{Args, Subcommand};
@@ -98,37 +98,69 @@ fn history_row(h: &Happening) -> Value {
     json!({"at": h.at, "event": h.event, "detail": h.detail})
 }
 
+/// The order of this id.
+async fn order(tx: &Tx<'_>, order: Uuid) -> Result<Order, Failure> {
+    let found = tx.order(order.into_bytes()).await?;
+    found.ok_or_else(|| Failure::new(format!("there is no order {order}; `order list` shows all")))
+}
+
+/// The call of this id.
+async fn call(tx: &Tx<'_>, call: Uuid) -> Result<Call, Failure> {
+    let found = tx.call(call.into_bytes()).await?;
+    found.ok_or_else(|| {
+        Failure::new(format!(
+            "there is no call {call}; `outbox list` shows those that are due or given up"
+        ))
+    })
+}
+
+/// The call of this id, which has no end yet.
+async fn open_call(tx: &Tx<'_>, id: Uuid) -> Result<Call, Failure> {
+    let call = call(tx, id).await?;
+    match call.state {
+        CallState::Due | CallState::Dead => Ok(call),
+        closed => Err(Failure::new(format!(
+            "call {id} is closed already: {}",
+            closed.as_str()
+        ))),
+    }
+}
+
 impl Admin<'_> {
     pub(super) async fn add_order(&self, text: &str, what: OrderWhat) -> Result<(), Failure> {
         let eid = eid(text)?;
-        self.vehicle(eid).await?;
-        let kind = match what {
-            OrderWhat::Delete { iccid: text } => OrderKind::Delete {
-                iccid: iccid(&text)?,
-            },
-            OrderWhat::Disable { iccid: text } => OrderKind::Disable {
-                iccid: iccid(&text)?,
-            },
-            OrderWhat::Logout { user } => OrderKind::Logout {
-                account: self.account(&user).await?.id,
-            },
-            OrderWhat::DeleteAll => OrderKind::DeleteAll,
+        let add = async move |tx: &Tx<'_>, context: &Context| {
+            vehicle(tx, eid).await?;
+            let kind = match &what {
+                OrderWhat::Delete { iccid: text } => OrderKind::Delete {
+                    iccid: iccid(text)?,
+                },
+                OrderWhat::Disable { iccid: text } => OrderKind::Disable {
+                    iccid: iccid(text)?,
+                },
+                OrderWhat::Logout { user } => OrderKind::Logout {
+                    account: account(tx, user).await?.id,
+                },
+                OrderWhat::DeleteAll => OrderKind::DeleteAll,
+            };
+            let order = context.order(eid, kind, "by the operator");
+            let row = order_row(&order);
+            let audit = context.audit("operator", "order", format!("{eid} {}", id_text(order.id)));
+            Ok((changes(vec![Change::AddOrder(order), audit]), row))
         };
-        let context = self.context();
-        let order = context.order(eid, kind, "by the operator");
-        let row = order_row(&order);
-        let audit = context.audit("operator", "order", format!("{eid} {}", id_text(order.id)));
-        self.commit(vec![Change::AddOrder(order), audit]).await?;
-        show(vec![row], self.json)
+        show(vec![self.decide(add).await?], self.json)
     }
 
     pub(super) async fn orders(&self, filter: &OrderFilter) -> Result<(), Failure> {
         let of = filter.vehicle.as_deref().map(eid).transpose()?;
-        if let Some(eid) = of {
-            self.vehicle(eid).await?;
-        }
         let open = filter.open || filter.overdue;
-        let mut rows = self.store.orders(of, open).await?;
+        let list = async move |tx: &Tx<'_>| {
+            if let Some(eid) = of {
+                vehicle(tx, eid).await?;
+            }
+            Ok(tx.orders(of, open).await?)
+        };
+        let mut rows = self.look(list).await?;
         if filter.overdue {
             let days = u64::from(self.file.policy.overdue_days);
             let before = self.context().now.saturating_sub(days.saturating_mul(DAY));
@@ -137,153 +169,133 @@ impl Admin<'_> {
         show(rows.iter().map(order_row).collect(), self.json)
     }
 
-    async fn order(&self, order: Uuid) -> Result<Order, Failure> {
-        let found = self.store.order(order.into_bytes()).await?;
-        found.ok_or_else(|| {
-            Failure::new(format!("there is no order {order}; `order list` shows all"))
-        })
-    }
-
-    pub(super) async fn show_order(&self, order: Uuid) -> Result<(), Failure> {
-        let order = self.order(order).await?;
-        let mut row = order_row(&order);
-        let history = self.store.history(order.id).await?;
-        row["history"] = history.iter().map(history_row).collect();
-        show(vec![row], self.json)
+    pub(super) async fn show_order(&self, id: Uuid) -> Result<(), Failure> {
+        let read = async move |tx: &Tx<'_>| {
+            let mut row = order_row(&order(tx, id).await?);
+            let history = tx.history(id.into_bytes()).await?;
+            row["history"] = history.iter().map(history_row).collect();
+            Ok(row)
+        };
+        show(vec![self.look(read).await?], self.json)
     }
 
     /// The same order under a new name: a car that has a result for the old one would repeat that.
-    pub(super) async fn replay_order(&self, order: Uuid, reason: String) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
-        let old = self.order(order).await?;
-        if old.state == OrderState::Open {
-            return Err(Failure::new(format!(
-                "order {order} is open; it is sent whenever the vehicle connects"
-            )));
-        }
-        let context = self.context();
-        let new = Order {
-            federation: old.federation,
-            correlation: old.correlation,
-            ..context.order(old.eid, old.kind.clone(), &old.reason)
+    pub(super) async fn replay_order(&self, id: Uuid, reason: String) -> Result<(), Failure> {
+        let replay = async move |tx: &Tx<'_>, context: &Context| {
+            let old = order(tx, id).await?;
+            if old.state == OrderState::Open {
+                return Err(Failure::new(format!(
+                    "order {id} is open; it is sent whenever the vehicle connects"
+                )));
+            }
+            let new = Order {
+                federation: old.federation,
+                correlation: old.correlation,
+                ..context.order(old.eid, old.kind.clone(), &old.reason)
+            };
+            let row = order_row(&new);
+            let happened = |work, event: &str, detail| {
+                Change::Happened(Happening {
+                    work,
+                    at: context.now,
+                    event: event.to_owned(),
+                    detail,
+                })
+            };
+            let detail = format!("{id} as {}", id_text(new.id));
+            let (before, after_id) = (id_text(old.id), new.id);
+            let after = id_text(after_id);
+            let reason = Some(reason.clone());
+            let replayed = vec![
+                context.audit_because("operator", "order replayed", detail, reason),
+                happened(old.id, "replayed", format!("as {after}")),
+                Change::AddOrder(new),
+                happened(after_id, "replay", format!("of {before}")),
+            ];
+            Ok((changes(replayed), row))
         };
-        let row = order_row(&new);
-        let happened = |work, event: &str, detail| {
-            Change::Happened(Happening {
-                work,
-                at: context.now,
-                event: event.to_owned(),
-                detail,
-            })
-        };
-        let detail = format!("{order} as {}", id_text(new.id));
-        let (before, after) = (id_text(old.id), id_text(new.id));
-        let changes = vec![
-            context.audit_because("operator", "order replayed", detail, Some(reason)),
-            happened(old.id, "replayed", format!("as {after}")),
-            happened(new.id, "replay", format!("of {before}")),
-            Change::AddOrder(new),
-        ];
-        self.commit_in(turn, changes).await?;
-        show(vec![row], self.json)
+        show(vec![self.decide(replay).await?], self.json)
     }
 
-    pub(super) async fn close_order(&self, order: Uuid, reason: String) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
-        let order = self.order(order).await?;
-        if order.state != OrderState::Open {
-            return Err(Failure::new(format!(
-                "order {} is closed already: {}",
-                id_text(order.id),
-                order.state.as_str()
-            )));
-        }
-        let context = self.context();
-        let mut changes = deletion::close(&context, &order, &reason).to_vec();
-        let detail = format!("{} of {}", id_text(order.id), order.eid);
-        changes.push(context.audit_because("operator", "order closed", detail, Some(reason)));
-        self.commit_in(turn, changes).await?;
-        let closed = self.order(Uuid::from_bytes(order.id)).await?;
+    pub(super) async fn close_order(&self, id: Uuid, reason: String) -> Result<(), Failure> {
+        let close = async move |tx: &Tx<'_>, context: &Context| {
+            // Its vehicle's result ends it too.
+            tx.lock(Lock::Vehicle(order(tx, id).await?.eid)).await?;
+            let order = order(tx, id).await?;
+            if order.state != OrderState::Open {
+                return Err(Failure::new(format!(
+                    "order {id} is closed already: {}",
+                    order.state.as_str()
+                )));
+            }
+            let mut closed = deletion::close(context, &order, &reason).to_vec();
+            let (detail, reason) = (format!("{id} of {}", order.eid), Some(reason.clone()));
+            closed.push(context.audit_because("operator", "order closed", detail, reason));
+            Ok((changes(closed), ()))
+        };
+        self.decide(close).await?;
+        let closed = self.look(async move |tx| order(tx, id).await).await?;
         show(vec![order_row(&closed)], self.json)
     }
 
     pub(super) async fn outbox(&self, state: Option<CallState>) -> Result<(), Failure> {
-        let mut rows = match state {
-            Some(state) => self.store.calls(Some(state)).await?,
-            None => self.store.calls(Some(CallState::Due)).await?,
+        let list = async move |tx: &Tx<'_>| {
+            let mut rows = tx.calls(Some(state.unwrap_or(CallState::Due))).await?;
+            if state.is_none() {
+                rows.extend(tx.calls(Some(CallState::Dead)).await?);
+            }
+            Ok(rows)
         };
-        if state.is_none() {
-            rows.extend(self.store.calls(Some(CallState::Dead)).await?);
-        }
+        let rows = self.store.read(list).await?;
         show(rows.iter().map(call_row).collect(), self.json)
     }
 
-    async fn call(&self, call: Uuid) -> Result<Call, Failure> {
-        let found = self.store.call(call.into_bytes()).await?;
-        found.ok_or_else(|| {
-            Failure::new(format!(
-                "there is no call {call}; `outbox list` shows those that are due or given up"
-            ))
-        })
+    pub(super) async fn show_call(&self, id: Uuid) -> Result<(), Failure> {
+        let read = async move |tx: &Tx<'_>| {
+            let mut row = call_row(&call(tx, id).await?);
+            let history = tx.history(id.into_bytes()).await?;
+            row["history"] = history.iter().map(history_row).collect();
+            Ok(row)
+        };
+        show(vec![self.look(read).await?], self.json)
     }
 
-    pub(super) async fn show_call(&self, call: Uuid) -> Result<(), Failure> {
-        let call = self.call(call).await?;
-        let mut row = call_row(&call);
-        let history = self.store.history(call.id).await?;
-        row["history"] = history.iter().map(history_row).collect();
-        show(vec![row], self.json)
+    pub(super) async fn replay_call(&self, id: Uuid) -> Result<(), Failure> {
+        let replay = async move |tx: &Tx<'_>, context: &Context| {
+            let call = open_call(tx, id).await?;
+            let detail = format!("{id} to {}", call.msp);
+            let revived = vec![
+                Change::ReviveCall(call.id, context.now),
+                context.audit("operator", "call replayed", detail),
+            ];
+            Ok((changes(revived), ()))
+        };
+        self.decide(replay).await?;
+        show(vec![json!({"call": id.to_string()})], self.json)
     }
 
-    pub(super) async fn replay_call(&self, call: Uuid) -> Result<(), Failure> {
-        let call = self.call(call).await?;
-        self.still_open(&call)?;
-        let context = self.context();
-        let detail = format!("{} to {}", id_text(call.id), call.msp);
-        let changes = vec![
-            Change::ReviveCall(call.id, context.now),
-            context.audit("operator", "call replayed", detail),
-        ];
-        self.commit(changes).await?;
-        show(vec![json!({"call": id_text(call.id)})], self.json)
-    }
-
-    pub(super) async fn drop_call(&self, call: Uuid, reason: String) -> Result<(), Failure> {
-        let call = self.call(call).await?;
-        self.still_open(&call)?;
-        let context = self.context();
-        let detail = format!(
-            "{} {} to {}",
-            id_text(call.id),
-            call.kind.as_str(),
-            call.msp
-        );
-        let changes = vec![
-            Change::CloseCall(call.id, CallState::Dropped, context.now),
-            Change::Happened(Happening {
-                work: call.id,
-                at: context.now,
-                event: "dropped".into(),
-                detail: reason.clone(),
-            }),
-            context.audit_because("operator", "call dropped", detail, Some(reason)),
-        ];
-        self.commit(changes).await?;
+    pub(super) async fn drop_call(&self, id: Uuid, reason: String) -> Result<(), Failure> {
+        let drop = async move |tx: &Tx<'_>, context: &Context| {
+            let call = open_call(tx, id).await?;
+            let detail = format!("{id} {} to {}", call.kind.as_str(), call.msp);
+            let why = Some(reason.clone());
+            let dropped = vec![
+                Change::CloseCall(call.id, CallState::Dropped, context.now),
+                Change::Happened(Happening {
+                    work: call.id,
+                    at: context.now,
+                    event: "dropped".into(),
+                    detail: reason.clone(),
+                }),
+                context.audit_because("operator", "call dropped", detail, why),
+            ];
+            Ok((changes(dropped), ()))
+        };
+        self.decide(drop).await?;
         show(
-            vec![json!({"call": id_text(call.id), "state": "dropped"})],
+            vec![json!({"call": id.to_string(), "state": "dropped"})],
             self.json,
         )
-    }
-
-    fn still_open(&self, call: &Call) -> Result<(), Failure> {
-        match call.state {
-            CallState::Due | CallState::Dead => Ok(()),
-            closed => Err(Failure::new(format!(
-                "call {} is closed already: {}",
-                id_text(call.id),
-                closed.as_str()
-            ))),
-        }
     }
 
     pub(super) async fn audit(&self, args: AuditArgs) -> Result<(), Failure> {
@@ -299,7 +311,8 @@ impl Admin<'_> {
                 "at": a.at, "who": a.actor, "what": a.action, "on": a.detail, "why": a.reason,
             })
         };
-        let rows = self.store.audits(&filter).await?;
+        let list = async move |tx: &Tx<'_>| tx.audits(&filter).await;
+        let rows = self.store.read(list).await?;
         show(rows.into_iter().map(row).collect(), self.json)
     }
 }

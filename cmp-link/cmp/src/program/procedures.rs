@@ -1,21 +1,16 @@
-//! `vehicle`, `federation`, `profile`, `sync` and `user erase`: the procedures that an operator begins.
-//! Called by the command line; decides in the same turns as the server, also while it runs.
+//! `vehicle`, `federation`, `profile` and `user erase`: the procedures that an operator begins.
 
-use super::admin::{Admin, eid, iccid, id_text, show};
-use crate::config::Config;
-use crate::outbox::listing;
-use crate::service::fresh;
-use crate::store::Store as _;
+use super::admin::{Admin, account, changes, eid, iccid, id_text, show};
+use crate::store::Tx;
 use crate::views;
-use aid_aid1::client::Call;
 use aid_cli::cli::Failure;
-use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::sync::Listing;
-use aid_cmp_core::decide::{deletion, removal, sync, tries, withdraw};
-use aid_cmp_core::model::{Federation, OrderState, Profile, SyncRun, Vehicle};
-use aid_id::{Eid, Iccid};
-use clap::{Args, ValueEnum};
+use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::decide::{Context, Decision, deletion, tries, withdraw};
+use aid_cmp_core::model::{Federation, OrderState, Profile, Vehicle};
+use aid_id::{AccountRef, Eid, Iccid};
+use clap::ValueEnum;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Why the profiles of a car have to go (A.4).
@@ -25,21 +20,6 @@ pub enum Because {
     RentalEnd,
     /// The car is in a workshop: as `policy.workshop` says.
     Workshop,
-}
-
-/// Whose profiles are compared.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub struct SyncWhom {
-    /// Of this user.
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// Of this link; `federation list` shows them.
-    #[arg(long, value_name = "ID")]
-    federation: Option<Uuid>,
-    /// Of all users.
-    #[arg(long)]
-    all: bool,
 }
 
 pub(super) fn vehicle_row(v: &Vehicle) -> Value {
@@ -61,14 +41,6 @@ pub(super) fn profile_row(p: &Profile) -> Value {
     })
 }
 
-fn sync_row(r: &SyncRun) -> Value {
-    let findings = serde_json::from_str::<Value>(&r.findings).unwrap_or_default();
-    json!({
-        "sync": id_text(r.id), "federation": id_text(r.federation), "at": r.at,
-        "outcome": r.outcome, "findings": findings,
-    })
-}
-
 /// A VIN (ISO 3779): 17 letters and digits without I, O and Q.
 pub(super) fn vin(text: &str) -> Result<String, Failure> {
     let text = text.to_ascii_uppercase();
@@ -81,87 +53,145 @@ pub(super) fn vin(text: &str) -> Result<String, Failure> {
     )))
 }
 
-impl Admin<'_> {
-    pub(super) async fn vehicle(&self, eid: Eid) -> Result<Vehicle, Failure> {
-        let found = self.store.vehicle(eid).await?;
-        found.ok_or_else(|| {
-            Failure::new(format!(
-                "no vehicle {eid} takes part; `vehicle list` shows those that do"
-            ))
-        })
-    }
+/// The vehicle of this EID, which takes part or took part.
+pub(super) async fn vehicle(tx: &Tx<'_>, eid: Eid) -> Result<Vehicle, Failure> {
+    let found = tx.vehicle(eid).await?;
+    found.ok_or_else(|| {
+        Failure::new(format!(
+            "no vehicle {eid} takes part; `vehicle list` shows those that do"
+        ))
+    })
+}
 
+/// The MSPs that want to hear of deletions.
+type Wanting = BTreeSet<String>;
+
+/// Everything of a vehicle, with the locks of whomever a decision about it concerns.
+pub(super) async fn locked_car(
+    tx: &Tx<'_>,
+    eid: Eid,
+    wanting: &Wanting,
+) -> Result<deletion::Car, Failure> {
+    // Whoever came while this waited for a lock has to be locked, too.
+    let mut locked: Option<BTreeSet<AccountRef>> = None;
+    loop {
+        let car = views::car(tx, vehicle(tx, eid).await?, |m| wanting.contains(m)).await?;
+        let owners = car.federations.iter().map(|f| f.account);
+        let concerned: BTreeSet<_> = owners.chain(car.users.iter().copied()).collect();
+        if locked.as_ref().is_some_and(|l| concerned.is_subset(l)) {
+            return Ok(car);
+        }
+        for account in &concerned {
+            tx.lock(Lock::Account(*account)).await?;
+        }
+        tx.lock(Lock::Vehicle(eid)).await?;
+        locked = Some(concerned);
+    }
+}
+
+/// The profile of this ICCID that a car may have, or the newest.
+async fn profile(tx: &Tx<'_>, iccid: &Iccid) -> Result<Profile, Failure> {
+    let list = tx.profiles_with(iccid).await?;
+    let here = list.iter().find(|p| p.status.may_be_on_card()).cloned();
+    here.or_else(|| list.into_iter().next()).ok_or_else(|| {
+        Failure::new(format!(
+            "there is no profile {iccid}; `profile list` shows all"
+        ))
+    })
+}
+
+/// The link of this id.
+pub(super) async fn federation(tx: &Tx<'_>, id: Uuid) -> Result<Federation, Failure> {
+    found(id, tx.federation_by_id(id.into_bytes()).await?)
+}
+
+/// The link of this id, with the lock of its user.
+pub(super) async fn locked_federation(tx: &Tx<'_>, id: Uuid) -> Result<Federation, Failure> {
+    found(id, tx.locked_federation_by_id(id.into_bytes()).await?)
+}
+
+fn found(id: Uuid, federation: Option<Federation>) -> Result<Federation, Failure> {
+    federation.ok_or_else(|| {
+        Failure::new(format!(
+            "there is no link {id}; `federation list` shows all"
+        ))
+    })
+}
+
+/// How many orders a decision gives.
+fn order_count(decision: &Decision) -> usize {
+    let orders = decision.changes.iter();
+    orders.filter(|c| matches!(c, Change::AddOrder(_))).count()
+}
+
+impl Admin<'_> {
     pub(super) async fn add_vehicle(
         &self,
         text: &str,
         number: Option<String>,
     ) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
-        let context = self.context();
-        let vehicle = Vehicle {
-            vin: number.as_deref().map(vin).transpose()?,
-            ..Vehicle::new(eid(text)?, context.now)
-        };
-        if let Some(before) = self.store.vehicle(vehicle.eid).await? {
-            let state = match before.retired_at {
-                None => "takes part already",
-                Some(_) => "was retired; its eUICC does not come back",
+        let vin = number.as_deref().map(vin).transpose()?;
+        let eid = eid(text)?;
+        let add = async move |tx: &Tx<'_>, context: &Context| {
+            let vehicle = Vehicle {
+                vin: vin.clone(),
+                ..Vehicle::new(eid, context.now)
             };
-            return Err(Failure::new(format!("the vehicle {text} {state}")));
-        }
-        let audit = context.audit("operator", "vehicle added", vehicle.eid.to_string());
-        let row = vehicle_row(&vehicle);
-        self.commit_in(turn, vec![Change::AddVehicle(vehicle), audit])
-            .await?;
-        show(vec![row], self.json)
+            if let Some(before) = tx.vehicle(eid).await? {
+                let state = match before.retired_at {
+                    None => "takes part already",
+                    Some(_) => "was retired; its eUICC does not come back",
+                };
+                return Err(Failure::new(format!("the vehicle {eid} {state}")));
+            }
+            let audit = context.audit("operator", "vehicle added", eid.to_string());
+            let row = vehicle_row(&vehicle);
+            Ok((changes(vec![Change::AddVehicle(vehicle), audit]), row))
+        };
+        show(vec![self.decide(add).await?], self.json)
     }
 
     pub(super) async fn vehicles(&self) -> Result<(), Failure> {
-        let rows = self.store.vehicles().await?;
+        let rows = self.store.read(async |tx| tx.vehicles().await).await?;
         show(rows.iter().map(vehicle_row).collect(), self.json)
     }
 
-    async fn car(&self, text: &str) -> Result<deletion::Car, Failure> {
-        let vehicle = self.vehicle(eid(text)?).await?;
-        self.car_of(vehicle).await
-    }
-
-    pub(super) async fn car_of(&self, vehicle: Vehicle) -> Result<deletion::Car, Failure> {
-        Ok(views::car(self.store, vehicle, |m| self.wants_deletions(m)).await?)
-    }
-
-    fn wants_deletions(&self, name: &str) -> bool {
-        let msp = self.file.msp.iter().find(|m| m.name == name);
-        msp.is_some_and(|m| {
+    /// The MSPs that want to hear of deletions (R-7.8-3).
+    pub(super) fn wanting(&self) -> Wanting {
+        let wants = |m: &&crate::config::MspFile| {
             let list = m.statuses.as_ref();
             list.is_none_or(|l| l.iter().any(|s| s == "deleted"))
-        })
+        };
+        let wanting = self.file.msp.iter().filter(wants);
+        wanting.map(|m| m.name.clone()).collect()
     }
 
     pub(super) async fn show_vehicle(&self, text: &str) -> Result<(), Failure> {
-        let car = self.car(text).await?;
-        let mut row = vehicle_row(&car.vehicle);
-        row["profiles"] = car.profiles.iter().map(profile_row).collect();
-        row["open_orders"] = car.orders.len().into();
-        let mut users = Vec::new();
-        for user in &car.users {
-            users.extend(
-                self.store
-                    .account(*user)
-                    .await?
-                    .map(|a| Value::from(a.name)),
-            );
-        }
-        row["users"] = users.into();
-        show(vec![row], self.json)
+        let (eid, wanting) = (eid(text)?, self.wanting());
+        let read = async move |tx: &Tx<'_>| {
+            let vehicle = vehicle(tx, eid).await?;
+            let car = views::car(tx, vehicle, |m| wanting.contains(m)).await?;
+            let mut row = vehicle_row(&car.vehicle);
+            row["profiles"] = car.profiles.iter().map(profile_row).collect();
+            row["open_orders"] = car.orders.len().into();
+            let mut users = Vec::new();
+            for user in &car.users {
+                users.extend(tx.account(*user).await?.map(|a| Value::from(a.name)));
+            }
+            row["users"] = users.into();
+            Ok(row)
+        };
+        show(vec![self.look(read).await?], self.json)
     }
 
     pub(super) async fn retire_vehicle(&self, text: &str, reason: String) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
-        let car = self.car(text).await?;
-        not_retired(&car.vehicle)?;
-        let decision = deletion::gone(&self.context(), &car, None, &reason);
-        self.commit_in(turn, decision.changes).await?;
+        let (eid, wanting) = (eid(text)?, self.wanting());
+        self.decide(async move |tx, context| {
+            let car = locked_car(tx, eid, &wanting).await?;
+            not_retired(&car.vehicle)?;
+            Ok((deletion::gone(context, &car, None, &reason), ()))
+        })
+        .await?;
         self.show_vehicle(text).await
     }
 
@@ -171,21 +201,22 @@ impl Admin<'_> {
         new: &str,
         reason: String,
     ) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
-        let car = self.car(old).await?;
-        not_retired(&car.vehicle)?;
-        let context = self.context();
-        let by = Vehicle {
-            vin: car.vehicle.vin.clone(),
-            ..Vehicle::new(eid(new)?, context.now)
-        };
-        if self.store.vehicle(by.eid).await?.is_some() {
-            return Err(Failure::new(format!(
-                "the vehicle {new} takes part already; an exchanged unit has an eUICC of its own"
-            )));
-        }
-        let decision = deletion::gone(&context, &car, Some(by), &reason);
-        self.commit_in(turn, decision.changes).await?;
+        let (wanting, before, after) = (self.wanting(), eid(old)?, new.to_owned());
+        self.decide(async move |tx, context| {
+            let car = locked_car(tx, before, &wanting).await?;
+            not_retired(&car.vehicle)?;
+            let by = Vehicle {
+                vin: car.vehicle.vin.clone(),
+                ..Vehicle::new(eid(&after)?, context.now)
+            };
+            if tx.vehicle(by.eid).await?.is_some() {
+                return Err(Failure::new(format!(
+                    "the vehicle {after} takes part already; an exchanged unit has an eUICC of its own"
+                )));
+            }
+            Ok((deletion::gone(context, &car, Some(by), &reason), ()))
+        })
+        .await?;
         self.show_vehicle(new).await
     }
 
@@ -195,143 +226,135 @@ impl Admin<'_> {
         because: Because,
         reason: Option<String>,
     ) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
-        let car = self.car(text).await?;
-        not_retired(&car.vehicle)?;
+        let (eid, wanting) = (eid(text)?, self.wanting());
         let trigger = match because {
             Because::RentalEnd => deletion::Trigger::RentalEnd,
             Because::Workshop => deletion::Trigger::Workshop,
         };
-        let decision = deletion::clear(&self.context(), &car, trigger, reason);
-        self.commit_in(turn, decision.changes).await?;
+        self.decide(async move |tx, context| {
+            let car = locked_car(tx, eid, &wanting).await?;
+            not_retired(&car.vehicle)?;
+            let decision = deletion::clear(context, &car, trigger, reason.clone());
+            Ok((decision, ()))
+        })
+        .await?;
         self.show_vehicle(text).await
     }
 
     pub(super) async fn delete_profile(&self, text: &str, reason: String) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
         let wanted = iccid(text)?;
-        let profile = self.profile(&wanted).await?;
-        if !profile.status.may_be_on_card() {
-            return Err(Failure::new(format!(
-                "profile {wanted} is in no vehicle any more: {}",
-                profile.status.as_str()
-            )));
-        }
-        let orders = self.store.orders(Some(profile.eid), true).await?;
-        let open = orders.iter().any(|o| o.deletes(&wanted));
-        let (context, by) = (self.context(), deletion::Trigger::Operator);
-        let decision = deletion::delete(&context, &profile, open, by, Some(reason));
-        self.commit_in(turn, decision.changes).await?;
-        let orders = self.store.orders(Some(profile.eid), true).await?;
-        let order = orders.iter().find(|o| o.deletes(&wanted));
-        let mut row = profile_row(&profile);
-        row["order"] = order.map(|o| id_text(o.id)).into();
-        show(vec![row], self.json)
-    }
-
-    /// The profile of this ICCID that a car may have, or the newest.
-    async fn profile(&self, iccid: &Iccid) -> Result<Profile, Failure> {
-        let list = self.store.profiles_with(iccid).await?;
-        let here = list.iter().find(|p| p.status.may_be_on_card()).cloned();
-        here.or_else(|| list.into_iter().next()).ok_or_else(|| {
-            Failure::new(format!(
-                "there is no profile {iccid}; `profile list` shows all"
-            ))
-        })
-    }
-
-    /// The user may have a profile again where he had deleted his own (R-4.5-10).
-    pub(super) async fn allow_profile(&self, user: &str, text: &str) -> Result<(), Failure> {
-        let (account, eid) = (self.account(user).await?, eid(text)?);
-        let context = self.context();
-        let mut changes = Vec::new();
-        for federation in self.store.federations(Some(account.id)).await? {
-            if self.store.hold(federation.id, eid).await?.is_some() {
-                changes.push(Change::ClearHold(federation.id, eid));
+        let delete = async move |tx: &Tx<'_>, context: &Context| {
+            // Whoever else deletes it locks its user, too.
+            let owner = profile(tx, &wanted).await?.federation;
+            tx.locked_federation_by_id(owner).await?;
+            let profile = profile(tx, &wanted).await?;
+            if !profile.status.may_be_on_card() {
+                return Err(Failure::new(format!(
+                    "profile {wanted} is in no vehicle any more: {}",
+                    profile.status.as_str()
+                )));
             }
-        }
-        if changes.is_empty() {
-            return Err(Failure::new(format!(
-                "{user} did not delete a profile in {eid}; nothing is held back"
-            )));
-        }
-        let detail = format!("{} in {eid}", hex::encode(account.id.0));
-        changes.push(context.audit("operator", "profile allowed again", detail));
-        self.commit(changes).await?;
-        show(vec![json!({"user": account.name, "eid": text})], self.json)
+            let orders = tx.orders(Some(profile.eid), true).await?;
+            let before = orders.iter().find(|o| o.deletes(&wanted)).map(|o| o.id);
+            let (by, reason) = (deletion::Trigger::Operator, Some(reason.clone()));
+            let decision = deletion::delete(context, &profile, before.is_some(), by, reason);
+            let given = decision.changes.iter().find_map(|change| match change {
+                Change::AddOrder(order) => Some(order.id),
+                _ => None,
+            });
+            let mut row = profile_row(&profile);
+            row["order"] = before.or(given).map(id_text).into();
+            Ok((decision, row))
+        };
+        show(vec![self.decide(delete).await?], self.json)
     }
 
-    async fn federation(&self, id: Uuid) -> Result<Federation, Failure> {
-        let found = self.store.federation_by_id(id.into_bytes()).await?;
-        found.ok_or_else(|| {
-            Failure::new(format!(
-                "there is no link {id}; `federation list` shows all"
-            ))
-        })
+    /// The user may have a profile again where they had deleted their own (R-4.5-10).
+    pub(super) async fn allow_profile(&self, user: &str, text: &str) -> Result<(), Failure> {
+        let (user, eid) = (user.to_owned(), eid(text)?);
+        let allow = async move |tx: &Tx<'_>, context: &Context| {
+            let account = account(tx, &user).await?;
+            tx.lock(Lock::Account(account.id)).await?;
+            let mut cleared = Vec::new();
+            for federation in tx.federations(Some(account.id)).await? {
+                if tx.hold(federation.id, eid).await?.is_some() {
+                    cleared.push(Change::ClearHold(federation.id, eid));
+                }
+            }
+            if cleared.is_empty() {
+                return Err(Failure::new(format!(
+                    "{user} did not delete a profile in {eid}; nothing is held back"
+                )));
+            }
+            let detail = format!("{} in {eid}", hex::encode(account.id.0));
+            cleared.push(context.audit("operator", "profile allowed again", detail));
+            Ok((changes(cleared), account.name))
+        };
+        let name = self.decide(allow).await?;
+        show(vec![json!({"user": name, "eid": text})], self.json)
     }
 
     pub(super) async fn withdraw(&self, id: Uuid, reason: String) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
-        let federation = self.federation(id).await?;
-        if federation.ended_at.is_some() {
-            return Err(Failure::new(format!("link {id} has ended already")));
-        }
-        let (context, by) = (self.context(), withdraw::By::Operator);
-        let mut ended =
-            views::withdrawal(self.store, &context, &federation, by, Some(reason)).await?;
-        ended.belongs_to(fresh());
-        let orders = ended.changes.iter();
-        let orders = orders.filter(|c| matches!(c, Change::AddOrder(_))).count();
-        self.commit_in(turn, ended.changes).await?;
-        let row =
-            json!({"federation": id.to_string(), "ended_at": context.now, "delete_orders": orders});
-        show(vec![row], self.json)
+        let withdraw = async move |tx: &Tx<'_>, context: &Context| {
+            let federation = locked_federation(tx, id).await?;
+            if federation.ended_at.is_some() {
+                return Err(Failure::new(format!("link {id} has ended already")));
+            }
+            let (by, reason) = (withdraw::By::Operator, Some(reason.clone()));
+            let mut ended = views::withdrawal(tx, context, &federation, by, reason).await?;
+            ended.belongs_to((context.fresh)());
+            let orders = order_count(&ended);
+            let row = json!({
+                "federation": id.to_string(), "ended_at": context.now, "delete_orders": orders,
+            });
+            Ok((ended, row))
+        };
+        show(vec![self.decide(withdraw).await?], self.json)
     }
 
     /// Removes the ended links of which nothing is left to do; says of the others what is.
     pub(super) async fn purge(&self) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
-        let context = self.context();
-        let (mut rows, mut changes) = (Vec::new(), Vec::new());
-        for federation in self.store.federations(None).await? {
-            if federation.ended_at.is_none() {
-                continue;
-            }
-            let id = id_text(federation.id);
-            let rest = views::rest(self.store, federation).await?;
-            let kept = removal::why_kept(&context, &rest);
-            if kept.is_none() {
-                changes.extend(removal::purge(&context, &rest.federation).changes);
-            }
-            rows.push(json!({"federation": id, "purged": kept.is_none(), "kept_because": kept}));
+        let all = self.store.read(async |tx| tx.federations(None).await);
+        let mut rows = Vec::new();
+        for ended in all.await?.into_iter().filter(|f| f.ended_at.is_some()) {
+            let id = ended.id;
+            let purge = async move |tx: &Tx<'_>, context: &Context| {
+                Ok(views::purge(tx, context, id).await?)
+            };
+            let kept = self.decide(purge).await?;
+            rows.push(json!({
+                "federation": id_text(id), "purged": kept.is_none(), "kept_because": kept,
+            }));
         }
-        self.commit_in(turn, changes).await?;
         show(rows, self.json)
     }
 
     pub(super) async fn show_user(&self, name: &str) -> Result<(), Failure> {
-        let account = self.account(name).await?;
-        let mut links = Vec::new();
-        for federation in self.store.federations(Some(account.id)).await? {
-            let profiles = self.store.profiles(Some(federation.id)).await?;
-            links.push(json!({
-                "federation": id_text(federation.id), "msp": federation.msp,
-                "subscription_type": federation.kind.as_str(), "since": federation.since,
-                "ended_at": federation.ended_at, "ended_reason": federation.ended_reason,
-                "profiles": profiles.iter().map(profile_row).collect::<Vec<_>>(),
-            }));
-        }
-        let cars = self.store.cars_of(account.id).await?;
-        let notices = self.store.notices(account.id).await?;
-        let notice = |n: &aid_cmp_core::model::UserNotice| json!({"at": n.at, "kind": n.kind.as_str(), "detail": n.detail});
-        let row = json!({
-            "name": account.name, "account": id_text(account.id.0),
-            "display_name": account.display_name, "has_pin": account.pin_mac.is_some(),
-            "created_at": account.created_at, "federations": links,
-            "vehicles": cars.iter().map(|e| e.as_str()).collect::<Vec<_>>(),
-            "notices": notices.iter().map(notice).collect::<Vec<_>>(),
-        });
-        show(vec![row], self.json)
+        let name = name.to_owned();
+        let read = async move |tx: &Tx<'_>| {
+            let account = account(tx, &name).await?;
+            let mut links = Vec::new();
+            for federation in tx.federations(Some(account.id)).await? {
+                let profiles = tx.profiles(Some(federation.id)).await?;
+                links.push(json!({
+                    "federation": id_text(federation.id), "msp": federation.msp,
+                    "subscription_type": federation.kind.as_str(), "since": federation.since,
+                    "ended_at": federation.ended_at, "ended_reason": federation.ended_reason,
+                    "profiles": profiles.iter().map(profile_row).collect::<Vec<_>>(),
+                }));
+            }
+            let cars = tx.cars_of(account.id).await?;
+            let notices = tx.notices(account.id).await?;
+            let notice = |n: &aid_cmp_core::model::UserNotice| json!({"at": n.at, "kind": n.kind.as_str(), "detail": n.detail});
+            Ok(json!({
+                "name": account.name, "account": id_text(account.id.0),
+                "display_name": account.display_name, "has_pin": account.pin_mac.is_some(),
+                "created_at": account.created_at, "federations": links,
+                "vehicles": cars.iter().map(|e| e.as_str()).collect::<Vec<_>>(),
+                "notices": notices.iter().map(notice).collect::<Vec<_>>(),
+            }))
+        };
+        show(vec![self.look(read).await?], self.json)
     }
 
     pub(super) async fn erase_user(
@@ -340,111 +363,48 @@ impl Admin<'_> {
         reason: String,
         key: &[u8; 32],
     ) -> Result<(), Failure> {
-        let turn = self.store.turn().await?;
-        let account = self.account(name).await?;
-        let context = self.context();
-        let decision = views::erasure(self.store, &context, &account, Some(reason)).await?;
-        let orders = decision.changes.iter();
-        let orders = orders.filter(|c| matches!(c, Change::AddOrder(_))).count();
-        let mut changes = decision.changes;
-        changes.push(Change::ForgetAttempts(tries::prefix(key, &account.name)));
-        self.commit_in(turn, changes).await?;
+        let (name, key) = (name.to_owned(), *key);
+        let erase = async move |tx: &Tx<'_>, context: &Context| {
+            tx.lock(Lock::Account(account(tx, &name).await?.id)).await?;
+            let account = account(tx, &name).await?;
+            let mut decision = views::erasure(tx, context, &account, Some(reason.clone())).await?;
+            let wrong_pins = tries::prefix(&key, &account.name);
+            tx.lock(Lock::Attempts(tries::everywhere(&wrong_pins)))
+                .await?;
+            decision.changes.push(Change::ForgetAttempts(wrong_pins));
+            let orders = order_count(&decision);
+            let row = json!({"account": id_text(account.id.0), "erased": true, "orders": orders});
+            Ok((decision, row))
+        };
+        let row = self.decide(erase).await?;
         // The name is gone from the tables; it must not stay in the log of the file either.
         if !self.store.empty_log().await? {
             tracing::warn!(
                 "the log of the database still holds what was erased; run the command `migrate` when the server is idle"
             );
         }
-        let row = json!({"account": id_text(account.id.0), "erased": true, "orders": orders});
         show(vec![row], self.json)
     }
 
-    /// Asks the MSPs now and compares (§4.6).
-    pub(super) async fn sync(
-        &self,
-        config: &Config,
-        whom: &SyncWhom,
-        one: Option<&str>,
-    ) -> Result<(), Failure> {
-        let one = one.map(iccid).transpose()?;
-        let list = match (&whom.user, whom.federation) {
-            (Some(user), _) => {
-                let account = self.account(user).await?;
-                self.store.federations(Some(account.id)).await?
+    pub(super) async fn profiles(&self, vehicle_of: Option<&str>) -> Result<(), Failure> {
+        let of = vehicle_of.map(eid).transpose()?;
+        let read = async move |tx: &Tx<'_>| match of {
+            Some(eid) => {
+                let vehicle = vehicle(tx, eid).await?;
+                Ok(tx.profiles_in(vehicle.eid).await?)
             }
-            (None, Some(id)) => vec![self.federation(id).await?],
-            (None, None) => self.store.federations(None).await?,
+            None => Ok(tx.profiles(None).await?),
         };
-        let mut rows = Vec::new();
-        for federation in list {
-            if federation.ended_at.is_some() && whom.federation.is_none() {
-                continue;
-            }
-            rows.push(self.sync_one(config, federation, one.clone()).await?);
-        }
-        show(rows, self.json)
-    }
-
-    async fn sync_one(
-        &self,
-        config: &Config,
-        federation: Federation,
-        one: Option<Iccid>,
-    ) -> Result<Value, Failure> {
-        let failed = |text: String| json!({"federation": id_text(federation.id), "outcome": "failed", "error": text});
-        let Some(msp) = config.agreed.msps.iter().find(|m| m.name == federation.msp) else {
-            return Ok(failed(format!("no [[msp]] is called {:?}", federation.msp)));
-        };
-        let run = fresh();
-        let call = Call {
-            request_id: Uuid::from_bytes(run),
-            correlation_id: Uuid::from_bytes(fresh()),
-        };
-        let token = federation.token;
-        let asked = msp.client.request_profile_status(call, token, one.as_ref());
-        let answer: Listing = match listing(asked.await, one.is_some()) {
-            Ok(answer) => answer,
-            Err(error) => return Ok(failed(error.to_string())),
-        };
-        let turn = self.store.turn().await?;
-        let context = self.context();
-        let wanted = self.wants_deletions(&federation.msp);
-        let view = views::sync(self.store, &context, federation, one, answer, wanted).await?;
-        let mut decision = sync::compare(&context, &view, run);
-        let detail = format!("federation {}", id_text(view.federation.id));
-        let audit = context.audit("operator", "synchronised", detail);
-        decision.changes.push(audit);
-        self.commit_in(turn, decision.changes).await?;
-        let runs = self.store.sync_runs(Some(view.federation.id)).await?;
-        let row = runs.iter().find(|r| r.id == run).map(sync_row);
-        Ok(row.unwrap_or_default())
-    }
-
-    pub(super) async fn sync_report(&self, of: Option<Uuid>) -> Result<(), Failure> {
-        if let Some(id) = of {
-            self.federation(id).await?;
-        }
-        let runs = self.store.sync_runs(of.map(Uuid::into_bytes)).await?;
-        show(runs.iter().map(sync_row).collect(), self.json)
-    }
-
-    pub(super) async fn profiles(&self, vehicle: Option<&str>) -> Result<(), Failure> {
-        let rows = match vehicle {
-            Some(text) => {
-                let vehicle = self.vehicle(eid(text)?).await?;
-                self.store.profiles_in(vehicle.eid).await?
-            }
-            None => self.store.profiles(None).await?,
-        };
+        let rows = self.look(read).await?;
         show(rows.iter().map(profile_row).collect(), self.json)
     }
 
     /// How much is to be done.
     pub(super) async fn summary(&self) -> Result<(), Failure> {
-        let work = self.store.work().await?;
+        let read = async |tx: &Tx<'_>| Ok((tx.work().await?, tx.orders(None, true).await?));
+        let (work, open) = self.store.read(read).await?;
         let overdue = u64::from(self.file.policy.overdue_days) * 24 * 3600 * 1000;
         let before = self.context().now.saturating_sub(overdue);
-        let open = self.store.orders(None, true).await?;
         let late =
             |o: &&aid_cmp_core::model::Order| o.state == OrderState::Open && o.created_at <= before;
         let row = json!({

@@ -1,11 +1,9 @@
 //! Keys, secrets, certificates and MSPs that change while `serve` runs: the file is read again when it,
 //! or a certificate or key that it names, has changed, and at SIGHUP (R-5.2-8, R-6-2, R-6-5).
-//! Called by `serve`.
 
 use super::serve::{Vehicles, listeners_tls};
 use crate::config::{File, check};
 use crate::service::Service;
-use crate::store::Store;
 use aid_cli::config::Values;
 use aid_cli::signal::Stop;
 use aid_cli::validity::{self, Certificates};
@@ -81,17 +79,17 @@ pub(super) fn certificates(path: &Path, file: &File) -> Vec<PathBuf> {
 
 impl Renewal {
     /// Replaces until the stop.
-    pub(super) fn follow<S: Store>(
+    pub(super) fn follow(
         self,
         files: Vec<PathBuf>,
-        service: Arc<Service<S>>,
+        service: Arc<Service>,
         stop: Stop,
     ) -> impl Future<Output = ()> + Send {
         live::follow(files, stop, move || self.renew(&service))
     }
 
     /// All of it or, where anything is wrong, nothing.
-    fn renew<S: Store>(&self, service: &Service<S>) -> Result<Vec<PathBuf>, String> {
+    fn renew(&self, service: &Service) -> Result<Vec<PathBuf>, String> {
         let text = |failure: aid_cli::cli::Failure| failure.text;
         let values = Values::read(&self.path).map_err(text)?;
         let config = check(&self.path).map_err(text)?;

@@ -1,11 +1,10 @@
 //! `serve`: opens everything, says that it is ready, runs until a signal.
-//! Called by the command line.
 
 use super::renewal::{self, LiveVehicles, Renewal};
 use crate::config::{Config, EXAMPLE, Gateway, check};
 use crate::gateway::broker::{AtBroker, Broker};
 use crate::service::{Service, now};
-use crate::store::{Store, migrate};
+use crate::store::{Store, Stored};
 use crate::{api, gateway, gauges, outbox, portal};
 use aid_aid1::contract::openapi;
 use aid_aid1::operation::CmpOperation;
@@ -107,7 +106,7 @@ pub async fn serve_until(
     let certificates =
         aid_serve::expiry::certificates(renewal::certificates(path, &config.fixed.file));
     let file = &config.fixed.file;
-    let store = migrate(&file.database).await?;
+    let store = Store::open(file.database.clone()).await?;
     if let Err(error) = store.reserve_log().await {
         tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
     }
@@ -184,7 +183,10 @@ pub async fn serve_until(
     for worker in workers {
         let _ = worker.await;
     }
-    service.store.close().await;
+    // Whoever holds the service still ends with the process; SQLite folds its log at the next start then.
+    if let Some(service) = Arc::into_inner(service) {
+        service.store.close().await;
+    }
     if let Some(export) = export {
         export.finish().await;
     }
@@ -195,8 +197,8 @@ pub async fn serve_until(
 type BrokerState = Option<watch::Receiver<AtBroker>>;
 
 /// Begins to serve vehicles; yields what is replaced when certificates are, and whether a broker is reached.
-fn reach<S: Store>(
-    service: &Arc<Service<S>>,
+fn reach(
+    service: &Arc<Service>,
     tls: Vehicles,
     cars: Option<Listener>,
     most: usize,
@@ -222,7 +224,7 @@ fn reach<S: Store>(
 }
 
 /// What the admin listener shows: ready as long as the database can be written, and the broker is reached where there is one.
-fn shown<S: Store>(service: &Arc<Service<S>>, at_broker: BrokerState) -> Shown {
+fn shown(service: &Arc<Service>, at_broker: BrokerState) -> Shown {
     let service = Arc::clone(service);
     Shown {
         ready: Arc::new(move || {
@@ -260,17 +262,24 @@ fn open_files(vehicles: usize) {
     }
 }
 
+/// Counts what is to be done, for the metrics.
+async fn count(service: &Service, now: u64) -> Stored<()> {
+    let work = service.store.read(async |tx| tx.work().await).await?;
+    gauges::show(&work, now);
+    Ok(())
+}
+
 /// Looks between two removals of old rows: an hour.
 const PRUNE_EVERY: u32 = 3600;
 
 /// What is due without anybody asking.
-async fn tick<S: Store>(service: Arc<Service<S>>, stop: Stop) {
+async fn tick(service: Arc<Service>, stop: Stop) {
     let stopped = stop.wait();
     tokio::pin!(stopped);
     let mut since = 0;
     let start = Instant::now();
     let mut clock = Steadiness::new(now(), start.elapsed());
-    for count in 0_u32.. {
+    for look in 0_u32.. {
         tokio::select! {
             () = &mut stopped => return,
             () = tokio::time::sleep(TICK) => {}
@@ -288,10 +297,10 @@ async fn tick<S: Store>(service: Arc<Service<S>>, stop: Stop) {
             done.push(service.expire().await);
         }
         since = begin.saturating_sub(60_000);
-        if count % COUNT_EVERY == 0 {
-            done.push(gauges::look(&service.store, begin).await);
+        if look % COUNT_EVERY == 0 {
+            done.push(count(&service, begin).await);
         }
-        if count % PRUNE_EVERY == 0 {
+        if look % PRUNE_EVERY == 0 {
             if steady {
                 done.push(service.prune().await);
                 done.push(service.purge().await);

@@ -1,14 +1,14 @@
-//! What an operator does for a user who can't do it himself: another password or PIN, his preferences.
-//! Called by the command line.
+//! What an operator does for users who can't do it themselves: another password or PIN, their preferences.
 
-use super::admin::{Admin, UserAdd, id_text, show};
+use super::admin::{Admin, UserAdd, account, changes, id_text, show};
 use crate::password;
 use crate::service::{is_pin, is_preference, is_preference_name};
-use crate::store::Store as _;
+use crate::store::Tx;
 use aid_cli::cli::Failure;
-use aid_cmp_core::change::{Change, FleetChange, PortalChange};
+use aid_cmp_core::change::{Change, FleetChange, Lock, PortalChange};
 use aid_cmp_core::decide::login::pin_mac;
-use aid_cmp_core::decide::tries;
+use aid_cmp_core::decide::{Context, tries};
+use aid_cmp_core::model::Account;
 use aid_id::Secret;
 use aid_wire::MAX_ENTRIES;
 use clap::Subcommand;
@@ -98,17 +98,23 @@ fn hash_of(text: &Secret) -> Result<Secret, Failure> {
 impl Admin<'_> {
     /// Another password: who had the old one is signed out everywhere, and may try at once.
     pub(super) async fn set_password(&self, name: &str) -> Result<(), Failure> {
-        let account = self.account(name).await?;
+        let account = self.user(name).await?;
         let hash = hash_of_stdin()?;
         let id = account.id;
-        let changes = vec![
-            Change::Portal(PortalChange::Password(id, hash)),
-            // No cookie has an empty hash: all sessions end.
-            Change::Portal(PortalChange::EndSessions(id, String::new())),
-            Change::SetAttempts(format!("password:{}", hex::encode(id.0)), None),
-            self.about(id.0, "password set"),
-        ];
-        self.commit(changes).await?;
+        self.decide(async move |tx, context| {
+            let attempts = format!("password:{}", hex::encode(id.0));
+            tx.lock(Lock::Account(id)).await?;
+            tx.lock(Lock::Attempts(attempts.clone())).await?;
+            let set = vec![
+                Change::Portal(PortalChange::Password(id, hash.clone())),
+                // No cookie has an empty hash: all sessions end.
+                Change::Portal(PortalChange::EndSessions(id, String::new())),
+                Change::SetAttempts(attempts, None),
+                about(context, id.0, "password set"),
+            ];
+            Ok((changes(set), ()))
+        })
+        .await?;
         let row = json!({"name": account.name, "account": id_text(id.0), "password": "set"});
         show(vec![row], self.json)
     }
@@ -120,7 +126,7 @@ impl Admin<'_> {
         none: bool,
         key: &[u8; 32],
     ) -> Result<(), Failure> {
-        let account = self.account(name).await?;
+        let account = self.user(name).await?;
         let id = account.id;
         let mac = if none {
             None
@@ -132,12 +138,23 @@ impl Admin<'_> {
             Some(pin_mac(key, id, pin.expose()))
         };
         let has_pin = mac.is_some();
-        let changes = vec![
-            Change::Portal(PortalChange::Pin(id, mac)),
-            Change::ForgetAttempts(tries::prefix(key, &account.name)),
-            self.about(id.0, if has_pin { "PIN set" } else { "PIN removed" }),
-        ];
-        self.commit(changes).await?;
+        let wrong_pins = tries::prefix(key, &account.name);
+        self.decide(async move |tx, context| {
+            tx.lock(Lock::Account(id)).await?;
+            tx.lock(Lock::Attempts(tries::everywhere(&wrong_pins)))
+                .await?;
+            let set = vec![
+                Change::Portal(PortalChange::Pin(id, mac.clone())),
+                Change::ForgetAttempts(wrong_pins.clone()),
+                about(
+                    context,
+                    id.0,
+                    if has_pin { "PIN set" } else { "PIN removed" },
+                ),
+            ];
+            Ok((changes(set), ()))
+        })
+        .await?;
         let row = json!({"name": account.name, "account": id_text(id.0), "has_pin": has_pin});
         show(vec![row], self.json)
     }
@@ -149,17 +166,25 @@ impl Admin<'_> {
         reason: String,
         key: &[u8; 32],
     ) -> Result<(), Failure> {
-        let account = self.account(name).await?;
+        let account = self.user(name).await?;
         let id = account.id;
-        let detail = format!("account {}", hex::encode(id.0));
-        let context = self.context();
-        let changes = vec![
-            Change::SetAttempts(format!("password:{}", hex::encode(id.0)), None),
-            Change::SetAttempts(format!("car-code:{}", hex::encode(id.0)), None),
-            Change::ForgetAttempts(tries::prefix(key, &account.name)),
-            context.audit_because("operator", "user unlocked", detail, Some(reason)),
-        ];
-        self.commit(changes).await?;
+        let wrong_pins = tries::prefix(key, &account.name);
+        self.decide(async move |tx, context| {
+            let own = ["password", "car-code"].map(|what| format!("{what}:{}", hex::encode(id.0)));
+            let mut all = Vec::new();
+            for key in own {
+                tx.lock(Lock::Attempts(key.clone())).await?;
+                all.push(Change::SetAttempts(key, None));
+            }
+            tx.lock(Lock::Attempts(tries::everywhere(&wrong_pins)))
+                .await?;
+            all.push(Change::ForgetAttempts(wrong_pins.clone()));
+            let detail = format!("account {}", hex::encode(id.0));
+            let why = Some(reason.clone());
+            all.push(context.audit_because("operator", "user unlocked", detail, why));
+            Ok((changes(all), ()))
+        })
+        .await?;
         let row = json!({"name": account.name, "account": id_text(id.0), "unlocked": true});
         show(vec![row], self.json)
     }
@@ -170,36 +195,47 @@ impl Admin<'_> {
             PreferenceCommand::Set { user, name, value } => (user, Some(name), Some(value)),
             PreferenceCommand::Remove { user, name } => (user, Some(name), None),
         };
-        let account = self.account(&user).await?;
+        let id = self.user(&user).await?.id;
         if let Some(name) = name {
-            let now = self.store.preferences(account.id).await?;
-            let known = now.iter().any(|(n, _)| *n == name);
             if !is_preference_name(&name) || value.as_deref().is_some_and(|v| !is_preference(v)) {
                 return Err(Failure::usage(
                     "a preference has a name of 1 to 64 lower-case letters, digits and . - _, and a printable value of at most 128 bytes",
                 ));
             }
-            if value.is_none() && !known {
-                return Err(Failure::new(format!(
-                    "{user} has no preference {name:?}; `user preference list {user}` shows all"
-                )));
-            }
-            if !known && now.len() >= MAX_ENTRIES {
-                return Err(Failure::new(format!(
-                    "{user} has {MAX_ENTRIES} preferences already; remove one first"
-                )));
-            }
-            let change = FleetChange::SetPreference(account.id, name, value);
-            let audit = self.about(account.id.0, "preference changed");
-            self.commit(vec![Change::Fleet(change), audit]).await?;
+            self.decide(async move |tx, context| {
+                tx.lock(Lock::Account(id)).await?;
+                let now = tx.preferences(id).await?;
+                let known = now.iter().any(|(n, _)| *n == name);
+                if value.is_none() && !known {
+                    return Err(Failure::new(format!(
+                        "{user} has no preference {name:?}; `user preference list {user}` shows all"
+                    )));
+                }
+                if !known && now.len() >= MAX_ENTRIES {
+                    return Err(Failure::new(format!(
+                        "{user} has {MAX_ENTRIES} preferences already; remove one first"
+                    )));
+                }
+                let change = FleetChange::SetPreference(id, name.clone(), value.clone());
+                let audit = about(context, id.0, "preference changed");
+                Ok((changes(vec![Change::Fleet(change), audit]), ()))
+            })
+            .await?;
         }
-        let rows = self.store.preferences(account.id).await?;
+        let preferences = async move |tx: &Tx<'_>| tx.preferences(id).await;
+        let rows = self.store.read(preferences).await?;
         let rows = rows.iter().map(|(n, v)| json!({"name": n, "value": v}));
         show(rows.collect(), self.json)
     }
 
-    fn about(&self, account: aid_id::Id, action: &'static str) -> Change {
-        let detail = format!("account {}", hex::encode(account));
-        self.context().audit("operator", action, detail)
+    /// The user of this name.
+    async fn user(&self, name: &str) -> Result<Account, Failure> {
+        let name = name.to_owned();
+        self.look(async move |tx| account(tx, &name).await).await
     }
+}
+
+fn about(context: &Context, account: aid_id::Id, action: &'static str) -> Change {
+    let detail = format!("account {}", hex::encode(account));
+    context.audit("operator", action, detail)
 }

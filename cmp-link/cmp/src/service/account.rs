@@ -1,18 +1,19 @@
-//! What a user does with his account on the portal: makes one, changes password and PIN, looks at his sessions (AID6).
-//! Called by the portal's handlers. Each change is in the audit trail.
+//! What users do with their accounts on the portal: make one, change password and PIN, look at their sessions (AID6).
+//! Each change is in the audit trail.
 
-use super::attempts::{Denied, Proven, count};
+use super::attempts::{Denied, Proven, count, refund, still};
 use super::{Service, fresh, now};
 use crate::names;
 use crate::password::{self, Busy};
 use crate::service::web::{cookie_hash, session_lives};
-use crate::store::{SessionRow, Store, StoreError, Stored};
+use crate::store::{SessionRow, StoreError, Stored, Tx};
 use aid_cli::printable::is_unprintable;
-use aid_cmp_core::change::{Change, PortalChange};
+use aid_cmp_core::change::{Change, Lock, PortalChange};
 use aid_cmp_core::decide::login::pin_mac;
-use aid_cmp_core::decide::tries;
+use aid_cmp_core::decide::{Context, Decision, tries};
 use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Secret};
+use std::sync::Arc;
 
 /// Lengths of a car PIN, digits.
 const PIN: std::ops::RangeInclusive<usize> = 4..=16;
@@ -52,12 +53,17 @@ fn usable_password(text: &Secret) -> Result<(), &'static str> {
     }
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Makes an account for somebody who registers.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn register(&self, name: &str, shown: &str, secret: &Secret) -> Stored<Changed> {
+    pub async fn register(
+        self: &Arc<Self>,
+        name: &str,
+        shown: &str,
+        secret: &Secret,
+    ) -> Stored<Changed> {
         let (Some(name), Some(shown)) = (names::sign_in_name(name), names::shown_name(shown))
         else {
             return Ok(Changed::Unusable(
@@ -67,8 +73,10 @@ impl<S: Store> Service<S> {
         if let Err(why) = usable_password(secret) {
             return Ok(Changed::Unusable(why));
         }
-        // What is refused anyway costs no hash. Whether the name is still free is asked again by the commit.
-        if self.store.account_named(&name).await?.is_some() {
+        // What is refused anyway costs no hash. Whether the name is still free is asked again by the decision.
+        let look = name.clone();
+        let taken = self.look(async move |_, tx| tx.account_named(&look).await);
+        if taken.await?.is_some() {
             return Ok(Changed::Unusable(TAKEN));
         }
         let mut permit = match password::permit().await {
@@ -85,38 +93,35 @@ impl<S: Store> Service<S> {
             return Ok(Changed::Unusable("This password can't be used."));
         };
         drop(permit);
-        let context = self.context();
-        let id = AccountRef(fresh());
         let account = Account {
-            id,
+            id: AccountRef(fresh()),
             name,
             display_name: shown.to_owned(),
             password: Secret::new(hash),
             pin_mac: None,
-            created_at: context.now,
+            created_at: now(),
         };
-        let audit = self.self_audit(id, "registered");
-        match self
-            .store
-            .commit(vec![Change::AddAccount(account), audit])
-            .await
-        {
-            Ok(()) => {
-                count("register", "accepted");
-                Ok(Changed::Done)
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            if tx.account_named(&account.name).await?.is_some() {
+                return Ok((Decision::default(), Changed::Unusable(TAKEN)));
             }
-            Err(StoreError::Taken) => Ok(Changed::Unusable(TAKEN)),
-            Err(error) => Err(error),
+            let audit = self_audit(context, account.id, "registered");
+            let changes = vec![Change::AddAccount(account.clone()), audit];
+            Ok::<_, StoreError>((decided(changes), Changed::Done))
+        };
+        let changed = self.decide(decide).await?;
+        if changed == Changed::Done {
+            count("register", "accepted");
         }
-    }
-
-    fn self_audit(&self, id: AccountRef, action: &'static str) -> Change {
-        let who = format!("account {}", hex::encode(id.0));
-        self.context().audit(who, action, String::new())
+        Ok(changed)
     }
 
     /// The account if the password is its own; wrong ones are counted with those of the sign-in.
-    async fn proves(&self, account: &Account, secret: &Secret) -> Stored<Result<Proven, Changed>> {
+    async fn proves(
+        self: &Arc<Self>,
+        account: &Account,
+        secret: &Secret,
+    ) -> Stored<Result<Proven, Changed>> {
         let proof = self.prove(Some(account), &account.name, secret).await?;
         Ok(proof.map_err(|denied| match denied {
             Denied::Wrong => Changed::Wrong,
@@ -130,7 +135,7 @@ impl<S: Store> Service<S> {
     /// # Errors
     /// The store failed.
     pub async fn change_password(
-        &self,
+        self: &Arc<Self>,
         account: &Account,
         cookie: &str,
         old: &Secret,
@@ -150,25 +155,28 @@ impl<S: Store> Service<S> {
             return Ok(Changed::Unusable("This password can't be used."));
         };
         drop(permit);
-        let Some(turn) = self.still(&account).await? else {
-            return Ok(Changed::Wrong);
+        let (hash, cookie) = (Secret::new(hash), cookie_hash(cookie));
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            if !still(tx, &account).await? {
+                return Ok((Decision::default(), Changed::Wrong));
+            }
+            let changes = vec![
+                Change::Portal(PortalChange::Password(account.id, hash.clone())),
+                Change::Portal(PortalChange::EndSessions(account.id, cookie.clone())),
+                refund(tx, &account).await?,
+                self_audit(context, account.id, "password changed"),
+            ];
+            Ok::<_, StoreError>((decided(changes), Changed::Done))
         };
-        let changes = vec![
-            Change::Portal(PortalChange::Password(account.id, Secret::new(hash))),
-            Change::Portal(PortalChange::EndSessions(account.id, cookie_hash(cookie))),
-            Self::refund(&account),
-            self.self_audit(account.id, "password changed"),
-        ];
-        self.store.commit_in(turn, changes).await?;
-        Ok(Changed::Done)
+        self.decide(decide).await
     }
 
-    /// Another car PIN, or none: then only a code logs him in to a car.
+    /// Another car PIN, or none: then only a code logs them in to a car.
     ///
     /// # Errors
     /// The store failed.
     pub async fn change_pin(
-        &self,
+        self: &Arc<Self>,
         account: &Account,
         secret: &Secret,
         pin: Option<&Secret>,
@@ -180,24 +188,30 @@ impl<S: Store> Service<S> {
             Ok(proven) => proven.account,
             Err(changed) => return Ok(changed),
         };
-        let Some(turn) = self.still(&account).await? else {
-            return Ok(Changed::Wrong);
-        };
         let mac = pin.map(|pin| pin_mac(&self.config.pin_key, account.id, pin.expose()));
         let action = if mac.is_some() {
             "PIN changed"
         } else {
             "PIN removed"
         };
-        let changes = vec![
-            Change::Portal(PortalChange::Pin(account.id, mac)),
-            // Who knows the password may try the new PIN at once.
-            Change::ForgetAttempts(tries::prefix(&self.config.pin_key, &account.name)),
-            Self::refund(&account),
-            self.self_audit(account.id, action),
-        ];
-        self.store.commit_in(turn, changes).await?;
-        Ok(Changed::Done)
+        let wrong_pins = tries::prefix(&self.config.pin_key, &account.name);
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            if !still(tx, &account).await? {
+                return Ok((Decision::default(), Changed::Wrong));
+            }
+            let refund = refund(tx, &account).await?;
+            tx.lock(Lock::Attempts(tries::everywhere(&wrong_pins)))
+                .await?;
+            let changes = vec![
+                Change::Portal(PortalChange::Pin(account.id, mac.clone())),
+                // Who knows the password may try the new PIN at once.
+                Change::ForgetAttempts(wrong_pins.clone()),
+                refund,
+                self_audit(context, account.id, action),
+            ];
+            Ok::<_, StoreError>((decided(changes), Changed::Done))
+        };
+        self.decide(decide).await
     }
 
     /// Notes which browser a session is of.
@@ -208,7 +222,7 @@ impl<S: Store> Service<S> {
         let printable = browser.chars().filter(|c| !is_unprintable(*c));
         let browser = printable.take(BROWSER).collect();
         let change = PortalChange::Began(cookie_hash(cookie), now(), browser);
-        self.store.commit(vec![Change::Portal(change)]).await
+        self.commit(vec![Change::Portal(change)]).await
     }
 
     /// The user's sessions that live, newest first, each with whether it is the one with this cookie.
@@ -216,12 +230,14 @@ impl<S: Store> Service<S> {
     /// # Errors
     /// The store failed.
     pub async fn own_sessions(
-        &self,
+        self: &Arc<Self>,
         account: &Account,
         cookie: &str,
     ) -> Stored<Vec<(SessionRow, bool)>> {
         let (now, this) = (now(), cookie_hash(cookie));
-        let all = self.store.portal_sessions(account.id).await?;
+        let id = account.id;
+        let all = self.look(async move |_, tx| tx.portal_sessions(id).await);
+        let all = all.await?;
         let living = all.into_iter().filter(|s| session_lives(s.expires_at, now));
         Ok(living
             .map(|s| (s.token_hash == this, s))
@@ -236,8 +252,20 @@ impl<S: Store> Service<S> {
     pub async fn end_other_sessions(&self, account: &Account, cookie: &str) -> Stored<()> {
         let changes = vec![
             Change::Portal(PortalChange::EndSessions(account.id, cookie_hash(cookie))),
-            self.self_audit(account.id, "other sessions ended"),
+            self_audit(&self.context(), account.id, "other sessions ended"),
         ];
-        self.store.commit(changes).await
+        self.commit(changes).await
+    }
+}
+
+fn self_audit(context: &Context, id: AccountRef, action: &'static str) -> Change {
+    let who = format!("account {}", hex::encode(id.0));
+    context.audit(who, action, String::new())
+}
+
+fn decided(changes: Vec<Change>) -> Decision {
+    Decision {
+        changes,
+        ..Decision::default()
     }
 }

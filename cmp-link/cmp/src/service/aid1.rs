@@ -1,33 +1,135 @@
 //! The five operations of the CMP's API on the store, and answers of MSPs to our calls (AID.02 §7).
-//! Called by the API's handlers and by the outbox.
 
 use super::Service;
 use crate::config::Msp;
-use crate::store::{Store, StoreError, Stored};
+use crate::store::{StoreError, Stored, Tx};
 use crate::views;
-use aid_aid1::account_id::{Policy, verify};
+use aid_aid1::account_id::{AccountIdError, Policy, verify};
 use aid_aid1::body::{
     Body as _, NotifyTokenInvalid, SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
 };
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::operation::{Api as _, CmpOperation};
-use aid_aid1::phone::EncryptedPhone;
+use aid_aid1::phone::{EncryptedPhone, PhoneError};
 use aid_aid1::server::{Caller, path_token};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::{Context, Decision, code, onboarding, profiles, removal, withdraw};
 use aid_cmp_core::model::{Answered, CallState, CodeRequest, Federation, Profile};
-use aid_id::Id;
+use aid_id::{AccountRef, Iccid, Id};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
-/// A refusal for whatever the store says; the detail stays in our log.
-pub(super) fn internal(error: &StoreError) -> ApiError {
-    tracing::error!(%error, "an AID1 call failed");
-    ApiError::new(ErrorCode::Internal)
+/// Why a call was not carried out. Nothing of it is stored.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It can't be: status and code of §5.5.
+    Call(ApiError),
+    /// Another number came under the same initialisation vector before.
+    ReusedVector {
+        /// The MSP's configured name.
+        msp: String,
+        /// The key's id.
+        key_id: String,
+    },
+    /// The store failed.
+    Store(StoreError),
+}
+
+/// What has a status and a code of §5.5.
+macro_rules! refusals {
+    ($($error:ty),*) => { $(
+        impl From<$error> for Refusal {
+            fn from(error: $error) -> Self {
+                Self::Call(error.into())
+            }
+        }
+    )* };
+}
+
+refusals!(ApiError, ErrorCode, AccountIdError, PhoneError);
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    /// What the caller hears. What the store says stays in our log.
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Call(error) => error,
+            Refusal::ReusedVector { msp, key_id } => {
+                tracing::warn!(msp, key_id, "an initialisation vector came twice");
+                let text = "iv was used before under this key; take a new one for each number";
+                Self::because(ErrorCode::Syntax, text)
+            }
+            Refusal::Store(error) => {
+                tracing::error!(%error, "an AID1 call failed");
+                Self::new(ErrorCode::Internal)
+            }
+        }
+    }
+}
+
+/// A call that was let in.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) msp: Arc<Msp>,
+    pub(super) correlation: Id,
+    /// What a repetition of it gets.
+    pub(super) answer: Answered,
+}
+
+impl Call {
+    fn new(
+        msp: Arc<Msp>,
+        caller: &Caller,
+        operation: CmpOperation,
+        variable: &str,
+        body: &[u8],
+    ) -> Self {
+        let answer = Answered {
+            client: msp.client_id.to_string(),
+            request_id: caller.headers.request_id.into_bytes(),
+            digest: digest_of(operation, variable, body),
+            status: operation.contract().success().as_u16(),
+            body: String::new(),
+            at: 0,
+        };
+        Self {
+            msp,
+            correlation: caller.headers.correlation_id.into_bytes(),
+            answer,
+        }
+    }
+
+    /// Whether it succeeded before: then it gets the same answer and changes nothing (R-7.3-16).
+    pub(super) async fn is_repetition(&self, tx: &Tx<'_>) -> Result<bool, Refusal> {
+        let (client, request_id) = (&self.answer.client, self.answer.request_id);
+        match tx.answered(client, request_id).await? {
+            None => Ok(false),
+            Some(before) if before.digest == self.answer.digest => Ok(true),
+            Some(_) => {
+                let text = "this CMP-request-id was used for another request";
+                Err(ApiError::because(ErrorCode::Syntax, text).into())
+            }
+        }
+    }
+
+    /// The decision with what it belongs to, and what a repetition is to get.
+    pub(super) fn finished(&self, context: &Context, mut decision: Decision) -> Decision {
+        decision.belongs_to(self.correlation);
+        decision.changes.push(Change::Remember(Answered {
+            at: context.now,
+            ..self.answer.clone()
+        }));
+        decision
+    }
 }
 
 /// What a repetition of a request must have the same.
-pub(super) fn digest_of(operation: CmpOperation, variable: &str, body: &[u8]) -> String {
+fn digest_of(operation: CmpOperation, variable: &str, body: &[u8]) -> String {
     let mut digest = Sha256::new();
     let resource = operation.contract().path.resource();
     for part in [resource.as_bytes(), variable.as_bytes(), body] {
@@ -37,7 +139,7 @@ pub(super) fn digest_of(operation: CmpOperation, variable: &str, body: &[u8]) ->
     hex::encode(digest.finalize())
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Carries out an operation of a caller that was let in. A repetition of a request that
     /// succeeded gets the same answer and changes nothing (R-7.3-16).
     ///
@@ -56,253 +158,225 @@ impl<S: Store> Service<S> {
         let msp = agreed.msps.iter().find(own).ok_or_else(|| {
             ApiError::naming(ErrorCode::PartyNotFound, &[&caller.headers.client_id])
         })?;
+        operation.contract().check_form(variable, body)?;
+        let call = Call::new(Arc::clone(msp), caller, operation, variable, body);
+        let (variable, body) = (variable.to_owned(), body.to_vec());
+        let status = call.answer.status;
         if operation == CmpOperation::SendActivationCode {
-            return self.activation_code(msp, caller, variable, body).await;
+            self.activation_code(call, &variable, &body).await?;
+            return Ok(status);
         }
-        let contract = operation.contract();
-        contract.check_form(variable, body)?;
-        let turn = self.store.turn().await.map_err(|e| internal(&e))?;
-        let request_id = caller.headers.request_id.into_bytes();
-        let digest = digest_of(operation, variable, body);
-        let client = msp.client_id.to_string();
-        let before = self.store.answered(&client, request_id).await;
-        if let Some(before) = before.map_err(|e| internal(&e))? {
-            if before.digest == digest {
-                return Ok(before.status);
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            if call.is_repetition(tx).await? {
+                return Ok((Decision::default(), None));
             }
-            let text = "this CMP-request-id was used for another request";
-            return Err(ApiError::because(ErrorCode::Syntax, text));
-        }
-        let context = self.context();
-        let mut decision = match operation {
-            // Went its own way above.
-            CmpOperation::SendActivationCode => return Err(ErrorCode::Internal.into()),
-            CmpOperation::UpdateSubscriptionInfo => self.subscription(msp, variable, body).await?,
-            CmpOperation::SendMspToken => self.token(&context, msp, variable, body).await?,
-            CmpOperation::NotifyTokenInvalid => {
-                self.invalidate(&context, msp, variable, body).await?
-            }
-            CmpOperation::SendProfileInformation => {
-                self.profile_information(&context, msp, variable, body)
-                    .await?
-            }
+            let (msp, variable, body) = (&call.msp, &variable, &body);
+            let (decision, about) = match operation {
+                // Decided above.
+                CmpOperation::SendActivationCode => return Err(ErrorCode::Internal.into()),
+                CmpOperation::UpdateSubscriptionInfo => {
+                    subscription(tx, context, msp, variable, body).await?
+                }
+                CmpOperation::SendMspToken => token(tx, context, msp, variable, body).await?,
+                CmpOperation::NotifyTokenInvalid => {
+                    invalidate(tx, context, msp, variable, body).await?
+                }
+                CmpOperation::SendProfileInformation => {
+                    profile_information(tx, context, msp, variable, body).await?
+                }
+            };
+            Ok::<_, Refusal>((call.finished(context, decision), about))
         };
-        decision.belongs_to(caller.headers.correlation_id.into_bytes());
-        decision.changes.push(Change::Remember(Answered {
-            client,
-            request_id,
-            digest,
-            status: contract.success().as_u16(),
-            body: String::new(),
-            at: context.now,
-        }));
-        self.carry_out(turn, decision)
-            .await
-            .map_err(|e| internal(&e))?;
-        if operation == CmpOperation::SendProfileInformation
-            && let Some(federation) = self.federated(msp, variable).await?
-        {
-            // A block shows in the car where its user is (R-4.7-4).
-            let users = vec![federation.account];
-            let done = self.refresh_profiles(users).await;
-            done.map_err(|e| internal(&e))?;
+        let about = self.decide(decide).await?;
+        // A block shows in the car where its user is (R-4.7-4).
+        let refreshed = self.refresh_profiles(about.into_iter().collect()).await;
+        if let Err(error) = refreshed {
+            tracing::error!(%error, "cars were not told of a user's profiles");
         }
-        Ok(contract.success().as_u16())
-    }
-
-    async fn federated(&self, msp: &Msp, token: &str) -> Result<Option<Federation>, ApiError> {
-        let token = path_token(token)?;
-        let found = self.store.federation(&msp.name, token).await;
-        found.map_err(|e| internal(&e))
-    }
-
-    async fn token(
-        &self,
-        context: &Context,
-        msp: &Msp,
-        id: &str,
-        body: &[u8],
-    ) -> Result<Decision, ApiError> {
-        let claims = verify(id, &msp.secrets, &Policy::default(), context.now / 1000)?;
-        let body = SendMspToken::parse(body)?;
-        let onboarding = self.store.onboarding(claims.sid.into_bytes()).await;
-        let onboarding = onboarding.map_err(|e| internal(&e))?;
-        let holder = match &body {
-            SendMspToken::Token { msp_token, .. } => {
-                let found = self.store.federation(&msp.name, *msp_token).await;
-                found.map_err(|e| internal(&e))?
-            }
-            SendMspToken::Failed { .. } => None,
-        };
-        let own = onboarding.filter(|o| o.msp == msp.name);
-        if let Some(onboarding) = &own {
-            let account = self.store.account(onboarding.account).await;
-            let account = account.map_err(|e| internal(&e))?;
-            if account.is_none_or(|account| removal::is_erased(&account)) {
-                return Err(ErrorCode::UserNotFound.into());
-            }
-        }
-        let phone = match &body {
-            SendMspToken::Token { phone, .. } => Some(phone.clone()),
-            SendMspToken::Failed { .. } => None,
-        };
-        let decided = onboarding::token(context, own, holder.as_ref(), &msp.phone_key, body);
-        let mut decision = decided?;
-        if let Some(phone) = phone {
-            self.fresh_iv(context, msp, &phone, &mut decision).await?;
-        }
-        Ok(decision)
-    }
-
-    async fn subscription(
-        &self,
-        msp: &Msp,
-        token: &str,
-        body: &[u8],
-    ) -> Result<Decision, ApiError> {
-        let federation = self.federated(msp, token).await?;
-        let federation = onboarding::known(federation, true)?;
-        let body = UpdateSubscriptionInfo::parse(body)?;
-        let phone = body.phone.clone();
-        let mut decision = onboarding::update(federation, &msp.phone_key, body)?;
-        let context = self.context();
-        self.fresh_iv(&context, msp, &phone, &mut decision).await?;
-        Ok(decision)
-    }
-
-    async fn invalidate(
-        &self,
-        context: &Context,
-        msp: &Msp,
-        token: &str,
-        body: &[u8],
-    ) -> Result<Decision, ApiError> {
-        let federation = self.federated(msp, token).await?;
-        let federation = onboarding::known(federation, false)?;
-        let body = NotifyTokenInvalid::parse(body)?;
-        let (by, reason) = (withdraw::By::Msp, body.reason);
-        let ended = self.withdrawal(context, &federation, by, reason).await;
-        ended.map_err(|e| internal(&e))
-    }
-
-    /// Ends a federation, whoever wants it.
-    pub(super) async fn withdrawal(
-        &self,
-        context: &Context,
-        federation: &Federation,
-        by: withdraw::By,
-        reason: Option<String>,
-    ) -> Stored<Decision> {
-        views::withdrawal(&self.store, context, federation, by, reason).await
-    }
-
-    async fn profile_information(
-        &self,
-        context: &Context,
-        msp: &Msp,
-        token: &str,
-        body: &[u8],
-    ) -> Result<Decision, ApiError> {
-        let federation = self.federated(msp, token).await?;
-        let federation = onboarding::known(federation, false)?;
-        let body = SendProfileInformation::parse(body)?;
-        let own = self.store.profiles(Some(federation.id)).await;
-        let own = own.map_err(|e| internal(&e))?;
-        let mut known = Vec::new();
-        for item in &body.profiles {
-            let found = self.store.known_to(&msp.name, &item.iccid).await;
-            known.push(found.map_err(|e| internal(&e))?);
-        }
-        profiles::information(context, &federation, &own, &known, body)
-    }
-
-    /// Refuses a number under an initialisation vector that was used for another number with the same
-    /// key: AES-GCM protects neither then (R-7.3-10). Notes the vector otherwise.
-    async fn fresh_iv(
-        &self,
-        context: &Context,
-        msp: &Msp,
-        phone: &EncryptedPhone,
-        decision: &mut Decision,
-    ) -> Result<(), ApiError> {
-        let (key_id, _) = msp.phone_key.open(phone)?;
-        let digest = hex::encode(Sha256::digest(phone.phone_number.as_bytes()));
-        let used = self.store.iv_used(&msp.name, key_id, &phone.iv).await;
-        match used.map_err(|e| internal(&e))? {
-            Some(before) if before == digest => return Ok(()),
-            Some(_) => {
-                tracing::warn!(
-                    msp = msp.name,
-                    key_id,
-                    "an initialisation vector came twice"
-                );
-                let text = "iv was used before under this key; take a new one for each number";
-                return Err(ApiError::because(ErrorCode::Syntax, text));
-            }
-            None => {}
-        }
-        decision.changes.push(Change::UseIv {
-            msp: msp.name.clone(),
-            key_id: key_id.to_owned(),
-            iv: phone.iv.clone(),
-            digest,
-            at: context.now,
-        });
-        Ok(())
-    }
-
-    /// Decides about an answer, whichever way it came.
-    pub(super) async fn answer(
-        &self,
-        context: &Context,
-        request: &CodeRequest,
-        federation: &Federation,
-        answer: code::Answer,
-    ) -> Stored<Decision> {
-        let profiles = self.store.profiles(Some(federation.id)).await?;
-        let mut foreign = false;
-        if let code::Answer::Code {
-            iccid: Some(iccid), ..
-        } = &answer
-        {
-            let others = self.store.profiles_with(iccid).await?;
-            let other = |p: &Profile| p.federation != federation.id && p.status.may_be_on_card();
-            foreign = others.iter().any(other);
-        }
-        Ok(code::answered(
-            context, request, federation, &profiles, foreign, answer,
-        ))
+        Ok(status)
     }
 
     /// Takes the MSP's answer to a call of the outbox: the call is done.
     ///
     /// # Errors
     /// The store failed; the call is made again.
-    pub async fn called(&self, request_id: Id, answer: code::Answer) -> Stored<()> {
-        let turn = self.store.turn().await?;
-        let context = self.context();
-        let mut decision = Decision::default();
-        if let Some(request) = self.store.request(request_id).await?
-            && let Some(federation) = self.store.federation_by_id(request.federation).await?
-        {
-            decision = self.answer(&context, &request, &federation, answer).await?;
-            decision.belongs_to(request.correlation);
-        }
-        let answered = Change::CloseCall(request_id, CallState::Done, context.now);
-        decision.changes.push(answered);
-        self.carry_out(turn, decision).await
+    pub async fn called(self: &Arc<Self>, request_id: Id, answer: code::Answer) -> Stored<()> {
+        self.decide(async move |_, tx, context| {
+            let mut decision = Decision::default();
+            if let Some(found) = tx.request(request_id).await?
+                && let Some(federation) = tx.locked_federation_by_id(found.federation).await?
+                && let Some(request) = tx.request(request_id).await?
+            {
+                let answer = answer.clone();
+                decision = answered(tx, context, &request, &federation, answer).await?;
+                decision.belongs_to(request.correlation);
+            }
+            let closed = Change::CloseCall(request_id, CallState::Done, context.now);
+            decision.changes.push(closed);
+            Ok::<_, StoreError>((decision, ()))
+        })
+        .await
     }
 
     /// Tells a car that its code comes later, because the MSP can't be reached now.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn delayed(&self, request_id: Id) -> Stored<()> {
-        if let Some(request) = self.store.request(request_id).await?
-            && request.state.is_open()
-        {
+    pub async fn delayed(self: &Arc<Self>, request_id: Id) -> Stored<()> {
+        let look = async move |_: &Self, tx: &Tx<'_>| tx.request(request_id).await;
+        let request = self.look(look).await?;
+        if let Some(request) = request.filter(|r| r.state.is_open()) {
             self.tell(&code::message(&request, super::fresh));
         }
         Ok(())
     }
+}
+
+/// A decision, and the user whose cars are told of their profiles.
+type Decided = Result<(Decision, Option<AccountRef>), Refusal>;
+
+/// The federation that a token of this MSP names, with its user locked.
+pub(super) async fn federated(
+    tx: &Tx<'_>,
+    msp: &Msp,
+    token: &str,
+    alive: bool,
+) -> Result<Federation, Refusal> {
+    let token = path_token(token)?;
+    let found = tx.locked_federation(&msp.name, token).await?;
+    Ok(onboarding::known(found, alive)?)
+}
+
+async fn token(tx: &Tx<'_>, context: &Context, msp: &Msp, id: &str, body: &[u8]) -> Decided {
+    let claims = verify(id, &msp.secrets, &Policy::default(), context.now / 1000)?;
+    let body = SendMspToken::parse(body)?;
+    let onboarding = tx.locked_onboarding(claims.sid.into_bytes()).await?;
+    let (holder, phone) = match &body {
+        SendMspToken::Token {
+            msp_token, phone, ..
+        } => {
+            let holder = tx.federation(&msp.name, *msp_token).await?;
+            (holder, Some(phone.clone()))
+        }
+        SendMspToken::Failed { .. } => (None, None),
+    };
+    let own = onboarding.filter(|o| o.msp == msp.name);
+    if let Some(onboarding) = &own {
+        let account = tx.account(onboarding.account).await?;
+        if account.is_none_or(|account| removal::is_erased(&account)) {
+            return Err(ErrorCode::UserNotFound.into());
+        }
+    }
+    let mut decision = onboarding::token(context, own, holder.as_ref(), &msp.phone_key, body)?;
+    if let Some(phone) = phone {
+        fresh_iv(tx, context, msp, &phone, &mut decision).await?;
+    }
+    Ok((decision, None))
+}
+
+async fn subscription(
+    tx: &Tx<'_>,
+    context: &Context,
+    msp: &Msp,
+    token: &str,
+    body: &[u8],
+) -> Decided {
+    let federation = federated(tx, msp, token, true).await?;
+    let body = UpdateSubscriptionInfo::parse(body)?;
+    let phone = body.phone.clone();
+    let mut decision = onboarding::update(federation, &msp.phone_key, body)?;
+    fresh_iv(tx, context, msp, &phone, &mut decision).await?;
+    Ok((decision, None))
+}
+
+async fn invalidate(
+    tx: &Tx<'_>,
+    context: &Context,
+    msp: &Msp,
+    token: &str,
+    body: &[u8],
+) -> Decided {
+    let federation = federated(tx, msp, token, false).await?;
+    let body = NotifyTokenInvalid::parse(body)?;
+    let (by, reason) = (withdraw::By::Msp, body.reason);
+    let decision = views::withdrawal(tx, context, &federation, by, reason).await?;
+    Ok((decision, None))
+}
+
+async fn profile_information(
+    tx: &Tx<'_>,
+    context: &Context,
+    msp: &Msp,
+    token: &str,
+    body: &[u8],
+) -> Decided {
+    let federation = federated(tx, msp, token, false).await?;
+    let body = SendProfileInformation::parse(body)?;
+    let own = tx.profiles(Some(federation.id)).await?;
+    let mut known = Vec::new();
+    for item in &body.profiles {
+        known.push(tx.known_to(&msp.name, &item.iccid).await?);
+    }
+    let decision = profiles::information(context, &federation, &own, &known, body)?;
+    Ok((decision, Some(federation.account)))
+}
+
+/// Refuses a number under an initialisation vector that was used for another number with the same
+/// key: AES-GCM protects neither then (R-7.3-10). Notes the vector otherwise.
+async fn fresh_iv(
+    tx: &Tx<'_>,
+    context: &Context,
+    msp: &Msp,
+    phone: &EncryptedPhone,
+    decision: &mut Decision,
+) -> Result<(), Refusal> {
+    let (key_id, _) = msp.phone_key.open(phone)?;
+    let digest = hex::encode(Sha256::digest(phone.phone_number.as_bytes()));
+    match tx.iv_used(&msp.name, key_id, &phone.iv).await? {
+        Some(before) if before == digest => return Ok(()),
+        Some(_) => {
+            let (msp, key_id) = (msp.name.clone(), key_id.to_owned());
+            return Err(Refusal::ReusedVector { msp, key_id });
+        }
+        None => {}
+    }
+    decision.changes.push(Change::UseIv {
+        msp: msp.name.clone(),
+        key_id: key_id.to_owned(),
+        iv: phone.iv.clone(),
+        digest,
+        at: context.now,
+    });
+    Ok(())
+}
+
+/// Decides about an answer, whichever way it came. The user is locked.
+async fn answered(
+    tx: &Tx<'_>,
+    context: &Context,
+    request: &CodeRequest,
+    federation: &Federation,
+    answer: code::Answer,
+) -> Stored<Decision> {
+    let profiles = tx.profiles(Some(federation.id)).await?;
+    let foreign = match &answer {
+        code::Answer::Code {
+            iccid: Some(iccid), ..
+        } => is_foreign(tx, federation, iccid).await?,
+        _ => false,
+    };
+    Ok(code::answered(
+        context, request, federation, &profiles, foreign, answer,
+    ))
+}
+
+/// Whether another subscription may have this profile on a card.
+pub(super) async fn is_foreign(
+    tx: &Tx<'_>,
+    federation: &Federation,
+    iccid: &Iccid,
+) -> Stored<bool> {
+    let others = tx.profiles_with(iccid).await?;
+    let other = |p: &Profile| p.federation != federation.id && p.status.may_be_on_card();
+    Ok(others.iter().any(other))
 }

@@ -8,13 +8,14 @@
 use super::{Service, now};
 use crate::password::{self, Busy, Permit};
 use crate::service::web::password_key;
-use crate::store::{Store, Stored, Turn};
-use aid_cmp_core::change::Change;
+use crate::store::{StoreError, Stored, Tx};
+use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::login::{self, Verdict};
-use aid_cmp_core::decide::registration;
+use aid_cmp_core::decide::{Context, Decision, registration};
 use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Eid, Secret};
 use aid_serve::metrics::Counter;
+use std::sync::Arc;
 
 static LOGINS: Counter = Counter::new(
     "aid_cmp_logins",
@@ -51,29 +52,32 @@ fn named(account: AccountRef) -> String {
     format!("account {}", hex::encode(account.0))
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Charges one attempt at `key`; yields how many there are now in its window, this one among them.
-    async fn charge(&self, key: &str) -> Stored<Result<u32, u64>> {
-        let turn = self.store.turn().await?;
-        let attempts = self.store.attempts(key).await?;
-        let now = now();
-        if let Some(minutes) = login::locked(attempts.as_ref(), now) {
-            return Ok(Err(minutes));
-        }
-        let charged = login::counted(attempts.as_ref(), None, now);
-        let count = charged.count;
-        let change = Change::SetAttempts(key.to_owned(), Some(charged));
-        self.store.commit_in(turn, vec![change]).await?;
-        Ok(Ok(count))
+    async fn charge(self: &Arc<Self>, key: String) -> Stored<Result<u32, u64>> {
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            tx.lock(Lock::Attempts(key.clone())).await?;
+            let mut decision = Decision::default();
+            let attempts = tx.attempts(&key).await?;
+            if let Some(minutes) = login::locked(attempts.as_ref(), context.now) {
+                return Ok((decision, Err(minutes)));
+            }
+            let charged = login::counted(attempts.as_ref(), None, context.now);
+            let count = charged.count;
+            let change = Change::SetAttempts(key.clone(), Some(charged));
+            decision.changes.push(change);
+            Ok::<_, StoreError>((decision, Ok(count)))
+        };
+        self.decide(decide).await
     }
 
     /// Judges the password of an account, or of a name that nobody has. Where it fits the attempt is still charged:
-    /// the caller commits [`Self::refund`] with what it does then.
+    /// the caller commits [`refund`] with what it does then.
     ///
     /// # Errors
     /// The store failed.
     pub(super) async fn prove(
-        &self,
+        self: &Arc<Self>,
         account: Option<&Account>,
         name: &str,
         secret: &Secret,
@@ -81,7 +85,9 @@ impl<S: Store> Service<S> {
         let key = password_key(account, name);
         let id = account.map(|a| a.id);
         // Who is locked out waits for no place among those who are judged.
-        if let Some(minutes) = login::locked(self.store.attempts(&key).await?.as_ref(), now()) {
+        let look = key.clone();
+        let attempts = self.look(async move |_, tx| tx.attempts(&look).await);
+        if let Some(minutes) = login::locked(attempts.await?.as_ref(), now()) {
             return Ok(Err(locked_out(id, minutes)));
         }
         let mut permit = match password::permit().await {
@@ -91,13 +97,13 @@ impl<S: Store> Service<S> {
                 return Ok(Err(Denied::Busy(busy)));
             }
         };
-        let charged = match self.charge(&key).await? {
+        let charged = match self.charge(key).await? {
             Ok(charged) => charged,
             Err(minutes) => return Ok(Err(locked_out(id, minutes))),
         };
         // As it is now: the wait may have been long.
         let account = match id {
-            Some(id) => self.store.account(id).await?,
+            Some(id) => self.look(async move |_, tx| tx.account(id).await).await?,
             None => None,
         };
         let hash = account.as_ref().map(|a| a.password.expose().to_owned());
@@ -111,25 +117,8 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// Takes the turn if the account still has the password that was judged.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub(super) async fn still(&self, account: &Account) -> Stored<Option<Turn>> {
-        let turn = self.store.turn().await?;
-        let present = self.store.account(account.id).await?;
-        let same = present.is_some_and(|a| a.password == account.password);
-        Ok(Some(turn).filter(|_| same))
-    }
-
-    /// Clears the attempts of an account whose password was given: the one that was charged for it, and the wrong ones
-    /// before it.
-    pub(super) fn refund(account: &Account) -> Change {
-        Change::SetAttempts(password_key(Some(account), &account.name), None)
-    }
-
     /// A wrong password of this account, or of a name that nobody has.
-    async fn refused(&self, account: Option<AccountRef>, charged: u32) -> Stored<()> {
+    async fn refused(self: &Arc<Self>, account: Option<AccountRef>, charged: u32) -> Stored<()> {
         let Some(account) = account else {
             count("portal", "unknown");
             tracing::warn!("portal login refused: nobody has this name");
@@ -148,35 +137,52 @@ impl<S: Store> Service<S> {
         } else {
             tracing::warn!(%who, charged, "portal login refused: wrong password");
         }
-        self.store.commit(changes).await
+        self.commit(changes).await
     }
 
     /// Charges the making of one account by a stranger.
     ///
     /// # Errors
     /// The store failed.
-    pub(super) async fn charge_registration(&self) -> Stored<Result<(), u64>> {
+    pub(super) async fn charge_registration(self: &Arc<Self>) -> Stored<Result<(), u64>> {
         let most = self.config.file.limits.registrations_per_hour;
-        let turn = self.store.turn().await?;
-        let attempts = self.store.attempts(REGISTRATIONS).await?;
-        match registration::charge(attempts.as_ref(), most, now()) {
-            Ok(charged) => {
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            tx.lock(Lock::Attempts(REGISTRATIONS.into())).await?;
+            let mut decision = Decision::default();
+            let attempts = tx.attempts(REGISTRATIONS).await?;
+            let charged = registration::charge(attempts.as_ref(), most, context.now);
+            let charged = charged.map(|charged| {
                 let change = Change::SetAttempts(REGISTRATIONS.into(), Some(charged));
-                self.store.commit_in(turn, vec![change]).await?;
-                Ok(Ok(()))
-            }
-            Err(wait) => {
-                count("register", "locked");
-                tracing::warn!(most, "no more accounts are made for strangers in this hour");
-                Ok(Err(wait))
-            }
+                decision.changes.push(change);
+            });
+            Ok::<_, StoreError>((decision, charged))
+        };
+        let charged = self.decide(decide).await?;
+        if charged.is_err() {
+            count("register", "locked");
+            tracing::warn!(most, "no more accounts are made for strangers in this hour");
         }
+        Ok(charged)
     }
 }
 
+/// Locks the account; false if it has not the password any more that was judged.
+pub(super) async fn still(tx: &Tx<'_>, account: &Account) -> Stored<bool> {
+    let present = tx.locked_account(account.id).await?;
+    Ok(present.is_some_and(|a| a.password == account.password))
+}
+
+/// Locks and clears the attempts of an account whose password was given: the one that was charged for it, and the wrong
+/// ones before it.
+pub(super) async fn refund(tx: &Tx<'_>, account: &Account) -> Stored<Change> {
+    let key = password_key(Some(account), &account.name);
+    tx.lock(Lock::Attempts(key.clone())).await?;
+    Ok(Change::SetAttempts(key, None))
+}
+
 /// Reports a login in a car to log and metrics.
-pub(super) fn note_car(eid: Eid, account: Option<&Account>, verdict: Verdict) {
-    let who = account.map_or_else(|| "a name that nobody has".into(), |a| named(a.id));
+pub(super) fn note_car(eid: Eid, account: Option<AccountRef>, verdict: Verdict) {
+    let who = account.map_or_else(|| "a name that nobody has".into(), named);
     let (result, reason) = match verdict {
         Verdict::Accepted => {
             tracing::info!(%eid, %who, "login");

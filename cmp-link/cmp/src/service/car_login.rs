@@ -1,15 +1,15 @@
 //! Logins in cars by a code that the car shows (RFC 8628's shape): the car begins, the portal's page
 //! looks the code up and approves or denies it. Guesses are counted per account.
-//! Called by the gateway and by the portal's page `/car`.
 
 use super::attempts::note_code;
 use super::{Service, now};
-use crate::store::{Store, Stored, Turn};
-use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::{car_login, login};
+use crate::store::{StoreError, Stored, Tx};
+use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::decide::{Context, Decision, car_login, login};
 use aid_cmp_core::model::{Account, LoginCode, LoginCodeState};
 use aid_id::{AccountRef, Eid, Id};
 use aid_wire::Down;
+use std::sync::Arc;
 
 /// Path of the page where the user enters the code.
 pub const CODE_PAGE: &str = "/car";
@@ -42,21 +42,43 @@ pub enum Judged {
     Locked(u64),
 }
 
+/// What is left to do when the decision about a login by code is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// The car shows a code: its approval is followed.
+    Shows,
+    /// This user is in.
+    Entered(AccountRef),
+    /// The code ended before it was approved.
+    Expired,
+    /// It ended otherwise, which was counted when the user gave their answer.
+    Ended,
+}
+
 fn attempts_key(account: AccountRef) -> String {
     format!("car-code:{}", hex::encode(account.0))
 }
 
-impl<S: Store> Service<S> {
+fn is_open(code: &LoginCode, now: u64) -> bool {
+    code.state == LoginCodeState::Open && car_login::lives(code, now)
+}
+
+impl Service {
     /// The car that shows this code, before the user says yes or no.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn look_up_login(&self, account: &Account, code: &str) -> Stored<Judged> {
-        let turn = self.store.turn().await?;
-        Ok(match self.open_code(turn, account, code).await? {
-            Ok((_, _, shown)) => Judged::Open(shown),
-            Err(judged) => judged,
-        })
+    pub async fn look_up_login(self: &Arc<Self>, account: &Account, code: &str) -> Stored<Judged> {
+        let (user, text) = (account.id, code.to_owned());
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            Ok::<_, StoreError>(match open_code(tx, context, user, &text).await? {
+                Ok((_, shown)) => (Decision::default(), Judged::Open(shown)),
+                Err((decision, judged)) => (decision, judged),
+            })
+        };
+        let judged = self.decide(decide).await?;
+        note_refused(account.id, &judged);
+        Ok(judged)
     }
 
     /// The user approves (or denies) the login that a car shows this code for.
@@ -64,148 +86,188 @@ impl<S: Store> Service<S> {
     /// # Errors
     /// The store failed.
     pub async fn approve_login(
-        &self,
+        self: &Arc<Self>,
         account: &Account,
         code: &str,
         approve: bool,
     ) -> Stored<Judged> {
-        let turn = self.store.turn().await?;
-        let (turn, code, shown) = match self.open_code(turn, account, code).await? {
-            Ok(found) => found,
-            Err(judged) => return Ok(judged),
-        };
-        let context = self.context();
-        let mut decision = car_login::judge(&context, code.clone(), account, approve);
-        if approve {
-            let view = self.login_view(Some(account.clone()), code.eid).await?;
-            let told = car_login::approved(&context, view, &code);
-            decision.changes.extend(told.changes);
-            decision.down.extend(told.down);
-        }
-        // Wrong codes keep counting: whoever has a car of their own could take them back with its code.
-        if let Ok(mut showing) = self.showing.lock() {
-            showing.remove(&code.eid); // It is told here.
-        }
-        self.carry_out(turn, decision).await?;
-        let result = if approve { "accepted" } else { "denied" };
-        note_code(Some(code.eid), Some(account.id), result);
-        if approve {
-            self.entered(code.eid, account).await?;
-        }
-        Ok(Judged::Done(shown))
-    }
-
-    /// The open code that a user typed; a wrong one is counted.
-    async fn open_code(
-        &self,
-        turn: Turn,
-        account: &Account,
-        text: &str,
-    ) -> Stored<Result<(Turn, LoginCode, CarLogin), Judged>> {
-        let key = attempts_key(account.id);
-        let attempts = self.store.attempts(&key).await?;
-        if let Some(minutes) = login::locked(attempts.as_ref(), now()) {
-            note_code(None, Some(account.id), "locked");
-            return Ok(Err(Judged::Locked(minutes)));
-        }
-        let found = match car_login::typed(text) {
-            Some(code) => self.store.login_code(&code).await?,
-            None => None,
-        };
-        let open = |c: &LoginCode| c.state == LoginCodeState::Open && car_login::lives(c, now());
-        let Some(code) = found.filter(open) else {
-            let counted = login::counted(attempts.as_ref(), None, now());
-            let reason = if counted.count >= login::MAX_ATTEMPTS {
-                "no car shows this code; too many wrong codes"
-            } else {
-                "no car shows this code"
+        let (user, text) = (account.clone(), code.to_owned());
+        let decide = async move |service: &Self, tx: &Tx<'_>, context: &Context| {
+            let (code, shown) = match open_code(tx, context, user.id, &text).await? {
+                Ok(found) => found,
+                Err(refused) => return Ok(refused),
             };
-            let detail = format!("account {}", hex::encode(account.id.0));
-            let reason = Some(reason.to_owned());
-            let context = self.context();
-            let audit = context.audit_because("portal", "login code refused", detail, reason);
-            let changes = vec![Change::SetAttempts(key, Some(counted)), audit];
-            self.store.commit_in(turn, changes).await?;
-            note_code(None, Some(account.id), "unknown");
-            return Ok(Err(Judged::Unknown));
+            let mut decision = car_login::judge(context, code.clone(), &user, approve);
+            if approve {
+                let view = service.login_view(tx, Some(user.clone()), code.eid).await?;
+                decision.merge(car_login::approved(context, view, &code));
+            }
+            Ok::<_, StoreError>((decision, Judged::Done(shown)))
         };
-        let vehicle = self.store.vehicle(code.eid).await?;
-        let vin = vehicle.and_then(|v| v.vin);
-        let shown = CarLogin {
-            code: car_login::shown(&code.code),
-            eid: code.eid,
-            vin,
-            since: code.created_at,
-            expires_at: code.expires_at,
-        };
-        Ok(Ok((turn, code, shown)))
+        let judged = self.decide(decide).await?;
+        note_refused(account.id, &judged);
+        // Wrong codes keep counting: whoever has a car of their own could take them back with its code.
+        if let Judged::Done(shown) = &judged {
+            if let Ok(mut showing) = self.showing.lock() {
+                showing.remove(&shown.eid); // It was told here.
+            }
+            let result = if approve { "accepted" } else { "denied" };
+            note_code(Some(shown.eid), Some(account.id), result);
+            if approve {
+                self.entered(shown.eid, account.id).await?;
+            }
+        }
+        Ok(judged)
     }
 
     /// Tells the cars that show a code what became of it, whichever instance judged it.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn follow_codes(&self) -> Stored<()> {
+    pub async fn follow_codes(self: &Arc<Self>) -> Stored<()> {
         let showing: Vec<Eid> = match self.showing.lock() {
             Ok(showing) => showing.iter().copied().collect(),
             Err(_) => return Ok(()),
         };
         for eid in showing {
-            let code = self.store.login_code_of(eid).await?;
-            let open =
-                |c: &LoginCode| c.state == LoginCodeState::Open && car_login::lives(c, now());
-            if code.as_ref().is_some_and(open) {
+            let code = self.look(async move |_, tx| tx.login_code_of(eid).await);
+            let code = code.await?;
+            if code.as_ref().is_some_and(|code| is_open(code, now())) {
                 continue;
             }
             if let Ok(mut showing) = self.showing.lock() {
                 showing.remove(&eid);
             }
             if let Some(code) = code {
-                let turn = self.store.turn().await?;
-                self.begin_code_login(turn, eid, code.login_id).await?;
+                let login_id = code.login_id;
+                let decide = async move |service: &Self, tx: &Tx<'_>, context: &Context| {
+                    tx.lock(Lock::Vehicle(eid)).await?;
+                    service.begin_code_login(tx, context, eid, login_id).await
+                };
+                let begun = self.decide(decide).await?;
+                self.begun(eid, begun).await?;
             }
         }
         Ok(())
     }
 
-    /// A car begins a login by code, or asks again how it stands.
-    pub(super) async fn begin_code_login(&self, turn: Turn, eid: Eid, login_id: Id) -> Stored<()> {
-        let context = self.context();
-        let found = self.store.login_code_of(eid).await?;
+    /// A car begins a login by code, or asks again how it stands. The car is locked.
+    pub(super) async fn begin_code_login(
+        &self,
+        tx: &Tx<'_>,
+        context: &Context,
+        eid: Eid,
+        login_id: Id,
+    ) -> Stored<(Decision, Begun)> {
+        let found = tx.login_code_of(eid).await?;
+        let state = found.as_ref().map(|c| c.state);
         let approved = found
             .as_ref()
             .filter(|c| c.login_id == login_id && c.state == LoginCodeState::Approved);
         if let Some(code) = approved {
             let account = match code.account {
-                Some(id) => self.store.account(id).await?,
+                Some(id) => tx.locked_account(id).await?,
                 None => None,
             };
-            let view = self.login_view(account.clone(), eid).await?;
-            let mut decision = car_login::approved(&context, view, code);
+            let enters = account.as_ref().map(|a| a.id);
+            let enters = enters.filter(|_| car_login::lives(code, context.now));
+            let view = self.login_view(tx, account, eid).await?;
+            let mut decision = car_login::approved(context, view, code);
             // The approval began the session; the car that asks again for its result begins none.
             decision.keep_session();
-            self.carry_out(turn, decision).await?;
-            if let Some(account) = account.filter(|_| car_login::lives(code, context.now)) {
-                self.entered(eid, &account).await?;
-            }
-            return Ok(());
+            let begun = enters.map_or(Begun::Ended, Begun::Entered);
+            return Ok((decision, begun));
         }
         let url = format!("{}{CODE_PAGE}", self.config.file.portal.base_url);
-        let denied = found
-            .as_ref()
-            .is_some_and(|c| c.state == LoginCodeState::Denied);
-        let decision = car_login::begin(&context, found, eid, login_id, url);
+        let decision = car_login::begin(context, found, eid, login_id, url);
         let mut bodies = decision.down.iter().map(|message| &message.body);
         let shows = bodies.any(|body| matches!(body, Down::LoginCode { .. }));
-        // A car whose login was refused shows no code any more: there is nothing left to follow.
-        if shows && let Ok(mut showing) = self.showing.lock() {
-            showing.insert(eid);
-        }
-        self.carry_out(turn, decision).await?;
-        // A denial was counted when the user gave it.
-        if !shows && !denied {
-            note_code(Some(eid), None, "expired");
+        let begun = match state {
+            _ if shows => Begun::Shows,
+            Some(LoginCodeState::Denied) => Begun::Ended,
+            _ => Begun::Expired,
+        };
+        Ok((decision, begun))
+    }
+
+    /// What follows the decision of [`Self::begin_code_login`].
+    pub(super) async fn begun(self: &Arc<Self>, eid: Eid, begun: Begun) -> Stored<()> {
+        match begun {
+            Begun::Shows => {
+                if let Ok(mut showing) = self.showing.lock() {
+                    showing.insert(eid);
+                }
+            }
+            Begun::Entered(account) => self.entered(eid, account).await?,
+            Begun::Expired => note_code(Some(eid), None, "expired"),
+            Begun::Ended => {}
         }
         Ok(())
     }
+}
+
+/// Counts and logs a code that was refused.
+fn note_refused(account: AccountRef, judged: &Judged) {
+    match judged {
+        Judged::Locked(_) => note_code(None, Some(account), "locked"),
+        Judged::Unknown => note_code(None, Some(account), "unknown"),
+        Judged::Open(_) | Judged::Done(_) => {}
+    }
+}
+
+/// The open code that a user typed, with its car and the user locked; a wrong one is counted.
+async fn open_code(
+    tx: &Tx<'_>,
+    context: &Context,
+    account: AccountRef,
+    text: &str,
+) -> Stored<Result<(LoginCode, CarLogin), (Decision, Judged)>> {
+    let typed = car_login::typed(text);
+    let shown = match &typed {
+        Some(code) => tx.login_code(code).await?,
+        None => None,
+    };
+    if let Some(shown) = &shown {
+        tx.lock(Lock::Vehicle(shown.eid)).await?;
+    }
+    tx.lock(Lock::Account(account)).await?;
+    let key = attempts_key(account);
+    tx.lock(Lock::Attempts(key.clone())).await?;
+    let attempts = tx.attempts(&key).await?;
+    if let Some(minutes) = login::locked(attempts.as_ref(), context.now) {
+        return Ok(Err((Decision::default(), Judged::Locked(minutes))));
+    }
+    // As it is now that its car is locked.
+    let found = match (&typed, &shown) {
+        (Some(code), Some(shown)) => {
+            let found = tx.login_code(code).await?;
+            found.filter(|c| c.eid == shown.eid)
+        }
+        _ => None,
+    };
+    let Some(code) = found.filter(|c| is_open(c, context.now)) else {
+        let counted = login::counted(attempts.as_ref(), None, context.now);
+        let reason = if counted.count >= login::MAX_ATTEMPTS {
+            "no car shows this code; too many wrong codes"
+        } else {
+            "no car shows this code"
+        };
+        let detail = format!("account {}", hex::encode(account.0));
+        let reason = Some(reason.to_owned());
+        let audit = context.audit_because("portal", "login code refused", detail, reason);
+        let decision = Decision {
+            changes: vec![Change::SetAttempts(key, Some(counted)), audit],
+            ..Decision::default()
+        };
+        return Ok(Err((decision, Judged::Unknown)));
+    };
+    let vehicle = tx.vehicle(code.eid).await?;
+    let shown = CarLogin {
+        code: car_login::shown(&code.code),
+        eid: code.eid,
+        vin: vehicle.and_then(|v| v.vin),
+        since: code.created_at,
+        expires_at: code.expires_at,
+    };
+    Ok(Ok((code, shown)))
 }

@@ -1,17 +1,22 @@
 //! Status reports of cars (§7.8): what each is about, from what the store knows.
-//! Called by `cars`.
 
 use super::Service;
-use crate::store::{Store, Stored};
-use aid_cmp_core::decide::{Context, Decision, status};
+use crate::store::{Stored, Tx};
+use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::decide::{Context, Decision, hello, status};
 use aid_cmp_core::model::{CodeRequest, Order, Profile, Report};
 use aid_id::{Eid, Iccid, Id};
-use aid_wire::{OrderKind, Status};
+use aid_wire::{Down, OrderKind, ProfileState, Status};
 
-impl<S: Store> Service<S> {
-    /// Decides about a status report of a car.
-    pub(super) async fn status(&self, context: &Context, report: Report) -> Stored<Decision> {
-        let known = self.store.has_report(&report).await?;
+impl Service {
+    /// Decides about a status report of a car, which is locked.
+    pub(super) async fn status(
+        &self,
+        tx: &Tx<'_>,
+        context: &Context,
+        report: Report,
+    ) -> Stored<Decision> {
+        let known = tx.has_report(&report).await?;
         if known {
             let view = status::View {
                 known,
@@ -20,18 +25,21 @@ impl<S: Store> Service<S> {
             return Ok(status::report(context, view, &report));
         }
         let profile = match &report.iccid {
-            Some(iccid) => self.profile_in(iccid, report.eid).await?,
+            Some(iccid) => locked_profile_in(tx, iccid, report.eid).await?,
             None => None,
         };
-        let request = self.request_behind(&report, profile.as_ref()).await?;
+        if let (None, Some(account)) = (&profile, report.account) {
+            tx.lock(Lock::Account(account)).await?;
+        }
+        let request = self.request_behind(tx, &report, profile.as_ref()).await?;
         let owner = profile.as_ref().map(|p| p.federation);
         let owner = owner.or_else(|| request.as_ref().map(|r| r.federation));
         // What no request of the CMP brought is nobody's: a car could invent it for any user.
         let named = request.as_ref().and_then(|r| r.iccid.as_ref());
         let is_given = profile.is_some() || named.is_some_and(|n| Some(n) == report.iccid.as_ref());
         let federation = match owner {
-            Some(id) if is_given || !self.held_elsewhere(&report).await? => {
-                self.store.federation_by_id(id).await?
+            Some(id) if is_given || !held_elsewhere(tx, &report).await? => {
+                tx.locked_federation_by_id(id).await?
             }
             _ => None,
         };
@@ -39,7 +47,7 @@ impl<S: Store> Service<S> {
             .as_ref()
             .and_then(|f| self.msp(&f.msp))
             .is_some_and(|msp| msp.statuses.contains(&status::word(report.status)));
-        let ordered = self.order_behind(&report).await?;
+        let ordered = order_behind(tx, &report).await?;
         let view = status::View {
             known,
             profile,
@@ -51,50 +59,82 @@ impl<S: Store> Service<S> {
         Ok(status::report(context, view, &report))
     }
 
-    /// The transaction of the open order that a report is about: the car reports before it says that an
-    /// order is done.
-    async fn order_behind(&self, report: &Report) -> Stored<Option<Id>> {
-        if !matches!(report.status, Status::Deleted | Status::Disabled) {
-            return Ok(None);
-        }
-        let orders = self.store.orders(Some(report.eid), true).await?;
-        let obeyed = |o: &&Order| match (&o.kind, report.status) {
-            (OrderKind::Delete { iccid }, _) => report.iccid.as_ref() == Some(iccid),
-            (OrderKind::Disable { iccid }, Status::Disabled) => {
-                report.iccid.as_ref() == Some(iccid)
+    /// A car says hello, and what is on its card. Where that differs from what the CMP has of it, the reports that were
+    /// lost are made up for. The car is locked.
+    pub(super) async fn hello(
+        &self,
+        tx: &Tx<'_>,
+        context: &Context,
+        eid: Eid,
+        software: String,
+        listed: &[ProfileState],
+    ) -> Stored<Decision> {
+        let vehicle = tx.vehicle(eid).await?;
+        let settled = |seen: u64| seen.saturating_add(hello::SETTLED_MS) <= context.now;
+        let before = vehicle
+            .filter(|v| v.last_seen.is_some_and(settled))
+            .and_then(|v| v.card);
+        let before = before.as_deref();
+        let profiles = tx.profiles_in(eid).await?;
+        let orders = tx.orders(Some(eid), true).await?;
+        let found = hello::compare(listed, before, &profiles, &orders);
+        let mut decision = Decision::default();
+        decision.changes.push(Change::Seen {
+            eid,
+            at: context.now,
+            software: software.chars().take(128).collect(),
+            card: found.card,
+        });
+        for lost in found.lost {
+            let detail = format!("{} in {eid}: {}", lost.iccid, status::word(lost.status));
+            let report = Report {
+                eid,
+                seq: 0,
+                iccid: Some(lost.iccid),
+                account: lost.account,
+                status: lost.status,
+                code: 0,
+                received_at: context.now,
+            };
+            let mut made_up = self.status(tx, context, report).await?;
+            made_up
+                .changes
+                .retain(|c| !matches!(c, Change::AddReport(_)));
+            made_up
+                .down
+                .retain(|m| !matches!(m.body, Down::StatusAck { .. }));
+            // Otherwise it is of no subscription that the CMP knows.
+            let known = |c: &Change| matches!(c, Change::PutProfile(_));
+            if made_up.changes.iter().any(known) {
+                decision.merge(made_up);
+                let audit = context.audit("cmp", "status taken from the card", detail);
+                decision.changes.push(audit);
             }
-            (OrderKind::Erase { account }, _) => report.account == Some(*account),
-            (OrderKind::DeleteAll, _) => true,
-            _ => false,
-        };
-        Ok(orders.iter().find(obeyed).map(|o| o.correlation))
-    }
-
-    /// The profile in this car; of several onboardings the newest.
-    pub(super) async fn profile_in(&self, iccid: &Iccid, eid: Eid) -> Stored<Option<Profile>> {
-        let list = self.store.profiles_with(iccid).await?;
-        Ok(list.into_iter().find(|p| p.eid == eid))
-    }
-
-    /// Whether another car or subscription has the profile: then a car can't claim it.
-    async fn held_elsewhere(&self, report: &Report) -> Stored<bool> {
-        let Some(iccid) = &report.iccid else {
-            return Ok(false);
-        };
-        let others = self.store.profiles_with(iccid).await?;
-        Ok(others.iter().any(|p| p.status.may_be_on_card()))
+        }
+        for iccid in found.missing {
+            let why = "a report of its deletion may be lost: compare with the car, then delete or keep it";
+            let audit = context.audit_because(
+                "cmp",
+                "profile not on its card",
+                format!("{iccid} in {eid}"),
+                Some(why.to_owned()),
+            );
+            decision.changes.push(audit);
+        }
+        Ok(decision)
     }
 
     /// The request that a report ends: that of its ICCID, or the one whose code the user's car has.
     async fn request_behind(
         &self,
+        tx: &Tx<'_>,
         report: &Report,
         profile: Option<&Profile>,
     ) -> Stored<Option<CodeRequest>> {
         let federation = match (profile, report.account) {
             (Some(profile), _) => Some(profile.federation),
             (None, Some(account)) => {
-                let serving = self.serving(account, Some(report.eid)).await?;
+                let serving = self.serving(tx, account, Some(report.eid)).await?;
                 serving.map(|f| f.id)
             }
             (None, None) => None,
@@ -113,7 +153,58 @@ impl<S: Store> Service<S> {
             };
             r.eid == report.eid && r.code.is_some() && same
         };
-        let list = self.store.requests(federation).await?;
+        let list = tx.requests(federation).await?;
         Ok(list.into_iter().find(fits))
     }
+}
+
+/// The transaction of the open order that a report is about: the car reports before it says that an
+/// order is done.
+async fn order_behind(tx: &Tx<'_>, report: &Report) -> Stored<Option<Id>> {
+    if !matches!(report.status, Status::Deleted | Status::Disabled) {
+        return Ok(None);
+    }
+    let orders = tx.orders(Some(report.eid), true).await?;
+    let obeyed = |o: &&Order| match (&o.kind, report.status) {
+        (OrderKind::Delete { iccid }, _) => report.iccid.as_ref() == Some(iccid),
+        (OrderKind::Disable { iccid }, Status::Disabled) => report.iccid.as_ref() == Some(iccid),
+        (OrderKind::Erase { account }, _) => report.account == Some(*account),
+        (OrderKind::DeleteAll, _) => true,
+        _ => false,
+    };
+    Ok(orders.iter().find(obeyed).map(|o| o.correlation))
+}
+
+/// The profile in this car; of several onboardings the newest.
+async fn profile_in(tx: &Tx<'_>, iccid: &Iccid, eid: Eid) -> Stored<Option<Profile>> {
+    let list = tx.profiles_with(iccid).await?;
+    Ok(list.into_iter().find(|p| p.eid == eid))
+}
+
+/// Whether another car or subscription has the profile: then a car can't claim it.
+async fn held_elsewhere(tx: &Tx<'_>, report: &Report) -> Stored<bool> {
+    let Some(iccid) = &report.iccid else {
+        return Ok(false);
+    };
+    let others = tx.profiles_with(iccid).await?;
+    Ok(others.iter().any(|p| p.status.may_be_on_card()))
+}
+
+/// The profile in this car, with its user locked.
+pub(super) async fn locked_profile_in(
+    tx: &Tx<'_>,
+    iccid: &Iccid,
+    eid: Eid,
+) -> Stored<Option<Profile>> {
+    let mut found = profile_in(tx, iccid, eid).await?;
+    while let Some(before) = found {
+        tx.locked_federation_by_id(before.federation).await?;
+        let now = profile_in(tx, iccid, eid).await?;
+        if now.as_ref().map(|p| p.federation) == Some(before.federation) {
+            return Ok(now);
+        }
+        // Another onboarding's came meanwhile.
+        found = now;
+    }
+    Ok(None)
 }

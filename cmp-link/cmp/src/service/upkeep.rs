@@ -1,24 +1,32 @@
-//! Procedures that no car and no MSP begins: synchronisation, removal of what has ended, the user's choices and what he is told (§4.6, R-4.3-5, R-4.4.1-14, R-4.5-10).
-//! Called by the clock, the outbox and the portal.
+//! Procedures that no car and no MSP begins: synchronisation, requests that end, removal of what has ended, the user's
+//! choices and what they are told (§4.6, R-4.3-5, R-4.4.1-14, R-4.5-10).
+//!
+//! What is due is read by an index, so many rows at a time; then each is a decision of its own, which judges it again
+//! under its lock.
 
-use super::Service;
-use crate::store::{Store, Stored};
+use super::{Service, now};
+use crate::store::{StoreError, Stored, Tx};
 use crate::views;
 use aid_aid1::body::CsimStatus;
-use aid_cmp_core::change::Change;
+use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::policy::DAY_MS;
 use aid_cmp_core::decide::question::{Question, query};
 use aid_cmp_core::decide::sync::{self, Listing};
-use aid_cmp_core::decide::{Context, Decision, removal};
-use aid_cmp_core::model::{Call, CallState, Federation, UserNotice};
+use aid_cmp_core::decide::{Context, Decision, code, removal};
+use aid_cmp_core::model::{Call, CallState, CodeRequest, Federation, UserNotice};
 use aid_id::{AccountRef, Eid, Id};
+use std::sync::Arc;
 
 /// An hour, ms.
 const HOUR_MS: u64 = 3600 * 1000;
-/// Links that one look of the clock takes up; the next look takes the next.
-const BATCH: usize = 100;
+/// Rows that are read at once.
+const PAGE: u32 = 100;
+/// Pages of one kind that one look of the clock takes up.
+const PAGES: usize = 100;
+/// Links that one look of the clock asks about; the next look takes the next.
+const BATCH: usize = 1000;
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Whether an MSP wants to hear of deletions (R-7.8-3).
     #[must_use]
     pub fn wants_deletions(&self, msp: &str) -> bool {
@@ -30,24 +38,32 @@ impl<S: Store> Service<S> {
     ///
     /// # Errors
     /// The store failed; the call is made again.
-    pub async fn listed(&self, call: &Call, question: &Question, listing: Listing) -> Stored<()> {
-        let turn = self.store.turn().await?;
-        let context = self.context();
-        let found = self.store.federation(&call.msp, call.token).await?;
-        let mut decision = match found {
-            Some(federation) => {
-                self.compared(&context, call.id, federation, question, listing)
-                    .await?
+    pub async fn listed(
+        self: &Arc<Self>,
+        call: &Call,
+        question: &Question,
+        listing: Listing,
+    ) -> Stored<()> {
+        let (msp, token, run) = (call.msp.clone(), call.token, call.id);
+        let question = question.clone();
+        let decide = async move |service: &Self, tx: &Tx<'_>, context: &Context| {
+            let mut decision = Decision::default();
+            if let Some(federation) = tx.locked_federation(&msp, token).await? {
+                let (question, listing) = (&question, listing.clone());
+                decision = service
+                    .compared(tx, context, run, federation, question, listing)
+                    .await?;
             }
-            None => Decision::default(),
+            let answered = Change::CloseCall(run, CallState::Done, context.now);
+            decision.changes.push(answered);
+            Ok::<_, StoreError>((decision, ()))
         };
-        let answered = Change::CloseCall(call.id, CallState::Done, context.now);
-        decision.changes.push(answered);
-        self.carry_out(turn, decision).await
+        self.decide(decide).await
     }
 
     async fn compared(
         &self,
+        tx: &Tx<'_>,
         context: &Context,
         run: Id,
         federation: Federation,
@@ -55,14 +71,40 @@ impl<S: Store> Service<S> {
         listing: Listing,
     ) -> Stored<Decision> {
         if let Question::Candidate(iccid) = question {
-            let profiles = self.store.profiles(Some(federation.id)).await?;
+            let profiles = tx.profiles(Some(federation.id)).await?;
             let profile = profiles.iter().find(|p| p.iccid == *iccid);
             return Ok(sync::candidate(context, &federation, profile, &listing));
         }
         let wanted = self.wants_deletions(&federation.msp);
         let asked = question.iccid().cloned();
-        let view = views::sync(&self.store, context, federation, asked, listing, wanted).await?;
+        let view = views::sync(tx, context, federation, asked, listing, wanted).await?;
         Ok(sync::compare(context, &view, run))
+    }
+
+    /// Ends requests whose code did not come in time.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn expire(self: &Arc<Self>) -> Stored<()> {
+        for _ in 0..PAGES {
+            let due = self.look(async move |_, tx| tx.overdue(now(), PAGE).await);
+            let due = due.await?;
+            for request in &due {
+                let (id, account) = (request.id, request.account);
+                let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+                    tx.lock(Lock::Account(account)).await?;
+                    let request = tx.request(id).await?;
+                    let open = request.filter(|r| r.state.is_open());
+                    let decision = open.map(|request| over(context, request));
+                    Ok::<_, StoreError>((decision.unwrap_or_default(), ()))
+                };
+                self.decide(decide).await?;
+            }
+            if due.len() < PAGE as usize {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Asks the MSPs about all links whose last synchronisation is older than the policy wants; a link
@@ -70,135 +112,189 @@ impl<S: Store> Service<S> {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn synchronise(&self) -> Stored<()> {
+    pub async fn synchronise(self: &Arc<Self>) -> Stored<()> {
         let context = self.context();
         let every = u64::from(context.policy.sync_hours).saturating_mul(HOUR_MS);
         if every == 0 {
             return Ok(());
         }
-        let turn = self.store.turn().await?;
-        let mut decision = Decision::default();
-        for federation in self.store.federations(None).await? {
-            if decision.changes.len() >= BATCH {
-                break;
-            }
-            let active = federation.ended_at.is_none() && self.msp(&federation.msp).is_some();
-            let call = query(&context, &federation, &Question::All);
-            let before = self.store.newest_in_lane(&call.msp, &call.lane).await?;
-            let fresh = before.is_some_and(|b| {
-                b.state == CallState::Due || b.created_at.abs_diff(context.now) < every
-            });
-            if active && !fresh {
-                decision.changes.push(Change::AddCall(call));
+        let (before, mut after, mut asked) = (context.now.saturating_sub(every), None, 0);
+        while asked < BATCH {
+            let look = async move |_: &Self, tx: &Tx<'_>| tx.sync_due(before, after, PAGE).await;
+            let page = self.look(look).await?;
+            let Some((at, last)) = page.last() else {
+                return Ok(());
+            };
+            after = Some((*at, last.id));
+            for (_, federation) in page {
+                if self.msp(&federation.msp).is_some() {
+                    asked += usize::from(self.ask(federation.id, every).await?);
+                }
             }
         }
-        self.carry_out(turn, decision).await
+        Ok(())
+    }
+
+    /// Asks an MSP about a link, if it was not asked for so long; true: it is.
+    async fn ask(self: &Arc<Self>, federation: Id, every: u64) -> Stored<bool> {
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            let mut decision = Decision::default();
+            let found = tx.locked_federation_by_id(federation).await?;
+            if let Some(federation) = found.filter(|f| f.ended_at.is_none()) {
+                let call = query(context, &federation, &Question::All);
+                let before = tx.newest_in_lane(&call.msp, &call.lane).await?;
+                let lately = before.is_some_and(|b| {
+                    b.state == CallState::Due || b.created_at.abs_diff(context.now) < every
+                });
+                if !lately {
+                    decision.changes.push(Change::AddCall(call));
+                }
+            }
+            let asked = !decision.changes.is_empty();
+            Ok::<_, StoreError>((decision, asked))
+        };
+        self.decide(decide).await
     }
 
     /// Removes ended federations of which nothing is left to do, and erased users without any.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn purge(&self) -> Stored<()> {
-        let turn = self.store.turn().await?;
+    pub async fn purge(self: &Arc<Self>) -> Stored<()> {
         let context = self.context();
         let keep = u64::from(context.policy.keep_days).saturating_mul(DAY_MS);
-        let mut decision = Decision::default();
-        for federation in self.store.federations(None).await? {
-            if decision.changes.len() >= BATCH {
+        let (before, mut after) = (context.now.saturating_sub(keep), None);
+        loop {
+            let look = async move |service: &Self, tx: &Tx<'_>| {
+                let page = tx.purge_due(before, after, PAGE).await?;
+                let next = page.last().map(|f| (f.ended_at.unwrap_or(0), f.id));
+                let mut due = Vec::new();
+                for federation in page {
+                    let rest = views::rest(tx, federation).await?;
+                    if removal::why_kept(&service.context(), &rest).is_none() {
+                        due.push(rest.federation.id);
+                    }
+                }
+                Ok((due, next))
+            };
+            let (due, next) = self.look(look).await?;
+            for id in due {
+                let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+                    Ok::<_, StoreError>((views::purge(tx, context, id).await?.0, ()))
+                };
+                self.decide(decide).await?;
+            }
+            if next.is_none() {
                 break;
             }
-            // The cheap question first.
-            if federation
-                .ended_at
-                .is_none_or(|at| at.saturating_add(keep) > context.now)
-            {
-                continue;
+            after = next;
+        }
+        for _ in 0..PAGES {
+            let forgotten = self.look(async move |_, tx| tx.forgotten(PAGE).await);
+            let forgotten = forgotten.await?;
+            for account in &forgotten {
+                let account = *account;
+                let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
+                    Ok::<_, StoreError>((views::forget(tx, account).await?, ()))
+                };
+                self.decide(decide).await?;
             }
-            let rest = views::rest(&self.store, federation).await?;
-            if removal::why_kept(&context, &rest).is_none() {
-                decision.merge(removal::purge(&context, &rest.federation));
+            if forgotten.len() < PAGE as usize {
+                break;
             }
         }
-        for account in self.store.accounts().await? {
-            if removal::is_erased(&account)
-                && self.store.federations(Some(account.id)).await?.is_empty()
-            {
-                decision.changes.push(Change::RemoveAccount(account.id));
-            }
-        }
-        self.carry_out(turn, decision).await
+        Ok(())
     }
 
-    /// The user chooses which of his subscriptions serves him, in one car or in all others; none takes
-    /// the choice back (R-4.3-5). False if it is not his.
+    /// Removes what is of no more use: old repetitions, sessions, reports, unfinished onboardings.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn prune(&self) -> Stored<()> {
+        while self.store.prune(now()).await? {}
+        Ok(())
+    }
+
+    /// The user chooses which of their subscriptions serves them, in one car or in all others; none takes
+    /// the choice back (R-4.3-5). False if it is not theirs.
     ///
     /// # Errors
     /// The store failed.
     pub async fn choose_subscription(
-        &self,
+        self: &Arc<Self>,
         account: AccountRef,
         eid: Option<Eid>,
         federation: Option<Id>,
     ) -> Stored<bool> {
-        let turn = self.store.turn().await?;
-        if let Some(id) = federation {
-            let found = self.store.federation_by_id(id).await?;
-            if found.is_none_or(|f| f.account != account || f.ended_at.is_some()) {
-                return Ok(false);
-            }
-        }
-        if let Some(eid) = eid
-            && !self.store.has_logged_in(eid, account).await?
-        {
-            return Ok(false);
-        }
-        let choice = Change::Prefer(account, eid, federation);
-        self.store.commit_in(turn, vec![choice]).await?;
-        Ok(true)
-    }
-
-    /// The user wants a profile again where he had deleted his own (R-4.5-10). False where he had not.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn allow_again(&self, account: AccountRef, eid: Eid) -> Stored<bool> {
-        let turn = self.store.turn().await?;
-        let mut changes = Vec::new();
-        for federation in self.store.federations(Some(account)).await? {
-            if self.store.hold(federation.id, eid).await?.is_some() {
-                changes.push(Change::ClearHold(federation.id, eid));
-            }
-        }
-        let there = !changes.is_empty();
-        self.store.commit_in(turn, changes).await?;
-        Ok(there)
-    }
-
-    /// The cars in which the user deleted his profile and said nothing since.
-    ///
-    /// # Errors
-    /// The store failed.
-    pub async fn held(&self, account: AccountRef) -> Stored<Vec<Eid>> {
-        let mut cars = Vec::new();
-        for federation in self.store.federations(Some(account)).await? {
-            for profile in self.store.profiles(Some(federation.id)).await? {
-                if !cars.contains(&profile.eid)
-                    && self.store.hold(federation.id, profile.eid).await?.is_some()
-                {
-                    cars.push(profile.eid);
+        let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
+            tx.lock(Lock::Account(account)).await?;
+            let mut decision = Decision::default();
+            if let Some(id) = federation {
+                let found = tx.federation_by_id(id).await?;
+                if found.is_none_or(|f| f.account != account || f.ended_at.is_some()) {
+                    return Ok((decision, false));
                 }
             }
-        }
-        Ok(cars)
+            if let Some(eid) = eid
+                && !tx.has_logged_in(eid, account).await?
+            {
+                return Ok((decision, false));
+            }
+            let choice = Change::Prefer(account, eid, federation);
+            decision.changes.push(choice);
+            Ok::<_, StoreError>((decision, true))
+        };
+        self.decide(decide).await
+    }
+
+    /// The user wants a profile again where they had deleted their own (R-4.5-10). False where they had not.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn allow_again(self: &Arc<Self>, account: AccountRef, eid: Eid) -> Stored<bool> {
+        let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
+            tx.lock(Lock::Account(account)).await?;
+            let mut decision = Decision::default();
+            for federation in tx.federations(Some(account)).await? {
+                if tx.hold(federation.id, eid).await?.is_some() {
+                    let clear = Change::ClearHold(federation.id, eid);
+                    decision.changes.push(clear);
+                }
+            }
+            let there = !decision.changes.is_empty();
+            Ok::<_, StoreError>((decision, there))
+        };
+        self.decide(decide).await
+    }
+
+    /// The cars in which the user deleted their profile and said nothing since.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn held(self: &Arc<Self>, account: AccountRef) -> Stored<Vec<Eid>> {
+        let look = async move |_: &Self, tx: &Tx<'_>| {
+            let mut cars = Vec::new();
+            for federation in tx.federations(Some(account)).await? {
+                for profile in tx.profiles(Some(federation.id)).await? {
+                    if !cars.contains(&profile.eid)
+                        && tx.hold(federation.id, profile.eid).await?.is_some()
+                    {
+                        cars.push(profile.eid);
+                    }
+                }
+            }
+            Ok(cars)
+        };
+        self.look(look).await
     }
 
     /// What the user should know, newest first.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn notices(&self, account: AccountRef) -> Stored<Vec<UserNotice>> {
-        self.store.notices(account).await
+    pub async fn notices(self: &Arc<Self>, account: AccountRef) -> Stored<Vec<UserNotice>> {
+        self.look(async move |_, tx| tx.notices(account).await)
+            .await
     }
 
     /// The user has read a notice.
@@ -207,6 +303,23 @@ impl<S: Store> Service<S> {
     /// The store failed.
     pub async fn dismiss(&self, account: AccountRef, notice: Id) -> Stored<()> {
         let read = Change::RemoveNotice(account, notice);
-        self.store.commit(vec![read]).await
+        self.commit(vec![read]).await
     }
+}
+
+/// Decides about an open request whose time is over.
+fn over(context: &Context, request: CodeRequest) -> Decision {
+    let mut decision = Decision::default();
+    if request.expires_at > context.now {
+        // Its end was set under a wrong clock: it is set anew.
+        decision.changes.push(Change::PutRequest(CodeRequest {
+            expires_at: context.now.saturating_add(code::WAIT_MS),
+            ..request
+        }));
+        return decision;
+    }
+    decision = code::expired(context, &request);
+    let dropped = Change::CloseCall(request.id, CallState::Dropped, context.now);
+    decision.changes.push(dropped);
+    decision
 }

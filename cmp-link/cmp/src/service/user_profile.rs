@@ -1,14 +1,14 @@
 //! The AID User Profile of a user as the car gets it: name, subscriptions, preferences (R-2-3, R-2-9).
-//! Sent after a login, and to the cars where he is logged in whenever it changes.
-//! Called by the rest of the service, and by the portal for preferences.
+//! Sent after a login, and to the cars where they are logged in whenever it changes.
 
 use super::{Service, fresh};
-use crate::store::{Store, Stored};
-use aid_cmp_core::change::{Change, FleetChange};
-use aid_cmp_core::decide::Outgoing;
+use crate::store::{StoreError, Stored, Tx};
+use aid_cmp_core::change::{Change, FleetChange, Lock};
+use aid_cmp_core::decide::{Context, Decision, Outgoing};
 use aid_cmp_core::model::{Account, Federation, MspVerdict};
 use aid_id::{AccountRef, Eid};
 use aid_wire::{Aup, Down, MAX_ENTRIES, MAX_TEXT, SubscriptionView, UserProfile};
+use std::sync::Arc;
 
 /// As much of a text as a profile may hold.
 fn short(text: &str) -> String {
@@ -43,7 +43,7 @@ pub enum Preferred {
     TooMany,
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// What the HMI shows at once.
     pub(super) fn aup(&self, display_name: &str, federation: Option<&Federation>) -> Aup {
         Aup {
@@ -54,12 +54,13 @@ impl<S: Store> Service<S> {
     }
 
     /// The whole profile, for this car.
-    async fn user_profile(&self, eid: Eid, account: &Account) -> Stored<UserProfile> {
-        let serving = self.serving(account.id, Some(eid)).await?.map(|f| f.id);
-        let mut federations = self.store.federations(Some(account.id)).await?;
+    async fn user_profile(&self, tx: &Tx<'_>, eid: Eid, account: &Account) -> Stored<UserProfile> {
+        let serving = self.serving(tx, account.id, Some(eid)).await?;
+        let serving = serving.map(|f| f.id);
+        let mut federations = tx.federations(Some(account.id)).await?;
         federations.retain(|f| f.ended_at.is_none());
         federations.sort_by_key(|f| Some(f.id) != serving);
-        let here = self.store.profiles_in(eid).await?;
+        let here = tx.profiles_in(eid).await?;
         let view = |f: &Federation| SubscriptionView {
             msp_name: short(&f.msp),
             icon: short(
@@ -73,7 +74,7 @@ impl<S: Store> Service<S> {
                 .iter()
                 .any(|p| p.federation == f.id && p.verdict == MspVerdict::Suspended),
         };
-        let mut preferences = self.store.preferences(account.id).await?;
+        let mut preferences = tx.preferences(account.id).await?;
         preferences.truncate(MAX_ENTRIES);
         Ok(UserProfile {
             display_name: short(&account.display_name),
@@ -82,34 +83,52 @@ impl<S: Store> Service<S> {
         })
     }
 
-    /// Sends the profile to a car.
-    pub(super) async fn send_user_profile(&self, eid: Eid, account: &Account) -> Stored<()> {
-        let profile = self.user_profile(eid, account).await?;
+    /// The message with the profile, for this car.
+    pub(super) async fn user_profile_message(
+        &self,
+        tx: &Tx<'_>,
+        eid: Eid,
+        account: &Account,
+    ) -> Stored<Outgoing> {
+        let profile = self.user_profile(tx, eid, account).await?;
         let body = Down::UserProfile {
             account: account.id,
             profile,
         };
-        self.tell(&Outgoing {
+        Ok(Outgoing {
             eid,
             correlation: None,
             message_id: fresh(),
             body,
-        });
-        Ok(())
+        })
     }
 
     /// Sends the profiles of users to the cars where they are logged in now.
-    pub(super) async fn refresh_profiles(&self, accounts: Vec<AccountRef>) -> Stored<()> {
-        for id in accounts {
-            let cars = self.store.sessions(id).await?;
-            let online: Vec<Eid> = cars.into_iter().filter(|e| self.is_online(*e)).collect();
-            if !online.is_empty()
-                && let Some(account) = self.store.account(id).await?
-            {
-                for eid in online {
-                    self.send_user_profile(eid, &account).await?;
+    pub(super) async fn refresh_profiles(
+        self: &Arc<Self>,
+        accounts: Vec<AccountRef>,
+    ) -> Stored<()> {
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let look = async move |service: &Self, tx: &Tx<'_>| {
+            let mut messages = Vec::new();
+            for id in accounts {
+                let mut cars = tx.sessions(id).await?;
+                cars.retain(|eid| service.is_online(*eid));
+                if cars.is_empty() {
+                    continue;
+                }
+                if let Some(account) = tx.account(id).await? {
+                    for eid in cars {
+                        messages.push(service.user_profile_message(tx, eid, &account).await?);
+                    }
                 }
             }
+            Ok(messages)
+        };
+        for message in self.look(look).await? {
+            self.tell(&message);
         }
         Ok(())
     }
@@ -118,35 +137,41 @@ impl<S: Store> Service<S> {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn preferences(&self, account: &Account) -> Stored<Vec<(String, String)>> {
-        self.store.preferences(account.id).await
+    pub async fn preferences(self: &Arc<Self>, account: &Account) -> Stored<Vec<(String, String)>> {
+        let id = account.id;
+        self.look(async move |_, tx| tx.preferences(id).await).await
     }
 
-    /// Sets a preference, or removes it; the cars where he is logged in hear of it.
+    /// Sets a preference, or removes it; the cars where they are logged in hear of it.
     ///
     /// # Errors
     /// The store failed.
     pub async fn prefer(
-        &self,
+        self: &Arc<Self>,
         account: &Account,
         name: &str,
         value: Option<&str>,
     ) -> Stored<Preferred> {
-        let turn = self.store.turn().await?;
         if !is_preference_name(name) || value.is_some_and(|v| !is_preference(v)) {
             return Ok(Preferred::Malformed);
         }
-        let now = self.store.preferences(account.id).await?;
-        let is_new = now.iter().all(|(n, _)| n != name);
-        if value.is_some() && is_new && now.len() >= MAX_ENTRIES {
-            return Ok(Preferred::TooMany);
+        let (id, name, value) = (account.id, name.to_owned(), value.map(str::to_owned));
+        let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
+            tx.lock(Lock::Account(id)).await?;
+            let mut decision = Decision::default();
+            let now = tx.preferences(id).await?;
+            let is_new = now.iter().all(|(n, _)| *n != name);
+            if value.is_some() && is_new && now.len() >= MAX_ENTRIES {
+                return Ok((decision, Preferred::TooMany));
+            }
+            let change = FleetChange::SetPreference(id, name.clone(), value.clone());
+            decision.changes.push(Change::Fleet(change));
+            Ok::<_, StoreError>((decision, Preferred::Done))
+        };
+        let done = self.decide(decide).await?;
+        if done == Preferred::Done {
+            self.refresh_profiles(vec![id]).await?;
         }
-        let value = value.map(str::to_owned);
-        let change = FleetChange::SetPreference(account.id, name.to_owned(), value);
-        self.store
-            .commit_in(turn, vec![Change::Fleet(change)])
-            .await?;
-        self.refresh_profiles(vec![account.id]).await?;
-        Ok(Preferred::Done)
+        Ok(done)
     }
 }

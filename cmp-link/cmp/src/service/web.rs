@@ -1,19 +1,20 @@
 //! What the portal asks for: sign-in, the user's subscriptions, onboarding, unlinking, deletion
 //! (AID6; §4.1, §4.2, §4.4.1, §4.5).
-//! Called by the portal's handlers.
 
-use super::attempts::{Denied, count};
-use super::{Service, fresh, now};
+use super::attempts::{Denied, count, refund, still};
+use super::{Service, fresh, now, random};
 use crate::password::Busy;
-use crate::store::{Store, Stored};
+use crate::store::{StoreError, Stored, Tx};
+use crate::views;
 use aid_aid1::account_id::{self, AccountId};
 use aid_aid1::redirect::to_msp_touchpoint;
-use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::{deletion, onboarding, withdraw};
+use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::decide::{Context, Decision, deletion, onboarding, withdraw};
 use aid_cmp_core::model::{Account, Federation, Onboarding, PortalSession, Profile};
 use aid_id::{Eid, Iccid, Id, Secret};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Life of a portal session, ms.
 const SESSION_MS: u64 = 12 * 3600 * 1000;
@@ -76,31 +77,40 @@ pub(super) fn session_lives(expires_at: u64, now: u64) -> bool {
     now < expires_at && expires_at - now <= SESSION_MS + 3600 * 1000
 }
 
-impl<S: Store> Service<S> {
+impl Service {
     /// Signs a user in to the portal.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn sign_in(&self, name: &str, password: &Secret) -> Stored<SignIn> {
+    pub async fn sign_in(self: &Arc<Self>, name: &str, password: &Secret) -> Stored<SignIn> {
         let name = name.trim().to_lowercase();
-        let account = self.store.account_named(&name).await?;
+        let look = name.clone();
+        let account = self.look(async move |_, tx| tx.account_named(&look).await);
+        let account = account.await?;
         let account = match self.prove(account.as_ref(), &name, password).await? {
             Ok(proven) => proven.account,
             Err(Denied::Wrong) => return Ok(SignIn::Wrong),
             Err(Denied::Locked(minutes)) => return Ok(SignIn::Locked(minutes)),
             Err(Denied::Busy(busy)) => return Ok(SignIn::Busy(busy)),
         };
-        let Some(turn) = self.still(&account).await? else {
-            return Ok(SignIn::Wrong);
-        };
-        let cookie = hex::encode([fresh(), fresh()].concat());
-        let session = Change::AddSession(PortalSession {
+        let cookie = hex::encode([random(), random()].concat());
+        let session = PortalSession {
             token_hash: cookie_hash(&cookie),
             account: account.id,
             expires_at: now() + SESSION_MS,
-        });
-        let changes = vec![session, Self::refund(&account)];
-        self.store.commit_in(turn, changes).await?;
+        };
+        let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
+            let mut decision = Decision::default();
+            let still = still(tx, &account).await?;
+            if still {
+                let session = Change::AddSession(session.clone());
+                decision.changes = vec![session, refund(tx, &account).await?];
+            }
+            Ok::<_, StoreError>((decision, still))
+        };
+        if !self.decide(decide).await? {
+            return Ok(SignIn::Wrong);
+        }
         count("portal", "accepted");
         Ok(SignIn::Welcome(Secret::new(cookie)))
     }
@@ -109,12 +119,16 @@ impl<S: Store> Service<S> {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn signed_in(&self, cookie: &str) -> Stored<Option<Account>> {
-        let session = self.store.session(&cookie_hash(cookie)).await?;
-        match session.filter(|s| session_lives(s.expires_at, now())) {
-            Some(session) => self.store.account(session.account).await,
-            None => Ok(None),
-        }
+    pub async fn signed_in(self: &Arc<Self>, cookie: &str) -> Stored<Option<Account>> {
+        let hash = cookie_hash(cookie);
+        let look = async move |_: &Self, tx: &Tx<'_>| {
+            let session = tx.session(&hash).await?;
+            match session.filter(|s| session_lives(s.expires_at, now())) {
+                Some(session) => tx.account(session.account).await,
+                None => Ok(None),
+            }
+        };
+        self.look(look).await
     }
 
     /// Ends a session.
@@ -123,31 +137,36 @@ impl<S: Store> Service<S> {
     /// The store failed.
     pub async fn sign_out(&self, cookie: &str) -> Stored<()> {
         let change = Change::RemoveSession(cookie_hash(cookie));
-        self.store.commit(vec![change]).await
+        self.commit(vec![change]).await
     }
 
     /// The account page.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn overview(&self, account: &Account) -> Stored<Overview> {
-        let mut subscriptions = Vec::new();
-        for federation in self.store.federations(Some(account.id)).await? {
-            subscriptions.push(Subscription {
-                masked: self.masked(&federation),
-                profiles: self.store.profiles(Some(federation.id)).await?,
-                federation,
-            });
-        }
-        let mut vins = BTreeMap::new();
-        let cars = self.store.sessions(account.id).await?;
-        let profiles = subscriptions.iter().flat_map(|s| &s.profiles);
-        for eid in profiles.map(|p| p.eid).chain(cars.iter().copied()) {
-            let vehicle = self.store.vehicle(eid).await?;
-            if let Some(vin) = vehicle.and_then(|v| v.vin) {
-                vins.insert(eid, vin);
+    pub async fn overview(self: &Arc<Self>, account: &Account) -> Stored<Overview> {
+        let id = account.id;
+        let look = async move |service: &Self, tx: &Tx<'_>| {
+            let mut subscriptions = Vec::new();
+            for federation in tx.federations(Some(id)).await? {
+                subscriptions.push(Subscription {
+                    masked: service.masked(&federation),
+                    profiles: tx.profiles(Some(federation.id)).await?,
+                    federation,
+                });
             }
-        }
+            let mut vins = BTreeMap::new();
+            let cars = tx.sessions(id).await?;
+            let profiles = subscriptions.iter().flat_map(|s| &s.profiles);
+            for eid in profiles.map(|p| p.eid).chain(cars.iter().copied()) {
+                let vehicle = tx.vehicle(eid).await?;
+                if let Some(vin) = vehicle.and_then(|v| v.vin) {
+                    vins.insert(eid, vin);
+                }
+            }
+            Ok((subscriptions, vins, cars))
+        };
+        let (subscriptions, vins, cars) = self.look(look).await?;
         let msps = self.agreed().msps.iter().map(|m| m.name.clone()).collect();
         Ok(Overview {
             subscriptions,
@@ -171,7 +190,7 @@ impl<S: Store> Service<S> {
         let Some(msp) = self.msp(msp) else {
             return Ok(None);
         };
-        let state = hex::encode(fresh());
+        let state = hex::encode(random());
         let separator = if msp.redirect_uri.contains('?') {
             '&'
         } else {
@@ -182,7 +201,7 @@ impl<S: Store> Service<S> {
         Ok(id.map(|id| to_msp_touchpoint(&msp.touchpoint, &id, &back)))
     }
 
-    /// Issues an account id for a user and an MSP (§5.2). It carries what the user says about himself (`ver`, R-5.2-4,
+    /// Issues an account id for a user and an MSP (§5.2). It carries what the user says about themselves (`ver`, R-5.2-4,
     /// R-5.2-11): where that was agreed with the MSP there is none without it, elsewhere it is left out. None also where
     /// `ver` has no acceptable form.
     ///
@@ -222,7 +241,7 @@ impl<S: Store> Service<S> {
             format!("for {}", msp.name),
         );
         let changes = vec![Change::AddOnboarding(onboarding), audit];
-        self.store.commit(changes).await?;
+        self.commit(changes).await?;
         Ok(id.ok())
     }
 
@@ -230,50 +249,57 @@ impl<S: Store> Service<S> {
     ///
     /// # Errors
     /// The store failed.
-    pub async fn returned(&self, state: &str) -> Stored<Option<Onboarding>> {
-        self.store.onboarding_returning(state).await
+    pub async fn returned(self: &Arc<Self>, state: &str) -> Stored<Option<Onboarding>> {
+        let state = state.to_owned();
+        self.look(async move |_, tx| tx.onboarding_returning(&state).await)
+            .await
     }
 
-    /// The user ends a subscription of his own (§4.4.1). False if it is not his.
+    /// The user ends a subscription of their own (§4.4.1). False if it is not theirs.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn unlink(&self, account: &Account, federation: Id) -> Stored<bool> {
-        let turn = self.store.turn().await?;
-        let found = self.store.federation_by_id(federation).await?;
-        let Some(federation) = found.filter(|f| f.account == account.id) else {
-            return Ok(false);
+    pub async fn unlink(self: &Arc<Self>, account: &Account, federation: Id) -> Stored<bool> {
+        let account = account.id;
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            tx.lock(Lock::Account(account)).await?;
+            let found = tx.federation_by_id(federation).await?;
+            let Some(federation) = found.filter(|f| f.account == account) else {
+                return Ok((Decision::default(), false));
+            };
+            let (by, reason) = (withdraw::By::User, Some("by the user".to_owned()));
+            let mut decision = views::withdrawal(tx, context, &federation, by, reason).await?;
+            decision.belongs_to(fresh());
+            Ok::<_, StoreError>((decision, true))
         };
-        let context = self.context();
-        let (by, reason) = (withdraw::By::User, Some("by the user".to_owned()));
-        let mut decision = self.withdrawal(&context, &federation, by, reason).await?;
-        decision.belongs_to(fresh());
-        self.carry_out(turn, decision).await?;
-        Ok(true)
+        self.decide(decide).await
     }
 
-    /// The user deletes a profile of his own (§4.5, R-4.5-3). False if it is not his.
+    /// The user deletes a profile of their own (§4.5, R-4.5-3). False if it is not theirs.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn delete_profile(&self, account: &Account, iccid: &Iccid) -> Stored<bool> {
-        let turn = self.store.turn().await?;
-        let mut own = None;
-        for profile in self.store.profiles_with(iccid).await? {
-            let owner = self.store.federation_by_id(profile.federation).await?;
-            if owner.is_some_and(|f| f.account == account.id) {
-                own = Some(profile);
-                break;
+    pub async fn delete_profile(
+        self: &Arc<Self>,
+        account: &Account,
+        iccid: &Iccid,
+    ) -> Stored<bool> {
+        let (account, iccid) = (account.id, iccid.clone());
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            tx.lock(Lock::Account(account)).await?;
+            for profile in tx.profiles_with(&iccid).await? {
+                let owner = tx.federation_by_id(profile.federation).await?;
+                if owner.is_none_or(|f| f.account != account) {
+                    continue;
+                }
+                let orders = tx.orders(Some(profile.eid), true).await?;
+                let open = orders.iter().any(|o| o.deletes(&profile.iccid));
+                let by = deletion::Trigger::User;
+                let decision = deletion::delete(context, &profile, open, by, None);
+                return Ok((decision, true));
             }
-        }
-        let Some(profile) = own else {
-            return Ok(false);
+            Ok::<_, StoreError>((Decision::default(), false))
         };
-        let orders = self.store.orders(Some(profile.eid), true).await?;
-        let open = orders.iter().any(|o| o.deletes(&profile.iccid));
-        let (context, by) = (self.context(), deletion::Trigger::User);
-        let decision = deletion::delete(&context, &profile, open, by, None);
-        self.carry_out(turn, decision).await?;
-        Ok(true)
+        self.decide(decide).await
     }
 }

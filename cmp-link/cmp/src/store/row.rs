@@ -1,300 +1,417 @@
-//! Rows into our types, and identifiers into text. Whatever is in the database is checked again.
-//! Used by `read` and `changes`.
+//! The tables' columns and their readers. Rows are read by position, so a list of columns and its reader are one text:
+//! neither can change without the other. Whatever is in the database is checked again.
 
-use super::{StoreError, Stored};
+use super::{SessionRow, StoreError, Stored};
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Federation,
-    Happening, Hold, MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState,
-    PortalSession, Profile, ProfileStatus, RequestState, SyncRun, UserNotice, Vehicle,
+    Happening, Hold, LoginCode, LoginCodeState, MspVerdict, NoticeKind, Onboarding,
+    OnboardingState, Order, OrderState, PortalSession, Profile, ProfileStatus, RequestState,
+    SyncRun, UserNotice, Vehicle,
 };
-use aid_id::{AccountRef, Iccid, Id, Secret};
-use aid_wire::{OrderKind, Status};
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
-use std::str::FromStr;
+use aid_id::{AccountRef, Iccid, MspToken, Secret};
+use aid_store::Fields;
+use aid_wire::OrderKind;
 
-/// The text of an id.
-pub(super) fn id_text(id: Id) -> String {
-    uuid::Uuid::from_bytes(id).hyphenated().to_string()
+/// Makes the reader of a table, and a macro for its statements: `select!(columns)` is the list of the columns,
+/// `select!("WHERE ...")` a whole SELECT. The first parameter is `$` itself, which a macro inside a macro needs.
+macro_rules! table {
+    ($d:tt $select:ident $table:literal, $reader:ident($row:ident) -> $made:ty {
+        $first:ident = $first_value:expr; $($column:ident = $value:expr;)* => $built:expr
+    }) => {
+        macro_rules! $select {
+            (columns) => { concat!(stringify!($first) $(, ", ", stringify!($column))*) };
+            ($d rest:literal) => {
+                concat!(
+                    "SELECT ", stringify!($first) $(, ", ", stringify!($column))*,
+                    " FROM ", $table, " ", $d rest
+                )
+            };
+        }
+        pub(super) use $select;
+
+        pub(super) fn $reader($row: &mut Fields<'_>) -> Stored<$made> {
+            let $first = $first_value;
+            $(let $column = $value;)*
+            Ok($built)
+        }
+    };
 }
 
-/// The word of a status of a report.
-pub(super) fn status_text(status: Status) -> &'static str {
-    ProfileStatus::from(status).as_str()
+fn account_ref(row: &mut Fields<'_>) -> Stored<AccountRef> {
+    row.id().map(AccountRef)
 }
 
-/// A row whose columns are read by name.
-pub(super) struct Columns(pub(super) AnyRow);
+fn maybe_account_ref(row: &mut Fields<'_>) -> Stored<Option<AccountRef>> {
+    Ok(row.maybe_id()?.map(AccountRef))
+}
 
-fn unreadable(column: &str) -> StoreError {
+fn token(row: &mut Fields<'_>) -> Stored<MspToken> {
+    row.id().map(MspToken::from_bytes)
+}
+
+fn odd(column: &str) -> StoreError {
     StoreError::Unreadable(format!("an odd value in the column {column}"))
 }
 
-impl Columns {
-    pub(super) fn get<'r, T>(&'r self, column: &str) -> Stored<T>
-    where
-        T: sqlx::Decode<'r, sqlx::Any> + sqlx::Type<sqlx::Any>,
-    {
-        self.0.try_get(column).map_err(|_| unreadable(column))
+table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
+    eid = row.parsed()?;
+    added_at = row.number()?;
+    last_seen = row.maybe_number()?;
+    software = row.maybe_text()?;
+    card = row.maybe_text()?;
+    certificate = row.maybe_text()?;
+    session = maybe_account_ref(row)?;
+    vin = row.maybe_text()?;
+    retired_at = row.maybe_number()?;
+    retired_reason = row.maybe_text()?;
+    replaced_by = row.maybe_parsed()?;
+    => Vehicle {
+        eid,
+        added_at,
+        last_seen,
+        software,
+        card,
+        certificate,
+        session,
+        vin,
+        retired_at,
+        retired_reason,
+        replaced_by,
     }
+});
 
-    pub(super) fn text(&self, column: &str) -> Stored<String> {
-        self.get(column)
+table!($ select_account "account", account(row) -> Account {
+    id = account_ref(row)?;
+    name = row.text()?;
+    display_name = row.text()?;
+    password = row.text()?;
+    pin_mac = row.maybe_text()?;
+    created_at = row.number()?;
+    => Account {
+        id,
+        name,
+        display_name,
+        password: Secret::new(password),
+        pin_mac,
+        created_at,
     }
+});
 
-    pub(super) fn maybe(&self, column: &str) -> Stored<Option<String>> {
-        self.get(column)
+table!($ select_attempts "attempt", attempts(row) -> Attempts {
+    count = row.number()?;
+    since = row.number()?;
+    last = row.maybe_id()?;
+    => Attempts { count, since, last }
+});
+
+table!($ select_session "portal_session", session(row) -> PortalSession {
+    token_hash = row.text()?;
+    account = account_ref(row)?;
+    expires_at = row.number()?;
+    => PortalSession {
+        token_hash,
+        account,
+        expires_at,
     }
+});
 
-    pub(super) fn number<T: TryFrom<i64>>(&self, column: &str) -> Stored<T> {
-        T::try_from(self.get::<i64>(column)?).map_err(|_| unreadable(column))
+table!($ select_session_row "portal_session", session_row(row) -> SessionRow {
+    token_hash = row.text()?;
+    created_at = row.number()?;
+    expires_at = row.number()?;
+    browser = row.maybe_text()?;
+    => SessionRow {
+        token_hash,
+        created_at,
+        expires_at,
+        browser,
     }
+});
 
-    pub(super) fn maybe_number<T: TryFrom<i64>>(&self, column: &str) -> Stored<Option<T>> {
-        self.get::<Option<i64>>(column)?
-            .map(|n| T::try_from(n).map_err(|_| unreadable(column)))
-            .transpose()
+table!($ select_login_code "login_code", login_code(row) -> LoginCode {
+    code = row.text()?;
+    eid = row.parsed()?;
+    login_id = row.id()?;
+    state = row.word(LoginCodeState::from_text)?;
+    account = maybe_account_ref(row)?;
+    created_at = row.number()?;
+    expires_at = row.number()?;
+    => LoginCode {
+        code,
+        eid,
+        login_id,
+        state,
+        account,
+        created_at,
+        expires_at,
     }
+});
 
-    pub(super) fn parsed<T: FromStr>(&self, column: &str) -> Stored<T> {
-        self.text(column)?.parse().map_err(|_| unreadable(column))
+table!($ select_preference "user_preference", preference(row) -> (String, String) {
+    name = row.text()?;
+    value = row.text()?;
+    => (name, value)
+});
+
+table!($ select_notice "notice", notice(row) -> UserNotice {
+    id = row.id()?;
+    account = account_ref(row)?;
+    at = row.number()?;
+    kind = row.word(NoticeKind::from_text)?;
+    detail = row.text()?;
+    => UserNotice {
+        id,
+        account,
+        at,
+        kind,
+        detail,
     }
+});
 
-    pub(super) fn maybe_parsed<T: FromStr>(&self, column: &str) -> Stored<Option<T>> {
-        self.maybe(column)?
-            .map(|text| text.parse().map_err(|_| unreadable(column)))
-            .transpose()
+table!($ select_onboarding "onboarding", onboarding(row) -> Onboarding {
+    sid = row.id()?;
+    msp = row.text()?;
+    account = account_ref(row)?;
+    state = row.word(OnboardingState::from_text)?;
+    return_state = row.text()?;
+    token = row.maybe_id()?;
+    error = row.maybe_text()?;
+    created_at = row.number()?;
+    expires_at = row.number()?;
+    => Onboarding {
+        sid,
+        msp,
+        account,
+        state,
+        return_state,
+        token: token.map(MspToken::from_bytes),
+        error,
+        created_at,
+        expires_at,
     }
+});
 
-    pub(super) fn id(&self, column: &str) -> Stored<Id> {
-        Ok(self.parsed::<uuid::Uuid>(column)?.into_bytes())
+table!($ select_federation "federation", federation(row) -> Federation {
+    id = row.id()?;
+    msp = row.text()?;
+    token = token(row)?;
+    account = account_ref(row)?;
+    phone_number = row.text()?;
+    iv = row.text()?;
+    subscription_type = row.parsed()?;
+    customer_group = row.maybe_text()?;
+    since = row.number()?;
+    ended_at = row.maybe_number()?;
+    ended_reason = row.maybe_text()?;
+    => Federation {
+        id,
+        msp,
+        token,
+        account,
+        phone: EncryptedPhone { phone_number, iv },
+        kind: subscription_type,
+        customer_group,
+        since,
+        ended_at,
+        ended_reason,
     }
+});
 
-    pub(super) fn maybe_account(&self, column: &str) -> Stored<Option<AccountRef>> {
-        let id = self.maybe_parsed::<uuid::Uuid>(column)?;
-        Ok(id.map(|id| AccountRef(id.into_bytes())))
+table!($ select_profile "profile", profile(row) -> Profile {
+    iccid = row.parsed()?;
+    federation = row.id()?;
+    eid = row.parsed()?;
+    state = row.word(ProfileStatus::from_text)?;
+    msp_state = row.word(MspVerdict::from_text)?;
+    last_used = row.number()?;
+    created_at = row.number()?;
+    => Profile {
+        iccid,
+        federation,
+        eid,
+        status: state,
+        verdict: msp_state,
+        last_used,
+        created_at,
     }
+});
 
-    pub(super) fn word<T>(&self, column: &str, read: fn(&str) -> Option<T>) -> Stored<T> {
-        read(&self.text(column)?).ok_or_else(|| unreadable(column))
+table!($ select_request "code_request", request(row) -> CodeRequest {
+    id = row.id()?;
+    car_request = row.id()?;
+    eid = row.parsed()?;
+    account = account_ref(row)?;
+    federation = row.id()?;
+    correlation = row.id()?;
+    replace_iccid = row.maybe_parsed()?;
+    state = row.word(RequestState::from_text)?;
+    code = row.maybe_text()?;
+    iccid = row.maybe_parsed()?;
+    swapped = row.maybe_parsed()?;
+    error_code = row.maybe_number()?;
+    error = row.maybe_text()?;
+    created_at = row.number()?;
+    expires_at = row.number()?;
+    delivered_at = row.maybe_number()?;
+    changed_at = row.number()?;
+    => CodeRequest {
+        id,
+        car_request,
+        eid,
+        account,
+        federation,
+        correlation,
+        replace_iccid,
+        state,
+        code: code.map(Secret::new),
+        iccid,
+        swapped,
+        error_code,
+        error,
+        created_at,
+        expires_at,
+        delivered_at,
+        changed_at,
     }
+});
 
-    pub(super) fn vehicle(&self) -> Stored<Vehicle> {
-        Ok(Vehicle {
-            eid: self.parsed("eid")?,
-            added_at: self.number("added_at")?,
-            last_seen: self.maybe_number("last_seen")?,
-            software: self.maybe("software")?,
-            card: self.maybe("card")?,
-            certificate: self.maybe("certificate")?,
-            session: self.maybe_account("session")?,
-            vin: self.maybe("vin")?,
-            retired_at: self.maybe_number("retired_at")?,
-            retired_reason: self.maybe("retired_reason")?,
-            replaced_by: self.maybe_parsed("replaced_by")?,
-        })
+table!($ select_hold "hold", hold(row) -> Hold {
+    federation = row.id()?;
+    eid = row.parsed()?;
+    since = row.number()?;
+    => Hold {
+        federation,
+        eid,
+        since,
     }
+});
 
-    pub(super) fn notice(&self) -> Stored<UserNotice> {
-        Ok(UserNotice {
-            id: self.id("id")?,
-            account: AccountRef(self.id("account")?),
-            at: self.number("at")?,
-            kind: self.word("kind", NoticeKind::from_text)?,
-            detail: self.text("detail")?,
-        })
+table!($ select_sync_run "sync_run", sync_run(row) -> SyncRun {
+    id = row.id()?;
+    federation = row.id()?;
+    at = row.number()?;
+    outcome = row.text()?;
+    findings = row.text()?;
+    => SyncRun {
+        id,
+        federation,
+        at,
+        outcome,
+        findings,
     }
+});
 
-    pub(super) fn hold(&self) -> Stored<Hold> {
-        Ok(Hold {
-            federation: self.id("federation")?,
-            eid: self.parsed("eid")?,
-            since: self.number("since")?,
-        })
-    }
-
-    pub(super) fn sync_run(&self) -> Stored<SyncRun> {
-        Ok(SyncRun {
-            id: self.id("id")?,
-            federation: self.id("federation")?,
-            at: self.number("at")?,
-            outcome: self.text("outcome")?,
-            findings: self.text("findings")?,
-        })
-    }
-
-    pub(super) fn happening(&self) -> Stored<Happening> {
-        Ok(Happening {
-            work: self.id("work")?,
-            at: self.number("at")?,
-            event: self.text("event")?,
-            detail: self.text("detail")?,
-        })
-    }
-
-    pub(super) fn audit(&self) -> Stored<Audit> {
-        Ok(Audit {
-            at: self.number("at")?,
-            actor: self.text("actor")?,
-            action: self.text("action")?.into(),
-            detail: self.text("detail")?,
-            reason: self.maybe("reason")?,
-        })
-    }
-
-    pub(super) fn account(&self) -> Stored<Account> {
-        Ok(Account {
-            id: AccountRef(self.id("id")?),
-            name: self.text("name")?,
-            display_name: self.text("display_name")?,
-            password: Secret::new(self.text("password")?),
-            pin_mac: self.maybe("pin_mac")?,
-            created_at: self.number("created_at")?,
-        })
-    }
-
-    pub(super) fn attempts(&self) -> Stored<Attempts> {
-        let last = self.maybe_parsed::<uuid::Uuid>("last")?;
-        Ok(Attempts {
-            count: self.number("count")?,
-            since: self.number("since")?,
-            last: last.map(uuid::Uuid::into_bytes),
-        })
-    }
-
-    pub(super) fn session(&self) -> Stored<PortalSession> {
-        Ok(PortalSession {
-            token_hash: self.text("token_hash")?,
-            account: AccountRef(self.id("account")?),
-            expires_at: self.number("expires_at")?,
-        })
-    }
-
-    pub(super) fn onboarding(&self) -> Stored<Onboarding> {
-        Ok(Onboarding {
-            sid: self.id("sid")?,
-            msp: self.text("msp")?,
-            account: AccountRef(self.id("account")?),
-            state: self.word("state", OnboardingState::from_text)?,
-            return_state: self.text("return_state")?,
-            token: self.maybe_parsed("token")?,
-            error: self.maybe("error")?,
-            created_at: self.number("created_at")?,
-            expires_at: self.number("expires_at")?,
-        })
-    }
-
-    pub(super) fn federation(&self) -> Stored<Federation> {
-        Ok(Federation {
-            id: self.id("id")?,
-            msp: self.text("msp")?,
-            token: self.parsed("token")?,
-            account: AccountRef(self.id("account")?),
-            phone: EncryptedPhone {
-                phone_number: self.text("phone_number")?,
-                iv: self.text("iv")?,
-            },
-            kind: self.parsed("subscription_type")?,
-            customer_group: self.maybe("customer_group")?,
-            since: self.number("since")?,
-            ended_at: self.maybe_number("ended_at")?,
-            ended_reason: self.maybe("ended_reason")?,
-        })
-    }
-
-    pub(super) fn profile(&self) -> Stored<Profile> {
-        Ok(Profile {
-            iccid: self.parsed("iccid")?,
-            federation: self.id("federation")?,
-            eid: self.parsed("eid")?,
-            status: self.word("state", ProfileStatus::from_text)?,
-            verdict: self.word("msp_state", MspVerdict::from_text)?,
-            last_used: self.number("last_used")?,
-            created_at: self.number("created_at")?,
-        })
-    }
-
-    pub(super) fn request(&self) -> Stored<CodeRequest> {
-        Ok(CodeRequest {
-            id: self.id("id")?,
-            car_request: self.id("car_request")?,
-            eid: self.parsed("eid")?,
-            account: AccountRef(self.id("account")?),
-            federation: self.id("federation")?,
-            correlation: self.id("correlation")?,
-            replace_iccid: self.maybe_parsed("replace_iccid")?,
-            state: self.word("state", RequestState::from_text)?,
-            code: self.maybe("code")?.map(Secret::new),
-            iccid: self.maybe_parsed("iccid")?,
-            swapped: self.maybe_parsed("swapped")?,
-            error_code: self.maybe_number("error_code")?,
-            error: self.maybe("error")?,
-            created_at: self.number("created_at")?,
-            expires_at: self.number("expires_at")?,
-            delivered_at: self.maybe_number("delivered_at")?,
-            changed_at: self.number("changed_at")?,
-        })
-    }
-
-    pub(super) fn order(&self) -> Stored<Order> {
-        let iccid = self.maybe_parsed::<Iccid>("iccid")?;
-        let account = self.maybe_account("account")?;
-        let kind = match (self.text("kind")?.as_str(), iccid, account) {
+table!($ select_order "vehicle_order", order(row) -> Order {
+    id = row.id()?;
+    eid = row.parsed()?;
+    kind = row.text()?;
+    iccid = row.maybe_parsed::<Iccid>()?;
+    account = maybe_account_ref(row)?;
+    reason = row.text()?;
+    federation = row.maybe_id()?;
+    correlation = row.id()?;
+    state = row.word(OrderState::from_text)?;
+    code = row.maybe_number()?;
+    attempts = row.number()?;
+    created_at = row.number()?;
+    sent_at = row.maybe_number()?;
+    closed_at = row.maybe_number()?;
+    => Order {
+        id,
+        eid,
+        kind: match (kind.as_str(), iccid, account) {
             ("delete", Some(iccid), _) => OrderKind::Delete { iccid },
             ("disable", Some(iccid), _) => OrderKind::Disable { iccid },
             ("logout", _, Some(account)) => OrderKind::Logout { account },
             ("delete-all", ..) => OrderKind::DeleteAll,
             ("erase", _, Some(account)) => OrderKind::Erase { account },
-            _ => return Err(unreadable("kind")),
-        };
-        // Orders of before this column are transactions of their own.
-        let correlation = self.maybe_parsed::<uuid::Uuid>("correlation")?;
-        let id = self.id("id")?;
-        Ok(Order {
-            id,
-            correlation: correlation.map_or(id, uuid::Uuid::into_bytes),
-            eid: self.parsed("eid")?,
-            kind,
-            reason: self.text("reason")?,
-            federation: self
-                .maybe_parsed::<uuid::Uuid>("federation")?
-                .map(uuid::Uuid::into_bytes),
-            state: self.word("state", OrderState::from_text)?,
-            code: self.maybe_number("code")?,
-            attempts: self.number("attempts")?,
-            created_at: self.number("created_at")?,
-            sent_at: self.maybe_number("sent_at")?,
-            closed_at: self.maybe_number("closed_at")?,
-        })
+            _ => return Err(odd("kind")),
+        },
+        reason,
+        federation,
+        correlation,
+        state,
+        code,
+        attempts,
+        created_at,
+        sent_at,
+        closed_at,
     }
+});
 
-    pub(super) fn call(&self) -> Stored<Call> {
-        Ok(Call {
-            id: self.id("id")?,
-            msp: self.text("msp")?,
-            lane: self.text("lane")?,
-            kind: self.word("kind", CallKind::from_text)?,
-            token: self.parsed("token")?,
-            correlation: self.id("correlation")?,
-            body: self.text("body")?,
-            attempts: self.number("attempts")?,
-            next_at: self.number("next_at")?,
-            state: self.word("state", CallState::from_text)?,
-            last_error: self.maybe("last_error")?,
-            created_at: self.number("created_at")?,
-            closed_at: self.maybe_number("closed_at")?,
-        })
+table!($ select_call "outbox", call(row) -> Call {
+    id = row.id()?;
+    msp = row.text()?;
+    lane = row.text()?;
+    kind = row.word(CallKind::from_text)?;
+    token = token(row)?;
+    correlation = row.id()?;
+    body = row.text()?;
+    attempts = row.number()?;
+    next_at = row.number()?;
+    state = row.word(CallState::from_text)?;
+    last_error = row.maybe_text()?;
+    created_at = row.number()?;
+    closed_at = row.maybe_number()?;
+    => Call {
+        id,
+        msp,
+        lane,
+        kind,
+        token,
+        correlation,
+        body,
+        attempts,
+        next_at,
+        state,
+        last_error,
+        created_at,
+        closed_at,
     }
+});
 
-    pub(super) fn answered(&self) -> Stored<Answered> {
-        Ok(Answered {
-            client: self.text("client")?,
-            request_id: self.id("request_id")?,
-            digest: self.text("digest")?,
-            status: self.number("status")?,
-            body: self.text("body")?,
-            at: self.number("at")?,
-        })
+table!($ select_happening "history", happening(row) -> Happening {
+    work = row.id()?;
+    at = row.number()?;
+    event = row.text()?;
+    detail = row.text()?;
+    => Happening {
+        work,
+        at,
+        event,
+        detail,
     }
-}
+});
+
+table!($ select_answered "idempotency", answered(row) -> Answered {
+    client = row.text()?;
+    request_id = row.id()?;
+    digest = row.text()?;
+    status = row.number()?;
+    body = row.text()?;
+    at = row.number()?;
+    => Answered {
+        client,
+        request_id,
+        digest,
+        status,
+        body,
+        at,
+    }
+});
+
+table!($ select_audit "audit", audit(row) -> Audit {
+    at = row.number()?;
+    actor = row.text()?;
+    action = row.text()?;
+    detail = row.text()?;
+    reason = row.maybe_text()?;
+    => Audit {
+        at,
+        actor,
+        action: action.into(),
+        detail,
+        reason,
+    }
+});

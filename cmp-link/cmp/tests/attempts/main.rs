@@ -10,7 +10,7 @@ mod seen;
 mod world;
 
 use aid_cmp::service::{Changed, Frame, Judged, Service, SignIn, fresh};
-use aid_cmp::store::{SqlStore, Store as _, migrate};
+use aid_cmp::store::Store;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::login::MAX_ATTEMPTS;
 use aid_cmp_core::decide::tries::{self, Keys};
@@ -21,10 +21,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio::task::JoinSet;
+use world::book::Book;
 use world::postgres::Postgres;
 use world::{EVA, PASSWORD, PIN, PIN_KEY, World, eid};
 
-type Cmp = Arc<Service<SqlStore>>;
+type Cmp = Arc<Service>;
+
+fn book(cmp: &Cmp) -> Book {
+    Book::of(cmp.store.clone())
+}
 
 /// The cap on hashes is the process's, and some of these tests use it up.
 async fn alone() -> MutexGuard<'static, ()> {
@@ -34,7 +39,9 @@ async fn alone() -> MutexGuard<'static, ()> {
 
 async fn instance(world: &World) -> Cmp {
     let config = aid_cmp::config::check(&world.config()).unwrap();
-    let store = migrate(&config.fixed.file.database).await.unwrap();
+    let store = Store::open(config.fixed.file.database.clone())
+        .await
+        .unwrap();
     Arc::new(Service::new(store, config))
 }
 
@@ -114,7 +121,7 @@ async fn shown(cmp: &Cmp, eid: Eid) -> String {
 async fn guess(cmp: &Cmp, door: Door, right: &str, is_right: bool, n: usize) -> Outcome {
     let wrong = format!("wrong password {n}");
     let text = if is_right { right.to_owned() } else { wrong };
-    let account = || async { cmp.store.account(EVA).await.unwrap().unwrap() };
+    let account = || async { book(cmp).account(EVA).await.unwrap().unwrap() };
     let secret = Secret::new(text.clone());
     match door {
         Door::Portal | Door::Nobody => {
@@ -235,7 +242,7 @@ fn how_many(outcomes: &[Outcome], which: Outcome) -> usize {
 
 /// Attacks every door of these instances of one CMP.
 async fn attack(instances: &[Cmp]) {
-    let store = &instances[0].store;
+    let store = book(&instances[0]);
     let limit = MAX_ATTEMPTS as usize;
     for door in DOORS {
         // In cars each of the two has a limit of its own.
@@ -299,7 +306,7 @@ async fn nor_do_two_instances_together() {
     let instances = [instance(&world).await, instance(&world).await];
     attack(&instances).await;
     for cmp in instances {
-        cmp.store.close().await;
+        cmp.store.clone().close().await;
     }
     world.store.close().await;
 }
@@ -336,7 +343,7 @@ async fn the_right_one_behind_the_limit_is_refused() {
         }
         assert_eq!(judged, MAX_ATTEMPTS as usize, "{door:?}");
         let key = format!("password:{}", hex::encode(EVA.0));
-        cmp.store
+        book(&cmp)
             .commit(vec![Change::SetAttempts(key, None)])
             .await
             .unwrap();
@@ -349,7 +356,7 @@ async fn codes_of_ones_own_car_take_no_guess_back() {
     let mut world = World::new().await;
     world.halt().await;
     let cmp = instance(&world).await;
-    let account = cmp.store.account(EVA).await.unwrap().unwrap();
+    let account = book(&cmp).account(EVA).await.unwrap().unwrap();
     for n in 0..MAX_ATTEMPTS {
         let code = shown(&cmp, eid(1)).await;
         let own = cmp

@@ -3,7 +3,7 @@
 use super::{Cmp, alone, instance, up};
 use crate::world::{PIN, World, eid};
 use aid_cmp::service::fresh;
-use aid_cmp::store::{AuditFilter, Store as _};
+use aid_cmp::store::AuditFilter;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::login::MAX_ATTEMPTS;
 use aid_cmp_core::decide::tries::{CAR, EVERYWHERE};
@@ -105,7 +105,7 @@ async fn many_cars_share_a_limit_which_leaves_the_users_own_cars_alone() {
     let vehicles = cars
         .iter()
         .map(|car| Change::AddVehicle(Vehicle::new(*car, 0)));
-    cmp.store.commit(vehicles.collect()).await.unwrap();
+    world.store.commit(vehicles.collect()).await.unwrap();
     let mut judged = 0;
     for car in &cars {
         for n in 0..=MAX_ATTEMPTS {
@@ -118,7 +118,7 @@ async fn many_cars_share_a_limit_which_leaves_the_users_own_cars_alone() {
     assert!(log_in(&cmp, fresh_car, "eva", PIN).await.is_some());
     assert_eq!(log_in(&cmp, eid(1), "eva", PIN).await, None);
     // Another PIN, set by the user or an operator, begins anew.
-    let eva = cmp.store.account_named("eva").await.unwrap().unwrap();
+    let eva = world.store.account_named("eva").await.unwrap().unwrap();
     let password = Secret::new(crate::world::PASSWORD.into());
     let pin = Secret::new("12345".into());
     let changed = cmp.change_pin(&eva, &password, Some(&pin)).await.unwrap();

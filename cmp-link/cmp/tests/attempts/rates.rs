@@ -4,7 +4,6 @@
 use super::{Door, alone, changed, guess, instance};
 use crate::world::{self, EVA, PASSWORD, PIN, World};
 use aid_cmp::service::fresh;
-use aid_cmp::store::Store as _;
 use aid_id::Secret;
 use aid_serve::password::{self, AT_ONCE, QUEUE};
 use aid_wire::LoginOutcome;

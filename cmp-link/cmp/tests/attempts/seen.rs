@@ -3,7 +3,7 @@
 use super::{Door, Outcome, alone, guess, instance, up};
 use crate::world::{EVA, PASSWORD, PIN, World, eid};
 use aid_cmp::service::fresh;
-use aid_cmp::store::{AuditFilter, Store as _};
+use aid_cmp::store::AuditFilter;
 use aid_cmp_core::decide::login::MAX_ATTEMPTS;
 use aid_cmp_core::decide::tries::CAR;
 use aid_id::Secret;
@@ -69,7 +69,7 @@ async fn what_is_refused_is_seen_in_log_metrics_and_audit_trail() {
         limit: 1000,
         ..AuditFilter::default()
     };
-    let audits = cmp.store.audits(&filter).await.unwrap();
+    let audits = crate::book(&cmp).audits(&filter).await.unwrap();
     let count = |actor: &str, action: &str, about: &str| {
         let all = audits
             .iter()

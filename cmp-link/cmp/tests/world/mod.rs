@@ -8,6 +8,7 @@
     reason = "a failed expectation is a failed test; not every test uses everything"
 )]
 
+pub mod book;
 pub mod car;
 pub mod msp;
 pub mod pki;
@@ -18,11 +19,12 @@ use aid_aid1::client::{CmpClient, Settings};
 use aid_aid1::headers::Credentials;
 use aid_aid1::phone::PhoneKey;
 use aid_cli::signal::Trigger;
-use aid_cmp::store::{Database, SqlStore, Store as _, migrate};
+use aid_cmp::store::{Database, Stored, Tx};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::login::pin_mac;
 use aid_cmp_core::model::{Account, Vehicle};
 use aid_id::{AccountRef, Eid};
+use book::Book;
 use msp::Msp;
 use pki::Pki;
 use std::net::SocketAddr;
@@ -42,7 +44,7 @@ pub struct World {
     pub pki: Pki,
     pub msp: Msp,
     pub eid: Eid,
-    pub store: SqlStore,
+    pub store: Book,
     pub aid1: SocketAddr,
     pub portal: SocketAddr,
     pub gateway: SocketAddr,
@@ -88,7 +90,7 @@ impl World {
             Some(url) => url.parse().unwrap(),
             None => Database::from(&folder.path().join("cmp.sqlite")),
         };
-        let store = migrate(&database).await.unwrap();
+        let store = Book::open(&database).await.unwrap();
         let eid = eid(1);
         let vehicle = |eid| Change::AddVehicle(Vehicle::new(eid, 0));
         let account = Account {
@@ -123,6 +125,19 @@ impl World {
         world.write_config();
         world.start().await;
         world
+    }
+
+    /// Stores changes that nothing was decided on.
+    pub async fn commit(&self, changes: Vec<Change>) {
+        self.store.commit(changes).await.unwrap();
+    }
+
+    /// Reads one state of the database.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Stored<T> + Send + 'static,
+    ) -> T {
+        self.store.0.read(look).await.unwrap()
     }
 
     pub fn config(&self) -> PathBuf {
@@ -207,6 +222,13 @@ impl World {
     pub async fn halt(&mut self) {
         self.stop.take().unwrap().stop();
         self.task.take().unwrap().await.unwrap();
+    }
+
+    /// Closes the tests' own connections, for those who move or replace the files. An empty store takes its place.
+    pub async fn close_store(&mut self) {
+        let none = self.folder.path().join("none.sqlite");
+        let none = Book::open(&none).await.unwrap();
+        std::mem::replace(&mut self.store, none).close().await;
     }
 
     /// Stops the CMP and starts it again on the same database.

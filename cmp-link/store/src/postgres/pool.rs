@@ -2,21 +2,21 @@
 //! across its waits, so it stays on one thread; several run there side by side.
 
 use super::tls;
-use super::tx::{PostgresTx, store_error};
-use super::url::{Server, chain};
-use crate::tx::{Broken, Connection, Tx};
-use crate::{Schema, StoreError, Stored};
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime,
-};
+use super::url::Server;
+use super::worker::Worker;
+use crate::counters::Counters;
+use crate::tx::Tx;
+use crate::{Options, Schema, StoreError, Stored};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
-use tokio_postgres::IsolationLevel;
 
 /// Threads that make decisions; the server does most of the work.
 const THREADS: usize = 2;
@@ -26,69 +26,71 @@ const CONNECTIONS: usize = 8;
 const QUEUE: usize = 1024;
 /// Time to wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a decision is made at most, until it is committed.
-const TRIES: u32 = 24;
-/// Of these, how often for a value that was taken or a row that was gone: once to see what others wrote, and once more.
-const CONSTRAINT_TRIES: u32 = 3;
-/// The longest pause between two tries, ms.
-const LONGEST_PAUSE_MS: u64 = 100;
+/// After how long without an answer a connection is given up, so that decisions do not wait for a server whose machine
+/// is gone.
+const SILENCE: Duration = Duration::from_secs(30);
+/// What each connection is set to. What was acknowledged is on disk, whatever the server's default is; a default that
+/// promises more, such as `remote_apply`, stays.
+const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false) \
+     WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
 
 type Task = Box<dyn FnOnce(Rc<Worker>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// A server and the threads that work with it.
 #[derive(Debug)]
 pub(crate) struct Postgres {
-    queues: Vec<mpsc::Sender<Task>>,
-    next: std::sync::atomic::AtomicUsize,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
 }
 
-/// What a thread works with.
-struct Worker {
-    pool: Pool,
-    name: String,
-    serializable: bool,
+#[derive(Debug)]
+struct Thread {
+    queue: mpsc::Sender<Task>,
+    /// Decisions that it makes or that wait for it.
+    load: Arc<AtomicUsize>,
+    handle: JoinHandle<()>,
 }
 
-/// How a try ended that was not committed.
-enum Failure<E> {
-    /// Make it again.
-    Again(StoreError),
-    /// So often at most.
-    Constraint(E),
-    /// That is its end.
-    Final(E),
+/// A decision that counts as load as long as it is there.
+struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    fn new(load: &Arc<AtomicUsize>) -> Self {
+        load.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(load))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Postgres {
     /// Reaches the server once, and starts the threads.
-    pub(crate) async fn open(server: &Server, name: String, serializable: bool) -> Stored<Self> {
-        let (mut queues, mut threads) = (Vec::new(), Vec::new());
+    pub(crate) async fn open(
+        server: &Server,
+        name: String,
+        options: Options,
+        counters: &Arc<Counters>,
+    ) -> Stored<Self> {
+        let mut threads = Vec::new();
         for number in 0..THREADS {
             let (queue, tasks) = mpsc::channel(QUEUE);
             let pool = pool(server, &name)?;
-            let name = name.clone();
+            let (name, counters) = (name.clone(), Arc::clone(counters));
             let thread = thread::Builder::new().name(format!("store-{number}"));
-            let thread = thread.spawn(move || {
-                let worker = Worker {
-                    pool,
-                    name,
-                    serializable,
-                };
-                work(worker, tasks);
+            let handle =
+                thread.spawn(move || work(Worker::new(pool, name, options, counters), tasks));
+            threads.push(Thread {
+                queue,
+                load: Arc::default(),
+                handle: handle.map_err(|e| StoreError::Failed(e.to_string()))?,
             });
-            threads.push(thread.map_err(|e| StoreError::Failed(e.to_string()))?);
-            queues.push(queue);
         }
-        let opened = Self {
-            queues,
-            next: std::sync::atomic::AtomicUsize::default(),
-            threads,
-        };
-        let reached = opened
-            .on_thread(async |worker| worker.connect().await.map(|_| ()))
-            .await?;
-        reached?;
+        let opened = Self { threads };
+        let reached = opened.on_thread(async |worker| worker.reach().await);
+        reached.await??;
         Ok(opened)
     }
 
@@ -97,21 +99,26 @@ impl Postgres {
         &self,
         task: impl AsyncFnOnce(Rc<Worker>) -> T + Send + 'static,
     ) -> Stored<T> {
+        let gone = || StoreError::Failed("the database is closed".into());
+        // That with the least to do: where all connections of one wait for locks, the other goes on.
+        let threads = self.threads.iter();
+        let thread = threads.min_by_key(|thread| thread.load.load(Ordering::Relaxed));
+        let thread = thread.ok_or_else(gone)?;
+        let load = Load::new(&thread.load);
         let (answer, answered) = oneshot::channel();
         let task: Task = Box::new(|worker| {
             Box::pin(async move {
+                let done = task(worker).await;
+                drop(load);
                 // Whoever asked may be gone; the decision stands.
-                let _ = answer.send(task(worker).await);
+                let _ = answer.send(done);
             })
         });
-        let next = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let gone = || StoreError::Failed("the database is closed".into());
-        let queue = self.queues.get(next % THREADS).ok_or_else(gone)?;
-        queue.send(task).await.map_err(|_| gone())?;
+        thread.queue.send(task).await.map_err(|_| gone())?;
         // A decision that panics takes its answer along, and nothing else.
         answered
             .await
-            .map_err(|_| StoreError::Failed("a decision was not made".into()))
+            .map_err(|_| StoreError::Failed("a decision panicked".into()))
     }
 
     /// Makes a decision; yields its result when it is on the server's disk.
@@ -138,19 +145,20 @@ impl Postgres {
 
     /// Brings the tables up to date.
     pub(crate) async fn migrate(&self, schema: &'static Schema) -> Stored<()> {
+        self.decide(async move |tx| schema.prepare_postgres(tx).await)
+            .await?;
         for step in schema.steps() {
             self.decide(async move |tx| schema.migrate_postgres(tx, step).await)
                 .await?;
         }
-        self.decide(async move |tx| schema.refuse_newer(tx).await)
-            .await
+        Ok(())
     }
 
     /// Waits until all that was asked for is done.
     pub(crate) fn close(self) {
-        drop(self.queues);
-        for thread in self.threads {
-            if thread.join().is_err() {
+        for Thread { queue, handle, .. } in self.threads {
+            drop(queue);
+            if handle.join().is_err() {
                 tracing::error!("a thread of the database panicked");
             }
         }
@@ -167,6 +175,14 @@ fn pool(server: &Server, name: &str) -> Stored<Pool> {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(PATIENCE);
     }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(SILENCE);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_idle(SILENCE / 2);
+        config.keepalives_interval(SILENCE / 6);
+        config.keepalives_retries(3);
+    }
     let recycling_method = RecyclingMethod::Fast;
     let manager = Manager::from_config(config, connector, ManagerConfig { recycling_method });
     let built = Pool::builder(manager)
@@ -176,10 +192,12 @@ fn pool(server: &Server, name: &str) -> Stored<Pool> {
         .create_timeout(Some(PATIENCE))
         .post_create(Hook::async_fn(|client, _| {
             Box::pin(async move {
-                // Whatever the server's default is: what was acknowledged is on disk. And not a notice for each table
-                // that is there as it should be.
-                let text = "SET synchronous_commit = on; SET client_min_messages = warning";
-                client.batch_execute(text).await.map_err(HookError::Backend)
+                // And not a notice for each table that is there as it should be.
+                let text = format!("{SETTINGS}; SET client_min_messages = warning");
+                client
+                    .batch_execute(&text)
+                    .await
+                    .map_err(HookError::Backend)
             })
         }))
         .build();
@@ -214,130 +232,4 @@ fn work(worker: Worker, mut tasks: mpsc::Receiver<Task>) {
         }
         while running.join_next().await.is_some() {}
     });
-}
-
-impl Worker {
-    async fn connect(&self) -> Stored<deadpool_postgres::Object> {
-        self.pool.get().await.map_err(|error| {
-            let reason = match &error {
-                PoolError::Backend(error) => chain(error),
-                PoolError::PostCreateHook(error) => chain(error),
-                PoolError::Timeout(_) => "the server does not answer".into(),
-                other => other.to_string(),
-            };
-            StoreError::Open {
-                path: self.name.clone(),
-                reason,
-            }
-        })
-    }
-
-    fn error(&self, error: &tokio_postgres::Error) -> (Broken, StoreError) {
-        store_error(&self.name, error)
-    }
-
-    async fn decide<T, E: From<StoreError>>(
-        &self,
-        decide: impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let error = match self.attempt(&decide).await {
-                Ok(value) => return Ok(value),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Constraint(error)) if tries >= CONSTRAINT_TRIES => return Err(error),
-                Err(Failure::Constraint(_)) => StoreError::Busy,
-                Err(Failure::Again(error)) => error,
-            };
-            if tries >= TRIES {
-                return Err(error.into());
-            }
-            tokio::time::sleep(pause(tries)).await;
-        }
-    }
-
-    async fn attempt<T, E: From<StoreError>>(
-        &self,
-        decide: &impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E>,
-    ) -> Result<T, Failure<E>> {
-        let failed = |(broken, error): (Broken, StoreError)| match broken {
-            Broken::Conflict => Failure::Again(error),
-            Broken::Constraint => Failure::Constraint(error.into()),
-            Broken::Failed => Failure::Final(error.into()),
-        };
-        let client = self.connect().await;
-        let mut client = client.map_err(|error| Failure::Final(error.into()))?;
-        let level = match self.serializable {
-            true => IsolationLevel::Serializable,
-            false => IsolationLevel::ReadCommitted,
-        };
-        let begun = client
-            .build_transaction()
-            .isolation_level(level)
-            .start()
-            .await;
-        let transaction = begun.map_err(|e| failed(self.error(&e)))?;
-        let (result, broken, wrote) = {
-            let tx = Tx::new(Connection::Postgres(PostgresTx::new(
-                &transaction,
-                &self.name,
-            )));
-            let result = decide(&tx).await;
-            (result, tx.broken.take(), tx.wrote.get())
-        };
-        let ended = match (result, broken) {
-            (_, Some((Broken::Conflict, error))) => Err(Failure::Again(error)),
-            (Err(own), Some((Broken::Constraint, _))) => Err(Failure::Constraint(own)),
-            (Err(own), _) => Err(Failure::Final(own)),
-            (Ok(_), Some(broken)) => Err(failed(broken)),
-            // SERIALIZABLE says at the commit whether what was read was true.
-            (Ok(value), None) if wrote || self.serializable => match transaction.commit().await {
-                Ok(()) => return Ok(value),
-                // The transaction is over, one way or the other: its end was reported, or the connection is gone.
-                Err(error) => return Err(failed(self.error(&error))),
-            },
-            (Ok(value), None) => Ok(value),
-        };
-        // A connection that can't even roll back is closed by the pool, and the server does it.
-        if let Err(error) = transaction.rollback().await {
-            tracing::debug!(error = %chain(&error), "a transaction was not rolled back");
-        }
-        ended
-    }
-
-    async fn read<T>(
-        &self,
-        look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Stored<T>,
-    ) -> Stored<(T, u64)> {
-        let mut client = self.connect().await?;
-        let transaction = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::RepeatableRead)
-            .read_only(true)
-            .start()
-            .await
-            .map_err(|e| self.error(&e).1)?;
-        let (result, reads) = {
-            let tx = Tx::new(Connection::Postgres(PostgresTx::new(
-                &transaction,
-                &self.name,
-            )));
-            (look(&tx).await, tx.reads.get())
-        };
-        transaction.rollback().await.map_err(|e| self.error(&e).1)?;
-        Ok((result?, reads))
-    }
-}
-
-/// A random pause, longer with each try.
-fn pause(tries: u32) -> Duration {
-    let most = (1_u64 << tries.min(10)).min(LONGEST_PAUSE_MS) * 1000;
-    let mut bytes = [0; 8];
-    // Without a random number all would wait the longest time.
-    let random = match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes),
-        Err(_) => most - 1,
-    };
-    Duration::from_micros(random % most)
 }

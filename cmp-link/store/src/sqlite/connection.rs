@@ -5,11 +5,18 @@ use crate::{Schema, StoreError, Stored};
 use aid_cli::private;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// Time to wait for another process that writes.
+/// How long SQLite itself waits for another process, before it reports that the database is busy.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long another process that writes is waited for in all.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Pause before a connection is opened again whose file another process is just setting up: SQLite does not wait there.
+const PAUSE: Duration = Duration::from_millis(5);
 /// Different statements that a connection keeps prepared.
 const STATEMENTS: usize = 256;
 /// Page cache of the writer, KiB.
@@ -29,30 +36,71 @@ pub(crate) fn is_full(extended_code: i32) -> bool {
 
 /// Our error for the driver's, about the database of this name.
 pub(crate) fn store_error(name: &str, error: &rusqlite::Error) -> (Broken, StoreError) {
-    if let rusqlite::Error::SqliteFailure(cause, _) = error {
-        if is_full(cause.extended_code) {
-            return (Broken::Failed, StoreError::Full(name.to_owned()));
-        }
-        match (cause.code, cause.extended_code) {
-            // SQLITE_CONSTRAINT_PRIMARYKEY and SQLITE_CONSTRAINT_UNIQUE.
-            (_, 1555 | 2067) => return (Broken::Constraint, StoreError::Taken),
-            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => {
-                return (Broken::Conflict, StoreError::Failed(error.to_string()));
+    let other = || StoreError::Failed(error.to_string());
+    let rusqlite::Error::SqliteFailure(cause, _) = error else {
+        return (Broken::Failed, other());
+    };
+    if is_full(cause.extended_code) {
+        return (Broken::Down, StoreError::Full(name.to_owned()));
+    }
+    match (cause.code, cause.extended_code) {
+        // SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE and SQLITE_CONSTRAINT_ROWID.
+        (_, 1555 | 2067 | 2579) => (Broken::Constraint, StoreError::Taken),
+        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => (Broken::Conflict, other()),
+        (
+            ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::NotADatabase
+            | ErrorCode::PermissionDenied
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::OutOfMemory,
+            _,
+        ) => (Broken::Down, other()),
+        _ => (Broken::Failed, other()),
+    }
+}
+
+/// Runs a statement that is needed for each transaction, prepared once.
+pub(crate) fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+/// Begins a transaction with the write lock from its first moment, so that nothing fails halfway for want of it. Waits
+/// for another process that writes.
+pub(crate) fn begin(connection: &Connection, name: &str) -> Result<(), (Broken, StoreError)> {
+    let began = Instant::now();
+    while let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+        match store_error(name, &error) {
+            (Broken::Conflict, _) if began.elapsed() < PATIENCE => {}
+            (Broken::Conflict, _) => {
+                let text = format!(
+                    "another process has been writing to {name} for {} s without a break; is it stopped?",
+                    PATIENCE.as_secs()
+                );
+                return Err((Broken::Conflict, StoreError::Failed(text)));
             }
-            _ => {}
+            other => return Err(other),
         }
     }
-    (Broken::Failed, StoreError::Failed(error.to_string()))
+    Ok(())
 }
 
 impl File {
     /// The file, made with mode 0600 where it is absent.
     pub(crate) fn new(path: &Path) -> Stored<Self> {
-        let file = Self(path.to_owned());
+        let mut file = Self(path.to_owned());
         if path.file_name().is_none() {
             return Err(file.not_opened("the path names no file"));
         }
-        private::database(path).map_err(|e| file.not_opened(e))?;
+        private::database(path).map_err(|e| match e.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full(file.name()),
+            _ => file.not_opened(e),
+        })?;
+        // SQLite takes names such as `:memory:` for something else than a file, unless a folder stands before them.
+        // A program that changes its folder keeps its database, too.
+        file.0 = std::path::absolute(path).map_err(|e| file.not_opened(e))?;
         Ok(file)
     }
 
@@ -61,17 +109,49 @@ impl File {
         self.0.display().to_string()
     }
 
-    fn not_opened(&self, reason: impl ToString) -> StoreError {
+    fn not_opened(&self, reason: impl Display) -> StoreError {
         StoreError::Open {
             path: self.name(),
-            reason: reason.to_string(),
+            reason: format!("{reason}; check path and permissions"),
         }
     }
 
-    fn error(&self, error: &rusqlite::Error) -> StoreError {
-        match store_error(&self.name(), error).1 {
-            full @ StoreError::Full(_) => full,
-            _ => self.not_opened(error),
+    /// Opens a connection and sets it up. Waits where another process is just setting the file up.
+    fn open(&self, set: impl Fn(&Connection) -> rusqlite::Result<()>) -> Stored<Connection> {
+        let began = Instant::now();
+        loop {
+            let opened = self.connect().and_then(|connection| {
+                set(&connection)?;
+                Ok(connection)
+            });
+            let error = match opened {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+            match store_error(&self.name(), &error) {
+                (Broken::Conflict, _) if began.elapsed() < PATIENCE => thread::park_timeout(PAUSE),
+                (_, full @ StoreError::Full(_)) => return Err(full),
+                (Broken::Down, _) => {
+                    let reason = self.folder_error().map_or_else(
+                        || error.to_string(),
+                        |cause| format!("{error} (its folder: {cause})"),
+                    );
+                    return Err(self.not_opened(reason));
+                }
+                _ => return Err(self.not_opened(error)),
+            }
+        }
+    }
+
+    /// Why no file can be made beside the database, which SQLite does not say. The database itself is not touched: to
+    /// close it would give up all locks that this process has on it.
+    fn folder_error(&self) -> Option<std::io::Error> {
+        let mut probe = self.0.clone().into_os_string();
+        probe.push("-probe");
+        let made = private::options().write(true).create_new(true).open(&probe);
+        match made {
+            Ok(_) => std::fs::remove_file(&probe).err(),
+            Err(error) => Some(error).filter(|error| error.kind() != ErrorKind::AlreadyExists),
         }
     }
 
@@ -79,11 +159,21 @@ impl File {
         // Without SQLITE_OPEN_URI: a path is a path, whatever it begins with.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.0, flags)?;
+        #[cfg(test)]
+        crate::faults::watch(&connection);
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // A statement is planned once, not anew for each value: otherwise `a = $1 OR b = $2` is prepared at each use.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        let mode: String =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+        if mode != "wal" {
+            // Such as on a network file system. Readers and the writer would block each other.
+            return Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+                Some("its file system cannot do SQLite's write-ahead log".into()),
+            ));
+        }
         // What was acknowledged is on disk, also after a power cut.
         connection.pragma_update(None, "synchronous", "FULL")?;
         // What was removed is not left in free space of the file.
@@ -97,21 +187,25 @@ impl File {
 
     /// A connection that writes.
     pub(crate) fn writer(&self) -> Stored<Connection> {
-        let opened = self.connect().and_then(|connection| {
+        self.open(|connection| {
             connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-            Ok(connection)
+            connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
+        })
+    }
+
+    /// Folds the write-ahead log into the file and cuts it to nothing; false: others were at work for too long.
+    pub(crate) fn empty_log(&self) -> Stored<bool> {
+        let connection = self.writer()?;
+        let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
         });
-        opened.map_err(|e| self.error(&e))
+        let busy = busy.map_err(|error| store_error(&self.name(), &error).1)?;
+        Ok(busy == 0)
     }
 
     /// A connection that only reads.
     pub(crate) fn reader(&self) -> Stored<Connection> {
-        let opened = self.connect().and_then(|connection| {
-            connection.pragma_update(None, "query_only", true)?;
-            Ok(connection)
-        });
-        opened.map_err(|e| self.error(&e))
+        self.open(|connection| connection.pragma_update(None, "query_only", true))
     }
 
     /// Brings the tables up to date.

@@ -1,8 +1,8 @@
 //! Connections that only read, each for one reader at a time.
 
 use super::tx::Texts;
-use super::{File, SqliteTx, at_once, store_error};
-use crate::tx::{Connection as On, Tx};
+use super::{File, SqliteTx, at_once, execute, store_error};
+use crate::tx::{Broken, Connection as On, Tx};
 use crate::{StoreError, Stored};
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,21 +16,40 @@ const READERS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Readers {
     file: File,
-    idle: Mutex<Vec<Connection>>,
-    places: Semaphore,
+    name: String,
+    idle: Mutex<Vec<Reader>>,
+    places: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    connection: Connection,
+    texts: Texts,
 }
 
 impl Readers {
     pub(crate) fn open(file: &File) -> Stored<Self> {
-        let idle = (0..READERS).map(|_| file.reader()).collect::<Stored<_>>()?;
-        Ok(Self {
+        let readers = Self {
             file: file.clone(),
-            idle: Mutex::new(idle),
-            places: Semaphore::new(READERS),
+            name: file.name(),
+            idle: Mutex::default(),
+            places: Arc::new(Semaphore::new(READERS)),
+        };
+        for _ in 0..READERS {
+            let reader = readers.another()?;
+            readers.idle().push(reader);
+        }
+        Ok(readers)
+    }
+
+    fn another(&self) -> Stored<Reader> {
+        Ok(Reader {
+            connection: self.file.reader()?,
+            texts: Texts::default(),
         })
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Reader>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -39,10 +58,16 @@ impl Readers {
         self: &Arc<Self>,
         look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Stored<T> + Send + 'static,
     ) -> Stored<(T, u64)> {
-        let _place = self.places.acquire().await;
+        let place = Arc::clone(&self.places).acquire_owned().await;
         let readers = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || readers.read_now(look)).await;
-        done.map_err(|error| StoreError::Failed(error.to_string()))?
+        let done = tokio::task::spawn_blocking(move || {
+            let done = readers.read_now(look);
+            // Only now: it goes on reading where its caller has stopped waiting.
+            drop(place);
+            done
+        });
+        done.await
+            .map_err(|error| StoreError::Failed(error.to_string()))?
     }
 
     fn read_now<T>(
@@ -50,23 +75,25 @@ impl Readers {
         look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Stored<T>,
     ) -> Stored<(T, u64)> {
         let idle = self.idle().pop();
-        let connection = idle.map_or_else(|| self.file.reader(), Ok)?;
-        let name = self.file.name();
-        let failed = |error: &rusqlite::Error| store_error(&name, error).1;
-        connection.execute_batch("BEGIN").map_err(|e| failed(&e))?;
-        let texts = Texts::default();
+        let reader = idle.map_or_else(|| self.another(), Ok)?;
+        let Reader { connection, texts } = &reader;
+        let begun = execute(connection, "BEGIN");
+        begun.map_err(|error| store_error(&self.name, &error).1)?;
+        let down;
         let (value, reads) = {
-            let tx = Tx::new(On::Sqlite(SqliteTx::new(&connection, &texts, &name)));
+            let tx = Tx::new(On::Sqlite(SqliteTx::new(connection, texts, &self.name)));
             let value = at_once(look(&tx));
+            down = matches!(tx.broken(), Some((Broken::Down, _)));
             (value, tx.reads.get())
         };
         // It has written nothing; only a connection that is surely out of its transaction is used again.
-        if connection.execute_batch("COMMIT").is_ok() && connection.is_autocommit() {
-            self.idle().push(connection);
+        let ended = execute(connection, "COMMIT").is_ok() && connection.is_autocommit();
+        if ended && !down {
+            self.idle().push(reader);
         }
-        let waits =
-            || StoreError::Failed("a reader waits for something else than the database".into());
-        Ok((value.ok_or_else(waits)??, reads))
+        let text = "a reader waits for something else than the database";
+        let value = value.ok_or_else(|| StoreError::Failed(text.into()))?;
+        Ok((value?, reads))
     }
 
     /// Closes the connections that nobody uses.

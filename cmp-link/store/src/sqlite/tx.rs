@@ -6,22 +6,39 @@ use crate::tx::Broken;
 use crate::{StoreError, Stored, Value};
 use rusqlite::{CachedStatement, Connection, params_from_iter};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 type Done<T> = Result<T, (Broken, StoreError)>;
 
 /// The texts of statements as SQLite wants them: `?1` where PostgreSQL has `$1`, which SQLite would take for a name and
-/// number by its first appearance.
+/// number by its first appearance. By the place of a text in memory, so that a long one is not read to find it.
 #[derive(Debug, Default)]
-pub(crate) struct Texts(RefCell<HashMap<&'static str, Arc<str>>>);
+pub(crate) struct Texts(RefCell<BTreeMap<(usize, usize), Arc<str>>>);
 
 impl Texts {
     fn of(&self, sql: &'static str) -> Arc<str> {
         let mut texts = self.0.borrow_mut();
-        let text = texts.entry(sql);
-        Arc::clone(text.or_insert_with(|| sql.replace('$', "?").into()))
+        let text = texts.entry((sql.as_ptr() as usize, sql.len()));
+        Arc::clone(text.or_insert_with(|| numbered(sql).into()))
     }
+}
+
+/// `?1` for `$1`, except in a string or a quoted name.
+pub(crate) fn numbered(sql: &str) -> String {
+    let mut text = String::with_capacity(sql.len());
+    let mut quote = None;
+    let mut rest = sql.chars().peekable();
+    while let Some(c) = rest.next() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if matches!(c, '\'' | '"') => quote = Some(c),
+            _ => {}
+        }
+        let is_place = c == '$' && quote.is_none() && rest.peek().is_some_and(char::is_ascii_digit);
+        text.push(if is_place { '?' } else { c });
+    }
+    text
 }
 
 /// A connection inside a transaction.
@@ -99,5 +116,25 @@ impl<'a> SqliteTx<'a> {
 
     pub(crate) fn script(&self, sql: &str) -> Done<()> {
         self.judged(self.connection.execute_batch(sql))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbered;
+
+    #[test]
+    fn places_are_numbered_and_strings_stay() {
+        for (postgres, sqlite) in [
+            ("SELECT $1, $12", "SELECT ?1, ?12"),
+            (
+                "WHERE a = '$1 it''s $2' AND b = $2",
+                "WHERE a = '$1 it''s $2' AND b = ?2",
+            ),
+            ("\"$1\" = $1", "\"$1\" = ?1"),
+            ("json ->> '$.a' $ $", "json ->> '$.a' $ $"),
+        ] {
+            assert_eq!(numbered(postgres), sqlite);
+        }
     }
 }

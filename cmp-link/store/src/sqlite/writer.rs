@@ -1,26 +1,29 @@
 //! The thread that writes. Decisions that wait are applied one after the other in one transaction and answered after its
-//! commit. If one of them fails, nothing of the transaction is stored, and each of them is tried again alone: so one that
-//! can't be stored takes no other along. (A SAVEPOINT for each would cost more than all the rest.)
+//! commit. If one of them fails, nothing of the transaction is stored; those before it are made again without it, then it
+//! alone, then the rest. So one that can't be stored takes no other along. (A SAVEPOINT for each would cost more than all
+//! the rest.)
 //!
 //! After a failure SQLite may have ended the transaction by itself, or not. A connection is used again only where it
 //! says that it is outside of any; otherwise it is closed and another opened.
 
 use super::tx::Texts;
-use super::{File, SqliteTx, at_once, store_error};
+use super::{File, SqliteTx, at_once, begin, execute, store_error};
+use crate::counters::Counters;
 use crate::tx::{Broken, Connection as On, Tx};
 use crate::{StoreError, Stored};
 use rusqlite::Connection;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Decisions that wait for the thread; whoever comes later waits to be let in.
 const QUEUE: usize = 1024;
 /// Decisions of one transaction, at most: who came first shall not wait for all that came later.
 const BATCH: usize = 256;
-/// How long another process that writes is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// After how many decisions for which the database itself fails, each alone, the rest of a batch is given up.
+const DOWN: u32 = 2;
 
 /// How a decision ended on a transaction.
 pub(crate) enum Ended {
@@ -28,22 +31,26 @@ pub(crate) enum Ended {
     Well,
     /// It has written, and must not be committed.
     Badly,
-    /// The database failed.
-    Broken(StoreError),
+    /// It failed, or the database did.
+    Broken(Broken, StoreError),
 }
 
 /// A decision that waits. It may be run several times.
 pub(crate) trait Job: Send {
+    /// Forgets what it yielded: that was about a state of the database which was never stored.
+    fn forget(&mut self);
     /// Runs it, and keeps what it yields.
     fn run(&mut self, tx: &Tx<'_>) -> Ended;
-    /// Answers whoever waits: what it yielded last, or why it was not stored.
+    /// Answers whoever waits: what it yielded, or why it was not stored.
     fn answer(self: Box<Self>, stored: Stored<()>);
 }
 
 /// A decision as a function.
-pub(crate) struct Decide<F, T, E> {
+struct Decide<F, T, E> {
     decide: F,
     result: Option<Result<T, E>>,
+    /// One of its own statements failed, so its own error says why.
+    broke: bool,
     answer: oneshot::Sender<Result<T, E>>,
 }
 
@@ -53,16 +60,23 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
+    fn forget(&mut self) {
+        self.result = None;
+        self.broke = false;
+    }
+
     fn run(&mut self, tx: &Tx<'_>) -> Ended {
-        let result = at_once((self.decide)(tx));
-        let Some(result) = result else {
+        let Some(result) = at_once((self.decide)(tx)) else {
             let text = "a decision waits for something else than the database";
-            return Ended::Broken(StoreError::Failed(text.into()));
+            return Ended::Broken(Broken::Failed, StoreError::Failed(text.into()));
         };
         let refused = result.is_err();
         self.result = Some(result);
-        match tx.broken.take() {
-            Some((_, error)) => Ended::Broken(error),
+        match tx.broken() {
+            Some((broken, error)) => {
+                self.broke = true;
+                Ended::Broken(broken, error)
+            }
             None if refused && tx.wrote.get() => Ended::Badly,
             None => Ended::Well,
         }
@@ -72,13 +86,28 @@ where
         let result = match (stored, self.result) {
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(StoreError::Failed("the decision was not made".into()).into()),
-            // What it made of the failure of a statement says more than we can.
-            (Err(_), Some(Err(own))) => Err(own),
+            // What it made of the failure of its statement says more than we can.
+            (Err(_), Some(Err(own))) if self.broke => Err(own),
             (Err(error), _) => Err(error.into()),
         };
         // Whoever asked may be gone; the decision stands.
         let _ = self.answer.send(result);
     }
+}
+
+/// Why a transaction was not committed.
+struct Failure {
+    at: At,
+    broken: Broken,
+    error: StoreError,
+}
+
+/// Where it failed.
+enum At {
+    Begin,
+    /// In the decision with this index.
+    Job(usize),
+    Commit,
 }
 
 /// The end of the thread's queue. The thread ends when the last one is dropped.
@@ -90,13 +119,18 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread on an open connection.
-    pub(crate) fn start(file: File, connection: Connection) -> Stored<Self> {
+    pub(crate) fn start(
+        file: File,
+        connection: Connection,
+        counters: Arc<Counters>,
+    ) -> Stored<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let mut thread = Thread {
             name: file.name(),
             file,
             connection: Some(connection),
             texts: Texts::default(),
+            counters,
         };
         let thread = thread::Builder::new()
             .name("store".into())
@@ -118,6 +152,7 @@ impl Writer {
         let job = Decide {
             decide,
             result: None,
+            broke: false,
             answer,
         };
         let gone = || StoreError::Failed("the database is closed".into());
@@ -142,95 +177,146 @@ struct Thread {
     /// None after a failure, until it is opened again.
     connection: Option<Connection>,
     texts: Texts,
+    counters: Arc<Counters>,
 }
 
 impl Thread {
     fn work(&mut self, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::with_capacity(BATCH);
         while let Some(first) = jobs.blocking_recv() {
-            let mut batch = vec![first];
+            batch.push(first);
             while batch.len() < BATCH
                 && let Ok(next) = jobs.try_recv()
             {
                 batch.push(next);
             }
-            self.decide(batch);
+            self.decide(&mut batch);
         }
     }
 
-    fn decide(&mut self, mut batch: Vec<Box<dyn Job>>) {
-        match self.transaction(&mut batch) {
-            Ok(()) => batch.into_iter().for_each(|job| job.answer(Ok(()))),
-            Err(error) if batch.len() < 2 || matches!(error, StoreError::Full(_)) => {
-                batch
-                    .into_iter()
-                    .for_each(|job| job.answer(Err(error.clone())));
-            }
-            Err(_) => {
-                for job in batch {
-                    let mut alone = [job];
-                    let stored = self.transaction(&mut alone);
-                    let [job] = alone;
-                    job.answer(stored);
+    /// Makes and answers all of them, in their order.
+    fn decide(&mut self, waiting: &mut Vec<Box<dyn Job>>) {
+        let mut size = waiting.len();
+        let mut failures = 0;
+        while !waiting.is_empty() {
+            let (jobs, _) = waiting.split_at_mut(size);
+            let Err(failure) = self.transaction(jobs) else {
+                waiting.drain(..size).for_each(|job| job.answer(Ok(())));
+                size = waiting.len();
+                continue;
+            };
+            let mut error = failure.error;
+            let down = failure.broken == Broken::Down;
+            let answered = match failure.at {
+                At::Begin => waiting.len(),
+                // Its frames may be in the log, and a crash would bring them back. So it is not made again.
+                At::Commit if down && !matches!(error, StoreError::Full(_)) => {
+                    let text =
+                        "the disk failed during the commit, and the change may be stored or not";
+                    error = StoreError::Failed(format!("{text}: {error}"));
+                    size
                 }
-            }
+                _ if size == 1 => {
+                    failures += u32::from(down);
+                    if failures < DOWN { 1 } else { waiting.len() }
+                }
+                // Those before it stand; it comes alone after them.
+                At::Job(index) => {
+                    size = index.max(1);
+                    continue;
+                }
+                // Which of them it was is not known.
+                At::Commit => {
+                    size = size.div_ceil(2);
+                    continue;
+                }
+            };
+            let stored = Err(error);
+            let done = waiting.drain(..answered);
+            done.for_each(|job| job.answer(stored.clone()));
+            size = waiting.len();
         }
     }
 
-    /// All or nothing. An error of a batch says nothing about each of its jobs.
-    fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Stored<()> {
+    /// All or nothing.
+    fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        jobs.iter_mut().for_each(|job| job.forget());
+        let done = self.attempt(jobs);
+        if matches!(&done, Err(failure) if failure.broken == Broken::Down) {
+            self.counters.failed();
+        }
+        done
+    }
+
+    fn attempt(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.file.writer()?,
+            None => self.file.writer().map_err(|error| Failure {
+                at: At::Begin,
+                broken: Broken::Down,
+                error,
+            })?,
         };
-        let done = catch_unwind(AssertUnwindSafe(|| self.on(&connection, jobs)));
-        let done = done.unwrap_or_else(|_| Err(StoreError::Failed("a decision panicked".into())));
+        let running = Cell::new(0);
+        let done = catch_unwind(AssertUnwindSafe(|| self.on(&connection, jobs, &running)));
+        let done = done.unwrap_or_else(|_| {
+            Err(Failure {
+                at: At::Job(running.get()),
+                broken: Broken::Failed,
+                error: StoreError::Failed("a decision panicked".into()),
+            })
+        });
         if done.is_err() && !connection.is_autocommit() {
             // An error means that it has rolled back by itself.
             let _ = connection.execute_batch("ROLLBACK");
         }
-        if connection.is_autocommit()
-            && !matches!(done, Err(StoreError::Full(_) | StoreError::Failed(_)))
-        {
+        let down = matches!(&done, Err(failure) if failure.broken == Broken::Down);
+        if connection.is_autocommit() && !down {
             self.connection = Some(connection);
         }
         done
     }
 
-    fn on(&self, connection: &Connection, jobs: &mut [Box<dyn Job>]) -> Stored<()> {
-        let failed = |error: rusqlite::Error| store_error(&self.name, &error);
-        let began = Instant::now();
-        // The write lock from the first moment, so that nothing fails halfway for want of it.
-        while let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-            match failed(error) {
-                (Broken::Conflict, _) if began.elapsed() < PATIENCE => {}
-                (Broken::Conflict, _) => {
-                    let text = "another process writes for half a minute; is it stopped?";
-                    return Err(StoreError::Failed(text.into()));
-                }
-                (_, error) => return Err(error),
+    fn on(
+        &self,
+        connection: &Connection,
+        jobs: &mut [Box<dyn Job>],
+        running: &Cell<usize>,
+    ) -> Result<(), Failure> {
+        let failed = |at: At| |(broken, error)| Failure { at, broken, error };
+        let done = |sql: &str| {
+            let done = execute(connection, sql);
+            done.map_err(|error| store_error(&self.name, &error))
+        };
+        begin(connection, &self.name).map_err(failed(At::Begin))?;
+        let alone = jobs.len() == 1;
+        let mut reads = 0;
+        for (index, job) in jobs.iter_mut().enumerate() {
+            running.set(index);
+            let on = On::Sqlite(SqliteTx::new(connection, &self.texts, &self.name));
+            let tx = Tx::new(on);
+            let ended = job.run(&tx);
+            reads += tx.reads.get();
+            if alone {
+                self.counters.read(reads);
             }
-        }
-        let many = jobs.len() > 1;
-        for job in jobs {
-            let tx = Tx::new(On::Sqlite(SqliteTx::new(
-                connection,
-                &self.texts,
-                &self.name,
-            )));
-            match job.run(&tx) {
+            match ended {
                 Ended::Well => {}
-                Ended::Badly if many => return Err(StoreError::Busy),
+                // Its refusal is its answer.
+                Ended::Badly if alone => return done("ROLLBACK").map_err(failed(At::Commit)),
                 Ended::Badly => {
-                    // Its refusal is its answer.
-                    return connection
-                        .execute_batch("ROLLBACK")
-                        .map_err(|error| failed(error).1);
+                    return Err(failed(At::Job(index))((Broken::Failed, StoreError::Busy)));
                 }
-                Ended::Broken(error) => return Err(error),
+                Ended::Broken(broken, error) => {
+                    return Err(failed(At::Job(index))((broken, error)));
+                }
             }
         }
-        connection
-            .execute_batch("COMMIT")
-            .map_err(|error| failed(error).1)
+        done("COMMIT").map_err(failed(At::Commit))?;
+        self.counters.committed();
+        if !alone {
+            self.counters.read(reads);
+        }
+        Ok(())
     }
 }

@@ -17,7 +17,7 @@ use crate::process::{Part, Spawn};
 use crate::site::{Fleet, Options, Site};
 use aid_cli::cli::{Failure, LogArgs, block_on_all_cores};
 use aid_cli::tls;
-use aid_cmp::store::migrate;
+use aid_cmp::store::Store;
 use axum::http::StatusCode;
 use load::{Lines, Sender};
 use people::Waiting;
@@ -184,7 +184,7 @@ async fn measure(
         "filling the database with {} open requests",
         requests + warm
     ));
-    let store = migrate(&config.database).await?;
+    let store = Store::open(config.database.clone()).await?;
     let (waiting, changes) = people::waiting(&config, requests + warm)?;
     commit(&store, changes).await?;
     let (drivers, changes) = people::drivers(&config, fleet)?;

@@ -10,7 +10,7 @@ use crate::leftovers::Workshop;
 use crate::process::{Part, Spawn};
 use crate::site::{Fleet, Options, Site};
 use aid_cli::cli::{Failure, LogArgs, block_on_all_cores};
-use aid_cmp::store::{Store as _, migrate};
+use aid_cmp::store::Store;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::Context;
 use aid_cmp_core::model::Vehicle;
@@ -86,7 +86,7 @@ fn open_files(needed: u64) {
 }
 
 async fn measure(site: &Site, fleet: &Fleet, logs: &LogArgs) -> Result<Found, Failure> {
-    let store = migrate(&aid_cmp::config::read(&site.path("cmp.toml"))?.database).await?;
+    let store = Store::open(aid_cmp::config::read(&site.path("cmp.toml"))?.database).await?;
     let add = |eid: &Eid| Change::AddVehicle(Vehicle::new(*eid, 0));
     commit(&store, fleet.vehicles.iter().map(|v| add(&v.eid)).collect()).await?;
     let cmp = Part::start(Spawn {
@@ -123,6 +123,7 @@ async fn measure(site: &Site, fleet: &Fleet, logs: &LogArgs) -> Result<Found, Fa
     let context = Context {
         now: aid_cmp::service::now(),
         fresh: aid_cmp::service::fresh,
+        random: aid_cmp::service::random,
         policy: aid_cmp_core::decide::policy::Policy::default(),
     };
     let order = |eid: &Eid| {
@@ -138,7 +139,10 @@ async fn measure(site: &Site, fleet: &Fleet, logs: &LogArgs) -> Result<Found, Fa
     let begin = Instant::now();
     let settled = come_back(&dialer, fleet, &eids, begin).await?;
     let cpu_s = (cmp.cpu() - cpu).as_secs_f64();
-    let open = store.orders(None, true).await?.len();
+    let open = store
+        .read(async |tx| tx.orders(None, true).await)
+        .await?
+        .len();
     store.close().await;
     Ok(Found {
         vehicles: u32::try_from(fleet.vehicles.len()).unwrap_or(u32::MAX),

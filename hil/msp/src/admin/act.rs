@@ -1,170 +1,144 @@
-//! What an operator does: customers, subscriptions, profiles, links (AID.02 §4.4.2, §4.7, §4.8). Each is in the audit trail.
+//! What an operator does: customers, subscriptions, profiles, links (AID.02 §4.4.2, §4.7, §4.8). Each is one decision, with
+//! its entry in the audit trail.
 
-use aid_aid1::body::{
-    Body as _, NotifyTokenInvalid, ProfileInformation, ProfileValidity, SendProfileInformation,
-};
-use aid_aid1::phone::PhoneNumber;
+use aid_aid1::body::{Body as _, ProfileValidity};
 use aid_cli::cli::Failure;
-use aid_id::{Iccid, MspToken};
+use aid_id::Iccid;
 use aid_serve::password;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::config::More;
+use crate::core::account::{self, ApiKey};
+use crate::core::model::{Onboarding, Subscription, SubscriptionChange, SubscriptionState};
+use crate::core::operator::{self, Link, Update};
+use crate::core::{Change, Decision, outbox};
 use crate::msp::{Msp, now_ms};
-use crate::store::{
-    Job, Kind, Onboarding, OnboardingState, Subscription, SubscriptionChange, SubscriptionState,
-};
+use crate::store::{Stored, Target, Tx};
 
-/// Whose links are meant: all of a customer, or those of one subscription; at all CMPs or at one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Target<'a> {
-    /// A customer.
-    User(&'a str),
-    /// A subscription.
-    Subscription(&'a str),
+/// A decision that may find that there is nothing to decide: then it says why.
+type Refusable<T> = Decision<Result<T, Failure>>;
+
+fn refused<T>(failure: Failure) -> Stored<Refusable<T>> {
+    Ok(Decision::nothing(Err(failure)))
 }
 
-async fn note(msp: &Msp, action: &str, detail: &str) -> Result<(), Failure> {
-    Ok(msp
-        .store
-        .audit("operator", action, detail, now_ms())
-        .await?)
+fn accepted<T>(decision: Decision<T>) -> Stored<Refusable<T>> {
+    Ok(Decision::of(decision.changes, Ok(decision.outcome)))
 }
 
-/// The live onboardings of a target.
-async fn live(
-    msp: &Msp,
-    target: Target<'_>,
-    cmp: Option<&str>,
-) -> Result<Vec<Onboarding>, Failure> {
-    let mut found = Vec::new();
-    for o in msp.store.onboardings().await? {
-        let fits = match target {
-            Target::User(user) => o.user == user,
-            Target::Subscription(id) => msp
-                .store
-                .subscription_of(&o)
-                .await?
-                .is_some_and(|s| s.id == id),
-        };
-        let lives = matches!(o.state, OnboardingState::Active | OnboardingState::Pending);
-        if fits && lives && cmp.is_none_or(|cmp| o.client_id.as_str() == cmp) {
-            found.push(o);
-        }
-    }
-    Ok(found)
+fn no_link(target: &Target) -> Failure {
+    let what = match target {
+        Target::User(user) => format!("user {user:?}"),
+        Target::Subscription(id) => format!("subscription {id:?}"),
+    };
+    Failure::new(format!(
+        "{what} has no live onboarding; `aid-msp customer list` shows what there is"
+    ))
 }
 
-async fn some_live(
-    msp: &Msp,
-    target: Target<'_>,
-    cmp: Option<&str>,
-) -> Result<Vec<Onboarding>, Failure> {
-    let found = live(msp, target, cmp).await?;
-    if found.is_empty() {
-        let what = match target {
-            Target::User(user) => format!("user {user:?}"),
-            Target::Subscription(id) => format!("subscription {id:?}"),
-        };
-        return Err(Failure::new(format!(
-            "{what} has no live onboarding; `aid-msp customer list` shows what there is"
-        )));
-    }
-    Ok(found)
+fn unknown(id: &str) -> Failure {
+    Failure::new(format!(
+        "there is no subscription {id:?}; `aid-msp subscription list` shows all"
+    ))
 }
 
 fn shown(o: &Onboarding) -> Value {
     json!({ "msp_token": o.msp_token.to_string(), "client_id": o.client_id.as_str() })
 }
 
+fn all_shown(onboardings: &[Onboarding]) -> Value {
+    onboardings.iter().map(shown).collect()
+}
+
 /// Ends onboardings (AID.02 §4.4.2): profiles off the network, Notify MSP Token Invalid into the outbox.
 ///
 /// # Errors
-/// No such onboarding, or the database fails.
+/// No such subscription or onboarding, or the database fails.
 pub(crate) async fn withdraw(
     msp: &Msp,
-    target: Target<'_>,
+    target: Target,
     cmp: Option<&str>,
     reason: Option<&str>,
 ) -> Result<Value, Failure> {
-    let mut done = Vec::new();
-    for o in some_live(msp, target, cmp).await? {
-        invalidate(msp, &o, reason).await?;
-        done.push(shown(&o));
-    }
-    Ok(done.into())
-}
-
-async fn invalidate(msp: &Msp, o: &Onboarding, reason: Option<&str>) -> Result<(), Failure> {
-    let reason = reason.map(str::to_owned);
-    let body = NotifyTokenInvalid { reason }.to_json().to_string();
-    let kind = Kind::NotifyTokenInvalid;
-    let job = Job::new(&o.client_id, kind, o.msp_token, Uuid::new_v4(), body);
-    msp.store
-        .invalidate(&o.client_id, o.msp_token, Some(job), now_ms())
-        .await?;
-    note(
-        msp,
-        "withdrawn",
-        &format!("{} at {}", o.msp_token, o.client_id),
-    )
-    .await
-}
-
-/// As [`withdraw`], of one subscription that exists.
-///
-/// # Errors
-/// As [`withdraw`].
-pub(crate) async fn withdraw_subscription(
-    msp: &Msp,
-    id: &str,
-    cmp: Option<&str>,
-    reason: Option<&str>,
-) -> Result<Value, Failure> {
-    known(msp, id).await?;
-    withdraw(msp, Target::Subscription(id), cmp, reason).await
-}
-
-async fn known(msp: &Msp, id: &str) -> Result<Subscription, Failure> {
-    msp.store.subscription(id).await?.ok_or_else(|| {
-        Failure::new(format!(
-            "there is no subscription {id:?}; `aid-msp subscription list` shows all"
-        ))
-    })
+    let (cmp, reason) = (cmp.map(str::to_owned), reason.map(str::to_owned));
+    let ended = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            if let Target::Subscription(id) = &target
+                && tx.subscription(id).await?.is_none()
+            {
+                return refused(unknown(id));
+            }
+            let links = tx.links(&target, cmp.as_deref()).await?;
+            if links.is_empty() {
+                return refused(no_link(&target));
+            }
+            let ids = &mut Uuid::new_v4;
+            let reason = reason.as_deref();
+            accepted(operator::end_links(&links, reason, ids, now_ms()))
+        })
+    });
+    Ok(all_shown(&ended.await??))
 }
 
 /// Tells the CMPs the present number, kind and group (AID.02 §4.8).
 ///
 /// # Errors
 /// No such onboarding, or the database fails.
-pub(crate) async fn update(
-    msp: &Msp,
-    target: Target<'_>,
-    cmp: Option<&str>,
-) -> Result<Value, Failure> {
-    let found = some_live(msp, target, cmp).await?;
-    tell(msp, found).await
+pub(crate) async fn update(msp: &Msp, target: Target, cmp: Option<&str>) -> Result<Value, Failure> {
+    let (shared, cmp) = (msp.clone(), cmp.map(str::to_owned));
+    let told = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let links = tx.links(&target, cmp.as_deref()).await?;
+            if links.is_empty() {
+                return refused(no_link(&target));
+            }
+            let updates = match updates(&shared, tx, &links, None).await? {
+                Ok(updates) => updates,
+                Err(failure) => return refused(failure),
+            };
+            let changes = operator::update(&updates, &mut Uuid::new_v4, now_ms());
+            accepted(Decision::of(changes, onboardings(updates)))
+        })
+    });
+    Ok(all_shown(&told.await??))
 }
 
-async fn tell(msp: &Msp, onboardings: Vec<Onboarding>) -> Result<Value, Failure> {
-    let mut done = Vec::new();
-    for o in onboardings {
-        let subscription = msp.store.subscription_of(&o).await?;
-        let (Some(subscription), Some(party)) = (subscription, msp.cmp(&o.client_id)) else {
+fn onboardings(updates: Vec<Update>) -> Vec<Onboarding> {
+    updates.into_iter().map(|u| u.onboarding).collect()
+}
+
+/// What each link's CMP has to learn; `changed` is the subscription that is about to be stored.
+async fn updates(
+    msp: &Msp,
+    tx: &mut Tx,
+    links: &[Link],
+    changed: Option<&Subscription>,
+) -> Stored<Result<Vec<Update>, Failure>> {
+    let mut updates = Vec::new();
+    for link in links {
+        let o = &link.onboarding;
+        let stored = match changed {
+            Some(changed) => Some(changed.clone()),
+            None => tx.subscription_of(o).await?,
+        };
+        let (Some(subscription), Some(party)) = (stored, msp.cmp(&o.client_id)) else {
             let text = format!(
                 "the subscription of {} or cmp {} is not there any more",
                 o.user, o.client_id
             );
-            return Err(Failure::new(text));
+            return Ok(Err(Failure::new(text)));
         };
-        let body = subscription.information(&party)?.to_json().to_string();
-        let kind = Kind::UpdateSubscriptionInfo;
-        let job = Job::new(&o.client_id, kind, o.msp_token, Uuid::new_v4(), body);
-        msp.store.add_job(&job, now_ms()).await?;
-        done.push(shown(&o));
+        let information = match subscription.information(&party) {
+            Ok(information) => information,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        updates.push(Update {
+            onboarding: o.clone(),
+            body: information.to_json().to_string(),
+        });
     }
-    Ok(done.into())
+    Ok(Ok(updates))
 }
 
 /// Changes a subscription, and tells the CMPs (AID.02 §4.8).
@@ -176,71 +150,28 @@ pub(crate) async fn update_subscription(
     id: &str,
     change: SubscriptionChange,
 ) -> Result<Value, Failure> {
-    let mut s = known(msp, id).await?;
-    let wrong = |what: &str, e: &dyn std::fmt::Display| Failure::new(format!("{what}: {e}"));
-    if let Some(msisdn) = change.msisdn {
-        msisdn
-            .parse::<PhoneNumber>()
-            .map_err(|e| wrong("msisdn", &e))?;
-        s.msisdn = msisdn;
-    }
-    if let Some(kind) = change.kind {
-        s.kind = kind.parse().map_err(|e| wrong("kind", &e))?;
-    }
-    if let Some(max) = change.max_profiles {
-        if max == 0 {
-            return Err(Failure::new(
-                "max_profiles must be at least 1 (AID.02 §4.3.1)",
-            ));
-        }
-        s.max_profiles = max;
-    }
-    if let Some(swap) = change.swap {
-        s.swap = swap
-            .parse()
-            .map_err(|()| Failure::new("swap is candidate, own or refuse"))?;
-    }
-    s.customer_group = change.customer_group.or(s.customer_group);
-    s.fee = change.fee.or(s.fee);
-    s.eligible = change.eligible.unwrap_or(s.eligible);
-    msp.store.update_subscription(&s).await?;
-    note(msp, "subscription updated", id).await?;
-    let found = live(msp, Target::Subscription(id), None).await?;
-    tell(msp, found).await
-}
-
-/// Tells one CMP about profiles of one token, and switches their network.
-async fn inform_all(
-    msp: &Msp,
-    o: &Onboarding,
-    iccids: Vec<Iccid>,
-    status: ProfileValidity,
-    reason: Option<&str>,
-) -> Result<(), Failure> {
-    if iccids.is_empty() {
-        return Ok(());
-    }
-    for iccid in &iccids {
-        if status == ProfileValidity::Invalid {
-            msp.store.kill_profile(o.msp_token, iccid).await?;
-        } else {
-            let network = status == ProfileValidity::Valid;
-            msp.store.set_network(o.msp_token, iccid, network).await?;
-        }
-        let what = format!("profile {}", status.as_str());
-        note(msp, &what, iccid.as_str()).await?;
-    }
-    let profile = |iccid| ProfileInformation {
-        iccid,
-        status,
-        reason: reason.map(str::to_owned),
-    };
-    let profiles = iccids.into_iter().map(profile).collect();
-    let body = SendProfileInformation { profiles }.to_json().to_string();
-    let kind = Kind::SendProfileInformation;
-    let job = Job::new(&o.client_id, kind, o.msp_token, Uuid::new_v4(), body);
-    msp.store.add_job(&job, now_ms()).await?;
-    Ok(())
+    let (shared, id) = (msp.clone(), id.to_owned());
+    let told = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let Some(stored) = tx.subscription(&id).await? else {
+                return refused(unknown(&id));
+            };
+            let changed = match stored.changed(change) {
+                Ok(changed) => changed,
+                Err(wrong) => return refused(Failure::new(wrong)),
+            };
+            let links = tx.links(&Target::Subscription(id), None).await?;
+            let updates = match updates(&shared, tx, &links, Some(&changed)).await? {
+                Ok(updates) => updates,
+                Err(failure) => return refused(failure),
+            };
+            let now = now_ms();
+            let mut changes = operator::change_subscription(&changed, now);
+            changes.extend(operator::update(&updates, &mut Uuid::new_v4, now));
+            accepted(Decision::of(changes, onboardings(updates)))
+        })
+    });
+    Ok(all_shown(&told.await??))
 }
 
 /// Tells the CMP about one profile (AID.02 §4.7, §7.5): `invalid` takes it out of use for good, `suspended` blocks it.
@@ -253,31 +184,38 @@ pub(crate) async fn inform(
     status: ProfileValidity,
     reason: Option<&str>,
 ) -> Result<Value, Failure> {
-    let profiles = msp.store.profiles().await?;
-    let found = profiles
-        .iter()
-        .rev()
-        .find(|p| p.iccid == *iccid && p.phase.is_listed());
-    let token = found.map(|p| p.msp_token).ok_or_else(|| {
-        Failure::new(format!(
-            "no customer has the profile {iccid}; `aid-msp profile list` shows what there is"
-        ))
-    })?;
-    let onboardings = msp.store.onboardings().await?;
-    let live = onboardings
-        .iter()
-        .find(|o| o.msp_token == token && o.state != OnboardingState::Invalidated);
-    let o = live.ok_or_else(|| {
-        // §7.5: not together with Notify MSP Token Invalid; the CMP deletes the profile by itself then.
-        Failure::new(format!(
-            "the onboarding of profile {iccid} has ended; the CMP deletes it without being told"
-        ))
-    })?;
-    inform_all(msp, o, vec![iccid.clone()], status, reason).await?;
-    Ok(Value::from(vec![shown(o)]))
+    let (iccid, reason) = (iccid.clone(), reason.map(str::to_owned));
+    let told = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let profiles = tx.profiles_with(&iccid).await?;
+            let Some(profile) = profiles.into_iter().rev().find(|p| p.phase.is_listed()) else {
+                return refused(Failure::new(format!(
+                    "no customer has the profile {iccid}; `aid-msp profile list` shows what there is"
+                )));
+            };
+            let onboardings = tx.onboardings().await?;
+            let live = onboardings
+                .into_iter()
+                .find(|o| o.msp_token == profile.msp_token && o.state.is_live());
+            let Some(onboarding) = live else {
+                // §7.5: not together with Notify MSP Token Invalid; the CMP deletes the profile by itself then.
+                return refused(Failure::new(format!(
+                    "the onboarding of profile {iccid} has ended; the CMP deletes it without being told"
+                )));
+            };
+            let (ids, now) = (&mut Uuid::new_v4, now_ms());
+            let reason = reason.as_deref();
+            let changes = operator::inform(&onboarding, &[profile], status, reason, ids, now);
+            accepted(Decision::of(changes, onboarding))
+        })
+    });
+    Ok(Value::from(vec![shown(&told.await??)]))
 }
 
-/// What happens to a subscription or a profile by a word of the command line.
+/// What happens to a profile by a word of the command line.
+///
+/// # Errors
+/// As [`inform`].
 pub(crate) async fn fate(
     msp: &Msp,
     iccid: &Iccid,
@@ -292,51 +230,40 @@ pub(crate) async fn fate(
     inform(msp, iccid, status, reason).await
 }
 
-async fn listed(msp: &Msp, token: MspToken) -> Result<Vec<Iccid>, Failure> {
-    let profiles = msp.store.profiles_of(token).await?;
-    let listed = profiles.into_iter().filter(|p| p.phase.is_listed());
-    Ok(listed.map(|p| p.iccid).collect())
-}
-
-async fn set_state(
-    msp: &Msp,
-    id: &str,
-    state: SubscriptionState,
-    validity: ProfileValidity,
-    reason: Option<&str>,
-) -> Result<Value, Failure> {
-    let mut s = known(msp, id).await?;
-    if s.state == SubscriptionState::Ended {
-        return Err(Failure::new(format!("the subscription {id:?} has ended")));
-    }
-    s.state = state;
-    msp.store.update_subscription(&s).await?;
-    note(msp, &format!("subscription {}", state.as_str()), id).await?;
-    let mut done = Vec::new();
-    for o in live(msp, Target::Subscription(id), None).await? {
-        let iccids = listed(msp, o.msp_token).await?;
-        inform_all(msp, &o, iccids, validity, reason).await?;
-        done.push(shown(&o));
-    }
-    Ok(done.into())
-}
-
-/// Blocks a subscription for a time: no network, no codes; the CMPs hear of its profiles (§7.5).
+/// Blocks a subscription for a time: no network, no codes; the CMPs hear of its profiles (§7.5). Or ends a block.
 ///
 /// # Errors
 /// There is none, it has ended, or the database fails.
-pub(crate) async fn suspend(msp: &Msp, id: &str, reason: Option<&str>) -> Result<Value, Failure> {
-    let state = SubscriptionState::Suspended;
-    set_state(msp, id, state, ProfileValidity::Suspended, reason).await
-}
-
-/// Ends a block.
-///
-/// # Errors
-/// As [`suspend`].
-pub(crate) async fn resume(msp: &Msp, id: &str, reason: Option<&str>) -> Result<Value, Failure> {
-    let state = SubscriptionState::Active;
-    set_state(msp, id, state, ProfileValidity::Valid, reason).await
+pub(crate) async fn block(
+    msp: &Msp,
+    id: &str,
+    blocked: bool,
+    reason: Option<&str>,
+) -> Result<Value, Failure> {
+    let (id, reason) = (id.to_owned(), reason.map(str::to_owned));
+    let told = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let Some(subscription) = tx.subscription(&id).await? else {
+                return refused(unknown(&id));
+            };
+            if subscription.state == SubscriptionState::Ended {
+                let text = format!("the subscription {id:?} has ended");
+                return refused(Failure::new(text));
+            }
+            let links = tx.links(&Target::Subscription(id), None).await?;
+            let (ids, now) = (&mut Uuid::new_v4, now_ms());
+            let reason = reason.as_deref();
+            accepted(operator::block(
+                &subscription,
+                &links,
+                blocked,
+                reason,
+                ids,
+                now,
+            ))
+        })
+    });
+    Ok(all_shown(&told.await??))
 }
 
 /// Ends a subscription: its onboardings are withdrawn, and it has no codes any more.
@@ -348,19 +275,28 @@ pub(crate) async fn end_subscription(
     id: &str,
     reason: Option<&str>,
 ) -> Result<Value, Failure> {
-    let mut s = known(msp, id).await?;
-    s.state = SubscriptionState::Ended;
-    msp.store.update_subscription(&s).await?;
-    note(msp, "subscription ended", id).await?;
-    let mut done = Vec::new();
-    for o in live(msp, Target::Subscription(id), None).await? {
-        invalidate(msp, &o, reason).await?;
-        done.push(shown(&o));
-    }
-    Ok(done.into())
+    let (id, reason) = (id.to_owned(), reason.map(str::to_owned));
+    let ended = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let Some(subscription) = tx.subscription(&id).await? else {
+                return refused(unknown(&id));
+            };
+            let links = tx.links(&Target::Subscription(id), None).await?;
+            let (ids, now) = (&mut Uuid::new_v4, now_ms());
+            let reason = reason.as_deref();
+            accepted(operator::end_subscription(
+                &subscription,
+                &links,
+                reason,
+                ids,
+                now,
+            ))
+        })
+    });
+    Ok(all_shown(&ended.await??))
 }
 
-/// Makes a customer, or gives him another password.
+/// Makes a customer, or gives them another password.
 ///
 /// # Errors
 /// Name or password is not usable, or the database fails.
@@ -374,12 +310,25 @@ pub(crate) async fn add_customer(msp: &Msp, user: &str, text: &str) -> Result<Va
         ));
     }
     let hash = hash_password(text)?;
-    msp.store.put_customer(user, &hash, now_ms()).await?;
-    note(msp, "customer added", user).await?;
+    let name = user.to_owned();
+    let put = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let stored = tx.password_of(&name).await?;
+            let now = now_ms();
+            let mut put = account::put_customer(stored.as_deref(), &name, &hash, now);
+            let audit = Change::audit("operator", "customer added", &name, now);
+            put.changes.push(audit);
+            Ok(put)
+        })
+    });
+    put.await?;
     Ok(json!([{ "user": user }]))
 }
 
 /// The hash of a password of usable length.
+///
+/// # Errors
+/// It is too short or too long, or there is no randomness.
 pub(crate) fn hash_password(text: &str) -> Result<String, Failure> {
     if !password::LENGTH.contains(&text.len()) {
         let (least, most) = (password::LENGTH.start(), password::LENGTH.end());
@@ -397,23 +346,29 @@ pub(crate) fn hash_password(text: &str) -> Result<String, Failure> {
 /// It exists, a value is not usable, or the database fails.
 pub(crate) async fn add_subscription(msp: &Msp, more: &More) -> Result<Value, Failure> {
     let new = more.checked().map_err(Failure::new)?;
-    if msp.store.password_of(&new.user).await?.is_none() {
-        return Err(Failure::new(format!(
-            "there is no customer {:?}; `aid-msp customer add` makes one",
-            new.user
-        )));
-    }
-    if !msp
-        .store
-        .add_subscription(&new, &more.iccids, now_ms())
-        .await?
-    {
-        return Err(Failure::new(format!(
-            "there is a subscription {:?} already; choose another name",
-            new.id
-        )));
-    }
-    note(msp, "subscription added", &new.id).await?;
+    let (stored, iccids) = (new.clone(), more.iccids.clone());
+    let added = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            if tx.password_of(&stored.user).await?.is_none() {
+                return refused(Failure::new(format!(
+                    "there is no customer {:?}; `aid-msp customer add` makes one",
+                    stored.user
+                )));
+            }
+            if tx.subscription(&stored.id).await?.is_some() {
+                return refused(Failure::new(format!(
+                    "there is a subscription {:?} already; choose another name",
+                    stored.id
+                )));
+            }
+            let now = now_ms();
+            let mut added = account::add_subscription(false, &stored, &iccids, now);
+            let audit = Change::audit("operator", "subscription added", &stored.id, now);
+            added.changes.push(audit);
+            accepted(added)
+        })
+    });
+    added.await??;
     Ok(json!([{ "subscription": new.id, "user": new.user }]))
 }
 
@@ -423,19 +378,22 @@ pub(crate) async fn add_subscription(msp: &Msp, more: &More) -> Result<Value, Fa
 /// There is no such CMP, no randomness, or the database fails.
 pub(crate) async fn rotate_key(msp: &Msp, client: &str, only: bool) -> Result<Value, Failure> {
     let agreed = msp.agreed();
-    if !agreed.cmps.iter().any(|c| c.client_id.as_str() == client) {
-        return Err(Failure::new(format!(
+    let cmp = agreed.cmps.iter().find(|c| c.client_id.as_str() == client);
+    let cmp = cmp.ok_or_else(|| {
+        Failure::new(format!(
             "there is no cmp {client:?}; `aid-msp cmp list` shows all"
-        )));
-    }
+        ))
+    })?;
     let key = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-    msp.store.add_api_key(client, &key, now_ms()).await?;
-    let ended = if only {
-        msp.store.drop_old_keys(client).await?
-    } else {
-        0
+    let new = ApiKey {
+        client: cmp.client_id.clone(),
+        key: key.clone(),
+        created_at: now_ms(),
     };
-    note(msp, "API key added", client).await?;
+    let ended = msp.store.decide(move |tx| {
+        Box::pin(async move { Ok(account::rotate_key(&tx.api_keys().await?, &new, only)) })
+    });
+    let ended = ended.await?;
     Ok(json!([{ "client_id": client, "api_key": key, "ended": ended }]))
 }
 
@@ -444,20 +402,20 @@ pub(crate) async fn rotate_key(msp: &Msp, client: &str, only: bool) -> Result<Va
 /// # Errors
 /// There is none of this number, or the database fails.
 pub(crate) async fn put_outbox(msp: &Msp, id: i64, drop: Option<&str>) -> Result<Value, Failure> {
-    let done = match drop {
-        None => msp.store.retry_job(id, now_ms()).await?,
-        Some(reason) => msp.store.drop_job(id, reason).await?,
-    };
-    if !done {
+    let reason = drop.map(str::to_owned);
+    let done = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let row = tx.job(id).await?;
+            Ok(match &reason {
+                None => outbox::retry(row.as_ref(), now_ms()),
+                Some(reason) => outbox::drop(row.as_ref(), reason, now_ms()),
+            })
+        })
+    });
+    if !done.await? {
         return Err(Failure::new(format!(
             "no job {id} is waiting or dead; `aid-msp outbox list` shows all"
         )));
     }
-    let action = if drop.is_some() {
-        "job dropped"
-    } else {
-        "job tried again"
-    };
-    note(msp, action, &id.to_string()).await?;
     Ok(json!([{ "id": id }]))
 }

@@ -3,9 +3,8 @@
 use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
-use crate::misbehave::{Name, Place, Wish};
+use crate::misbehave::{self, Event, Name, Place, Rule, Wish};
 use crate::msp::{Msp, now_ms};
-use crate::store::Rule;
 
 /// What can be done wrong.
 pub(crate) fn misbehaviours() -> Value {
@@ -35,7 +34,8 @@ fn rule(rule: &Rule) -> Value {
 /// # Errors
 /// The database fails.
 pub(crate) async fn rules(msp: &Msp) -> Result<Value, Failure> {
-    Ok(msp.store.rules().await?.iter().map(rule).collect())
+    let rules = msp.store.read().await?.rules().await?;
+    Ok(rules.iter().map(rule).collect())
 }
 
 /// Asks for a misbehaviour.
@@ -43,7 +43,7 @@ pub(crate) async fn rules(msp: &Msp) -> Result<Value, Failure> {
 /// # Errors
 /// It makes no sense, nothing would look at it, or the database fails.
 pub(crate) async fn add_rule(msp: &Msp, wish: Wish) -> Result<Value, Failure> {
-    if !msp.controlled {
+    if msp.layer.is_none() {
         return Err(Failure::new(
             "the configuration has no [control], so nothing misbehaves; add it and restart `serve`",
         ));
@@ -56,13 +56,10 @@ pub(crate) async fn add_rule(msp: &Msp, wish: Wish) -> Result<Value, Failure> {
             "there is no cmp {cmp} in the configuration"
         )));
     }
-    let id = msp.store.add_rule(&new, now_ms()).await?;
-    let all = msp.store.rules().await?;
-    Ok(all
-        .iter()
-        .find(|r| r.id == id)
-        .map(rule)
-        .unwrap_or_default())
+    let added = msp.store.decide(move |tx| {
+        Box::pin(async move { Ok(misbehave::add(&tx.rules().await?, new, now_ms())) })
+    });
+    Ok(rule(&added.await?))
 }
 
 /// Takes back one misbehaviour, or all.
@@ -70,7 +67,10 @@ pub(crate) async fn add_rule(msp: &Msp, wish: Wish) -> Result<Value, Failure> {
 /// # Errors
 /// There is none of this id, or the database fails.
 pub(crate) async fn clear_rules(msp: &Msp, id: Option<i64>) -> Result<Value, Failure> {
-    let cleared = msp.store.clear_rules(id).await?;
+    let cleared = msp
+        .store
+        .decide(move |tx| Box::pin(async move { Ok(misbehave::clear(&tx.rules().await?, id)) }));
+    let cleared = cleared.await?;
     match id {
         Some(id) if cleared == 0 => Err(Failure::new(format!(
             "there is no misbehaviour {id}; `aid-msp misbehave list` shows all"
@@ -84,11 +84,12 @@ pub(crate) async fn clear_rules(msp: &Msp, id: Option<i64>) -> Result<Value, Fai
 /// # Errors
 /// The database fails.
 pub(crate) async fn events(msp: &Msp, seq: i64) -> Result<Value, Failure> {
-    let row = |e: &crate::store::Event| {
+    let row = |e: &Event| {
         json!({
             "seq": e.seq, "at": e.at, "misbehaviour": e.rule, "name": e.name, "operation": e.operation,
             "cmp": e.client_id, "status": e.status, "code": e.code, "error": e.note,
         })
     };
-    Ok(msp.store.events(seq).await?.iter().map(row).collect())
+    let events = msp.store.read().await?.events(seq).await?;
+    Ok(events.iter().map(row).collect())
 }

@@ -1,5 +1,4 @@
 //! Which CMP may call with which key and certificate (AID.02 §5.1, §6).
-//! Made by `serve`, asked by `api` for every request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +9,9 @@ use aid_cli::signal::Stop;
 use tokio::sync::watch;
 
 use crate::agreed::Agreed;
+use crate::core::account::ApiKey;
 use crate::msp::Msp;
-use crate::store::StoreError;
+use crate::store::{StoreError, Stored};
 
 /// Who may call with which key; follows what is agreed, and the keys that `cmp rotate-key` makes.
 pub(crate) struct Keys {
@@ -27,7 +27,7 @@ impl Keys {
     /// # Errors
     /// The database fails.
     pub(crate) async fn new(msp: &Msp) -> Result<Self, StoreError> {
-        let gate = gate(&msp.agreed(), &msp.store.api_keys().await?);
+        let gate = gate(&msp.agreed(), &api_keys(msp).await?);
         Ok(Self {
             gate: watch::Sender::new(Arc::new(gate)),
         })
@@ -39,7 +39,7 @@ impl Keys {
             let mut known: Option<(Arc<Agreed>, _)> = None;
             loop {
                 let agreed = msp.agreed();
-                match msp.store.api_keys().await {
+                match api_keys(msp).await {
                     Ok(keys) => {
                         let same = known
                             .as_ref()
@@ -62,12 +62,14 @@ impl Keys {
     }
 }
 
-fn gate(agreed: &Agreed, keys: &[(String, String, i64)]) -> Gate {
+async fn api_keys(msp: &Msp) -> Stored<Vec<ApiKey>> {
+    msp.store.read().await?.api_keys().await
+}
+
+fn gate(agreed: &Agreed, keys: &[ApiKey]) -> Gate {
     let parties = agreed.cmps.iter().map(|cmp| {
-        let more = keys
-            .iter()
-            .filter(|(client, _, _)| client == cmp.client_id.as_str());
-        let more = more.filter_map(|(_, key, _)| Credentials::api_key(key).ok());
+        let more = keys.iter().filter(|key| key.client == cmp.client_id);
+        let more = more.filter_map(|key| Credentials::api_key(&key.key).ok());
         Party {
             client_id: cmp.client_id.clone(),
             credentials: cmp.credentials.iter().cloned().chain(more).collect(),

@@ -1,145 +1,134 @@
-//! What is done for each of the four operations (AID.02 §7.7 to §7.10).
+//! What each call is answered with (AID.02 §7.7 to §7.10). `core` decides; the same call again gets the same answer.
 
-use aid_aid1::body::{
-    Body as _, ProfileState, ProfileStatus, ProfileStatuses, RequestActivationCode, SendCsimStatus,
-};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aid_aid1::body::{Body as _, RequestActivationCode, SendCsimStatus};
 use aid_aid1::error_code::{ApiError, ErrorCode};
-use aid_aid1::operation::{
-    Activation, MspOperation, Operation as _, RequestInvalidate, RequestProfileStatus,
-};
-use aid_aid1::server::not_found;
+use aid_aid1::operation::{Api as _, MspOperation, RequestProfileStatus};
+use aid_aid1::server::{check_content_type, path_token};
 use aid_aid1::strict_json;
+use aid_aid1::trace::summary;
+use aid_cli::cli::TRACE;
+use aid_id::MspToken;
+use axum::http::StatusCode;
+use uuid::Uuid;
 
-use super::{Answer, Asked};
-use crate::misbehave::{Name, Order, Place};
+use super::call::Call;
+use crate::core::call::{Answer, Key, Said};
+use crate::core::order::Ordering;
+use crate::core::{report, withdrawal};
 use crate::msp::{Msp, now_ms};
-use crate::orders::{self, Outcome, internal};
-use crate::store::{Noted, Onboarding, OnboardingState, ProfilePhase};
+use crate::orders::{self, internal};
 
-/// The name of an operation for misbehaviours.
-pub(super) fn place(operation: MspOperation) -> Place {
-    match operation {
-        MspOperation::RequestActivationCode => Place::RequestActivationCode,
-        MspOperation::SendCsimStatus => Place::SendCsimStatus,
-        MspOperation::RequestInvalidate => Place::RequestInvalidate,
-        MspOperation::RequestProfileStatus => Place::RequestProfileStatus,
-    }
-}
+/// How often, and after which time each, a repeated call looks whether the first is answered.
+const REPEAT: (u32, Duration) = (35, Duration::from_millis(100));
 
-/// Does what a request wants that was not answered before.
+/// Answers a call that was let in; the same call again gets the same answer. `rules` are those of the ordering step.
 ///
 /// # Errors
-/// What the CMP is told.
-pub(super) async fn perform(
+/// The refusal that the CMP gets, under a status that the operation has.
+pub(crate) async fn answer(
     msp: &Msp,
-    asked: &Asked<'_>,
-    onboarding: &Onboarding,
-    body: &[u8],
+    call: &Call,
+    rules: Arc<dyn Ordering>,
 ) -> Result<Answer, ApiError> {
-    let token = onboarding.msp_token;
-    let caller = asked.caller;
-    match asked.operation {
-        MspOperation::RequestActivationCode => {
-            let body = parse_request(body, asked.wrong)?;
-            // A withdrawn token never yields another code (§4.4, §7.9).
-            if onboarding.state == OnboardingState::Invalidated && !asked.wrong.dead_token {
-                return Err(ApiError::new(ErrorCode::TokenInvalidated));
-            }
-            let outcome = orders::request(msp, caller, onboarding, &body, asked.wrong).await?;
-            let answer = match outcome {
-                Outcome::Code(code) => Activation::Now(code),
-                Outcome::Accepted => Activation::Later,
-            };
-            Ok(RequestActivationCode::success(&answer))
-        }
-        MspOperation::SendCsimStatus => {
-            // Also for a withdrawn token: the deletions that follow are reported with it (§4.4.1 [5]).
-            let body = SendCsimStatus::parse(body)?;
-            let wrong = |name| asked.fired.iter().any(|fired| fired.name == name);
-            let dead = onboarding.state == OnboardingState::Invalidated;
-            if dead && wrong(Name::ForgetsDeadToken) {
-                return Err(ApiError::new(ErrorCode::TokenInvalidated));
-            }
-            let correlation = caller.headers.correlation_id;
-            let client = &caller.headers.client_id;
-            let noted = msp
-                .store
-                .note_status(client, token, &body, correlation, now_ms())
-                .await
-                .map_err(internal)?;
-            if noted == Noted::UnknownProfile {
-                return Err(ApiError::naming(ErrorCode::ProfileNotFound, &[&body.iccid]));
-            }
-            tracing::info!(iccid = %body.iccid, status = %body.status, "status from {client}");
-            if wrong(Name::InformOnStatus) {
-                orders::inform_about(msp, client, token, &body).await?;
-            }
-            Ok(SendCsimStatus::success(&()))
-        }
-        MspOperation::RequestInvalidate => {
-            let client = &caller.headers.client_id;
-            if msp
-                .store
-                .invalidate(client, token, None, now_ms())
-                .await
-                .map_err(internal)?
-            {
-                tracing::info!(
-                    user = onboarding.user,
-                    "{client} has withdrawn the onboarding"
-                );
-                msp.outbox.notify_one();
-            }
-            Ok(RequestInvalidate::success(&()))
-        }
-        MspOperation::RequestProfileStatus => Err(not_found()),
-    }
+    let contract = call.operation.contract();
+    let answer = decided(msp, call, rules).await;
+    answer.map_err(|error| contract.refusal(error))
 }
 
-/// Reads Request Activation Code. A strange candidate is ignored (§4.3.1), unless that is to go wrong.
-fn parse_request(body: &[u8], wrong: &Order) -> Result<RequestActivationCode, ApiError> {
-    let parsed = RequestActivationCode::parse(body)?;
-    let members = strict_json::object(body)?;
-    let named = members.get("replaceIccid").is_some_and(|v| !v.is_null());
-    if wrong.minds_candidate && named && parsed.replace_iccid.is_none() {
-        let detail = "the member replaceIccid is no ICCID";
-        return Err(ApiError::because(ErrorCode::Syntax, detail));
+async fn decided(msp: &Msp, call: &Call, rules: Arc<dyn Ordering>) -> Result<Answer, ApiError> {
+    let token = path_token(&call.token)?;
+    if call.operation == MspOperation::RequestProfileStatus {
+        return profile_status(msp, call, token).await;
     }
-    Ok(parsed)
+    if call.operation.contract().request.is_some() {
+        check_content_type(&call.headers, call.body.is_none())?;
+        strict_json::object(call.bytes())?;
+    }
+    let client = &call.caller.headers.client_id;
+    tracing::trace!(target: TRACE, "<- AID1 {:?} from {client} {}", call.operation, summary(call.bytes()));
+    let key = call.key();
+    for _ in 0..REPEAT.0 {
+        let said = match call.operation {
+            MspOperation::RequestActivationCode => {
+                let body = RequestActivationCode::parse(call.bytes());
+                orders::request(msp, call, &key, token, body, Arc::clone(&rules)).await?
+            }
+            MspOperation::SendCsimStatus => status(msp, call, &key, token).await?,
+            MspOperation::RequestInvalidate => invalidate(msp, &key, token).await?,
+            MspOperation::RequestProfileStatus => return profile_status(msp, call, token).await,
+        };
+        match said {
+            Said::Answer(answer) => return Ok(answer),
+            Said::Refused(error) => return Err(error),
+            Said::Running => tokio::time::sleep(REPEAT.1).await,
+        }
+    }
+    let refusal = ApiError::because(
+        ErrorCode::Internal,
+        "the same request is still being answered",
+    );
+    Err(refusal.with_status(StatusCode::SERVICE_UNAVAILABLE))
+}
+
+/// Send CSIM Status (§7.8).
+async fn status(msp: &Msp, call: &Call, key: &Key, token: MspToken) -> Result<Said, ApiError> {
+    let body = SendCsimStatus::parse(call.bytes());
+    if let Ok(body) = &body {
+        tracing::info!(iccid = %body.iccid, status = %body.status, "status from {}", key.client);
+    }
+    let (key, correlation) = (key.clone(), call.caller.headers.correlation_id);
+    let decided = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let view = tx.call_view(&key, token).await?;
+            let profile = match &body {
+                Ok(body) => tx.profile(token, &body.iccid).await?,
+                Err(_) => None,
+            };
+            let profile = profile.as_ref();
+            let now = now_ms();
+            Ok(report::send_csim_status(
+                &view,
+                profile,
+                &key,
+                body,
+                correlation,
+                now,
+            ))
+        })
+    });
+    decided.await.map_err(internal)
+}
+
+/// Request Invalidate (§7.9).
+async fn invalidate(msp: &Msp, key: &Key, token: MspToken) -> Result<Said, ApiError> {
+    tracing::info!(client = %key.client, "the CMP withdraws an onboarding");
+    let key = key.clone();
+    let decided = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let view = tx.call_view(&key, token).await?;
+            let profiles = tx.profiles_of(token).await?;
+            let ids = &mut Uuid::new_v4;
+            let now = now_ms();
+            Ok(withdrawal::request_invalidate(
+                &view, &profiles, &key, ids, now,
+            ))
+        })
+    });
+    let said = decided.await.map_err(internal)?;
+    msp.outbox.notify_one();
+    Ok(said)
 }
 
 /// Request Profile Status (§7.10), which changes nothing.
-///
-/// # Errors
-/// What the CMP is told.
-pub(super) async fn profile_status(
-    msp: &Msp,
-    onboarding: &Onboarding,
-    query: &str,
-) -> Result<Answer, ApiError> {
-    let RequestProfileStatus { iccid: wanted } = RequestProfileStatus::from_query(query)?;
-    let profiles = msp
-        .store
-        .profiles_of(onboarding.msp_token)
-        .await
-        .map_err(internal)?;
-    let listed = profiles.into_iter().filter(|p| p.phase.is_listed());
-    let profiles = listed
-        .filter(|p| wanted.as_ref().is_none_or(|wanted| p.iccid == *wanted))
-        // enabled and disabled would only be an echo of what the CMP reported itself (§7.10 remark).
-        .map(|p| ProfileStatus {
-            iccid: p.iccid,
-            status: if p.phase == ProfilePhase::Prepared {
-                ProfileState::Prepared
-            } else {
-                ProfileState::Installed
-            },
-        })
-        .collect::<Vec<_>>();
-    match wanted {
-        Some(iccid) if profiles.is_empty() => {
-            Err(ApiError::naming(ErrorCode::ProfileNotFound, &[&iccid]))
-        }
-        _ => Ok(RequestProfileStatus::success(&ProfileStatuses { profiles })),
-    }
+async fn profile_status(msp: &Msp, call: &Call, token: MspToken) -> Result<Answer, ApiError> {
+    let client = &call.caller.headers.client_id;
+    let mut tx = msp.store.read().await.map_err(internal)?;
+    let found = tx.onboarding(client, token).await.map_err(internal)?;
+    found.ok_or_else(|| ApiError::new(ErrorCode::TokenNotFound))?;
+    let RequestProfileStatus { iccid: wanted } = RequestProfileStatus::from_query(&call.query)?;
+    let profiles = tx.profiles_of(token).await.map_err(internal)?;
+    report::profile_status(profiles, wanted.as_ref())
 }

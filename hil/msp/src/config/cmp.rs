@@ -1,5 +1,4 @@
 //! `[[cmp]]`: what is agreed with a CMP, as it is written and ready to use (AID.02 §5).
-//! Read by `config`, made ready by `agreed`.
 
 use std::path::PathBuf;
 
@@ -13,8 +12,6 @@ use aid_aid1::server::Certificate;
 use aid_cli::cli::Failure;
 use aid_cli::tls;
 use serde::Deserialize;
-
-use crate::misbehave::Wire;
 
 /// `[[cmp]]`
 #[derive(Debug, Deserialize)]
@@ -107,8 +104,8 @@ pub(crate) struct CmpParty {
     pub(crate) touchpoint: Option<String>,
     /// How activation codes are answered.
     pub(crate) mode: Mode,
-    /// Calls it outside the contract.
-    pub(crate) wire: Wire,
+    /// How it is called.
+    pub(crate) settings: Settings,
     /// The key of `phone_key`, for what its type would not encrypt.
     pub(crate) raw_phone_key: [u8; 32],
 }
@@ -151,7 +148,7 @@ impl CmpParty {
             *byte = u8::from_str_radix(hex, 16).unwrap_or_default();
         }
         Ok(Self {
-            wire: Wire::new(&settings).map_err(|e| wrong("url", &e))?,
+            settings: settings.clone(),
             raw_phone_key,
             client_id: cmp.client_id.clone(),
             name: cmp.name.clone().unwrap_or_else(|| id.to_string()),

@@ -1,14 +1,14 @@
 //! `[[subscriber]]` and `[[subscription]]`: the customers and what they have.
-//! Read by `config`, put into the database by `msp`.
+//! `msp` puts them into the database.
 
 use aid_aid1::body::SubscriptionType;
 use aid_aid1::phone::PhoneNumber;
 use aid_id::Iccid;
 use serde::Deserialize;
 
-use crate::store::{Subscription, SubscriptionState, SwapPolicy};
+use crate::core::model::{Subscription, SubscriptionState, SwapPolicy};
 
-/// `[[subscriber]]`: a customer with his first subscription.
+/// `[[subscriber]]`: a customer with their first subscription.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Subscriber {

@@ -3,10 +3,16 @@
 use std::time::Duration;
 
 use aid_aid1::error_code::{ErrorBody, ErrorCode};
-use axum::http::StatusCode;
+use aid_aid1::trace::summary;
+use aid_cli::cli::TRACE;
+use aid_serve::http::Cut;
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::{Fired, Name, Place, Stage, code};
+use super::rules::Fired;
+use super::{Name, Place, Stage, code};
 
 /// More than any body that AID1 takes, bytes.
 const OVERSIZED: usize = 70_000;
@@ -48,6 +54,29 @@ impl Reply {
             cut: true,
             ..Self::new(StatusCode::NO_CONTENT, String::new())
         }
+    }
+
+    /// As HTTP, once its time has come.
+    pub(super) async fn response(self) -> Response {
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        tracing::trace!(target: TRACE, "-> AID1 {} {}", self.status, summary(self.body.as_bytes()));
+        let empty = self.body.is_empty();
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        if self.cut {
+            response.extensions_mut().insert(Cut);
+        }
+        let headers = response.headers_mut();
+        if !empty {
+            let kind = HeaderValue::from_static(self.content_type);
+            headers.insert(header::CONTENT_TYPE, kind);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }
 

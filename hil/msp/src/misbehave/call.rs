@@ -3,20 +3,31 @@
 
 use std::time::Duration;
 
-use aid_aid1::client::{Call, Settings};
-use aid_aid1::error_code::{ErrorBody, clean};
-use aid_aid1::headers::{API_KEY, CLIENT_ID, Credentials, Headers, PartyId, REQUEST_ID, TARGET_ID};
-use aid_aid1::strict_json::MAX_BODY;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use aid_aid1::body::{NotifyTokenInvalid, SendActivationCode, SendProfileInformation};
+use aid_aid1::client::Call;
+use aid_aid1::contract::Variable;
+use aid_aid1::error_code::ErrorCode;
+use aid_aid1::headers::{API_KEY, CLIENT_ID, REQUEST_ID, TARGET_ID};
+use aid_aid1::operation::{Api as _, CmpOperation, Operation as _};
+use axum::http::{HeaderName, Method};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::answer::twist_text;
-use super::code::twist_code;
+use super::code::{code_body, twist_code};
+use super::layer::place_of_call;
+use super::rules::Fired;
+use super::rules::{NewEvent, RuleChange};
 use super::token::{Customer, twist_token};
-use super::{Fired, Name, Place, Stage};
-use crate::orders::code_body;
+use super::wire::Wire;
+use super::{Name, Place, Stage};
+use crate::config::CmpParty;
+use crate::core::Decision;
+use crate::core::model::{Job, OnboardingState};
+use crate::core::outbox::Attempt;
+use crate::msp::{Msp, now_ms};
+use crate::outbox::{call_of, token_job, unauthorized};
+use crate::store::Stored;
 
 /// A call before it is sent.
 #[derive(Clone, Debug)]
@@ -75,6 +86,12 @@ impl Outgoing {
         next
     }
 
+    /// The token of a Notify MSP Token Invalid.
+    fn token(&self) -> &str {
+        let token = NotifyTokenInvalid::CONTRACT.path.variable_of(&self.path);
+        token.unwrap_or_default()
+    }
+
     fn members(&self) -> Map<String, Value> {
         let text = self.body.as_deref().unwrap_or_default();
         serde_json::from_str(text).unwrap_or_default()
@@ -85,122 +102,112 @@ impl Outgoing {
     }
 }
 
-/// An HTTPS client of one CMP that sends whatever it is told.
-#[derive(Clone, Debug)]
-pub(crate) struct Wire {
-    client: reqwest::Client,
-    base: String,
-    own_id: PartyId,
-    target_id: PartyId,
-    credentials: Credentials,
+/// The call of a job outside the typed client, and the status of its success.
+fn outgoing(job: &Job, operation: CmpOperation) -> (Outgoing, u16) {
+    let contract = operation.contract();
+    let token = job.msp_token.to_string();
+    let (variable, body) = match contract.path.variable {
+        Variable::AccountId => token_job(job).unwrap_or_default(),
+        Variable::MspToken => (token.as_str(), job.body.as_str()),
+    };
+    let place = place_of_call(operation);
+    let (method, path) = (contract.method.clone(), contract.path.with(variable));
+    let call = Outgoing::new(place, method, path, call_of(job), body.to_owned());
+    (call, contract.success().as_u16())
 }
 
-/// What a CMP said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Said {
-    /// HTTP status; 0 if there was no answer.
-    pub(crate) status: u16,
-    /// Code of §5.5.
-    pub(crate) code: Option<String>,
-    /// Its text, or why there was no answer.
-    pub(crate) note: String,
-    /// The body, cut to 4 kB.
-    pub(crate) body: String,
-}
-
-impl Wire {
-    /// A client with the settings of the typed one.
-    ///
-    /// # Errors
-    /// What the TLS library says.
-    pub(crate) fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(settings.tls.clone())
-            .https_only(true)
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(settings.timeout)
-            .build()?;
-        Ok(Self {
-            client,
-            base: settings.base_url.trim_end_matches('/').to_owned(),
-            own_id: settings.own_id.clone(),
-            target_id: settings.target_id.clone(),
-            credentials: settings.credentials.clone(),
-        })
+/// Makes the call of a job with misbehaviours; each answer is an event.
+///
+/// # Errors
+/// The database fails.
+pub(super) async fn send_wrongly(
+    msp: &Msp,
+    cmp: &CmpParty,
+    job: &Job,
+    operation: CmpOperation,
+    fired: &[Fired],
+) -> Stored<Attempt> {
+    let (mut call, success) = outgoing(job, operation);
+    let mut tx = msp.store.read().await?;
+    let onboardings = tx.onboardings().await?;
+    let ours = onboardings.iter().find(|o| o.msp_token == job.msp_token);
+    let subscription = match ours {
+        Some(ours) => tx.subscription_of(ours).await?,
+        None => None,
+    };
+    let earlier = onboardings.iter().find(|o| {
+        o.msp_token != job.msp_token
+            && o.client_id == job.client_id
+            && o.state != OnboardingState::Refused
+    });
+    let profiles = tx.profiles_of(job.msp_token).await?;
+    let customer = Customer {
+        phone_key: &cmp.raw_phone_key,
+        number: subscription.as_ref().map_or("", |s| s.msisdn.as_str()),
+        earlier_token: earlier.map(|o| o.msp_token.to_string()),
+        iccids: profiles.iter().map(|p| p.iccid.to_string()).collect(),
+        newest_request: tx.newest_request(job.msp_token).await?,
+    };
+    drop(tx);
+    for one in fired {
+        twist_call(one, &mut call, &customer);
     }
-
-    fn headers(&self, call: &Outgoing) -> HeaderMap {
-        let headers = Headers {
-            request_id: call.call.request_id,
-            correlation_id: call.call.correlation_id,
-            client_id: self.own_id.clone(),
-            target_id: self.target_id.clone(),
+    if call.dropped {
+        return Ok(Attempt::Sent);
+    }
+    let wire = match Wire::new(&cmp.settings) {
+        Ok(wire) => wire,
+        Err(error) => return Ok(Attempt::later(error.to_string())),
+    };
+    let mut first = None;
+    for call in std::iter::once(&call).chain(&call.then) {
+        let said = wire.send(call).await;
+        let event = |one: &Fired| RuleChange::Event {
+            event: NewEvent {
+                rule: Some(one.rule),
+                name: one.name,
+                operation: call.place,
+                client_id: job.client_id.clone(),
+                status: Some(said.status),
+                code: said.code.clone(),
+                note: said.note.clone(),
+            },
+            at: now_ms(),
         };
-        let mut map = headers.to_map(&self.credentials);
-        if let Ok(value) = HeaderValue::from_str(&call.content_type) {
-            map.insert(CONTENT_TYPE, value);
-        }
-        for (name, text) in &call.headers {
-            map.remove(name);
-            if let Ok(value) = HeaderValue::from_str(text)
-                && !text.is_empty()
-            {
-                map.insert(name, value);
-            }
-        }
-        map
+        let events = fired.iter().map(event).collect();
+        msp.store.put(Decision::of(events, ())).await?;
+        first.get_or_insert(said);
     }
-
-    /// Sends one call, without those that follow it.
-    pub(crate) async fn send(&self, call: &Outgoing) -> Said {
-        tokio::time::sleep(call.delay).await;
-        let mut request = self
-            .client
-            .request(call.method.clone(), format!("{}{}", self.base, call.path))
-            .headers(self.headers(call));
-        if let Some(body) = &call.body {
-            request = request.body(body.clone());
+    let Some(said) = first else {
+        return Ok(Attempt::Sent);
+    };
+    let no_token = fired.iter().any(|f| f.name.sends_no_token());
+    Ok(if said.status == success && no_token {
+        Attempt::Refused {
+            reason: "an error was sent instead of a token".into(),
+            code: Some(ErrorCode::AccountIdOther),
         }
-        let exchange = async {
-            let mut response = request.send().await?;
-            let status = response.status().as_u16();
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await? {
-                if body.len() + chunk.len() > MAX_BODY {
-                    break;
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok::<_, reqwest::Error>((status, body))
-        };
-        match exchange.await {
-            Ok((status, body)) => {
-                let error = serde_json::from_slice::<ErrorBody>(&body).ok();
-                let body = String::from_utf8_lossy(&body).chars().take(4096).collect();
-                Said {
-                    status,
-                    code: error.as_ref().map(|e| clean(&e.code, 8)),
-                    note: error.map(|e| clean(&e.error, 512)).unwrap_or_default(),
-                    body,
-                }
-            }
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                Said {
-                    status: 0,
-                    code: None,
-                    note: clean(&cause.unwrap_or_else(|| "no answer in time".into()), 300),
-                    body: String::new(),
-                }
-            }
+    } else if said.status == success {
+        Attempt::Sent
+    } else if unauthorized(&cmp.client_id, said.status)
+        || matches!(said.status, 0 | 408 | 429 | 500..)
+    {
+        Attempt::later(said.note)
+    } else {
+        let code = said.code.as_deref().and_then(|c| c.parse().ok());
+        let code_text = said.code.unwrap_or_default();
+        Attempt::Refused {
+            reason: format!(
+                "refused with {}, code {code_text}: {}",
+                said.status, said.note
+            ),
+            code: code.and_then(ErrorCode::from_number),
         }
-    }
+    })
 }
 
 /// Changes a call.
-pub(crate) fn twist_call(fired: &Fired, call: &mut Outgoing, customer: &Customer<'_>) {
+fn twist_call(fired: &Fired, call: &mut Outgoing, customer: &Customer<'_>) {
     let parameters = &fired.parameters;
     let text = |default: &str| parameters.text_or(default).to_owned();
     match fired.name {
@@ -289,7 +296,7 @@ fn twist_members(fired: &Fired, call: &mut Outgoing, customer: &Customer<'_>) {
         Name::InformWithInvalidation => {
             let mut next = call.again();
             next.place = Place::SendProfileInformation;
-            next.path = call.path.replace("/invalidate", "/profiles");
+            next.path = SendProfileInformation::CONTRACT.path.with(call.token());
             let list: Vec<_> = customer
                 .iccids
                 .iter()
@@ -301,8 +308,7 @@ fn twist_members(fired: &Fired, call: &mut Outgoing, customer: &Customer<'_>) {
         Name::CodeAfterInvalidation => {
             let mut next = call.again();
             next.place = Place::SendActivationCode;
-            let token = call.path.split('/').rev().nth(1).unwrap_or_default();
-            next.path = format!("/cesim/msp/v1/activation-codes/{token}");
+            next.path = SendActivationCode::CONTRACT.path.with(call.token());
             let request = customer.newest_request.unwrap_or_else(Uuid::new_v4);
             next.body = Some(code_body(request));
             call.then.push(next);
@@ -357,7 +363,7 @@ mod tests {
         };
         for name in Name::ALL {
             for place in name.places().iter().filter(|p| CALLS.contains(p)) {
-                let path = "/cesim/msp/v1/users/t/invalidate".to_owned();
+                let path = NotifyTokenInvalid::CONTRACT.path.with("t");
                 let mut call = Outgoing::new(
                     *place,
                     Method::POST,

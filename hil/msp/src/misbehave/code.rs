@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
-use super::{Fired, Name};
+use super::Name;
+use super::rules::Fired;
+use crate::core::model::{Delivery, OnboardingState, Profile};
+use crate::core::order::{Full, Ordering, Slots};
 
 /// How a request for an activation code is worked on. The default is to behave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,12 +27,65 @@ pub(crate) struct Order {
     pub(crate) fails: Option<(u16, String)>,
     /// An invalidated token gets a code.
     pub(crate) dead_token: bool,
-    /// A strange `replaceIccid` is refused.
-    pub(crate) minds_candidate: bool,
     /// The candidate is not taken.
     pub(crate) own_swap: bool,
     /// A profile is swapped although a slot is free.
     pub(crate) early_swap: bool,
+}
+
+impl Ordering for Order {
+    fn admits(&self, state: OnboardingState) -> bool {
+        state.is_live() || (self.dead_token && state == OnboardingState::Invalidated)
+    }
+
+    fn is_begun(&self) -> bool {
+        !self.never
+    }
+
+    fn delivery(&self, agreed: Delivery) -> Delivery {
+        if self.later || self.before_the_answer || self.cut_after.is_some() {
+            Delivery::Async
+        } else {
+            agreed
+        }
+    }
+
+    fn pause(&self, usual: Duration) -> Duration {
+        if self.before_the_answer {
+            Duration::ZERO
+        } else {
+            usual + self.delay + self.cut_after.unwrap_or_default()
+        }
+    }
+
+    fn refusal(&self) -> Option<String> {
+        let (code, text) = self.fails.as_ref()?;
+        Some(format!("{code}: {text}"))
+    }
+
+    fn to_swap<'a>(&self, slots: &Slots<'a>) -> Result<Option<&'a Profile>, Full> {
+        if !slots.is_full() && !self.early_swap {
+            return Ok(None);
+        }
+        let chosen = if self.own_swap {
+            slots.oldest()
+        } else {
+            slots.by_policy()
+        };
+        if slots.is_full() && chosen.is_none() {
+            return Err(Full);
+        }
+        Ok(chosen)
+    }
+}
+
+/// A Send Activation Code for a profile that was never ordered.
+pub(super) fn code_body(request_id: Uuid) -> String {
+    json!({
+        "activationCode": "1$smdp.invalid$LATE", "profileType": "personal", "error": null,
+        "activationCodeRequestID": request_id.to_string(), "iccid": "8999999999999999995", "swappedIccid": null,
+    })
+    .to_string()
 }
 
 /// What the rules make of a request.
@@ -53,7 +110,6 @@ pub(crate) fn order(fired: &[Fired]) -> Order {
                 order.later = true;
             }
             Name::TakesDeadToken => order.dead_token = true,
-            Name::MindsCandidate => order.minds_candidate = true,
             Name::OwnSwap => order.own_swap = true,
             Name::EarlySwap => order.early_swap = true,
             _ => {}

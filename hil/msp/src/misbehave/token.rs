@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Fired, Name};
+use super::Name;
+use super::rules::Fired;
 
 /// Longest `error` that AID.02 §7.3 allows, plus one.
 const TOO_LONG: usize = 513;

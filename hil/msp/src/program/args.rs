@@ -9,8 +9,8 @@ use aid_id::Iccid;
 use clap::{Parser, Subcommand};
 
 use crate::config::More;
+use crate::core::model::SubscriptionChange;
 use crate::misbehave::{Parameters, Wish};
-use crate::store::SubscriptionChange;
 
 /// A mobile service provider for GSMA AID.02: touchpoint, API for CMPs, orders at an SM-DP+.
 #[derive(Parser, Debug)]
@@ -82,7 +82,7 @@ pub(super) enum Command {
     /// Who did what.
     #[command(subcommand)]
     Audit(List),
-    /// End all onboardings of a customer: his profiles leave the network, the CMPs delete them (AID.02 §4.4.2).
+    /// End all onboardings of a customer: their profiles leave the network, the CMPs delete them (AID.02 §4.4.2).
     Withdraw {
         #[command(flatten)]
         who: Who,
@@ -110,7 +110,7 @@ pub(super) enum List {
 pub(super) enum CustomerAction {
     /// List them, with their subscriptions and onboardings.
     List,
-    /// Make a customer, or give him another password; the password comes on standard input.
+    /// Make a customer, or give them another password; the password comes on standard input.
     Add {
         /// Name to log in with.
         user: String,

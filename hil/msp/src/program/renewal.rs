@@ -1,5 +1,5 @@
 //! Keys, secrets, certificates and CMPs that change while `serve` runs: the file is read again when it, or a certificate
-//! or key that it names, has changed, and at SIGHUP (R-5.2-8, R-6-2, R-6-5). Called by `serve`.
+//! or key that it names, has changed, and at SIGHUP (R-5.2-8, R-6-2, R-6-5).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

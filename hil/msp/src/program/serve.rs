@@ -1,4 +1,4 @@
-//! `serve`: the listeners, the outbox, and what replaces keys and certificates meanwhile. Called by `program`.
+//! `serve`: the listeners, the outbox, and what replaces keys and certificates meanwhile.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -134,7 +134,6 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     if let Err(error) = msp.store.reserve_log().await {
         tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
     }
-    msp.store.forget_claims().await?;
     let bound = Bound::new(config).await?;
     let admin = config.admin.open().await?;
     let mut listen = bound.addresses()?;

@@ -1,3 +1,6 @@
+mod booking;
+mod migration;
+
 use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
@@ -7,6 +10,11 @@ use aid_id::MspToken;
 use uuid::Uuid;
 
 use super::*;
+use crate::core::model::{
+    Job, JobState, Kind, Onboarding, OnboardingState, Subscription, SubscriptionState, SwapPolicy,
+};
+use crate::core::onboarding::begin;
+use crate::core::{Change, account, order};
 
 /// Gives a future up after it was woken so often.
 async fn abandoned<F: Future>(future: F, wakes: usize) -> Option<F::Output> {
@@ -41,32 +49,53 @@ fn subscription(id: &str) -> Subscription {
 /// All that `serve` does with the database before it serves.
 async fn start(path: &Path) -> Stored<Store> {
     let store = Store::open(path).await?;
-    store.put_customer("alice", "hash", 1).await?;
+    let customer = account::put_customer(None, "alice", "hash", 1);
+    store.put(customer).await?;
     let pool = ["8949000000000000018", "8949000000000000026"].map(|i| i.parse().unwrap());
     for id in ["one", "two"] {
-        store.add_subscription(&subscription(id), &pool, 1).await?;
+        let added = account::add_subscription(false, &subscription(id), &pool, 1);
+        store.put(Decision::of(added.changes, ())).await?;
     }
     // Only time is lost where this fails.
     let _ = store.reserve_log().await;
-    store.forget_claims().await?;
-    store.unanswered_orders().await?;
-    store.api_keys().await?;
+    let owed = store.decide(|tx| {
+        Box::pin(async move {
+            let open = tx.open_orders().await?;
+            Ok(order::resume(open, &mut Uuid::new_v4, 1))
+        })
+    });
+    owed.await?;
+    store.read().await?.api_keys().await?;
     Ok(store)
 }
 
-fn job() -> Job {
-    let client: PartyId = "CmpOne".parse().unwrap();
-    let token = MspToken::from_bytes([7; 16]);
-    Job::new(&client, Kind::CancelOrder, token, Uuid::nil(), "x".into())
+fn job(token: MspToken) -> Job {
+    Job {
+        client_id: client(),
+        kind: Kind::CancelOrder,
+        msp_token: token,
+        request_id: Uuid::new_v4(),
+        correlation_id: Uuid::new_v4(),
+        body: "x".into(),
+    }
+}
+
+fn client() -> PartyId {
+    "CmpOne".parse().unwrap()
 }
 
 /// A start, a write, and an end.
 async fn works(path: &Path) {
     let store = start(path).await.unwrap();
-    let id = store.add_job(&job(), 1).await.unwrap();
-    assert!(store.is_waiting(id).await.unwrap());
-    assert_eq!(store.pool_of("one").await.unwrap().len(), 2);
-    assert_eq!(store.subscriptions(Some("alice")).await.unwrap().len(), 2);
+    let job = job(MspToken::from_bytes([7; 16]));
+    let added = Decision::of(vec![Change::job(job.clone(), 1)], ());
+    store.put(added).await.unwrap();
+    let mut tx = store.read().await.unwrap();
+    let row = tx.job_of_call(job.request_id).await.unwrap().unwrap();
+    assert_eq!((row.job, row.state), (job, JobState::Waiting));
+    assert_eq!(tx.pool_of("one").await.unwrap().len(), 2);
+    assert_eq!(tx.subscriptions(Some("alice")).await.unwrap().len(), 2);
+    drop(tx);
     store.check().await.unwrap();
     store.close().await;
 }
@@ -108,7 +137,7 @@ async fn fault(other: &mut AnyConnection, table: &str, on: bool) {
 fn onboarding(token: MspToken) -> Onboarding {
     Onboarding {
         msp_token: token,
-        client_id: "CmpOne".parse().unwrap(),
+        client_id: client(),
         user: "alice".into(),
         subscription: "one".into(),
         sid: Uuid::new_v4(),
@@ -118,56 +147,65 @@ fn onboarding(token: MspToken) -> Onboarding {
     }
 }
 
+async fn onboard(store: &Store, token: MspToken) -> Stored<bool> {
+    let begun = store.decide(move |tx| {
+        Box::pin(async move {
+            let new = onboarding(token);
+            let used = tx.sid_is_used(&new.client_id, new.sid).await?;
+            Ok(begin(used, &new, &job(token)))
+        })
+    });
+    begun.await
+}
+
+async fn another(path: &Path) -> AnyConnection {
+    let url = sqlite::url(path).unwrap();
+    AnyConnection::connect(&url).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_the_database_ended_leaves_nothing_and_harms_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.sqlite");
     let store = start(&path).await.unwrap();
-    let client: PartyId = "CmpOne".parse().unwrap();
-    let mut other = AnyConnection::connect(&sqlite::url(&path).unwrap())
-        .await
-        .unwrap();
+    let mut other = another(&path).await;
     for n in 0..4_u8 {
         // The second statement of the transaction: the first must not stay.
         fault(&mut other, "outbox", true).await;
         let writes = (0..8).map(|i| {
             let (store, token) = (store.clone(), MspToken::from_bytes([n * 8 + i; 16]));
-            tokio::spawn(async move { store.add_onboarding(&onboarding(token), &job(), 1).await })
+            tokio::spawn(async move { onboard(&store, token).await })
         });
         for write in writes.collect::<Vec<_>>() {
             assert!(write.await.unwrap().is_err());
         }
-        // A single statement.
-        assert!(
-            store.close_job(1, None).await.is_err() || store.outbox().await.unwrap().is_empty()
-        );
         fault(&mut other, "outbox", false).await;
-        // A row that is yielded.
-        fault(&mut other, "answered", true).await;
-        let id = Uuid::new_v4();
-        assert!(store.claim(&client, id, "digest", 1).await.is_err());
-        fault(&mut other, "answered", false).await;
-        assert_eq!(
-            store.claim(&client, id, "digest", 1).await.unwrap(),
-            Earlier::None
-        );
         // What is acknowledged on any connection is what a program finds that opens the file now.
         for i in 0..8 {
             let token = MspToken::from_bytes([n * 8 + i; 16]);
-            store
-                .add_onboarding(&onboarding(token), &job(), 1)
-                .await
-                .unwrap();
+            assert!(onboard(&store, token).await.unwrap());
         }
         let fresh = Store::open(&path).await.unwrap();
         let stored = usize::from(n + 1) * 8;
-        assert_eq!(fresh.onboardings().await.unwrap().len(), stored);
-        assert_eq!(fresh.outbox().await.unwrap().len(), stored);
-        assert_eq!(
-            fresh.claim(&client, id, "digest", 1).await.unwrap(),
-            Earlier::Running
-        );
+        let mut tx = fresh.read().await.unwrap();
+        assert_eq!(tx.onboardings().await.unwrap().len(), stored);
+        assert_eq!(tx.outbox().await.unwrap().len(), stored);
+        drop(tx);
         fresh.close().await;
     }
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_changed_outside_a_decision() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = start(&folder.path().join("x.sqlite")).await.unwrap();
+    let mut tx = store.read().await.unwrap();
+    let audits = tx.audits().await.unwrap();
+    let entry = Change::audit("nobody", "wrote", "x", 1);
+    let written = entry.write(&mut tx).await;
+    assert!(matches!(written, Err(StoreError::ReadOnly)));
+    assert_eq!(tx.audits().await.unwrap(), audits);
+    drop(tx);
     store.close().await;
 }

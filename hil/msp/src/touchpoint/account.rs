@@ -1,6 +1,5 @@
-//! What a customer sees of his subscriptions and their links, and how he ends one (AID.02 §4.4.2).
+//! What customers see of their subscriptions and links, and how they end one (AID.02 §4.4.2).
 
-use aid_aid1::body::{Body as _, NotifyTokenInvalid};
 use aid_id::MspToken;
 use aid_serve::page;
 use axum::extract::rejection::{FormRejection, QueryRejection};
@@ -11,14 +10,17 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{Shared, expired, incomplete, message, pages, sender, unavailable, under, visitor};
+use crate::core::model::{Onboarding, OnboardingState};
+use crate::core::withdrawal;
+use crate::core::{Change, Decision};
 use crate::msp::now_ms;
-use crate::store::{Job, Kind, Onboarding, OnboardingState, Stored};
+use crate::store::Stored;
 
 /// The customer's onboardings that have not failed.
 async fn links(shared: &Shared, user: &str) -> Stored<Vec<Onboarding>> {
-    let all = shared.msp.store.onboardings().await?;
-    let own = |o: &Onboarding| o.user == user && o.state != OnboardingState::Refused;
-    Ok(all.into_iter().filter(own).collect())
+    let all = shared.msp.store.read().await?.onboardings_of(user).await?;
+    let linked = |o: &Onboarding| o.state != OnboardingState::Refused;
+    Ok(all.into_iter().filter(linked).collect())
 }
 
 pub(super) async fn overview(State(shared): State<Shared>, headers: HeaderMap) -> Response {
@@ -39,17 +41,18 @@ async fn overview_of(
     let msp = &shared.msp;
     let mut cards = Vec::new();
     let links = links(shared, user).await?;
-    for subscription in msp.store.subscriptions(Some(user)).await? {
+    let mut tx = msp.store.read().await?;
+    for subscription in tx.subscriptions(Some(user)).await? {
         let mut connections = Vec::new();
         for link in &links {
-            let of = msp.store.subscription_of(link).await?;
+            let of = tx.subscription_of(link).await?;
             if of.is_some_and(|s| s.id == subscription.id) {
                 let cmp = msp.cmp(&link.client_id);
                 connections.push(pages::Connection {
                     cmp: cmp.map_or_else(|| link.client_id.to_string(), |c| c.name.clone()),
                     token: link.msp_token,
                     state: link.state,
-                    profiles: msp.store.profiles_of(link.msp_token).await?,
+                    profiles: tx.profiles_of(link.msp_token).await?,
                 });
             }
         }
@@ -162,18 +165,28 @@ pub(super) async fn end(
 }
 
 async fn end_link(shared: &Shared, user: &str, link: &Onboarding) -> Stored<()> {
-    let store = &shared.msp.store;
-    let reason = Some("ended by the customer at the MSP".to_owned());
-    let body = NotifyTokenInvalid { reason }.to_json().to_string();
-    let kind = Kind::NotifyTokenInvalid;
-    let job = Job::new(&link.client_id, kind, link.msp_token, Uuid::new_v4(), body);
-    let now = now_ms();
-    store
-        .invalidate(&link.client_id, link.msp_token, Some(job), now)
-        .await?;
-    store
-        .audit(user, "connection ended", link.client_id.as_str(), now)
-        .await?;
+    let (user, link) = (user.to_owned(), link.clone());
+    let ended = shared.msp.store.decide(move |tx| {
+        Box::pin(async move {
+            // As it is now: it may have ended since the page was shown.
+            let (client, token) = (&link.client_id, link.msp_token);
+            let Some(onboarding) = tx.onboarding(client, token).await? else {
+                return Ok(Decision::nothing(()));
+            };
+            let profiles = tx.profiles_of(token).await?;
+            let (ids, now) = (&mut Uuid::new_v4, now_ms());
+            let reason = Some("ended by the customer at the MSP");
+            let mut changes = withdrawal::withdraw(&onboarding, &profiles, reason, ids, now);
+            changes.push(Change::audit(
+                &user,
+                "connection ended",
+                client.as_str(),
+                now,
+            ));
+            Ok(Decision::of(changes, ()))
+        })
+    });
+    ended.await?;
     shared.msp.outbox.notify_one();
     Ok(())
 }

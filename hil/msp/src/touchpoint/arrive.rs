@@ -115,7 +115,7 @@ pub(super) struct Connect {
     cmp: PartyId,
 }
 
-/// Sends a customer to the CMP that he has chosen, for his account id there.
+/// Sends a customer to the CMP that they have chosen, for their account id there.
 pub(super) async fn connect(
     State(shared): State<Shared>,
     headers: HeaderMap,

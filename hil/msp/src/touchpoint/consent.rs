@@ -2,7 +2,6 @@
 
 use aid_aid1::check_code::check_code;
 use aid_aid1::error_code::ErrorCode;
-use aid_aid1::redirect::percent_encode;
 use aid_serve::page;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
@@ -15,13 +14,14 @@ use super::session::Visit;
 use super::{
     COOKIE, Shared, expired, incomplete, message, pages, sender, unavailable, under, visitor,
 };
-use crate::misbehave::{Fired, Name, Place};
+use crate::core::account::audit;
+use crate::core::model::{Subscription, SubscriptionState};
 use crate::msp::{Msp, now_ms};
-use crate::store::{StoreError, Subscription, SubscriptionState};
+use crate::store::StoreError;
 
 /// The customer's subscriptions that can have the option (R-A.1-1).
 async fn choices(msp: &Msp, user: &str) -> Result<Vec<Subscription>, StoreError> {
-    let all = msp.store.subscriptions(Some(user)).await?;
+    let all = msp.store.read().await?.subscriptions(Some(user)).await?;
     let fits = |s: &Subscription| s.eligible && s.state == SubscriptionState::Active;
     Ok(all.into_iter().filter(fits).collect())
 }
@@ -101,7 +101,8 @@ pub(super) async fn decide(
         Ok(()) => ("connected", client.to_string()),
         Err(code) => ("not connected", format!("{client} code {code}")),
     };
-    if let Err(error) = shared.msp.store.audit(&user, action, &detail, now).await {
+    let entry = audit(&user, action, &detail, now);
+    if let Err(error) = shared.msp.store.put(entry).await {
         return unavailable(&error);
     }
     let Some(to) = way_back(&shared.msp, &visit, outcome).await else {
@@ -125,37 +126,15 @@ pub(super) async fn decide(
     response
 }
 
-/// Where the browser goes after onboarding (§7.1, §7.2.2), unless that is to go wrong; none if it began here.
+/// Where the browser goes after onboarding (§7.1, §7.2.2); none if it began here.
 async fn way_back(msp: &Msp, visit: &Visit, outcome: Result<(), ErrorCode>) -> Option<String> {
     let back = visit.back.as_ref()?;
     let right = match outcome {
         Ok(()) => back.as_str().to_owned(),
         Err(code) => back.with_error(code),
     };
-    let fired = msp
-        .fire(Place::TouchpointReturn, &visit.cmp, |_| true)
-        .await;
-    let Some(Fired {
-        name, parameters, ..
-    }) = fired.first()
-    else {
-        return Some(right);
-    };
-    let code = parameters.code.and_then(ErrorCode::from_number);
-    let code = code.unwrap_or(ErrorCode::Content);
-    Some(match name {
-        Name::WrongReturn => parameters.text_or("https://elsewhere.invalid/").to_owned(),
-        Name::ReturnError => back.with_error(code),
-        Name::ReturnSuccess => back.as_str().to_owned(),
-        Name::QuotedError => {
-            let separator = if back.as_str().contains('?') {
-                '&'
-            } else {
-                '?'
-            };
-            let text = percent_encode(code.description());
-            format!("{}{separator}code={code}&error=%22{text}%22", back.as_str())
-        }
-        _ => right,
+    Some(match &msp.layer {
+        Some(layer) => layer.way_back(msp, &visit.cmp, back, right).await,
+        None => right,
     })
 }

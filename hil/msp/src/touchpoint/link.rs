@@ -1,4 +1,4 @@
-//! Links a customer's account at a CMP with his subscription: the last step of onboarding (AID.02 §4.1 [8]-[15], §7.3).
+//! Links a customer's account at a CMP with a subscription: the last step of onboarding (AID.02 §4.1 [8]-[15], §7.3).
 
 use std::time::Duration;
 
@@ -9,16 +9,18 @@ use uuid::Uuid;
 
 use super::session::Visit;
 use crate::config::CmpParty;
-use crate::msp::{Msp, now_ms};
-use crate::outbox::{Failed, deliver, token_job_body};
-use crate::store::{Job, Kind, Onboarding, OnboardingState, Subscription};
+use crate::core::model::{Job, Kind, Onboarding, OnboardingState, Subscription};
+use crate::core::onboarding;
+use crate::core::outbox::Attempt;
+use crate::msp::Msp;
+use crate::outbox::{self, token_job_body};
 
 /// How often Send MSP Token is tried while the customer waits.
 const TRIES: u32 = 3;
 /// Fewest digits of a phone number that prove something: one is guessed by every tenth stranger.
 const LEAST_VER: usize = 4;
-/// How long the outbox leaves Send MSP Token to the touchpoint, ms.
-const OURS: i64 = 45_000;
+/// The pause between two of them.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What an account id says, if this CMP has issued it and it still lives. `now` in ms since 1970.
 pub(super) fn claims(cmp: &CmpParty, id: &str, now: i64) -> Result<Claims, AccountIdError> {
@@ -53,16 +55,8 @@ pub(super) async fn link(
         tracing::error!(%error, "onboarding");
         ErrorCode::Internal
     };
-    if msp
-        .store
-        .sid_is_used(&cmp.client_id, claims.sid)
-        .await
-        .map_err(|e| internal(&e))?
-    {
-        return Err(ErrorCode::AccountIdExpired);
-    }
     let information = subscription.information(&cmp).map_err(|e| internal(&e))?;
-    let onboarding = Onboarding {
+    let new = Onboarding {
         msp_token: aid_id::MspToken::from_bytes(*Uuid::new_v4().as_bytes()),
         client_id: cmp.client_id.clone(),
         user: subscription.user.clone(),
@@ -72,55 +66,47 @@ pub(super) async fn link(
         created_at: now,
         changed_at: now,
     };
-    let token = onboarding.msp_token;
+    let token = new.msp_token;
     let body = SendMspToken::Token {
         msp_token: token,
         phone: information.phone,
         subscription_type: information.subscription_type,
         customer_group: information.customer_group,
     };
-    let text = token_job_body(&visit.account_id, &body);
-    let job = Job::new(
-        &cmp.client_id,
-        Kind::SendMspToken,
-        token,
-        Uuid::new_v4(),
-        text,
-    );
-    let id = msp
-        .store
-        .add_onboarding(&onboarding, &job, now + OURS)
-        .await
-        .map_err(|e| internal(&e))?;
+    let job = Job {
+        client_id: cmp.client_id.clone(),
+        kind: Kind::SendMspToken,
+        msp_token: token,
+        request_id: Uuid::new_v4(),
+        correlation_id: Uuid::new_v4(),
+        body: token_job_body(&visit.account_id, &body),
+    };
+    let of_job = job.clone();
+    let begun = msp.store.decide(move |tx| {
+        Box::pin(async move {
+            let used = tx.sid_is_used(&new.client_id, new.sid).await?;
+            Ok(onboarding::begin(used, &new, &of_job))
+        })
+    });
+    if !begun.await.map_err(|e| internal(&e))? {
+        return Err(ErrorCode::AccountIdExpired);
+    }
     for attempt in 1..=TRIES {
-        let outcome = match deliver(msp, &job).await {
-            Ok(()) => Ok(()),
-            Err(Failed::Later(reason, _)) => {
+        let sent = outbox::attempt(msp, &job).await;
+        let outcome = match &sent {
+            Attempt::Sent => Ok(()),
+            Attempt::Later { reason, .. } => {
                 tracing::warn!(reason, attempt, "Send MSP Token");
-                tokio::time::sleep(Duration::from_millis(500)).await;
+                tokio::time::sleep(PAUSE).await;
                 continue;
             }
-            Err(Failed::Dead(reason, code)) => {
+            Attempt::Refused { reason, code } => {
                 tracing::warn!(reason, "Send MSP Token");
                 Err(code.unwrap_or(ErrorCode::Internal))
             }
         };
-        let state = match outcome {
-            Ok(()) => OnboardingState::Active,
-            Err(_) => OnboardingState::Refused,
-        };
-        let error = outcome
-            .as_ref()
-            .err()
-            .map(|code| format!("refused with code {code}"));
-        msp.store
-            .settle_onboarding(token, state, now_ms())
-            .await
-            .map_err(|e| internal(&e))?;
-        msp.store
-            .close_job(id, error.as_deref())
-            .await
-            .map_err(|e| internal(&e))?;
+        let stored = outbox::store(msp, job.request_id, sent).await;
+        stored.map_err(|e| internal(&e))?;
         if outcome.is_ok() {
             tracing::info!(user = subscription.user, client = %cmp.client_id, "accounts are linked");
         }

@@ -16,6 +16,7 @@ use super::session::Session;
 use super::{
     COOKIE, Shared, expired, incomplete, keep, message, pages, sender, unavailable, under,
 };
+use crate::core::account::audit;
 use crate::msp::now_ms;
 use crate::store::StoreError;
 
@@ -157,12 +158,13 @@ async fn judge(shared: &Shared, user: &str, given: String) -> Result<Judged, Sto
     let Some(charged) = shared.attempts.charge(user, now_ms()) else {
         return locked();
     };
-    let hash = shared.msp.store.password_of(user).await?;
+    let hash = shared.msp.store.read().await?.password_of(user).await?;
     let known = hash.is_some();
     // A name that nobody has costs the same time as a wrong password.
     let fits = permit.verify(hash, given).await;
     drop(permit);
-    let audit = |action| shared.msp.store.audit(user, action, "touchpoint", now_ms());
+    let store = &shared.msp.store;
+    let audit = |action| store.put(audit(user, action, "touchpoint", now_ms()));
     if fits {
         shared.attempts.refund(user);
         audit("logged in").await?;

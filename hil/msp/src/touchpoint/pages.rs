@@ -4,7 +4,7 @@ use aid_id::MspToken;
 use aid_serve::page::{document, hidden};
 use maud::{Markup, html};
 
-use crate::store::{OnboardingState, Profile, ProfilePhase, Subscription, SubscriptionState};
+use crate::core::model::{OnboardingState, Profile, ProfilePhase, Subscription, SubscriptionState};
 
 pub(super) fn message(text: &str) -> String {
     let content = html! {
@@ -221,7 +221,7 @@ pub(super) fn ask_end(msp: &str, cmp: &str, token: MspToken, csrf: &str) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::SwapPolicy;
+    use crate::core::model::SwapPolicy;
 
     #[test]
     fn names_cannot_break_out_of_the_page() {

@@ -28,13 +28,13 @@ const SWEEP_MS: i64 = 60_000;
 /// What a visitor came with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Visit {
-    /// The CMP that sent him.
+    /// The CMP that sent the visitor.
     pub(super) cmp: PartyId,
-    /// The account id, verified when he came.
+    /// The account id, verified when the visitor came.
     pub(super) account_id: String,
     /// Its `sid`.
     pub(super) sid: Uuid,
-    /// Where he goes back to; none if it began here (§4.2 [16]).
+    /// Where the visitor goes back to; none if it began here (§4.2 [16]).
     pub(super) back: Option<RedirectUri>,
 }
 

@@ -38,7 +38,8 @@ async fn at_once(stage: &std::sync::Arc<Stage>, user: &str, passwords: Vec<Strin
     statuses
 }
 
-async fn metrics(stage: &Stage) -> String {
+/// What the admin listener counts.
+pub(crate) async fn metrics(stage: &Stage) -> String {
     let url = format!("{}/metrics", stage.msp.admin.replace("https:", "http:"));
     reqwest::get(url).await.unwrap().text().await.unwrap()
 }

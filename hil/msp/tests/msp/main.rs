@@ -13,6 +13,8 @@ mod calls;
 mod disk;
 mod doors;
 mod hardening;
+mod kill;
+mod lanes;
 mod misbehave;
 mod onboarding;
 mod operator;

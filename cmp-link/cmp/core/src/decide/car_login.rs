@@ -74,7 +74,7 @@ pub fn begin(
         Some(code) => code,
         None => {
             let code = LoginCode {
-                code: code((context.fresh)()),
+                code: code((context.random)()),
                 eid,
                 login_id,
                 state: LoginCodeState::Open,

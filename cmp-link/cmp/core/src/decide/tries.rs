@@ -92,6 +92,12 @@ pub fn prefix(key: &[u8; 32], name: &str) -> String {
     format!("pin:{}:", tag.get(..32).unwrap_or(&tag))
 }
 
+/// Key of the attempts of a name in all cars, by its [`prefix`]. Whoever changes any attempts of the name locks it first.
+#[must_use]
+pub fn everywhere(prefix: &str) -> String {
+    format!("{prefix}all")
+}
+
 /// Keys of the attempts in the store, in the order of [`Tries`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keys(pub [String; 4]);
@@ -103,9 +109,15 @@ impl Keys {
         Self([
             format!("{prefix}{eid}"),
             format!("{prefix}{eid}:day"),
-            format!("{prefix}all"),
+            everywhere(prefix),
             format!("pins-of:{eid}"),
         ])
+    }
+
+    /// The keys in the order in which they are locked: the name first, the car last.
+    pub fn in_lock_order(&self) -> impl Iterator<Item = &String> {
+        let [short, long, everywhere, car] = &self.0;
+        [everywhere, short, long, car].into_iter()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Codes that cars show for a login (AID2). Read by `decide`, stored by `store::fleet`; times are
+//! Codes that cars show for a login (AID2). Read by `decide`, stored by `store`; times are
 //! Unix milliseconds.
 
 use aid_id::{AccountRef, Eid, Id};

@@ -33,6 +33,7 @@ fn at(now: u64) -> Context {
     Context {
         now,
         fresh,
+        random: fresh,
         policy: Policy::default(),
     }
 }

@@ -6,7 +6,7 @@ use aid_aid1::agreed;
 use aid_aid1::body::SubscriptionType;
 use aid_cli::cli::Failure;
 use aid_cmp::config::{File, MspFile, pin_key};
-use aid_cmp::service::{fresh, now};
+use aid_cmp::service::{fresh, now, random};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::code::WAIT_MS;
 use aid_cmp_core::decide::login::pin_mac;
@@ -25,13 +25,13 @@ pub(super) struct Waiting {
     pub(super) iccid: Iccid,
 }
 
-/// A driver with a car that he has never been in.
+/// A driver with a car that they have never been in.
 pub(super) struct Driver {
     pub(super) name: String,
     pub(super) account: AccountRef,
 }
 
-/// A user with one subscription, and his car.
+/// A user with one subscription, and their car.
 struct Person {
     account: Account,
     federation: Federation,
@@ -61,7 +61,7 @@ impl Person {
             federation: Federation {
                 id: fresh(),
                 msp: msp.name.clone(),
-                token: MspToken::from_bytes(fresh()),
+                token: MspToken::from_bytes(random()),
                 account: id,
                 phone: phone_key.encrypt(&phone, iv)?,
                 kind: SubscriptionType::Private,

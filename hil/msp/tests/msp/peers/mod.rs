@@ -194,10 +194,12 @@ async fn record(State(peer): State<Peer>, request: Request) -> Response {
     };
     let (status, body) = (peer.answer.lock().unwrap())(&got, before);
     if status == 0 {
-        // A peer that does not answer in time.
-        tokio::time::sleep(Duration::from_millis(body.as_u64().unwrap())).await;
+        // A peer that is slow: milliseconds, or those and the status of its late answer.
+        let delay = body.as_u64().or(body["after"].as_u64()).unwrap();
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let late = u16::try_from(body["status"].as_u64().unwrap_or(200)).unwrap();
         return (
-            StatusCode::OK,
+            StatusCode::from_u16(late).unwrap(),
             [("content-type", "application/json")],
             smdp(&got).to_string(),
         )

@@ -1,0 +1,122 @@
+//! `sync`: the MSPs are asked which profiles they have, and what they say is compared (§4.6).
+
+use super::admin::{Admin, account, iccid, id_text, show};
+use super::procedures::{federation, locked_federation};
+use crate::config::Config;
+use crate::outbox::listing;
+use crate::service::fresh;
+use crate::store::Tx;
+use crate::views;
+use aid_aid1::client::Call;
+use aid_cli::cli::Failure;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::decide::sync::{self, Listing};
+use aid_cmp_core::model::{Federation, SyncRun};
+use aid_id::Iccid;
+use clap::Args;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Whose profiles are compared.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct SyncWhom {
+    /// Of this user.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Of this link; `federation list` shows them.
+    #[arg(long, value_name = "ID")]
+    federation: Option<Uuid>,
+    /// Of all users.
+    #[arg(long)]
+    all: bool,
+}
+
+fn sync_row(r: &SyncRun) -> Value {
+    let findings = serde_json::from_str::<Value>(&r.findings).unwrap_or_default();
+    json!({
+        "sync": id_text(r.id), "federation": id_text(r.federation), "at": r.at,
+        "outcome": r.outcome, "findings": findings,
+    })
+}
+
+impl Admin<'_> {
+    /// Asks the MSPs now and compares (§4.6).
+    pub(super) async fn sync(
+        &self,
+        config: &Config,
+        whom: &SyncWhom,
+        one: Option<&str>,
+    ) -> Result<(), Failure> {
+        let one = one.map(iccid).transpose()?;
+        let (user, id) = (whom.user.clone(), whom.federation);
+        let list = async move |tx: &Tx<'_>| match (user, id) {
+            (Some(user), _) => {
+                let account = account(tx, &user).await?;
+                Ok(tx.federations(Some(account.id)).await?)
+            }
+            (None, Some(id)) => Ok(vec![federation(tx, id).await?]),
+            (None, None) => Ok(tx.federations(None).await?),
+        };
+        let mut rows = Vec::new();
+        for federation in self.look(list).await? {
+            if federation.ended_at.is_some() && id.is_none() {
+                continue;
+            }
+            rows.push(self.sync_one(config, federation, one.clone()).await?);
+        }
+        show(rows, self.json)
+    }
+
+    async fn sync_one(
+        &self,
+        config: &Config,
+        federation: Federation,
+        one: Option<Iccid>,
+    ) -> Result<Value, Failure> {
+        let id = federation.id;
+        let failed =
+            |text: String| json!({"federation": id_text(id), "outcome": "failed", "error": text});
+        let Some(msp) = config.agreed.msps.iter().find(|m| m.name == federation.msp) else {
+            return Ok(failed(format!("no [[msp]] is called {:?}", federation.msp)));
+        };
+        let run = fresh();
+        let call = Call {
+            request_id: Uuid::from_bytes(run),
+            correlation_id: Uuid::from_bytes(fresh()),
+        };
+        let token = federation.token;
+        let asked = msp.client.request_profile_status(call, token, one.as_ref());
+        let answer: Listing = match listing(asked.await, one.is_some()) {
+            Ok(answer) => answer,
+            Err(error) => return Ok(failed(error.to_string())),
+        };
+        let wanted = self.wanting().contains(&federation.msp);
+        self.decide(async move |tx, context| {
+            let federation = locked_federation(tx, Uuid::from_bytes(id)).await?;
+            let (one, answer) = (one.clone(), answer.clone());
+            let view = views::sync(tx, context, federation, one, answer, wanted).await?;
+            let mut decision = sync::compare(context, &view, run);
+            let row = decision.changes.iter().find_map(|change| match change {
+                Change::AddSyncRun(run) => Some(sync_row(run)),
+                _ => None,
+            });
+            let detail = format!("federation {}", id_text(id));
+            let audit = context.audit("operator", "synchronised", detail);
+            decision.changes.push(audit);
+            Ok((decision, row.unwrap_or_default()))
+        })
+        .await
+    }
+
+    pub(super) async fn sync_report(&self, of: Option<Uuid>) -> Result<(), Failure> {
+        let read = async move |tx: &Tx<'_>| {
+            if let Some(id) = of {
+                federation(tx, id).await?;
+            }
+            Ok(tx.sync_runs(of.map(Uuid::into_bytes)).await?)
+        };
+        let runs = self.look(read).await?;
+        show(runs.iter().map(sync_row).collect(), self.json)
+    }
+}

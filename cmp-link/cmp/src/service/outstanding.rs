@@ -1,0 +1,137 @@
+//! What a car that is connected still has to get: answers to its requests and orders that it has not journalled
+//! (R-4.3.1-18). Read and sent; nothing is decided.
+
+use super::cars::takes_part;
+use super::connections::{Source, Told};
+use super::{Service, fresh, now};
+use crate::store::{Stored, Tx};
+use aid_cmp_core::decide::{Outgoing, code, order};
+use aid_id::Eid;
+use aid_wire::Down;
+use std::sync::Arc;
+
+/// How often what is outstanding is read again because a decision spoke meanwhile.
+const TRIES: usize = 3;
+
+impl Service {
+    /// Whether anything waits for a car.
+    pub(crate) async fn has_work(self: &Arc<Self>, eid: Eid) -> Stored<bool> {
+        let look = async move |_: &Self, tx: &Tx<'_>| {
+            Ok(!tx.orders(Some(eid), true).await?.is_empty()
+                || !tx.undelivered(eid).await?.is_empty())
+        };
+        self.look(look).await
+    }
+
+    /// Cuts off the cars that were retired since this time, and connections whose certificate was replaced since then: a
+    /// session whose queue has no sender ends.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn cut_off(self: &Arc<Self>, since: u64) -> Stored<()> {
+        let barred = self.look(async move |_, tx| tx.barred_since(since).await);
+        for eid in barred.await? {
+            let Some(shown) = self.connections.certificate_of(eid) else {
+                continue;
+            };
+            let vehicle = self.look(async move |_, tx| tx.vehicle(eid).await).await?;
+            if !vehicle.is_some_and(|v| takes_part(&v, shown.as_ref())) {
+                tracing::info!(%eid, "a car that does not take part any more, or with another certificate, is cut off");
+                self.gone(eid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a car that has just connected what it has not journalled yet.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn greet(self: &Arc<Self>, eid: Eid) -> Stored<()> {
+        self.tell_seen(eid, async move |_: &Self, tx: &Tx<'_>| {
+            outstanding(tx, eid).await
+        })
+        .await
+    }
+
+    /// Sends again what cars that are connected have not journalled, and orders that an operator gave
+    /// since `since`.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn remind(self: &Arc<Self>, since: u64) -> Stored<()> {
+        for eid in self.connections.due_again(now()) {
+            if self.is_online(eid) {
+                self.greet(eid).await?;
+            }
+        }
+        if self.store.is_shared() {
+            // Another instance may have decided for a car that is connected here.
+            let news = self.look(async move |_, tx| tx.news(since).await).await?;
+            let mut cars: Vec<Eid> = news.into_iter().map(|request| request.eid).collect();
+            cars.sort_unstable();
+            cars.dedup();
+            for eid in cars {
+                if self.is_online(eid) && !self.connections.is_waiting(eid) {
+                    let look = async move |_: &Self, tx: &Tx<'_>| answers(tx, eid).await;
+                    self.tell_seen(eid, look).await?;
+                }
+            }
+        }
+        let mut new = self.look(async move |_, tx| tx.unsent(since).await).await?;
+        new.retain(|o| self.is_online(o.eid));
+        let sent = new.iter().filter(|o| self.tell(&order::message(o)));
+        self.sent(sent.map(|o| o.id).collect()).await
+    }
+
+    /// Sends a car what `look` finds for it. Where a decision answers a request of the car meanwhile, what was read may be
+    /// old, such as a code that was recalled: then it is read again.
+    pub(super) async fn tell_seen(
+        self: &Arc<Self>,
+        eid: Eid,
+        look: impl for<'t> AsyncFn(&'t Self, &'t Tx<'t>) -> Stored<Vec<Outgoing>>
+        + Clone
+        + Send
+        + 'static,
+    ) -> Stored<()> {
+        for _ in 0..TRIES {
+            let before = Source::Read(self.connections.answers(eid));
+            let again = look.clone();
+            let read = async move |service: &Self, tx: &Tx<'_>| again(service, tx).await;
+            let (mut sent, mut overtaken) = (Vec::new(), false);
+            for message in &self.look(read).await? {
+                match (self.connections.tell(message, before), &message.body) {
+                    (Told::Sent, Down::Order { order_id, .. }) => sent.push(*order_id),
+                    (Told::Overtaken, _) => overtaken = true,
+                    _ => {}
+                }
+            }
+            self.sent(sent).await?;
+            if !overtaken {
+                return Ok(());
+            }
+        }
+        self.connections.again(eid);
+        Ok(())
+    }
+}
+
+/// The answers that a car has not journalled: an activation code only if its user is logged in there (R-2-10).
+async fn answers(tx: &Tx<'_>, eid: Eid) -> Stored<Vec<Outgoing>> {
+    let requests = tx.undelivered(eid).await?;
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let session = tx.vehicle(eid).await?.and_then(|v| v.session);
+    let messages = requests.iter().map(|r| code::message(r, fresh));
+    let may_go = |m: &Outgoing| code::holder(m).is_none_or(|who| session == Some(who));
+    Ok(messages.filter(may_go).collect())
+}
+
+/// All that a car has not journalled.
+async fn outstanding(tx: &Tx<'_>, eid: Eid) -> Stored<Vec<Outgoing>> {
+    let mut messages = answers(tx, eid).await?;
+    let orders = tx.orders(Some(eid), true).await?;
+    messages.extend(orders.iter().map(order::message));
+    Ok(messages)
+}

@@ -1,0 +1,147 @@
+//! What is removed: an erased user, a purged subscription, and what is old.
+
+use super::Stored;
+use super::write::statement;
+use aid_id::{AccountRef, Id};
+use aid_store::{Statement, Tx, params};
+
+/// A user's name, password, PIN, sessions and logins.
+pub(super) fn erase_account(account: AccountRef) -> Vec<Statement> {
+    let id = uuid::Uuid::from_bytes(account.0);
+    let key = hex::encode(account.0);
+    let mut list = vec![
+        statement!(
+            "UPDATE account SET name = $1, display_name = '', password = '', pin_mac = NULL \
+             WHERE id = $2",
+            format!("{}{id}", aid_cmp_core::decide::removal::ERASED),
+            account.0,
+        ),
+        statement!(
+            "DELETE FROM attempt WHERE key IN ($1, $2)",
+            format!("car-code:{key}"),
+            format!("password:{key}"),
+        ),
+    ];
+    list.extend(with_id(&ERASE, account.0));
+    list
+}
+
+const ERASE: [&str; 8] = [
+    "DELETE FROM portal_session WHERE account = $1",
+    "DELETE FROM vehicle_login WHERE account = $1",
+    "DELETE FROM preference WHERE account = $1",
+    "DELETE FROM user_preference WHERE account = $1",
+    "DELETE FROM login_code WHERE account = $1",
+    "UPDATE vehicle SET session = NULL WHERE session = $1",
+    "DELETE FROM notice WHERE account = $1",
+    "DELETE FROM onboarding WHERE account = $1 AND state <> 'done'",
+];
+
+/// An erased user's reference; what still belongs to it goes along (ON DELETE CASCADE), except a subscription, which
+/// keeps its user.
+pub(super) fn remove_account(account: AccountRef) -> Vec<Statement> {
+    vec![statement!("DELETE FROM account WHERE id = $1", account.0)]
+}
+
+/// What is left of a subscription that ended: nothing. Its profiles, requests, holds and synchronisations go along with it
+/// (ON DELETE CASCADE); what is found by its token or by its profiles goes before.
+pub(super) fn purge_federation(federation: Id) -> Vec<Statement> {
+    with_id(&PURGE, federation)
+}
+
+const PURGE: [&str; 5] = [
+    "DELETE FROM report WHERE iccid IN (SELECT iccid FROM profile WHERE federation = $1)",
+    "DELETE FROM history WHERE work IN (SELECT o.id FROM outbox o JOIN federation f \
+     ON o.msp = f.msp AND o.token = f.token WHERE f.id = $1)",
+    "DELETE FROM outbox WHERE id IN (SELECT o.id FROM outbox o JOIN federation f \
+     ON o.msp = f.msp AND o.token = f.token WHERE f.id = $1)",
+    "DELETE FROM onboarding WHERE sid IN (SELECT o.sid FROM onboarding o JOIN federation f \
+     ON o.msp = f.msp AND o.token = f.token WHERE f.id = $1)",
+    "DELETE FROM federation WHERE id = $1",
+];
+
+fn with_id(list: &[&'static str], id: Id) -> Vec<Statement> {
+    list.iter().map(|sql| statement!(sql, id)).collect()
+}
+
+/// An hour, ms.
+const HOUR: u64 = 3600 * 1000;
+/// A day, ms.
+const DAY: u64 = 24 * HOUR;
+/// Rows that one statement of [`prune`] removes at most: others get their turn.
+const ROWS: u64 = 500;
+/// Age of closed calls, notices and reports that are removed, ms.
+const KEPT: u64 = 90 * DAY;
+
+/// DELETE of at most [`ROWS`] rows, which an index finds.
+macro_rules! prune {
+    ($table:literal ($key:literal) WHERE $condition:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE (",
+            $key,
+            ") IN (SELECT ",
+            $key,
+            " FROM ",
+            $table,
+            " WHERE ",
+            $condition,
+            " LIMIT 500)"
+        )
+    };
+}
+
+/// Statements and how old what they remove must be, ms. What makes repetitions harmless must be old by its order too,
+/// unless its time was over within the last day: under a clock that is wrong by years everything is old. So the newest ten
+/// thousand answers stay, and the newest hundred reports of each car and epoch: epochs are drawn at random, so that of two
+/// the higher is not the newer.
+const PRUNE: [(&str, u64); 7] = [
+    (prune!("login_code" ("eid") WHERE "expires_at < $1"), HOUR),
+    (
+        prune!("idempotency" ("client, request_id") WHERE
+            "at < $1 AND (at >= $1 - 86400000 OR at < \
+             (SELECT at FROM idempotency ORDER BY at DESC LIMIT 1 OFFSET 9999)) ORDER BY at"),
+        7 * DAY,
+    ),
+    (prune!("notice" ("id") WHERE "at < $1"), KEPT),
+    (
+        prune!("report" ("eid, seq, digest") WHERE
+            "received_at < $1 AND (received_at >= $1 - 86400000 OR EXISTS (SELECT 1 FROM report n \
+             WHERE n.eid = report.eid AND n.seq > report.seq AND n.seq - 100 >= report.seq \
+             AND n.seq <= report.seq / 4294967296 * 4294967296 + 4294967295)) ORDER BY received_at"),
+        KEPT,
+    ),
+    (
+        prune!("portal_session" ("token_hash") WHERE "expires_at < $1"),
+        0,
+    ),
+    // Also those that a wrong clock put a day or more into the future.
+    (
+        prune!("attempt" ("key") WHERE "since < $1 OR since > $1 + 172800000"),
+        DAY,
+    ),
+    (
+        prune!("onboarding" ("sid") WHERE "state <> 'done' AND expires_at < $1"),
+        30 * DAY,
+    ),
+];
+
+/// Closed calls, with their history.
+const CALLS: &str = "DELETE FROM outbox WHERE id IN \
+     (SELECT id FROM outbox WHERE closed_at < $1 ORDER BY closed_at LIMIT 500) RETURNING id";
+
+/// Removes what is old at this time, at most [`ROWS`] rows of each table; yields whether there may be more.
+pub(super) async fn prune(tx: &Tx<'_>, now: u64) -> Stored<bool> {
+    let mut more = false;
+    for (sql, age) in PRUNE {
+        more |= tx.run(sql, params![now.saturating_sub(age)]).await? >= ROWS;
+    }
+    let closed = params![now.saturating_sub(KEPT)];
+    let calls = tx.run_returning(CALLS, closed, |row| row.id()).await?;
+    more |= calls.len() as u64 >= ROWS;
+    let history = calls.into_iter();
+    let history = history.map(|id| statement!("DELETE FROM history WHERE work = $1", id));
+    tx.write(&history.collect::<Vec<_>>()).await?;
+    Ok(more)
+}

@@ -1,0 +1,191 @@
+//! The contract of a store, run against SQLite, and PostgreSQL where its binaries are on the machine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../world/book.rs"]
+mod book;
+mod people;
+#[path = "../world/postgres.rs"]
+mod postgres;
+mod subscriptions;
+mod together;
+mod work;
+
+use aid_aid1::body::SubscriptionType;
+use aid_aid1::phone::EncryptedPhone;
+use aid_cmp::store::Database;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::{
+    Account, Call, CallKind, CallState, CodeRequest, Federation, RequestState, Vehicle,
+};
+use aid_id::{AccountRef, Eid, Iccid, MspToken, Secret};
+use book::Book;
+use people::{audit, choices, people, retired};
+use postgres::Postgres;
+use subscriptions::{forgets, subscriptions};
+use together::{
+    locks_leave_no_trace, only_the_same_user_waits, side_by_side, what_is_not_locked_is_not_changed,
+};
+use work::{claims, orders, outbox, repetitions};
+
+const EVA: AccountRef = AccountRef([1; 16]);
+
+fn eid(n: u32) -> Eid {
+    Eid::with_check_digits(&format!("{n:030}")).unwrap()
+}
+
+fn iccid(n: u32) -> Iccid {
+    format!("89{n:017}").parse().unwrap()
+}
+
+fn vehicle(n: u32) -> Vehicle {
+    Vehicle::new(eid(n), 7)
+}
+
+fn account(id: AccountRef, name: &str) -> Account {
+    Account {
+        id,
+        name: name.into(),
+        display_name: "Eva Ö'\"; DROP TABLE account".into(),
+        password: Secret::new("$argon2id$x".into()),
+        pin_mac: None,
+        created_at: u64::MAX >> 1,
+    }
+}
+
+fn federation(id: u8, msp: &str, token: u8) -> Federation {
+    Federation {
+        id: [id; 16],
+        msp: msp.into(),
+        token: MspToken::from_bytes([token; 16]),
+        account: EVA,
+        phone: EncryptedPhone {
+            phone_number: "AA==".into(),
+            iv: "BB==".into(),
+        },
+        kind: SubscriptionType::Unknown,
+        customer_group: Some("g".into()),
+        since: u64::from(id),
+        ended_at: None,
+        ended_reason: None,
+    }
+}
+
+fn request(id: u8) -> CodeRequest {
+    CodeRequest {
+        id: [id; 16],
+        car_request: [id + 100; 16],
+        eid: eid(1),
+        account: EVA,
+        federation: [1; 16],
+        correlation: [9; 16],
+        replace_iccid: Some(iccid(3)),
+        state: RequestState::New,
+        code: None,
+        iccid: None,
+        swapped: None,
+        error_code: None,
+        error: None,
+        created_at: u64::from(id),
+        expires_at: 1000,
+        delivered_at: None,
+        changed_at: 0,
+    }
+}
+
+fn call(id: u8, lane: &str, next_at: u64) -> Call {
+    Call {
+        id: [id; 16],
+        msp: "m".into(),
+        lane: lane.into(),
+        kind: CallKind::Status,
+        token: MspToken::from_bytes([1; 16]),
+        correlation: [2; 16],
+        body: "{}".into(),
+        attempts: 0,
+        next_at,
+        state: CallState::Due,
+        last_error: None,
+        created_at: 0,
+        closed_at: None,
+    }
+}
+
+async fn contract(store: &Book) {
+    people(store).await;
+    subscriptions(store).await;
+    orders(store).await;
+    outbox(store).await;
+    repetitions(store).await;
+    choices(store).await;
+    audit(store).await;
+    retired(store).await;
+    forgets(store).await;
+}
+
+#[tokio::test]
+async fn sqlite_keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cmp.sqlite");
+    let store: Book = Book::open(&path).await.unwrap();
+    contract(&store).await;
+    // Another process sees it at once, and it is there after a close.
+    let other = Book::open(&path).await.unwrap();
+    assert_eq!(other.vehicles().await.unwrap().len(), 5);
+    side_by_side(&store, &other).await;
+    what_is_not_locked_is_not_changed(&store).await;
+    locks_leave_no_trace(&store).await;
+    store.close().await;
+    other.close().await;
+    let again = Book::open(&path).await.unwrap();
+    assert_eq!(again.federations(None).await.unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_keeps_the_contract() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let url: Database = server.url().parse().unwrap();
+    let store = Book::open(&url).await.unwrap();
+    contract(&store).await;
+    let other = Book::open(&url).await.unwrap();
+    assert_eq!(other.vehicles().await.unwrap().len(), 5);
+    side_by_side(&store, &other).await;
+    only_the_same_user_waits(&store).await;
+    what_is_not_locked_is_not_changed(&store).await;
+    locks_leave_no_trace(&store).await;
+    claims(&store, &other).await;
+    store.close().await;
+    other.close().await;
+    let again = Book::open(&url).await.unwrap();
+    assert_eq!(again.federations(None).await.unwrap().len(), 3);
+    again.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_said_without_its_password() {
+    let url: Database = "postgres://cmp:s3cret@127.0.0.1:1/aid".parse().unwrap();
+    let error = Book::open(&url).await.unwrap_err().to_string();
+    assert!(error.contains("postgres://127.0.0.1:1/aid"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+}
+
+#[tokio::test]
+async fn two_writers_wait_for_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cmp.sqlite");
+    let (a, b) = (
+        Book::open(&path).await.unwrap(),
+        Book::open(&path).await.unwrap(),
+    );
+    let write = |store: Book, from: u32| async move {
+        for n in from..from + 50 {
+            store
+                .commit(vec![Change::AddVehicle(vehicle(n))])
+                .await
+                .unwrap();
+        }
+    };
+    tokio::join!(write(a.clone(), 0), write(b, 100), write(a.clone(), 200));
+    assert_eq!(a.vehicles().await.unwrap().len(), 150);
+}

@@ -1,0 +1,8 @@
+//! The reads of each table.
+
+mod account;
+mod call;
+mod onboarding;
+mod order;
+pub(super) mod outbox;
+mod profile;
