@@ -8,8 +8,11 @@ use crate::error_code::clean;
 use crate::strict_json;
 
 /// Members that no log may hold: who has them can act, or knows something about a person.
-const SECRET: [&str; 5] = [
+const SECRET: [&str; 8] = [
     "activationCode",
+    "msp_token",
+    "mspToken",
+    "hashCc",
     "phoneNumber",
     "iv",
     "matchingId",

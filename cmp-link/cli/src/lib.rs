@@ -14,3 +14,4 @@ pub mod signal;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod validity;
+pub mod weak;

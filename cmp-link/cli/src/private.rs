@@ -125,6 +125,18 @@ fn tell(path: &Path, narrowed: io::Result<bool>) {
     }
 }
 
+/// Lets no crash write the memory of this process, with the secrets in it, into a file.
+pub fn forbid_core_dumps() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "core dumps can't be forbidden: a crash may write secrets into a file");
+    }
+}
+
 /// Warns of files with secrets that others can read, or that anybody but the owner can write: configurations and private
 /// keys, which are the operator's and stay as they are. A group may read them.
 pub fn warn_of_open<'a>(files: impl IntoIterator<Item = &'a Path>) {

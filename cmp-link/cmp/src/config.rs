@@ -16,7 +16,7 @@ use aid_cli::config::{beside, load};
 use aid_cli::tls;
 use aid_cmp_core::decide::Policy;
 use aid_serve::limit::Rate;
-use aid_serve::{admin, telemetry};
+use aid_serve::{admin, slots, telemetry};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +50,9 @@ pub struct File {
     /// How often somebody may call or try to log in.
     #[serde(default)]
     pub limits: Limits,
+    /// How many connections one client may have.
+    #[serde(default)]
+    pub connections: slots::Config,
     /// The MSPs.
     #[serde(default)]
     pub msp: Vec<MspFile>,
@@ -405,6 +408,7 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
         .ok_or_else(|| wrong(path, "account_pin_key must be 64 hexadecimal digits"))?;
     file.gateway.check().map_err(|e| wrong(path, e))?;
     values::places(&file).map_err(|e| wrong(path, e))?;
+    file.connections.check().map_err(|e| wrong(path, e))?;
     file.admin.tls()?;
     if let Some(telemetry) = &file.telemetry {
         telemetry.check()?;

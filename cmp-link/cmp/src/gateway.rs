@@ -4,6 +4,7 @@
 //! Called by `serve`.
 
 pub mod broker;
+mod patience;
 mod session;
 
 use crate::service::Service;
@@ -11,11 +12,11 @@ use aid_cli::signal::Stop;
 use aid_id::Eid;
 use aid_serve::live::Live;
 use aid_serve::peer::{common_name, fingerprint};
+use aid_serve::slots::{Listener, Slot, Slots};
 use rustls::ServerConfig;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -24,35 +25,44 @@ use tokio_rustls::TlsAcceptor;
 const HANDSHAKE: Duration = Duration::from_secs(15);
 /// Longest wait for connections to end after a stop.
 const DRAIN: Duration = Duration::from_secs(3);
+/// Connections of one vehicle: the present one, and those of before that have not noticed their end.
+const PER_VEHICLE: usize = 8;
 
 /// Serves vehicles until the stop.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     tls: Live<ServerConfig>,
     service: Arc<Service>,
     max_vehicles: usize,
     stop: Stop,
 ) {
-    let free = Arc::new(Semaphore::new(max_vehicles.min(Semaphore::MAX_PERMITS)));
+    let (listener, config) = listener.into_parts();
+    let slots = Slots::new(max_vehicles, PER_VEHICLE, config);
     let mut sessions = JoinSet::new();
     let stopped = stop.clone().wait();
     tokio::pin!(stopped);
     loop {
         let next = async {
-            let permit = Arc::clone(&free).acquire_owned().await;
+            let permit = slots.free().await;
             (permit, listener.accept().await)
         };
         tokio::select! {
             () = &mut stopped => break,
             Some(_) = sessions.join_next() => {}
             (permit, accepted) = next => match accepted {
-                Ok((stream, address)) => {
+                Ok((mut stream, address)) => {
                     let (acceptor, service) = (TlsAcceptor::from(tls.now()), Arc::clone(&service));
-                    let stop = stop.clone();
+                    let (slots, stop) = (slots.clone(), stop.clone());
                     sessions.spawn(async move {
-                        let _permit = permit;
-                        if let Err(reason) = vehicle(stream, acceptor, service, stop).await {
-                            tracing::info!(%address, %reason, "a vehicle's connection ended");
+                        match slots.begin(permit, &mut stream, address).await {
+                            Ok(slot) => {
+                                let address = slot.client();
+                                let ended = vehicle(stream, slot, acceptor, service, stop).await;
+                                if let Err(reason) = ended {
+                                    tracing::info!(%address, %reason, "a vehicle's connection ended");
+                                }
+                            }
+                            Err(error) => tracing::debug!(%address, %error, "connection refused"),
                         }
                     });
                 }
@@ -75,6 +85,7 @@ pub async fn serve(
 /// One connection from its first byte.
 async fn vehicle(
     stream: TcpStream,
+    mut slot: Slot,
     acceptor: TlsAcceptor,
     service: Arc<Service>,
     stop: Stop,
@@ -91,15 +102,21 @@ async fn vehicle(
         .and_then(<[_]>::first);
     let name = certificate.and_then(|c| common_name(c)).unwrap_or_default();
     let eid: Option<Eid> = name.parse().ok();
-    let known = match (eid, certificate) {
+    let car = match (eid, certificate) {
         (Some(eid), Some(certificate)) => {
-            let admitted = Box::pin(service.admits(eid, &fingerprint(certificate))).await;
-            admitted.map_err(|e| e.to_string())?
+            let fingerprint = fingerprint(certificate);
+            let admitted = Box::pin(service.admits(eid, &fingerprint)).await;
+            let admitted = admitted.map_err(|e| e.to_string())?;
+            // Vehicles share addresses of their carriers: one that takes part has a place of its own.
+            if admitted && slot.identify(fingerprint).is_err() {
+                return Err(format!("{name}: too many connections of this vehicle"));
+            }
+            admitted.then_some((eid, fingerprint))
         }
-        _ => false,
+        _ => None,
     };
     // Refused with a reason code rather than by silence: the vehicle's log then says why.
-    session::Session::new(stream, service, eid.filter(|_| known), stop)
+    session::Session::new(stream, service, car, stop)
         .run()
         .await
         .map_err(|e| format!("{name}: {e}"))

@@ -8,11 +8,13 @@ pub mod api;
 pub mod config;
 pub mod gateway;
 mod gauges;
+pub mod names;
 pub mod outbox;
 pub mod password;
 pub mod portal;
 pub mod program;
 pub mod service;
+pub mod smdp;
 pub mod store;
 pub mod views;
 

@@ -202,7 +202,15 @@ async fn make(service: &Arc<Service>, call: Call) -> Result<(), StoreError> {
         let text = format!("no [[msp]] is called {:?} any more", call.msp);
         return ended(service, Change::GiveUpCall(call.id, now(), text)).await;
     };
-    let done = send(&msp.client, &call).await;
+    let mut done = send(&msp.client, &call).await;
+    if let Done::Yes(Some(Answer::Code { code, .. })) = &done
+        && let Err(error) = service.check_smdp(code).await
+    {
+        done = Done::Yes(Some(Answer::Failed {
+            code: ErrorCode::ActivationCodeFormat.number(),
+            reason: format!("the MSP's activation code can't be used: {error}"),
+        }));
+    }
     let (id, kind, msp) = (Uuid::from_bytes(call.id), call.kind.as_str(), &call.msp);
     let result = match &done {
         Done::Yes(_) | Done::Listed(..) => "answered",

@@ -89,6 +89,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/again", post(account::again))
         .route("/dismiss", post(account::dismiss))
         .route("/car", get(car::form).post(car::judge))
+        .route("/car/logout", post(car::log_out))
         .route("/settings", get(settings::page))
         .route("/password", post(settings::password))
         .route("/pin", post(settings::pin))
@@ -170,6 +171,9 @@ fn done_line(word: &str) -> Option<&'static str> {
             "The subscription is no longer linked. Its profiles are removed from your cars."
         }
         "deleted" => "The profile is removed as soon as the car has a connection.",
+        "logged-out" => {
+            "You are logged out of that car. It ends your session as soon as it has a connection."
+        }
         "serves" => "Your choice is saved. It counts from the next login in a car.",
         "again" => "The next login in that car loads your profile again.",
         "password" => "Your password is changed. All other sessions have ended.",

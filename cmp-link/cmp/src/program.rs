@@ -14,7 +14,7 @@ mod users;
 use crate::config;
 use crate::store::Store;
 use aid_cli::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
-use aid_cli::validity;
+use aid_cli::{validity, weak};
 use aid_cmp_core::model::CallState;
 use args::{
     AuditCommand, Command, FederationCommand, MspCommand, OrderCommand, OutboxCommand,
@@ -90,6 +90,12 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         Command::Serve => serve::serve(path).await,
         Command::CheckConfig => {
             let config = config::check(path)?;
+            weak::check_secrets(path, config::EXAMPLE)?;
+            weak::check_files(
+                [path.as_path()]
+                    .into_iter()
+                    .chain(config.fixed.file.secrets()),
+            )?;
             serve::listeners_tls(&config)?;
             let apart = config.agreed.certificates_apart();
             apart.map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
@@ -99,6 +105,7 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         }
         Command::Migrate => {
             let store = open(path).await?;
+            store.empty_log().await?;
             store.close().await;
             let row = json!({"migrated": true});
             say("the database is up to date", row, cli.json)
@@ -137,7 +144,12 @@ async fn administer(
             admin.set_pin(&name, none, key).await
         }
         Command::User(UserCommand::Preference(command)) => admin.preference(command).await,
-        Command::User(UserCommand::Erase { name, reason }) => admin.erase_user(&name, reason).await,
+        Command::User(UserCommand::Erase { name, reason }) => {
+            admin.erase_user(&name, reason, key).await
+        }
+        Command::User(UserCommand::Unlock { name, reason }) => {
+            admin.unlock_user(&name, reason, key).await
+        }
         Command::Vehicle(command) => vehicle(admin, command).await,
         Command::Federation(FederationCommand::List) => admin.federations().await,
         Command::Federation(FederationCommand::Withdraw { federation, reason }) => {

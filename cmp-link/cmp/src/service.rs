@@ -8,6 +8,7 @@ mod car_login;
 mod cars;
 mod codes;
 mod connections;
+mod logout;
 mod outstanding;
 mod reports;
 mod upkeep;
@@ -15,12 +16,13 @@ mod user_profile;
 mod web;
 
 use crate::config::{Agreed, Config, Fixed, Msp};
+use crate::smdp;
 use crate::store::{Store, StoreError, Stored, Tx};
 use crate::views;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::{Context, Decision, Outgoing, code, serving};
 use aid_cmp_core::model::Federation;
-use aid_id::{AccountRef, Eid, Id};
+use aid_id::{AccountRef, ActivationCode, Eid, Id};
 use aid_wire::Down;
 use connections::{Connections, Source, Told};
 use std::collections::BTreeSet;
@@ -49,6 +51,8 @@ pub struct Service {
     showing: Mutex<BTreeSet<Eid>>,
     /// Decisions so far.
     decided: AtomicU64,
+    /// Judges where activation codes send cars.
+    smdp: smdp::Judge,
     /// A call to an MSP is due.
     pub(crate) due: Notify,
 }
@@ -83,6 +87,7 @@ impl Service {
             connections: Connections::default(),
             showing: Mutex::new(BTreeSet::new()),
             decided: AtomicU64::new(0),
+            smdp: smdp::Judge::default(),
             due: Notify::new(),
         }
     }
@@ -114,6 +119,22 @@ impl Service {
     pub fn msp(&self, name: &str) -> Option<Arc<Msp>> {
         let agreed = self.agreed();
         agreed.msps.iter().find(|m| m.name == name).cloned()
+    }
+
+    /// Whether a car may be sent to the SM-DP+ of this code.
+    ///
+    /// # Errors
+    /// Why not, for the MSP.
+    pub(crate) async fn check_smdp(&self, code: &ActivationCode) -> Result<(), smdp::Refused> {
+        if self.config.file.policy.private_smdp {
+            return Ok(());
+        }
+        let checked = self.smdp.check(code).await;
+        if let Err(error) = checked {
+            let address = code.address();
+            tracing::warn!(address, %error, "an activation code was refused; on a bench set policy.private_smdp");
+        }
+        checked
     }
 
     /// The only way to change anything: loads and decides on one transaction, commits, then sends what is to be sent.
@@ -236,9 +257,15 @@ impl Service {
         self.connections.tell(message, Source::Read(None)) == Told::Sent
     }
 
-    /// A car subscribed; what it replaces ends. Yields the number of the connection.
-    pub fn connect(&self, eid: Eid, queue: mpsc::Sender<Box<Frame>>) -> u64 {
-        self.connections.connect(eid, queue)
+    /// A car subscribed with this certificate (none: behind a broker); what it replaces ends. Yields the number of the
+    /// connection.
+    pub fn connect(
+        &self,
+        eid: Eid,
+        certificate: Option<[u8; 32]>,
+        queue: mpsc::Sender<Box<Frame>>,
+    ) -> u64 {
+        self.connections.connect(eid, certificate, queue)
     }
 
     /// A connection ended.

@@ -142,6 +142,14 @@ impl Store {
         self.0.reads()
     }
 
+    /// Empties SQLite's write-ahead log, see [`aid_store::Store::empty_log`].
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn empty_log(&self) -> Stored<bool> {
+        self.0.empty_log().await
+    }
+
     /// Ends all connections and folds the write-ahead log into the database.
     pub async fn close(self) {
         self.0.close().await;

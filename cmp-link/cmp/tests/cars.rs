@@ -15,7 +15,7 @@ use uuid::Uuid;
 use world::car::{Car, Seen};
 use world::{EVA, PIN, World, eid};
 
-const CODE: &str = "1$localhost:1$ABC-1";
+const CODE: &str = "1$smdp.example$ABC-1";
 const ICCID: &str = "8944500805172032953";
 
 fn iccid() -> Iccid {
@@ -223,7 +223,7 @@ async fn a_code_that_comes_later_waits_for_a_car_that_is_away() {
         .await
         .unwrap();
     let other = client
-        .send_activation_code(Call::within(correlation), token, &body("1$h$X"))
+        .send_activation_code(Call::within(correlation), token, &body("1$h.example$X"))
         .await;
     assert_eq!(world_code(other), (422, "48".into()));
     let wrong = client

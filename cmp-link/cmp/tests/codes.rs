@@ -262,3 +262,36 @@ async fn one_that_can_not_be_stored_takes_no_other_along() {
         assert_eq!(call.profiles(&cmp).await.len(), usize::from(n != 2));
     }
 }
+
+// An MSP under somebody else's control must not make cars connect to what is in their reach.
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_that_point_into_private_networks_are_refused() {
+    let mut world = World::new().await;
+    world.halt().await;
+    let config = aid_cmp::config::check(&world.config()).unwrap();
+    let cmp: Cmp = Arc::new(Service::new(world.store.0.clone(), config));
+    let sent = waiting(&cmp, &world, 1).await;
+    for address in [
+        "localhost",
+        "smdp.example:8443",
+        "router",
+        "a.0x7f000001",
+        "x.local",
+    ] {
+        let mut bad = sent.again();
+        bad.code = format!("1${address}$X");
+        assert_eq!(bad.make(Arc::clone(&cmp)).await, 47, "{address}");
+    }
+    // The request waits on, for the right one.
+    assert_eq!(sent.stored(&cmp).await.state, RequestState::Accepted);
+    assert_eq!(sent.make(Arc::clone(&cmp)).await, 200);
+    // On a bench they pass.
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let bench = text.replacen("[aid1]", "[policy]\nprivate_smdp = true\n[aid1]", 1);
+    std::fs::write(world.config(), bench).unwrap();
+    let config = aid_cmp::config::check(&world.config()).unwrap();
+    let cmp: Cmp = Arc::new(Service::new(world.store.0.clone(), config));
+    let mut sent = waiting(&cmp, &world, 2).await;
+    sent.code = "1$localhost:8443$X".into();
+    assert_eq!(sent.make(cmp).await, 200);
+}

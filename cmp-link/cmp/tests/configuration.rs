@@ -67,6 +67,14 @@ async fn every_wrong_value_is_named_in_one_sentence() {
         ("[[msp]]", "touchpoint", "\"https://\"".into()),
         ("[[msp]]", "touchpoint", "\"https://a.example/x#y\"".into()),
         ("[[msp]]", "redirect_uri", "\"https:// a.example\"".into()),
+        // What everybody knows is no secret.
+        (
+            "account_pin_key",
+            "account_pin_key",
+            format!("{:?}", "0".repeat(64)),
+        ),
+        ("[[msp]]", "api_key_out", "\"changeMe1\"".into()),
+        ("[[msp]]", "phone_key", format!("{:?}", "7".repeat(64))),
         // What was agreed with one MSP is not agreed with another.
         (
             "[[msp]]",
@@ -80,6 +88,20 @@ async fn every_wrong_value_is_named_in_one_sentence() {
         assert_eq!(error.lines().count(), 1, "{key} = {value}: {error}");
         assert!(error.contains(key), "{key} = {value}: {error}");
     }
+    // Whoever can change a key has it.
+    let key = world.folder.path().join("server.key");
+    let mode = |mode| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&key, mode).unwrap();
+    };
+    mode(0o666);
+    let (code, _, error) = check(&text);
+    assert!(
+        code == Some(1) && error.contains("server.key") && error.contains("0666"),
+        "{error}"
+    );
+    mode(0o600);
     for more in [
         "account_id_ver = \" \"",
         "icon = \"http://a.example/i.svg\"",

@@ -303,3 +303,46 @@ async fn check_config_reports_who_is_named_wrongly() {
     let (ok, error) = check(&format!("{good}{admin}client_ca = \"ca.pem\"\n"));
     assert!(ok && error.contains("[admin] names no client"), "{error}");
 }
+
+// Strangers open what connections they can and say nothing on them: cars get in all the same, and those that are in
+// leave the share of their address to others.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_do_not_take_the_places_of_cars() {
+    let mut world = World::new().await;
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let text = text.replace("[gateway]\n", "[gateway]\nmax_vehicles = 40\n");
+    let text = text.replace("[aid1]\n", "[connections]\nper_address = 1\n[aid1]\n");
+    std::fs::write(world.config(), text).unwrap();
+    world.restart().await;
+    let mut strangers = Vec::new();
+    for _ in 0..60 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.3:0".parse().unwrap()).unwrap();
+        strangers.push(socket.connect(world.gateway).await.unwrap());
+    }
+    let cars = [
+        Car::connect_as(&world, eid(1)).await,
+        Car::connect_as(&world, eid(2)).await,
+    ];
+    for mut car in cars {
+        let hello = aid_wire::Up::Hello {
+            software: "1".into(),
+            profiles: Vec::new(),
+        };
+        car.send([7; 16], hello).await;
+        assert!(matches!(
+            car.next().await,
+            Seen::Message(_) | Seen::Acked(_)
+        ));
+    }
+}
+
+// A crash must not write keys and passwords into a file.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_writes_no_core_dump() {
+    let _world = World::new().await;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find(|l| l.starts_with("Max core file size"));
+    let values: Vec<_> = line.unwrap().split_whitespace().skip(4).take(2).collect();
+    assert_eq!(values, ["0", "0"]);
+}

@@ -202,6 +202,53 @@ async fn a_retired_vehicle_is_cut_off_at_once() {
     assert!(why.contains("retired"), "{why}");
 }
 
+// Whoever has the old certificate, such as a thief of the old unit, is out: what is open ends, what is sent is not taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_certificate_ends_the_connections_of_the_old_one() {
+    let world = World::new().await;
+    let text = world.eid.to_string();
+    let bind = |name: &str| {
+        let file = format!("{name}.pem");
+        ok(
+            &world,
+            &["vehicle", "enrol", "--eid", &text, "--cert", &file],
+        );
+    };
+    for name in ["old", "new"] {
+        world.pki.issue(name, &text, false);
+    }
+    bind("old");
+    let mut silent = let_in(&world, "old", world.eid).await.unwrap();
+    let mut idle = let_in(&world, "old", world.eid).await.unwrap();
+    idle.subscribe(&topic_down(&world.eid)).await;
+    assert!(matches!(idle.next().await, Seen::Subscribed(_)));
+    bind("new");
+    let login = Up::Login {
+        login_id: [3; 16],
+        user: "Eva".into(),
+        pin: aid_id::Secret::new(world::PIN.into()),
+    };
+    silent.send([3; 16], login).await;
+    lost(&mut silent).await;
+    lost(&mut idle).await;
+    let vehicle = world.store.vehicle(world.eid).await.unwrap().unwrap();
+    assert_eq!(vehicle.session, None, "the login was not taken");
+    assert!(let_in(&world, "old", world.eid).await.is_none());
+    let mut car = let_in(&world, "new", world.eid).await.unwrap();
+    car.subscribe(&topic_down(&world.eid)).await;
+    assert!(matches!(car.next().await, Seen::Subscribed(_)));
+    assert!(matches!(
+        car.login([4; 16], world::PIN).await,
+        LoginOutcome::Accepted { .. }
+    ));
+    // Bound again to the certificate that it has: it stays connected.
+    bind("new");
+    assert!(matches!(
+        car.login([5; 16], world::PIN).await,
+        LoginOutcome::Accepted { .. }
+    ));
+}
+
 // R-A.4-6: the unit was exchanged: another EID for the VIN, the old one is cut off.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchanged_unit_takes_the_place_of_the_old_one() {

@@ -36,7 +36,7 @@ async fn hello(cmp: &Arc<Service>, world: &World, states: &[(u32, Status)]) {
             profiles: listed.collect(),
         },
     };
-    cmp.up(world.eid, envelope).await.unwrap();
+    cmp.up(world.eid, None, envelope).await.unwrap();
 }
 
 /// Lets the last Hello be long ago.

@@ -593,6 +593,7 @@ async fn wrong_addresses_and_forms_are_pages() {
         "/again",
         "/dismiss",
         "/car",
+        "/car/logout",
         "/password",
         "/pin",
     ] {
@@ -651,9 +652,12 @@ async fn a_login_is_approved_by_the_code_that_a_car_shows() {
         422,
         "once"
     );
+    // A link that somebody sends to a user fills nothing in (RFC 8628 §5.4).
+    let page = browser.get(&format!("/car?code={code}")).await;
+    assert!(page.contains("name=\"code\"") && !page.contains(&code));
     let stranger = Browser::new(&world);
     let (_, to) = stranger.visit(&format!("/car?code={code}")).await;
-    assert!(to.starts_with("/login?next=%2Fcar%3Fcode%3D"), "{to}");
+    assert_eq!(to, "/login?next=%2Fcar");
 }
 
 // R-4.4.2-7

@@ -25,7 +25,7 @@ fn iccid(text: &str) -> Iccid {
 
 fn answer(code: &str, iccid: &str, swapped: Option<&str>) -> String {
     json!({
-        "activationCode": format!("1$localhost:1${code}"), "profileType": "personal",
+        "activationCode": format!("1$smdp.example${code}"), "profileType": "personal",
         "swappedIccid": swapped, "iccid": iccid,
     })
     .to_string()
@@ -122,7 +122,7 @@ async fn a_link_ends_while_the_car_is_away_and_another_begins() {
     notify_invalid(&world, old).await;
     // A code that comes after the end is refused, whatever request it answers.
     let late = SendActivationCode::Code {
-        activation_code: "1$localhost:1$LATE".parse().unwrap(),
+        activation_code: "1$smdp.example$LATE".parse().unwrap(),
         profile_type: aid_aid1::body::ProfileType::Personal,
         request_id: Uuid::new_v4(),
         iccid: iccid(SECOND),
@@ -399,7 +399,7 @@ async fn two_instances_serve_on_postgresql() {
     let asked = world.msp.wait(CODES, 1).await;
     let header = |name: &str| asked[0].headers[name].to_str().unwrap().to_owned();
     let body = SendActivationCode::Code {
-        activation_code: "1$localhost:1$A".parse().unwrap(),
+        activation_code: "1$smdp.example$A".parse().unwrap(),
         profile_type: aid_aid1::body::ProfileType::Personal,
         request_id: asked[0].body["activationCodeRequestID"]
             .as_str()

@@ -55,10 +55,14 @@ async fn an_operator_adds_and_lists() {
         serde_json::from_str(&ok(&config, &[args, &["--json"]].concat(), input)).unwrap()
     };
     let added = json(
-        &["user", "add", "Bob", "--pin", "1234", "--password-stdin"],
-        "long enough\n",
+        &["user", "add", "Bob", "--pin-stdin", "--password-stdin"],
+        "long enough\n1234\n",
     );
     assert_eq!(added[0]["name"], "bob");
+    // A PIN is no argument: every user of the machine sees those.
+    let args = ["user", "add", "x", "--password-stdin", "--pin", "1234"];
+    let (text, code) = mistake(&config, &args, "long enough");
+    assert!(code == 2 && text.contains("--pin"), "{text}");
     assert_eq!(json(&["user", "list"], "").as_array().unwrap().len(), 2);
     json(&["vehicle", "add", eid.as_str()], "");
     assert_eq!(json(&["vehicle", "list"], "").as_array().unwrap().len(), 3);
@@ -382,9 +386,15 @@ async fn mistakes_are_one_sentence() {
             1,
         ),
         (
-            vec!["user", "add", "x", "--pin", "12a4", "--password-stdin"],
-            "long enough",
+            vec!["user", "add", "x", "--pin-stdin", "--password-stdin"],
+            "long enough\n12a4\n",
             "4 to 16",
+            2,
+        ),
+        (
+            vec!["user", "add", "erased/x", "--password-stdin"],
+            "long enough",
+            "erased/",
             2,
         ),
         (vec!["vehicle", "add", "123"], "", "\"123\" is no EID", 2),
@@ -577,4 +587,66 @@ async fn an_operator_helps_a_user_who_forgot() {
         let (text, _) = mistake(&config, args, input);
         assert!(text.contains(part), "{args:?}: {text}");
     }
+}
+
+// Whoever was locked out, by themselves or by a stranger who knows the name, is let in by an operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_unlocks_a_user() {
+    let mut world = World::new().await;
+    world.halt().await;
+    let config = world.config();
+    let service = || {
+        let config = aid_cmp::config::check(&world.config()).unwrap();
+        std::sync::Arc::new(aid_cmp::service::Service::new(
+            world.store.0.clone(),
+            config,
+        ))
+    };
+    let cmp = service();
+    let wrong = aid_id::Secret::new("wrong password".into());
+    let right = aid_id::Secret::new(world::PASSWORD.into());
+    for _ in 0..aid_cmp_core::decide::login::MAX_ATTEMPTS {
+        cmp.sign_in("eva", &wrong).await.unwrap();
+    }
+    let locked = cmp.sign_in("eva", &right).await.unwrap();
+    assert!(matches!(locked, aid_cmp::service::SignIn::Locked(_)));
+    let (text, code) = mistake(&config, &["user", "unlock", "eva"], "");
+    assert!(text.contains("--reason") && code == 2, "{text}");
+    let args = ["user", "unlock", "eva", "--reason", "called the hotline"];
+    ok(&config, &args, "");
+    let welcome = cmp.sign_in("eva", &right).await.unwrap();
+    assert!(matches!(welcome, aid_cmp::service::SignIn::Welcome(_)));
+    let audit = ok(&config, &["audit", "list", "--json"], "");
+    assert!(audit.contains("user unlocked") && audit.contains("called the hotline"));
+}
+
+// Nothing of the name is left on the disk, whatever the write-ahead log held.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_name_is_nowhere_on_the_disk() {
+    let mut world = World::new().await;
+    world.halt().await;
+    let config = world.config();
+    let name = "remarkable-name-of-somebody";
+    let pin = world.folder.path().join("pin");
+    std::fs::write(&pin, "4711\n").unwrap();
+    let pin = pin.display().to_string();
+    let args = ["user", "add", name, "--password-stdin", "--pin-file", &pin];
+    ok(&config, &args, "long enough");
+    let holds = || {
+        let files = std::fs::read_dir(world.folder.path()).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        let mut databases = files.filter(|f| f.display().to_string().contains("cmp.sqlite"));
+        databases.any(|file| {
+            let bytes = std::fs::read(file).unwrap();
+            bytes.windows(name.len()).any(|w| w == name.as_bytes())
+        })
+    };
+    assert!(holds());
+    // The world has the database open, so that no command closes it as the last one.
+    ok(
+        &config,
+        &["user", "erase", name, "--reason", "asked for it"],
+        "",
+    );
+    assert!(!holds());
 }

@@ -5,13 +5,13 @@ mod world;
 
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::login::pin_mac;
-use aid_cmp_core::model::Account;
+use aid_cmp_core::model::{Account, Vehicle};
 use aid_id::{AccountRef, Id, Secret};
-use aid_wire::{CodeOutcome, Down, LoginOutcome, Up};
+use aid_wire::{CodeOutcome, Down, LoginOutcome, OrderKind, Up};
 use serde_json::json;
 use std::time::Duration;
 use world::car::Car;
-use world::{EVA, PIN, PIN_KEY, World};
+use world::{Browser, EVA, PIN, PIN_KEY, World, csrf};
 
 const BOB: AccountRef = AccountRef([0xB0; 16]);
 const CODE: &str = "1$smdp.example$N1";
@@ -255,7 +255,7 @@ async fn a_message_may_be_valid_for_ever() {
             expires_at: Some(end),
             body: hello,
         };
-        cmp.up(world.eid, envelope).await.unwrap();
+        cmp.up(world.eid, None, envelope).await.unwrap();
         let vehicle = world.store.vehicle(world.eid).await.unwrap().unwrap();
         assert_eq!(
             vehicle.software == Some(format!("test {n}")),
@@ -293,4 +293,107 @@ async fn the_end_of_another_session_is_not_the_end_of_this_one() {
     tokio::time::timeout(Duration::from_secs(30), world.halt())
         .await
         .unwrap();
+}
+
+// RFC 8628 §5.4: a user who approved the login of somebody else's car by mistake sees the car by its number and ends the
+// session from the portal; the car gets no code from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_logs_out_of_a_car_from_the_portal() {
+    const VIN: &str = "WVWZZZ1KZ6W000001";
+    let world = world().await;
+    let eid = world::eid(3);
+    let mut vehicle = Vehicle::new(eid, 0);
+    vehicle.vin = Some(VIN.into());
+    let added = vec![Change::AddVehicle(vehicle)];
+    world.store.commit(added).await.unwrap();
+    let mut car = Car::connect_as(&world, eid).await;
+    let login_id = [7; 16];
+    car.send(login_id, Up::LoginByCode { login_id }).await;
+    let code = loop {
+        if let Down::LoginCode { code, .. } = car.message().await.body {
+            break code;
+        }
+    };
+    let browser = world.browser().await;
+    let page = browser.get("/car").await;
+    let form = |decision: &str| {
+        let code = ("code", code.clone());
+        vec![("csrf", csrf(&page)), code, ("decision", decision.into())]
+    };
+    let url = format!("https://localhost:{}/car", world.portal.port());
+    let asked = browser.client.post(&url).form(&form("")).send().await;
+    let named = asked.unwrap().text().await.unwrap();
+    assert!(
+        named.contains(VIN) && !named.contains(eid.as_str()),
+        "{named}"
+    );
+    assert_eq!(browser.post("/car", &form("approve")).await.0, 200);
+    let page = browser.get("/").await;
+    assert!(
+        page.contains(VIN) && page.contains("Log out of this car"),
+        "{page}"
+    );
+    let own = [("csrf", csrf(&page)), ("eid", eid.to_string())];
+    // Nobody else can: not without the form's value, not under another account, not for a car that they are not in.
+    let forged = [("csrf", "x".into()), own[1].clone()];
+    assert_eq!(browser.post("/car/logout", &forged).await.0, 403);
+    assert_eq!(Browser::new(&world).post("/car/logout", &own).await.0, 401);
+    let other = [own[0].clone(), ("eid", world::eid(2).to_string())];
+    assert_eq!(browser.post("/car/logout", &other).await.0, 404);
+    assert_eq!(
+        browser.post("/car/logout", &own).await,
+        (303, "/?done=logged-out".into())
+    );
+    let order = loop {
+        if let Down::Order { kind, .. } = car.message().await.body {
+            break kind;
+        }
+    };
+    assert_eq!(order, OrderKind::Logout { account: EVA });
+    refused(&mut car, [8; 16], EVA).await;
+    assert!(!browser.get("/").await.contains("Log out of this car"));
+    assert_eq!(browser.post("/car/logout", &own).await.0, 404);
+    let orders = world.store.orders(Some(eid), true).await.unwrap();
+    assert_eq!(orders.len(), 1);
+}
+
+// The same in the answer to a request: the car hears why, and gets nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_of_a_private_network_does_not_reach_the_car() {
+    let world = world().await;
+    let answer = json!({"activationCode": "1$localhost:8443$N1", "profileType": "personal", "swappedIccid": null});
+    world.msp.answer(ASK, 200, &answer.to_string());
+    let mut car = Car::connect(&world).await;
+    login_as(&mut car, [1; 16], "eva", PIN).await;
+    car.ask([2; 16], EVA).await;
+    match outcome(&mut car, [2; 16]).await {
+        CodeOutcome::Failed { code: 47, reason } => assert!(reason.contains("port"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+// R-2-10: a car that invents a profile gives it to nobody, whoever is logged in there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_no_request_brought_is_nobodys() {
+    let world = world().await;
+    let mut car = Car::connect(&world).await;
+    login_as(&mut car, [1; 16], "eva", PIN).await;
+    let invented: aid_id::Iccid = "8944500805172032953".parse().unwrap();
+    let report = Up::Status {
+        report_seq: 1,
+        iccid: Some(invented.clone()),
+        account: Some(EVA),
+        status: aid_wire::Status::Installed,
+        code: 0,
+    };
+    car.send([2; 16], report).await;
+    assert_eq!(car.message().await.body, Down::StatusAck { report_seq: 1 });
+    assert!(
+        world
+            .store
+            .profiles_with(&invented)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }

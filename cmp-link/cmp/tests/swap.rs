@@ -19,7 +19,7 @@ fn iccid(text: &str) -> Iccid {
 
 fn answer(code: &str, iccid: Option<&str>, swapped: Option<&str>) -> String {
     let mut body = json!({
-        "activationCode": format!("1$localhost:1${code}"), "profileType": "personal",
+        "activationCode": format!("1$smdp.example${code}"), "profileType": "personal",
         "swappedIccid": swapped,
     });
     if let Some(iccid) = iccid {

@@ -92,7 +92,7 @@ async fn one_id_goes_through_all_hops() {
         }
     }
     let body = SendActivationCode::Code {
-        activation_code: "1$localhost:1$X".parse().unwrap(),
+        activation_code: "1$smdp.example$X".parse().unwrap(),
         profile_type: aid_aid1::body::ProfileType::Personal,
         request_id: asked.body["activationCodeRequestID"]
             .as_str()

@@ -4,8 +4,10 @@
 use alloc::string::String;
 use core::fmt;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
 
-/// Text that must not reach a log: a PIN or an activation code. `Debug` shows its length only.
+/// Text that must not reach a log: a PIN or an activation code. `Debug` shows its length only, and its memory is
+/// overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret(String);
 
@@ -19,6 +21,12 @@ impl Secret {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
     }
 }
 

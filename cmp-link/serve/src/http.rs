@@ -6,11 +6,12 @@ mod refusal;
 
 use crate::live::Tls;
 use crate::peer;
+use crate::slots::{Listener, PER_CERTIFICATE, Slot, Slots};
 use aid_cli::cli::{Failure, TRACE};
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -21,11 +22,10 @@ use std::future::{IntoFuture, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -42,7 +42,7 @@ pub const REQUEST: Duration = Duration::from_secs(60);
 pub const MAX_HEAD: usize = 32 * 1024;
 /// Largest request body, bytes; a router may set its own with `DefaultBodyLimit`.
 pub const MAX_BODY: usize = 1 << 20;
-/// Most connections at once; others wait in the operating system's queue.
+/// Most connections at once; others wait in the operating system's queue. `slots` says how many one client may have.
 pub const MAX_CONNECTIONS: usize = 1024;
 /// Longest wait for a client to end a connection that the server closes.
 pub const LINGER: Duration = Duration::from_secs(2);
@@ -61,7 +61,7 @@ pub struct Peer {
     pub common_name: Option<String>,
     /// SHA-256 of that certificate; zeros without one.
     pub fingerprint: [u8; 32],
-    /// Where it connects from.
+    /// Where it connects from; behind a load balancer of the configuration what that says.
     pub addr: SocketAddr,
 }
 
@@ -124,7 +124,7 @@ pub async fn bind(address: &str) -> Result<TcpListener, Failure> {
 ///
 /// With TLS that wants client certificates, only connections that showed one reach the router.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     tls: impl Into<Tls>,
     router: Router,
     shutdown: impl IntoFuture<Output = ()>,
@@ -135,7 +135,7 @@ pub async fn serve(
 /// As [`serve`], with refusals in the form that `refuse` gives them: 400, 414 and 431 for a head that
 /// can't be read, 408 for a request that takes longer than [`REQUEST`], 500 for a handler that panics.
 pub async fn serve_refusing(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     tls: impl Into<Tls>,
     router: Router,
     refuse: Refuse,
@@ -146,28 +146,32 @@ pub async fn serve_refusing(
         .layer(DefaultBodyLimit::max(MAX_BODY));
     let site = Site { router, refuse };
     let Tls(tls) = tls.into();
-    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (listener, config) = listener.into().into_parts();
+    let slots = Slots::new(MAX_CONNECTIONS, PER_CERTIFICATE, config);
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let shutdown = shutdown.into_future();
     tokio::pin!(shutdown);
     loop {
         let next = async {
-            let permit = Arc::clone(&free).acquire_owned().await;
+            let permit = slots.free().await;
             (permit, listener.accept().await)
         };
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             (permit, accepted) = next => match accepted {
-                Ok((stream, addr)) => {
+                Ok((mut stream, addr)) => {
                     // As it is now: certificates may have been replaced since the last connection.
                     let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.now()));
                     let site = site.clone();
-                    let stopped = stopped.clone();
+                    let (slots, stopped) = (slots.clone(), stopped.clone());
                     connections.spawn(async move {
-                        let _permit = permit;
-                        if let Err(error) = connection(stream, addr, acceptor, site, stopped).await {
+                        let ended = match slots.begin(permit, &mut stream, addr).await {
+                            Ok(slot) => connection(stream, slot, acceptor, site, stopped).await,
+                            Err(error) => Err(error.into()),
+                        };
+                        if let Err(error) = ended {
                             tracing::debug!(%addr, %error, "connection ended");
                         }
                     });
@@ -197,7 +201,7 @@ struct Site {
 
 async fn connection(
     stream: TcpStream,
-    addr: SocketAddr,
+    mut slot: Slot,
     acceptor: Option<TlsAcceptor>,
     site: Site,
     stopped: watch::Receiver<bool>,
@@ -206,7 +210,7 @@ async fn connection(
     let mut peer = Peer {
         common_name: None,
         fingerprint: [0; 32],
-        addr,
+        addr: slot.client(),
     };
     let Some(acceptor) = acceptor else {
         return requests(stream, peer, site, stopped).await;
@@ -223,6 +227,8 @@ async fn connection(
     {
         peer.common_name = peer::common_name(certificate);
         peer.fingerprint = peer::fingerprint(certificate);
+        slot.identify(peer.fingerprint)
+            .map_err(|_| "too many connections with this client certificate")?;
     }
     requests(stream, peer, site, stopped).await
 }
@@ -282,6 +288,9 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
 /// a client that hangs up does not stop it between what it stores and what it does after that.
 async fn call(site: Site, request: Request) -> Response {
     use hyper::service::Service as _;
+    if let Err(status) = check_head(&request) {
+        return refusal::response(site.refuse, status);
+    }
     let service = hyper_util::service::TowerToHyperService::new(site.router);
     let mut answer = tokio::spawn(service.call(request));
     match timeout(REQUEST, &mut answer).await {
@@ -295,6 +304,24 @@ async fn call(site: Site, request: Request) -> Response {
             answer.abort();
             refusal::response(site.refuse, StatusCode::REQUEST_TIMEOUT)
         }
+    }
+}
+
+/// Looks at what every request must have, whatever it asks for: one Host (RFC 9112 §3.2), and a body as it is, because
+/// nothing here decodes one (RFC 9110 §8.4).
+fn check_head(request: &Request) -> Result<(), StatusCode> {
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    let may_lack = request.version() < Version::HTTP_11;
+    if hosts > 1 || hosts == 0 && !may_lack {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let encodings = headers.get_all(header::CONTENT_ENCODING);
+    let plain = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if encodings.iter().all(plain) {
+        Ok(())
+    } else {
+        Err(StatusCode::UNSUPPORTED_MEDIA_TYPE)
     }
 }
 
@@ -325,9 +352,10 @@ pub async fn whole(mut body: Body, limit: usize) -> Result<Vec<u8>, BodyError> {
     Ok(bytes)
 }
 
-/// A path as the trace shows it: a segment that is as long as a token is one, and shows as its length.
+/// A path as the trace shows it: a segment that is as long as a token is one, and shows as its length. The shortest is an
+/// MSP token, a UUID; names of operations are shorter.
 fn shown(path: &str) -> String {
-    const LONGEST: usize = 64;
+    const LONGEST: usize = 31;
     let segments = path.split('/').map(|segment| match segment.len() {
         0..=LONGEST => segment.to_owned(),
         length => format!("<{length} characters>"),

@@ -3,6 +3,7 @@
 
 use aid_cli::{signal, tls};
 use aid_serve::http::{self, Peer};
+use aid_serve::slots;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -10,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 #[test]
@@ -217,6 +218,119 @@ async fn limits_hold_without_tls_and_a_stop_ends_idle_connections() {
     trigger.stop();
     let mut text = String::new();
     let _ = idle.read_to_string(&mut text).await;
+    server.await.expect("clean stop");
+}
+
+#[tokio::test]
+async fn a_request_has_one_host_and_a_body_as_it_is() {
+    let listener = http::bind("127.0.0.1:0").await.expect("bind");
+    let addr = listener.local_addr().expect("address");
+    let (trigger, stop) = signal::manual();
+    let server = tokio::spawn(http::serve(listener, None, router(), stop));
+    let send = |head: &'static str| async move {
+        let stream = TcpStream::connect(addr).await.expect("connect");
+        let request = format!("{head}connection: close\r\n\r\n");
+        let answer = ask(stream, &request).await;
+        answer.get(9..12).expect("status").to_owned()
+    };
+    for (head, status) in [
+        ("GET /who HTTP/1.1\r\nhost: a\r\n", "200"),
+        ("GET /who HTTP/1.0\r\n", "200"),
+        ("GET /who HTTP/1.1\r\n", "400"),
+        ("GET /who HTTP/1.1\r\nhost: a\r\nhost: a\r\n", "400"),
+        ("GET /who HTTP/1.1\r\nhost: a\r\nHost: b\r\n", "400"),
+        (
+            "POST /size HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ncontent-length: 0\r\n",
+            "415",
+        ),
+        (
+            "POST /size HTTP/1.1\r\nhost: a\r\ncontent-encoding: identity\r\ncontent-length: 0\r\n",
+            "200",
+        ),
+    ] {
+        assert_eq!(send(head).await, status, "{head}");
+    }
+    trigger.stop();
+    server.await.expect("clean stop");
+}
+
+/// Opens a connection from this address of the machine.
+async fn connect_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from.parse().expect("address"), 0))?;
+    socket.connect(to).await
+}
+
+/// One client opens as many connections as it can and says nothing on them: others are served.
+#[tokio::test]
+async fn one_address_cannot_take_all_connections_of_a_listener() {
+    let listener = http::bind("127.0.0.1:0").await.expect("bind");
+    let addr = listener.local_addr().expect("address");
+    let (trigger, stop) = signal::manual();
+    let server = tokio::spawn(http::serve(listener, None, router(), stop));
+    let mut held = Vec::new();
+    let mut refused = 0;
+    for _ in 0..http::MAX_CONNECTIONS + 100 {
+        let mut stream = connect_from("127.0.0.1", addr).await.expect("connect");
+        if held.len() >= slots::PER_ADDRESS {
+            // It is closed without a word; those that are held stay open.
+            let _ = stream.read(&mut [0]).await;
+            refused += 1;
+        } else {
+            held.push(stream);
+        }
+    }
+    assert_eq!(refused, http::MAX_CONNECTIONS + 100 - slots::PER_ADDRESS);
+    let other = connect_from("127.0.0.2", addr).await.expect("connect");
+    assert!(ask(other, WHO).await.starts_with("HTTP/1.1 200 "));
+    let own = held.pop().expect("held");
+    assert!(ask(own, WHO).await.starts_with("HTTP/1.1 200 "));
+    drop(held);
+    trigger.stop();
+    server.await.expect("clean stop");
+}
+
+/// Behind a load balancer each client has its own share, and is who the PROXY header says.
+#[tokio::test]
+async fn behind_a_load_balancer_clients_are_told_apart() {
+    let listener = http::bind("127.0.0.1:0").await.expect("bind");
+    let addr = listener.local_addr().expect("address");
+    let (trigger, stop) = signal::manual();
+    let from = |info: ConnectInfo<Peer>| async move { info.0.addr.to_string() };
+    let router = Router::new().route("/who", get(from));
+    let config = slots::Config {
+        per_address: 2,
+        proxies: vec!["127.0.0.9".parse().expect("address")],
+    };
+    let listener = slots::Listener::new(listener, &config);
+    let server = tokio::spawn(http::serve(listener, None, router, stop));
+    let through = |client: &'static str| async move {
+        let mut stream = connect_from("127.0.0.9", addr).await.expect("connect");
+        let header = format!("PROXY TCP4 {client} 127.0.0.1 4711 443\r\n");
+        stream.write_all(header.as_bytes()).await.expect("header");
+        stream
+    };
+    let mut first = through("192.0.2.1").await;
+    let second = through("192.0.2.1").await;
+    // Served, so that both have their places.
+    let keep = WHO.replace("close", "keep-alive");
+    first.write_all(keep.as_bytes()).await.expect("request");
+    let mut start = [0; 12];
+    first.read_exact(&mut start).await.expect("answer");
+    let answer = ask(through("192.0.2.2").await, WHO).await;
+    assert!(answer.ends_with("192.0.2.2:4711"), "{answer}");
+    let answer = ask(second, WHO).await;
+    assert!(answer.ends_with("192.0.2.1:4711"), "{answer}");
+    // Who is no load balancer cannot say that it is somebody else.
+    let mut liar = connect_from("127.0.0.1", addr).await.expect("connect");
+    let header = b"PROXY TCP4 192.0.2.7 127.0.0.1 4711 443\r\n";
+    liar.write_all(header).await.expect("header");
+    assert!(ask(liar, WHO).await.starts_with("HTTP/1.1 400 "));
+    // Nor does it serve a load balancer without one.
+    let bare = connect_from("127.0.0.9", addr).await.expect("connect");
+    assert_eq!(ask(bare, WHO).await, "");
+    drop(first);
+    trigger.stop();
     server.await.expect("clean stop");
 }
 

@@ -44,6 +44,7 @@ struct Inner {
 #[derive(Debug)]
 enum Running {
     Sqlite {
+        file: File,
         writer: Writer,
         readers: Arc<Readers>,
     },
@@ -204,6 +205,20 @@ impl Store {
         .await
     }
 
+    /// Empties SQLite's write-ahead log, in which what was removed from the database can still be read. False: somebody else
+    /// reads or writes for so long that it has to be tried again.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn empty_log(&self) -> Stored<bool> {
+        let Running::Sqlite { file, .. } = &self.0.engine else {
+            return Ok(true);
+        };
+        let file = file.clone();
+        let emptied = tokio::task::spawn_blocking(move || file.empty_log()).await;
+        emptied.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+
     /// Waits until all that was asked for is done and closes the connections, which folds SQLite's write-ahead log into
     /// the database. Does nothing while a clone of the store is in use.
     pub async fn close(self) {
@@ -211,7 +226,9 @@ impl Store {
             return;
         };
         let closed = tokio::task::spawn_blocking(move || match inner.engine {
-            Running::Sqlite { writer, readers } => {
+            Running::Sqlite {
+                writer, readers, ..
+            } => {
                 readers.close();
                 writer.close();
             }
@@ -228,6 +245,10 @@ fn open_file(path: &Path, schema: &Schema, counters: Arc<Counters>) -> Stored<Ru
     let connection = file.writer()?;
     file.migrate(&connection, schema)?;
     let readers = Arc::new(Readers::open(&file)?);
-    let writer = Writer::start(file, connection, counters)?;
-    Ok(Running::Sqlite { writer, readers })
+    let writer = Writer::start(file.clone(), connection, counters)?;
+    Ok(Running::Sqlite {
+        file,
+        writer,
+        readers,
+    })
 }

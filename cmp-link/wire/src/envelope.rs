@@ -39,6 +39,9 @@ pub enum MessageError {
     /// Not postcard, or not one of the known messages.
     #[error("not an AID2 message: {0}")]
     Encoding(postcard::Error),
+    /// Bytes behind the message.
+    #[error("{0} bytes follow the AID2 message")]
+    Trailing(usize),
 }
 
 impl<B: Serialize + DeserializeOwned> Envelope<B> {
@@ -64,7 +67,11 @@ impl<B: Serialize + DeserializeOwned> Envelope<B> {
             return Err(MessageError::TooLong(bytes.len()));
         }
         match bytes.first() {
-            Some(&WIRE_VERSION) => postcard::from_bytes(bytes).map_err(MessageError::Encoding),
+            Some(&WIRE_VERSION) => match postcard::take_from_bytes(bytes) {
+                Ok((envelope, [])) => Ok(envelope),
+                Ok((_, rest)) => Err(MessageError::Trailing(rest.len())),
+                Err(error) => Err(MessageError::Encoding(error)),
+            },
             first => Err(MessageError::Version(first.copied().unwrap_or(0))),
         }
     }

@@ -166,8 +166,8 @@ fn the_recipe_for_mosquitto_works_as_written() {
     let pin = init["pin"].as_str().unwrap();
     run(
         &dir,
-        &format!("aid-cmp user add ada --password-stdin --pin {pin} --config cmp.toml"),
-        password,
+        "aid-cmp user add ada --password-stdin --pin-stdin --config cmp.toml",
+        &format!("{password}\n{pin}\n"),
     );
     run(
         &dir,

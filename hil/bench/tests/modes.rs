@@ -73,7 +73,7 @@ fn run(umask: &str, dir: &Path, args: &[&str]) {
         .stdin
         .take()
         .unwrap()
-        .write_all(b"a long password\n")
+        .write_all(b"a long password\n123456\n")
         .unwrap();
     assert!(child.wait().unwrap().success(), "{args:?}");
 }
@@ -138,8 +138,7 @@ fn what_the_programs_make_is_private() {
                 "add",
                 "ada",
                 "--password-stdin",
-                "--pin",
-                "123456",
+                "--pin-stdin",
                 "--config",
                 "cmp.toml",
             ][..],

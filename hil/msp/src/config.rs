@@ -13,7 +13,7 @@ use aid_cli::cli::Failure;
 use aid_cli::config::{beside, load};
 use aid_serve::limit::Rate;
 use aid_serve::peer::{Certificate, Several};
-use aid_serve::{admin, door, password, telemetry};
+use aid_serve::{admin, door, password, slots, telemetry};
 use serde::Deserialize;
 
 pub(crate) use cmp::{Cmp, CmpParty, Mode};
@@ -42,6 +42,9 @@ pub(crate) struct Config {
     /// How often somebody may call or try to log in.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// How many connections one client may have.
+    #[serde(default)]
+    pub(crate) connections: slots::Config,
     /// Control API; none if absent, and no misbehaviour either.
     pub(crate) control: Option<Control>,
     /// The CMPs.
@@ -320,6 +323,7 @@ impl Config {
         for (name, rate) in [("aid1", self.limits.aid1), ("login", self.limits.login)] {
             rate.check().map_err(|e| format!("limits.{name}: {e}"))?;
         }
+        self.connections.check()?;
         let mut clients = BTreeSet::new();
         for cmp in &self.cmp {
             let id = &cmp.client_id;

@@ -2,13 +2,14 @@
 
 use aid_aid1::error_code::clean;
 use aid_id::Iccid;
-use axum::extract::rejection::JsonRejection;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use axum::{Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::core::model::Progress;
 use crate::core::report;
@@ -34,7 +35,7 @@ pub(crate) fn router(msp: Msp) -> Router {
 }
 
 /// The notification, as far as we keep it.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Notification {
     iccid: String,
@@ -44,7 +45,7 @@ struct Notification {
     notification_point_status: PointStatus,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PointStatus {
     status: String,
@@ -52,7 +53,7 @@ struct PointStatus {
     status_code_data: Option<CodeData>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CodeData {
     #[serde(default)]
@@ -69,11 +70,11 @@ fn refused(status: StatusCode, why: &str) -> Response {
 }
 
 /// A notification has no answer but 204 (SGP.22 §6.5.1.2).
-async fn progress(
-    State(msp): State<Msp>,
-    body: Result<Json<Notification>, JsonRejection>,
-) -> Response {
-    let Ok(Json(told)) = body else {
+async fn progress(State(msp): State<Msp>, body: Result<Bytes, BytesRejection>) -> Response {
+    let read = body
+        .ok()
+        .map(|body| aid_serve::json::read::<Notification>(&body));
+    let Some(Ok(told)) = read else {
         return refused(
             StatusCode::BAD_REQUEST,
             "the notification has not the members of SGP.22 §5.3.5",

@@ -47,7 +47,7 @@ fn start(args: Args) -> Result<(), Failure> {
     block_on(async move {
         match args.command {
             Command::CheckConfig => {
-                serve::check(&config)?;
+                serve::check(&args.config, &config)?;
                 let path = args.config.display().to_string();
                 let row = json!({"config": path, "usable": true});
                 cli::say(&format!("{} is valid", printable(&path)), row, args.json)

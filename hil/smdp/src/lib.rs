@@ -10,6 +10,7 @@ pub mod operators;
 mod program;
 pub mod service;
 pub mod store;
+mod trace;
 pub mod web;
 
 pub use program::run;

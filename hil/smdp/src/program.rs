@@ -118,6 +118,7 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     certificates.look(validity::now());
     let es9_tls = tls::server_config(&config.es9.cert, &config.es9.key, None)?;
     let es2 = &config.es2;
+    private::forbid_core_dumps();
     let es2_tls = tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
     let operators = config.operators()?;
     let es9_listener = http::bind(&config.es9.listen).await?;

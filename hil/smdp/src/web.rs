@@ -175,9 +175,9 @@ const PROTOCOL: [(HeaderName, &str); 1] =
     reason = "the error is the answer, made once per request"
 )]
 fn parse<F: Function>(body: &[u8]) -> Result<F, Response> {
-    let parsed = serde_json::from_slice::<F>(body);
+    let parsed = aid_serve::json::read::<F>(body);
     if let Ok(request) = &parsed {
-        tracing::trace!(target: TRACE, "<- {request:?}");
+        tracing::trace!(target: TRACE, "<- {} {}", F::PATH, crate::trace::shown(request));
     }
     parsed.map_err(|e| {
         let refusal = Refusal::invalid_input(format!("{}: {e}", F::PATH));
@@ -192,7 +192,7 @@ fn parse<F: Function>(body: &[u8]) -> Result<F, Response> {
 fn answer<F: Function>(result: Result<F::Output, Refusal>) -> Response {
     let answer = match result {
         Ok(output) => {
-            tracing::trace!(target: TRACE, "-> {output:?}");
+            tracing::trace!(target: TRACE, "-> {} {}", F::PATH, crate::trace::shown(&output));
             Answer::ok(output)
         }
         Err(refusal) => {

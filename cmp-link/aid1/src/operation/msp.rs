@@ -139,13 +139,18 @@ impl RequestProfileStatus {
     /// # Errors
     /// 404 with 61 for an ICCID of another form, 422 with 91 if it is there twice.
     pub fn from_query(query: &str) -> Result<Self, ApiError> {
-        let mut values = query
-            .split('&')
-            .filter_map(|member| member.strip_prefix("iccid="));
-        let iccid = values.next().map(iccid).transpose()?;
+        // Names and values may be escaped: `%69ccid` is `iccid`.
+        let mut address = reqwest::Url::parse("https://msp/")
+            .map_err(|e| ApiError::because(Code::Syntax, e.to_string()))?;
+        address.set_query(Some(query));
+        let mut values = address
+            .query_pairs()
+            .filter_map(|(name, value)| (name == "iccid").then_some(value));
+        let wanted = values.next();
         if values.next().is_some() {
             return Err(ApiError::because(Code::Syntax, "iccid is there twice"));
         }
+        let iccid = wanted.map(|value| iccid(&value)).transpose()?;
         Ok(Self { iccid })
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that can change in the CMP's state. A decision yields a list of changes, which is stored in one transaction.
 
+use crate::decide::tries;
 use crate::model::{
     Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
     LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, Report,
@@ -45,6 +46,8 @@ pub enum Change {
     RemoveNotice(AccountRef, Id),
     /// Failed attempts at `key`; none clears them.
     SetAttempts(String, Option<Attempts>),
+    /// All attempts at the PIN under a name are forgotten, by their prefix (`decide::tries::prefix`).
+    ForgetAttempts(String),
     /// A user logged in to a car for the first time.
     LoggedIn(Eid, AccountRef, u64),
     /// A portal login.
@@ -133,6 +136,8 @@ pub enum FleetChange {
         vin: Option<String>,
         /// SHA-256 of the certificate, hexadecimal.
         certificate: String,
+        /// When, Unix milliseconds.
+        at: u64,
     },
     /// Who is logged in to a car.
     Session(Eid, Option<AccountRef>),
@@ -220,6 +225,8 @@ impl Change {
             | Self::Prefer(id, ..)
             | Self::LoggedIn(_, id, _) => account(id),
             Self::SetAttempts(key, _) => Behind::Lock(Lock::Attempts(key.clone())),
+            // Every login under this name locks that one first.
+            Self::ForgetAttempts(prefix) => Behind::Lock(Lock::Attempts(tries::everywhere(prefix))),
             Self::CloseOnboarding(sid, ..) => Behind::Onboarding(*sid),
             Self::AddFederation(f) | Self::UpdateFederation(f) => account(&f.account),
             Self::PurgeFederation(id) | Self::ClearHold(id, _) => Behind::Federation(*id),

@@ -7,6 +7,7 @@ pub mod code;
 pub mod deletion;
 pub mod hello;
 pub mod login;
+pub mod logout;
 pub mod onboarding;
 pub mod order;
 pub mod policy;
@@ -17,6 +18,7 @@ pub mod removal;
 pub mod serving;
 pub mod status;
 pub mod sync;
+pub mod tries;
 pub mod withdraw;
 
 use crate::change::{Change, FleetChange};

@@ -44,7 +44,7 @@ pub(super) fn places(file: &File) -> Result<(), String> {
 
 /// What users and browsers see of an MSP.
 pub(super) fn shown(msp: &MspFile) -> Result<(), String> {
-    let says = |text: &str| !text.trim().is_empty() && !text.chars().any(char::is_control);
+    let says = crate::names::is_plain;
     if !says(&msp.name) || msp.name.chars().count() > 128 {
         return Err("name must be 1 to 128 printable characters".into());
     }

@@ -243,7 +243,7 @@ impl Worker {
     }
 
     fn reach(&self, eid: Eid) {
-        let number = self.service.connect(eid, self.queue.clone());
+        let number = self.service.connect(eid, None, self.queue.clone());
         if let Ok(mut reached) = self.reached.lock() {
             reached.insert(eid, number);
         }
@@ -276,7 +276,7 @@ impl Worker {
         if arrives {
             self.reach(eid);
         }
-        match self.service.up(eid, envelope).await {
+        match self.service.up(eid, None, envelope).await {
             Ok(Taken::Done) if arrives => self.service.greet(eid).await.map_err(|e| e.to_string()),
             Ok(Taken::Done) => Ok(()),
             Ok(Taken::Foreign) => {

@@ -2,6 +2,7 @@
 //! QoS 1 from the vehicle is acknowledged when its message is on disk, and not before.
 //! Called by the gateway for each connection.
 
+use super::patience::Patience;
 use crate::service::{Frame, QUEUE, Service, Taken};
 use aid_cli::signal::Stop;
 use aid_id::Eid;
@@ -9,7 +10,8 @@ use aid_wire::{Envelope, Up, topic_down, topic_up};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event, TimerKind};
 use mqtt_protocol_core::mqtt::packet::{
-    AssignedClientIdentifier, Packet, Property, Qos, SessionExpiryInterval, v5_0,
+    AssignedClientIdentifier, Packet, Property, Qos, SessionExpiryInterval,
+    SubscriptionIdentifierAvailable, v5_0,
 };
 use mqtt_protocol_core::mqtt::prelude::*;
 use mqtt_protocol_core::mqtt::result_code::{
@@ -28,10 +30,6 @@ use tokio_rustls::server::TlsStream;
 pub(crate) const MAX_PACKET: u32 = 64 * 1024;
 /// Messages of a vehicle that may be unacknowledged.
 const IN_FLIGHT: u16 = 16;
-/// Longest wait for CONNECT.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Silence after which a vehicle that announced no keep-alive is cut off.
-const SILENCE: Duration = Duration::from_secs(3600);
 /// Longest time for one write.
 const WRITE: Duration = Duration::from_secs(20);
 
@@ -41,8 +39,9 @@ type End = Option<String>;
 pub(super) struct Session {
     stream: TlsStream<TcpStream>,
     service: Arc<Service>,
-    /// Who it is; none is told so and cut off.
+    /// Who it is, and the SHA-256 of its certificate; none is told so and cut off.
     eid: Option<Eid>,
+    certificate: [u8; 32],
     stop: Stop,
     mqtt: Connection<role::Server>,
     connected: bool,
@@ -50,8 +49,7 @@ pub(super) struct Session {
     subscribed: Option<u64>,
     /// The sender is the service's once the vehicle has subscribed: when it drops it, the session ends.
     queue: (Option<mpsc::Sender<Box<Frame>>>, mpsc::Receiver<Box<Frame>>),
-    /// When silence becomes too long.
-    deadline: Instant,
+    patience: Patience,
     out: Vec<u8>,
 }
 
@@ -59,7 +57,7 @@ impl Session {
     pub(super) fn new(
         stream: TlsStream<TcpStream>,
         service: Arc<Service>,
-        eid: Option<Eid>,
+        car: Option<(Eid, [u8; 32])>,
         stop: Stop,
     ) -> Self {
         let options = ConnectionOptions::new()
@@ -72,13 +70,14 @@ impl Session {
         Self {
             stream,
             service,
-            eid,
+            eid: car.map(|(eid, _)| eid),
+            certificate: car.map_or([0; 32], |(_, certificate)| certificate),
             stop,
             mqtt,
             connected: false,
             subscribed: None,
             queue: (Some(sender), receiver),
-            deadline: Instant::now() + CONNECT,
+            patience: Patience::new(Instant::now()),
             out: Vec::new(),
         }
     }
@@ -104,7 +103,7 @@ impl Session {
                     self.disconnect(DisconnectReasonCode::ServerShuttingDown).await;
                     return None;
                 }
-                () = sleep_until(self.deadline) => {
+                () = sleep_until(self.patience.end()) => {
                     let events = self.mqtt.notify_timer_fired(TimerKind::PingreqRecv);
                     let _ = self.events(events).await;
                     return Some("silent for too long".into());
@@ -154,6 +153,7 @@ impl Session {
     }
 
     async fn received(&mut self, bytes: &[u8]) -> Result<(), End> {
+        self.patience.heard(Instant::now());
         let mut cursor = Cursor::new(bytes);
         while (cursor.position() as usize) < bytes.len() {
             let events = self.mqtt.recv(&mut cursor);
@@ -171,7 +171,7 @@ impl Session {
                 Event::NotifyPacketReceived(packet) => self.packet(packet).await?,
                 Event::RequestTimerReset { kind, duration_ms } => {
                     if kind == TimerKind::PingreqRecv {
-                        self.deadline = Instant::now() + Duration::from_millis(duration_ms);
+                        self.patience.wait(Instant::now(), duration_ms);
                     }
                 }
                 Event::NotifyError(error) => return Err(Some(format!("MQTT: {error:?}"))),
@@ -192,7 +192,7 @@ impl Session {
                 Event::RequestTimerReset {
                     kind: TimerKind::PingreqRecv,
                     duration_ms,
-                } => self.deadline = Instant::now() + Duration::from_millis(duration_ms),
+                } => self.patience.wait(Instant::now(), duration_ms),
                 Event::NotifyError(error) => tracing::warn!(?error, "a packet was not sent"),
                 _ => {}
             }
@@ -206,6 +206,12 @@ impl Session {
             self.send(packet);
         }
         let _ = self.flush().await;
+    }
+
+    /// Ends the connection for what MQTT does not allow (§2.2.1: a packet id is not 0).
+    async fn malformed(&mut self, what: &str) -> Result<(), End> {
+        self.disconnect(DisconnectReasonCode::ProtocolError).await;
+        Err(Some(format!("MQTT: {what}")))
     }
 
     /// The service dropped the sender.
@@ -246,6 +252,14 @@ impl Session {
         let reason = match self.eid {
             None => ConnectReasonCode::NotAuthorized,
             Some(eid) if !id_fits(eid) => ConnectReasonCode::ClientIdentifierNotValid,
+            // MQTT 5 §4.12: a method that the server does not know. Certificates say who somebody is.
+            Some(_)
+                if has(&connect.props, |p| {
+                    matches!(p, Property::AuthenticationMethod(_))
+                }) =>
+            {
+                ConnectReasonCode::BadAuthenticationMethod
+            }
             Some(_) if connect.will_flag() => ConnectReasonCode::ImplementationSpecificError,
             Some(_) => ConnectReasonCode::Success,
         };
@@ -256,6 +270,7 @@ impl Session {
             // No session outlives its connection: what waits is in the database.
             let mut properties: Vec<Property> = Vec::new();
             properties.extend(SessionExpiryInterval::new(0).map(Property::from));
+            properties.extend(SubscriptionIdentifierAvailable::new(0).map(Property::from));
             if connect.client_id().is_empty() {
                 let assigned = AssignedClientIdentifier::new(eid.as_str());
                 properties.extend(assigned.map(Property::from));
@@ -270,7 +285,7 @@ impl Session {
         }
         self.connected = true;
         if connect.keep_alive() == 0 {
-            self.deadline = Instant::now() + SILENCE;
+            self.patience.open(Instant::now());
         }
         if let Some(eid) = self.eid {
             tracing::trace!(target: "trace", "<- MQTT {eid} CONNECT");
@@ -282,6 +297,17 @@ impl Session {
         let Some(eid) = self.eid else {
             return Err(Some("SUBSCRIBE by nobody".into()));
         };
+        if subscribe.packet_id() == 0 {
+            return self.malformed("a SUBSCRIBE with packet id 0").await;
+        }
+        // CONNACK said that there are none (MQTT 5 §3.2.2.3.12).
+        if has(&subscribe.props, |p| {
+            matches!(p, Property::SubscriptionIdentifier(_))
+        }) {
+            let reason = DisconnectReasonCode::SubscriptionIdentifiersNotSupported;
+            self.disconnect(reason).await;
+            return Err(Some("it uses a subscription identifier".into()));
+        }
         let own = topic_down(&eid);
         let mut granted = false;
         let judge = |filter: &str| {
@@ -311,7 +337,14 @@ impl Session {
                 self.queue.1 = receiver;
                 sender
             });
-            self.subscribed = Some(self.service.connect(eid, sender));
+            let certificate = Some(self.certificate);
+            self.subscribed = Some(self.service.connect(eid, certificate, sender));
+            // It was admitted when it connected, which may be long ago; from here on `cut_off` sees it.
+            let admitted = Box::pin(self.service.admits(eid, &self.certificate)).await;
+            if !admitted.map_err(|error| Some(error.to_string()))? {
+                self.disconnect(DisconnectReasonCode::NotAuthorized).await;
+                return Err(Some("it does not take part any more".into()));
+            }
             if let Err(error) = Box::pin(self.service.greet(eid)).await {
                 return Err(Some(error.to_string()));
             }
@@ -323,6 +356,9 @@ impl Session {
         let Some(eid) = self.eid else {
             return Err(Some("PUBLISH by nobody".into()));
         };
+        if publish.packet_id() == Some(0) {
+            return self.malformed("a PUBLISH with packet id 0").await;
+        }
         let reason = if publish.topic_name() != topic_up(&eid) {
             tracing::warn!(%eid, "publication to a topic that is not the vehicle's own");
             PubackReasonCode::NotAuthorized
@@ -359,7 +395,7 @@ impl Session {
             "<- MQTT {eid} {} bytes #{} {:?}", payload.len(), envelope.sequence, envelope.body
         );
         // Boxed: what only a message needs is not part of every connection that is silent.
-        match Box::pin(self.service.up(eid, envelope)).await {
+        match Box::pin(self.service.up(eid, Some(&self.certificate), envelope)).await {
             Ok(Taken::Done) => Ok(PubackReasonCode::Success),
             Ok(Taken::Foreign) => {
                 self.disconnect(DisconnectReasonCode::NotAuthorized).await;
@@ -394,4 +430,9 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Whether a packet has such a property.
+fn has(properties: &[Property], is: impl Fn(&Property) -> bool) -> bool {
+    properties.iter().any(is)
 }

@@ -1,36 +1,22 @@
 //! A login that a car shows a code for: the user types the code, sees which car it is, and says yes or no (the shape of
 //! RFC 8628 §3.3; AID7).
 
-use super::{Cmp, Page, Refusal, csrf, inside, login_first, page, sender, shown, visitor};
+use super::{
+    Cmp, Page, Refusal, csrf, inside, login_first, page, see_other, sender, shown, visitor,
+};
 use crate::service::Judged;
-use aid_aid1::redirect::percent_encode;
-use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{Form, Query, State};
+use aid_id::Eid;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-/// A code in the address, such as from a QR code that the car shows.
-#[derive(Deserialize)]
-pub(super) struct Shown {
-    #[serde(default)]
-    code: String,
-}
-
-pub(super) async fn form(
-    State(service): Cmp,
-    headers: HeaderMap,
-    query: Result<Query<Shown>, QueryRejection>,
-) -> Page {
-    let Query(Shown { code }) = query?;
+pub(super) async fn form(State(service): Cmp, headers: HeaderMap) -> Page {
     let Some((_, value)) = visitor(&service, &headers).await? else {
-        let next = match code.as_str() {
-            "" => "/car".to_owned(),
-            code => format!("/car?code={}", percent_encode(code)),
-        };
-        return login_first(&next);
+        return login_first("/car");
     };
     let csrf = csrf(&service, &value);
-    let content = page::ask_code(&code, &csrf, None);
+    let content = page::ask_code(&csrf, None);
     Ok(shown(inside("Log in to a car", &csrf, &content)))
 }
 
@@ -81,7 +67,31 @@ pub(super) async fn judge(
         }
         Judged::Locked(minutes) => format!("Too many wrong codes. Try again in {minutes} minutes."),
     };
-    let content = page::ask_code("", &csrf, Some(&wrong));
+    let content = page::ask_code(&csrf, Some(&wrong));
     let html = inside("Log in to a car", &csrf, &content);
     Ok(super::with_status(StatusCode::UNPROCESSABLE_ENTITY, html))
+}
+
+#[derive(Deserialize)]
+pub(super) struct LogoutForm {
+    csrf: String,
+    eid: Eid,
+}
+
+/// Ends the user's session in a car.
+pub(super) async fn log_out(
+    State(service): Cmp,
+    headers: HeaderMap,
+    form: Result<Form<LogoutForm>, FormRejection>,
+) -> Page {
+    let Form(form) = form?;
+    let (account, _) = sender(&service, &headers, &form.csrf).await?;
+    if service.log_out_of_car(account.id, form.eid).await? {
+        see_other("/?done=logged-out")
+    } else {
+        Err(Refusal(
+            StatusCode::NOT_FOUND,
+            "You are not logged in to that car.",
+        ))
+    }
 }

@@ -232,7 +232,7 @@ mod tests {
             login(attack, attack, Some(attack), true),
             register(attack, Some(attack)),
             inside(attack, attack, &inner),
-            inside("x", attack, &ask_code(attack, attack, Some(attack))),
+            inside("x", attack, &ask_code(attack, Some(attack))),
             ask_return(&account, (attack, Some(attack)), attack, attack),
         ] {
             assert!(

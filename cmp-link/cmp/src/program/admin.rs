@@ -3,7 +3,8 @@
 
 use super::users;
 use crate::config::File;
-use crate::service::{fresh, is_pin, now, random};
+use crate::names;
+use crate::service::{fresh, now, random};
 use crate::store::{Store, Stored, Tx};
 use aid_cli::cli::{Failure, print};
 use aid_cli::printable::printable;
@@ -14,6 +15,7 @@ use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Eid, Iccid, Id};
 use clap::Args;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// A new user.
 #[derive(Debug, Args)]
@@ -23,10 +25,14 @@ pub struct UserAdd {
     /// What the car shows; absent: the name.
     #[arg(long)]
     pub display_name: Option<String>,
-    /// PIN for cars, 4 to 16 digits; absent: no login in cars.
+    /// Read the PIN for cars, 4 to 16 digits, from the second line of standard input; without it and --pin-file no login in
+    /// cars. A PIN is no argument: every user of the machine sees those.
     #[arg(long)]
-    pub pin: Option<String>,
-    /// Read the portal's password from standard input.
+    pub pin_stdin: bool,
+    /// Read the PIN for cars from this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "pin_stdin")]
+    pub pin_file: Option<PathBuf>,
+    /// Read the portal's password from the first line of standard input.
     #[arg(long, required = true)]
     pub password_stdin: bool,
 }
@@ -141,24 +147,24 @@ impl Admin<'_> {
     }
 
     pub(super) async fn add_user(&self, user: UserAdd, key: &[u8; 32]) -> Result<(), Failure> {
-        let name = user.name.trim().to_lowercase();
-        if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
+        let Some(name) = names::sign_in_name(&user.name) else {
             return Err(Failure::usage(
-                "a user's name has 1 to 128 printable characters",
+                "a user's name has 1 to 128 printable characters, and does not begin with erased/",
             ));
-        }
-        if user.pin.as_ref().is_some_and(|p| !is_pin(p)) {
-            return Err(Failure::usage("--pin has 4 to 16 digits"));
-        }
-        let hash = users::hash_of_stdin()?;
+        };
+        let shown = user.display_name.as_deref().unwrap_or(&user.name);
+        let shown = shown.chars().take(names::MAX_SHOWN).collect::<String>();
+        let Some(display_name) = names::shown_name(&shown) else {
+            return Err(Failure::usage("--display-name must be printable"));
+        };
+        let (hash, pin) = users::secrets_of(&user)?;
         let id = AccountRef(fresh());
-        let display_name = user.display_name.unwrap_or(user.name);
         let account = Account {
             id,
             name: name.clone(),
-            display_name: display_name.chars().take(64).collect(),
+            display_name: display_name.to_owned(),
             password: hash,
-            pin_mac: user.pin.map(|pin| pin_mac(key, id, &pin)),
+            pin_mac: pin.map(|pin| pin_mac(key, id, pin.expose())),
             created_at: now(),
         };
         self.decide(async move |tx, context| {

@@ -3,6 +3,7 @@
 
 use super::{admin, enrol, keys, orders, procedures, sync, users};
 use aid_aid1::body::MAX_TEXT;
+use aid_cli::printable::is_unprintable;
 use aid_cmp_core::model::CallState;
 use clap::Subcommand;
 use std::path::PathBuf;
@@ -172,7 +173,7 @@ pub(super) enum OutboxCommand {
 fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     let long = text.chars().count() > MAX_TEXT;
-    if text.is_empty() || long || text.chars().any(char::is_control) {
+    if text.is_empty() || long || text.contains(is_unprintable) {
         Err(format!("say why in one line of 1 to {MAX_TEXT} characters"))
     } else {
         Ok(text.to_owned())
@@ -212,6 +213,14 @@ pub(super) enum UserCommand {
         /// Only a code logs him in to cars from now on.
         #[arg(long)]
         none: bool,
+    },
+    /// Take back what was counted of wrong passwords, PINs and login codes: a user who is locked out may try at once.
+    Unlock {
+        /// Name of the user.
+        name: String,
+        /// Why, for the audit trail.
+        #[arg(long, value_parser = reason)]
+        reason: String,
     },
     /// What a user prefers in every car (AID User Profile); cars get it at the next login.
     #[command(subcommand)]

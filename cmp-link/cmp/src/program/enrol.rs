@@ -255,6 +255,7 @@ impl Admin<'_> {
                 eid,
                 vin: vin.clone(),
                 certificate: fingerprint.clone(),
+                at: context.now,
             }));
             let detail = format!("{eid} certificate {fingerprint}");
             enrolled.push(context.audit("operator", "vehicle enrolled", detail));

@@ -5,7 +5,7 @@ use crate::store::Tx;
 use crate::views;
 use aid_cli::cli::Failure;
 use aid_cmp_core::change::{Change, Lock};
-use aid_cmp_core::decide::{Context, Decision, deletion, withdraw};
+use aid_cmp_core::decide::{Context, Decision, deletion, tries, withdraw};
 use aid_cmp_core::model::{Federation, OrderState, Profile, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid};
 use clap::ValueEnum;
@@ -358,8 +358,13 @@ impl Admin<'_> {
         show(vec![self.look(read).await?], self.json)
     }
 
-    pub(super) async fn erase_user(&self, name: &str, reason: String) -> Result<(), Failure> {
-        let name = name.to_owned();
+    pub(super) async fn erase_user(
+        &self,
+        name: &str,
+        reason: String,
+        key: &[u8; 32],
+    ) -> Result<(), Failure> {
+        let (name, key) = (name.to_owned(), *key);
         let erase = async move |tx: &Tx<'_>, context: &Context| {
             // The cars first, as their own messages do: the sessions there end.
             let id = account(tx, &name).await?.id;
@@ -368,12 +373,23 @@ impl Admin<'_> {
             }
             tx.lock(Lock::Account(id)).await?;
             let account = account(tx, &name).await?;
-            let decision = views::erasure(tx, context, &account, Some(reason.clone())).await?;
+            let mut decision = views::erasure(tx, context, &account, Some(reason.clone())).await?;
+            let wrong_pins = tries::prefix(&key, &account.name);
+            tx.lock(Lock::Attempts(tries::everywhere(&wrong_pins)))
+                .await?;
+            decision.changes.push(Change::ForgetAttempts(wrong_pins));
             let orders = order_count(&decision);
             let row = json!({"account": id_text(account.id.0), "erased": true, "orders": orders});
             Ok((decision, row))
         };
-        show(vec![self.decide(erase).await?], self.json)
+        let row = self.decide(erase).await?;
+        // The name is gone from the tables; it must not stay in the log of the file either.
+        if !self.store.empty_log().await? {
+            tracing::warn!(
+                "the log of the database still holds what was erased; run the command `migrate` when the server is idle"
+            );
+        }
+        show(vec![row], self.json)
     }
 
     pub(super) async fn profiles(&self, vehicle_of: Option<&str>) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! `serve`: opens everything, says that it is ready, runs until a signal.
 
 use super::renewal::{self, LiveVehicles, Renewal};
-use crate::config::{Config, Gateway, check};
+use crate::config::{Config, EXAMPLE, Gateway, check};
 use crate::gateway::broker::{AtBroker, Broker};
 use crate::service::{Service, now};
 use crate::store::{Store, Stored};
@@ -13,18 +13,18 @@ use aid_cli::cli::Failure;
 use aid_cli::clock::Steadiness;
 use aid_cli::config::Values;
 use aid_cli::signal::Stop;
-use aid_cli::{private, ready, signal, tls};
+use aid_cli::{private, ready, signal, tls, weak};
 use aid_serve::admin::Shown;
 use aid_serve::limit::logins;
 use aid_serve::live::Live;
 use aid_serve::peer::Certificate;
+use aid_serve::slots::Listener;
 use aid_serve::{http, telemetry};
 use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -93,8 +93,12 @@ pub async fn serve_until(
     stop: Stop,
     announce: impl FnOnce(&Listening) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    private::forbid_core_dumps();
     let values = Values::read(path)?;
     let config = check(path)?;
+    if let Err(weak) = weak::check_secrets(path, EXAMPLE) {
+        tracing::warn!("{weak}");
+    }
     let tls = listeners_tls(&config)?;
     if let Err(shared) = config.agreed.certificates_apart() {
         tracing::warn!("{shared}");
@@ -132,6 +136,8 @@ pub async fn serve_until(
         listen.push(("gateway", cars.local_addr()?));
         open_files(most);
     }
+    let counted = |tcp| Listener::new(tcp, &file.connections);
+    let (aid1, pages, cars) = (counted(aid1), counted(pages), cars.map(counted));
     let files = renewal::files(path, file);
     let service = Arc::new(Service::new(store, config));
     let (aid1_tls, portal_tls) = (Live::new(tls.aid1), Live::new(tls.portal));
@@ -194,7 +200,7 @@ type BrokerState = Option<watch::Receiver<AtBroker>>;
 fn reach(
     service: &Arc<Service>,
     tls: Vehicles,
-    cars: Option<TcpListener>,
+    cars: Option<Listener>,
     most: usize,
     stop: &Stop,
 ) -> Result<(LiveVehicles, JoinHandle<()>, BrokerState), Failure> {

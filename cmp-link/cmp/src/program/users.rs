@@ -1,13 +1,13 @@
 //! What an operator does for users who can't do it themselves: another password or PIN, their preferences.
 
-use super::admin::{Admin, account, changes, id_text, show};
+use super::admin::{Admin, UserAdd, account, changes, id_text, show};
 use crate::password;
 use crate::service::{is_pin, is_preference, is_preference_name};
 use crate::store::Tx;
 use aid_cli::cli::Failure;
 use aid_cmp_core::change::{Change, FleetChange, Lock, PortalChange};
-use aid_cmp_core::decide::Context;
-use aid_cmp_core::decide::login::{attempts_key, pin_mac};
+use aid_cmp_core::decide::login::pin_mac;
+use aid_cmp_core::decide::{Context, tries};
 use aid_cmp_core::model::Account;
 use aid_id::Secret;
 use aid_wire::MAX_ENTRIES;
@@ -51,9 +51,39 @@ fn from_stdin(what: &str) -> Result<Secret, Failure> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
+/// What a new user proves themselves with: the hash of the password, and the PIN where one is given.
+pub(super) fn secrets_of(user: &UserAdd) -> Result<(Secret, Option<Secret>), Failure> {
+    let text = from_stdin("password")?;
+    let (password, pin) = if user.pin_stdin {
+        let lines = text.expose().split_once('\n');
+        let (password, pin) = lines.ok_or_else(|| {
+            Failure::usage("give the password and the PIN on stdin, each on a line of its own")
+        })?;
+        let line = |text: &str| Secret::new(text.trim_end_matches('\r').to_owned());
+        (line(password), Some(line(pin)))
+    } else {
+        (text, None)
+    };
+    let pin = match &user.pin_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|e| Failure::new(format!("cannot read {}: {e}", file.display())))?;
+            Some(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        None => pin,
+    };
+    if pin.as_ref().is_some_and(|pin| !is_pin(pin.expose())) {
+        return Err(Failure::usage("the PIN must have 4 to 16 digits"));
+    }
+    Ok((hash_of(&password)?, pin))
+}
+
 /// The hash of the password on standard input.
 pub(super) fn hash_of_stdin() -> Result<Secret, Failure> {
-    let text = from_stdin("password")?;
+    hash_of(&from_stdin("password")?)
+}
+
+fn hash_of(text: &Secret) -> Result<Secret, Failure> {
     let length = text.expose().len();
     if !password::LENGTH.contains(&length) {
         let (least, most) = (password::LENGTH.start(), password::LENGTH.end());
@@ -108,12 +138,14 @@ impl Admin<'_> {
             Some(pin_mac(key, id, pin.expose()))
         };
         let has_pin = mac.is_some();
+        let wrong_pins = tries::prefix(key, &account.name);
         self.decide(async move |tx, context| {
             tx.lock(Lock::Account(id)).await?;
-            tx.lock(Lock::Attempts(attempts_key(id))).await?;
+            tx.lock(Lock::Attempts(tries::everywhere(&wrong_pins)))
+                .await?;
             let set = vec![
                 Change::Portal(PortalChange::Pin(id, mac.clone())),
-                Change::SetAttempts(attempts_key(id), None),
+                Change::ForgetAttempts(wrong_pins.clone()),
                 about(
                     context,
                     id.0,
@@ -124,6 +156,36 @@ impl Admin<'_> {
         })
         .await?;
         let row = json!({"name": account.name, "account": id_text(id.0), "has_pin": has_pin});
+        show(vec![row], self.json)
+    }
+
+    /// Takes back the attempts at a user's secrets: at the portal, in all cars, and at login codes.
+    pub(super) async fn unlock_user(
+        &self,
+        name: &str,
+        reason: String,
+        key: &[u8; 32],
+    ) -> Result<(), Failure> {
+        let account = self.user(name).await?;
+        let id = account.id;
+        let wrong_pins = tries::prefix(key, &account.name);
+        self.decide(async move |tx, context| {
+            let own = ["password", "car-code"].map(|what| format!("{what}:{}", hex::encode(id.0)));
+            let mut all = Vec::new();
+            for key in own {
+                tx.lock(Lock::Attempts(key.clone())).await?;
+                all.push(Change::SetAttempts(key, None));
+            }
+            tx.lock(Lock::Attempts(tries::everywhere(&wrong_pins)))
+                .await?;
+            all.push(Change::ForgetAttempts(wrong_pins.clone()));
+            let detail = format!("account {}", hex::encode(id.0));
+            let why = Some(reason.clone());
+            all.push(context.audit_because("operator", "user unlocked", detail, why));
+            Ok((changes(all), ()))
+        })
+        .await?;
+        let row = json!({"name": account.name, "account": id_text(id.0), "unlocked": true});
         show(vec![row], self.json)
     }
 

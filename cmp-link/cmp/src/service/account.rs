@@ -3,20 +3,20 @@
 
 use super::attempts::{Denied, Proven, count, refund, still};
 use super::{Service, fresh, now};
+use crate::names;
 use crate::password::{self, Busy};
 use crate::service::web::{cookie_hash, session_lives};
 use crate::store::{SessionRow, StoreError, Stored, Tx};
+use aid_cli::printable::is_unprintable;
 use aid_cmp_core::change::{Change, Lock, PortalChange};
-use aid_cmp_core::decide::login::{attempts_key, pin_mac};
-use aid_cmp_core::decide::{Context, Decision};
+use aid_cmp_core::decide::login::pin_mac;
+use aid_cmp_core::decide::{Context, Decision, tries};
 use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Secret};
 use std::sync::Arc;
 
 /// Lengths of a car PIN, digits.
 const PIN: std::ops::RangeInclusive<usize> = 4..=16;
-/// Longest name of a user, bytes, and of what the car shows, characters.
-const NAMES: (usize, usize) = (128, 64);
 /// Said of a name that somebody has.
 const TAKEN: &str = "This name is taken.";
 /// As much as is kept of what a browser calls itself, characters.
@@ -64,14 +64,12 @@ impl Service {
         shown: &str,
         secret: &Secret,
     ) -> Stored<Changed> {
-        let name = name.trim().to_lowercase();
-        let shown = shown.trim();
-        let bad = |text: &str| text.is_empty() || text.chars().any(char::is_control);
-        if bad(&name) || name.len() > NAMES.0 || bad(shown) || shown.chars().count() > NAMES.1 {
+        let (Some(name), Some(shown)) = (names::sign_in_name(name), names::shown_name(shown))
+        else {
             return Ok(Changed::Unusable(
                 "A name has 1 to 64 printable characters.",
             ));
-        }
+        };
         if let Err(why) = usable_password(secret) {
             return Ok(Changed::Unusable(why));
         }
@@ -196,17 +194,18 @@ impl Service {
         } else {
             "PIN removed"
         };
+        let wrong_pins = tries::prefix(&self.config.pin_key, &account.name);
         let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
             if !still(tx, &account).await? {
                 return Ok((Decision::default(), Changed::Wrong));
             }
             let refund = refund(tx, &account).await?;
-            let wrong_pins = attempts_key(account.id);
-            tx.lock(Lock::Attempts(wrong_pins.clone())).await?;
+            tx.lock(Lock::Attempts(tries::everywhere(&wrong_pins)))
+                .await?;
             let changes = vec![
                 Change::Portal(PortalChange::Pin(account.id, mac.clone())),
                 // Who knows the password may try the new PIN at once.
-                Change::SetAttempts(wrong_pins, None),
+                Change::ForgetAttempts(wrong_pins.clone()),
                 refund,
                 self_audit(context, account.id, action),
             ];
@@ -220,7 +219,7 @@ impl Service {
     /// # Errors
     /// The store failed.
     pub async fn session_began(&self, cookie: &str, browser: &str) -> Stored<()> {
-        let printable = browser.chars().filter(|c| !c.is_control());
+        let printable = browser.chars().filter(|c| !is_unprintable(*c));
         let browser = printable.take(BROWSER).collect();
         let change = PortalChange::Began(cookie_hash(cookie), now(), browser);
         self.commit(vec![Change::Portal(change)]).await

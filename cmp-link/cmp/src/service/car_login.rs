@@ -21,6 +21,8 @@ pub struct CarLogin {
     pub code: String,
     /// The car's eUICC.
     pub eid: Eid,
+    /// Its vehicle identification number, where it is known.
+    pub vin: Option<String>,
     /// When the car asked, Unix milliseconds.
     pub since: u64,
     /// When the code ends.
@@ -278,9 +280,11 @@ async fn open_code(
         };
         return Ok(Err((decision, Judged::Unknown)));
     };
+    let vehicle = tx.vehicle(code.eid).await?;
     let shown = CarLogin {
         code: car_login::shown(&code.code),
         eid: code.eid,
+        vin: vehicle.and_then(|v| v.vin),
         since: code.created_at,
         expires_at: code.expires_at,
     };

@@ -7,8 +7,8 @@ use crate::store::{StoreError, Stored, Tx};
 use crate::views;
 use aid_aid1::span::{Kind, Span};
 use aid_cmp_core::change::{Change, FleetChange, Lock};
-use aid_cmp_core::decide::{Context, Decision, Outgoing, code, deletion, login, order};
-use aid_cmp_core::model::{Account, Answered, CallKind, OrderState, Profile, Report};
+use aid_cmp_core::decide::{Context, Decision, Outgoing, code, deletion, login, order, tries};
+use aid_cmp_core::model::{Account, Answered, CallKind, OrderState, Profile, Report, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id};
 use aid_wire::{Down, Envelope, LoginOutcome, OrderKind, OrderOutcome, Up};
 use std::sync::Arc;
@@ -99,19 +99,26 @@ impl Service {
     /// The store failed.
     pub async fn admits(self: &Arc<Self>, eid: Eid, fingerprint: &[u8; 32]) -> Stored<bool> {
         let vehicle = self.look(async move |_, tx| tx.vehicle(eid).await).await?;
-        let fits = |bound: Option<String>| bound.is_none_or(|b| b == hex::encode(fingerprint));
-        Ok(vehicle.is_some_and(|v| v.retired_at.is_none() && fits(v.certificate)))
+        Ok(vehicle.is_some_and(|v| takes_part(&v, Some(fingerprint))))
     }
 
-    /// Takes a message. When this returns without error it is on disk, and may be acknowledged;
-    /// `Taken::Foreign`: the car does not take part any more, and nothing was done.
+    /// Takes a message. `certificate` is the SHA-256 of the certificate that the connection has shown; none behind a
+    /// broker, which judges certificates. When this returns without error the message is on disk, and may be
+    /// acknowledged; `Taken::Foreign`: the car does not take part any more, or with another certificate, and nothing was
+    /// done.
     ///
     /// # Errors
     /// The store failed; the car sends it again.
-    pub async fn up(self: &Arc<Self>, eid: Eid, envelope: Envelope<Up>) -> Stored<Taken> {
+    pub async fn up(
+        self: &Arc<Self>,
+        eid: Eid,
+        certificate: Option<&[u8; 32]>,
+        envelope: Envelope<Up>,
+    ) -> Stored<Taken> {
+        let certificate = certificate.copied();
         let decide = async move |service: &Self, tx: &Tx<'_>, context: &Context| {
             let vehicle = tx.locked_vehicle(eid).await?;
-            if vehicle.is_none_or(|v| v.retired_at.is_some()) {
+            if !vehicle.is_some_and(|v| takes_part(&v, certificate.as_ref())) {
                 return Ok((Decision::default(), (Follow::Foreign, Vec::new(), None)));
             }
             let over = |end: u64| end.saturating_mul(1000) <= context.now;
@@ -289,15 +296,34 @@ impl Service {
             account = locked.filter(|a| a.name == name);
         }
         let id = account.as_ref().map(|a| a.id);
-        let attempts = id.map_or_else(|| login::unknown_key(eid), login::attempts_key);
-        tx.lock(Lock::Attempts(attempts.clone())).await?;
-        let mut view = self.login_view(tx, account, eid).await?;
-        if view.account.is_none() {
-            view.attempts = tx.attempts(&attempts).await?;
+        let known = id.unwrap_or(AccountRef([0; 16]));
+        if id.is_none() {
+            // The same is looked up whether or not anybody has the name, so that the time tells nothing.
+            tx.locked_account(known).await?;
         }
         let key = &self.config.pin_key;
+        let keys = tries::Keys::new(&tries::prefix(key, &name), eid);
+        for key in keys.in_lock_order() {
+            tx.lock(Lock::Attempts(key.clone())).await?;
+        }
+        let mut tries = tries::Tries::default();
+        for (attempts, key) in tries.0.iter_mut().zip(&keys.0) {
+            *attempts = tx.attempts(key).await?;
+        }
+        let mut view = login::View {
+            known_here: tx.has_logged_in(eid, known).await?,
+            account,
+            tries,
+            aup: self.aup("", None),
+            profiles: Vec::new(),
+        };
         let verdict = login::judge(&view, login_id, pin, key, context.now);
-        let mut decision = login::login(context, view, eid, login_id, pin, key);
+        if verdict == login::Verdict::Accepted {
+            let tries = view.tries;
+            view = self.login_view(tx, view.account, eid).await?;
+            view.tries = tries;
+        }
+        let mut decision = login::login(context, view, &keys, eid, login_id, pin, key);
         if decision
             .down
             .iter()
@@ -314,17 +340,16 @@ impl Service {
         Ok((decision, Follow::Login(id, verdict)))
     }
 
-    /// What is known of a user who wants to enter a car.
+    /// What is known of a user who may enter a car, failed attempts aside.
     pub(super) async fn login_view(
         &self,
         tx: &Tx<'_>,
         account: Option<Account>,
         eid: Eid,
     ) -> Stored<login::View> {
-        let (mut attempts, mut known_here, mut profiles) = (None, false, Vec::new());
+        let (mut known_here, mut profiles) = (false, Vec::new());
         let mut aup = self.aup("", None);
         if let Some(account) = &account {
-            attempts = tx.attempts(&login::attempts_key(account.id)).await?;
             known_here = tx.has_logged_in(eid, account.id).await?;
             // R-2-11, R-4.3-5: the profiles of the subscription that serves the user here.
             let federation = self.serving(tx, account.id, Some(eid)).await?;
@@ -335,7 +360,7 @@ impl Service {
         }
         Ok(login::View {
             account,
-            attempts,
+            tries: tries::Tries::default(),
             known_here,
             aup,
             profiles,
@@ -466,6 +491,15 @@ async fn order_result(
     });
     let decision = order::result(context, order, profile, eid, order_id, outcome);
     Ok((decision, hop))
+}
+
+/// Whether a car takes part with the certificate that it has shown; none: a broker has judged that.
+pub(super) fn takes_part(vehicle: &Vehicle, shown: Option<&[u8; 32]>) -> bool {
+    let fits = match (&vehicle.certificate, shown) {
+        (Some(bound), Some(shown)) => *bound == hex::encode(shown),
+        _ => true,
+    };
+    vehicle.retired_at.is_none() && fits
 }
 
 /// Notes that a car's message was taken, so that its repetition can be told from a new one.

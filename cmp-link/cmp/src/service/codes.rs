@@ -19,7 +19,15 @@ impl Service {
         token: &str,
         body: &[u8],
     ) -> Result<(), Refusal> {
-        let (token, body) = (token.to_owned(), SendActivationCode::parse(body));
+        let (token, mut body) = (token.to_owned(), SendActivationCode::parse(body));
+        if let Ok(SendActivationCode::Code {
+            activation_code, ..
+        }) = &body
+            && let Err(error) = self.check_smdp(activation_code).await
+        {
+            let error = ApiError::because(ErrorCode::ActivationCodeFormat, error);
+            body = Err(error);
+        }
         self.decide(async move |_, tx, context| {
             if call.is_repetition(tx).await? {
                 return Ok((Decision::default(), ()));

@@ -63,6 +63,8 @@ struct Connection {
     number: u64,
     /// How often it was sent the same without a word.
     tries: u32,
+    /// SHA-256 of the certificate that it has shown; none behind a broker.
+    certificate: Option<[u8; 32]>,
     queue: mpsc::Sender<Box<Frame>>,
     /// By the car's request: the number of the decision whose answer was sent last.
     answered: BTreeMap<Id, u64>,
@@ -139,7 +141,7 @@ impl Connections {
             }
         };
         let what = if tracing::enabled!(target: TRACE, tracing::Level::TRACE) {
-            format!("#{} {:?}", envelope.sequence, envelope.body)
+            format!("#{} {}", envelope.sequence, shown(&envelope.body))
         } else {
             String::new()
         };
@@ -181,12 +183,18 @@ impl Connections {
     }
 
     /// A car subscribed; what it replaces ends. Yields the number of the connection.
-    pub(super) fn connect(&self, eid: Eid, queue: mpsc::Sender<Box<Frame>>) -> u64 {
+    pub(super) fn connect(
+        &self,
+        eid: Eid,
+        certificate: Option<[u8; 32]>,
+        queue: mpsc::Sender<Box<Frame>>,
+    ) -> u64 {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         self.waiting().remove(&eid); // All of it is sent now.
         let connection = Connection {
             number,
             tries: 0,
+            certificate,
             queue,
             answered: BTreeMap::new(),
             answers: 0,
@@ -235,8 +243,22 @@ impl Connections {
         self.waiting().contains_key(&eid)
     }
 
+    /// The certificate with which a car is connected, where that is known; none if it is not connected.
+    pub(super) fn certificate_of(&self, eid: Eid) -> Option<Option<[u8; 32]>> {
+        self.open().get(&eid).map(|c| c.certificate)
+    }
+
     pub(super) fn is_online(&self, eid: Eid) -> bool {
         self.open().contains_key(&eid)
+    }
+}
+
+/// A message for the trace: with a login code somebody else could log in, and a profile tells about its user.
+fn shown(body: &Down) -> String {
+    match body {
+        Down::LoginCode { code, .. } => format!("LoginCode <{} characters>", code.len()),
+        Down::UserProfile { account, .. } => format!("UserProfile of {account:?}"),
+        other => format!("{other:?}"),
     }
 }
 
@@ -268,6 +290,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_trace_shows_no_login_code() {
+        let code = Down::LoginCode {
+            login_id: [1; 16],
+            code: "BDFH-JKLM".into(),
+            url: "https://cmp.example/car".into(),
+            expires_in: 600,
+        };
+        assert_eq!(shown(&code), "LoginCode <9 characters>");
+        let ack = Down::Ack {
+            message_id: [0; 16],
+        };
+        assert_eq!(shown(&ack), format!("{ack:?}"));
+    }
+
     // Invariant 5: what is recalled stays recalled, in whatever order the threads send.
     #[test]
     fn an_older_answer_never_follows_a_newer_one() {
@@ -275,7 +312,7 @@ mod tests {
         let (cars, (queue, _frames)) = (Connections::default(), mpsc::channel(QUEUE));
         let (a, b) = (answer(eid, [1; 16]), answer(eid, [2; 16]));
         assert_eq!(cars.tell(&a, Source::Decision(1)), Told::Away);
-        cars.connect(eid, queue.clone());
+        cars.connect(eid, None, queue.clone());
         let read = Source::Read(cars.answers(eid));
         assert_eq!(cars.tell(&a, read), Told::Sent);
         assert_eq!(cars.tell(&a, Source::Decision(7)), Told::Sent);
@@ -286,7 +323,7 @@ mod tests {
         let read = Source::Read(cars.answers(eid));
         assert_eq!(cars.tell(&a, read), Told::Sent);
         // Another connection begins anew, and what was read for the one before is not for it.
-        cars.connect(eid, queue);
+        cars.connect(eid, None, queue);
         assert_eq!(cars.tell(&a, read), Told::Overtaken);
         assert_eq!(cars.tell(&a, Source::Decision(8)), Told::Sent);
         // As many requests as anybody likes: what is remembered is bounded.

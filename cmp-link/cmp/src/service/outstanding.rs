@@ -1,6 +1,7 @@
 //! What a car that is connected still has to get: answers to its requests and orders that it has not journalled
 //! (R-4.3.1-18). Read and sent; nothing is decided.
 
+use super::cars::takes_part;
 use super::connections::{Source, Told};
 use super::{Service, fresh, now};
 use crate::store::{Stored, Tx};
@@ -22,15 +23,20 @@ impl Service {
         self.look(look).await
     }
 
-    /// Cuts off the cars that were retired since this time: a session whose queue has no sender ends.
+    /// Cuts off the cars that were retired since this time, and connections whose certificate was replaced since then: a
+    /// session whose queue has no sender ends.
     ///
     /// # Errors
     /// The store failed.
     pub async fn cut_off(self: &Arc<Self>, since: u64) -> Stored<()> {
-        let retired = self.look(async move |_, tx| tx.retired_since(since).await);
-        for eid in retired.await? {
-            if self.is_online(eid) {
-                tracing::info!(%eid, "a car that does not take part any more is cut off");
+        let barred = self.look(async move |_, tx| tx.barred_since(since).await);
+        for eid in barred.await? {
+            let Some(shown) = self.connections.certificate_of(eid) else {
+                continue;
+            };
+            let vehicle = self.look(async move |_, tx| tx.vehicle(eid).await).await?;
+            if !vehicle.is_some_and(|v| takes_part(&v, shown.as_ref())) {
+                tracing::info!(%eid, "a car that does not take part any more, or with another certificate, is cut off");
                 self.gone(eid);
             }
         }

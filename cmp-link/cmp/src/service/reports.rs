@@ -34,14 +34,12 @@ impl Service {
         let request = self.request_behind(tx, &report, profile.as_ref()).await?;
         let owner = profile.as_ref().map(|p| p.federation);
         let owner = owner.or_else(|| request.as_ref().map(|r| r.federation));
-        let federation = match (owner, report.account) {
-            (Some(id), _) => tx.locked_federation_by_id(id).await?,
-            // A report about a profile that came without the CMP, of a user that it knows here.
-            (None, Some(account))
-                if tx.has_logged_in(report.eid, account).await?
-                    && !held_elsewhere(tx, &report).await? =>
-            {
-                self.serving(tx, account, Some(report.eid)).await?
+        // What no request of the CMP brought is nobody's: a car could invent it for any user.
+        let named = request.as_ref().and_then(|r| r.iccid.as_ref());
+        let is_given = profile.is_some() || named.is_some_and(|n| Some(n) == report.iccid.as_ref());
+        let federation = match owner {
+            Some(id) if is_given || !held_elsewhere(tx, &report).await? => {
+                tx.locked_federation_by_id(id).await?
             }
             _ => None,
         };

@@ -29,7 +29,7 @@ pub fn is_preference_name(name: &str) -> bool {
 /// Whether this may be the value of a preference.
 #[must_use]
 pub fn is_preference(value: &str) -> bool {
-    value.len() <= MAX_TEXT && !value.chars().any(char::is_control)
+    value.len() <= MAX_TEXT && !value.contains(aid_cli::printable::is_unprintable)
 }
 
 /// How a preference was set.

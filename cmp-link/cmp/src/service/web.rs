@@ -37,8 +37,11 @@ pub struct Overview {
     pub subscriptions: Vec<Subscription>,
     /// MSPs that can be linked.
     pub msps: Vec<String>,
-    /// Vehicle identification numbers of the cars with profiles, where they are known.
+    /// Vehicle identification numbers of the cars with profiles and of those in which the user is logged in, where they
+    /// are known.
     pub vins: BTreeMap<Eid, String>,
+    /// Cars in which the user is logged in.
+    pub cars: Vec<Eid>,
 }
 
 /// How a sign-in ended.
@@ -153,20 +156,23 @@ impl Service {
                 });
             }
             let mut vins = BTreeMap::new();
-            for profile in subscriptions.iter().flat_map(|s| &s.profiles) {
-                let vehicle = tx.vehicle(profile.eid).await?;
+            let cars = tx.sessions(id).await?;
+            let profiles = subscriptions.iter().flat_map(|s| &s.profiles);
+            for eid in profiles.map(|p| p.eid).chain(cars.iter().copied()) {
+                let vehicle = tx.vehicle(eid).await?;
                 if let Some(vin) = vehicle.and_then(|v| v.vin) {
-                    vins.insert(profile.eid, vin);
+                    vins.insert(eid, vin);
                 }
             }
-            Ok((subscriptions, vins))
+            Ok((subscriptions, vins, cars))
         };
-        let (subscriptions, vins) = self.look(look).await?;
+        let (subscriptions, vins, cars) = self.look(look).await?;
         let msps = self.agreed().msps.iter().map(|m| m.name.clone()).collect();
         Ok(Overview {
             subscriptions,
             msps,
             vins,
+            cars,
         })
     }
 

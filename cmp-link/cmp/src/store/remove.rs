@@ -13,12 +13,12 @@ pub(super) fn erase_account(account: AccountRef) -> Vec<Statement> {
         statement!(
             "UPDATE account SET name = $1, display_name = '', password = '', pin_mac = NULL \
              WHERE id = $2",
-            format!("erased/{id}"),
+            format!("{}{id}", aid_cmp_core::decide::removal::ERASED),
             account.0,
         ),
         statement!(
             "DELETE FROM attempt WHERE key IN ($1, $2)",
-            format!("pin:{key}"),
+            format!("car-code:{key}"),
             format!("password:{key}"),
         ),
     ];

@@ -39,6 +39,7 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
             postgres: include_str!("../../migrations/0060_ids.postgres.sql"),
         },
     },
+    step(61, "bound", include_str!("../../migrations/0061_bound.sql")),
 ]);
 
 /// A step that is the same for both databases.

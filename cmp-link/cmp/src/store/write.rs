@@ -91,6 +91,10 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
             account.0,
             id
         )],
+        Change::ForgetAttempts(prefix) => vec![statement!(
+            "DELETE FROM attempt WHERE key LIKE $1",
+            format!("{prefix}%")
+        )],
         Change::SetAttempts(key, None) => {
             vec![statement!("DELETE FROM attempt WHERE key = $1", key)]
         }
@@ -298,10 +302,12 @@ fn fleet(change: FleetChange) -> Statement {
             eid,
             vin,
             certificate,
+            at,
         } => statement!(
-            "UPDATE vehicle SET certificate = $1, vin = COALESCE($2, vin) WHERE eid = $3",
+            "UPDATE vehicle SET certificate = $1, vin = COALESCE($2, vin), bound_at = $3 WHERE eid = $4",
             certificate,
             vin,
+            at,
             String::from(eid),
         ),
         FleetChange::Session(eid, account) => statement!(

@@ -85,7 +85,7 @@ impl Book {
         iv_used(msp: &str, key_id: &str, iv: &str;) -> Option<String>;
         vehicle(; eid: Eid) -> Option<Vehicle>;
         vehicles(;) -> Vec<Vehicle>;
-        retired_since(; since: u64) -> Vec<Eid>;
+        barred_since(; since: u64) -> Vec<Eid>;
         sessions(; of: AccountRef) -> Vec<Eid>;
         profiles_in(; eid: Eid) -> Vec<Profile>;
         login_code(code: &str;) -> Option<LoginCode>;

@@ -193,6 +193,16 @@ impl File {
         })
     }
 
+    /// Folds the write-ahead log into the file and cuts it to nothing; false: others were at work for too long.
+    pub(crate) fn empty_log(&self) -> Stored<bool> {
+        let connection = self.writer()?;
+        let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
+        });
+        let busy = busy.map_err(|error| store_error(&self.name(), &error).1)?;
+        Ok(busy == 0)
+    }
+
     /// A connection that only reads.
     pub(crate) fn reader(&self) -> Stored<Connection> {
         self.open(|connection| connection.pragma_update(None, "query_only", true))

@@ -209,6 +209,8 @@ fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
         .set("key", format!("pki/aid/{own}.key"))
         .set("client_ca", "pki/aid/cars-ca.pem")
         .set("ca", "pki/aid/ca.pem")
+        .table("[policy]")
+        .set("private_smdp", true)
         .table("[[msp]]")
         .set("name", "AID Test MSP")
         .set("client_id", MSP_ID)

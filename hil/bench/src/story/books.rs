@@ -84,12 +84,16 @@ pub(crate) fn enrol(site: &Site) -> Result<(), Failure> {
             "add",
             driver.name,
             "--password-stdin",
-            "--pin",
-            &driver.pin,
+            "--pin-stdin",
             "--config",
             "cmp.toml",
         ];
-        output(site, "aid-cmp", &user, &format!("{}\n", driver.password))?;
+        output(
+            site,
+            "aid-cmp",
+            &user,
+            &format!("{}\n{}\n", driver.password, driver.pin),
+        )?;
     }
     for car in &site.cars {
         let vehicle = ["vehicle", "add", &car.eid, "--config", "cmp.toml"];

@@ -58,7 +58,7 @@ fn agree(site: &Site, driver: &Driver) -> Result<(Browser, String), Failure> {
     let touchpoint = browser.submit(&format!("{portal}/link"), &form)?;
 
     let msp = format!("https://localhost:{}", site.ports.touchpoint);
-    let page = browser.page(&touchpoint)?;
+    let page = browser.follow(&msp, &touchpoint)?;
     let csrf = field(&page, "csrf")?;
     let form = [
         ("csrf", csrf.as_str()),

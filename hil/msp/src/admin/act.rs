@@ -289,7 +289,10 @@ pub(crate) async fn end_subscription(
 /// # Errors
 /// Name or password is not usable, or the database fails.
 pub(crate) async fn add_customer(msp: &Msp, user: &str, text: &str) -> Result<Value, Failure> {
-    if user.is_empty() || user.chars().count() > 100 || user.chars().any(char::is_control) {
+    if user.is_empty()
+        || user.chars().count() > 100
+        || user.contains(aid_cli::printable::is_unprintable)
+    {
         return Err(Failure::usage(
             "a customer's name has 1 to 100 printable characters",
         ));

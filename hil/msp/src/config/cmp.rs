@@ -49,8 +49,8 @@ pub(crate) struct Cmp {
     pub(crate) certificate_sha256: Several,
     /// Shared secrets of account ids.
     pub(crate) account_id_secret: Several,
-    /// Accept times as strings, as the specification's own example has `exp`.
-    #[serde(default = "yes")]
+    /// Accept times as strings, as the specification's own example has `exp`; by default they are numbers (RFC 7519).
+    #[serde(default)]
     pub(crate) account_id_times_as_strings: bool,
     /// Whether account ids must carry `ver`.
     #[serde(default)]
@@ -77,10 +77,6 @@ pub(crate) enum Mode {
     Async,
     /// The one or the other, by the parity of activationCodeRequestID.
     Mixed,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A CMP, ready to use.

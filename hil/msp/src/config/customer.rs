@@ -106,7 +106,9 @@ impl More {
             |what: &str, e: &dyn std::fmt::Display| format!("subscription {id:?}, {what} {e}");
         if id.is_empty()
             || id.len() > 100
-            || id.chars().any(|c| c.is_control() || c.is_whitespace())
+            || id
+                .chars()
+                .any(|c| aid_cli::printable::is_unprintable(c) || c.is_whitespace())
         {
             return Err(format!(
                 "subscription {id:?}: its name has 1 to 100 characters without spaces"

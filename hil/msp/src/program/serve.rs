@@ -12,20 +12,21 @@ use aid_cli::cli::Failure;
 use aid_cli::config::Values;
 use aid_cli::signal::{self, Stop};
 use aid_cli::validity;
-use aid_cli::{private, ready, tls};
+use aid_cli::{private, ready, tls, weak};
 use aid_serve::admin::Shown;
 use aid_serve::limit::logins;
 use aid_serve::live::Live;
 use aid_serve::peer::Certificate;
+use aid_serve::slots::Listener;
 use aid_serve::{door, http, telemetry};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use super::renewal::{self, Renewal};
 use crate::agreed::Agreed;
-use crate::config::{Config, Es2};
+use crate::config::{Config, EXAMPLE, Es2};
 use crate::msp::Msp;
-use crate::{api, control, es2_server, orders, outbox, touchpoint};
+use crate::{api, control, es2_server, orders, outbox};
 
 /// TLS of the listeners that others reach.
 pub(super) struct ListenersTls {
@@ -62,12 +63,14 @@ pub(super) fn listeners_tls(config: &Config) -> Result<ListenersTls, Failure> {
     })
 }
 
-/// Checks what the configuration names, without opening anything.
+/// Checks what the configuration of this file names, without opening anything.
 ///
 /// # Errors
 /// A file or a value is not usable.
-pub(super) fn check(config: &Config) -> Result<(), Failure> {
+pub(super) fn check(path: &Path, config: &Config) -> Result<(), Failure> {
     listeners_tls(config)?;
+    weak::check_secrets(path, EXAMPLE)?;
+    weak::check_files([path].into_iter().chain(config.secrets()))?;
     if let Some(telemetry) = &config.telemetry {
         telemetry.check()?;
     }
@@ -121,6 +124,7 @@ async fn some(address: Option<String>) -> Result<Option<TcpListener>, Failure> {
 /// # Errors
 /// The configuration, a certificate, the database or an address is not usable.
 pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
+    private::forbid_core_dumps();
     let values = Values::read(path)?;
     let tls = listeners_tls(config)?;
     let msp = Msp::open(config).await?;
@@ -159,6 +163,9 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     let listeners = listeners(&msp, config, bound, &renewal, &keys, &stop);
     let renewal = renewal.follow(renewal::files(path, config), &msp, stop.clone());
     private::warn_of_open([path].into_iter().chain(config.secrets()));
+    if let Err(weak) = weak::check_secrets(path, EXAMPLE) {
+        tracing::warn!("{weak}");
+    }
     ready::announce("aid-msp", &listen)?;
     tokio::join!(
         listeners,
@@ -185,11 +192,14 @@ fn listeners<'a>(
     stop: &'a Stop,
 ) -> impl Future<Output = ()> + use<'a> {
     let (aid1_tls, pages_tls) = (tls.aid1.clone(), tls.touchpoint.clone());
-    let es2 = bound.es2.zip(tls.es2.clone().zip(tls.es2_admitted.clone()));
+    let counted = |tcp| Listener::new(tcp, &config.connections);
+    let (aid1, touchpoint) = (counted(bound.aid1), counted(bound.touchpoint));
+    let es2 = bound.es2.map(counted);
+    let es2 = es2.zip(tls.es2.clone().zip(tls.es2_admitted.clone()));
     let api = api::router(msp.clone(), keys, config.limits.aid1);
     let pages = logins(
-        touchpoint::router(msp.clone()),
-        touchpoint::GUESSES,
+        crate::touchpoint::router(msp.clone()),
+        crate::touchpoint::GUESSES,
         config.limits.login,
     );
     let controlled = async move {
@@ -205,8 +215,8 @@ fn listeners<'a>(
     };
     async move {
         tokio::join!(
-            http::serve_refusing(bound.aid1, aid1_tls, api, api::refuse, stop.clone()),
-            http::serve(bound.touchpoint, pages_tls, pages, stop.clone()),
+            http::serve_refusing(aid1, aid1_tls, api, api::refuse, stop.clone()),
+            http::serve(touchpoint, pages_tls, pages, stop.clone()),
             controlled,
             told,
         );

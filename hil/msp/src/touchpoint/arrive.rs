@@ -5,7 +5,9 @@ use aid_aid1::account_id::{AccountIdError, Claims};
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::headers::PartyId;
 use aid_aid1::redirect::{RedirectUri, percent_encode};
+use aid_serve::http::Peer;
 use aid_serve::page;
+use axum::Extension;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -14,9 +16,8 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
 use super::link::claims;
-use super::login::login_page;
 use super::session::{Session, Visit, secret};
-use super::{Shared, expired, incomplete, message, sender, visitor};
+use super::{Shared, expired, incomplete, keep, message, sender, visitor};
 use crate::msp::{Msp, now_ms};
 
 type Members = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -31,7 +32,11 @@ fn once<'a>(members: &'a [(String, String)], name: &str) -> Result<Option<&'a st
 }
 
 /// Where a visitor comes in who was sent by a CMP.
-pub(super) async fn authorize(State(shared): State<Shared>, query: Members) -> Response {
+pub(super) async fn authorize(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    query: Members,
+) -> Response {
     let Ok(Query(members)) = query else {
         return message(
             StatusCode::BAD_REQUEST,
@@ -67,8 +72,13 @@ pub(super) async fn authorize(State(shared): State<Shared>, query: Members) -> R
                 ..Session::default()
             };
             // Always a new login: whoever has one here already may not be who was sent.
-            match shared.sessions.begin(session, now) {
-                Some((name, session)) => login_page(&shared, &name, &session, StatusCode::OK, None),
+            match shared.sessions.begin(session, peer.addr.ip(), now) {
+                // The account id leaves the address bar, and the history of the browser, with this.
+                Some((name, _)) => {
+                    let mut response = page::see_other("/login");
+                    keep(&mut response, &name);
+                    response
+                }
                 None => page::see_other(&back.with_error(ErrorCode::Internal)),
             }
         }

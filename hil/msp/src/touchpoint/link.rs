@@ -17,6 +17,8 @@ use crate::outbox::{self, token_job_body};
 
 /// How often Send MSP Token is tried while the customer waits.
 const TRIES: u32 = 3;
+/// Fewest digits of a phone number that prove something: one is guessed by every tenth stranger.
+const LEAST_VER: usize = 4;
 /// The pause between two of them.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -35,8 +37,11 @@ pub(super) async fn link(
 ) -> Result<(), ErrorCode> {
     let cmp = msp.cmp(&visit.cmp).ok_or(ErrorCode::AccountIdOther)?;
     let claims = claims(&cmp, &visit.account_id, now).map_err(AccountIdError::code)?;
-    // The secret knowledge is the end of the phone number (§5.2).
+    // The secret knowledge is the end of the phone number (§5.2), and enough of it.
     let known = claims.ver.as_ref().is_none_or(|ver| {
+        if ver.len() < LEAST_VER {
+            return false;
+        }
         let digits = subscription.msisdn.len().checked_sub(ver.len());
         digits
             .and_then(|at| subscription.msisdn.get(at..))

@@ -1,8 +1,10 @@
 //! Logging in and out (AID.02 §4.1 [6]).
 
+use aid_serve::http::Peer;
 use aid_serve::limit::retry_after;
 use aid_serve::metrics::Counter;
 use aid_serve::{page, password};
+use axum::Extension;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,7 +14,7 @@ use serde::Deserialize;
 use super::attempts::{MAX_ATTEMPTS, WINDOW};
 use super::session::Session;
 use super::{
-    COOKIE, Shared, expired, incomplete, keep, message, pages, sender, unavailable, under, visitor,
+    COOKIE, Shared, expired, incomplete, keep, message, pages, sender, unavailable, under,
 };
 use crate::core::account::audit;
 use crate::msp::now_ms;
@@ -43,12 +45,27 @@ pub(super) fn login_page(
     under(name, status, html, &targets)
 }
 
-/// Where a customer begins who does not come from a CMP.
-pub(super) async fn form(State(shared): State<Shared>, headers: HeaderMap) -> Response {
-    if visitor(&shared, &headers).is_some() {
-        return page::see_other("/");
+/// Where a customer logs in: one whom a CMP sent, from [`authorize`](super::arrive::authorize), or one who came by
+/// themselves.
+pub(super) async fn form(
+    State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Response {
+    let now = now_ms();
+    if let Some(name) = page::cookie(&headers, COOKIE)
+        && let Some(session) = shared.sessions.look(&name, now)
+    {
+        if session.user.is_some() {
+            return page::see_other("/");
+        }
+        // Sent by a CMP, or back after a look elsewhere: it goes on.
+        return login_page(&shared, &name, &session, StatusCode::OK, None);
     }
-    match shared.sessions.begin(Session::default(), now_ms()) {
+    match shared
+        .sessions
+        .begin(Session::default(), peer.addr.ip(), now)
+    {
         Some((name, session)) => login_page(&shared, &name, &session, StatusCode::OK, None),
         None => message(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -67,6 +84,7 @@ pub(super) struct Login {
 
 pub(super) async fn login(
     State(shared): State<Shared>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     form: Result<Form<Login>, FormRejection>,
 ) -> Response {
@@ -96,7 +114,7 @@ pub(super) async fn login(
         user: Some(form.user),
         ..session
     };
-    let Some((name, _)) = shared.sessions.begin(session, now) else {
+    let Some((name, _)) = shared.sessions.begin(session, peer.addr.ip(), now) else {
         return message(
             StatusCode::SERVICE_UNAVAILABLE,
             "Please try again in a minute.",

@@ -151,3 +151,13 @@ async fn another_cmps_token_is_as_one_that_nobody_has() {
             .is_ok()
     );
 }
+
+// A crash must not write keys and passwords into a file.
+#[tokio::test]
+async fn a_server_writes_no_core_dump() {
+    let stage = Stage::new("", "").await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", stage.msp.id())).unwrap();
+    let line = limits.lines().find(|l| l.starts_with("Max core file size"));
+    let values: Vec<_> = line.unwrap().split_whitespace().skip(4).take(2).collect();
+    assert_eq!(values, ["0", "0"]);
+}

@@ -75,6 +75,12 @@ async fn onboarding_that_fails_goes_back_with_a_code() {
     )
     .await;
     assert!(location.starts_with(&format!("{back}?code=19&")));
+    // A digit that fits proves nothing: every tenth stranger guesses it.
+    for short in ["8", "78", "678"] {
+        let id = account_id(Some(short));
+        let location = visit(&stage, &id, back, "wonder & land", "allow").await;
+        assert!(location.starts_with(&format!("{back}?code=19&")), "{short}");
+    }
     assert!(stage.cmp.got().is_empty());
     stage
         .cmp
@@ -165,6 +171,12 @@ async fn the_door_of_the_touchpoint_is_narrow() {
     assert_eq!(open(format!("{base}/logout")).await.status(), 405);
 
     let page = open(stage.authorize(id.as_str(), good)).await;
+    // The account id does not stay in the address bar.
+    assert_eq!(
+        (page.status().as_u16(), &page.headers()["location"]),
+        (303, &"/login".parse().unwrap())
+    );
+    let page = open(format!("{base}/login")).await;
     let cookie = page.headers()["set-cookie"].to_str().unwrap().to_owned();
     for part in [
         "__Host-aid-msp=",

@@ -317,6 +317,21 @@ async fn refusals_have_their_status_and_a_body() {
             "",
             (404, 61),
         ),
+        // The same name, written in another way.
+        (
+            "GET",
+            of(&format!("/v1/profiles/status/{token}?%69cc%69d=12")),
+            &[],
+            "",
+            (404, 61),
+        ),
+        (
+            "GET",
+            of(&format!("/v1/profiles/status/{token}?iccid=12&%69ccid=12")),
+            &[],
+            "",
+            (422, 91),
+        ),
     ] {
         assert_eq!(
             send(&good, method, &url, change, body).await,

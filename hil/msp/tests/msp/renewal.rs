@@ -32,8 +32,9 @@ async fn logged(stage: &Stage, parts: &[&str]) {
 /// Whether the touchpoint takes an account id that is signed with this secret.
 async fn taken(stage: &Stage, secret: &str) -> bool {
     let id = account_id_by(secret, None);
-    let page = stage.browser().get(stage.authorize(id.as_str(), BACK));
-    let status = page.send().await.unwrap().status().as_u16();
+    let browser = stage.browser();
+    let page = stage.arrive(&browser, stage.authorize(id.as_str(), BACK));
+    let status = page.await.status().as_u16();
     assert!([200, 303].contains(&status), "{status}");
     status == 200
 }
@@ -76,8 +77,8 @@ async fn the_secret_of_account_ids_is_replaced() {
     // A visit that has begun goes on.
     let id = account_id(None);
     let begun = stage.browser();
-    let page = begun.get(stage.authorize(id.as_str(), BACK)).send().await;
-    let csrf = csrf(page.unwrap()).await;
+    let page = stage.arrive(&begun, stage.authorize(id.as_str(), BACK));
+    let csrf = csrf(page.await).await;
     stage.msp.reconfigure(&old, &both);
     becomes("the new secret", async || taken(&stage, NEXT).await).await;
     assert!(taken(&stage, SECRET).await, "both hold");

@@ -115,6 +115,20 @@ impl Stage {
         )
     }
 
+    /// Follows a link of a CMP's portal: the login page, or whatever else the browser is shown or sent to.
+    pub(crate) async fn arrive(&self, browser: &reqwest::Client, url: String) -> reqwest::Response {
+        let answer = browser.get(url).send().await.unwrap();
+        if answer
+            .headers()
+            .get("location")
+            .is_none_or(|l| l != "/login")
+        {
+            return answer;
+        }
+        let login = format!("{}/login", self.msp.touchpoint);
+        browser.get(login).send().await.unwrap()
+    }
+
     /// Onboards alice; yields her token.
     pub(crate) async fn onboard(&self) -> MspToken {
         self.onboard_with(None).await
@@ -160,11 +174,9 @@ pub(crate) async fn visit_with(
     subscription: Option<&str>,
 ) -> String {
     let (browser, base) = (stage.browser(), &stage.msp.touchpoint);
-    let page = browser
-        .get(stage.authorize(id.as_str(), back))
-        .send()
-        .await
-        .unwrap();
+    let page = stage
+        .arrive(&browser, stage.authorize(id.as_str(), back))
+        .await;
     assert_eq!(page.status(), 200);
     let csrf_login = csrf(page).await;
     let form = [

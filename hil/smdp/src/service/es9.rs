@@ -71,8 +71,9 @@ impl Service {
         let card = self.dp.authenticate(&session, response, now)?;
         tracing::trace!(
             target: TRACE,
-            "   eUICC {} SVN {} SAIP {} matchingId {:?}",
-            card.euicc.eid, card.info.svn, card.info.profile_version, card.matching_id
+            "   eUICC {} SVN {} SAIP {} matchingId <{} characters>",
+            card.euicc.eid, card.info.svn, card.info.profile_version,
+            card.matching_id.as_deref().unwrap_or_default().len()
         );
         let wanted = card.matching_id.as_deref().unwrap_or_default();
         // Nothing is stored here: what is offered is checked again when the card asks for it.

@@ -1,5 +1,6 @@
 //! A user logs in to a car: PIN, attempt limit, AID User Profile (§4.3 step 1, R-2-9, R-2-10).
 
+use super::tries::{self, Keys, Tries};
 use super::{Context, Decision, Outgoing};
 use crate::change::{Change, FleetChange};
 use crate::model::{Account, Attempts, Profile};
@@ -9,22 +10,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 /// Wrong attempts that are allowed in a window.
-pub const MAX_ATTEMPTS: u32 = 5;
+pub const MAX_ATTEMPTS: u32 = tries::SHORT.most;
 /// Length of the window, ms.
-pub const WINDOW_MS: u64 = 15 * 60 * 1000;
-
-/// Key of the PIN's attempts in the store.
-#[must_use]
-pub fn attempts_key(account: AccountRef) -> String {
-    format!("pin:{}", hex::encode(account.0))
-}
-
-/// Key of a car's logins under names that nobody has. They lock nothing: the number bounds what they leave in the audit
-/// trail.
-#[must_use]
-pub fn unknown_key(eid: Eid) -> String {
-    format!("pin-of-nobody:{eid}")
-}
+pub const WINDOW_MS: u64 = tries::SHORT.window;
 
 /// What is stored of a PIN: useless without the key, which is not in the database.
 #[must_use]
@@ -43,45 +31,26 @@ pub fn pin_mac(key: &[u8; 32], account: AccountRef, pin: &str) -> String {
 pub struct View {
     /// The account of that name.
     pub account: Option<Account>,
-    /// Its failed attempts; without an account those of [`unknown_key`].
-    pub attempts: Option<Attempts>,
+    /// Failed attempts under that name, whether or not anybody has it.
+    pub tries: Tries,
     /// Whether it has logged in to this car before.
     pub known_here: bool,
-    /// What the HMI shows.
+    /// What the HMI shows; looked at where the login is accepted.
     pub aup: Aup,
-    /// The profiles of its active federations.
+    /// The profiles of its active federations; looked at where the login is accepted.
     pub profiles: Vec<Profile>,
 }
 
-/// Whether attempts count at `now`: their window has not ended, and it did not begin under a clock that was wrong by
-/// more than a window.
-fn counts(attempts: &Attempts, now: u64) -> bool {
-    attempts.since.abs_diff(now) < WINDOW_MS
-}
-
-/// Whether the limit is reached at `now`; the minutes to wait, at most those of a window.
+/// Whether the limit of one secret is reached at `now`; the minutes to wait, at most those of a window.
 #[must_use]
 pub fn locked(attempts: Option<&Attempts>, now: u64) -> Option<u64> {
-    let attempts = attempts.filter(|a| a.count >= MAX_ATTEMPTS && counts(a, now))?;
-    let end = attempts.since.min(now).saturating_add(WINDOW_MS);
-    Some(end.saturating_sub(now).div_ceil(60_000))
+    tries::SHORT.locked(attempts, now)
 }
 
-/// One more failed attempt.
+/// One more failed attempt at one secret.
 #[must_use]
 pub fn counted(attempts: Option<&Attempts>, last: Option<Id>, now: u64) -> Attempts {
-    match attempts {
-        Some(a) if counts(a, now) => Attempts {
-            count: a.count.saturating_add(1),
-            since: a.since.min(now),
-            last,
-        },
-        _ => Attempts {
-            count: 1,
-            since: now,
-            last,
-        },
-    }
+    tries::SHORT.counted(attempts, last, now)
 }
 
 /// How a login was judged.
@@ -91,7 +60,7 @@ pub enum Verdict {
     Accepted,
     /// It is not; true: it was the last attempt in this window.
     Wrong(bool),
-    /// Nobody has this name; true: it was noted, as only some of a window are.
+    /// Nobody has this name; true: as for a wrong PIN. The car gets the same answer.
     Unknown(bool),
     /// Too many attempts; minutes to wait. The PIN was not looked at.
     Locked(u64),
@@ -104,35 +73,34 @@ pub enum Verdict {
 pub fn judge(view: &View, login_id: Id, pin: &str, key: &[u8; 32], now: u64) -> Verdict {
     let reference = view.account.as_ref().map_or(AccountRef([0; 16]), |a| a.id);
     let mac = pin_mac(key, reference, pin);
-    let attempts = view.attempts.as_ref();
-    if attempts.is_some_and(|a| a.last == Some(login_id)) {
+    if view.tries.last() == Some(login_id) {
         return Verdict::Repeated;
     }
-    let locked = locked(attempts, now);
-    let Some(account) = &view.account else {
-        return Verdict::Unknown(locked.is_none());
-    };
-    if let Some(minutes) = locked {
+    if let Some(minutes) = view.tries.locked(view.known_here, now) {
         return Verdict::Locked(minutes);
     }
-    let fits = account.pin_mac.as_ref().is_some_and(|stored| {
+    let stored = view.account.as_ref().and_then(|a| a.pin_mac.as_ref());
+    let fits = stored.is_some_and(|stored| {
         bool::from(subtle::ConstantTimeEq::ct_eq(
             stored.as_bytes(),
             mac.as_bytes(),
         ))
     });
-    if fits {
-        Verdict::Accepted
-    } else {
-        Verdict::Wrong(counted(attempts, None, now).count >= MAX_ATTEMPTS)
+    let last = counted(view.tries.0[0].as_ref(), None, now).count >= MAX_ATTEMPTS;
+    match &view.account {
+        Some(_) if fits => Verdict::Accepted,
+        Some(_) => Verdict::Wrong(last),
+        None => Verdict::Unknown(last),
     }
 }
 
-/// Decides a login. The same login again is answered the same and counted once.
+/// Decides a login; `keys` are those of the attempts in `view`. The same login again is answered the same and counted
+/// once. A name that nobody has is answered, counted and noted as a wrong PIN is.
 #[must_use]
 pub fn login(
     context: &Context,
     view: View,
+    keys: &Keys,
     eid: Eid,
     login_id: Id,
     pin: &str,
@@ -140,38 +108,31 @@ pub fn login(
 ) -> Decision {
     let mut decision = Decision::default();
     let verdict = judge(&view, login_id, pin, key, context.now);
-    let attempts = view.attempts.as_ref();
     let outcome = match (verdict, view.account) {
         (Verdict::Accepted, Some(account)) => {
-            if attempts.is_some() {
-                let key = attempts_key(account.id);
-                decision.changes.push(Change::SetAttempts(key, None));
-            }
+            decision.changes.extend(view.tries.cleared(keys));
             welcome(context, &mut decision, &account, view.known_here, eid);
             accepted(&account, view.aup, &view.profiles, eid)
         }
-        (Verdict::Wrong(last), Some(account)) => {
-            let counted = counted(attempts, Some(login_id), context.now);
-            let change = Change::SetAttempts(attempts_key(account.id), Some(counted));
-            decision.changes.push(change);
-            let detail = format!("{eid} account {}", hex::encode(account.id.0));
+        (Verdict::Wrong(last) | Verdict::Unknown(last), account) => {
+            let counted = view.tries.failed(keys, login_id, context.now);
+            decision.changes.extend(counted);
+            let (who, why) = match account {
+                Some(account) => (
+                    format!("account {}", hex::encode(account.id.0)),
+                    "wrong PIN",
+                ),
+                None => ("no account".to_owned(), "nobody has this name"),
+            };
             let mut note = |action, reason: &str| {
-                let (detail, reason) = (detail.clone(), Some(reason.to_owned()));
+                let (detail, reason) = (format!("{eid} {who}"), Some(reason.to_owned()));
                 let audit = context.audit_because("car", action, detail, reason);
                 decision.changes.push(audit);
             };
-            note("login refused", "wrong PIN");
+            note("login refused", why);
             if last {
-                note("account locked", "too many wrong PINs");
+                note("account locked", "too many wrong PINs in this car");
             }
-            wrong()
-        }
-        (Verdict::Unknown(true), _) => {
-            let counted = counted(attempts, Some(login_id), context.now);
-            let change = Change::SetAttempts(unknown_key(eid), Some(counted));
-            let reason = Some("nobody has this name".to_owned());
-            let audit = context.audit_because("car", "login refused", eid.to_string(), reason);
-            decision.changes.extend([change, audit]);
             wrong()
         }
         (Verdict::Locked(minutes), _) => LoginOutcome::Refused {
@@ -194,7 +155,7 @@ fn wrong() -> LoginOutcome {
     }
 }
 
-/// What is stored when a user enters a car, however he proved who he is.
+/// What is stored when a user enters a car, however they proved who they are.
 pub(super) fn welcome(
     context: &Context,
     decision: &mut Decision,

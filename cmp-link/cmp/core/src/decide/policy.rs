@@ -26,6 +26,9 @@ pub struct Policy {
     /// Whether a full eUICC makes place by deleting the profile of another user that was not used for
     /// longest (R-A.4-3).
     pub make_space: bool,
+    /// Whether activation codes may name an SM-DP+ in a private network, on this machine or on another port than 443: on
+    /// benches only.
+    pub private_smdp: bool,
     /// Days after which an open order is overdue.
     pub overdue_days: u32,
 }
@@ -39,6 +42,7 @@ impl Default for Policy {
             workshop: Workshop::Disable,
             report_lost_units: true,
             make_space: true,
+            private_smdp: false,
             overdue_days: 7,
         }
     }

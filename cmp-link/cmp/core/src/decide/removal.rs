@@ -55,10 +55,14 @@ pub fn purge(context: &Context, federation: &Federation) -> Decision {
     }
 }
 
-/// Name that an erased user has, until his last federation is purged.
+/// How the name of an erased user begins, until their last federation is purged. No other user has such a name.
+pub const ERASED: &str = "erased/";
+
+/// Whether the user was erased: the name is the mark with the account's own id, and the password is none.
 #[must_use]
 pub fn is_erased(account: &Account) -> bool {
-    account.name.starts_with("erased/")
+    let id = Uuid::from_bytes(account.id.0).to_string();
+    account.name.strip_prefix(ERASED) == Some(id.as_str()) && account.password.expose().is_empty()
 }
 
 /// Forgets a user: name, password and PIN at once, the cars forget him. His federations are

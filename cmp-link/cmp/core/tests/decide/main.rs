@@ -10,10 +10,11 @@ use aid_aid1::error_code::ErrorCode;
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::code::{Answer, View, answered, request};
+use aid_cmp_core::decide::tries::{Keys, Tries};
 use aid_cmp_core::decide::withdraw::{By, withdraw};
-use aid_cmp_core::decide::{Context, Decision, Policy, call, login, order, status};
+use aid_cmp_core::decide::{Context, Decision, Policy, call, login, order, status, tries};
 use aid_cmp_core::model::{
-    Account, Attempts, CallKind, CodeRequest, Federation, MspVerdict, Order, OrderState, Profile,
+    Account, CallKind, CodeRequest, Federation, MspVerdict, Order, OrderState, Profile,
     ProfileStatus, Report, RequestState,
 };
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken, Secret};
@@ -352,7 +353,11 @@ fn reports_are_passed_on_where_wanted_and_known() {
     assert_eq!(again.down[0].body, Down::StatusAck { report_seq: 1 });
 }
 
-fn try_login(attempts: Option<Attempts>, id: Id, pin: &str, now: u64) -> (bool, Option<Attempts>) {
+fn keys() -> Keys {
+    Keys::new(&tries::prefix(&[3; 32], "eva"), eid(1))
+}
+
+fn try_login(tries: Tries, id: Id, pin: &str, now: u64) -> (bool, Tries) {
     let key = [3; 32];
     let account = Account {
         id: EVA,
@@ -369,19 +374,22 @@ fn try_login(attempts: Option<Attempts>, id: Id, pin: &str, now: u64) -> (bool, 
     };
     let view = login::View {
         account: Some(account),
-        attempts: attempts.clone(),
+        tries: tries.clone(),
         known_here: true,
         aup,
         profiles: Vec::new(),
     };
-    let decision = login::login(&at(now), view, eid(1), id, pin, &key);
+    let decision = login::login(&at(now), view, &keys(), eid(1), id, pin, &key);
     let Down::LoginResult { outcome, .. } = &decision.down[0].body else {
         panic!("no result");
     };
-    let after = match decision.changes.first() {
-        Some(Change::SetAttempts(_, after)) => after.clone(),
-        _ => attempts,
-    };
+    let mut after = tries;
+    for change in &decision.changes {
+        if let Change::SetAttempts(key, attempts) = change {
+            let at = keys().0.iter().position(|k| k == key).unwrap();
+            after.0[at] = attempts.clone();
+        }
+    }
     (matches!(outcome, LoginOutcome::Accepted { .. }), after)
 }
 
@@ -389,7 +397,7 @@ proptest! {
     // R-2-10: whatever the order of tries, never more than five guesses in a window.
     #[test]
     fn guesses_are_limited(tries in proptest::collection::vec((0u64..200_000, any::<bool>()), 1..120)) {
-        let (mut attempts, mut now) = (None, 1_000_000);
+        let (mut attempts, mut now) = (Tries::default(), 1_000_000);
         let mut guesses: Vec<u64> = Vec::new();
         for (pause, repeat) in tries {
             now += pause;
@@ -406,7 +414,7 @@ proptest! {
                 prop_assert_eq!(&after, &attempts, "a repetition is not counted");
             }
             // The right PIN is refused exactly while the account is locked.
-            let locked = login::locked(attempts.as_ref(), now).is_some();
+            let locked = attempts.locked(true, now).is_some();
             let (accepted, _) = try_login(attempts.clone(), fresh(), "4711", now);
             prop_assert_eq!(accepted, !locked);
         }

@@ -128,6 +128,24 @@ fn subscription(one: &Subscription, view: &AccountView<'_>, several: bool, serve
     }
 }
 
+/// A car in which the user is logged in.
+fn car(eid: aid_id::Eid, view: &AccountView<'_>) -> Markup {
+    html! {
+        li {
+            p {
+                @match view.overview.vins.get(&eid) {
+                    Some(vin) => { (vin) }
+                    None => { "eUICC " (eid) }
+                }
+            }
+            form method="post" action="/car/logout" {
+                (hidden("csrf", view.csrf)) (hidden("eid", eid.as_str()))
+                button { "Log out of this car" }
+            }
+        }
+    }
+}
+
 /// The account page.
 pub(in crate::portal) fn account(view: &AccountView<'_>) -> String {
     let active = || {
@@ -143,6 +161,10 @@ pub(in crate::portal) fn account(view: &AccountView<'_>) -> String {
         p { "Hello " (view.account.display_name) "." }
         @for one in view.notices { (notice(one, view.csrf)) }
         a.button.main href="/car" { "Log in to a car that shows a code" }
+        @if !view.overview.cars.is_empty() {
+            h2 { "Cars in which I am logged in" }
+            ul.plain { @for eid in &view.overview.cars { (car(*eid, view)) } }
+        }
         h2 { "My subscriptions" }
         @if view.overview.subscriptions.is_empty() { p { "No subscription is linked yet." } }
         @for one in &view.overview.subscriptions {

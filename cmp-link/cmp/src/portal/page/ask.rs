@@ -103,15 +103,16 @@ pub(in crate::portal) fn ask_delete(profile: &Profile, csrf: &str) -> Markup {
     }
 }
 
-/// Asks for the code that a car shows.
-pub(in crate::portal) fn ask_code(code: &str, csrf: &str, problem: Option<&str>) -> Markup {
+/// Asks for the code that a car shows. The field is empty whatever the address of the page says: who types the code stands
+/// before the car, who follows a link of somebody else does not (RFC 8628 §5.4).
+pub(in crate::portal) fn ask_code(csrf: &str, problem: Option<&str>) -> Markup {
     html! {
         (wrong(problem))
         p { "Type the code that the car shows. Do this only for a car that you are in." }
         form method="post" action="/car" {
             (hidden("csrf", csrf))
             label for="code" { "Code" }
-            input.code id="code" name="code" value=(code) autocomplete="one-time-code" autocapitalize="characters" spellcheck="false" maxlength="20" required;
+            input.code id="code" name="code" autocomplete="one-time-code" autocapitalize="characters" spellcheck="false" maxlength="20" required;
             button.main { "Go on" }
         }
         a.button href="/" { "My account" }
@@ -124,10 +125,16 @@ pub(in crate::portal) fn ask_car(account: &Account, car: &CarLogin, csrf: &str) 
         p { "Please confirm: log in " strong { (account.display_name) } " to this car?" }
         dl {
             dt { "Code" } dd.code { (car.code) }
-            dt { "Car" } dd { "eUICC " (car.eid) }
+            @match &car.vin {
+                Some(vin) => { dt { "Car" } dd { (vin) } }
+                None => { dt { "Car" } dd { "eUICC " (car.eid) } }
+            }
             dt { "Asked" } dd { (super::time(car.since)) }
         }
-        p.quiet { "If somebody gave you this code, or you are not in the car, say no." }
+        p.quiet {
+            "If somebody gave you this code, or you are not in the car, say no. You can log out of a car on your account "
+            "page at any time."
+        }
         form method="post" action="/car" {
             (hidden("csrf", csrf)) (hidden("code", &car.code))
             button.main name="decision" value="approve" { "Log me in" }

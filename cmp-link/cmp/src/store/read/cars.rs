@@ -32,12 +32,12 @@ impl Tx<'_> {
         self.tx.all(sql, &[], row::vehicle).await
     }
 
-    /// Cars that stopped taking part since this time.
+    /// Cars that stopped taking part, or were bound to a certificate, since this time.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn retired_since(&self, since: u64) -> Stored<Vec<Eid>> {
-        let sql = "SELECT eid FROM vehicle WHERE retired_at >= $1";
+    pub async fn barred_since(&self, since: u64) -> Stored<Vec<Eid>> {
+        let sql = "SELECT eid FROM vehicle WHERE retired_at >= $1 OR bound_at >= $1";
         self.tx.all(sql, params![since], eid).await
     }
 

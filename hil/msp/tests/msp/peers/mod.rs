@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 pub(crate) const SECRET: &str = "a shared secret of thirty-two bytes or more";
 pub(crate) const PHONE_KEY: &str =
-    "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef";
 pub(crate) const EID: &str = "89049032000001000000000831934057";
 
 /// A folder with a PKI: ca.pem, {server,cmp,msp}.{pem,key}, and a certificate of nobody: other.{pem,key} of other-ca.pem.
