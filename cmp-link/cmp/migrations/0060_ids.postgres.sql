@@ -136,6 +136,7 @@ SELECT setval(pg_get_serial_sequence('audit', 'position'), COALESCE(MAX(position
 CREATE TABLE profile_lock (iccid TEXT NOT NULL PRIMARY KEY);
 
 -- What is looked for by something else than its key.
+CREATE INDEX account_erased ON account (name COLLATE "C");
 CREATE INDEX vehicle_vin ON vehicle (vin);
 CREATE INDEX vehicle_session ON vehicle (session);
 CREATE INDEX vehicle_retired ON vehicle (retired_at) WHERE retired_at IS NOT NULL;

@@ -380,7 +380,7 @@ async fn subscriptions(store: &Book) {
     let user = store.account(lost.account).await.unwrap().unwrap();
     assert_eq!(user.name, format!("erased/{}", id(0xE1)));
     assert_eq!(
-        store.sync_due(100, None, 9).await.unwrap(),
+        store.sync_due(100, 200, None, 9).await.unwrap(),
         [(41, federation)]
     );
     assert_eq!(store.preference(eva, None).await.unwrap(), Some([2; 16]));

@@ -202,7 +202,7 @@ async fn a_token_sent_twice_at_once_is_accepted_twice() {
         let (ids, bytes) = ((Uuid::new_v4(), Uuid::new_v4()), body.to_string());
         let send = || {
             let operation = CmpOperation::SendMspToken;
-            stage.call(operation, &id.to_string(), ids, bytes.as_bytes())
+            stage.call(operation, id.as_ref(), ids, bytes.as_bytes())
         };
         let (first, second) = (send(), send());
         let outcomes = [first.await.unwrap(), second.await.unwrap()];

@@ -129,8 +129,11 @@ impl Service {
             return Ok(());
         }
         let (before, mut after, mut asked) = (context.now.saturating_sub(every), None, 0);
+        // Later than that: noted under a wrong clock.
+        let latest = context.now.saturating_add(every);
         while asked < BATCH {
-            let look = async move |_: &Self, tx: &Tx<'_>| tx.sync_due(before, after, PAGE).await;
+            let look =
+                async move |_: &Self, tx: &Tx<'_>| tx.sync_due(before, latest, after, PAGE).await;
             let page = self.look(look).await?;
             let Some((at, last)) = page.last() else {
                 return Ok(());

@@ -104,7 +104,7 @@ impl Book {
         federation(msp: &str; token: MspToken) -> Option<Federation>;
         federation_by_id(; id: Id) -> Option<Federation>;
         federations(; of: Option<AccountRef>) -> Vec<Federation>;
-        sync_due(; before: u64, after: Option<(u64, Id)>, limit: u32) -> Vec<(u64, Federation)>;
+        sync_due(; before: u64, latest: u64, after: Option<(u64, Id)>, limit: u32) -> Vec<(u64, Federation)>;
         purge_due(; before: u64, after: Option<(u64, Id)>, limit: u32) -> Vec<Federation>;
         profiles(; of: Option<Id>) -> Vec<Profile>;
         profiles_with(iccid: &Iccid;) -> Vec<Profile>;

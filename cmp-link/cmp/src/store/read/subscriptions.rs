@@ -107,7 +107,8 @@ impl Tx<'_> {
         Ok(list)
     }
 
-    /// Federations that last for now and whose profiles the MSP was last asked about at `before` or earlier, with that
+    /// Federations that last for now and whose profiles the MSP was last asked about at `before` or earlier, or after
+    /// `latest`, which only a wrong clock can have noted, with that
     /// time (0: never). Oldest first, those behind `after` only, at most `limit`.
     ///
     /// # Errors
@@ -115,20 +116,21 @@ impl Tx<'_> {
     pub async fn sync_due(
         &self,
         before: u64,
+        latest: u64,
         after: Option<(u64, Id)>,
         limit: u32,
     ) -> Stored<Vec<(u64, Federation)>> {
         let sql = concat!(
             "SELECT synced_at, ",
             select_federation!(columns),
-            " FROM federation WHERE ended_at IS NULL AND synced_at <= $1 \
+            " FROM federation WHERE ended_at IS NULL AND (synced_at <= $1 OR synced_at > $5) \
              AND (synced_at, id) > ($2, $3) ORDER BY synced_at, id LIMIT $4"
         );
         let read = |row: &mut Fields<'_>| Ok((row.number()?, row::federation(row)?));
         let (at, id) = behind(after);
         let list = self
             .tx
-            .all(sql, params![before, at, id, limit], read)
+            .all(sql, params![before, at, id, limit, latest], read)
             .await?;
         for (_, federation) in &list {
             self.owned(federation.id, federation.account);
