@@ -39,7 +39,14 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
             postgres: include_str!("../../migrations/0060_ids.postgres.sql"),
         },
     },
-    step(61, "bound", include_str!("../../migrations/0061_bound.sql")),
+    Step {
+        version: 61,
+        name: "bound",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0061_bound.sqlite.sql"),
+            postgres: include_str!("../../migrations/0061_bound.postgres.sql"),
+        },
+    },
 ]);
 
 /// A step that is the same for both databases.
