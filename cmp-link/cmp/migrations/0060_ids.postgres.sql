@@ -179,3 +179,6 @@ CREATE INDEX outbox_closed ON outbox (closed_at) WHERE closed_at IS NOT NULL;
 CREATE INDEX history_work ON history (work, position);
 CREATE INDEX idempotency_at ON idempotency (at);
 CREATE INDEX audit_at ON audit (at, position);
+
+-- An earlier release would not find its steps, and stops, instead of taking everything for unknown.
+DROP TABLE IF EXISTS _sqlx_migrations;
