@@ -1,6 +1,5 @@
 //! What a program writes is its owner's alone, whatever the umask of whoever starts it: databases, keys, configurations,
-//! logs and set-ups hold password hashes, activation codes and secrets in clear, and a lock file that others can open
-//! lets them stop all decisions.
+//! logs and set-ups hold password hashes, activation codes and secrets in clear.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -66,8 +65,8 @@ pub fn socket(path: &Path) -> io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(FILE))
 }
 
-/// Makes the file of a SQLite database with mode 0600 where it is absent; narrows it, its side files and the lock file of
-/// its turns where they are open to others. SQLite gives the side files that it makes the mode of the database.
+/// Makes the file of a SQLite database with mode 0600 where it is absent; narrows it and its side files
+/// where they are open to others. SQLite gives the side files that it makes the mode of the database.
 ///
 /// # Errors
 /// It can't be made or opened.
@@ -78,7 +77,7 @@ pub fn database(file: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    for end in ["", "-wal", "-shm", "-journal", ".turn"] {
+    for end in ["", "-wal", "-shm", "-journal"] {
         let mut one = file.as_os_str().to_owned();
         one.push(end);
         let one = PathBuf::from(one);
@@ -195,7 +194,7 @@ mod tests {
         let file = folder.path().join("x.sqlite");
         database(&file).unwrap();
         assert_eq!(mode(&file), FILE);
-        let all = ["", "-wal", "-shm", "-journal", ".turn"]
+        let all = ["", "-wal", "-shm", "-journal"]
             .map(|end| folder.path().join(format!("x.sqlite{end}")));
         for one in &all {
             std::fs::write(one, "kept").unwrap();

@@ -173,7 +173,6 @@ fn what_the_programs_make_is_private() {
             "state/cmp.sqlite",
             "state/cmp.sqlite-wal",
             "state/cmp.sqlite-shm",
-            "state/cmp.sqlite.turn",
             "state/msp.sqlite-wal",
             "state/smdp.sqlite-wal",
             "state/euicc.nvm",
