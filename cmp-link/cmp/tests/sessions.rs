@@ -397,3 +397,30 @@ async fn a_profile_that_no_request_brought_is_nobodys() {
             .is_empty()
     );
 }
+
+// R-2-10: the MSP named another profile than its code has loaded. The car was given that code, so the profile is its user's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_a_code_has_loaded_is_its_users_whatever_the_msp_named() {
+    let world = world().await;
+    let (named, loaded) = ("8944500805172032961", "8944500805172032953");
+    let answer = json!({"activationCode": "1$smdp.example$N1", "profileType": "personal", "iccid": named,
+        "swappedIccid": null});
+    world.msp.answer(ASK, 200, &answer.to_string());
+    let mut car = Car::connect(&world).await;
+    login_as(&mut car, [1; 16], "eva", PIN).await;
+    car.ask([2; 16], EVA).await;
+    let given = outcome(&mut car, [2; 16]).await;
+    assert!(matches!(given, CodeOutcome::Code { .. }), "{given:?}");
+    let report = Up::Status {
+        report_seq: 1,
+        iccid: Some(loaded.parse().unwrap()),
+        account: Some(EVA),
+        status: aid_wire::Status::Installed,
+        code: 0,
+    };
+    car.send([3; 16], report).await;
+    assert_eq!(car.message().await.body, Down::StatusAck { report_seq: 1 });
+    let loaded = loaded.parse().unwrap();
+    let profiles = world.store.profiles_with(&loaded).await.unwrap();
+    assert_eq!(profiles.len(), 1, "{profiles:?}");
+}

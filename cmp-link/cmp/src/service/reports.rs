@@ -4,7 +4,7 @@ use super::Service;
 use crate::store::{Stored, Tx};
 use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::{Context, Decision, hello, status};
-use aid_cmp_core::model::{CodeRequest, Order, Profile, Report};
+use aid_cmp_core::model::{CodeRequest, Order, Profile, Report, RequestState};
 use aid_id::{Eid, Iccid, Id};
 use aid_wire::{Down, OrderKind, ProfileState, Status};
 
@@ -153,8 +153,16 @@ impl Service {
             };
             r.eid == report.eid && r.code.is_some() && same
         };
+        // The MSP named another profile than its code has loaded: the code that the car has not used yet was this one's.
+        let ends = matches!(
+            report.status,
+            Status::Installed | Status::InstallationFailed
+        );
+        let unused =
+            |r: &&CodeRequest| ends && r.eid == report.eid && r.state == RequestState::Answered;
         let list = tx.requests(federation).await?;
-        Ok(list.into_iter().find(fits))
+        let found = list.iter().find(|r| fits(r));
+        Ok(found.or_else(|| list.iter().find(unused)).cloned())
     }
 }
 
