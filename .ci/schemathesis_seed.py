@@ -45,7 +45,9 @@ def rows(db, table, count, change):
     return first, made
 
 
-fresh = lambda: str(uuid.uuid4())
+# aid-cmp stores identifiers in 16 bytes, aid-msp as text.
+fresh = lambda: uuid.uuid4().bytes
+text = lambda value: str(uuid.UUID(bytes=value))
 db = sqlite3.connect(f"{site}/state/cmp.sqlite")
 link, links = rows(db, "federation", COUNT, lambda n: {"id": fresh(), "token": fresh()})
 profile, profiles = rows(
@@ -65,24 +67,27 @@ _, begun = rows(
     "onboarding",
     COUNT,
     lambda n: {
-        "sid": fresh(), "state": "open", "return_state": fresh(), "token": None, "expires_at": later,
+        "sid": fresh(), "state": "open", "return_state": text(fresh()), "token": None, "expires_at": later,
     },
 )
 db.commit()
 msp = sqlite3.connect(f"{site}/state/msp.sqlite")
-_, ends = rows(msp, "onboarding", COUNT, lambda n: {"msp_token": fresh(), "sid": fresh()})
+_, ends = rows(msp, "onboarding", COUNT, lambda n: {"msp_token": text(fresh()), "sid": text(fresh())})
 msp.commit()
 seeds = {
-    "token": link["token"],
+    "token": text(link["token"]),
     "iccid": profile["iccid"],
     "eid": profile["eid"],
     "phone": {"phoneNumber": link["phone_number"], "iv": link["iv"]},
     "links": [
-        {"token": l["token"], "iccid": p["iccid"], "request": r["id"], "correlation": r["correlation"]}
+        {
+            "token": text(l["token"]), "iccid": p["iccid"], "request": text(r["id"]),
+            "correlation": text(r["correlation"]),
+        }
         for l, p, r in zip(links, profiles, requests)
     ],
     "ends": [e["msp_token"] for e in ends],
-    "account_ids": [account_id(b["sid"]) for b in begun],
+    "account_ids": [account_id(text(b["sid"])) for b in begun],
 }
 with open(f"{site}/seeds.json", "w") as out:
     json.dump(seeds, out)
