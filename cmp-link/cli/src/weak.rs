@@ -1,4 +1,4 @@
-//! Secrets of a configuration that are none: published in an example, or one character again and again.
+//! Weak secrets in a configuration: those published in an example, and those of one repeated character.
 
 use crate::cli::Failure;
 use std::os::unix::fs::PermissionsExt as _;

@@ -85,11 +85,6 @@ impl<'r> Fields<'r> {
         StoreError::Unreadable(format!("an odd value in the column {name}"))
     }
 
-    /// Passes over a field.
-    pub fn skip(&mut self) {
-        self.step();
-    }
-
     /// BIGINT, or NULL.
     ///
     /// # Errors

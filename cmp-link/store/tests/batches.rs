@@ -1,11 +1,11 @@
 //! SQLite: many changes share commits, and none takes another along.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod stage;
 
 use aid_store::{Database, Store, StoreError, Tx, params};
-use common::{Refusal, add, begin, count, file, ids, insert, open};
 use futures_util::future::{BoxFuture, join_all};
+use stage::{Refusal, add, begin, count, file, ids, insert, open};
 use std::path::PathBuf;
 
 /// A store whose writer waits, so that everything that is asked for comes into one batch.

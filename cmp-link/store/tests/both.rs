@@ -1,10 +1,10 @@
 //! What holds on either database.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod stage;
 
 use aid_store::{Engine, Statement, Store, StoreError, Stored, Tx, Value, params};
-use common::{Refusal, add, count, ids, insert, on_both};
+use stage::{Refusal, add, count, ids, insert, on_both};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -73,7 +73,7 @@ fn odd_values_are_errors_that_name_the_column() {
         };
         let absent = async |tx: &Tx<'_>| {
             tx.first("SELECT id FROM item", &[], |row| {
-                row.skip();
+                row.number::<i64>()?;
                 row.number::<i64>()
             })
             .await
@@ -291,10 +291,10 @@ fn a_caller_that_goes_stops_no_change() {
                 count.fetch_add(1, Ordering::SeqCst);
                 insert(tx, id).await
             }));
-            common::begin(&mut change).await;
+            stage::begin(&mut change).await;
             drop(change);
         }
-        common::until("all are made", async || ids(&store).await.len() == 100).await;
+        stage::until("all are made", async || ids(&store).await.len() == 100).await;
         assert_eq!(made.load(Ordering::SeqCst), 100);
     });
 }

@@ -1,12 +1,12 @@
-//! SQLite on a bad day: a full disk, a limit of file sizes, and what is no database.
+//! Faults under SQLite: a full disk, a limit of file sizes, and files that are not databases.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod stage;
 
 use aid_needs::disk::{Fault, SmallDisk};
 use aid_store::{Database, Options, Store, StoreError, Stored, Tx, Value};
-use common::{PATIENCE, Refusal, SCHEMA, add, begin, child, file, ids, open, until};
 use futures_util::future::{BoxFuture, join_all};
+use stage::{PATIENCE, Refusal, SCHEMA, add, begin, child, file, ids, open, until};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -129,7 +129,7 @@ async fn nothing_is_refused_for_what_a_full_disk_did_not_store() {
         if tx.exists("SELECT 1 FROM item WHERE id < 0", &[]).await? {
             return Err(Refusal::No("there is one".into()));
         }
-        common::insert(tx, -2).await
+        stage::insert(tx, -2).await
     });
     let Database::Sqlite(path) = &database else {
         panic!("a file")

@@ -1,12 +1,12 @@
 //! From whatever is there to today's tables.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod stage;
 
 use aid_needs::postgres::Postgres;
 use aid_store::{Database, Options, Schema, Sql, Step, Store, StoreError, Tx};
-use common::{file, server};
 use futures_util::future::join_all;
+use stage::{file, server};
 
 const FIRST: Step = Step {
     version: 1,

@@ -1,12 +1,12 @@
 //! PostgreSQL: decisions in parallel, conflicts, and a server that goes and comes back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod stage;
 
 use aid_needs::postgres::Postgres;
 use aid_store::{Options, Store, StoreError, Stored, Tx, Value, params};
-use common::{Refusal, add, begin, count, ids, insert, open, open_as, server, until};
 use futures_util::future::{join_all, try_join_all};
+use stage::{Refusal, add, begin, count, ids, insert, open, open_as, server, until};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -273,7 +273,7 @@ fn a_commit_that_is_always_refused_ends() {
         // Nothing is left to migrate, so opening it needs no commit but the look at the steps.
         let store = open(&server(&postgres)).await;
         store.close().await;
-        let opened = Store::open(&server(&postgres), &common::SCHEMA, never).await;
+        let opened = Store::open(&server(&postgres), &stage::SCHEMA, never).await;
         let store = opened.expect("it only reads");
         let tried = Arc::clone(&tries);
         let change = store.change(async move |tx: &Tx<'_>| {
@@ -375,7 +375,7 @@ fn a_server_that_is_away_is_reported_and_found_again() {
                 let looked = async |tx: &Tx<'_>| tx.exists("SELECT 1 FROM item", &[]).await;
                 assert!(store.read(looked).await.is_err());
             };
-            tokio::time::timeout(common::PATIENCE, failed)
+            tokio::time::timeout(stage::PATIENCE, failed)
                 .await
                 .expect("errors are quick");
             postgres.start_again();
@@ -434,7 +434,7 @@ fn a_server_that_does_not_answer_costs_one_timeout_and_not_one_for_each() {
              WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
         other.execute(end, &[]).await.unwrap();
         let answers = join_all((0..2000).map(|id| add(&store, 100 + id)));
-        let answers = tokio::time::timeout(common::PATIENCE, answers).await;
+        let answers = tokio::time::timeout(stage::PATIENCE, answers).await;
         for answer in answers.expect("they do not wait one after the other") {
             let text = format!("{:?}", answer.unwrap_err());
             assert!(text.contains("does not answer"), "{text}");

@@ -1,11 +1,11 @@
 //! Two processes on one file, such as a server and the command line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod common;
+mod stage;
 
 use aid_store::{Database, StoreError, Tx};
-use common::{Refusal, child, file, ids, insert, open};
 use futures_util::future::join_all;
+use stage::{Refusal, child, file, ids, insert, open};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ async fn the_other_process() {
     };
     let store = open(&Database::Sqlite(path.into())).await;
     for id in 0..OF_CHILD {
-        common::add(&store, -1 - id).await.unwrap();
+        stage::add(&store, -1 - id).await.unwrap();
     }
     assert!(ids(&store).await.len() as i64 >= OF_CHILD);
     store.close().await;
@@ -53,7 +53,7 @@ async fn the_command_line_works_beside_a_busy_server() {
     // The server never pauses, so that the other one has to get in between.
     let mut next = 0_i64;
     let ended = loop {
-        let batch = (next..next + 64).map(|id| common::add(&store, id));
+        let batch = (next..next + 64).map(|id| stage::add(&store, id));
         for answer in join_all(batch).await {
             answer.expect("the server is not disturbed");
         }
@@ -76,10 +76,10 @@ async fn a_long_write_of_another_process_is_waited_for() {
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     // One that starts meanwhile, and one that runs.
     let mut other = other_process(path(&database));
-    let mut change = Box::pin(common::add(&store, 1));
+    let mut change = Box::pin(stage::add(&store, 1));
     let until = Instant::now() + LONG;
     while Instant::now() < until {
-        common::begin(&mut change).await;
+        stage::begin(&mut change).await;
         assert_eq!(other.try_wait().unwrap(), None, "it waits");
         // Readers go on.
         assert!(ids(&store).await.is_empty());
@@ -115,7 +115,7 @@ async fn several_processes_make_the_same_file() {
     // The first few stores are opened at the same moment as one file that is not there.
     let stores = join_all((0..6).map(|_| open(&database))).await;
     for (id, store) in (0..).zip(&stores) {
-        common::add(store, id).await.unwrap();
+        stage::add(store, id).await.unwrap();
     }
     let mut other = other_process(path(&database));
     let ended = tokio::task::spawn_blocking(move || other.wait());

@@ -17,7 +17,7 @@ pub enum Change {
     Seen {
         /// The car.
         eid: Eid,
-        /// When.
+        /// When it happened, Unix milliseconds.
         at: u64,
         /// Its agent.
         software: String,
@@ -116,7 +116,7 @@ pub enum Change {
         iv: String,
         /// Of what was encrypted.
         digest: String,
-        /// When.
+        /// When it happened, Unix milliseconds.
         at: u64,
     },
     /// An answer of AID1 that a repetition gets again.

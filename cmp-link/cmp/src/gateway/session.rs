@@ -39,7 +39,7 @@ type End = Option<String>;
 pub(super) struct Session {
     stream: TlsStream<TcpStream>,
     service: Arc<Service>,
-    /// Who it is, and the SHA-256 of its certificate; none is told so and cut off.
+    /// The car, by its certificate. Without one the connection is refused with a reason code.
     eid: Option<Eid>,
     certificate: [u8; 32],
     stop: Stop,

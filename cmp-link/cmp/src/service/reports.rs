@@ -142,26 +142,25 @@ impl Service {
         let Some(federation) = federation else {
             return Ok(None);
         };
-        let fits = |r: &CodeRequest| {
-            let same = match (&r.iccid, &report.iccid) {
-                (Some(a), Some(b)) => a == b,
-                // The MSP or the car did not say which.
-                _ => matches!(
-                    report.status,
-                    Status::Installed | Status::InstallationFailed
-                ),
-            };
-            r.eid == report.eid && r.code.is_some() && same
-        };
-        // The MSP named another profile than its code has loaded: the code that the car has not used yet was this one's.
         let ends = matches!(
             report.status,
             Status::Installed | Status::InstallationFailed
         );
-        let unused =
-            |r: &&CodeRequest| ends && r.eid == report.eid && r.state == RequestState::Answered;
+        let fits = |r: &&CodeRequest| {
+            let same = match (&r.iccid, &report.iccid) {
+                (Some(a), Some(b)) => a == b,
+                // The MSP or the car did not say which.
+                _ => ends,
+            };
+            r.eid == report.eid && r.code.is_some() && same
+        };
+        // The MSP named another profile than its code has loaded: an unknown one is that of the code which the car has
+        // not used yet.
+        let unused = |r: &&CodeRequest| {
+            ends && profile.is_none() && r.eid == report.eid && r.state == RequestState::Answered
+        };
         let list = tx.requests(federation).await?;
-        let found = list.iter().find(|r| fits(r));
+        let found = list.iter().find(fits);
         Ok(found.or_else(|| list.iter().find(unused)).cloned())
     }
 }

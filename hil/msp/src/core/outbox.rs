@@ -22,14 +22,14 @@ pub(crate) enum Attempt {
     Sent,
     /// It may succeed later.
     Later {
-        /// Why.
+        /// The reason, for the log and the operator.
         reason: String,
         /// The other side's own wish for the pause, ms.
         wait: i64,
     },
     /// The other side's last word.
     Refused {
-        /// Why.
+        /// The reason, for the log and the operator.
         reason: String,
         /// The code of §5.5, if it gave one.
         code: Option<ErrorCode>,

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue};
 
 use super::call::Outgoing;
 
-/// An HTTPS client of one CMP that sends whatever it is told.
+/// An HTTPS client of one CMP that sends requests unchecked, malformed ones too.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
     client: reqwest::Client,
