@@ -168,7 +168,11 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
     for _ in 0..3 {
         fault.begin(program.child.id());
         more(&asked.failed, 30, "writes fail").await;
-        assert!(!program.is_ready().await, "writes fail");
+        // A small write may still find room, but not for long.
+        until("it says that writes fail", async || {
+            !program.is_ready().await
+        })
+        .await;
         fault.end(program.child.id());
         until("it is ready by itself", async || program.is_ready().await).await;
         more(&asked.acknowledged, 10, "it works again").await;

@@ -10,7 +10,14 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use tempfile::TempDir;
+
+/// How often a disk that shall stay full is filled again.
+const REFILL: Duration = Duration::from_millis(1);
 
 /// A small file system of its own (tmpfs), unmounted when it is dropped.
 #[derive(Debug)]
@@ -73,6 +80,32 @@ impl SmallDisk {
         while file.write_all(&[1; 4096]).is_ok() {}
     }
 
+    /// Fills it, and fills it again whenever something was freed, such as a log that SQLite removes when its last
+    /// connection is closed. Until the guard is dropped, which frees it.
+    ///
+    /// # Panics
+    /// As [`SmallDisk::fill`].
+    #[must_use]
+    pub fn keep_full(&self) -> KeptFull {
+        let path = self.filler();
+        let mut file = File::create(&path).expect("a file on the small disk");
+        let mut fill = move || while file.write_all(&[1; 4096]).is_ok() {};
+        fill();
+        let enough = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&enough);
+        let thread = thread::spawn(move || {
+            while !until.load(Ordering::Acquire) {
+                fill();
+                thread::sleep(REFILL);
+            }
+        });
+        KeptFull {
+            path,
+            enough,
+            thread: Some(thread),
+        }
+    }
+
     /// Frees what [`SmallDisk::fill`] took.
     ///
     /// # Panics
@@ -88,13 +121,32 @@ impl Drop for SmallDisk {
     }
 }
 
+/// A disk that stays full; see [`SmallDisk::keep_full`].
+#[derive(Debug)]
+pub struct KeptFull {
+    path: PathBuf,
+    enough: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for KeptFull {
+    fn drop(&mut self) {
+        self.enough.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        // It may be unmounted already.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 /// Why a program can write nothing.
 #[derive(Debug)]
 pub enum Fault {
     /// It may not write where a file has more than 4 KiB. The program must ignore SIGXFSZ.
     Limit,
-    /// The disk with its database is full.
-    Full(SmallDisk),
+    /// The disk with its database is full, and stays so.
+    Full(SmallDisk, Mutex<Option<KeptFull>>),
 }
 
 impl Fault {
@@ -117,7 +169,7 @@ impl Fault {
     /// As [`SmallDisk::mount`].
     #[must_use]
     pub fn disk(size: &str) -> Option<Self> {
-        SmallDisk::mount(size).map(Self::Full)
+        SmallDisk::mount(size).map(|disk| Self::Full(disk, Mutex::default()))
     }
 
     /// Where the database must be for the fault to reach it; `None`: anywhere.
@@ -125,7 +177,7 @@ impl Fault {
     pub fn folder(&self) -> Option<&Path> {
         match self {
             Self::Limit => None,
-            Self::Full(disk) => Some(disk.path()),
+            Self::Full(disk, _) => Some(disk.path()),
         }
     }
 
@@ -136,7 +188,7 @@ impl Fault {
     pub fn begin(&self, process: u32) {
         match self {
             Self::Limit => limit_files(process, "4096:unlimited"),
-            Self::Full(disk) => disk.fill(),
+            Self::Full(disk, kept) => set(kept, Some(disk.keep_full())),
         }
     }
 
@@ -147,9 +199,13 @@ impl Fault {
     pub fn end(&self, process: u32) {
         match self {
             Self::Limit => limit_files(process, "unlimited:unlimited"),
-            Self::Full(disk) => disk.free(),
+            Self::Full(_, kept) => set(kept, None),
         }
     }
+}
+
+fn set(kept: &Mutex<Option<KeptFull>>, to: Option<KeptFull>) {
+    *kept.lock().expect("nobody panics with it") = to;
 }
 
 fn limit_files(process: u32, limit: &str) {

@@ -43,7 +43,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
     let mut stage = Stage::new("", "").await;
     let database = match &fault {
         Fault::Limit => stage.folder.path("msp.sqlite"),
-        Fault::Full(folder) => {
+        Fault::Full(folder, _) => {
             let there = folder.path().join("msp.sqlite");
             stage.msp.reconfigure("msp.sqlite", there.to_str().unwrap());
             stage.msp = Program::start(&stage.folder.path("msp.toml"));
@@ -95,20 +95,24 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
         until(what, async || count.load(Ordering::SeqCst) >= from + more).await;
     };
     more(&asked.acknowledged, 10, "it works").await;
-    let mut orders = Vec::new();
+    let orders = Mutex::new(Vec::new());
     for _ in 0..3 {
         fault.begin(stage.msp.id());
         more(&asked.failed, 30, "writes fail").await;
-        assert!(!is_ready(&stage.msp).await, "writes fail");
-        let body = ac_request();
-        let call = Call::new();
-        assert!(
-            client
-                .request_activation_code(call, token, &body)
-                .await
-                .is_err()
-        );
-        orders.push((call, body));
+        // A small write may still find room, but not for long.
+        until("it says that writes fail", async || {
+            !is_ready(&stage.msp).await
+        })
+        .await;
+        until("an order fails", async || {
+            let (call, body) = (Call::new(), ac_request());
+            let done = client.request_activation_code(call, token, &body).await;
+            done.is_err_and(|_| {
+                orders.lock().unwrap().push((call, body));
+                true
+            })
+        })
+        .await;
         fault.end(stage.msp.id());
         until("it is ready by itself", async || is_ready(&stage.msp).await).await;
         more(&asked.acknowledged, 10, "it works again").await;
@@ -118,7 +122,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
         caller.await.unwrap();
     }
     // Whatever failed succeeds now, without a restart.
-    for (call, body) in &orders {
+    for (call, body) in &orders.into_inner().unwrap() {
         until("an order that failed can be repeated", async || {
             let done = client.request_activation_code(*call, token, body).await;
             done.is_ok()
