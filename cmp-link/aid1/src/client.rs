@@ -31,7 +31,7 @@ use crate::operation::{
 use http::Http;
 
 pub use crate::operation::Activation;
-pub use http::Received;
+pub use crate::received::Received;
 
 /// Time limit of a call, unless set: more than the three seconds that AID.02 §7.7.1 allows a synchronous answer.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);

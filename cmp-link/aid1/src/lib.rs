@@ -22,12 +22,14 @@ pub mod account_id;
 pub mod agreed;
 pub mod body;
 pub mod check_code;
+#[cfg(feature = "client")]
 pub mod client;
 pub mod contract;
 pub mod error_code;
 pub mod headers;
 pub mod operation;
 pub mod phone;
+pub mod received;
 pub mod redirect;
 pub mod server;
 pub mod span;

@@ -15,9 +15,9 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 
 use crate::body::{ActivationCodeResponse, Body, ProfileStatuses};
-use crate::client::Received;
 use crate::contract::{Contract, Named, Path, Refusal, Success, Variable};
 use crate::error_code::{ApiError, ErrorCode};
+use crate::received::Received;
 
 pub use cmp::CmpOperation;
 pub use msp::{MspOperation, RequestInvalidate, RequestProfileStatus};

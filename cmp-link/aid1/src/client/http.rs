@@ -11,6 +11,7 @@ use super::{Call, CallError, Settings};
 use crate::contract::Contract;
 use crate::error_code::{ApiError, ErrorBody, MAX_ERROR_TEXT, clean};
 use crate::headers::{Credentials, Headers, PartyId};
+use crate::received::Received;
 use crate::span::{self, Kind, Span};
 use crate::strict_json::MAX_BODY;
 use crate::trace::summary;
@@ -27,17 +28,6 @@ pub(super) struct Http {
     target_id: PartyId,
     credentials: Credentials,
     seconds: u64,
-}
-
-/// A complete answer as it came from the wire.
-#[derive(Debug)]
-pub struct Received {
-    pub(super) status: StatusCode,
-    body: Vec<u8>,
-    /// `Content-Type`; empty if there is none.
-    kind: String,
-    /// `Retry-After`, as it was said.
-    retry_after: Option<Duration>,
 }
 
 impl Received {
@@ -73,38 +63,6 @@ impl Received {
             reason: format!("{}, {}: {}", self.status, self.describe(), error.text),
             code: Some(error.code),
         }
-    }
-
-    /// HTTP status.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// The body.
-    #[must_use]
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// Whether there is no body.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.body.iter().all(u8::is_ascii_whitespace)
-    }
-
-    /// Whether it is a page for people: no party of AID1 sends one, proxies do.
-    #[must_use]
-    pub fn is_page(&self) -> bool {
-        let first = self.body.iter().find(|b| !b.is_ascii_whitespace());
-        self.kind.contains("html") && !self.is_empty() || first == Some(&b'<')
-    }
-
-    /// Whether it is a refusal in the words of §5.5, whatever its status.
-    #[must_use]
-    pub fn is_refusal(&self) -> bool {
-        let body = serde_json::from_slice::<ErrorBody>(&self.body).ok();
-        body.is_some_and(|body| body.known().is_some())
     }
 
     /// Notes in the log that the status was not the one of the contract.

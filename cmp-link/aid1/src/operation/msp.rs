@@ -140,11 +140,7 @@ impl RequestProfileStatus {
     /// 404 with 61 for an ICCID of another form, 422 with 91 if it is there twice.
     pub fn from_query(query: &str) -> Result<Self, ApiError> {
         // Names and values may be escaped: `%69ccid` is `iccid`.
-        let mut address = reqwest::Url::parse("https://msp/")
-            .map_err(|e| ApiError::because(Code::Syntax, e.to_string()))?;
-        address.set_query(Some(query));
-        let mut values = address
-            .query_pairs()
+        let mut values = form_urlencoded::parse(query.as_bytes())
             .filter_map(|(name, value)| (name == "iccid").then_some(value));
         let wanted = values.next();
         if values.next().is_some() {
