@@ -4,7 +4,7 @@
 mod stage;
 
 use aid_needs::shim::{Calls, Effect, Errno, Rule, Shim};
-use aid_store::{Database, Options, Store, StoreError, Stored, Tx};
+use aid_store::{Database, Options, Store, StoreError, Tx};
 use rusqlite::Connection;
 use stage::{PATIENCE, Refusal, SCHEMA, add, child, file, ids, open};
 use std::io::{BufRead as _, BufReader};
@@ -22,7 +22,9 @@ const FILES: &str = "store.sqlite";
 /// Changes of a start.
 const CHANGES: i64 = 3;
 /// More calls than a start makes.
-const MOST: u64 = 1000;
+const MOST: u64 = 5000;
+/// So many calls are each tried.
+const DENSE: u64 = 8;
 
 /// Repeats what failed, as an operator or a caller does.
 async fn again<T>(what: impl AsyncFn() -> Result<T, StoreError>) -> T {
@@ -53,7 +55,6 @@ async fn the_child() {
     };
     let database = Database::Sqlite(path.into());
     let store = again(async || Store::open(&database, &SCHEMA, Options::default()).await).await;
-    again(async || store.reserve_log().await).await;
     if std::env::var_os(ON).is_some() {
         store_all(&store, 0..).await;
     }
@@ -63,6 +64,8 @@ async fn the_child() {
     again(async || store.read(look).await).await;
     again(async || store.empty_log().await).await;
     store_all(&store, CHANGES..2 * CHANGES).await;
+    // Many calls that are all alike.
+    again(async || store.reserve_log().await).await;
     store.close().await;
     println!("@done");
 }
@@ -93,64 +96,68 @@ async fn found(path: &Path) -> Vec<i64> {
     ids
 }
 
-/// Whether an error names the reason.
-fn is_true(error: &str, effect: Effect) -> bool {
+/// What a child said: what it acknowledged, and its errors.
+fn said(output: &str) -> (Vec<i64>, Vec<&str>) {
+    let lines = output
+        .lines()
+        .filter_map(|line| Some(line.split_once('@')?.1));
+    let (errors, others): (Vec<&str>, Vec<&str>) = lines.partition(|line| line.starts_with('!'));
+    // The test harness says something, too.
+    let ids = others.iter().filter_map(|line| line.trim().parse().ok());
+    (ids.collect(), errors)
+}
+
+/// Errors name the reason: a disk that fails is not full. That it is full can't be known of one that has room again when it is
+/// looked at.
+fn are_true(errors: &[&str], effect: Effect) -> bool {
+    let is_full = |error: &&str| error.contains("is full");
     match effect {
         Effect::Fail(Errno::Io) | Effect::ShortThenFail(Errno::Io) | Effect::Lose(Errno::Io) => {
-            !error.contains("full")
+            !errors.iter().any(is_full)
         }
-        // One failure of a quota may be over before anybody can look.
         _ => true,
     }
 }
 
-/// Starts with one fault, at each of these calls in turn.
+/// Starts with one fault, at each of these calls in turn, on a new file and on one that is there.
 async fn each_call_of_a_start(calls: Calls, effect: Effect) {
     let Some(shim) = Shim::new() else {
         return;
     };
-    let mut last = 0;
-    for later in [false, true] {
-        for n in 1.. {
-            assert!(n < MOST, "the child does not end");
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("store.sqlite");
-            if later {
-                open(&file(folder.path())).await.close().await;
-            }
-            shim.begin(&Rule::nth(n, calls, FILES, effect));
-            let output = start(&shim, &path, false).wait_with_output().unwrap();
-            assert!(shim.is_loaded());
-            let said = String::from_utf8_lossy(&output.stdout);
-            let errors = String::from_utf8_lossy(&output.stderr);
-            let name = format!("{calls:?} {effect:?} {n} {later}: {said}{errors}");
-            let hit = shim.hit() > 0;
-            let killed = hit && effect == Effect::Kill;
-            assert!(killed || said.contains("@done"), "{name}");
-            let lines = said.lines().filter_map(|line| line.split_once('@'));
-            let mut acknowledged = Vec::new();
-            for (_, line) in lines {
-                match line.strip_prefix('!') {
-                    Some(error) => assert!(is_true(error, effect), "{name}"),
-                    None => acknowledged.extend(line.trim().parse::<i64>().ok()),
-                }
-            }
-            let there = found(&path).await;
-            for id in &acknowledged {
-                assert!(there.contains(id), "{id} was acknowledged: {name}");
-            }
-            assert!(
-                there.iter().all(|id| (0..2 * CHANGES).contains(id)),
-                "{name}"
-            );
-            if !hit {
-                assert_eq!(acknowledged.len(), 6, "{name}");
-                last = n;
-                break;
-            }
+    let mut n = 0;
+    loop {
+        // The later ones are alike: long rows, page after page.
+        n += 1 + n / DENSE;
+        assert!(n < MOST, "the child does not end");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.sqlite");
+        if n % 2 == 0 {
+            open(&file(folder.path())).await.close().await;
+        }
+        shim.begin(&Rule::nth(n, calls, FILES, effect));
+        let output = start(&shim, &path, false).wait_with_output().unwrap();
+        assert!(shim.is_loaded());
+        let text = String::from_utf8_lossy(&output.stdout);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let name = format!("{calls:?} {effect:?} {n}: {text}{stderr}");
+        let hit = shim.hit() > 0;
+        let killed = hit && effect == Effect::Kill;
+        assert!(killed || text.contains("@done"), "{name}");
+        let (acknowledged, errors) = said(&text);
+        assert!(are_true(&errors, effect), "{name}");
+        // What has no effect on the outcome is no error.
+        assert!(effect != Effect::Short || errors.is_empty(), "{name}");
+        let there = found(&path).await;
+        let kept = |id| there.contains(id);
+        assert!(acknowledged.iter().all(kept), "{there:?} {name}");
+        let asked = |id| (0..2 * CHANGES).contains(id);
+        assert!(there.iter().all(asked), "{there:?} {name}");
+        if !hit {
+            assert_eq!(acknowledged, (0..2 * CHANGES).collect::<Vec<_>>(), "{name}");
+            assert!(n > 1, "no call is affected: {name}");
+            break;
         }
     }
-    assert!(last > 1, "{calls:?}: no call was affected");
 }
 
 #[tokio::test]
@@ -158,4 +165,89 @@ async fn a_start_goes_on_after_a_disk_error_at_any_call() {
     for calls in Calls::EACH {
         each_call_of_a_start(calls, Effect::Fail(Errno::Io)).await;
     }
+}
+
+#[tokio::test]
+async fn a_start_goes_on_after_a_full_disk_at_any_write() {
+    each_call_of_a_start(Calls::WRITE, Effect::Fail(Errno::Full)).await;
+}
+
+#[tokio::test]
+async fn a_write_that_is_cut_short_is_no_error_and_one_that_then_fails_is_not_acknowledged() {
+    each_call_of_a_start(Calls::WRITE, Effect::Short).await;
+    each_call_of_a_start(Calls::WRITE, Effect::ShortThenFail(Errno::Io)).await;
+}
+
+#[tokio::test]
+async fn a_kill_in_the_middle_of_any_write_or_before_any_sync_loses_nothing() {
+    each_call_of_a_start(Calls::WRITE, Effect::Kill).await;
+    each_call_of_a_start(Calls::SYNC, Effect::Kill).await;
+}
+
+#[tokio::test]
+async fn what_any_failing_sync_drops_was_not_acknowledged() {
+    each_call_of_a_start(Calls::SYNC, Effect::Lose(Errno::Io)).await;
+}
+
+/// Waits until the child has said so many lines of a kind.
+fn wait(lines: &Receiver<String>, all: &mut String, count: usize, of_errors: bool) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = 0;
+    while seen < count {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let line = lines.recv_timeout(left).expect("the child goes on");
+        seen += usize::from(line.contains("@!") == of_errors);
+        all.push_str(&line);
+        all.push('\n');
+    }
+}
+
+/// A child that stores without end meets the fault three times, goes on by itself, and is killed.
+async fn under_load(calls: Calls, effect: Effect, reason: &str) {
+    let Some(shim) = Shim::new() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let mut process = start(&shim, &path, true);
+    let (sender, lines) = mpsc::channel();
+    let out = BufReader::new(process.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let lines = out.lines().map_while(Result::ok);
+        for line in lines.filter(|line| line.contains('@')) {
+            let _ = sender.send(line);
+        }
+    });
+    let mut all = String::new();
+    for _ in 0..3 {
+        wait(&lines, &mut all, 50, false);
+        shim.begin(&Rule::always(calls, FILES, effect));
+        wait(&lines, &mut all, 20, true);
+        shim.end();
+    }
+    wait(&lines, &mut all, 50, false);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    reader.join().unwrap();
+    let (acknowledged, errors) = said(&all);
+    for error in &errors {
+        assert!(error.contains(reason), "{error}");
+    }
+    let there = found(&path).await;
+    for id in &acknowledged {
+        assert!(there.binary_search(id).is_ok(), "{id} was acknowledged");
+    }
+}
+
+#[tokio::test]
+async fn a_failing_disk_is_no_full_disk_and_loses_nothing() {
+    let fail = Effect::ShortThenFail(Errno::Io);
+    under_load(Calls::WRITE, fail, "Input/output error").await;
+    under_load(Calls::SYNC, Effect::Lose(Errno::Io), "may be stored or not").await;
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_is_a_full_disk() {
+    under_load(Calls::WRITE, Effect::Fail(Errno::Quota), "is full").await;
+    under_load(Calls::WRITE, Effect::Fail(Errno::Full), "is full").await;
 }

@@ -5,9 +5,8 @@
     reason = "a test that cannot set its fault up has failed"
 )]
 
-use crate::shim::{Rule, Shim};
+use crate::shim::{Environment, Rule, Shim};
 use crate::{Need, missing};
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -187,10 +186,10 @@ impl Fault {
 
     /// What the environment of the program must have.
     #[must_use]
-    pub fn environment(&self) -> Vec<(&'static str, OsString)> {
+    pub fn environment(&self) -> Environment {
         match self {
-            Self::Limit | Self::Full(..) => Vec::new(),
-            Self::Calls(shim, _) => shim.environment().into(),
+            Self::Limit | Self::Full(..) => Environment::new(),
+            Self::Calls(shim, _) => shim.environment(),
         }
     }
 

@@ -15,6 +15,9 @@ use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 use tempfile::TempDir;
 
+/// Variables of a program's environment.
+pub type Environment = Vec<(&'static str, OsString)>;
+
 /// Calls of the C library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Calls(u64);
@@ -32,6 +35,8 @@ impl Calls {
     pub const OPEN: Self = Self(16);
     /// `mmap` of a file.
     pub const MAP: Self = Self(32);
+    /// All of them.
+    pub const ALL: Self = Self(63);
     /// Each of them by itself.
     pub const EACH: [Self; 6] = [
         Self::READ,
@@ -179,9 +184,9 @@ impl Shim {
 
     /// What the environment of the program must have.
     #[must_use]
-    pub fn environment(&self) -> [(&'static str, OsString); 2] {
+    pub fn environment(&self) -> Environment {
         let path = |name: &str| self.folder.path().join(name).into_os_string();
-        [
+        vec![
             ("LD_PRELOAD", path("shim.so")),
             ("AID_SHIM", path("control")),
         ]
