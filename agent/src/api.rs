@@ -13,7 +13,7 @@ use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::convert::Infallible;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -185,9 +185,11 @@ struct LoginBody {
 
 async fn login(
     State(api): State<Api>,
-    body: Result<Json<LoginBody>, axum::extract::rejection::JsonRejection>,
+    body: Result<Json<Map<String, Value>>, axum::extract::rejection::JsonRejection>,
 ) -> Response {
-    let Ok(Json(LoginBody { user, pin })) = body else {
+    // As an object first: serde takes an array for a structure, too.
+    let body = body.ok().map(|Json(object)| Value::Object(object));
+    let Some(Ok(LoginBody { user, pin })) = body.map(serde_json::from_value) else {
         return refusal(
             StatusCode::BAD_REQUEST,
             r#"expected JSON {"user":"...","pin":"..."}"#,

@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod hidden;
 pub mod printable;
 pub mod private;
 pub mod ready;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use aid_aid1::client::Call;
@@ -43,7 +43,14 @@ impl axum::response::IntoResponse for Refusal {
 }
 
 type Answer = Result<Response, Refusal>;
-type Body<T> = Result<Json<T>, axum::extract::rejection::JsonRejection>;
+/// A JSON object. What is read of it may be a Rust structure, for which serde would take an array, too.
+type Body = Result<Json<Map<String, Value>>, axum::extract::rejection::JsonRejection>;
+
+fn read<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Refusal> {
+    let Json(object) = body?;
+    serde_json::from_value(Value::Object(object))
+        .map_err(|e| Refusal(StatusCode::UNPROCESSABLE_ENTITY, e.to_string()))
+}
 
 /// The routes.
 pub(crate) fn router(msp: Msp) -> Router {
@@ -94,9 +101,8 @@ async fn list(State(msp): State<Msp>) -> Answer {
     Ok(Json(admin::rules(&msp).await?).into_response())
 }
 
-async fn add(State(msp): State<Msp>, wish: Body<Wish>) -> Answer {
-    let Json(wish) = wish?;
-    let rule = admin::add_rule(&msp, wish).await?;
+async fn add(State(msp): State<Msp>, wish: Body) -> Answer {
+    let rule = admin::add_rule(&msp, read::<Wish>(wish)?).await?;
     Ok((StatusCode::CREATED, Json(rule)).into_response())
 }
 
@@ -154,15 +160,12 @@ struct Why {
 async fn subscription(
     State(msp): State<Msp>,
     Path((id, verb)): Path<(String, String)>,
-    body: Body<Value>,
+    body: Body,
 ) -> Answer {
-    let Json(body) = body?;
-    let wrong = |e: serde_json::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, e.to_string());
     let done = if verb == "update" {
-        let change = serde_json::from_value(body).map_err(wrong)?;
-        admin::update_subscription(&msp, &id, change).await?
+        admin::update_subscription(&msp, &id, read(body)?).await?
     } else {
-        let why: Why = serde_json::from_value(body).map_err(wrong)?;
+        let why: Why = read(body)?;
         let reason = why.reason.as_deref();
         match verb.as_str() {
             "suspend" => admin::block(&msp, &id, true, reason).await?,
@@ -188,9 +191,9 @@ async fn subscription(
 async fn profile(
     State(msp): State<Msp>,
     Path((iccid, verb)): Path<(String, String)>,
-    why: Body<Why>,
+    why: Body,
 ) -> Answer {
-    let Json(why) = why?;
+    let why: Why = read(why)?;
     if !matches!(verb.as_str(), "defect" | "suspend" | "resume") {
         return Err(Refusal(
             StatusCode::NOT_FOUND,
@@ -223,8 +226,8 @@ struct AnyCall {
     body: Option<Value>,
 }
 
-async fn call(State(msp): State<Msp>, body: Body<AnyCall>) -> Answer {
-    let Json(wanted) = body?;
+async fn call(State(msp): State<Msp>, body: Body) -> Answer {
+    let wanted: AnyCall = read(body)?;
     let wrong = |text: String| Refusal(StatusCode::UNPROCESSABLE_ENTITY, text);
     let cmp = msp
         .cmp(&wanted.cmp)
