@@ -2,6 +2,7 @@
 //! R-3.2-6. Requests become commands to the daemon's loop, which alone owns the core.
 
 use aid_agent_core::Iccid;
+use aid_cli::object::Object;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::StatusCode;
@@ -13,7 +14,7 @@ use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -185,11 +186,9 @@ struct LoginBody {
 
 async fn login(
     State(api): State<Api>,
-    body: Result<Json<Map<String, Value>>, axum::extract::rejection::JsonRejection>,
+    body: Result<Json<Object<LoginBody>>, axum::extract::rejection::JsonRejection>,
 ) -> Response {
-    // As an object first: serde takes an array for a structure, too.
-    let body = body.ok().map(|Json(object)| Value::Object(object));
-    let Some(Ok(LoginBody { user, pin })) = body.map(serde_json::from_value) else {
+    let Ok(Json(Object(LoginBody { user, pin }))) = body else {
         return refusal(
             StatusCode::BAD_REQUEST,
             r#"expected JSON {"user":"...","pin":"..."}"#,

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod hidden;
+pub mod object;
 pub mod printable;
 pub mod private;
 pub mod ready;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use aid_aid1::client::Call;
 use aid_aid1::headers::PartyId;
 use aid_cli::cli::Failure;
+use aid_cli::object::Object;
 
 use crate::admin;
 use crate::misbehave::{Outgoing, Place, Wire, Wish};
@@ -43,14 +44,7 @@ impl axum::response::IntoResponse for Refusal {
 }
 
 type Answer = Result<Response, Refusal>;
-/// A JSON object. What is read of it may be a Rust structure, for which serde would take an array, too.
-type Body = Result<Json<Map<String, Value>>, axum::extract::rejection::JsonRejection>;
-
-fn read<T: serde::de::DeserializeOwned>(body: Body) -> Result<T, Refusal> {
-    let Json(object) = body?;
-    serde_json::from_value(Value::Object(object))
-        .map_err(|e| Refusal(StatusCode::UNPROCESSABLE_ENTITY, e.to_string()))
-}
+type Body<T> = Result<Json<Object<T>>, axum::extract::rejection::JsonRejection>;
 
 /// The routes.
 pub(crate) fn router(msp: Msp) -> Router {
@@ -101,8 +95,9 @@ async fn list(State(msp): State<Msp>) -> Answer {
     Ok(Json(admin::rules(&msp).await?).into_response())
 }
 
-async fn add(State(msp): State<Msp>, wish: Body) -> Answer {
-    let rule = admin::add_rule(&msp, read::<Wish>(wish)?).await?;
+async fn add(State(msp): State<Msp>, wish: Body<Wish>) -> Answer {
+    let Json(Object(wish)) = wish?;
+    let rule = admin::add_rule(&msp, wish).await?;
     Ok((StatusCode::CREATED, Json(rule)).into_response())
 }
 
@@ -160,12 +155,16 @@ struct Why {
 async fn subscription(
     State(msp): State<Msp>,
     Path((id, verb)): Path<(String, String)>,
-    body: Body,
+    body: Body<Map<String, Value>>,
 ) -> Answer {
+    let Json(Object(body)) = body?;
+    let body = Value::Object(body);
+    let wrong = |e: serde_json::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, e.to_string());
     let done = if verb == "update" {
-        admin::update_subscription(&msp, &id, read(body)?).await?
+        let change = serde_json::from_value(body).map_err(wrong)?;
+        admin::update_subscription(&msp, &id, change).await?
     } else {
-        let why: Why = read(body)?;
+        let why: Why = serde_json::from_value(body).map_err(wrong)?;
         let reason = why.reason.as_deref();
         match verb.as_str() {
             "suspend" => admin::block(&msp, &id, true, reason).await?,
@@ -191,9 +190,9 @@ async fn subscription(
 async fn profile(
     State(msp): State<Msp>,
     Path((iccid, verb)): Path<(String, String)>,
-    why: Body,
+    why: Body<Why>,
 ) -> Answer {
-    let why: Why = read(why)?;
+    let Json(Object(why)) = why?;
     if !matches!(verb.as_str(), "defect" | "suspend" | "resume") {
         return Err(Refusal(
             StatusCode::NOT_FOUND,
@@ -226,8 +225,8 @@ struct AnyCall {
     body: Option<Value>,
 }
 
-async fn call(State(msp): State<Msp>, body: Body) -> Answer {
-    let wanted: AnyCall = read(body)?;
+async fn call(State(msp): State<Msp>, body: Body<AnyCall>) -> Answer {
+    let Json(Object(wanted)) = body?;
     let wrong = |text: String| Refusal(StatusCode::UNPROCESSABLE_ENTITY, text);
     let cmp = msp
         .cmp(&wanted.cmp)
