@@ -2,6 +2,7 @@
 //! R-3.2-6. Requests become commands to the daemon's loop, which alone owns the core.
 
 use aid_agent_core::Iccid;
+use aid_cli::object::Object;
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::StatusCode;
@@ -185,9 +186,9 @@ struct LoginBody {
 
 async fn login(
     State(api): State<Api>,
-    body: Result<Json<LoginBody>, axum::extract::rejection::JsonRejection>,
+    body: Result<Json<Object<LoginBody>>, axum::extract::rejection::JsonRejection>,
 ) -> Response {
-    let Ok(Json(LoginBody { user, pin })) = body else {
+    let Ok(Json(Object(LoginBody { user, pin }))) = body else {
         return refusal(
             StatusCode::BAD_REQUEST,
             r#"expected JSON {"user":"...","pin":"..."}"#,

@@ -61,6 +61,9 @@ pub struct Rsp {
     /// DER certificates of the issuers.
     #[serde(default)]
     pub ci: Vec<PathBuf>,
+    /// For a bench: servers on this machine, in private networks and on other ports than 443 are reached, too.
+    #[serde(default)]
+    pub private_smdp: bool,
 }
 
 /// The bearer of AID traffic; empty strings mean no restriction.

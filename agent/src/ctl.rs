@@ -5,6 +5,7 @@ mod login;
 
 use crate::config::{Config, EXAMPLE};
 use aid_cli::cli::{self, Failure, LogArgs};
+use aid_cli::hidden;
 use aid_cli::printable::printable;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
@@ -43,7 +44,7 @@ enum Action {
         /// File with the PIN.
         #[arg(long)]
         pin_file: Option<PathBuf>,
-        /// The PIN itself; visible to other users of this machine. Default: read from stdin.
+        /// The PIN itself; visible to other users of this machine. Default: asked for at a terminal, else read from stdin.
         #[arg(long, conflicts_with = "pin_file")]
         pin: Option<String>,
         /// Print the login's id and end at once; the result shows in status and events.
@@ -279,7 +280,11 @@ fn read_pin(file: Option<&Path>, pin: Option<&str>) -> Result<String, String> {
         (Some(file), _) => std::fs::read_to_string(file)
             .map_err(|e| format!("cannot read {}: {e}", file.display()))?,
         (None, Some(pin)) => pin.to_owned(),
+        (None, None) if hidden::is_asked() => {
+            hidden::secret("PIN: ").map_err(|e| format!("cannot read the PIN: {e}"))?
+        }
         (None, None) => {
+            // A line and not all of it: whoever pipes it may stay.
             let mut line = String::new();
             std::io::stdin()
                 .read_line(&mut line)

@@ -32,7 +32,8 @@ impl LpaEuicc<SocketCard, HttpsClient> {
             interface: named(&config.bearer.interface),
             source: config.bearer.source.parse().ok(),
         };
-        let https = HttpsClient::new(&config.rsp.ci, bearer, Arc::clone(&meter))
+        let rsp = &config.rsp;
+        let https = HttpsClient::new(&rsp.ci, bearer, rsp.private_smdp, Arc::clone(&meter))
             .map_err(|f| Failure::new(format!("rsp.ci: {f}")))?;
         let card = Card::new(SocketCard::new(&config.euicc.socket), meter);
         Ok(Self {

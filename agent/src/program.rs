@@ -7,7 +7,7 @@ use crate::euicc::LpaEuicc;
 use aid_cli::cli::{self, Failure, LogArgs};
 use aid_cli::printable::printable;
 use aid_cli::validity::{self, Certificates};
-use aid_cli::{ready, signal, tls};
+use aid_cli::{ready, signal, tls, weak};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Action::CheckConfig { config } => {
             let loaded = Config::load(&config)?;
             check_files(&loaded)?;
+            weak::check_files([config.as_path(), &loaded.cmp.key])?;
             validity::check_now(&loaded.certificates())?;
             let name = config.display().to_string();
             cli::print(&format!("{} is valid\n", printable(&name)))

@@ -146,6 +146,12 @@ async fn the_api_answers_over_a_unix_socket_and_refuses_bad_input() {
             r#"{"user":"u"}"#,
             "{",
             r#"{"user":"","pin":"123456"}"#,
+            r#"["u","123456"]"#,
+            r#"[["u","123456"]]"#,
+            r#"{"user":["u"],"pin":"123456"}"#,
+            r#"{"user":"u","pin":"123456","admin":true}"#,
+            r#"{"user":"u","user":"v","pin":"123456"}"#,
+            "null",
         ] {
             assert_eq!(call(api, &post("/v1/login", bad)).await.0, 400, "{bad}");
         }

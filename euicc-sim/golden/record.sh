@@ -58,7 +58,7 @@ begin() {
     proxy=$(ready "$work/recorder" apdu)
 }
 end() { wait "$recorder"; }
-lpa() { "$bin/aid-lpa" --socket "$proxy" --ci "$pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der" "$@"; }
+lpa() { "$bin/aid-lpa" --socket "$proxy" --private-smdp --ci "$pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der" "$@"; }
 
 begin 1-chip-info "chip info" "" 1; lpa chip info; end
 begin 2-download "download and installation of a profile" 1-chip-info 1

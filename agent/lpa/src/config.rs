@@ -19,6 +19,7 @@ pub(crate) struct Config {
     pub(crate) socket: Option<String>,
     pub(crate) ci: Vec<PathBuf>,
     pub(crate) isdr_aid: Option<String>,
+    pub(crate) private_smdp: bool,
     pub(crate) bearer: BearerConfig,
     pub(crate) device: DeviceConfig,
 }

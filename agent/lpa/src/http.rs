@@ -7,6 +7,7 @@ use crate::meter::Meter;
 use crate::tcp::{Bearer, BearerConnector};
 use aid_cli::cli::Failure;
 use aid_cli::tls;
+use aid_id::smdp_address;
 use aid_rsp::es9::{
     ADMIN_PROTOCOL, CONTENT_TYPE, Function as _, HandleNotificationRequest, MAX_RESPONSE,
 };
@@ -30,14 +31,22 @@ const IDLE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct HttpsClient {
     agent: ureq::Agent,
+    private: bool,
 }
 
 impl HttpsClient {
-    /// A client that trusts these certificate issuers (DER or PEM files) and no other.
+    /// A client that trusts these certificate issuers (DER or PEM files) and no other. Servers in private networks, on this
+    /// machine and on other ports than 443 are reached where `private` says so: on a bench. An activation code is somebody
+    /// else's word, and must not make a car look around in its own network.
     ///
     /// # Errors
     /// A file is unreadable or no CA certificate, or the list is empty.
-    pub fn new(ci: &[PathBuf], bearer: Bearer, meter: Arc<dyn Meter>) -> Result<Self, Failure> {
+    pub fn new(
+        ci: &[PathBuf],
+        bearer: Bearer,
+        private: bool,
+        meter: Arc<dyn Meter>,
+    ) -> Result<Self, Failure> {
         let mut roots = Vec::new();
         for file in ci {
             // Says which file is no trust anchor; ureq would leave it out silently.
@@ -68,15 +77,23 @@ impl HttpsClient {
             .max_idle_age(IDLE)
             .max_idle_connections_per_host(1)
             .build();
-        let connector = BearerConnector::new(bearer, meter).chain(RustlsConnector::default());
+        let connector =
+            BearerConnector::new(bearer, private, meter).chain(RustlsConnector::default());
         Ok(Self {
             agent: ureq::Agent::with_parts(config, connector, DefaultResolver::default()),
+            private,
         })
     }
 }
 
 impl Http for HttpsClient {
     fn post(&mut self, server: &str, path: &str, body: &[u8]) -> Result<HttpAnswer, HttpError> {
+        if !self.private {
+            smdp_address::check(server).map_err(|not| HttpError::Unreachable {
+                server: server.to_owned(),
+                what: format!("{not}; on a bench set private_smdp"),
+            })?;
+        }
         let wrong = |error: ureq::Error| explain(server, &error);
         let mut request = self.agent.post(format!("https://{server}{path}"));
         if path == HandleNotificationRequest::PATH {

@@ -35,6 +35,9 @@ struct Args {
     /// Certificate issuer of SM-DP+ servers, DER or PEM; may be given several times.
     #[arg(long, global = true, value_name = "FILE")]
     ci: Vec<PathBuf>,
+    /// For a bench: reach SM-DP+ servers on this machine, in private networks and on other ports than 443, too.
+    #[arg(long, global = true)]
+    private_smdp: bool,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -152,6 +155,7 @@ fn act(args: Args) -> Result<(), Failure> {
     if !args.ci.is_empty() {
         config.ci = args.ci;
     }
+    config.private_smdp |= args.private_smdp;
     let tally = Arc::new(Tally::default());
     let mut lpa = Port::open(&config, &tally)?;
     let result = perform(&mut lpa, &args.action, &tally);
@@ -202,6 +206,7 @@ impl Port {
             false => Servers::Ready(HttpsClient::new(
                 &config.ci,
                 config.bearer(),
+                config.private_smdp,
                 Arc::clone(&meter),
             )?),
         };

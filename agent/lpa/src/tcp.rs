@@ -2,6 +2,7 @@
 //! AID traffic never leaves through another bearer (R-2-12). Called by ureq under `http`.
 
 use crate::meter::Meter;
+use aid_id::smdp_address::{NotPublic, is_public};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -53,12 +54,23 @@ impl Bearer {
 #[derive(Debug)]
 pub(crate) struct BearerConnector {
     bearer: Bearer,
+    /// Whether servers may be in private networks.
+    private: bool,
     meter: Arc<dyn Meter>,
 }
 
 impl BearerConnector {
-    pub(crate) fn new(bearer: Bearer, meter: Arc<dyn Meter>) -> Self {
-        Self { bearer, meter }
+    pub(crate) fn new(bearer: Bearer, private: bool, meter: Arc<dyn Meter>) -> Self {
+        Self {
+            bearer,
+            private,
+            meter,
+        }
+    }
+
+    /// Whatever a name resolves to: a public name may have a private address.
+    fn may_reach(&self, to: IpAddr) -> bool {
+        self.private || is_public(to)
     }
 }
 
@@ -76,6 +88,10 @@ impl Connector for BearerConnector {
             .map_or(CONNECT, |t| (*t).min(CONNECT));
         let mut last = io::Error::other("the server has no address that this bearer reaches");
         for to in &details.addrs {
+            if !self.may_reach(to.ip()) {
+                last = io::Error::other(NotPublic::Private);
+                continue;
+            }
             if self
                 .bearer
                 .source
@@ -151,5 +167,31 @@ impl Transport for Tcp {
         let quiet = self.stream.set_nonblocking(true).is_ok()
             && matches!(self.stream.peek(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock);
         quiet && self.stream.set_nonblocking(false).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Tally;
+
+    #[test]
+    fn a_name_with_a_private_address_is_not_reached() {
+        let connector =
+            |private| BearerConnector::new(Bearer::default(), private, Arc::new(Tally::default()));
+        for (address, public) in [
+            ("8.8.8.8", true),
+            ("2606:4700::1", true),
+            ("127.0.0.1", false),
+            ("10.0.0.1", false),
+            ("169.254.169.254", false),
+            ("::1", false),
+            ("::ffff:192.168.0.1", false),
+            ("fd00::1", false),
+        ] {
+            let address = address.parse().expect("address");
+            assert_eq!(connector(false).may_reach(address), public, "{address}");
+            assert!(connector(true).may_reach(address), "{address}");
+        }
     }
 }

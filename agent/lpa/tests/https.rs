@@ -40,7 +40,7 @@ impl Site {
         let tally = Arc::new(Tally::default());
         let meter: Arc<dyn aid_lpa::Meter> = Arc::<Tally>::clone(&tally);
         (
-            HttpsClient::new(&[self.path(ci)], bearer, meter).expect("client"),
+            HttpsClient::new(&[self.path(ci)], bearer, true, meter).expect("client"),
             tally,
         )
     }
@@ -166,14 +166,47 @@ fn servers_of_other_issuers_other_names_and_endless_bodies_are_refused() {
         .post("localhost:1", "/echo", b"{}")
         .expect_err("nobody");
     assert!(error.to_string().contains("localhost:1"), "{error}");
-    let nothing = HttpsClient::new(&[], Bearer::default(), Arc::new(Tally::default()));
+    let nothing = HttpsClient::new(&[], Bearer::default(), true, Arc::new(Tally::default()));
     assert!(nothing.expect_err("no issuer").text.contains("issuer"));
     let key = HttpsClient::new(
         &[site.path("tls.key")],
         Bearer::default(),
+        true,
         Arc::new(Tally::default()),
     );
     assert!(key.expect_err("a key").text.contains("tls.key"));
+}
+
+// An activation code is somebody else's word: it must not make a car look around in its own network.
+#[test]
+fn servers_that_are_not_public_are_not_reached_unless_this_is_a_bench() {
+    let site = site();
+    let tally = Arc::new(Tally::default());
+    let meter: Arc<dyn aid_lpa::Meter> = Arc::<Tally>::clone(&tally);
+    let client = HttpsClient::new(&[site.path("ci.der")], Bearer::default(), false, meter);
+    let mut client = client.expect("client");
+    let port = site.addr.port();
+    for server in [
+        site.server(),
+        "localhost".into(),
+        "127.0.0.1".into(),
+        format!("127.0.0.1:{port}"),
+        "0x7f.1".into(),
+        "2130706433".into(),
+        "[::1]".into(),
+        format!("[::1]:{port}"),
+        "smdp".into(),
+        "printer.local".into(),
+        "smdp.example.com:8443".into(),
+    ] {
+        let error = client.post(&server, "/echo", b"{}").expect_err(&server);
+        let text = error.to_string();
+        assert!(text.contains("private_smdp"), "{server}: {text}");
+    }
+    assert_eq!(site.ports.lock().expect("ports").len(), 0, "no connection");
+    // The same server, on a bench.
+    let (mut bench, _) = site.client("ci.der", Bearer::default());
+    assert!(bench.post(&site.server(), "/echo", b"{}").is_ok());
 }
 
 // R-2-12

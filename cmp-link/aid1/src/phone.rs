@@ -345,6 +345,34 @@ mod tests {
         }
     }
 
+    // Each limit at its edge.
+    #[test]
+    fn limits_hold_to_the_character() {
+        for (digits, good) in [(4, false), (5, true), (15, true), (16, false)] {
+            let text = "1".repeat(digits);
+            assert_eq!(text.parse::<PhoneNumber>().is_ok(), good, "{digits}");
+        }
+        let shortest: PhoneNumber = "12345".parse().unwrap();
+        assert_eq!(
+            (shortest.masked().as_str(), shortest.as_str()),
+            ("**345", "12345")
+        );
+        assert_eq!(format!("{shortest:?}"), "**345");
+        for (length, good) in [(0, false), (1, true), (32, true), (33, false)] {
+            let text = format!("{}:{}", "k".repeat(length), "1".repeat(64));
+            assert_eq!(text.parse::<PhoneKey>().is_ok(), good, "{length}");
+        }
+        let named: Aes256GcmKey = format!("2026-2:{}", "ab".repeat(32)).parse().unwrap();
+        assert_eq!(format!("{named:?}"), "Aes256GcmKey(2026-2)");
+        // What is too long is not even decoded.
+        let of_length = |length: usize| EncryptedPhone {
+            phone_number: "A".repeat(length),
+            iv: STANDARD.encode([7; 12]),
+        };
+        assert_eq!(key().decrypt(&of_length(64)), Err(PhoneError::Decryption));
+        assert_eq!(key().decrypt(&of_length(68)), Err(PhoneError::Encoding));
+    }
+
     // R-7.3-9, R-7.3-11
     #[test]
     fn tampering_wrong_keys_and_plain_numbers_are_refused() {

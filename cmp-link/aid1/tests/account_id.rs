@@ -2,7 +2,7 @@
 // A test that cannot set itself up has failed.
 #![allow(clippy::unwrap_used)]
 
-use aid_aid1::account_id::{AccountIdError, Policy, Secret, issue, verify};
+use aid_aid1::account_id::{AccountIdError, MAX_ACCOUNT_ID, Policy, Secret, issue, verify};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -207,6 +207,99 @@ fn claims_are_checked_one_by_one() {
         verify(id.as_str(), &[secret()], &wanted, NOW),
         Err(AccountIdError::Claim("ver"))
     );
+}
+
+// Each limit at its edge: what is just allowed, and one more.
+#[test]
+fn limits_hold_to_the_second_and_to_the_character() {
+    let at = |policy: &Policy, now: u64, name: &str, value: Value| {
+        verify(&with(name, value), &[secret()], policy, now).map(|_| ())
+    };
+    let usual = Policy::default();
+    // The life of an id: from iat to exp.
+    let longest = NOW - 10 + usual.max_lifetime;
+    assert_eq!(at(&usual, NOW, "exp", json!(longest)), Ok(()));
+    let exp = Err(AccountIdError::Claim("exp"));
+    assert_eq!(at(&usual, NOW, "exp", json!(longest + 1)), exp);
+    // And from now to exp, for one that was issued in the future.
+    let far = Policy {
+        max_lifetime: 600,
+        skew: 60,
+        ..usual
+    };
+    let lives = |iat: u64, exp: u64| {
+        let mut claims = claims();
+        claims["iat"] = json!(iat);
+        claims["exp"] = json!(exp);
+        let text = forge(r#"{"alg":"HS256"}"#, &claims.to_string());
+        verify(&text, &[secret()], &far, NOW).map(|_| ())
+    };
+    assert_eq!(lives(NOW + 60, NOW + 660), Ok(()));
+    assert_eq!(lives(NOW + 60, NOW + 661), exp);
+    assert_eq!(
+        lives(NOW + 61, NOW + 660),
+        Err(AccountIdError::Claim("iat"))
+    );
+    // 1970 is a time, what is before it is none.
+    let any = Policy {
+        max_lifetime: 10 * NOW,
+        ..usual
+    };
+    assert_eq!(at(&any, NOW, "iat", json!(0)), Ok(()));
+    let iat = Err(AccountIdError::Claim("iat"));
+    assert_eq!(at(&any, NOW, "iat", json!(-1)), iat);
+    for (nbf, expected) in [
+        (NOW + 60, Ok(())),
+        (NOW + 61, Err(AccountIdError::Claim("nbf"))),
+    ] {
+        assert_eq!(at(&usual, NOW, "nbf", json!(nbf)), expected);
+    }
+    // Times as strings have up to twelve digits.
+    let strings = Policy {
+        times_as_strings: true,
+        max_lifetime: u64::MAX / 4,
+        ..usual
+    };
+    assert_eq!(at(&strings, NOW, "exp", json!("999999999999")), Ok(()));
+    assert_eq!(at(&strings, NOW, "exp", json!("0999999999999")), exp);
+    assert_eq!(at(&strings, NOW, "exp", json!("")), exp);
+    // The secret knowledge has up to 32 characters, the whole id up to MAX_ACCOUNT_ID.
+    assert_eq!(at(&usual, NOW, "ver", json!("x".repeat(32))), Ok(()));
+    let of_length = |n: usize| {
+        let mut pad = n;
+        loop {
+            let text = with("pad", json!("x".repeat(pad)));
+            if text.len() <= n {
+                return text;
+            }
+            pad -= 1;
+        }
+    };
+    let full = of_length(MAX_ACCOUNT_ID);
+    assert_eq!(full.len(), MAX_ACCOUNT_ID);
+    assert_eq!(code(&full), None);
+    let more = of_length(MAX_ACCOUNT_ID + 2);
+    assert!(more.len() > MAX_ACCOUNT_ID);
+    let malformed = verify(&more, &[secret()], &usual, NOW);
+    assert_eq!(malformed, Err(AccountIdError::Malformed));
+}
+
+#[test]
+fn what_is_shown_says_how_long_it_is_and_nothing_else() {
+    let shown = format!("{:?}", secret());
+    assert_eq!(shown, format!("Secret({} bytes)", KEY.len()));
+    let id = issue(&secret(), Uuid::from_u128(7), Some("0042"), NOW, 60).unwrap();
+    let length = id.as_str().len();
+    assert_eq!(format!("{id:?}"), format!("AccountId({length} characters)"));
+    assert_eq!(id.as_ref() as &str, id.as_str());
+    assert_eq!(id.to_string(), id.as_str());
+    let claims = verify(id.as_str(), &[secret()], &Policy::default(), NOW).unwrap();
+    let shown = format!("{claims:?}");
+    assert!(
+        shown.contains("<hidden>") && shown.contains(&NOW.to_string()),
+        "{shown}"
+    );
+    assert!(!shown.contains("0042"), "{shown}");
 }
 
 // R-5.2-2: one header, whatever else is signed with the right key.

@@ -7,6 +7,8 @@ pub mod certificate;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod hidden;
+pub mod object;
 pub mod printable;
 pub mod private;
 pub mod ready;

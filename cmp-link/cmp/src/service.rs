@@ -125,7 +125,10 @@ impl Service {
     ///
     /// # Errors
     /// Why not, for the MSP.
-    pub(crate) async fn check_smdp(&self, code: &ActivationCode) -> Result<(), smdp::Refused> {
+    pub(crate) async fn check_smdp(
+        &self,
+        code: &ActivationCode,
+    ) -> Result<(), aid_id::smdp_address::NotPublic> {
         if self.config.file.policy.private_smdp {
             return Ok(());
         }

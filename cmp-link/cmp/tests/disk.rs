@@ -10,82 +10,21 @@ use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::model::Vehicle;
 use aid_id::MspToken;
 use aid_needs::disk::Fault;
+use aid_needs::shim::{Calls, Effect, Environment, Errno, Rule, Shim};
 use rusqlite::Connection;
-use std::io::{BufRead as _, Write as _};
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio_postgres::NoTls;
 use world::World;
 use world::book::Book;
 use world::postgres::Postgres;
+use world::process::Program;
 
 /// Longest time that anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Program {
-    child: Child,
-    aid1: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Program {
-    /// Begins to start; the limit of file sizes is an error to it, and no signal.
-    fn spawn(config: &Path) -> Child {
-        Command::new("sh")
-            .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
-            .arg(env!("CARGO_BIN_EXE_aid-cmp"))
-            .args(["serve", "--config"])
-            .arg(config)
-            .stdout(Stdio::piped())
-            .stderr(full())
-            .spawn()
-            .unwrap()
-    }
-
-    fn start(config: &Path) -> Self {
-        let mut child = Self::spawn(config);
-        let mut line = String::new();
-        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).expect("it has started");
-        let at = |name: &str| ready["listen"][name].as_str().unwrap().parse().unwrap();
-        let (aid1, admin) = (at("aid1"), at("admin"));
-        Self { child, aid1, admin }
-    }
-
-    /// What `/readyz` says.
-    async fn is_ready(&self) -> bool {
-        let mut stream = TcpStream::connect(self.admin).await.unwrap();
-        let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await.unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        match text.split(' ').nth(1) {
-            Some("200") => true,
-            Some("503") => false,
-            _ => panic!("{text}"),
-        }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Where the program logs: nothing fits on that disk either.
-fn full() -> Stdio {
-    let full = std::fs::File::options().write(true).open("/dev/full");
-    full.map_or_else(|_| Stdio::null(), Stdio::from)
-}
 
 /// Waits for something.
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
@@ -156,7 +95,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
         std::fs::write(world.config(), text).unwrap();
         database = there;
     }
-    let program = Program::start(&world.config());
+    let program = Program::with(&world.config(), fault.environment());
     assert!(program.is_ready().await);
     let asked = Arc::new(Asked::default());
     let callers = callers(&world, &program, token, &asked);
@@ -212,6 +151,28 @@ async fn failing_writes_lose_nothing_and_are_over_by_themselves() {
     if let Some(fault) = Fault::limit() {
         what_is_acknowledged_is_stored(fault).await;
     }
+}
+
+/// Writes, or what brings them to disk, fail for a while.
+async fn calls_fail(calls: Calls, effect: Effect) {
+    if let Some(fault) = Fault::calls(Rule::always(calls, "cmp.sqlite", effect)) {
+        what_is_acknowledged_is_stored(fault).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_disk_loses_nothing_and_is_over_by_itself() {
+    calls_fail(Calls::WRITE, Effect::ShortThenFail(Errno::Io)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failing_sync_drops_was_not_acknowledged() {
+    calls_fail(Calls::SYNC, Effect::Lose(Errno::Io)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_is_used_up_loses_nothing() {
+    calls_fail(Calls::WRITE, Effect::Fail(Errno::Quota)).await;
 }
 
 async fn start(path: &Path) -> Result<Book, StoreError> {
@@ -280,6 +241,16 @@ async fn what_a_start_of_an_earlier_version_left_is_no_obstacle() {
     }
 }
 
+/// Removes the database.
+fn remove(folder: &Path) {
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        if file.to_string_lossy().contains("cmp.sqlite") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_was_killed_at_any_moment_is_followed_by_one_that_succeeds() {
     let mut world = World::new().await;
@@ -288,25 +259,57 @@ async fn a_start_that_was_killed_at_any_moment_is_followed_by_one_that_succeeds(
     let begin = Instant::now();
     drop(Program::start(&world.config()));
     let whole = begin.elapsed();
-    let databases = || -> Vec<PathBuf> {
-        let files = std::fs::read_dir(world.folder.path()).unwrap();
-        let files = files.map(|file| file.unwrap().path());
-        files
-            .filter(|f| f.to_string_lossy().contains("cmp.sqlite"))
-            .collect()
-    };
     for first in [true, false] {
         for n in 0..20 {
             if first {
-                for file in databases() {
-                    std::fs::remove_file(file).unwrap();
-                }
+                remove(world.folder.path());
             }
-            let mut child = Program::spawn(&world.config());
+            let mut child = Program::spawn(&world.config(), Environment::new());
             tokio::time::sleep(whole * n / 20).await;
             child.kill().unwrap();
             child.wait().unwrap();
             assert!(Program::start(&world.config()).is_ready().await, "{n}");
+        }
+    }
+}
+
+/// Starts with one disk error, at each call about the database in turn: those later on are alike, so fewer of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_after_one_that_met_a_disk_error_succeeds() {
+    let Some(shim) = Shim::new() else {
+        return;
+    };
+    let mut world = World::new().await;
+    world.halt().await;
+    world.close_store().await;
+    let config = world.config();
+    for first in [true, false] {
+        let mut n = 0;
+        loop {
+            n += 1 + n / 8;
+            if first {
+                remove(world.folder.path());
+            }
+            let rule = Rule::nth(n, Calls::ALL, "cmp.sqlite", Effect::Fail(Errno::Io));
+            shim.begin(&rule);
+            let mut child = Program::spawn(&config, shim.environment());
+            let mut line = String::new();
+            let mut out = BufReader::new(child.stdout.take().unwrap());
+            out.read_line(&mut line).unwrap();
+            let hit = shim.hit() > 0;
+            assert!(hit || !line.is_empty(), "{n}: it starts without a fault");
+            if line.is_empty() {
+                assert!(!child.wait().unwrap().success(), "{n}");
+            } else {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            shim.end();
+            assert!(Program::start(&config).is_ready().await, "{n}");
+            if !hit {
+                assert!(n > 20, "{n} calls are not all");
+                break;
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ mod iccid;
 mod msp_token;
 pub mod partner;
 mod secret;
+pub mod smdp_address;
 
 pub use account::{AccountRef, Id};
 pub use activation_code::{ActivationCode, ActivationCodeError, MAX_ACTIVATION_CODE};

@@ -1,7 +1,7 @@
 //! The steps from an empty database to today's tables. Each is one transaction with the note that it was made, so a start
 //! that is killed goes on where it was.
 
-use crate::sqlite::{begin, numbered, store_error};
+use crate::sqlite::{File, begin, numbered, store_error};
 use crate::value::Value;
 use crate::{StoreError, Stored, Tx};
 use rusqlite::{Connection, OptionalExtension as _};
@@ -70,8 +70,8 @@ impl Schema {
         }
     }
 
-    pub(crate) fn migrate_sqlite(&self, connection: &Connection, name: &str) -> Stored<()> {
-        let failed = |error: rusqlite::Error| store_error(name, &error).1;
+    pub(crate) fn migrate_sqlite(&self, connection: &Connection, file: &File) -> Stored<()> {
+        let failed = |error: rusqlite::Error| store_error(file, &error).1;
         // Usually there is nothing to do; then another process that writes need not be waited for.
         if self.is_current(connection).map_err(failed)?? {
             return Ok(());
@@ -79,7 +79,7 @@ impl Schema {
         // Tables are made anew and filled from the old ones, in whatever order; can't be switched inside a transaction.
         let keys = |on: bool| connection.pragma_update(None, "foreign_keys", on);
         keys(false).map_err(failed)?;
-        let done = self.migrate_in(connection, name);
+        let done = self.migrate_in(connection, file);
         if !connection.is_autocommit() {
             // An error means that it has rolled back by itself.
             let _ = connection.execute_batch("ROLLBACK");
@@ -102,9 +102,9 @@ impl Schema {
             .map(|()| self.steps.iter().all(made)))
     }
 
-    fn migrate_in(&self, connection: &Connection, name: &str) -> Stored<()> {
-        let failed = |error: rusqlite::Error| store_error(name, &error).1;
-        let begin = || begin(connection, name).map_err(|(_, error)| error);
+    fn migrate_in(&self, connection: &Connection, file: &File) -> Stored<()> {
+        let failed = |error: rusqlite::Error| store_error(file, &error).1;
+        let begin = || begin(connection, file).map_err(|(_, error)| error);
         let commit = || connection.execute_batch("COMMIT").map_err(failed);
         begin()?;
         let versions = (|| {

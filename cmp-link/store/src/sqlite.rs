@@ -1,6 +1,7 @@
 //! SQLite: one thread writes and commits many decisions at once, others read.
 
 mod connection;
+mod disk;
 mod readers;
 mod tx;
 mod writer;

@@ -9,12 +9,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use aid_aid1::client::Call;
 use aid_aid1::headers::PartyId;
 use aid_cli::cli::Failure;
+use aid_cli::object::Object;
 
 use crate::admin;
 use crate::misbehave::{Outgoing, Place, Wire, Wish};
@@ -43,7 +44,7 @@ impl axum::response::IntoResponse for Refusal {
 }
 
 type Answer = Result<Response, Refusal>;
-type Body<T> = Result<Json<T>, axum::extract::rejection::JsonRejection>;
+type Body<T> = Result<Json<Object<T>>, axum::extract::rejection::JsonRejection>;
 
 /// The routes.
 pub(crate) fn router(msp: Msp) -> Router {
@@ -95,7 +96,7 @@ async fn list(State(msp): State<Msp>) -> Answer {
 }
 
 async fn add(State(msp): State<Msp>, wish: Body<Wish>) -> Answer {
-    let Json(wish) = wish?;
+    let Json(Object(wish)) = wish?;
     let rule = admin::add_rule(&msp, wish).await?;
     Ok((StatusCode::CREATED, Json(rule)).into_response())
 }
@@ -154,9 +155,10 @@ struct Why {
 async fn subscription(
     State(msp): State<Msp>,
     Path((id, verb)): Path<(String, String)>,
-    body: Body<Value>,
+    body: Body<Map<String, Value>>,
 ) -> Answer {
-    let Json(body) = body?;
+    let Json(Object(body)) = body?;
+    let body = Value::Object(body);
     let wrong = |e: serde_json::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, e.to_string());
     let done = if verb == "update" {
         let change = serde_json::from_value(body).map_err(wrong)?;
@@ -190,7 +192,7 @@ async fn profile(
     Path((iccid, verb)): Path<(String, String)>,
     why: Body<Why>,
 ) -> Answer {
-    let Json(why) = why?;
+    let Json(Object(why)) = why?;
     if !matches!(verb.as_str(), "defect" | "suspend" | "resume") {
         return Err(Refusal(
             StatusCode::NOT_FOUND,
@@ -224,7 +226,7 @@ struct AnyCall {
 }
 
 async fn call(State(msp): State<Msp>, body: Body<AnyCall>) -> Answer {
-    let Json(wanted) = body?;
+    let Json(Object(wanted)) = body?;
     let wrong = |text: String| Refusal(StatusCode::UNPROCESSABLE_ENTITY, text);
     let cmp = msp
         .cmp(&wanted.cmp)

@@ -5,10 +5,10 @@ mod renewal;
 mod serve;
 
 use std::ffi::OsString;
-use std::io::Read as _;
 use std::process::ExitCode;
 
 use aid_cli::cli::{self, Failure, block_on};
+use aid_cli::hidden;
 use aid_cli::printable::printable;
 use serde_json::{Value, json};
 
@@ -21,9 +21,6 @@ use args::{
     Args, CmpAction, Command, CustomerAction, List, MisbehaveAction, OutboxAction, ProfileAction,
     SubscriptionAction,
 };
-
-/// Longest password on standard input, bytes.
-const MAX_INPUT: u64 = 4096;
 
 /// Runs the program with these arguments, the first being its name.
 #[must_use]
@@ -66,14 +63,10 @@ fn start(args: Args) -> Result<(), Failure> {
     })
 }
 
-/// A password, without the line break at its end.
+/// A password that is typed at the terminal, or piped into standard input.
 fn from_stdin() -> Result<String, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .take(MAX_INPUT)
-        .read_to_string(&mut text)
-        .map_err(|e| Failure::new(format!("cannot read the password from stdin: {e}")))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    hidden::secret("password: ")
+        .map_err(|e| Failure::new(format!("cannot read the password from stdin: {e}")))
 }
 
 /// Does what a command says; yields its JSON, and whether it is a list.

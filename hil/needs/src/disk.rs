@@ -1,10 +1,11 @@
-//! Disks that fill up and writes that fail, for tests of what a program makes of it.
+//! Disks that fill up, and writes and other calls that fail, for tests of what a program makes of it.
 #![allow(
     clippy::expect_used,
     clippy::panic,
     reason = "a test that cannot set its fault up has failed"
 )]
 
+use crate::shim::{Environment, Rule, Shim};
 use crate::{Need, missing};
 use std::fs::File;
 use std::io::Write as _;
@@ -96,7 +97,7 @@ impl SmallDisk {
         let thread = thread::spawn(move || {
             while !until.load(Ordering::Acquire) {
                 fill();
-                thread::sleep(REFILL);
+                thread::park_timeout(REFILL);
             }
         });
         KeptFull {
@@ -140,13 +141,15 @@ impl Drop for KeptFull {
     }
 }
 
-/// Why a program can write nothing.
+/// Why a program can write nothing, or not surely.
 #[derive(Debug)]
 pub enum Fault {
     /// It may not write where a file has more than 4 KiB. The program must ignore SIGXFSZ.
     Limit,
     /// The disk with its database is full, and stays so.
     Full(SmallDisk, Mutex<Option<KeptFull>>),
+    /// Calls of the C library are affected. The program must be started with [`Fault::environment`].
+    Calls(Shim, Rule),
 }
 
 impl Fault {
@@ -172,11 +175,29 @@ impl Fault {
         SmallDisk::mount(size).map(|disk| Self::Full(disk, Mutex::default()))
     }
 
+    /// Calls that are affected by a rule; `None` as of [`Shim::new`].
+    ///
+    /// # Panics
+    /// As [`Shim::new`].
+    #[must_use]
+    pub fn calls(rule: Rule) -> Option<Self> {
+        Shim::new().map(|shim| Self::Calls(shim, rule))
+    }
+
+    /// What the environment of the program must have.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
+        match self {
+            Self::Limit | Self::Full(..) => Environment::new(),
+            Self::Calls(shim, _) => shim.environment(),
+        }
+    }
+
     /// Where the database must be for the fault to reach it; `None`: anywhere.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         match self {
-            Self::Limit => None,
+            Self::Limit | Self::Calls(..) => None,
             Self::Full(disk, _) => Some(disk.path()),
         }
     }
@@ -189,6 +210,10 @@ impl Fault {
         match self {
             Self::Limit => limit_files(process, "4096:unlimited"),
             Self::Full(disk, kept) => set(kept, Some(disk.keep_full())),
+            Self::Calls(shim, rule) => {
+                assert!(shim.is_loaded(), "the program was started without it");
+                shim.begin(rule);
+            }
         }
     }
 
@@ -200,6 +225,10 @@ impl Fault {
         match self {
             Self::Limit => limit_files(process, "unlimited:unlimited"),
             Self::Full(_, kept) => set(kept, None),
+            Self::Calls(shim, _) => {
+                assert!(shim.hit() > 0, "nothing was affected");
+                shim.end();
+            }
         }
     }
 }

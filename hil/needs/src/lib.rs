@@ -1,11 +1,12 @@
 //! What tests need of the machine beyond a Rust toolchain: shared public test data, PostgreSQL,
-//! mosquitto, openssl, the right to mount a small disk that fills up, prlimit. A test without it says that it was skipped and passes. Where
-//! `AID_REQUIRE` lists the need (`AID_REQUIRE=shared,postgres`), the test fails instead: CI lists
+//! mosquitto, openssl, the right to mount a small disk that fills up, prlimit, a C compiler for a library that makes
+//! calls fail. A test without it says that it was skipped and passes. Where `AID_REQUIRE` lists the need (`AID_REQUIRE=shared,postgres`), the test fails instead: CI lists
 //! what it has provided, so that nothing is skipped there unnoticed.
 #![forbid(unsafe_code)]
 
 pub mod disk;
 pub mod postgres;
+pub mod shim;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -31,17 +32,20 @@ pub enum Need {
     Mount,
     /// The `prlimit` command, which makes writes fail.
     Prlimit,
+    /// The C compiler `cc`, and programs of glibc, into which what it makes can be loaded.
+    Cc,
 }
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Shared,
         Self::Postgres,
         Self::Mosquitto,
         Self::Openssl,
         Self::Mount,
         Self::Prlimit,
+        Self::Cc,
     ];
 
     /// Its name in `AID_REQUIRE`.
@@ -54,6 +58,7 @@ impl Need {
             Self::Openssl => "openssl",
             Self::Mount => "mount",
             Self::Prlimit => "prlimit",
+            Self::Cc => "cc",
         }
     }
 
@@ -66,6 +71,7 @@ impl Need {
             Self::Openssl => "Debian: apt-get install openssl",
             Self::Mount => "run the tests as root, where file systems may be mounted",
             Self::Prlimit => "Debian: apt-get install util-linux",
+            Self::Cc => "Debian: apt-get install gcc libc6-dev",
         }
     }
 }

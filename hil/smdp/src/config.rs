@@ -181,6 +181,20 @@ impl Config {
         .collect()
     }
 
+    /// The files of its private keys.
+    pub fn keys(&self) -> impl Iterator<Item = &Path> {
+        let further = self.further.iter();
+        let further = further.flat_map(|f| [&f.dpauth.key, &f.dppb.key]);
+        let keys = [
+            &self.es9.key,
+            &self.es2.key,
+            &self.dpauth.key,
+            &self.dppb.key,
+        ];
+        let keys = keys.into_iter().chain(further).chain(&self.admin.key);
+        keys.map(PathBuf::as_path)
+    }
+
     /// The SM-DP+'s identity from its files; `port` is the real one of ES9+, `now` in unix seconds.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::{inventory, web};
 use aid_cli::cli::{self, Arguments, Failure, LogArgs};
 use aid_cli::printable::printable;
 use aid_cli::validity;
-use aid_cli::{private, ready, signal, tls};
+use aid_cli::{private, ready, signal, tls, weak};
 use aid_serve::admin::Shown;
 use aid_serve::http;
 use clap::{Args, Parser, Subcommand};
@@ -102,6 +102,7 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     let es2 = &config.es2;
     tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
     config.admin.tls()?;
+    weak::check_files([file.config.as_path()].into_iter().chain(config.keys()))?;
     let operators = config.operators()?.len();
     let profiles = inventory::load(&config.inventory, dp.address(), config.protection)?.len();
     validity::warn(&warnings);
@@ -142,17 +143,7 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
     }
     let service = Arc::new(Service::start(dp, inventory, store, web::now()).await?);
-    let further = config
-        .further
-        .iter()
-        .flat_map(|f| [&f.dpauth.key, &f.dppb.key]);
-    let keys = [
-        &config.es9.key,
-        &es2.key,
-        &config.dpauth.key,
-        &config.dppb.key,
-    ];
-    private::warn_of_open(keys.into_iter().chain(further).map(PathBuf::as_path));
+    private::warn_of_open(config.keys());
     let listen = [
         ("es9", es9_address),
         ("es2", es2_address),

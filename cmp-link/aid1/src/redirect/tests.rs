@@ -141,6 +141,157 @@ fn fields_are_appended_and_nothing_else_changes() {
     );
 }
 
+// Each limit at its edge.
+#[test]
+fn limits_hold_to_the_character() {
+    let all = list(&["https://*.cmp.com", "https://cmp.com", "cmpapp://"]);
+    let of_length = |n: usize| {
+        let start = "https://cmp.com/";
+        format!("{start}{}", "a".repeat(n - start.len()))
+    };
+    assert!(all.check(&of_length(MAX_URI)).is_ok());
+    assert_eq!(
+        all.check(&of_length(MAX_URI + 1)),
+        Err(RedirectError::Length)
+    );
+    assert_eq!(all.check(""), Err(RedirectError::Length));
+    // Labels have 63 characters at most, names 253.
+    let label = |n: usize| all.check(&format!("https://{}.cmp.com/", "a".repeat(n)));
+    assert!(label(63).is_ok());
+    assert_eq!(label(64), Err(RedirectError::Authority));
+    // Each of its labels is short enough.
+    let name = |first: usize| {
+        let host = format!(
+            "{}.{}",
+            "b".repeat(first),
+            format!("{}.", "a".repeat(59)).repeat(3)
+        );
+        assert_eq!((host.len() + "cmp.com".len()), first + 188);
+        let long = format!("{}.{host}cmp.com", "c".repeat(4));
+        (long.len(), all.check(&format!("https://{long}/")))
+    };
+    let (length, got) = name(60);
+    assert_eq!(length, 253);
+    assert!(got.is_ok());
+    assert_eq!(name(61), (254, Err(RedirectError::Authority)));
+    for (port, expected) in [
+        ("65535", RedirectError::NotAgreed),
+        ("65536", RedirectError::Authority),
+        ("123456", RedirectError::Authority),
+        ("0", RedirectError::Authority),
+        ("4a", RedirectError::Authority),
+    ] {
+        let got = all.check(&format!("https://cmp.com:{port}/"));
+        assert_eq!(got, Err(expected), "{port}");
+    }
+    for host in [
+        "a-.cmp.com",
+        "-a.cmp.com",
+        "a..cmp.com",
+        "a_b.cmp.com",
+        "a@cmp.com",
+    ] {
+        let got = all.check(&format!("https://{host}/"));
+        assert_eq!(got, Err(RedirectError::Authority), "{host}");
+    }
+    assert!(all.check("https://a-b.cmp.com/").is_ok());
+    assert_eq!(all.check("cmpapp://a:1"), Err(RedirectError::Authority));
+    assert_eq!(all.check("cmpapp://a%41"), Err(RedirectError::Authority));
+}
+
+#[test]
+fn characters_are_those_of_a_uri() {
+    let all = list(&["https://cmp.com"]);
+    for byte in 0..=0x7f_u8 {
+        let c = char::from(byte);
+        let got = all.check(&format!("https://cmp.com/a{c}b"));
+        match c {
+            '#' => assert_eq!(got, Err(RedirectError::Fragment)),
+            // What follows is no hexadecimal number.
+            '%' | '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}' | ' ' => {
+                assert_eq!(got, Err(RedirectError::Character), "{c}");
+            }
+            _ if c.is_ascii_graphic() => assert!(got.is_ok(), "{c}"),
+            _ => assert_eq!(got, Err(RedirectError::Character), "{byte:02x}"),
+        }
+        let escaped = all.check(&format!("https://cmp.com/%{byte:02x}%{byte:02X}"));
+        let harmless = byte >= 0x20 && byte != 0x7f && c != '\\';
+        assert_eq!(escaped.is_ok(), harmless, "{byte:02x}");
+    }
+    for bad in [
+        "https://cmp.com/%4",
+        "https://cmp.com/%",
+        "https://cmp.com/%g0%0g",
+    ] {
+        assert_eq!(all.check(bad), Err(RedirectError::Character), "{bad}");
+    }
+}
+
+#[test]
+fn a_pattern_is_shown_as_it_can_be_read() {
+    for (text, shown) in [
+        ("https://*.CMP.com", "https://*.cmp.com:443"),
+        ("https://cmp.com:4443/a/b", "https://cmp.com:4443/a/b"),
+        ("CmpApp://", "cmpapp://"),
+        ("com.example+x-1://", "com.example+x-1://"),
+    ] {
+        let pattern: Pattern = text.parse().unwrap();
+        assert_eq!(pattern.to_string(), shown);
+        assert_eq!(shown.parse::<Pattern>().unwrap(), pattern);
+        assert_eq!(
+            serde_json::from_value::<Pattern>(text.into()).unwrap(),
+            pattern
+        );
+    }
+    for bad in [
+        "1app://",
+        "-app://",
+        "a_b://",
+        "://",
+        "https://a/*",
+        "https://a/b#c",
+        "https://a/b\\c",
+        "https://a/b c",
+        "wss://",
+        "intent://",
+    ] {
+        let error = bad.parse::<Pattern>().unwrap_err();
+        assert_eq!(error.text, bad);
+    }
+}
+
+// The URL that a browser is sent to, whatever the touchpoint's own query is.
+#[test]
+fn the_touchpoint_gets_both_fields() {
+    let secret = "a secret of thirty-two bytes at least".parse().unwrap();
+    let id = crate::account_id::issue(&secret, uuid::Uuid::from_u128(1), None, 1, 1).unwrap();
+    for (touchpoint, separator) in [("https://msp.com/t", '?'), ("https://msp.com/t?a=b", '&')] {
+        assert_eq!(
+            to_msp_touchpoint(touchpoint, &id, "https://cmp.com/?x=ä"),
+            format!(
+                "{touchpoint}{separator}id={id}&redirect_uri=https%3A%2F%2Fcmp.com%2F%3Fx%3D%C3%A4"
+            )
+        );
+    }
+    let back = list(&["https://cmp.com"])
+        .check("https://cmp.com/r")
+        .unwrap();
+    assert_eq!(back.as_str(), "https://cmp.com/r");
+    assert_eq!(
+        back.with_account_id(&id),
+        format!("https://cmp.com/r?id={id}")
+    );
+    assert_eq!(percent_encode("aZ09-._~/ä"), "aZ09-._~%2F%C3%A4");
+    for (text, expected) in [
+        ("a%20b%zz%4", "a b%zz%4"),
+        ("%41%42c", "ABc"),
+        ("%C3%A4", "ä"),
+        ("", ""),
+    ] {
+        assert_eq!(percent_decode(text), expected);
+    }
+}
+
 proptest::proptest! {
     // Whatever is let through, the host lies below the agreed domain for an independent reading of the text.
     #[test]

@@ -5,6 +5,7 @@ use crate::password;
 use crate::service::{is_pin, is_preference, is_preference_name};
 use crate::store::Tx;
 use aid_cli::cli::Failure;
+use aid_cli::hidden;
 use aid_cmp_core::change::{Change, FleetChange, Lock, PortalChange};
 use aid_cmp_core::decide::login::pin_mac;
 use aid_cmp_core::decide::{Context, tries};
@@ -13,7 +14,6 @@ use aid_id::Secret;
 use aid_wire::MAX_ENTRIES;
 use clap::Subcommand;
 use serde_json::json;
-use std::io::Read as _;
 
 /// `user preference`
 #[derive(Debug, Subcommand)]
@@ -41,20 +41,19 @@ pub(super) enum PreferenceCommand {
     },
 }
 
-/// A line of standard input.
+/// What is typed at the terminal, or piped into standard input.
 fn from_stdin(what: &str) -> Result<Secret, Failure> {
-    let mut text = String::new();
-    std::io::stdin()
-        .take(4096)
-        .read_to_string(&mut text)
-        .map_err(|e| Failure::new(format!("cannot read the {what} from stdin: {e}")))?;
-    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    let text = hidden::secret(&format!("{what}: "));
+    let text = text.map_err(|e| Failure::new(format!("cannot read the {what} from stdin: {e}")))?;
+    Ok(Secret::new(text))
 }
 
 /// What a new user proves themselves with: the hash of the password, and the PIN where one is given.
 pub(super) fn secrets_of(user: &UserAdd) -> Result<(Secret, Option<Secret>), Failure> {
     let text = from_stdin("password")?;
-    let (password, pin) = if user.pin_stdin {
+    let (password, pin) = if user.pin_stdin && hidden::is_asked() {
+        (text, Some(from_stdin("PIN")?))
+    } else if user.pin_stdin {
         let lines = text.expose().split_once('\n');
         let (password, pin) = lines.ok_or_else(|| {
             Failure::usage("give the password and the PIN on stdin, each on a line of its own")

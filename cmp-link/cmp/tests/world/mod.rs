@@ -13,6 +13,7 @@ pub mod car;
 pub mod msp;
 pub mod pki;
 pub mod postgres;
+pub mod process;
 
 use aid_aid1::account_id;
 use aid_aid1::client::{CmpClient, Settings};

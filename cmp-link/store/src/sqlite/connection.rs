@@ -1,12 +1,12 @@
 //! Connections to a file, and what their errors mean.
 
+use super::disk;
 use crate::tx::Broken;
 use crate::{Schema, StoreError, Stored};
 use aid_cli::private;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fmt::Display;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,22 +28,14 @@ const CHECKPOINT_PAGES: i64 = 8000;
 #[derive(Debug, Clone)]
 pub(crate) struct File(PathBuf);
 
-/// Whether a result code of SQLite says that the disk is full. SQLITE_FULL is 13; SQLITE_IOERR_WRITE (778) and
-/// SQLITE_IOERR_SHMSIZE (4874) are how some file systems say the same.
-pub(crate) fn is_full(extended_code: i32) -> bool {
-    matches!(extended_code, 13 | 778 | 4874)
-}
-
-/// Our error for the driver's, about the database of this name.
-pub(crate) fn store_error(name: &str, error: &rusqlite::Error) -> (Broken, StoreError) {
+/// Our error for the driver's, about this database.
+pub(crate) fn store_error(file: &File, error: &rusqlite::Error) -> (Broken, StoreError) {
     let other = || StoreError::Failed(error.to_string());
     let rusqlite::Error::SqliteFailure(cause, _) = error else {
         return (Broken::Failed, other());
     };
-    if is_full(cause.extended_code) {
-        return (Broken::Down, StoreError::Full(name.to_owned()));
-    }
     match (cause.code, cause.extended_code) {
+        (ErrorCode::DiskFull, _) => (Broken::Down, StoreError::Full(file.name())),
         // SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE and SQLITE_CONSTRAINT_ROWID.
         (_, 1555 | 2067 | 2579) => (Broken::Constraint, StoreError::Taken),
         (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => (Broken::Conflict, other()),
@@ -51,9 +43,12 @@ pub(crate) fn store_error(name: &str, error: &rusqlite::Error) -> (Broken, Store
             ErrorCode::SystemIoFailure
             | ErrorCode::CannotOpen
             | ErrorCode::ReadOnly
-            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::PermissionDenied,
+            code,
+        ) => (Broken::Down, file.cause(code, error)),
+        (
+            ErrorCode::DatabaseCorrupt
             | ErrorCode::NotADatabase
-            | ErrorCode::PermissionDenied
             | ErrorCode::FileLockingProtocolFailed
             | ErrorCode::OutOfMemory,
             _,
@@ -69,14 +64,15 @@ pub(crate) fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()
 
 /// Begins a transaction with the write lock from its first moment, so that nothing fails halfway for want of it. Waits
 /// for another process that writes.
-pub(crate) fn begin(connection: &Connection, name: &str) -> Result<(), (Broken, StoreError)> {
+pub(crate) fn begin(connection: &Connection, file: &File) -> Result<(), (Broken, StoreError)> {
     let began = Instant::now();
     while let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
-        match store_error(name, &error) {
+        match store_error(file, &error) {
             (Broken::Conflict, _) if began.elapsed() < PATIENCE => {}
             (Broken::Conflict, _) => {
                 let text = format!(
-                    "another process has been writing to {name} for {} s without a break; is it stopped?",
+                    "another process has been writing to {} for {} s without a break; is it stopped?",
+                    file.name(),
                     PATIENCE.as_secs()
                 );
                 return Err((Broken::Conflict, StoreError::Failed(text)));
@@ -94,9 +90,9 @@ impl File {
         if path.file_name().is_none() {
             return Err(file.not_opened("the path names no file"));
         }
-        private::database(path).map_err(|e| match e.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::Full(file.name()),
-            _ => file.not_opened(e),
+        private::database(path).map_err(|e| match disk::is_full(&e) {
+            true => StoreError::Full(file.name()),
+            false => file.not_opened(e),
         })?;
         // SQLite takes names such as `:memory:` for something else than a file, unless a folder stands before them.
         // A program that changes its folder keeps its database, too.
@@ -128,30 +124,31 @@ impl File {
                 Ok(connection) => return Ok(connection),
                 Err(error) => error,
             };
-            match store_error(&self.name(), &error) {
+            match store_error(self, &error) {
                 (Broken::Conflict, _) if began.elapsed() < PATIENCE => thread::park_timeout(PAUSE),
-                (_, full @ StoreError::Full(_)) => return Err(full),
-                (Broken::Down, _) => {
-                    let reason = self.folder_error().map_or_else(
-                        || error.to_string(),
-                        |cause| format!("{error} (its folder: {cause})"),
-                    );
-                    return Err(self.not_opened(reason));
-                }
-                _ => return Err(self.not_opened(error)),
+                (_, StoreError::Failed(reason)) => return Err(self.not_opened(reason)),
+                (_, other) => return Err(other),
             }
         }
     }
 
-    /// Why no file can be made beside the database, which SQLite does not say. The database itself is not touched: to
-    /// close it would give up all locks that this process has on it.
-    fn folder_error(&self) -> Option<std::io::Error> {
-        let mut probe = self.0.clone().into_os_string();
-        probe.push("-probe");
-        let made = private::options().write(true).create_new(true).open(&probe);
-        match made {
-            Ok(_) => std::fs::remove_file(&probe).err(),
-            Err(error) => Some(error).filter(|error| error.kind() != ErrorKind::AlreadyExists),
+    /// What an error of SQLite with this result code means, whose cause is the disk or the folder.
+    fn cause(&self, code: i32, error: &rusqlite::Error) -> StoreError {
+        let (what, may_be_full) = match code {
+            // SQLITE_IOERR_WRITE and SQLITE_IOERR_SHMSIZE.
+            778 | 4874 => (" while writing", true),
+            // SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC: what was written before is on disk or not, whatever the reason.
+            1034 | 1290 => (" while bringing it to disk", false),
+            // SQLITE_IOERR_READ and SQLITE_IOERR_SHORT_READ.
+            266 | 522 => (" while reading", false),
+            // SQLITE_CANTOPEN: no room for a log.
+            14 => ("", true),
+            _ => ("", false),
+        };
+        match disk::probe(&self.0) {
+            Err(cause) if may_be_full && disk::is_full(&cause) => StoreError::Full(self.name()),
+            Err(cause) => StoreError::Failed(format!("{error}{what} (its folder: {cause})")),
+            Ok(()) => StoreError::Failed(format!("{error}{what}")),
         }
     }
 
@@ -199,7 +196,7 @@ impl File {
         let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
             row.get::<_, i64>(0)
         });
-        let busy = busy.map_err(|error| store_error(&self.name(), &error).1)?;
+        let busy = busy.map_err(|error| store_error(self, &error).1)?;
         Ok(busy == 0)
     }
 
@@ -210,6 +207,6 @@ impl File {
 
     /// Brings the tables up to date.
     pub(crate) fn migrate(&self, connection: &Connection, schema: &Schema) -> Stored<()> {
-        schema.migrate_sqlite(connection, &self.name())
+        schema.migrate_sqlite(connection, self)
     }
 }

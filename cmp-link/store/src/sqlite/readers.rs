@@ -16,7 +16,6 @@ const READERS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Readers {
     file: File,
-    name: String,
     idle: Mutex<Vec<Reader>>,
     places: Arc<Semaphore>,
 }
@@ -31,7 +30,6 @@ impl Readers {
     pub(crate) fn open(file: &File) -> Stored<Self> {
         let readers = Self {
             file: file.clone(),
-            name: file.name(),
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(READERS)),
         };
@@ -78,10 +76,10 @@ impl Readers {
         let reader = idle.map_or_else(|| self.another(), Ok)?;
         let Reader { connection, texts } = &reader;
         let begun = execute(connection, "BEGIN");
-        begun.map_err(|error| store_error(&self.name, &error).1)?;
+        begun.map_err(|error| store_error(&self.file, &error).1)?;
         let down;
         let (value, reads) = {
-            let tx = Tx::new(On::Sqlite(SqliteTx::new(connection, texts, &self.name)));
+            let tx = Tx::new(On::Sqlite(SqliteTx::new(connection, texts, &self.file)));
             let value = at_once(look(&tx));
             down = matches!(tx.broken(), Some((Broken::Down, _)));
             (value, tx.reads.get())
@@ -102,7 +100,7 @@ impl Readers {
         let reader = idle.map_or_else(|| self.another(), Ok)?;
         let sql = "PRAGMA wal_checkpoint(RESTART)";
         let done = reader.connection.query_row(sql, [], |_| Ok(()));
-        done.map_err(|error| store_error(&self.name, &error).1)?;
+        done.map_err(|error| store_error(&self.file, &error).1)?;
         self.idle().push(reader);
         Ok(())
     }

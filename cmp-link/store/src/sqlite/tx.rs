@@ -1,6 +1,6 @@
 //! Statements on a connection of SQLite.
 
-use super::store_error;
+use super::{File, store_error};
 use crate::row::Fields;
 use crate::tx::Broken;
 use crate::{StoreError, Stored, Value};
@@ -46,20 +46,20 @@ pub(crate) fn numbered(sql: &str) -> String {
 pub(crate) struct SqliteTx<'a> {
     connection: &'a Connection,
     texts: &'a Texts,
-    name: &'a str,
+    file: &'a File,
 }
 
 impl<'a> SqliteTx<'a> {
-    pub(crate) fn new(connection: &'a Connection, texts: &'a Texts, name: &'a str) -> Self {
+    pub(crate) fn new(connection: &'a Connection, texts: &'a Texts, file: &'a File) -> Self {
         Self {
             connection,
             texts,
-            name,
+            file,
         }
     }
 
     fn judged<T>(&self, done: rusqlite::Result<T>) -> Done<T> {
-        done.map_err(|error| store_error(self.name, &error))
+        done.map_err(|error| store_error(self.file, &error))
     }
 
     fn prepare(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'a>> {

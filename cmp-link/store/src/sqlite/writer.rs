@@ -126,7 +126,6 @@ impl Writer {
     ) -> Stored<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let mut thread = Thread {
-            name: file.name(),
             file,
             connection: Some(connection),
             texts: Texts::default(),
@@ -173,7 +172,6 @@ impl Writer {
 
 struct Thread {
     file: File,
-    name: String,
     /// None after a failure, until it is opened again.
     connection: Option<Connection>,
     texts: Texts,
@@ -286,14 +284,14 @@ impl Thread {
         let failed = |at: At| |(broken, error)| Failure { at, broken, error };
         let done = |sql: &str| {
             let done = execute(connection, sql);
-            done.map_err(|error| store_error(&self.name, &error))
+            done.map_err(|error| store_error(&self.file, &error))
         };
-        begin(connection, &self.name).map_err(failed(At::Begin))?;
+        begin(connection, &self.file).map_err(failed(At::Begin))?;
         let alone = jobs.len() == 1;
         let mut reads = 0;
         for (index, job) in jobs.iter_mut().enumerate() {
             running.set(index);
-            let on = On::Sqlite(SqliteTx::new(connection, &self.texts, &self.name));
+            let on = On::Sqlite(SqliteTx::new(connection, &self.texts, &self.file));
             let tx = Tx::new(on);
             let ended = job.run(&tx);
             reads += tx.reads.get();

@@ -250,6 +250,7 @@ fn agent(site: &Site, car: &Car) -> String {
             "ci",
             vec!["pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der"],
         )
+        .set("private_smdp", true)
         .table("[bearer]")
         .0
 }

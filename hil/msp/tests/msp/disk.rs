@@ -3,7 +3,9 @@
 use crate::peers::Program;
 use crate::stage::*;
 use aid_needs::disk::Fault;
+use aid_needs::shim::{Calls, Effect, Environment, Errno, Rule, Shim};
 use rusqlite::Connection;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,15 +43,14 @@ struct Asked {
 
 async fn what_is_acknowledged_is_stored(fault: Fault) {
     let mut stage = Stage::new("", "").await;
-    let database = match &fault {
-        Fault::Limit => stage.folder.path("msp.sqlite"),
-        Fault::Full(folder, _) => {
-            let there = folder.path().join("msp.sqlite");
-            stage.msp.reconfigure("msp.sqlite", there.to_str().unwrap());
-            stage.msp = Program::start(&stage.folder.path("msp.toml"));
-            there
-        }
-    };
+    let mut database = stage.folder.path("msp.sqlite");
+    if let Some(folder) = fault.folder() {
+        database = folder.join("msp.sqlite");
+        let there = database.to_str().unwrap();
+        stage.msp.reconfigure("msp.sqlite", there);
+    }
+    stage.msp.kill();
+    stage.msp = Program::with(&stage.folder.path("msp.toml"), fault.environment());
     let token = stage.onboard().await;
     let client = Arc::new(stage.client());
     let request = ac_request();
@@ -162,6 +163,23 @@ async fn failing_writes_lose_nothing_and_are_over_by_themselves() {
     }
 }
 
+/// Writes, or what brings them to disk, fail for a while.
+async fn calls_fail(calls: Calls, effect: Effect) {
+    if let Some(fault) = Fault::calls(Rule::always(calls, "msp.sqlite", effect)) {
+        what_is_acknowledged_is_stored(fault).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_disk_loses_nothing_and_is_over_by_itself() {
+    calls_fail(Calls::WRITE, Effect::ShortThenFail(Errno::Io)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failing_sync_drops_was_not_acknowledged() {
+    calls_fail(Calls::SYNC, Effect::Lose(Errno::Io)).await;
+}
+
 /// Removes the database.
 fn remove(folder: &Path) {
     for file in std::fs::read_dir(folder).unwrap() {
@@ -185,12 +203,52 @@ async fn a_start_that_was_killed_at_any_moment_is_followed_by_one_that_succeeds(
             if first {
                 remove(config.parent().unwrap());
             }
-            let mut child = Program::spawn(&config, Stdio::null());
+            let mut child = Program::spawn(&config, Stdio::null(), Environment::new());
             tokio::time::sleep(whole * n / 20).await;
             child.kill().unwrap();
             child.wait().unwrap();
             let program = Program::start(&config);
             assert!(is_ready(&program).await, "{n}");
+        }
+    }
+}
+
+/// Starts with one disk error, at each call about the database in turn: those later on are alike, so fewer of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_after_one_that_met_a_disk_error_succeeds() {
+    let Some(shim) = Shim::new() else {
+        return;
+    };
+    let folder = Folder::new();
+    let nobody = "https://localhost:1";
+    let config = Program::configure(&folder, nobody, nobody, [""; 4]);
+    for first in [true, false] {
+        let mut n = 0;
+        loop {
+            n += 1 + n / 8;
+            if first {
+                remove(config.parent().unwrap());
+            }
+            let rule = Rule::nth(n, Calls::ALL, "msp.sqlite", Effect::Fail(Errno::Io));
+            shim.begin(&rule);
+            let mut child = Program::spawn(&config, Stdio::null(), shim.environment());
+            let mut line = String::new();
+            let mut out = BufReader::new(child.stdout.take().unwrap());
+            out.read_line(&mut line).unwrap();
+            let hit = shim.hit() > 0;
+            assert!(hit || !line.is_empty(), "{n}: it starts without a fault");
+            if line.is_empty() {
+                assert!(!child.wait().unwrap().success(), "{n}");
+            } else {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            shim.end();
+            assert!(is_ready(&Program::start(&config)).await, "{n}");
+            if !hit {
+                assert!(n > 20, "{n} calls are not all");
+                break;
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod account;
 mod answers;
 mod attempts;
 mod calls;
+mod clock;
 mod disk;
 mod doors;
 mod hardening;

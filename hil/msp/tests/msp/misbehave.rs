@@ -397,9 +397,39 @@ async fn the_control_api_is_for_programs_of_this_machine() {
             422,
         ),
         ("{", "application/json", 400),
+        (r#"["slow-answer"]"#, "application/json", 422),
+        ("null", "application/json", 422),
     ] {
         let answer = post(body, kind).await.unwrap();
         assert_eq!(answer.status(), status, "{body}");
+        assert!(answer.json::<Value>().await.unwrap()["error"].is_string());
+    }
+    // No array is taken for an object, no unknown member passed over, and no member taken twice.
+    for (path, bad) in [
+        ("calls", r#"["CmpOne","GET","/",null,null,{},null]"#),
+        (
+            "calls",
+            r#"{"cmp":"CmpOne","method":"GET","path":"/","colour":1}"#,
+        ),
+        ("subscriptions/alice/update", r#"["4915112345678"]"#),
+        ("subscriptions/alice/update", r#"{"colour":1}"#),
+        ("subscriptions/alice/suspend", r#"["for fun",null]"#),
+        ("subscriptions/alice/suspend", r#"{"colour":1}"#),
+        ("profiles/8949000000000000001/defect", r#"["for fun",null]"#),
+        (
+            "profiles/8949000000000000001/defect",
+            r#"{"reason":"a","reason":"b"}"#,
+        ),
+        ("profiles/8949000000000000001/defect", r#"{"colour":1}"#),
+    ] {
+        let answer = http
+            .post(format!("{}/v1/{path}", stage.msp.control))
+            .header("content-type", "application/json")
+            .body(bad)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 422, "{path} {bad}");
         assert!(answer.json::<Value>().await.unwrap()["error"].is_string());
     }
     let page = http

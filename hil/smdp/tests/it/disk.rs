@@ -4,6 +4,7 @@ use crate::bench::{EID_DIGITS, package};
 use crate::migrate::{TABLES, schema};
 use crate::program::{client, site};
 use aid_needs::disk::Fault;
+use aid_needs::shim::{Calls, Effect, Environment, Errno, Rule, Shim};
 use aid_rsp::es2::DownloadOrderRequest;
 use aid_rsp::es9::{Function, Response, Text};
 use aid_smdp::core::{Decided, Order, OrderState};
@@ -28,12 +29,13 @@ struct Program {
 
 impl Program {
     /// Begins to start; the limit of file sizes is an error to it, and no signal.
-    fn spawn(dir: &Path) -> Child {
+    fn spawn(dir: &Path, environment: Environment) -> Child {
         Command::new("sh")
             .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
             .arg(env!("CARGO_BIN_EXE_aid-smdp"))
             .args(["serve", "--config", "smdp.toml"])
             .current_dir(dir)
+            .envs(environment)
             .stdout(Stdio::piped())
             .stderr(full())
             .spawn()
@@ -41,7 +43,11 @@ impl Program {
     }
 
     fn start(dir: &Path) -> Self {
-        let mut child = Self::spawn(dir);
+        Self::with(dir, Environment::new())
+    }
+
+    fn with(dir: &Path, environment: Environment) -> Self {
+        let mut child = Self::spawn(dir, environment);
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         out.read_line(&mut line).unwrap();
@@ -128,14 +134,14 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
         std::fs::write(dir.join(format!("profiles/{n}.der")), package(&iccid(n))).unwrap();
     }
     let mut database = dir.join("smdp.db");
-    if let Fault::Full(folder, _) = &fault {
-        database = folder.path().join("smdp.db");
+    if let Some(folder) = fault.folder() {
+        database = folder.join("smdp.db");
     }
     let text = std::fs::read_to_string(dir.join("smdp.toml")).unwrap();
     let line = text.lines().find(|l| l.starts_with("database")).unwrap();
     let text = text.replacen(line, &format!("database = {database:?}"), 1);
     std::fs::write(dir.join("smdp.toml"), text).unwrap();
-    let program = Program::start(dir);
+    let program = Program::with(dir, fault.environment());
     let (cert, key) = (dir.join("client.pem"), dir.join("client.key"));
     let operator = client(&dir.join("ca.pem"), Some((&cert, &key)));
     assert!(program.is_ready().await);
@@ -203,6 +209,23 @@ async fn failing_writes_lose_nothing_and_are_over_by_themselves() {
     if let Some(fault) = Fault::limit() {
         what_is_acknowledged_is_stored(fault).await;
     }
+}
+
+/// Writes, or what brings them to disk, fail for a while.
+async fn calls_fail(calls: Calls, effect: Effect) {
+    if let Some(fault) = Fault::calls(Rule::always(calls, "smdp.db", effect)) {
+        what_is_acknowledged_is_stored(fault).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_disk_loses_nothing_and_is_over_by_itself() {
+    calls_fail(Calls::WRITE, Effect::ShortThenFail(Errno::Io)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failing_sync_drops_was_not_acknowledged() {
+    calls_fail(Calls::SYNC, Effect::Lose(Errno::Io)).await;
 }
 
 /// Gives a future up after it was woken so often.
@@ -276,17 +299,64 @@ async fn a_start_that_was_killed_at_any_moment_is_followed_by_one_that_succeeds(
     let whole = begin.elapsed();
     for first in [true, false] {
         for n in 0..20 {
-            for file in std::fs::read_dir(dir).unwrap() {
-                let file = file.unwrap().path();
-                if first && file.to_string_lossy().contains("smdp.db") {
-                    std::fs::remove_file(file).unwrap();
-                }
+            if first {
+                remove(dir);
             }
-            let mut child = Program::spawn(dir);
+            let mut child = Program::spawn(dir, Environment::new());
             tokio::time::sleep(whole * n / 20).await;
             child.kill().unwrap();
             child.wait().unwrap();
             assert!(Program::start(dir).is_ready().await, "{n}");
+        }
+    }
+}
+
+/// Removes the database.
+fn remove(folder: &Path) {
+    for file in std::fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        if file.to_string_lossy().contains("smdp.db") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+}
+
+/// Starts with one disk error, at each call about the database in turn: those later on are alike, so fewer of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_after_one_that_met_a_disk_error_succeeds() {
+    let Some(shim) = Shim::new() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    site(dir);
+    for first in [true, false] {
+        let mut n = 0;
+        loop {
+            n += 1 + n / 8;
+            if first {
+                remove(dir);
+            }
+            let rule = Rule::nth(n, Calls::ALL, "smdp.db", Effect::Fail(Errno::Io));
+            shim.begin(&rule);
+            let mut child = Program::spawn(dir, shim.environment());
+            let mut line = String::new();
+            let mut out = BufReader::new(child.stdout.take().unwrap());
+            out.read_line(&mut line).unwrap();
+            let hit = shim.hit() > 0;
+            assert!(hit || !line.is_empty(), "{n}: it starts without a fault");
+            if line.is_empty() {
+                assert!(!child.wait().unwrap().success(), "{n}");
+            } else {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            shim.end();
+            assert!(Program::start(dir).is_ready().await, "{n}");
+            if !hit {
+                assert!(n > 20, "{n} calls are not all");
+                break;
+            }
         }
     }
 }

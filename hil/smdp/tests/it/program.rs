@@ -296,3 +296,37 @@ fn rsp_certificates_are_judged_by_their_dates() {
         assert!(files.iter().all(|file| stderr.contains(file)), "{stderr}");
     }
 }
+
+// Whoever can change a key or the configuration is the SM-DP+.
+#[test]
+fn files_that_others_can_change_are_not_accepted() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    site(folder.path());
+    let config = aid_smdp::config::Config::load(&folder.path().join("smdp.toml")).unwrap();
+    let mut files: Vec<_> = config.keys().map(Path::to_owned).collect();
+    assert!(files.len() >= 4);
+    files.push(folder.path().join("smdp.toml"));
+    let check = || {
+        let output = program(folder.path())
+            .args(["check-config", "--config", "smdp.toml"])
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    for file in &files {
+        let mode = |mode| std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).unwrap();
+        for wrong in [0o666, 0o620, 0o602] {
+            mode(wrong);
+            let (code, stderr) = check();
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert_eq!(code, Some(1), "{name} {wrong:o}");
+            assert!(stderr.contains(name) && stderr.contains("0600"), "{stderr}");
+        }
+        mode(0o600);
+    }
+    assert_eq!(check().0, Some(0));
+}

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use aid_cli::{signal, tls};
+use aid_needs::shim::Environment;
 use aid_serve::http;
 use axum::Router;
 use axum::body::to_bytes;
@@ -325,9 +326,14 @@ msisdn = "4915112345678"
     }
 
     pub(crate) fn start(config: &Path) -> Self {
+        Self::with(config, Environment::new())
+    }
+
+    /// Started with more in its environment.
+    pub(crate) fn with(config: &Path, environment: Environment) -> Self {
         let log = config.with_extension("log");
         let log = File::options().create(true).append(true).open(log).unwrap();
-        let mut child = Self::spawn(config, log);
+        let mut child = Self::spawn(config, log, environment);
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
@@ -353,13 +359,14 @@ msisdn = "4915112345678"
     }
 
     /// Begins to start it; a limit of file sizes is an error to it, and no signal.
-    pub(crate) fn spawn(config: &Path, log: impl Into<Stdio>) -> Child {
+    pub(crate) fn spawn(config: &Path, log: impl Into<Stdio>, environment: Environment) -> Child {
         Command::new("sh")
             .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
             .arg(env!("CARGO_BIN_EXE_aid-msp"))
             .args(["serve", "--config"])
             .arg(config)
             .args(["--log", "info"])
+            .envs(environment)
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
