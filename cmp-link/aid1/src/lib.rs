@@ -24,6 +24,7 @@ pub mod body;
 pub mod check_code;
 pub mod client;
 pub mod contract;
+pub mod deviation;
 pub mod error_code;
 pub mod headers;
 pub mod operation;

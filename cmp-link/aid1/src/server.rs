@@ -8,6 +8,7 @@ pub use aid_id::partner::{Certificate, Shown};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::contract::Contract;
 use crate::error_code::{ApiError, ErrorCode};
 use crate::headers::{
     CORRELATION_ID, Credentials, Headers, PartyId, REQUEST_ID, credentials, uuid,
@@ -27,6 +28,8 @@ pub struct Party {
     pub certificates: Vec<Certificate>,
     /// What it calls us: the `target-id` that was agreed with it, not one of another party. None: any.
     pub target_id: Option<PartyId>,
+    /// The `operationId`s that were agreed with it (§5.1). None: all.
+    pub operations: Option<Vec<String>>,
 }
 
 /// The parties that may call.
@@ -49,6 +52,23 @@ impl Gate {
     #[must_use]
     pub fn new(parties: Vec<Party>) -> Self {
         Self { parties }
+    }
+
+    /// Whether a party that was let in may call an operation.
+    ///
+    /// # Errors
+    /// 403 with 104; the operation's [`refusal`](Contract::refusal) makes it 401 where it has no 403.
+    pub fn permit(&self, caller: &Caller, operation: &Contract) -> Result<(), ApiError> {
+        let agreed = self.parties.get(caller.party).map(|p| &p.operations);
+        match agreed {
+            Some(None) => Ok(()),
+            Some(Some(list)) if list.iter().any(|id| id == operation.id) => Ok(()),
+            _ => {
+                let text = "this operation was not agreed";
+                let refusal = ApiError::because(ErrorCode::Unauthorized, text);
+                Err(refusal.with_status(StatusCode::FORBIDDEN))
+            }
+        }
     }
 
     /// The certificates of each party, in the order of the parties.
@@ -213,6 +233,7 @@ mod tests {
             credentials: vec![Credentials::api_key(key).unwrap()],
             certificates: vec![Certificate::CommonName(name.to_lowercase())],
             target_id: Some(target.parse().unwrap()),
+            operations: None,
         };
         Gate::new(vec![
             party("CmpOne", "key1", "Other"),
@@ -355,6 +376,7 @@ mod tests {
                 credentials: vec![Credentials::api_key("key1").unwrap()],
                 certificates: certificates.to_vec(),
                 target_id: None,
+                operations: None,
             };
             // What another party may do opens no door here.
             let gate = Gate::new(vec![

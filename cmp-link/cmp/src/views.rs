@@ -8,6 +8,7 @@ use aid_cmp_core::decide::{Context, Decision};
 use aid_cmp_core::decide::{deletion, removal, status, sync, withdraw};
 use aid_cmp_core::model::{CallState, Federation, OrderState, RequestState, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id};
+use aid_wire::OrderKind;
 use std::collections::BTreeMap;
 
 /// How long a status that was told is taken for heard, ms.
@@ -56,6 +57,30 @@ pub async fn car(
         users,
         requests,
     })
+}
+
+/// A decision without the orders to delete what open orders delete already, whoever gave them.
+///
+/// # Errors
+/// The store failed.
+pub async fn without_repeated_deletions(tx: &Tx<'_>, decision: Decision) -> Stored<Decision> {
+    let mut cars = Vec::new();
+    for change in &decision.changes {
+        if let Change::AddOrder(order) = change
+            && matches!(order.kind, OrderKind::Delete { .. })
+            && !cars.contains(&order.eid)
+        {
+            cars.push(order.eid);
+        }
+    }
+    let mut open = Vec::new();
+    for eid in &cars {
+        open.extend(tx.orders(Some(*eid), true).await?);
+    }
+    match cars.is_empty() {
+        true => Ok(decision),
+        false => Ok(decision.without_repeated_deletions(&open)),
+    }
 }
 
 /// What is still to be done for a federation.
@@ -195,6 +220,7 @@ pub async fn sync(
         }
     }
     Ok(sync::View {
+        doubtful: tx.doubt(federation.id).await?.is_some(),
         federation,
         profiles,
         listing,

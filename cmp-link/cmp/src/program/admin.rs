@@ -6,6 +6,7 @@ use crate::config::File;
 use crate::names;
 use crate::service::{fresh, now, random};
 use crate::store::{Store, Stored, Tx};
+use crate::views;
 use aid_cli::cli::{Failure, print};
 use aid_cli::printable::printable;
 use aid_cmp_core::change::Change;
@@ -119,6 +120,7 @@ impl Admin<'_> {
         let (who, policy) = (self.who.clone(), self.file.policy);
         let signed = async move |tx: &Tx<'_>| {
             let (decision, value) = decide(tx, &context(policy)).await?;
+            let decision = views::without_repeated_deletions(tx, decision).await?;
             Ok((signed(decision.changes, &who), value))
         };
         self.store.decide(signed).await

@@ -6,9 +6,9 @@
 
 use super::{Service, now};
 use crate::store::{StoreError, Stored, Tx};
-use crate::views;
+use crate::{gauges, views};
 use aid_aid1::body::CsimStatus;
-use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::change::{Change, LinkChange, Lock};
 use aid_cmp_core::decide::policy::DAY_MS;
 use aid_cmp_core::decide::question::{Question, query};
 use aid_cmp_core::decide::sync::{self, Listing};
@@ -229,6 +229,32 @@ impl Service {
             }
             if forgotten.len() < limit as usize {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores how often each MSP deviated since the last time, for operators, and counts it in the metrics.
+    ///
+    /// # Errors
+    /// The store failed; it is counted the next time.
+    pub async fn note_deviations(&self) -> Stored<()> {
+        for msp in &self.agreed().msps {
+            let counts = msp.deviations.take();
+            let deviated = counts.iter().map(|(kind, count)| {
+                Change::Link(LinkChange::Deviated {
+                    msp: msp.name.clone(),
+                    kind: *kind,
+                    count: *count,
+                    at: now(),
+                })
+            });
+            if let Err(error) = self.commit(deviated.collect()).await {
+                msp.deviations.put_back(counts);
+                return Err(error);
+            }
+            for (kind, count) in counts {
+                gauges::deviated(&msp.name, kind, count);
             }
         }
         Ok(())
