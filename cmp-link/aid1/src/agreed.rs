@@ -134,7 +134,10 @@ pub fn operations<A: Api>(names: Option<&[String]>) -> Result<Option<Vec<String>
         return Ok(None);
     };
     let ids = || A::ALL.iter().map(|operation| operation.contract().id);
-    match names.iter().find(|name| ids().all(|id| id != name.as_str())) {
+    match names
+        .iter()
+        .find(|name| ids().all(|id| id != name.as_str()))
+    {
         None => Ok(Some(names.to_vec())),
         Some(unknown) => Err(format!(
             "operations: {unknown:?} is not one of {}",

@@ -199,11 +199,18 @@ mod tests {
                 Some(value) => members.insert(name.into(), value),
                 None => members.remove(name),
             };
-            of_body(CmpOperation::SendActivationCode, body.to_string().as_bytes())
+            of_body(
+                CmpOperation::SendActivationCode,
+                body.to_string().as_bytes(),
+            )
         };
         for name in ["error", "swappedIccid"] {
             assert_eq!(code(name, Some(Value::Null)), [], "{name}");
-            assert_eq!(code(name, Some(json!(""))), [Deviation::EmptyText], "{name}");
+            assert_eq!(
+                code(name, Some(json!(""))),
+                [Deviation::EmptyText],
+                "{name}"
+            );
             assert_eq!(code(name, None), [Deviation::Absent], "{name}");
         }
         assert_eq!(
@@ -222,7 +229,10 @@ mod tests {
             assert_eq!(of(json!({ name: "" })), [Deviation::EmptyText]);
         }
         let both = json!({"profiles": [{"reason": null}, {"reason": ""}, {}, {"reason": "x"}]});
-        let both = of_body(CmpOperation::SendProfileInformation, both.to_string().as_bytes());
+        let both = of_body(
+            CmpOperation::SendProfileInformation,
+            both.to_string().as_bytes(),
+        );
         assert_eq!(both, [Deviation::EmptyText, Deviation::Absent]);
     }
 

@@ -225,6 +225,7 @@ pub fn method_not_allowed() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::{Api, CmpOperation, MspOperation};
     use uuid::Uuid;
 
     fn gate() -> Gate {
@@ -330,6 +331,61 @@ mod tests {
                 .status,
             401
         );
+    }
+
+    // R-5.1-9: an operation that was not agreed is refused, with 403 where it has that status, else with 401.
+    #[test]
+    fn only_what_was_agreed_may_be_called() {
+        fn check<A: Api>(without_403: &[&str]) {
+            let all = || A::ALL.iter().map(|operation| operation.contract());
+            let caller = Caller {
+                headers: Headers {
+                    request_id: Uuid::from_u128(1),
+                    correlation_id: Uuid::from_u128(2),
+                    client_id: "Own".parse().unwrap(),
+                    target_id: "Msp".parse().unwrap(),
+                },
+                party: 0,
+            };
+            let gate = |operations| {
+                Gate::new(vec![Party {
+                    client_id: "Own".parse().unwrap(),
+                    credentials: Vec::new(),
+                    certificates: Vec::new(),
+                    target_id: None,
+                    operations,
+                }])
+            };
+            for agreed in all() {
+                let gate = gate(Some(vec![agreed.id.to_owned()]));
+                for asked in all() {
+                    let permitted = gate.permit(&caller, asked);
+                    if asked == agreed {
+                        assert_eq!(permitted, Ok(()));
+                        continue;
+                    }
+                    let refusal = asked.refusal(permitted.unwrap_err());
+                    let status = if without_403.contains(&asked.id) {
+                        401
+                    } else {
+                        403
+                    };
+                    let got = (refusal.status.as_u16(), refusal.code.number());
+                    assert_eq!(got, (status, 104), "{}", asked.id);
+                }
+            }
+            assert!(all().all(|o| gate(None).permit(&caller, o).is_ok()));
+            assert!(all().all(|o| gate(Some(Vec::new())).permit(&caller, o).is_err()));
+            // A caller that the gate does not know has no agreement.
+            let stranger = Caller {
+                party: 7,
+                ..caller.clone()
+            };
+            assert!(all().all(|o| gate(None).permit(&stranger, o).is_err()));
+        }
+        check::<CmpOperation>(&["submitActivationCode", "notifyMspTokenInvalid"]);
+        let msp = MspOperation::ALL.iter().map(|o| o.contract().id);
+        check::<MspOperation>(&msp.collect::<Vec<_>>());
     }
 
     // R-5.1-5, R-6-5, R-6-6: a party's certificate is judged by all that its configuration says of it.

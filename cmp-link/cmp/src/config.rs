@@ -472,7 +472,9 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
         }
         if !(4..=100).contains(&msp.answer_within) {
             let within = msp.answer_within;
-            return Err(at(&format!("answer_within {within} must be 4 to 100 seconds")));
+            return Err(at(&format!(
+                "answer_within {within} must be 4 to 100 seconds"
+            )));
         }
         let deviations = Deviations::default();
         let client_tls = tls::client_config(&msp.ca, Some((&msp.cert, &msp.key)))?;

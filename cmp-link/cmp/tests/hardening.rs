@@ -73,6 +73,7 @@ impl Changed {
             target_id: "theCmp".parse().unwrap(),
             credentials,
             timeout: Duration::from_secs(10),
+            deviations: aid_aid1::deviation::Deviations::default(),
         })
         .unwrap()
     }

@@ -148,7 +148,7 @@ impl Body for RequestActivationCode {
             eid,
             request_id,
             replace_iccid,
-            imei: members.get("imei").is_some(),
+            imei: members.get("imei").is_some_and(Value::is_string),
         })
     }
 

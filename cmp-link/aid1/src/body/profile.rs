@@ -4,8 +4,8 @@ use aid_id::{Eid, Iccid};
 use serde_json::{Value, json};
 use utoipa::openapi::schema::Schema;
 
-use super::{Body, MAX_TEXT};
 use super::members::{Members, refuse, sent_text, words};
+use super::{Body, MAX_TEXT};
 use crate::contract::schema;
 use crate::error_code::{ApiError, ErrorCode, clean};
 

@@ -126,7 +126,9 @@ impl Received {
         let listed = operation.successes.iter().find(|s| s.status == success);
         match listed.and_then(|s| s.body) {
             None if !self.is_empty() => {
-                tracing::warn!("{operation} was answered with a body that the contract does not have");
+                tracing::warn!(
+                    "{operation} was answered with a body that the contract does not have"
+                );
                 found.push(Deviation::Body);
             }
             Some(body) if body.name == ActivationCodeResponse::NAME => {

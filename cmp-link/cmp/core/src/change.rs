@@ -2,9 +2,9 @@
 
 use crate::decide::tries;
 use crate::model::{
-    Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation, Happening, Hold,
-    LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, Report,
-    SyncRun, UserNotice, Vehicle,
+    Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation, Happening,
+    Hold, LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
+    Report, SyncRun, UserNotice, Vehicle,
 };
 use aid_aid1::body::CsimStatus;
 use aid_aid1::deviation::Deviation;

@@ -4,10 +4,10 @@
 use super::{SessionRow, StoreError, Stored};
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::model::{
-    Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated,
-    Doubt, Federation, Happening, Hold, Judgement, LoginCode, LoginCodeState, MspVerdict, NoticeKind, Onboarding,
-    OnboardingState, Order, OrderState, PortalSession, Profile, ProfileStatus, RequestState,
-    SyncRun, UserNotice, Vehicle,
+    Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated, Doubt,
+    Federation, Happening, Hold, Judgement, LoginCode, LoginCodeState, MspVerdict, NoticeKind,
+    Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, ProfileStatus,
+    RequestState, SyncRun, UserNotice, Vehicle,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
 use aid_store::Fields;

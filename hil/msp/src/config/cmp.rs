@@ -173,7 +173,8 @@ impl CmpParty {
             phone_key: agreed::phone_key(&cmp.phone_key).map_err(at)?,
             redirects: AllowList::new(cmp.redirect_uris.clone()),
             mode: cmp.mode,
-            operations: agreed::operations::<MspOperation>(cmp.operations.as_deref()).map_err(at)?,
+            operations: agreed::operations::<MspOperation>(cmp.operations.as_deref())
+                .map_err(at)?,
         })
     }
 }

@@ -59,7 +59,7 @@ async fn a_profile_is_ordered_for_the_eid_and_its_life_is_noted() {
     assert_eq!(listed().await, state(ProfileState::Prepared));
     let status = |status| SendCsimStatus {
         iccid: iccid.clone(),
-        eid: body.eid,
+        eid: body.eid.into(),
         status,
     };
     for kind in [CsimStatus::Installed, CsimStatus::Enabled] {
@@ -214,7 +214,7 @@ async fn the_last_slot_is_swapped() {
     for iccid in &iccids {
         let status = SendCsimStatus {
             iccid: iccid.clone(),
-            eid: EID.parse().unwrap(),
+            eid: EID.into(),
             status: CsimStatus::Enabled,
         };
         client

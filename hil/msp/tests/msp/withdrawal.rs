@@ -13,7 +13,7 @@ async fn a_withdrawn_token_gives_no_code_but_takes_statuses() {
     let prepared = order(&client, token, &ac_request()).await;
     let status = |status| SendCsimStatus {
         iccid: code.iccid.clone().unwrap(),
-        eid: body.eid,
+        eid: body.eid.into(),
         status,
     };
     client

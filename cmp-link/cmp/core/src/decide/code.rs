@@ -390,10 +390,7 @@ pub fn doubted(
         since: context.now,
         code,
     };
-    let detail = format!(
-        "federation {} code {code}",
-        Uuid::from_bytes(federation.id)
-    );
+    let detail = format!("federation {} code {code}", Uuid::from_bytes(federation.id));
     let (account, msp) = (federation.account, federation.msp.clone());
     decision.changes = vec![
         Change::Link(LinkChange::Doubt(doubt)),

@@ -1,10 +1,10 @@
 //! Orders to cars and their results (§4.4, §4.5); kept and sent again until the result came (R-4.3.1-18).
 //! Called for `Up::OrderResult` and whenever a car connects.
 
+use super::deletion::close;
 use super::{Context, Decision, Outgoing};
 use crate::change::Change;
 use crate::model::{Order, OrderState, Profile, ProfileStatus};
-use super::deletion::close;
 use aid_id::{Eid, Iccid, Id};
 use aid_wire::{Down, OrderKind, OrderOutcome};
 

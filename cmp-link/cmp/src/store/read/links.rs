@@ -1,8 +1,6 @@
 //! What MSPs say and hear about links: doubts, judgements of profiles, statuses that were told, deviations.
 
-use crate::store::row::{
-    self, select_deviation, select_doubt, select_judgement,
-};
+use crate::store::row::{self, select_deviation, select_doubt, select_judgement};
 use crate::store::{Stored, Tx};
 use aid_aid1::body::CsimStatus;
 use aid_cmp_core::model::{Deviated, Doubt, Judgement};

@@ -266,8 +266,18 @@ pub(crate) fn finish(
         // Its own CMP hears of it: the one that asked knows nothing of that profile.
         let owner = view.others.iter().find(|o| o.msp_token == old.msp_token);
         if let Some(owner) = owner {
-            let (invalid, why) = (ProfileValidity::Invalid, Some("swapped for another car brand"));
-            changes.extend(inform(owner, std::slice::from_ref(old), invalid, why, &mut *ids, now));
+            let (invalid, why) = (
+                ProfileValidity::Invalid,
+                Some("swapped for another car brand"),
+            );
+            changes.extend(inform(
+                owner,
+                std::slice::from_ref(old),
+                invalid,
+                why,
+                &mut *ids,
+                now,
+            ));
         }
         if old.phase == ProfilePhase::Prepared {
             changes.push(cancel(request, &old.iccid, &mut *ids, now));

@@ -76,7 +76,7 @@ async fn report(store: &Store, key: &Key) -> Stored<Said> {
     let said = store.decide(async move |tx| {
         let body = SendCsimStatus {
             iccid: profile().iccid,
-            eid: EID.parse().unwrap(),
+            eid: EID.into(),
             status: CsimStatus::Enabled,
         };
         let view = tx.call_view(&key, token()).await?;
