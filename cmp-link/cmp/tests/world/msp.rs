@@ -22,6 +22,9 @@ pub struct Asked {
 /// Status, body and headers.
 type Answer = (u16, String, Vec<(&'static str, String)>);
 
+/// Header of an answer, not sent: how long the MSP takes, ms.
+pub const TAKES: &str = "x-takes-ms";
+
 #[derive(Default)]
 struct Inner {
     answers: Vec<(String, Answer)>,
@@ -124,8 +127,13 @@ async fn handle(
         headers,
         body,
     });
+    drop(inner);
     let mut answer = (StatusCode::from_u16(status).unwrap(), text).into_response();
     for (name, value) in more {
+        if name == TAKES {
+            tokio::time::sleep(Duration::from_millis(value.parse().unwrap())).await;
+            continue;
+        }
         answer.headers_mut().insert(name, value.parse().unwrap());
     }
     answer
