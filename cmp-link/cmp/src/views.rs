@@ -2,6 +2,7 @@
 //! same things. A decision locks whom it is about before it calls one of these.
 
 use crate::store::{Stored, Tx};
+use aid_aid1::error_code::ErrorCode;
 use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::sync::Listing;
 use aid_cmp_core::decide::{Context, Decision};
@@ -184,6 +185,15 @@ pub async fn erasure(
     Ok(decision)
 }
 
+/// Who has an MSP asked for the profiles of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// An operator: a listing settles every doubt about the link.
+    Operator,
+    /// The outbox.
+    Outbox,
+}
+
 /// What a synchronisation compares.
 ///
 /// # Errors
@@ -195,6 +205,7 @@ pub async fn sync(
     asked: Option<Iccid>,
     listing: Listing,
     wanted: bool,
+    asked_by: Asker,
 ) -> Stored<sync::View> {
     let profiles = tx.profiles(Some(federation.id)).await?;
     let mut told = Vec::new();
@@ -219,8 +230,11 @@ pub async fn sync(
             }
         }
     }
+    let doubt = tx.doubt(federation.id).await?;
+    // An MSP lists what is left of a token that has ended, too: that it lists something says nothing against 21.
+    let unknown = ErrorCode::TokenNotFound.number();
     Ok(sync::View {
-        doubtful: tx.doubt(federation.id).await?.is_some(),
+        doubtful: doubt.is_some_and(|d| asked_by == Asker::Operator || d.code == unknown),
         federation,
         profiles,
         listing,

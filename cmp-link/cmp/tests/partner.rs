@@ -112,7 +112,7 @@ async fn a_late_synchronous_code_is_used_and_noted() {
     assert_eq!(seen(&world, "late-synchronous-answer").await, 1);
 }
 
-// R-7.7-7, R-7.7.1-3: an MSP that says nothing is asked again after a minute, with the same ids; meanwhile the car hears
+// R-7.7-5, R-7.7-7, R-7.7.1-3: an MSP that says nothing is asked again after a minute, with the same ids; meanwhile the car hears
 // "later", and the code may come by Send Activation Code.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_msp_is_asked_again_with_the_same_ids() {

@@ -78,7 +78,8 @@ impl Service {
         }
         let wanted = self.wants_deletions(&federation.msp);
         let asked = question.iccid().cloned();
-        let view = views::sync(tx, context, federation, asked, listing, wanted).await?;
+        let by = views::Asker::Outbox;
+        let view = views::sync(tx, context, federation, asked, listing, wanted, by).await?;
         Ok(sync::compare(context, &view, run))
     }
 

@@ -129,6 +129,7 @@ async fn request(store: &Store, key: &Key, id: Uuid, delivery: Delivery) -> Stor
                 eid: EID.parse().unwrap(),
                 request_id: id,
                 replace_iccid: None,
+                imei: true,
             }),
             correlation: Uuid::new_v4(),
             delivery,
