@@ -10,6 +10,7 @@ pub use aid_id::partner::{MAX_VALUES, Several};
 
 use crate::account_id::Secret;
 use crate::headers::Credentials;
+use crate::operation::Api;
 use crate::phone::PhoneKey;
 use crate::server::Certificate;
 
@@ -121,6 +122,28 @@ pub fn certificates_apart<'a>(
         seen.push((name, certificates));
     }
     Ok(())
+}
+
+/// The operations of our API that a party may call, by their `operationId` (AID.02 §5.1: credentials decide which resources
+/// and procedures may be used). Absent: all.
+///
+/// # Errors
+/// A name that is no operation of ours.
+pub fn operations<A: Api>(names: Option<&[String]>) -> Result<Option<Vec<String>>, String> {
+    let Some(names) = names else {
+        return Ok(None);
+    };
+    let ids = || A::ALL.iter().map(|operation| operation.contract().id);
+    match names
+        .iter()
+        .find(|name| ids().all(|id| id != name.as_str()))
+    {
+        None => Ok(Some(names.to_vec())),
+        Some(unknown) => Err(format!(
+            "operations: {unknown:?} is not one of {}",
+            ids().collect::<Vec<_>>().join(", ")
+        )),
+    }
 }
 
 /// The secrets of account ids (§5.2); the first signs, all verify.

@@ -22,7 +22,7 @@ pub use members::Members;
 pub use onboarding::{NotifyTokenInvalid, SendMspToken, SubscriptionType, UpdateSubscriptionInfo};
 pub use profile::{
     CsimStatus, ProfileInformation, ProfileState, ProfileStatus, ProfileStatuses, ProfileValidity,
-    SendCsimStatus, SendProfileInformation,
+    ReportedEid, SendCsimStatus, SendProfileInformation,
 };
 
 /// Longest `reason` and `customerGroup` that is kept, in characters.

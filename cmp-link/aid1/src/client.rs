@@ -21,6 +21,7 @@ use crate::body::{
     SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
 };
 use crate::contract::Contract;
+use crate::deviation::Deviations;
 use crate::error_code::ErrorBody;
 use crate::headers::{Credentials, PartyId};
 use crate::operation::{
@@ -51,6 +52,8 @@ pub struct Settings {
     pub credentials: Credentials,
     /// Limit for the whole call.
     pub timeout: Duration,
+    /// Where the called party's tolerated deviations are counted.
+    pub deviations: Deviations,
 }
 
 /// The two ids of a call (AID.02 §5.1).
@@ -230,7 +233,8 @@ impl<A: Api> Client<A> {
         }
         match O::Answer::read(operation, &received) {
             Ok((answer, status)) => {
-                received.note_status(operation, status);
+                let tolerated = received.tolerated(operation, status);
+                self.http.deviations().note_all(tolerated);
                 Ok(answer)
             }
             Err(error) => Err(received.unusable(operation, &error)),

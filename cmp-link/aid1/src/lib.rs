@@ -25,6 +25,7 @@ pub mod check_code;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod contract;
+pub mod deviation;
 pub mod error_code;
 pub mod headers;
 pub mod operation;

@@ -8,6 +8,7 @@ pub use aid_id::partner::{Certificate, Shown};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::contract::Contract;
 use crate::error_code::{ApiError, ErrorCode};
 use crate::headers::{
     CORRELATION_ID, Credentials, Headers, PartyId, REQUEST_ID, credentials, uuid,
@@ -27,6 +28,8 @@ pub struct Party {
     pub certificates: Vec<Certificate>,
     /// What it calls us: the `target-id` that was agreed with it, not one of another party. None: any.
     pub target_id: Option<PartyId>,
+    /// The `operationId`s that were agreed with it (§5.1). None: all.
+    pub operations: Option<Vec<String>>,
 }
 
 /// The parties that may call.
@@ -49,6 +52,23 @@ impl Gate {
     #[must_use]
     pub fn new(parties: Vec<Party>) -> Self {
         Self { parties }
+    }
+
+    /// Whether a party that was let in may call an operation.
+    ///
+    /// # Errors
+    /// 403 with 104; the operation's [`refusal`](Contract::refusal) makes it 401 where it has no 403.
+    pub fn permit(&self, caller: &Caller, operation: &Contract) -> Result<(), ApiError> {
+        let agreed = self.parties.get(caller.party).map(|p| &p.operations);
+        match agreed {
+            Some(None) => Ok(()),
+            Some(Some(list)) if list.iter().any(|id| id == operation.id) => Ok(()),
+            _ => {
+                let text = "this operation was not agreed";
+                let refusal = ApiError::because(ErrorCode::Unauthorized, text);
+                Err(refusal.with_status(StatusCode::FORBIDDEN))
+            }
+        }
     }
 
     /// The certificates of each party, in the order of the parties.
@@ -205,6 +225,7 @@ pub fn method_not_allowed() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::{Api, CmpOperation, MspOperation};
     use uuid::Uuid;
 
     fn gate() -> Gate {
@@ -213,6 +234,7 @@ mod tests {
             credentials: vec![Credentials::api_key(key).unwrap()],
             certificates: vec![Certificate::CommonName(name.to_lowercase())],
             target_id: Some(target.parse().unwrap()),
+            operations: None,
         };
         Gate::new(vec![
             party("CmpOne", "key1", "Other"),
@@ -311,6 +333,61 @@ mod tests {
         );
     }
 
+    // R-5.1-9: an operation that was not agreed is refused, with 403 where it has that status, else with 401.
+    #[test]
+    fn only_what_was_agreed_may_be_called() {
+        fn check<A: Api>(without_403: &[&str]) {
+            let all = || A::ALL.iter().map(|operation| operation.contract());
+            let caller = Caller {
+                headers: Headers {
+                    request_id: Uuid::from_u128(1),
+                    correlation_id: Uuid::from_u128(2),
+                    client_id: "Own".parse().unwrap(),
+                    target_id: "Msp".parse().unwrap(),
+                },
+                party: 0,
+            };
+            let gate = |operations| {
+                Gate::new(vec![Party {
+                    client_id: "Own".parse().unwrap(),
+                    credentials: Vec::new(),
+                    certificates: Vec::new(),
+                    target_id: None,
+                    operations,
+                }])
+            };
+            for agreed in all() {
+                let gate = gate(Some(vec![agreed.id.to_owned()]));
+                for asked in all() {
+                    let permitted = gate.permit(&caller, asked);
+                    if asked == agreed {
+                        assert_eq!(permitted, Ok(()));
+                        continue;
+                    }
+                    let refusal = asked.refusal(permitted.unwrap_err());
+                    let status = if without_403.contains(&asked.id) {
+                        401
+                    } else {
+                        403
+                    };
+                    let got = (refusal.status.as_u16(), refusal.code.number());
+                    assert_eq!(got, (status, 104), "{}", asked.id);
+                }
+            }
+            assert!(all().all(|o| gate(None).permit(&caller, o).is_ok()));
+            assert!(all().all(|o| gate(Some(Vec::new())).permit(&caller, o).is_err()));
+            // A caller that the gate does not know has no agreement.
+            let stranger = Caller {
+                party: 7,
+                ..caller.clone()
+            };
+            assert!(all().all(|o| gate(None).permit(&stranger, o).is_err()));
+        }
+        check::<CmpOperation>(&["submitActivationCode", "notifyMspTokenInvalid"]);
+        let msp = MspOperation::ALL.iter().map(|o| o.contract().id);
+        check::<MspOperation>(&msp.collect::<Vec<_>>());
+    }
+
     // R-5.1-5, R-6-5, R-6-6: a party's certificate is judged by all that its configuration says of it.
     #[test]
     fn a_certificate_must_fit_by_name_and_by_hash() {
@@ -355,6 +432,7 @@ mod tests {
                 credentials: vec![Credentials::api_key("key1").unwrap()],
                 certificates: certificates.to_vec(),
                 target_id: None,
+                operations: None,
             };
             // What another party may do opens no door here.
             let gate = Gate::new(vec![

@@ -14,6 +14,7 @@ use aid_aid1::body::{
     SendProfileInformation, SubscriptionType, UpdateSubscriptionInfo,
 };
 use aid_aid1::client::{Activation, Call, CallError, CmpClient, MspClient};
+use aid_aid1::deviation::{Deviation, Deviations};
 use aid_aid1::phone::EncryptedPhone;
 use peer::{ca, client_tls, server, settings};
 use uuid::Uuid;
@@ -124,6 +125,7 @@ async fn call(msp: &MspClient, cmp: &CmpClient, operation: &str) -> Result<Verdi
                 eid: EID.parse().unwrap(),
                 request_id: Uuid::new_v4(),
                 replace_iccid: None,
+                imei: true,
             };
             let answer = msp.request_activation_code(call, token, &body).await?;
             if answer == Activation::Later {
@@ -133,7 +135,7 @@ async fn call(msp: &MspClient, cmp: &CmpClient, operation: &str) -> Result<Verdi
         "Send CSIM Status" => {
             let body = SendCsimStatus {
                 iccid: iccid(),
-                eid: EID.parse().unwrap(),
+                eid: EID.into(),
                 status: CsimStatus::Enabled,
             };
             msp.send_csim_status(call, token, &body).await?;
@@ -272,10 +274,12 @@ async fn only_a_clear_refusal_is_final_and_only_the_right_shape_is_a_success() {
     let limit = Duration::from_secs(30);
     let msp = MspClient::new(aid_aid1::client::Settings {
         timeout: limit,
+        deviations: Deviations::default(),
         ..settings(&url, client_tls(&ca, Some(&ca)))
     });
     let cmp = CmpClient::new(aid_aid1::client::Settings {
         timeout: limit,
+        deviations: Deviations::default(),
         ..settings(&url, client_tls(&ca, Some(&ca)))
     });
     let (msp, cmp) = (msp.unwrap(), cmp.unwrap());
@@ -293,7 +297,7 @@ async fn only_a_clear_refusal_is_final_and_only_the_right_shape_is_a_success() {
 #[tokio::test]
 async fn an_answer_that_nobody_can_use_is_described() {
     let ca = ca();
-    let unusable = CODE.replace("personal", "other");
+    let unusable = CODE.replace("\"personal\"", "null");
     let answers = vec![
         raw(503, "content-type: text/html\r\n", PAGE),
         json(422, r#"{"code":7,"error":"number"}"#),
@@ -307,7 +311,7 @@ async fn an_answer_that_nobody_can_use_is_described() {
     for words in [
         &["503", "text/html", "back soon"][..],
         &["422", "code=7", "application/json"],
-        &["200", "profileType", "characters"],
+        &["200", "profileType", "null"],
         &["302"],
         &["404", "no body"],
     ] {
@@ -350,5 +354,48 @@ async fn a_peer_says_how_long_to_wait() {
         let error = msp.request_invalidate(Call::new(), token).await;
         let wait = error.unwrap_err().retry_after(Duration::from_secs(3600));
         assert_eq!(wait, seconds.map(Duration::from_secs), "{header:?}");
+    }
+}
+
+// R-B-8: a body with a success that has none is ignored, and counted as a deviation; so is another status of success.
+#[tokio::test]
+async fn what_a_success_says_too_much_is_ignored_and_counted() {
+    let ca = ca();
+    let odd = CODE.replace("personal", "operational");
+    let odd = odd.replace("null", "\"\"");
+    let answers = vec![
+        json(204, ""),
+        raw(204, "", ""),
+        json(200, r#"{"note":"done"}"#),
+        json(201, r#"{"note":"noted"}"#),
+        json(200, CODE),
+        json(200, &odd),
+        json(202, CODE),
+    ];
+    let (url, _server) = server(&ca, answers).await;
+    let settings = settings(&url, client_tls(&ca, Some(&ca)));
+    let deviations = settings.deviations.clone();
+    let msp = MspClient::new(settings).unwrap();
+    let cmp = CmpClient::new(peer::settings(&url, client_tls(&ca, Some(&ca)))).unwrap();
+    for (operation, found) in [
+        ("Request Invalidate MSP Token", &[][..]),
+        ("Request Invalidate MSP Token", &[]),
+        (
+            "Request Invalidate MSP Token",
+            &[Deviation::Status, Deviation::Body],
+        ),
+        ("Send CSIM Status", &[Deviation::Body]),
+        ("Request Activation Code", &[]),
+        (
+            "Request Activation Code",
+            &[Deviation::EmptyText, Deviation::ProfileType],
+        ),
+        ("Request Activation Code", &[Deviation::Status]),
+    ] {
+        call(&msp, &cmp, operation).await.unwrap();
+        let counted: Vec<_> = deviations.take().into_keys().collect();
+        let mut found = found.to_vec();
+        found.sort_unstable();
+        assert_eq!(counted, found, "{operation}");
     }
 }

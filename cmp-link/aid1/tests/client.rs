@@ -21,6 +21,7 @@ fn ac_request() -> RequestActivationCode {
         eid: "89049032000001000000000831934057".parse().unwrap(),
         request_id: "14abc1e2-338f-11e6-ac61-9e71128cae77".parse().unwrap(),
         replace_iccid: None,
+        imei: true,
     }
 }
 
@@ -120,7 +121,7 @@ async fn each_operation_has_its_path_method_and_status() {
     let iccid = "8944500805172032953".parse().unwrap();
     let status = SendCsimStatus {
         iccid,
-        eid: ac_request().eid,
+        eid: ac_request().eid.into(),
         status: CsimStatus::Enabled,
     };
     msp.send_csim_status(call, token, &status).await.unwrap();

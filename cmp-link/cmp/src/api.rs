@@ -146,6 +146,7 @@ async fn operate(
         return Err(method_not_allowed().into());
     }
     let caller = admitted?;
+    agreed.gate.permit(&caller, contract)?;
     check_content_type(&parts.headers, body.is_end_stream())?;
     let body = whole(&parts.headers, body).await?;
     let span = Span::begin(

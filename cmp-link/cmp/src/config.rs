@@ -7,7 +7,9 @@ use aid_aid1::account_id::Secret;
 use aid_aid1::agreed::{self, Several};
 use aid_aid1::body::CsimStatus;
 use aid_aid1::client::{MspClient, Settings};
+use aid_aid1::deviation::Deviations;
 use aid_aid1::headers::PartyId;
+use aid_aid1::operation::CmpOperation;
 use aid_aid1::phone::PhoneKey;
 use aid_aid1::redirect::{AllowList, Pattern};
 use aid_aid1::server::{Gate, Party};
@@ -259,8 +261,19 @@ pub struct MspFile {
     /// SHA-256 of its client certificates.
     #[serde(default)]
     pub certificate_sha256: Several,
-    /// Statuses that it wants to hear of; absent: all.
+    /// Statuses that it wants to hear of; absent: installed, installation_failed and deleted (§7.8, §7.10).
     pub statuses: Option<Vec<String>>,
+    /// Whether it hears of enabled and disabled each time, instead of once per profile.
+    #[serde(default)]
+    pub every_use: bool,
+    /// Whether `imei` is left out of Request Activation Code instead of being empty.
+    #[serde(default)]
+    pub without_imei: bool,
+    /// How long its answers are waited for, seconds.
+    #[serde(default = "answer_within")]
+    pub answer_within: u64,
+    /// `operationId`s of our API that it may call; absent: all.
+    pub operations: Option<Vec<String>>,
     /// Where onboarding that began at the MSP may return to.
     #[serde(default)]
     pub return_uris: Vec<Pattern>,
@@ -268,6 +281,18 @@ pub struct MspFile {
     #[serde(default)]
     pub icon: String,
 }
+
+/// More than the three seconds of §7.7.1: an answer that is late is better than none.
+fn answer_within() -> u64 {
+    30
+}
+
+/// Statuses that an MSP hears of where nothing else was agreed.
+pub(crate) const STATUSES: [CsimStatus; 3] = [
+    CsimStatus::Installed,
+    CsimStatus::InstallationFailed,
+    CsimStatus::Deleted,
+];
 
 fn account_id_life() -> u64 {
     aid_cmp_core::decide::onboarding::LIFETIME_S
@@ -294,8 +319,14 @@ pub struct Msp {
     pub phone_key: PhoneKey,
     /// Calls it.
     pub client: MspClient,
-    /// Whether it wants to hear of a status.
+    /// What was seen of it that is tolerated.
+    pub deviations: Deviations,
+    /// Statuses that it wants to hear of.
     pub statuses: Vec<CsimStatus>,
+    /// Whether it hears of enabled and disabled each time, instead of once per profile (R-7.10-7).
+    pub every_use: bool,
+    /// Whether `imei` is left out of Request Activation Code.
+    pub without_imei: bool,
     /// Where onboarding that began at the MSP may return to.
     pub return_uris: AllowList,
     /// Where its icon is; empty where there is none.
@@ -439,6 +470,13 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
         for other in file.msp.iter().take(msps.len()) {
             values::apart(msp, other).map_err(|e| at(&e))?;
         }
+        if !(4..=100).contains(&msp.answer_within) {
+            let within = msp.answer_within;
+            return Err(at(&format!(
+                "answer_within {within} must be 4 to 100 seconds"
+            )));
+        }
+        let deviations = Deviations::default();
         let client_tls = tls::client_config(&msp.ca, Some((&msp.cert, &msp.key)))?;
         let client = MspClient::new(Settings {
             base_url: msp.url.clone(),
@@ -450,22 +488,17 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
                 msp.basic_out.as_deref(),
             )
             .map_err(|e| at(&e))?,
-            timeout: Duration::from_secs(10),
+            timeout: Duration::from_secs(msp.answer_within),
+            deviations: deviations.clone(),
         })
         .map_err(|e| at(&e))?;
-        let words = msp.statuses.clone().unwrap_or_else(|| {
-            let all = [
-                "deleted",
-                "enabled",
-                "disabled",
-                "installed",
-                "installation_failed",
-            ];
-            all.map(String::from).to_vec()
-        });
         let parse = |w: &String| {
             w.parse::<CsimStatus>()
                 .map_err(|e| at(&format!("statuses: {w:?} {e}")))
+        };
+        let statuses = match &msp.statuses {
+            Some(words) => words.iter().map(parse).collect::<Result<_, _>>()?,
+            None => STATUSES.to_vec(),
         };
         msps.push(Arc::new(Msp {
             name: msp.name.clone(),
@@ -477,7 +510,10 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
             account_id_ver: msp.account_id_ver.clone(),
             phone_key: agreed::phone_key(&msp.phone_key).map_err(|e| at(&e))?,
             client,
-            statuses: words.iter().map(parse).collect::<Result<_, _>>()?,
+            deviations,
+            statuses,
+            every_use: msp.every_use,
+            without_imei: msp.without_imei,
             return_uris: AllowList::new(msp.return_uris.clone()),
             icon: msp.icon.clone(),
         }));
@@ -488,6 +524,8 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
             certificates: agreed::certificates(&msp.common_name, &msp.certificate_sha256)
                 .map_err(|e| at(&e))?,
             target_id: Some(msp.own_client_id.clone()),
+            operations: agreed::operations::<CmpOperation>(msp.operations.as_deref())
+                .map_err(|e| at(&e))?,
         });
     }
     // Without an MSP nobody may call, whatever he calls us.

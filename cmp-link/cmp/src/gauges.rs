@@ -1,6 +1,7 @@
 //! How much is to be done, as Prometheus gauges, and what became of calls to MSPs.
 
 use crate::store::Work;
+use aid_aid1::deviation::Deviation;
 use aid_serve::metrics::{Counter, Gauge};
 
 static OPEN_ORDERS: Gauge =
@@ -24,6 +25,16 @@ static CALLS: Counter = Counter::new("aid_cmp_calls", "Calls to MSPs by kind and
 /// What became of a call: `answered`, `again` or `dead`.
 pub(crate) fn called(kind: &str, result: &str) {
     CALLS.add(&[("kind", kind), ("result", result)]);
+}
+
+static DEVIATIONS: Counter = Counter::new(
+    "aid_cmp_deviations",
+    "What MSPs did otherwise than AID.02 has it and was tolerated, by MSP and kind",
+);
+
+/// An MSP deviated so many times.
+pub(crate) fn deviated(msp: &str, kind: Deviation, count: u64) {
+    DEVIATIONS.add_many(&[("msp", msp), ("kind", kind.as_str())], count);
 }
 
 /// Seconds since this time, 0 if there is none.

@@ -10,10 +10,11 @@ use crate::service::{Service, now};
 use crate::store::{StoreError, Stored, Tx};
 use aid_aid1::body::{Body as _, ProfileStatuses, RequestActivationCode, SendCsimStatus};
 use aid_aid1::client::{self, Activation, CallError, MspClient};
+use aid_aid1::deviation::Deviation;
 use aid_aid1::error_code::ErrorCode;
 use aid_cli::signal::Stop;
 use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::call::{CLAIM, longest_wait, pause};
+use aid_cmp_core::decide::call::{CLAIM, longest_wait, pause, pause_after_silence};
 use aid_cmp_core::decide::code::Answer;
 use aid_cmp_core::decide::question::Question;
 use aid_cmp_core::decide::sync::Listing;
@@ -22,10 +23,12 @@ use aid_cmp_core::model::{Call, CallKind, CallState};
 use aid_id::Id;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+/// Within this time an MSP may answer with a code (R-7.7.1-3).
+const SYNCHRONOUS: Duration = Duration::from_secs(3);
 /// Calls at once.
 const PARALLEL: usize = 16;
 /// How long a stop waits for the calls that are being made.
@@ -45,6 +48,8 @@ enum Done {
     Listed(Question, Listing),
     /// Why, and how long the MSP wants us to wait, ms.
     Again(String, u64),
+    /// A request for a code was not answered in time; why.
+    Silent(String),
     Never(String),
 }
 
@@ -53,7 +58,11 @@ fn again(kind: CallKind, error: &CallError) -> Done {
     let longest = longest_wait(kind);
     let wait = error.retry_after(Duration::from_millis(longest));
     let wait = wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(longest));
-    Done::Again(error.to_string(), wait)
+    match (kind, error) {
+        // The code may be on its way: the MSP is not pressed.
+        (CallKind::Code, CallError::Timeout { .. }) => Done::Silent(error.to_string()),
+        _ => Done::Again(error.to_string(), wait),
+    }
 }
 
 /// Runs until the stop.
@@ -202,7 +211,14 @@ async fn make(service: &Arc<Service>, call: Call) -> Result<(), StoreError> {
         let text = format!("no [[msp]] is called {:?} any more", call.msp);
         return ended(service, Change::GiveUpCall(call.id, now(), text)).await;
     };
+    let begin = Instant::now();
     let mut done = send(&msp.client, &call).await;
+    let took = begin.elapsed();
+    let mut late = None;
+    if took > SYNCHRONOUS && matches!(done, Done::Yes(Some(Answer::Code { .. }))) {
+        msp.deviations.note(Deviation::LateAnswer);
+        late = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    }
     if let Done::Yes(Some(Answer::Code { code, .. })) = &done
         && let Err(error) = service.check_smdp(code).await
     {
@@ -214,19 +230,24 @@ async fn make(service: &Arc<Service>, call: Call) -> Result<(), StoreError> {
     let (id, kind, msp) = (Uuid::from_bytes(call.id), call.kind.as_str(), &call.msp);
     let result = match &done {
         Done::Yes(_) | Done::Listed(..) => "answered",
-        Done::Again(..) => "again",
+        Done::Again(..) | Done::Silent(_) => "again",
         Done::Never(_) => "dead",
     };
     gauges::called(kind, result);
     match done {
-        Done::Yes(Some(answer)) => service.called(call.id, answer).await,
+        Done::Yes(Some(answer)) => service.called(call.id, answer, late).await,
         Done::Listed(question, listing) => service.listed(&call, &question, listing).await,
         Done::Yes(None) => ended(service, Change::CloseCall(call.id, CallState::Done, now())).await,
-        Done::Again(error, wait) => {
+        Done::Again(..) | Done::Silent(_) => {
             let attempts = call.attempts.saturating_add(1);
             let draw = Uuid::new_v4().as_u64_pair().1;
             let at = now();
-            let next_at = at.saturating_add(pause(attempts, draw).max(wait));
+            let (error, pause) = match done {
+                Done::Again(error, wait) => (error, pause(attempts, draw).max(wait)),
+                Done::Silent(error) => (error, pause_after_silence(attempts, draw)),
+                _ => return Ok(()),
+            };
+            let next_at = at.saturating_add(pause);
             tracing::warn!(%id, kind, %msp, attempts, %error, "a call failed; it is made again");
             if call.kind == CallKind::Code && attempts == 1 {
                 service.delayed(call.id).await?;

@@ -111,7 +111,6 @@ async fn command(cli: Cli) -> Result<(), Failure> {
             say("the database is up to date", row, cli.json)
         }
         Command::Gateway(what) => enrol::gateway(&config::read(path)?.gateway, &what, cli.json),
-        Command::Msp(MspCommand::List) => admin::msps(&config::read(path)?, cli.json),
         other => {
             let file = config::read(path)?;
             let store = Store::open(file.database.clone()).await?;
@@ -179,6 +178,7 @@ async fn administer(
         }
         Command::Sync(SyncCommand::Report { federation }) => admin.sync_report(federation).await,
         Command::Audit(AuditCommand::List(args)) => admin.audit(args).await,
+        Command::Msp(MspCommand::List) => admin.msps().await,
         Command::Msp(MspCommand::RotateKey {
             name,
             key,
@@ -200,8 +200,7 @@ async fn administer(
         | Command::Migrate
         | Command::CheckConfig
         | Command::ExampleConfig
-        | Command::Gateway(_)
-        | Command::Msp(MspCommand::List) => Ok(()),
+        | Command::Gateway(_) => Ok(()),
     }
 }
 

@@ -110,6 +110,11 @@ impl Service {
 
     /// Puts another agreement into force: the next request is judged by it, the next call made with it.
     pub fn renew(&self, agreed: Agreed) {
+        for msp in &agreed.msps {
+            if let Some(before) = self.msp(&msp.name) {
+                msp.deviations.put_back(before.deviations.take());
+            }
+        }
         let before = self.agreed.write();
         *before.unwrap_or_else(PoisonError::into_inner) = Arc::new(agreed);
     }
@@ -159,6 +164,7 @@ impl Service {
         let service = Arc::clone(self);
         let whole = async move |tx: &Tx<'_>| {
             let (decision, value) = decide(&service, tx, &service.context()).await?;
+            let decision = views::without_repeated_deletions(tx, decision).await?;
             let Decision { changes, down } = decision;
             let after = After {
                 calls: changes.iter().any(|c| matches!(c, Change::AddCall(_))),

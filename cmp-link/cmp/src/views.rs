@@ -2,12 +2,14 @@
 //! same things. A decision locks whom it is about before it calls one of these.
 
 use crate::store::{Stored, Tx};
+use aid_aid1::error_code::ErrorCode;
 use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::sync::Listing;
 use aid_cmp_core::decide::{Context, Decision};
 use aid_cmp_core::decide::{deletion, removal, status, sync, withdraw};
 use aid_cmp_core::model::{CallState, Federation, OrderState, RequestState, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id};
+use aid_wire::OrderKind;
 use std::collections::BTreeMap;
 
 /// How long a status that was told is taken for heard, ms.
@@ -56,6 +58,30 @@ pub async fn car(
         users,
         requests,
     })
+}
+
+/// A decision without the orders to delete what open orders delete already, whoever gave them.
+///
+/// # Errors
+/// The store failed.
+pub async fn without_repeated_deletions(tx: &Tx<'_>, decision: Decision) -> Stored<Decision> {
+    let mut cars = Vec::new();
+    for change in &decision.changes {
+        if let Change::AddOrder(order) = change
+            && matches!(order.kind, OrderKind::Delete { .. })
+            && !cars.contains(&order.eid)
+        {
+            cars.push(order.eid);
+        }
+    }
+    let mut open = Vec::new();
+    for eid in &cars {
+        open.extend(tx.orders(Some(*eid), true).await?);
+    }
+    match cars.is_empty() {
+        true => Ok(decision),
+        false => Ok(decision.without_repeated_deletions(&open)),
+    }
 }
 
 /// What is still to be done for a federation.
@@ -159,6 +185,15 @@ pub async fn erasure(
     Ok(decision)
 }
 
+/// Who has an MSP asked for the profiles of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// An operator: a listing settles every doubt about the link.
+    Operator,
+    /// The outbox.
+    Outbox,
+}
+
 /// What a synchronisation compares.
 ///
 /// # Errors
@@ -170,6 +205,7 @@ pub async fn sync(
     asked: Option<Iccid>,
     listing: Listing,
     wanted: bool,
+    asked_by: Asker,
 ) -> Stored<sync::View> {
     let profiles = tx.profiles(Some(federation.id)).await?;
     let mut told = Vec::new();
@@ -194,7 +230,11 @@ pub async fn sync(
             }
         }
     }
+    let doubt = tx.doubt(federation.id).await?;
+    // An MSP lists what is left of a token that has ended, too: that it lists something says nothing against 21.
+    let unknown = ErrorCode::TokenNotFound.number();
     Ok(sync::View {
+        doubtful: doubt.is_some_and(|d| asked_by == Asker::Operator || d.code == unknown),
         federation,
         profiles,
         listing,

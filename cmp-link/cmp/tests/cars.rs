@@ -226,10 +226,9 @@ async fn a_code_that_comes_later_waits_for_a_car_that_is_away() {
         .send_activation_code(Call::within(correlation), token, &body("1$h.example$X"))
         .await;
     assert_eq!(world_code(other), (422, "48".into()));
-    let wrong = client
-        .send_activation_code(Call::new(), token, &body(CODE))
-        .await;
-    assert_eq!(world_code(wrong), (422, "92".into()));
+    // The request's id says what it answers, whatever the transaction is.
+    let elsewhere = client.send_activation_code(Call::new(), token, &body(CODE));
+    elsewhere.await.unwrap();
 
     let mut car = Car::connect(&world).await;
     let message = car.message().await;

@@ -337,7 +337,7 @@ async fn a_code_that_is_not_used_is_refused_and_its_correction_is_used() {
     };
     stage.commit(vec![Change::PutProfile(taken)]).await;
     type Spoil = fn(&Value) -> Value;
-    let spoilt: [(&str, Spoil, (u16, u16)); 14] = [
+    let spoilt: [(&str, Spoil, (u16, u16)); 13] = [
         ("error blank", |b| with(b, "error", " "), (422, 91)),
         ("swapped blank", |b| with(b, "swappedIccid", " "), (422, 91)),
         ("iccid blank", |b| with(b, "iccid", "\t"), (422, 91)),
@@ -364,11 +364,6 @@ async fn a_code_that_is_not_used_is_refused_and_its_correction_is_used() {
             "a code with a bad field",
             |b| with(b, "activationCode", "1$smdp.example.com$small"),
             (422, 44),
-        ),
-        (
-            "a profile class of SGP.22",
-            |b| with(b, "profileType", "operational"),
-            (422, 51),
         ),
         ("another's profile", |b| with(b, "iccid", TAKEN), (422, 49)),
         (
@@ -513,4 +508,126 @@ async fn a_synchronous_code_is_used_however_its_optional_members_are_left_out() 
         assert_eq!(code.expose(), CODE);
         assert_eq!(iccid.is_some(), member != "iccid", "{member} {way}");
     }
+}
+
+/// What was counted of the first MSP since the last time.
+async fn counted(stage: &Stage) -> Vec<(String, u64)> {
+    stage.cmp.note_deviations().await.unwrap();
+    let all = stage.cmp.store.read(async |tx| tx.deviations().await);
+    let own = all.await.unwrap().into_iter().filter(|d| d.msp == MSP);
+    own.map(|d| (d.kind, d.count)).collect()
+}
+
+// R-7.7.2.1-2, R-5.1-2: the request's id says which request it is. Without it the correlation-id has to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_of_a_known_request_is_taken_in_whatever_transaction() {
+    let stage = Stage::new().await;
+    let link = stage.link(1).await;
+    let operation = (CmpOperation::SendActivationCode, link.token());
+    assert_eq!(stage.one(&operation, &link.code()).await, (200, 0));
+    assert_eq!(stage.request(&link).await.code.unwrap().expose(), CODE);
+    assert_eq!(counted(&stage).await, [("correlation-id".to_owned(), 1)]);
+
+    let link = stage.link(2).await;
+    let operation = (CmpOperation::SendActivationCode, link.token());
+    let failed = json!({"activationCode": null, "profileType": null, "activationCodeRequestID": null,
+        "error": "49: none", "iccid": null, "swappedIccid": null});
+    assert_eq!(stage.one(&operation, &failed).await, (422, 92));
+    assert_eq!(stage.request(&link).await.state, RequestState::Accepted);
+    assert_eq!(stage.call(link.ids(), &operation, &failed).await, (200, 0));
+    assert_eq!(stage.request(&link).await.state, RequestState::Failed);
+    assert_eq!(counted(&stage).await, [("correlation-id".to_owned(), 1)]);
+}
+
+// R-7.7.2.1-1: whatever profileType an MSP writes beside a code, the code is used, and an operator hears of it; so of every
+// other way in which it does not write what the text has.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_tolerated_is_counted_for_each_partner() {
+    let stage = Stage::new().await;
+    let types = ["operational", "work", "PERSONAL", "", "\u{1f697}"];
+    for (n, other) in (1..).zip(types) {
+        let link = stage.link(n).await;
+        let operation = (CmpOperation::SendActivationCode, link.token());
+        let body = with(
+            &with(&link.code(), "profileType", other),
+            "iccid",
+            &old(100 + n),
+        );
+        assert_eq!(
+            stage.call(link.ids(), &operation, &body).await,
+            (200, 0),
+            "{other}"
+        );
+        assert_eq!(
+            stage.request(&link).await.state,
+            RequestState::Answered,
+            "{other}"
+        );
+        let counts = counted(&stage).await;
+        assert_eq!(
+            counts,
+            [("profile-type".to_owned(), u64::from(n))],
+            "{other}"
+        );
+    }
+    // Refused, nothing is tolerated.
+    let link = stage.link(20).await;
+    let operation = (CmpOperation::SendActivationCode, link.token());
+    let refused = with(&with(&link.code(), "profileType", "x"), "iccid", "1");
+    assert_eq!(stage.call(link.ids(), &operation, &refused).await.0, 422);
+    assert_eq!(counted(&stage).await[0].1, 5);
+    // Each way of each member, and nothing for the right one.
+    let mut expected: std::collections::BTreeMap<String, u64> =
+        [("profile-type".to_owned(), 5)].into();
+    for (n, (member, right)) in (30..).zip([("error", "null"), ("swappedIccid", "null")]) {
+        for (m, way) in WAYS.into_iter().enumerate() {
+            let link = stage.link(n * 10 + u32::try_from(m).unwrap()).await;
+            let operation = (CmpOperation::SendActivationCode, link.token());
+            let iccid = old(500 + n * 10 + u32::try_from(m).unwrap());
+            let body = without(&with(&link.code(), "iccid", &iccid), member, way);
+            assert_eq!(stage.call(link.ids(), &operation, &body).await, (200, 0));
+            if way != right {
+                let kind = if way == "empty" {
+                    "empty-text"
+                } else {
+                    "absent"
+                };
+                *expected.entry(kind.to_owned()).or_default() += 1;
+            }
+            let counts: std::collections::BTreeMap<_, _> =
+                counted(&stage).await.into_iter().collect();
+            assert_eq!(counts, expected, "{member} {way}");
+        }
+    }
+}
+
+// R-4.3.1-16: one number in two cars. The second is refused, so that the first stays known where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_in_one_car_is_not_given_to_another() {
+    let stage = Stage::new().await;
+    let link = stage.link(1).await;
+    let elsewhere = Profile {
+        iccid: NEW.parse().unwrap(),
+        federation: link.federation.id,
+        eid: world::eid(2),
+        status: ProfileStatus::Installed,
+        verdict: MspVerdict::Valid,
+        last_used: 1,
+        created_at: 1,
+    };
+    stage
+        .commit(vec![Change::PutProfile(elsewhere.clone())])
+        .await;
+    let operation = (CmpOperation::SendActivationCode, link.token());
+    let answer = stage.call(link.ids(), &operation, &link.code()).await;
+    assert_eq!(answer, (422, 49));
+    let own = stage
+        .book()
+        .profiles(Some(link.federation.id))
+        .await
+        .unwrap();
+    assert!(own.contains(&elsewhere), "{own:?}");
+    // Another one is taken, in place of it.
+    let other = with(&link.code(), "iccid", OLD);
+    assert_eq!(stage.call(link.ids(), &operation, &other).await, (200, 0));
 }

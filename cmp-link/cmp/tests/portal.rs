@@ -3,10 +3,12 @@
 
 mod world;
 
+use aid_cmp::store::AuditFilter;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::model::{Account, Federation};
 use aid_id::AccountRef;
 use world::car::Car;
+use world::postgres::Postgres;
 use world::{Browser, PASSWORD, PIN, World, csrf, query};
 
 fn login(csrf: String, next: &str, name: &str, password: &str) -> Vec<(&'static str, String)> {
@@ -194,6 +196,33 @@ async fn a_user_unlinks_his_own_subscription_only() {
         404
     );
     assert_eq!(browser.post("/unlink", &form("x")).await.0, 400);
+    // Another user's link is as good as none, whatever the form says.
+    let other = Account {
+        id: AccountRef([0xB0; 16]),
+        name: "bob".into(),
+        display_name: "Bob".into(),
+        password: aid_cmp::password::hash(PASSWORD).unwrap(),
+        pin_mac: None,
+        created_at: 0,
+    };
+    let foreign = Federation {
+        id: [0xB1; 16],
+        msp: "Mobile One".into(),
+        token: aid_id::MspToken::from_bytes([0xB2; 16]),
+        account: other.id,
+        phone: world.phone(),
+        kind: aid_aid1::body::SubscriptionType::Private,
+        customer_group: None,
+        since: 1,
+        ended_at: None,
+        ended_reason: None,
+    };
+    let added = vec![Change::AddAccount(other), Change::AddFederation(foreign)];
+    world.commit(added).await;
+    let theirs = uuid::Uuid::from_bytes([0xB1; 16]).to_string();
+    assert_eq!(browser.post("/unlink", &form(&theirs)).await.0, 404);
+    let lasts = world.read(async |tx| tx.federation_by_id([0xB1; 16]).await);
+    assert!(lasts.await.unwrap().ended_at.is_none());
     assert_eq!(
         browser.post("/unlink", &form(&id)).await,
         (303, "/?done=unlinked".into())
@@ -260,6 +289,77 @@ async fn onboarding_may_begin_at_the_msp() {
         .await;
     assert_eq!(status, 303);
     assert!(to.starts_with("/login?next=%2Ftouchpoint"), "{to}");
+}
+
+// R-7.2.2-1 R-7.2.2-2: where the CMP itself fails the visitor is not kept: they go back with 100.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_ours_sends_a_visitor_back_with_100() {
+    let Some(server) = Postgres::start() else {
+        return;
+    };
+    let world = World::on(Some(&server.url())).await;
+    let browser = world.browser().await;
+    let back = "https://www.mspone.example/back?foo=bar";
+    let uri = aid_aid1::redirect::percent_encode(back);
+    let path = format!("/touchpoint?redirect_uri={uri}");
+    let page = browser.get(&path).await;
+    let form = [
+        ("csrf", csrf(&page)),
+        ("redirect_uri", back.to_owned()),
+        ("decision", "allow".to_owned()),
+    ];
+    drop(server);
+    let expected = format!("{back}&code=100&error=Unspecified%20CMP%20content%20error");
+    assert_eq!(browser.visit(&path).await, (303, expected.clone()));
+    assert_eq!(browser.post("/touchpoint", &form).await, (303, expected));
+    // Nobody is sent to an address that was not agreed, not even then.
+    let evil = "/touchpoint?redirect_uri=https%3A%2F%2Fevil.example%2F";
+    assert_eq!(browser.visit(evil).await, (400, String::new()));
+}
+
+// R-4.1-4 R-4.1-5 R-4.1-6: the touchpoint gets an account id for the user and the MSP, and who got one is in the audit
+// trail.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_id_is_issued_and_audited() {
+    let world = World::new().await;
+    let browser = world.browser().await;
+    let page = browser.get("/").await;
+    let mut ids = std::collections::BTreeSet::new();
+    for msp in ["Mobile One", "Mobile Two", "Mobile One"] {
+        let form = [("csrf", csrf(&page)), ("msp", msp.to_owned())];
+        let (status, location) = browser.post("/link", &form).await;
+        assert_eq!(status, 303);
+        let id = world::query(&location, "id");
+        assert_eq!(id.split('.').count(), 3, "{id}");
+        assert!(!id.to_lowercase().contains("eva"));
+        ids.insert(id);
+    }
+    assert_eq!(ids.len(), 3);
+    let trail = world
+        .read(async |tx| {
+            tx.audits(&AuditFilter {
+                since: 0,
+                actor: None,
+                about: None,
+                limit: 100,
+            })
+            .await
+        })
+        .await;
+    let issued: Vec<_> = trail
+        .iter()
+        .filter(|entry| entry.action == "account id issued")
+        .map(|entry| (entry.actor.as_str(), entry.detail.as_str()))
+        .collect();
+    let eva = format!("account {}", hex::encode(world::EVA.0));
+    assert_eq!(
+        issued,
+        [
+            (eva.as_str(), "for Mobile One"),
+            (&eva, "for Mobile Two"),
+            (&eva, "for Mobile One")
+        ]
+    );
 }
 
 // R-7.2.2-1 R-7.2.2-2 R-7.2.2-3: the login page of a visitor from an MSP leads back there; no other does.

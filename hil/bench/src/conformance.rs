@@ -202,10 +202,61 @@ fn walk(root: &Path, folder: &Path, proofs: &mut Proofs) -> Result<(), Failure> 
             let text = std::fs::read_to_string(&path)
                 .map_err(|e| Failure::new(format!("cannot read {}: {e}", path.display())))?;
             let name = path.strip_prefix(root).unwrap_or(&path);
-            collect(&name.display().to_string(), &text, proofs);
+            let name = name.display().to_string();
+            match name.starts_with(SCENARIOS) {
+                true => collect_steps(&name, &text, proofs),
+                false => collect(&name, &text, proofs),
+            }
         }
     }
     Ok(())
+}
+
+/// Where the scenarios are: an id there stands above the step that proves it.
+const SCENARIOS: &str = "hil/bench/src/scenario/";
+
+/// Ids in comments of a scenario, given to the step below them, which the test of all scenarios plays.
+fn collect_steps(file: &str, text: &str, proofs: &mut Proofs) {
+    let (mut ids, mut statement, mut name) = (Vec::new(), String::new(), String::new());
+    for line in text.lines().map(str::trim) {
+        if let Some(comment) = line.strip_prefix("//") {
+            if statement.is_empty() {
+                ids.extend(named(comment));
+            }
+        } else if let Some(function) = function(line) {
+            function.clone_into(&mut name);
+            ids.clear();
+        } else if !ids.is_empty() {
+            statement.push_str(line);
+            statement.push(' ');
+            // A statement ends with its own line, or a block begins with it.
+            if line.ends_with([';', '{']) || is_whole(&statement) {
+                let step = format!("{file}: {name}: {}", step(&statement));
+                for id in ids.drain(..) {
+                    proofs.entry(id).or_default().insert(step.clone());
+                }
+                statement.clear();
+            }
+        }
+    }
+}
+
+/// Whether every bracket is closed.
+fn is_whole(statement: &str) -> bool {
+    let count = |set: &[char]| statement.matches(set).count();
+    count(&['(', '[', '{']) == count(&[')', ']', '}'])
+}
+
+/// A step in words: what is expected, or the call.
+fn step(statement: &str) -> String {
+    let statement = statement.trim().trim_end_matches([';', '?', '{', ' ']);
+    let quoted = statement.rsplit('"').nth(1);
+    match quoted
+        .filter(|_| statement.starts_with("expect(") || statement.starts_with("stage.step("))
+    {
+        Some(words) => words.to_owned(),
+        None => statement.replace('|', "/").replace('`', "'"),
+    }
 }
 
 /// Ids in comments, given to the next function that is a test.
@@ -276,6 +327,28 @@ mod tests {
         }
         assert_eq!(faults.len(), 2, "{faults:?}");
         assert!(ids("R-x").is_err() && reasons("R-1-1 = 5").is_err());
+    }
+
+    #[test]
+    fn an_id_in_a_scenario_belongs_to_the_step_below_it() {
+        let text = "fn play(stage: &mut Stage) {\n    // R-1-1: why\n    stage.wait_told(&a, \"x\")?;\n\
+                    // R-1-2, R-1-3\n    expect(\n        a == b, // R-9-9\n        \"they agree\",\n    )?;\n\
+                    // R-1-4\n}\nfn other() {\n    let a = 1;\n    // R-1-4\n    stage.enter(0, 0).map(drop)\n}\n";
+        let mut proofs = Proofs::new();
+        collect_steps("s.rs", text, &mut proofs);
+        let got: Vec<String> = proofs
+            .iter()
+            .map(|(r, t)| format!("{} {}", r.2, t.iter().next().unwrap()))
+            .collect();
+        assert_eq!(
+            got,
+            [
+                "R-1-1 s.rs: play: stage.wait_told(&a, \"x\")",
+                "R-1-2 s.rs: play: they agree",
+                "R-1-3 s.rs: play: they agree",
+                "R-1-4 s.rs: other: stage.enter(0, 0).map(drop)",
+            ]
+        );
     }
 
     #[test]

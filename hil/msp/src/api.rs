@@ -271,6 +271,7 @@ async fn receive(api: &Api, query: &str, request: Request) -> Result<Call, ApiEr
     let (operation, token) = route(&parts.method, parts.uri.path())?;
     let token = token.to_owned();
     let caller = admit_parts(api, &parts.headers, parts.extensions.get::<Peer>())?;
+    api.gate.borrow().permit(&caller, operation.contract())?;
     let body = match operation {
         MspOperation::RequestProfileStatus => None,
         MspOperation::RequestActivationCode

@@ -66,6 +66,18 @@ pub(crate) struct Config {
     pub(crate) certificates_and_keys: Vec<PathBuf>,
 }
 
+/// The status that refuses an EID: the text of AID.02 §7.7 has 423, its JSON has none but 422.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub(crate) enum RefusedEid {
+    /// As the text has it.
+    #[default]
+    #[serde(rename = "423")]
+    Locked,
+    /// As the JSON has it.
+    #[serde(rename = "422")]
+    Unprocessable,
+}
+
 /// `[eligibility]`
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +91,9 @@ pub(crate) struct Eligibility {
     /// `deviceType`s that get a profile; all if empty.
     #[serde(default)]
     pub(crate) device_types: Vec<String>,
+    /// The status that refuses an EID.
+    #[serde(default)]
+    pub(crate) refused_eid_status: RefusedEid,
 }
 
 /// `[limits]`

@@ -21,7 +21,7 @@ use crate::es2::Es2Error;
 use crate::msp::{Msp, now_ms};
 use crate::store::{Lane, STORE_AGAIN, Stored, Tx};
 
-pub(crate) use send::{call_of, send, token_job, token_job_body, unauthorized};
+pub(crate) use send::{call_of, deviated, send, token_job, token_job_body, unauthorized};
 
 /// How often the database is looked at, for what the command line has put there.
 const POLL: Duration = Duration::from_secs(1);

@@ -51,6 +51,13 @@ impl ProfileType {
         "personal"
     }
 
+    /// The type beside an activation code: any text. Refusing a code for it would lose the profile behind the code, and
+    /// there is only one type that it could be. [`crate::deviation`] counts others.
+    fn beside_a_code(members: &Members) -> Result<Self, ApiError> {
+        members.text("profileType", ErrorCode::ProfileTypeOther)?;
+        Ok(Self::Personal)
+    }
+
     fn read(members: &Members) -> Result<Self, ApiError> {
         let text = members.text("profileType", ErrorCode::ProfileTypeOther)?;
         match text {
@@ -87,6 +94,8 @@ pub struct RequestActivationCode {
     pub request_id: Uuid,
     /// The least recently used profile of the customer, offered for a swap (§4.3.1).
     pub replace_iccid: Option<Iccid>,
+    /// Whether `imei` is there, always empty: "empty but present for compatibility" (§7.7). False by agreement.
+    pub imei: bool,
 }
 
 impl Body for RequestActivationCode {
@@ -139,17 +148,22 @@ impl Body for RequestActivationCode {
             eid,
             request_id,
             replace_iccid,
+            imei: members.get("imei").is_some_and(Value::is_string),
         })
     }
 
     fn to_json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "profileType": self.profile_type.as_str(),
             "deviceType": self.device_type,
             "eid": self.eid.as_str(),
             "activationCodeRequestID": self.request_id.hyphenated().to_string(),
             "replaceIccid": self.replace_iccid.as_ref().map(Iccid::as_str),
-        })
+        });
+        if self.imei {
+            json["imei"] = json!("");
+        }
+        json
     }
 
     fn schema() -> Schema {
@@ -194,7 +208,7 @@ impl Body for ActivationCodeResponse {
         Ok(Self {
             iccid: members.optional_iccid("iccid")?,
             activation_code: activation_code(members)?,
-            profile_type: ProfileType::read(members)?,
+            profile_type: ProfileType::beside_a_code(members)?,
             swapped_iccid: members.optional_iccid("swappedIccid")?,
         })
     }
@@ -272,7 +286,7 @@ impl Body for SendActivationCode {
         Ok(Self::Code {
             request_id: members.uuid("activationCodeRequestID", ErrorCode::RequestOther)?,
             activation_code: activation_code(members)?,
-            profile_type: ProfileType::read(members)?,
+            profile_type: ProfileType::beside_a_code(members)?,
             iccid: members.iccid("iccid")?,
             swapped_iccid: members.optional_iccid("swappedIccid")?,
         })

@@ -4,10 +4,10 @@ use aid_id::{Eid, Iccid};
 use serde_json::{Value, json};
 use utoipa::openapi::schema::Schema;
 
-use super::Body;
 use super::members::{Members, refuse, sent_text, words};
+use super::{Body, MAX_TEXT};
 use crate::contract::schema;
-use crate::error_code::{ApiError, ErrorCode};
+use crate::error_code::{ApiError, ErrorCode, clean};
 
 words! {
     /// What an MSP says about a profile (AID.02 §7.5).
@@ -117,9 +117,50 @@ pub struct SendCsimStatus {
     /// The profile.
     pub iccid: Iccid,
     /// The eUICC it is or was on.
-    pub eid: Eid,
+    pub eid: ReportedEid,
     /// Its new status.
     pub status: CsimStatus,
+}
+
+/// The eUICC of a status report. The ICCID identifies the profile, so a malformed EID is no reason to lose the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReportedEid {
+    /// As SGP.29 has it.
+    Eid(Eid),
+    /// Not an EID: cleaned and cut to [`MAX_TEXT`] characters, for the record.
+    Malformed(String),
+}
+
+impl ReportedEid {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Eid(eid) => eid.as_str(),
+            Self::Malformed(text) => text,
+        }
+    }
+
+    /// Whether it is an EID.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        matches!(self, Self::Eid(_))
+    }
+}
+
+impl From<Eid> for ReportedEid {
+    fn from(eid: Eid) -> Self {
+        Self::Eid(eid)
+    }
+}
+
+impl From<&str> for ReportedEid {
+    fn from(text: &str) -> Self {
+        match text.parse() {
+            Ok(eid) => Self::Eid(eid),
+            Err(_) => Self::Malformed(clean(text, MAX_TEXT)),
+        }
+    }
 }
 
 impl Body for SendCsimStatus {
@@ -128,7 +169,7 @@ impl Body for SendCsimStatus {
     fn from_members(members: &Members) -> Result<Self, ApiError> {
         Ok(Self {
             iccid: members.iccid("iccid")?,
-            eid: members.parsed("eid", ErrorCode::Syntax)?,
+            eid: members.text("eid", ErrorCode::Syntax)?.into(),
             status: members.parsed("status", ErrorCode::Syntax)?,
         })
     }

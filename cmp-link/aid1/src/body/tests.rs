@@ -157,7 +157,21 @@ fn null_an_empty_text_and_absence_mean_the_same() {
     check::<SendMspToken>(&token(), &["error", "customerGroup"]);
     check::<UpdateSubscriptionInfo>(&token(), &["customerGroup"]);
     check::<NotifyTokenInvalid>(&json!({"reason": "over"}), &["reason"]);
-    check::<RequestActivationCode>(&ac_request(), &["replaceIccid", "imei", "deviceType"]);
+    check::<RequestActivationCode>(&ac_request(), &["replaceIccid", "deviceType"]);
+    // Empty is how we send it, unless it was agreed to leave it out; whichever way it comes, the request is the same.
+    for (way, body) in ways(&ac_request(), "imei") {
+        let request: RequestActivationCode = read(&body).unwrap();
+        assert_eq!(request.imei, way == "empty", "{way}");
+        assert_eq!(
+            request.to_json().get("imei"),
+            request.imei.then(|| json!("")).as_ref()
+        );
+        let same = RequestActivationCode {
+            imei: true,
+            ..request
+        };
+        assert_eq!(same, read(&ac_request()).unwrap(), "{way}");
+    }
     check::<SendActivationCode>(&ac(), &["error", "swappedIccid"]);
     check::<ActivationCodeResponse>(&ac(), &["iccid", "swappedIccid"]);
     let failed = json!({"activationCode": null, "profileType": null, "activationCodeRequestID": UUID,
@@ -311,13 +325,26 @@ fn wrong_values_have_their_codes() {
         assert_eq!(code::<SendActivationCode>(&body), (422, 47), "{format}");
     }
     assert_eq!(
-        code::<SendActivationCode>(&with(ac(), "profileType", "work")),
+        code::<RequestActivationCode>(&with(ac_request(), "profileType", "work")),
         (422, 50)
     );
-    // What SGP.22 calls a class of profiles is known, but not to be had.
+    // What SGP.22 calls a class of profiles is known, but not to be had. Beside a code, where nothing is asked for any
+    // more, every type is taken for the only one.
     for class in ["operational", "provisioning", "test"] {
-        let body = with(ac(), "profileType", class);
-        assert_eq!(code::<SendActivationCode>(&body), (422, 51), "{class}");
+        let body = with(ac_request(), "profileType", class);
+        assert_eq!(code::<RequestActivationCode>(&body), (422, 51), "{class}");
+    }
+    for other in ["work", "operational", "", "\u{1f697}", &"x".repeat(1000)] {
+        let body = with(ac(), "profileType", other);
+        let code: SendActivationCode = read(&body).unwrap();
+        assert!(matches!(code, SendActivationCode::Code { .. }), "{other}");
+        let now: ActivationCodeResponse = read(&body).unwrap();
+        assert_eq!(now.profile_type, ProfileType::Personal);
+    }
+    for none in [Value::Null, json!(7)] {
+        let mut body = ac();
+        body["profileType"] = none;
+        assert_eq!(code::<SendActivationCode>(&body).0, 422);
     }
     assert_eq!(
         code::<SendActivationCode>(&with(ac(), "iccid", "894450080517203295")),
@@ -337,6 +364,36 @@ fn wrong_values_have_their_codes() {
         code::<SendProfileInformation>(&json!({"profiles": [7]})),
         (422, 91)
     );
+}
+
+// R-7.8-1: the ICCID identifies the profile, so a report is not lost for its EID.
+#[test]
+fn a_status_report_may_name_what_is_no_eid() {
+    for eid in [
+        "",
+        "1",
+        "89049032000001000000000831934058",
+        "x".repeat(2000).as_str(),
+        "\u{0}<b>",
+    ] {
+        let status: SendCsimStatus =
+            read(&json!({"iccid": ICCID, "eid": eid, "status": "deleted"})).unwrap();
+        assert!(!status.eid.is_valid(), "{eid}");
+        assert!(status.eid.as_str().len() <= MAX_TEXT);
+        assert!(!status.eid.as_str().contains(['\0', '<']), "{eid}");
+    }
+    let status: SendCsimStatus =
+        read(&json!({"iccid": ICCID, "eid": EID, "status": "deleted"})).unwrap();
+    assert_eq!(status.eid, EID.into());
+    assert!(status.eid.is_valid());
+    for missing in [Value::Null, json!(7), json!({})] {
+        let body = json!({"iccid": ICCID, "eid": missing, "status": "deleted"});
+        assert_eq!(code::<SendCsimStatus>(&body).0, 422);
+    }
+    // Where a profile is ordered for it, it is judged.
+    let mut order = ac_request();
+    order["eid"] = json!("89049032000001000000000831934058");
+    assert_eq!(code::<RequestActivationCode>(&order), (423, 49));
 }
 
 // R-7.7-3 to R-7.7-8

@@ -8,7 +8,9 @@ use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{Call, CallError, Settings};
+use crate::body::{ActivationCodeResponse, Body as _};
 use crate::contract::Contract;
+use crate::deviation::{self, Deviation, Deviations};
 use crate::error_code::{ApiError, ErrorBody, MAX_ERROR_TEXT, clean};
 use crate::headers::{Credentials, Headers, PartyId};
 use crate::received::Received;
@@ -28,6 +30,7 @@ pub(super) struct Http {
     target_id: PartyId,
     credentials: Credentials,
     seconds: u64,
+    deviations: Deviations,
 }
 
 impl Received {
@@ -65,12 +68,33 @@ impl Received {
         }
     }
 
-    /// Notes in the log that the status was not the one of the contract.
-    pub(super) fn note_status(&self, operation: &'static Contract, success: StatusCode) {
+    /// What is tolerated of a success: a status that is not the one of the contract, or a body where there is none, or
+    /// members of the activation code that are not as the text has them.
+    pub(super) fn tolerated(
+        &self,
+        operation: &'static Contract,
+        success: StatusCode,
+    ) -> Vec<Deviation> {
+        let mut found = Vec::new();
         if self.status != success {
             let status = self.status;
             tracing::warn!(%status, "{operation} was answered outside the contract, which has {success}");
+            found.push(Deviation::Status);
         }
+        let listed = operation.successes.iter().find(|s| s.status == success);
+        match listed.and_then(|s| s.body) {
+            None if !self.is_empty() => {
+                tracing::warn!(
+                    "{operation} was answered with a body that the contract does not have"
+                );
+                found.push(Deviation::Body);
+            }
+            Some(body) if body.name == ActivationCodeResponse::NAME => {
+                found.extend(deviation::of_response(&self.body));
+            }
+            _ => {}
+        }
+        found
     }
 
     /// What came, for the log: its type, and the members of JSON or the beginning of a page. Of anything else no more
@@ -135,7 +159,13 @@ impl Http {
             target_id: settings.target_id,
             credentials: settings.credentials,
             seconds: settings.timeout.as_secs(),
+            deviations: settings.deviations,
         })
+    }
+
+    /// Where the called party's deviations are counted.
+    pub(super) fn deviations(&self) -> &Deviations {
+        &self.deviations
     }
 
     /// Makes one request in a span of its own.

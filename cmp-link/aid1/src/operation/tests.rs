@@ -62,6 +62,41 @@ fn paths_are_operations() {
     }
 }
 
+// R-B-8: of all successes two have a body, and every refusal has the one of §5.5.
+#[test]
+fn two_successes_have_a_body() {
+    let successes = contracts().flat_map(|c| c.successes.iter().map(move |s| (c.id, s)));
+    let with_body: Vec<_> = successes
+        .filter_map(|(id, s)| Some((id, s.status.as_u16(), s.body?.name)))
+        .collect();
+    assert_eq!(
+        with_body,
+        [
+            ("requestActivationCode", 200, "ActivationCodeResponse"),
+            ("requestProfileStatus", 200, "RequestProfileStatusResponseBody"),
+        ]
+    );
+    fn errors<A: Api>() {
+        let document: Value = serde_json::from_str(&crate::contract::openapi::<A>()).unwrap();
+        for contract in A::ALL.iter().map(|o| o.contract()) {
+            let method = contract.method.as_str().to_lowercase();
+            let operation = &document["paths"][contract.path.to_string()][&method];
+            for refusal in contract.refusals {
+                let answer = &operation["responses"][refusal.status.as_str()];
+                let schema = answer["content"]["application/json"]["schema"].to_string();
+                assert!(
+                    schema.contains("Error"),
+                    "{} {}: {answer}",
+                    contract.id,
+                    refusal.status
+                );
+            }
+        }
+    }
+    errors::<CmpOperation>();
+    errors::<MspOperation>();
+}
+
 // What a client sends, the server of the other side finds.
 #[test]
 fn a_path_leads_back_to_its_operation() {

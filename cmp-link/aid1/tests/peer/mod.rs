@@ -122,6 +122,7 @@ pub fn settings(url: &str, tls: ClientConfig) -> Settings {
         target_id: "gKl32ko4".parse().unwrap(),
         credentials: Credentials::api_key("1234abcdefghij0123456789").unwrap(),
         timeout: Duration::from_secs(2),
+        deviations: aid_aid1::deviation::Deviations::default(),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use crate::decide::tries;
 use crate::model::{
-    Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
-    LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, Report,
-    SyncRun, UserNotice, Vehicle,
+    Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation, Happening,
+    Hold, LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
+    Report, SyncRun, UserNotice, Vehicle,
 };
+use aid_aid1::body::CsimStatus;
+use aid_aid1::deviation::Deviation;
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken, Secret};
 
 /// One change. A list of them is one transaction.
@@ -121,8 +123,43 @@ pub enum Change {
     },
     /// An answer of AID1 that a repetition gets again.
     Remember(Answered),
+    /// Something about a link and its MSP.
+    Link(LinkChange),
     /// Somebody did something.
     Audit(Audit),
+}
+
+/// A change of what an MSP says and hears about a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkChange {
+    /// The MSP does not know the token: no codes are requested until that is settled.
+    Doubt(Doubt),
+    /// The MSP knows the token.
+    Settle(Id),
+    /// What the MSP says of a profile from now on: when it came, and why.
+    Judge {
+        /// The link.
+        federation: Id,
+        /// The profile.
+        iccid: Iccid,
+        /// When it came, Unix milliseconds.
+        since: u64,
+        /// Why, in the MSP's words.
+        reason: Option<String>,
+    },
+    /// The MSP is told this status of a profile, and need not hear it again.
+    Told(Id, Iccid, CsimStatus),
+    /// An MSP did something otherwise than AID.02 has it, so many times until now, and it was tolerated.
+    Deviated {
+        /// The MSP.
+        msp: String,
+        /// What it did.
+        kind: Deviation,
+        /// How often since the last time this was noted.
+        count: u64,
+        /// Unix milliseconds.
+        at: u64,
+    },
 }
 
 /// A change of vehicles and what their users do with them.
@@ -244,6 +281,13 @@ impl Change {
             Self::Portal(change) => match change {
                 PortalChange::Password(id, _) | PortalChange::Pin(id, _) => account(id),
                 PortalChange::Began(..) | PortalChange::EndSessions(..) => Behind::Nothing,
+            },
+            Self::Link(change) => match change {
+                LinkChange::Doubt(Doubt { federation, .. })
+                | LinkChange::Settle(federation)
+                | LinkChange::Judge { federation, .. }
+                | LinkChange::Told(federation, ..) => Behind::Federation(*federation),
+                LinkChange::Deviated { .. } => Behind::Nothing,
             },
         }
     }

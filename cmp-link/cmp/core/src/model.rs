@@ -368,6 +368,8 @@ text_enum! {
         CardFull = "card-full",
         /// The profiles of a car are deleted or lost: end of a rental, workshop, exchanged unit (A.4).
         CarCleared = "car-cleared",
+        /// The MSP does not know the link any more (§7.7); whether it still exists is being asked.
+        Doubtful = "doubtful",
     }
 }
 
@@ -384,6 +386,45 @@ pub struct UserNotice {
     pub kind: NoticeKind,
     /// The MSP, the reason it gave, the profile: for the page.
     pub detail: String,
+}
+
+/// The MSP said that it does not know the token of a link any more, when it was asked for an activation code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doubt {
+    /// The link.
+    pub federation: Id,
+    /// Since when.
+    pub since: u64,
+    /// What it said: 20 or 21 of §5.5.
+    pub code: u16,
+}
+
+/// Since when an MSP says of a profile what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The profile.
+    pub iccid: Iccid,
+    /// Whose.
+    pub federation: Id,
+    /// Since when.
+    pub since: u64,
+    /// Why, in the MSP's words.
+    pub reason: Option<String>,
+}
+
+/// How often an MSP did something otherwise than AID.02 has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deviated {
+    /// The MSP.
+    pub msp: String,
+    /// What it did.
+    pub kind: String,
+    /// How often.
+    pub count: u64,
+    /// The first time.
+    pub first_at: u64,
+    /// The last time.
+    pub last_at: u64,
 }
 
 /// A user deleted his profile in a car: none comes back until he says so (R-4.5-10).

@@ -168,7 +168,11 @@ pub(super) async fn touchpoint(
 ) -> Page {
     let Query(query) = query?;
     let (msp, uri) = owner(&service, &query.redirect_uri)?;
-    let Some((account, value)) = visitor(&service, &headers).await? else {
+    let visitor = match visitor(&service, &headers).await {
+        Ok(visitor) => visitor,
+        Err(refusal) => return back_with_error(&uri, refusal),
+    };
+    let Some((account, value)) = visitor else {
         let back = format!("/touchpoint?redirect_uri={}", percent_encode(uri.as_str()));
         return login_first(&back);
     };
@@ -177,6 +181,15 @@ pub(super) async fn touchpoint(
     let html = page::ask_return(&account, (&msp.name, ver), uri.as_str(), &csrf);
     let target = shell_page::origin(uri.as_str());
     Ok(shell_page::answer(StatusCode::OK, html, &[target]))
+}
+
+/// A user is not left on a page of ours because we failed: they return to the MSP with 100 (§7.2.2). Whatever else is wrong
+/// is for the user to mend here.
+fn back_with_error(uri: &RedirectUri, refusal: Refusal) -> Page {
+    match refusal.0 {
+        StatusCode::SERVICE_UNAVAILABLE => see_other(&uri.with_error(ErrorCode::Content)),
+        _ => Err(refusal),
+    }
 }
 
 /// Returns to the MSP without an account id: the user can't sign in, or does not want to (§7.2.2).
@@ -203,15 +216,19 @@ pub(super) async fn decide(
     form: Result<Form<Decision>, FormRejection>,
 ) -> Page {
     let Form(form) = form?;
-    let (account, _) = sender(&service, &headers, &form.csrf).await?;
     let (msp, uri) = owner(&service, &form.redirect_uri)?;
+    let account = match sender(&service, &headers, &form.csrf).await {
+        Ok((account, _)) => account,
+        Err(refusal) => return back_with_error(&uri, refusal),
+    };
     if form.decision != "allow" {
         return see_other(&uri.with_error(ErrorCode::Aborted));
     }
     let (name, ver) = (msp.name.clone(), form.ver.as_deref());
     let (sid, state) = (Uuid::new_v4(), cookie::fresh());
-    match service.issue(&account, &name, sid, state, ver).await? {
-        Some(id) => see_other(&uri.with_account_id(&id)),
-        None => see_other(&uri.with_error(ErrorCode::Unavailable)),
+    match service.issue(&account, &name, sid, state, ver).await {
+        Ok(Some(id)) => see_other(&uri.with_account_id(&id)),
+        Ok(None) => see_other(&uri.with_error(ErrorCode::Unavailable)),
+        Err(error) => back_with_error(&uri, error.into()),
     }
 }

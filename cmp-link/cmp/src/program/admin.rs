@@ -6,6 +6,7 @@ use crate::config::File;
 use crate::names;
 use crate::service::{fresh, now, random};
 use crate::store::{Store, Stored, Tx};
+use crate::views;
 use aid_cli::cli::{Failure, print};
 use aid_cli::printable::printable;
 use aid_cmp_core::change::Change;
@@ -80,12 +81,6 @@ pub(super) fn show(rows: Vec<Value>, json: bool) -> Result<(), Failure> {
     print(&out)
 }
 
-/// The configured MSPs.
-pub(super) fn msps(file: &File, json: bool) -> Result<(), Failure> {
-    let row = |m: &crate::config::MspFile| json!({"name": m.name, "client_id": m.client_id.as_str(), "url": m.url, "touchpoint": m.touchpoint});
-    show(file.msp.iter().map(row).collect(), json)
-}
-
 /// The user of this name.
 pub(super) async fn account(tx: &Tx<'_>, name: &str) -> Result<Account, Failure> {
     let name = name.trim().to_lowercase();
@@ -119,6 +114,7 @@ impl Admin<'_> {
         let (who, policy) = (self.who.clone(), self.file.policy);
         let signed = async move |tx: &Tx<'_>| {
             let (decision, value) = decide(tx, &context(policy)).await?;
+            let decision = views::without_repeated_deletions(tx, decision).await?;
             Ok((signed(decision.changes, &who), value))
         };
         self.store.decide(signed).await
@@ -195,12 +191,32 @@ impl Admin<'_> {
         show(rows.into_iter().map(row).collect(), self.json)
     }
 
+    /// The configured MSPs, with what each did otherwise than AID.02 has it and was tolerated.
+    pub(super) async fn msps(&self) -> Result<(), Failure> {
+        let deviations = self.store.read(async |tx| tx.deviations().await).await?;
+        let row = |m: &crate::config::MspFile| {
+            let own = deviations.iter().filter(|d| d.msp == m.name);
+            let deviation = |d: &aid_cmp_core::model::Deviated| {
+                json!({
+                    "kind": d.kind, "count": d.count, "first_at": d.first_at, "last_at": d.last_at,
+                })
+            };
+            json!({
+                "name": m.name, "client_id": m.client_id.as_str(), "url": m.url,
+                "touchpoint": m.touchpoint, "deviations": own.map(deviation).collect::<Vec<_>>(),
+            })
+        };
+        show(self.file.msp.iter().map(row).collect(), self.json)
+    }
+
     pub(super) async fn federations(&self) -> Result<(), Failure> {
         let read = async |tx: &Tx<'_>| {
             let mut rows = Vec::new();
             for f in tx.federations(None).await? {
                 let user = tx.account(f.account).await?.map(|a| a.name);
+                let doubt = tx.doubt(f.id).await?;
                 rows.push(json!({
+                    "doubtful_since": doubt.map(|d| d.since),
                     "federation": id_text(f.id), "msp": f.msp, "user": user,
                     "msp_token": f.token.to_string(), "subscription_type": f.kind.as_str(),
                     "customer_group": f.customer_group, "since": f.since, "ended_at": f.ended_at,

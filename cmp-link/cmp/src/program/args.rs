@@ -54,7 +54,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MspCommand {
-    /// List them.
+    /// List them, with what each does otherwise than AID.02 has it and is tolerated.
     List,
     /// Replace a key, secret or certificate: the new one is put before the old one in the configuration
     /// file and printed once; `--finish` takes the old one out. A running server follows within seconds.

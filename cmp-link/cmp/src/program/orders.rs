@@ -171,7 +171,14 @@ impl Admin<'_> {
 
     pub(super) async fn show_order(&self, id: Uuid) -> Result<(), Failure> {
         let read = async move |tx: &Tx<'_>| {
-            let mut row = order_row(&order(tx, id).await?);
+            let order = order(tx, id).await?;
+            let mut row = order_row(&order);
+            // EID, account and ICCID say whose profile it deletes (§4.4.1 [8]).
+            if let Some(link) = order.federation
+                && let Some(federation) = tx.federation_by_id(link).await?
+            {
+                row["account"] = id_text(federation.account.0).into();
+            }
             let history = tx.history(id.into_bytes()).await?;
             row["history"] = history.iter().map(history_row).collect();
             Ok(row)

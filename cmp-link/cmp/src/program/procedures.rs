@@ -10,7 +10,8 @@ use aid_cmp_core::model::{Federation, OrderState, Profile, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid};
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Why the profiles of a car have to go (A.4).
@@ -39,6 +40,31 @@ pub(super) fn profile_row(p: &Profile) -> Value {
         "msp_state": p.verdict.as_str(), "federation": id_text(p.federation),
         "last_used": p.last_used,
     })
+}
+
+/// Rows of profiles, with since when the MSP says of each what it says, and why: what customer care explains to a user
+/// (§7.5).
+pub(super) async fn profile_rows(
+    tx: &Tx<'_>,
+    profiles: &[Profile],
+) -> crate::store::Stored<Vec<Value>> {
+    let mut judgements = BTreeMap::new();
+    for profile in profiles {
+        if let Entry::Vacant(entry) = judgements.entry(profile.federation) {
+            entry.insert(tx.judgements(profile.federation).await?);
+        }
+    }
+    let row = |profile: &Profile| {
+        let mut row = profile_row(profile);
+        let own = judgements.get(&profile.federation);
+        let own = own.and_then(|list| list.iter().find(|j| j.iccid == profile.iccid));
+        if let Some(judgement) = own {
+            row["msp_state_since"] = judgement.since.into();
+            row["msp_state_reason"] = judgement.reason.clone().into();
+        }
+        row
+    };
+    Ok(profiles.iter().map(row).collect())
 }
 
 /// A VIN (ISO 3779): 17 letters and digits without I, O and Q.
@@ -173,7 +199,7 @@ impl Admin<'_> {
             let vehicle = vehicle(tx, eid).await?;
             let car = views::car(tx, vehicle, |m| wanting.contains(m)).await?;
             let mut row = vehicle_row(&car.vehicle);
-            row["profiles"] = car.profiles.iter().map(profile_row).collect();
+            row["profiles"] = profile_rows(tx, &car.profiles).await?.into();
             row["open_orders"] = car.orders.len().into();
             let mut users = Vec::new();
             for user in &car.users {
@@ -337,11 +363,13 @@ impl Admin<'_> {
             let mut links = Vec::new();
             for federation in tx.federations(Some(account.id)).await? {
                 let profiles = tx.profiles(Some(federation.id)).await?;
+                let doubt = tx.doubt(federation.id).await?;
                 links.push(json!({
+                    "doubtful_since": doubt.map(|d| d.since),
                     "federation": id_text(federation.id), "msp": federation.msp,
                     "subscription_type": federation.kind.as_str(), "since": federation.since,
                     "ended_at": federation.ended_at, "ended_reason": federation.ended_reason,
-                    "profiles": profiles.iter().map(profile_row).collect::<Vec<_>>(),
+                    "profiles": profile_rows(tx, &profiles).await?,
                 }));
             }
             let cars = tx.cars_of(account.id).await?;
@@ -397,12 +425,15 @@ impl Admin<'_> {
         let read = async move |tx: &Tx<'_>| match of {
             Some(eid) => {
                 let vehicle = vehicle(tx, eid).await?;
-                Ok(tx.profiles_in(vehicle.eid).await?)
+                let profiles = tx.profiles_in(vehicle.eid).await?;
+                Ok(profile_rows(tx, &profiles).await?)
             }
-            None => Ok(tx.profiles(None).await?),
+            None => {
+                let profiles = tx.profiles(None).await?;
+                Ok(profile_rows(tx, &profiles).await?)
+            }
         };
-        let rows = self.look(read).await?;
-        show(rows.iter().map(profile_row).collect(), self.json)
+        show(self.look(read).await?, self.json)
     }
 
     /// How much is to be done.

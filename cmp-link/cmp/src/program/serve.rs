@@ -293,6 +293,7 @@ async fn tick(service: Arc<Service>, stop: Stop) {
             since = begin.saturating_sub(60_000);
         }
         let mut done = vec![told.0, told.1, service.follow_codes().await];
+        done.push(service.note_deviations().await);
         // What a clock that has just jumped says is over, may not be.
         if steady {
             done.push(service.expire().await);

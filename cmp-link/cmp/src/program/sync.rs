@@ -95,7 +95,16 @@ impl Admin<'_> {
         self.decide(async move |tx, context| {
             let federation = locked_federation(tx, Uuid::from_bytes(id)).await?;
             let (one, answer) = (one.clone(), answer.clone());
-            let view = views::sync(tx, context, federation, one, answer, wanted).await?;
+            let view = views::sync(
+                tx,
+                context,
+                federation,
+                one,
+                answer,
+                wanted,
+                views::Asker::Operator,
+            )
+            .await?;
             let mut decision = sync::compare(context, &view, run);
             let row = decision.changes.iter().find_map(|change| match change {
                 Change::AddSyncRun(run) => Some(sync_row(run)),

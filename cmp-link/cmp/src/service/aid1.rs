@@ -8,14 +8,15 @@ use aid_aid1::account_id::{AccountIdError, Policy, verify};
 use aid_aid1::body::{
     Body as _, NotifyTokenInvalid, SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
 };
+use aid_aid1::deviation;
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::operation::{Api as _, CmpOperation};
 use aid_aid1::phone::{EncryptedPhone, PhoneError};
 use aid_aid1::server::{Caller, path_token};
-use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::change::{Change, LinkChange, Lock};
 use aid_cmp_core::decide::{Context, Decision, code, onboarding, profiles, removal, withdraw};
-use aid_cmp_core::model::{Answered, CallState, CodeRequest, Federation, Profile};
-use aid_id::{AccountRef, Iccid, Id};
+use aid_cmp_core::model::{Answered, CallState, CodeRequest, Federation, Order, Profile};
+use aid_id::{AccountRef, Eid, Iccid, Id};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
@@ -174,11 +175,14 @@ impl Service {
             ApiError::naming(ErrorCode::PartyNotFound, &[&caller.headers.client_id])
         })?;
         operation.contract().check_form(variable, body)?;
+        let tolerated = deviation::of_body(operation, body);
+        let deviations = msp.deviations.clone();
         let call = Call::new(Arc::clone(msp), caller, operation, variable, body);
         let (variable, body) = (variable.to_owned(), body.to_vec());
         let status = call.answer.status;
         if operation == CmpOperation::SendActivationCode {
-            self.activation_code(call, &variable, &body).await?;
+            let more = self.activation_code(call, &variable, &body).await?;
+            deviations.note_all(tolerated.into_iter().chain(more));
             return Ok(status);
         }
         let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
@@ -208,6 +212,7 @@ impl Service {
             }
         };
         let about = self.decide(decide).await?;
+        deviations.note_all(tolerated);
         // A block shows in the car where its user is (R-4.7-4).
         let refreshed = self.refresh_profiles(about.into_iter().collect()).await;
         if let Err(error) = refreshed {
@@ -216,11 +221,17 @@ impl Service {
         Ok(status)
     }
 
-    /// Takes the MSP's answer to a call of the outbox: the call is done.
+    /// Takes the MSP's answer to a call of the outbox: the call is done. `late` is how long a synchronous code took that came
+    /// later than it may, ms (R-7.7.1-3): the code is used, and the audit trail says so.
     ///
     /// # Errors
     /// The store failed; the call is made again.
-    pub async fn called(self: &Arc<Self>, request_id: Id, answer: code::Answer) -> Stored<()> {
+    pub async fn called(
+        self: &Arc<Self>,
+        request_id: Id,
+        answer: code::Answer,
+        late: Option<u64>,
+    ) -> Stored<()> {
         self.decide(async move |_, tx, context| {
             let mut decision = Decision::default();
             if let Some(found) = tx.request(request_id).await?
@@ -228,8 +239,18 @@ impl Service {
                 && let Some(request) = tx.request(request_id).await?
             {
                 let answer = answer.clone();
-                decision = answered(tx, context, &request, &federation, answer).await?;
+                if let code::Answer::Failed { code, .. } = &answer {
+                    let doubt = tx.doubt(federation.id).await?;
+                    decision = code::doubted(context, &federation, doubt, *code);
+                }
+                decision.merge(answered(tx, context, &request, &federation, answer).await?);
                 decision.belongs_to(request.correlation);
+                if let Some(took) = late {
+                    let id = uuid::Uuid::from_bytes(request_id);
+                    let detail = format!("request {id} after {took} ms, not within 3 s");
+                    let (who, what) = (federation.msp.clone(), "late synchronous answer");
+                    decision.changes.push(context.audit(who, what, detail));
+                }
             }
             let closed = Change::CloseCall(request_id, CallState::Done, context.now);
             decision.changes.push(closed);
@@ -304,7 +325,9 @@ async fn subscription(
     let federation = federated(tx, msp, token, true).await?;
     let body = UpdateSubscriptionInfo::parse(body)?;
     let phone = body.phone.clone();
+    let settled = settled(tx, &federation).await?;
     let mut decision = onboarding::update(federation, &msp.phone_key, body)?;
+    decision.changes.extend(settled);
     fresh_iv(tx, context, msp, &phone, &mut decision).await?;
     Ok((decision, None))
 }
@@ -337,8 +360,15 @@ async fn profile_information(
     for item in &body.profiles {
         known.push(tx.known_to(&msp.name, &item.iccid).await?);
     }
-    let decision = profiles::information(context, &federation, &own, &known, body)?;
+    let mut decision = profiles::information(context, &federation, &own, &known, body)?;
+    decision.changes.extend(settled(tx, &federation).await?);
     Ok((decision, Some(federation.account)))
+}
+
+/// An MSP that names a token knows it: a doubt about the link ends.
+async fn settled(tx: &Tx<'_>, federation: &Federation) -> Stored<Option<Change>> {
+    let doubt = tx.doubt(federation.id).await?;
+    Ok(doubt.map(|doubt| Change::Link(LinkChange::Settle(doubt.federation))))
 }
 
 /// Refuses a number under an initialisation vector that was used for another number with the same
@@ -379,15 +409,33 @@ async fn answered(
     answer: code::Answer,
 ) -> Stored<Decision> {
     let profiles = tx.profiles(Some(federation.id)).await?;
-    let foreign = match &answer {
-        code::Answer::Code {
-            iccid: Some(iccid), ..
-        } => is_foreign(tx, federation, iccid).await?,
-        _ => false,
+    let (mut orders, mut foreign) = (Vec::new(), false);
+    if let code::Answer::Code {
+        iccid: Some(iccid), ..
+    } = &answer
+    {
+        orders = orders_about(tx, &profiles, iccid, request.eid).await?;
+        foreign = is_foreign(tx, federation, iccid).await?;
+    }
+    let known = code::Known {
+        profiles: &profiles,
+        orders: &orders,
+        foreign,
     };
-    Ok(code::answered(
-        context, request, federation, &profiles, foreign, answer,
-    ))
+    Ok(code::answered(context, request, federation, known, answer))
+}
+
+/// The open orders of a car, where a profile is given again: of one that nobody had, no order says anything.
+pub(super) async fn orders_about(
+    tx: &Tx<'_>,
+    profiles: &[Profile],
+    iccid: &Iccid,
+    eid: Eid,
+) -> Stored<Vec<Order>> {
+    match profiles.iter().any(|p| p.iccid == *iccid) {
+        true => tx.orders(Some(eid), true).await,
+        false => Ok(Vec::new()),
+    }
 }
 
 /// Whether another subscription may have this profile on a card.

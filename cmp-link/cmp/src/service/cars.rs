@@ -394,6 +394,8 @@ impl Service {
                 view.profiles = tx.profiles(Some(federation.id)).await?;
                 view.held = tx.hold(federation.id, eid).await?;
                 view.again = again;
+                view.doubt = tx.doubt(federation.id).await?;
+                view.without_imei = self.msp(&federation.msp).is_some_and(|m| m.without_imei);
                 view.deleting = deleting(tx, &view.profiles).await?;
             } else {
                 let all = tx.federations(Some(account)).await?;

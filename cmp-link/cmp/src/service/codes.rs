@@ -1,9 +1,10 @@
 //! Send Activation Code (§7.7.2.1).
 
 use super::Service;
-use super::aid1::{Call, Refusal, federated, is_foreign};
+use super::aid1::{Call, Refusal, federated, is_foreign, orders_about};
 use crate::store::Tx;
 use aid_aid1::body::{Body as _, SendActivationCode};
+use aid_aid1::deviation::Deviation;
 use aid_aid1::error_code::{ApiError, ErrorCode, split_error};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::{Context, Decision, code};
@@ -12,13 +13,13 @@ use aid_id::Id;
 use std::sync::Arc;
 
 impl Service {
-    /// Takes a call.
+    /// Takes a call; yields what was tolerated of it besides its body.
     pub(super) async fn activation_code(
         self: &Arc<Self>,
         call: Call,
         token: &str,
         body: &[u8],
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<Deviation>, Refusal> {
         let (token, mut body) = (token.to_owned(), SendActivationCode::parse(body));
         if let Ok(SendActivationCode::Code {
             activation_code, ..
@@ -30,7 +31,7 @@ impl Service {
         }
         self.decide(async move |_, tx, context| {
             if call.is_repetition(tx).await? {
-                return Ok((Decision::default(), ()));
+                return Ok((Decision::default(), Vec::new()));
             }
             let decided = async {
                 // Whose the members are is judged before what they say.
@@ -39,8 +40,8 @@ impl Service {
                 decide(tx, context, &call, &federation, id, answer).await
             };
             match call.unless_repeated(tx, decided.await).await? {
-                Some(decision) => Ok((call.finished(context, decision), ())),
-                None => Ok((Decision::default(), ())),
+                Some((decision, tolerated)) => Ok((call.finished(context, decision), tolerated)),
+                None => Ok((Decision::default(), Vec::new())),
             }
         })
         .await
@@ -55,34 +56,48 @@ async fn decide(
     federation: &Federation,
     id: Option<Id>,
     answer: code::Answer,
-) -> Result<Decision, Refusal> {
-    // An error may come without the request's id: then token and correlation-id must do.
+) -> Result<(Decision, Vec<Deviation>), Refusal> {
+    let mut tolerated = Vec::new();
+    // An error may come without the request's id: then token and correlation-id must do. With the id the correlation-id
+    // says nothing more, and a code that is refused for it would be lost.
     let request = match id {
         Some(id) => tx.request(id).await?,
         None => {
             let mut own = tx.requests(federation.id).await?.into_iter();
-            own.find(|r| r.correlation == call.correlation)
+            let same = own.find(|r| r.correlation == call.correlation);
+            Some(same.ok_or(ErrorCode::CorrelationMismatch)?)
         }
     };
     let own = request.filter(|r| r.federation == federation.id);
     let request = own.ok_or(ErrorCode::RequestNotFound)?;
     if request.correlation != call.correlation {
-        return Err(ErrorCode::CorrelationMismatch.into());
+        tolerated.push(Deviation::CorrelationId);
     }
     let mut decision = match standing(&request, &answer)? {
         Standing::Said => Decision::default(),
         Standing::Open => {
             let profiles = tx.profiles(Some(federation.id)).await?;
+            let orders = match &answer {
+                code::Answer::Code {
+                    iccid: Some(iccid), ..
+                } => orders_about(tx, &profiles, iccid, request.eid).await?,
+                _ => Vec::new(),
+            };
+            let known = code::Known {
+                profiles: &profiles,
+                orders: &orders,
+                foreign: false,
+            };
             if let code::Answer::Code {
                 iccid: Some(iccid), ..
             } = &answer
-                && is_foreign(tx, federation, iccid).await?
+                && (known.is_taken(iccid, request.eid) || is_foreign(tx, federation, iccid).await?)
             {
                 // Accepted, the code would be lost: no car may have it. Rejected, the MSP can send a right one.
-                let text = "the profile can't be used for this subscription";
+                let text = "the profile can't be used for this subscription and vehicle";
                 return Err(ApiError::because(ErrorCode::ActivationCodeOther, text).into());
             }
-            code::answered(context, &request, federation, &profiles, false, answer)
+            code::answered(context, &request, federation, known, answer)
         }
     };
     if request.state == RequestState::New {
@@ -91,8 +106,9 @@ async fn decide(
         let early = context.audit(call.msp.name.clone(), "code before the 201", detail);
         let answered = Change::CloseCall(request.id, CallState::Done, context.now);
         decision.changes.extend([early, answered]);
+        tolerated.push(Deviation::EarlyCode);
     }
-    Ok(decision)
+    Ok((decision, tolerated))
 }
 
 /// What the MSP says, and of which request.

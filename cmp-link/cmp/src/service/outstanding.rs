@@ -147,10 +147,10 @@ async fn answers(tx: &Tx<'_>, eid: Eid) -> Stored<Vec<Outgoing>> {
     Ok(messages.filter(may_go).collect())
 }
 
-/// All that a car has not journalled.
+/// All that a car has not journalled. Orders come first: a profile that a code brings again is deleted before.
 async fn outstanding(tx: &Tx<'_>, eid: Eid) -> Stored<Vec<Outgoing>> {
-    let mut messages = answers(tx, eid).await?;
     let orders = tx.orders(Some(eid), true).await?;
-    messages.extend(orders.iter().map(order::message));
+    let mut messages: Vec<Outgoing> = orders.iter().map(order::message).collect();
+    messages.extend(answers(tx, eid).await?);
     Ok(messages)
 }

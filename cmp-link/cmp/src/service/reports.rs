@@ -43,18 +43,25 @@ impl Service {
             }
             _ => None,
         };
-        let wanted = federation
-            .as_ref()
-            .and_then(|f| self.msp(&f.msp))
-            .is_some_and(|msp| msp.statuses.contains(&status::word(report.status)));
-        let ordered = order_behind(tx, &report).await?;
+        let word = status::word(report.status);
+        let msp = federation.as_ref().and_then(|f| self.msp(&f.msp));
+        let mut wanted = msp.as_ref().is_some_and(|m| m.statuses.contains(&word));
+        let used = matches!(report.status, Status::Enabled | Status::Disabled);
+        let once = wanted && used && msp.is_some_and(|m| !m.every_use);
+        if let (true, Some(federation), Some(iccid)) = (once, &federation, &report.iccid) {
+            wanted = !tx.is_told(federation.id, iccid, word).await?;
+        }
+        let orders = tx.orders(Some(report.eid), true).await?;
+        let ordered = order_behind(&orders, &report);
         let view = status::View {
             known,
             profile,
             request,
             federation,
             wanted,
+            once,
             ordered,
+            orders,
         };
         Ok(status::report(context, view, &report))
     }
@@ -167,11 +174,10 @@ impl Service {
 
 /// The transaction of the open order that a report is about: the car reports before it says that an
 /// order is done.
-async fn order_behind(tx: &Tx<'_>, report: &Report) -> Stored<Option<Id>> {
+fn order_behind(orders: &[Order], report: &Report) -> Option<Id> {
     if !matches!(report.status, Status::Deleted | Status::Disabled) {
-        return Ok(None);
+        return None;
     }
-    let orders = tx.orders(Some(report.eid), true).await?;
     let obeyed = |o: &&Order| match (&o.kind, report.status) {
         (OrderKind::Delete { iccid }, _) => report.iccid.as_ref() == Some(iccid),
         (OrderKind::Disable { iccid }, Status::Disabled) => report.iccid.as_ref() == Some(iccid),
@@ -179,7 +185,7 @@ async fn order_behind(tx: &Tx<'_>, report: &Report) -> Stored<Option<Id>> {
         (OrderKind::DeleteAll, _) => true,
         _ => false,
     };
-    Ok(orders.iter().find(obeyed).map(|o| o.correlation))
+    orders.iter().find(obeyed).map(|o| o.correlation)
 }
 
 /// The profile in this car; of several onboardings the newest.

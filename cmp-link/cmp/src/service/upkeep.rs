@@ -6,9 +6,9 @@
 
 use super::{Service, now};
 use crate::store::{StoreError, Stored, Tx};
-use crate::views;
+use crate::{gauges, views};
 use aid_aid1::body::CsimStatus;
-use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::change::{Change, LinkChange, Lock};
 use aid_cmp_core::decide::policy::DAY_MS;
 use aid_cmp_core::decide::question::{Question, query};
 use aid_cmp_core::decide::sync::{self, Listing};
@@ -78,7 +78,8 @@ impl Service {
         }
         let wanted = self.wants_deletions(&federation.msp);
         let asked = question.iccid().cloned();
-        let view = views::sync(tx, context, federation, asked, listing, wanted).await?;
+        let by = views::Asker::Outbox;
+        let view = views::sync(tx, context, federation, asked, listing, wanted, by).await?;
         Ok(sync::compare(context, &view, run))
     }
 
@@ -229,6 +230,32 @@ impl Service {
             }
             if forgotten.len() < limit as usize {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores how often each MSP deviated since the last time, for operators, and counts it in the metrics.
+    ///
+    /// # Errors
+    /// The store failed; it is counted the next time.
+    pub async fn note_deviations(&self) -> Stored<()> {
+        for msp in &self.agreed().msps {
+            let counts = msp.deviations.take();
+            let deviated = counts.iter().map(|(kind, count)| {
+                Change::Link(LinkChange::Deviated {
+                    msp: msp.name.clone(),
+                    kind: *kind,
+                    count: *count,
+                    at: now(),
+                })
+            });
+            if let Err(error) = self.commit(deviated.collect()).await {
+                msp.deviations.put_back(counts);
+                return Err(error);
+            }
+            for (kind, count) in counts {
+                gauges::deviated(&msp.name, kind, count);
             }
         }
         Ok(())

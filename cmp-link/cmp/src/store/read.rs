@@ -2,6 +2,7 @@
 //! `locked_...` reads do themselves.
 
 mod cars;
+mod links;
 mod people;
 mod subscriptions;
 mod work;

@@ -4,10 +4,10 @@
 use super::{SessionRow, StoreError, Stored};
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::model::{
-    Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Federation,
-    Happening, Hold, LoginCode, LoginCodeState, MspVerdict, NoticeKind, Onboarding,
-    OnboardingState, Order, OrderState, PortalSession, Profile, ProfileStatus, RequestState,
-    SyncRun, UserNotice, Vehicle,
+    Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated, Doubt,
+    Federation, Happening, Hold, Judgement, LoginCode, LoginCodeState, MspVerdict, NoticeKind,
+    Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, ProfileStatus,
+    RequestState, SyncRun, UserNotice, Vehicle,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
 use aid_store::Fields;
@@ -103,6 +103,45 @@ table!($ select_attempts "attempt", attempts(row) -> Attempts {
     since = row.number()?;
     last = row.maybe_id()?;
     => Attempts { count, since, last }
+});
+
+table!($ select_doubt "doubt", doubt(row) -> Doubt {
+    federation = row.id()?;
+    since = row.number()?;
+    code = row.number()?;
+    => Doubt {
+        federation,
+        since,
+        code,
+    }
+});
+
+table!($ select_judgement "judgement", judgement(row) -> Judgement {
+    iccid = row.parsed()?;
+    federation = row.id()?;
+    since = row.number()?;
+    reason = row.maybe_text()?;
+    => Judgement {
+        iccid,
+        federation,
+        since,
+        reason,
+    }
+});
+
+table!($ select_deviation "deviation", deviated(row) -> Deviated {
+    msp = row.text()?;
+    kind = row.text()?;
+    count = row.number()?;
+    first_at = row.number()?;
+    last_at = row.number()?;
+    => Deviated {
+        msp,
+        kind,
+        count,
+        first_at,
+        last_at,
+    }
 });
 
 table!($ select_session "portal_session", session(row) -> PortalSession {

@@ -47,6 +47,14 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
             postgres: include_str!("../../migrations/0061_bound.postgres.sql"),
         },
     },
+    Step {
+        version: 80,
+        name: "deviations",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0080_deviations.sqlite.sql"),
+            postgres: include_str!("../../migrations/0080_deviations.postgres.sql"),
+        },
+    },
 ]);
 
 /// A step that is the same for both databases.

@@ -3,7 +3,7 @@
 
 use super::remove;
 use super::work::{self, of_call, of_order};
-use aid_cmp_core::change::{Change, FleetChange, PortalChange};
+use aid_cmp_core::change::{Change, FleetChange, LinkChange, PortalChange};
 use aid_cmp_core::model::{CallState, CodeRequest, Federation, Profile, Vehicle};
 use aid_id::{AccountRef, Eid};
 use aid_store::{Statement, Value};
@@ -285,6 +285,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
             a.body,
             a.at,
         )],
+        Change::Link(change) => vec![link(change)],
         Change::Audit(a) => vec![statement!(
             "INSERT INTO audit (at, actor, action, detail, reason) VALUES ($1, $2, $3, $4, $5)",
             a.at,
@@ -293,6 +294,56 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
             a.detail,
             a.reason,
         )],
+    }
+}
+
+fn link(change: LinkChange) -> Statement {
+    match change {
+        LinkChange::Doubt(doubt) => statement!(
+            "INSERT INTO doubt (federation, since, code) VALUES ($1, $2, $3) \
+             ON CONFLICT (federation) DO NOTHING",
+            doubt.federation,
+            doubt.since,
+            doubt.code,
+        ),
+        LinkChange::Settle(federation) => {
+            statement!("DELETE FROM doubt WHERE federation = $1", federation)
+        }
+        LinkChange::Judge {
+            federation,
+            iccid,
+            since,
+            reason,
+        } => statement!(
+            "INSERT INTO judgement (iccid, federation, since, reason) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (federation, iccid) DO UPDATE SET since = excluded.since, \
+             reason = excluded.reason",
+            String::from(iccid),
+            federation,
+            since,
+            reason,
+        ),
+        LinkChange::Told(federation, iccid, status) => statement!(
+            "INSERT INTO status_told (iccid, federation, status) VALUES ($1, $2, $3) \
+             ON CONFLICT (federation, iccid, status) DO NOTHING",
+            String::from(iccid),
+            federation,
+            status.as_str(),
+        ),
+        LinkChange::Deviated {
+            msp,
+            kind,
+            count,
+            at,
+        } => statement!(
+            "INSERT INTO deviation (msp, kind, count, first_at, last_at) VALUES ($1, $2, $3, $4, $4) \
+             ON CONFLICT (msp, kind) DO UPDATE SET count = deviation.count + excluded.count, \
+             last_at = excluded.last_at",
+            msp,
+            kind.as_str(),
+            count,
+            at,
+        ),
     }
 }
 
@@ -418,7 +469,7 @@ fn put_profile(p: Profile) -> Statement {
         "INSERT INTO profile (iccid, federation, eid, state, msp_state, last_used, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (iccid, federation) DO UPDATE SET \
          eid = excluded.eid, state = excluded.state, msp_state = excluded.msp_state, \
-         last_used = excluded.last_used",
+         last_used = excluded.last_used, created_at = excluded.created_at",
         String::from(p.iccid),
         p.federation,
         String::from(p.eid),

@@ -159,7 +159,9 @@ impl World {
                  ca = \"ca.pem\"\ncert = \"cmp.pem\"\nkey = \"cmp.key\"\napi_key_out = \"cmpkey\"\n\
                  api_key_in = {key:?}\naccount_id_secret = {secret:?}\nphone_key = {PHONE_KEY:?}\n\
                  redirect_uri = \"https://localhost:1/linked\"\ncommon_name = {cn:?}\n\
-                 return_uris = [\"https://*.{client}.example\"]\n"
+                 return_uris = [\"https://*.{client}.example\"]\n\
+                 statuses = [\"installed\", \"enabled\", \"disabled\", \"deleted\", \"installation_failed\"]\n\
+                 every_use = true\n"
             )
         };
         let text = format!(
@@ -262,6 +264,7 @@ impl World {
             target_id: "theCmp".parse().unwrap(),
             credentials: Credentials::api_key(key).unwrap(),
             timeout: Duration::from_secs(10),
+            deviations: aid_aid1::deviation::Deviations::default(),
         })
         .unwrap()
     }

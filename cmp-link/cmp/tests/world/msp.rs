@@ -22,6 +22,9 @@ pub struct Asked {
 /// Status, body and headers.
 type Answer = (u16, String, Vec<(&'static str, String)>);
 
+/// Header of an answer, not sent: how long the MSP takes, ms.
+pub const TAKES: &str = "x-takes-ms";
+
 #[derive(Default)]
 struct Inner {
     answers: Vec<(String, Answer)>,
@@ -105,14 +108,34 @@ async fn handle(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let (status, text, more) = noted(&inner, method, &uri, headers, &body);
+    let mut answer = (StatusCode::from_u16(status).unwrap(), text).into_response();
+    for (name, value) in more {
+        if name == TAKES {
+            tokio::time::sleep(Duration::from_millis(value.parse().unwrap())).await;
+            continue;
+        }
+        answer.headers_mut().insert(name, value.parse().unwrap());
+    }
+    answer
+}
+
+/// Notes a call; yields what it is answered with.
+fn noted(
+    inner: &Mutex<Inner>,
+    method: Method,
+    uri: &Uri,
+    headers: HeaderMap,
+    body: &Bytes,
+) -> Answer {
     let mut inner = inner.lock().unwrap();
     let path = uri.path().to_owned();
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let body = serde_json::from_slice(body).unwrap_or(Value::Null);
     let found = inner
         .answers
         .iter()
         .find(|(p, ..)| path.starts_with(p.as_str()));
-    let (status, text, more) = match found {
+    let answer = match found {
         Some((_, answer)) => answer.clone(),
         None if path.starts_with("/v1/statuses") => (201, String::new(), Vec::new()),
         None if method == Method::DELETE => (204, String::new(), Vec::new()),
@@ -124,9 +147,5 @@ async fn handle(
         headers,
         body,
     });
-    let mut answer = (StatusCode::from_u16(status).unwrap(), text).into_response();
-    for (name, value) in more {
-        answer.headers_mut().insert(name, value.parse().unwrap());
-    }
     answer
 }

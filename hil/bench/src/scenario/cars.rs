@@ -73,6 +73,7 @@ fn swap(stage: &mut Stage) -> Result<(), Failure> {
     stage.unplug(1);
     stage.step("car 2 is out of reach");
     let third = stage.enter(2, 0)?;
+    // R-4.3.1-4
     expect(third != first && third != second, "a third profile")?;
     let list = stage.msp_list("profile")?;
     let taken = |i: &str| {
@@ -80,12 +81,14 @@ fn swap(stage: &mut Stage) -> Result<(), Failure> {
             .find(|p| p["iccid"] == i)
             .map(|p| p["state"].clone())
     };
+    // R-4.3.1-5 R-4.3.1-13
     expect(
         taken(&second).is_some_and(|s| s == "swapped"),
         format!("the MSP swapped the least recently used one, {second}: {list:?}"),
     )?;
     stage.plug(1)?;
     stage.step("car 2 is back");
+    // R-4.3.1-16 R-4.3.1-18
     stage.wait_deleted(1, &second)?;
     stage.wait_no_orders()?;
     expect(
@@ -98,8 +101,10 @@ fn two_cars(stage: &mut Stage) -> Result<(), Failure> {
     stage.link(0)?;
     let first = stage.enter(0, 0)?;
     let second = stage.enter(1, 0)?;
+    // R-4.3.1-2
     expect(first != second, "two cars have two profiles")?;
     stage.wait_told(&first, "enabled")?;
+    // R-2-1
     stage.wait_told(&second, "enabled")?;
     expect(
         stage.wait_active(0)? == first,
@@ -114,6 +119,7 @@ fn card_full(stage: &mut Stage) -> Result<(), Failure> {
     stage.leave(0)?;
     let second = stage.enter(0, 1)?;
     stage.wait_deleted(0, &first)?;
+    // R-A.4-3
     expect(
         stage.card(0)? == [second],
         "the second user's profile took the place",
@@ -130,6 +136,7 @@ fn end_of_rental(stage: &mut Stage) -> Result<(), Failure> {
     stage.cmp(&["order", "add", &eid, "delete-all"])?;
     stage.step("the rental ended");
     stage.wait_deleted(0, &first)?;
+    // R-A.4-4
     stage.wait_deleted(0, &second)?;
     stage.wait_nobody(0)?;
     stage.wait_no_orders()?;

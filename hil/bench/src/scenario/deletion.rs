@@ -29,8 +29,10 @@ fn in_portal(stage: &mut Stage) -> Result<(), Failure> {
     stage.link(0)?;
     let first = stage.enter(0, 0)?;
     let second = stage.enter(1, 0)?;
+    // R-4.5-2
     stage.portal(0)?.delete(&first)?;
     stage.step("the user deleted one profile in the portal");
+    // R-4.5-4 R-4.5-5 R-4.5-7 R-4.5-8 R-A.4-1
     stage.wait_deleted(0, &first)?;
     stage.wait_no_orders()?;
     expect(
@@ -46,6 +48,7 @@ fn by_msp(stage: &mut Stage) -> Result<(), Failure> {
         "profile", "inform", "--iccid", &iccid, "--status", "invalid",
     ])?;
     stage.step("the operator declared the profile dead");
+    // R-4.7-3 R-7.5-6
     stage.wait_deleted(0, &iccid)?;
     stage.wait_no_orders()
 }

@@ -14,6 +14,12 @@ pub(super) const SCENARIOS: &[Entry] = &[
         suspended,
     ),
     (
+        "preferences",
+        "the car takes on the user's preferences at login, and has none of them after logout (§2)",
+        Needs::of(1, 2, 2),
+        preferences,
+    ),
+    (
         "synchronisation",
         "both sides compare their profiles and agree (§4.6)",
         Needs::of(2, 1, 2),
@@ -43,13 +49,40 @@ fn suspended(stage: &mut Stage) -> Result<(), Failure> {
             let list = stage.cmp_list("profile")?;
             Ok(list.iter().any(|p| p["msp_state"] == status))
         })?;
+        // R-4.7-2 R-4.7-4
         wait_view(stage, "the block in the car", |s| s["suspended"] == blocked)?;
         stage.step(format!("the operator said that the profile is {status}"));
     }
+    // R-7.5-7
     expect(
         stage.wait_active(0)? == iccid && stage.cmp_list("order")?.is_empty(),
         "nothing is deleted",
     )
+}
+
+fn preferences(stage: &mut Stage) -> Result<(), Failure> {
+    for (driver, seat) in [(0, "high"), (1, "low")] {
+        stage.link(driver)?;
+        let name = stage.driver(driver).name;
+        stage.cmp(&["user", "preference", "set", name, "seat.position", seat])?;
+    }
+    for (driver, seat) in [(0, "high"), (1, "low")] {
+        stage.enter(0, driver)?;
+        let agent = stage.car(0)?;
+        // R-2-14
+        agent.wait_status("the user's preferences", |s| {
+            s["session"]["profile"]["preferences"]["seat.position"] == seat
+        })?;
+        stage.step(format!("the seat is {seat}"));
+        stage.leave(0)?;
+        let left = stage.car(0)?.status()?.to_string();
+        // R-2-14
+        expect(
+            !left.contains("seat.position") && !left.contains(seat),
+            "nothing of the user's preferences is left after logout",
+        )?;
+    }
+    Ok(())
 }
 
 fn synchronisation(stage: &mut Stage) -> Result<(), Failure> {
@@ -83,11 +116,13 @@ fn update(stage: &mut Stage) -> Result<(), Failure> {
     let user = stage.driver(0).msp_user;
     stage.msp(&["subscription", "update", user, "--msisdn", "491700000777"])?;
     stage.step("the customer got another number");
+    // R-4.8-2
     wait_view(stage, "the new masked number", |s| {
         s["masked_number"]
             .as_str()
             .is_some_and(|n| n.ends_with("777"))
     })?;
     let page = stage.portal(0)?.account()?;
+    // R-4.8-3
     expect(page.contains("777"), "the portal shows the new number")
 }

@@ -81,6 +81,10 @@ fn misbehave(stage: &Stage, name: &str, operation: &str) -> Result<(), Failure> 
     if ["late-call", "late-code"].contains(&name) {
         wish["delay_ms"] = json!(300);
     }
+    // The CMP leaves an MSP that says nothing alone for a minute; a connection that ends it notices at once.
+    if name == "no-answer" {
+        wish["delay_ms"] = json!(1000);
+    }
     stage.control()?.misbehave(&wish)
 }
 

@@ -31,10 +31,13 @@ fn second_user(stage: &mut Stage) -> Result<(), Failure> {
     })?;
     let bob = stage.wait_active(0)?;
     stage.step(format!("bob entered car 1: {bob}"));
+    // R-2-10 R-2-11 R-4.3-15
     expect(ada != bob, "two users have two profiles")?;
     stage.wait_told(&ada, "disabled")?;
+    // R-4.3-14 R-4.3-15
     stage.wait_told(&bob, "enabled")?;
     let page = stage.portal(1)?.account()?;
+    // R-2-10 R-4.5-2
     expect(
         page.contains(&bob) && !page.contains(&ada),
         "nobody sees the profiles of others",
@@ -44,6 +47,7 @@ fn second_user(stage: &mut Stage) -> Result<(), Failure> {
         "nobody deletes the profiles of others",
     )?;
     stage.leave(0)?;
+    // R-4.3-4 R-2-11
     expect(stage.enter(0, 0)? == ada, "her own profile is still there")
 }
 

@@ -39,6 +39,7 @@ fn two_cars(stage: &mut Stage) -> Result<(String, String), Failure> {
 
 /// Both cars delete, the second when it is back; a fresh login gets nothing.
 fn ends(stage: &mut Stage, first: &str, second: &str) -> Result<(), Failure> {
+    // R-4.4.1-9 R-4.4.1-10 R-4.4.1-12 R-4.4.2-3
     stage.wait_deleted(0, first)?;
     expect(
         stage.told(second)?.last().is_some_and(|s| s != "deleted"),
@@ -46,6 +47,7 @@ fn ends(stage: &mut Stage, first: &str, second: &str) -> Result<(), Failure> {
     )?;
     stage.plug(1)?;
     stage.step("car 2 is back");
+    // R-4.4.1-15 R-4.4.2-6 R-A.3-2
     stage.wait_deleted(1, second)?;
     stage.wait_no_orders()?;
     stage.car(0)?.logout()?;
@@ -56,6 +58,7 @@ fn ends(stage: &mut Stage, first: &str, second: &str) -> Result<(), Failure> {
     events.wait(&["login_accepted"])?;
     // The CMP says no, and the MSP is not asked: the token is never used again (R-4.4.1-5).
     agent.wait_status("a car without a profile", |s| s["phase"] == "no_profile")?;
+    // R-4.4.1-5
     expect(stage.card(0)?.is_empty(), "no profile comes any more")
 }
 
@@ -68,6 +71,7 @@ fn at_cmp(stage: &mut Stage) -> Result<(), Failure> {
         let state = &users[0]["onboardings"][0]["state"];
         Ok(state == "invalidated")
     };
+    // R-4.4.1-3 R-2-5
     crate::story::books::poll("the MSP to hear that the token is invalid", told)?;
     ends(stage, &first, &second)
 }
@@ -76,6 +80,7 @@ fn at_msp(stage: &mut Stage) -> Result<(), Failure> {
     let (first, second) = two_cars(stage)?;
     let user = stage.driver(0).msp_user;
     stage.msp(&["withdraw", "--user", user, "--reason", "contract ended"])?;
+    // R-4.4.2-1 R-2-8
     stage.step("the operator ended the link");
     ends(stage, &first, &second)
 }
@@ -94,5 +99,6 @@ fn again(stage: &mut Stage) -> Result<(), Failure> {
     stage.step("car 2 is back");
     stage.wait_deleted(1, &second)?;
     stage.wait_no_orders()?;
+    // R-A.3-5
     expect(stage.wait_active(0)? == new, "the new profile stays")
 }

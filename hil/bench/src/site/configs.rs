@@ -140,6 +140,10 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .set("listen", local(ports.touchpoint))
         .set("cert", "pki/aid/msp-server.pem")
         .set("key", "pki/aid/msp-server.key")
+        .set(
+            "base_url",
+            format!("https://localhost:{}", ports.touchpoint),
+        )
         .table("[smdp]")
         .set("url", format!("https://localhost:{}", ports.es2))
         .set("ca", "pki/aid/ca.pem")
@@ -162,6 +166,10 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
             "redirect_uris",
             vec![format!("https://localhost:{}/linked", ports.portal)],
         )
+        .set(
+            "touchpoint",
+            format!("https://localhost:{}/touchpoint", ports.portal),
+        )
         .set("mode", mode);
     for (n, driver) in site.drivers.iter().enumerate() {
         let password = aid_msp::hash_password(&driver.msp_password).ok_or_else(|| {
@@ -182,6 +190,7 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
 fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
     let ports = &site.ports;
     let portal = format!("https://localhost:{}", ports.portal);
+    let touchpoint = format!("https://localhost:{}", ports.touchpoint);
     // At somebody else's broker the CMP is a client as the cars are.
     let (place, address, own) = if broker {
         let address = format!("mqtts://localhost:{}", ports.gateway);
@@ -229,6 +238,21 @@ fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
         .set("account_id_secret", shared.account_id_secret.as_str())
         .set("phone_key", shared.phone_key.as_str())
         .set("redirect_uri", format!("{portal}/linked"))
+        .set("return_uris", vec![format!("{touchpoint}/return")])
+        // Everything, so that a bench sees it.
+        .set(
+            "statuses",
+            [
+                "installed",
+                "enabled",
+                "disabled",
+                "deleted",
+                "installation_failed",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+        )
+        .set("every_use", true)
         .0)
 }
 

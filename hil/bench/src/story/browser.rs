@@ -20,6 +20,96 @@ pub(crate) fn onboard(site: &Site, driver: &Driver) -> Result<(), Failure> {
     browser.follow(&portal, &back).map(drop)
 }
 
+/// The same, begun at the MSP (§4.2): there the driver signs in and chooses the CMP, is sent to it and back with an account
+/// id, and agrees. Says each step to `step`.
+pub(crate) fn onboard_at_msp(
+    site: &Site,
+    driver: &Driver,
+    step: &mut dyn FnMut(&str),
+) -> Result<(), Failure> {
+    let browser = Browser::new(site)?;
+    let (portal, msp) = (
+        portal(site),
+        format!("https://localhost:{}", site.ports.touchpoint),
+    );
+    let is_at = |url: &str, base: &str, what: &str| match url.starts_with(base) {
+        true => Ok(()),
+        false => Err(Failure::new(format!("{what}: {}", without_query(url)))),
+    };
+    let page = browser.page(&format!("{msp}/login"))?;
+    let csrf = field(&page, "csrf")?;
+    let form = [
+        ("csrf", csrf.as_str()),
+        ("user", driver.msp_user),
+        ("password", &driver.msp_password),
+    ];
+    browser.submit(&format!("{msp}/login"), &form)?;
+    let page = browser.page(&format!("{msp}/"))?;
+    let (csrf, cmp) = (field(&page, "csrf")?, field(&page, "cmp")?);
+    step("the driver signed in at the MSP and chose the CMP");
+    let form = [("csrf", csrf.as_str()), ("cmp", cmp.as_str())];
+    let to_cmp = browser.submit(&format!("{msp}/connect"), &form)?;
+    is_at(
+        &to_cmp,
+        &format!("{portal}/touchpoint?redirect_uri="),
+        "the MSP sent the driver to",
+    )?;
+    // Without a session at the CMP there is no account id, but the way to its login.
+    let to_login = browser.sent(&to_cmp)?;
+    let to_login = absolute(&portal, &to_login);
+    is_at(
+        &to_login,
+        &format!("{portal}/login?next="),
+        "the CMP sent a stranger to",
+    )?;
+    step("the CMP wants a login before it says anything");
+    let page = browser.page(&to_login)?;
+    let (csrf, next) = (field(&page, "csrf")?, field(&page, "next")?);
+    let form = [
+        ("csrf", csrf.as_str()),
+        ("next", &next),
+        ("name", driver.name),
+        ("password", &driver.password),
+    ];
+    let asked = absolute(&portal, &browser.submit(&format!("{portal}/login"), &form)?);
+    let page = browser.page(&asked)?;
+    let (csrf, uri) = (field(&page, "csrf")?, field(&page, "redirect_uri")?);
+    let form = [
+        ("csrf", csrf.as_str()),
+        ("redirect_uri", uri.as_str()),
+        ("decision", "allow"),
+    ];
+    let back = browser.submit(&format!("{portal}/touchpoint"), &form)?;
+    is_at(
+        &back,
+        &format!("{msp}/return?state="),
+        "the CMP sent the driver to",
+    )?;
+    if !back.contains("&id=ey") {
+        return Err(Failure::new(
+            "the CMP sent the driver back without an account id",
+        ));
+    }
+    step("the CMP sent the driver back with an account id");
+    let page = browser.follow(&msp, &back)?;
+    let csrf = field(&page, "csrf")?;
+    let form = [("csrf", csrf.as_str()), ("decision", "allow")];
+    let end = browser.submit(&format!("{msp}/consent"), &form)?;
+    // R-4.2-10: the driver stays at the MSP.
+    is_at(
+        &absolute(&msp, &end),
+        &msp,
+        "the MSP sent the driver away, to",
+    )?;
+    let page = browser.follow(&msp, &absolute(&msp, &end))?;
+    match page.contains("Your subscription is connected") {
+        true => Ok(()),
+        false => Err(Failure::new(
+            "the MSP's page does not say that the subscription is connected",
+        )),
+    }
+}
+
 /// The same, wherever the MSP sends the browser at the end; the CMP's page, if it is sent there.
 pub(crate) fn come_back(site: &Site, driver: &Driver) -> Result<Option<String>, Failure> {
     let (browser, back) = agree(site, driver)?;
@@ -123,6 +213,16 @@ impl Browser {
             Ok(text)
         } else {
             Err(refused("GET", url, status, &text))
+        }
+    }
+
+    /// Where a page sends the browser.
+    fn sent(&self, url: &str) -> Result<String, Failure> {
+        let answer = self.get(url)?;
+        let status = answer.status();
+        match location(&answer) {
+            Some(location) if status.is_redirection() => Ok(location),
+            _ => Err(refused("GET", url, status, &answer.text()?)),
         }
     }
 

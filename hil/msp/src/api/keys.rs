@@ -75,6 +75,7 @@ fn gate(agreed: &Agreed, keys: &[ApiKey]) -> Gate {
             credentials: cmp.credentials.iter().cloned().chain(more).collect(),
             certificates: cmp.certificates.clone(),
             target_id: agreed.own_id.clone(),
+            operations: cmp.operations.clone(),
         }
     });
     Gate::new(parties.collect())

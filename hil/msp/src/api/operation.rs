@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aid_aid1::body::{Body as _, RequestActivationCode, SendCsimStatus};
+use aid_aid1::deviation::Deviation;
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::operation::{Api as _, MspOperation, RequestProfileStatus};
 use aid_aid1::server::{check_content_type, path_token};
@@ -20,6 +21,7 @@ use crate::core::order::Ordering;
 use crate::core::{report, withdrawal};
 use crate::msp::{Msp, now_ms};
 use crate::orders::{self, internal};
+use crate::outbox::deviated;
 
 /// How often, and after which time each, a repeated call looks whether the first is answered.
 const REPEAT: (u32, Duration) = (35, Duration::from_millis(100));
@@ -78,6 +80,14 @@ async fn status(msp: &Msp, call: &Call, key: &Key, token: MspToken) -> Result<Sa
     let body = SendCsimStatus::parse(call.bytes());
     if let Ok(body) = &body {
         tracing::info!(iccid = %body.iccid, status = %body.status, "status from {}", key.client);
+        if !body.eid.is_valid() {
+            tracing::warn!(
+                eid = body.eid.as_str(),
+                "a status report of {} names an EID that is none",
+                key.client
+            );
+            deviated(&key.client, Deviation::Eid, 1);
+        }
     }
     let (key, correlation) = (key.clone(), call.caller.headers.correlation_id);
     let decided = msp.store.decide(async move |tx| {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use aid_aid1::account_id::{Policy, Secret};
 use aid_aid1::agreed::{self, Several};
 use aid_aid1::client::{CmpClient, DEFAULT_TIMEOUT, Settings};
+use aid_aid1::deviation::Deviations;
 use aid_aid1::headers::{Credentials, PartyId};
+use aid_aid1::operation::MspOperation;
 use aid_aid1::phone::PhoneKey;
 use aid_aid1::redirect::{AllowList, Pattern};
 use aid_aid1::server::Certificate;
@@ -64,6 +66,8 @@ pub(crate) struct Cmp {
     /// How activation codes are answered.
     #[serde(default)]
     pub(crate) mode: Mode,
+    /// `operationId`s of our API that it may call; absent: all.
+    pub(crate) operations: Option<Vec<String>>,
 }
 
 /// How activation codes are answered (AID.02 §7.7).
@@ -104,6 +108,8 @@ pub(crate) struct CmpParty {
     pub(crate) touchpoint: Option<String>,
     /// How activation codes are answered.
     pub(crate) mode: Mode,
+    /// `operationId`s of our API that it may call; none: all.
+    pub(crate) operations: Option<Vec<String>>,
     /// How it is called.
     pub(crate) settings: Settings,
     /// The key of `phone_key`, for what its type would not encrypt.
@@ -137,6 +143,7 @@ impl CmpParty {
             )
             .map_err(at)?,
             timeout: DEFAULT_TIMEOUT,
+            deviations: Deviations::default(),
         };
         // `id:key` or the key alone.
         let newest = cmp.phone_key.iter().next().unwrap_or_default();
@@ -166,6 +173,8 @@ impl CmpParty {
             phone_key: agreed::phone_key(&cmp.phone_key).map_err(at)?,
             redirects: AllowList::new(cmp.redirect_uris.clone()),
             mode: cmp.mode,
+            operations: agreed::operations::<MspOperation>(cmp.operations.as_deref())
+                .map_err(at)?,
         })
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::call::{Answer, CallView, Key, LEASE, Said, answered, is_leased};
 use super::model::{AcRequest, Delivery, Order, OrderState, Subscription, SubscriptionState};
 use super::{Change, Decision};
-use crate::config::Eligibility;
+use crate::config::{Eligibility, RefusedEid};
 
 pub(crate) use rules::{Ordering, Usual};
 pub(crate) use slots::{Full, Slots};
@@ -70,7 +70,15 @@ pub(crate) enum Begun {
 pub(crate) fn request(view: &RequestView, asked: Request<'_>) -> Decision<Begun> {
     let (key, now) = (asked.key, asked.now);
     let said = |said| Decision::nothing(Begun::Said(said));
-    let refused = |error| said(Said::Refused(error));
+    let refused = |error: ApiError| {
+        let locked = error.status == StatusCode::LOCKED;
+        said(Said::Refused(match asked.eligibility.refused_eid_status {
+            RefusedEid::Unprocessable if locked => {
+                error.with_status(StatusCode::UNPROCESSABLE_ENTITY)
+            }
+            _ => error,
+        }))
+    };
     let onboarding = match view.call.first(key, now) {
         Ok(onboarding) => onboarding,
         Err(done) => return said(done),

@@ -7,6 +7,7 @@ use aid_aid1::body::{
     UpdateSubscriptionInfo,
 };
 use aid_aid1::client::{Call, CallError};
+use aid_aid1::deviation::Deviation;
 use aid_aid1::error_code::ApiError;
 use aid_aid1::headers::PartyId;
 use aid_serve::metrics::Counter;
@@ -21,9 +22,23 @@ static UNAUTHORIZED: Counter = Counter::new(
     "Calls that a CMP answered with 401 or 403, by CMP: an operator has to look at keys and certificates",
 );
 
+static DEVIATIONS: Counter = Counter::new(
+    "aid_msp_deviations",
+    "What CMPs did otherwise than AID.02 has it and was tolerated, by CMP and kind",
+);
+
+/// Counts what a CMP did otherwise than AID.02 has it.
+pub(crate) fn deviated(client: &PartyId, kind: Deviation, count: u64) {
+    DEVIATIONS.add_many(&[("cmp", client.as_str()), ("kind", kind.as_str())], count);
+}
+
 /// Makes the call of a job.
 pub(crate) async fn send(cmp: &CmpParty, job: &Job) -> Attempt {
-    match call(cmp, job).await {
+    let called = call(cmp, job).await;
+    for (kind, count) in cmp.settings.deviations.take() {
+        deviated(&cmp.client_id, kind, count);
+    }
+    match called {
         Ok(()) => Attempt::Sent,
         Err(Failed::Body(error)) => Attempt::refused(error.to_string()),
         Err(Failed::Call(error)) => judged(&cmp.client_id, &error),

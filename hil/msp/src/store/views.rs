@@ -118,7 +118,12 @@ impl Tx<'_> {
             None => None,
         };
         let id = subscription.as_ref().map_or("", |s| s.id.as_str());
+        let others = match &onboarding {
+            Some(onboarding) => self.onboardings_of(&onboarding.user).await?,
+            None => Vec::new(),
+        };
         Ok(FinishView {
+            others,
             slots: self.slots(request.msp_token, id).await?,
             wait,
             onboarding,

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::link::link;
+use super::link::{Linked, link};
 use super::session::Visit;
 use super::{
     COOKIE, Shared, expired, incomplete, message, pages, sender, unavailable, under, visitor,
@@ -102,7 +102,8 @@ pub(super) async fn decide(
     };
     let client = &visit.cmp;
     let (action, detail) = match outcome {
-        Ok(()) => ("connected", client.to_string()),
+        Ok(Linked::Done) => ("connected", client.to_string()),
+        Ok(Linked::Pending) => ("connecting", client.to_string()),
         Err(code) => ("not connected", format!("{client} code {code}")),
     };
     let entry = audit(&user, action, &detail, now);
@@ -111,7 +112,13 @@ pub(super) async fn decide(
     }
     let Some(to) = way_back(&shared.msp, &visit, outcome).await else {
         let done = match outcome {
-            Ok(()) => "Your subscription is connected. Log in to a car of that brand to use it.",
+            Ok(Linked::Done) => {
+                "Your subscription is connected. Log in to a car of that brand to use it."
+            }
+            Ok(Linked::Pending) => {
+                "The car's portal does not answer at present. Your subscription is connected as soon as it does; this page \
+                 will show it."
+            }
             Err(ErrorCode::Aborted) => "You did not agree. Nothing was connected.",
             Err(_) => {
                 "The car's portal did not accept it. Nothing was connected; please try again."
@@ -130,11 +137,12 @@ pub(super) async fn decide(
     response
 }
 
-/// Where the browser goes after onboarding (§7.1, §7.2.2); none if it began here.
-async fn way_back(msp: &Msp, visit: &Visit, outcome: Result<(), ErrorCode>) -> Option<String> {
+/// Where the browser goes after onboarding (§7.1, §7.2.2); none if it began here. A link that waits for the CMP has not
+/// failed: the CMP itself knows best what it has.
+async fn way_back(msp: &Msp, visit: &Visit, outcome: Result<Linked, ErrorCode>) -> Option<String> {
     let back = visit.back.as_ref()?;
     let right = match outcome {
-        Ok(()) => back.as_str().to_owned(),
+        Ok(_) => back.as_str().to_owned(),
         Err(code) => back.with_error(code),
     };
     Some(match &msp.layer {

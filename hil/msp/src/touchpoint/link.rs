@@ -28,13 +28,22 @@ pub(super) fn claims(cmp: &CmpParty, id: &str, now: i64) -> Result<Claims, Accou
     verify(id, &cmp.secrets, &cmp.policy, seconds)
 }
 
+/// How far a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Linked {
+    /// The CMP has the token.
+    Done,
+    /// The CMP has not answered yet; it gets the token again until it does, or until the account id has expired.
+    Pending,
+}
+
 /// Links the accounts: verifies the account id once more, stores a new token, and gives it to the CMP (§4.1 [8]-[14]).
 pub(super) async fn link(
     msp: &Msp,
     visit: &Visit,
     subscription: &Subscription,
     now: i64,
-) -> Result<(), ErrorCode> {
+) -> Result<Linked, ErrorCode> {
     let cmp = msp.cmp(&visit.cmp).ok_or(ErrorCode::AccountIdOther)?;
     let claims = claims(&cmp, &visit.account_id, now).map_err(AccountIdError::code)?;
     // The secret knowledge is the end of the phone number (§5.2), and enough of it.
@@ -92,11 +101,16 @@ pub(super) async fn link(
     for attempt in 1..=TRIES {
         let sent = outbox::attempt(msp, &job).await;
         let outcome = match &sent {
-            Attempt::Sent => Ok(()),
-            Attempt::Later { reason, .. } => {
+            Attempt::Sent => Ok(Linked::Done),
+            Attempt::Later { reason, .. } if attempt < TRIES => {
                 tracing::warn!(reason, attempt, "Send MSP Token");
                 tokio::time::sleep(PAUSE).await;
                 continue;
+            }
+            // The outbox goes on.
+            Attempt::Later { reason, .. } => {
+                tracing::warn!(reason, attempt, "Send MSP Token");
+                Ok(Linked::Pending)
             }
             Attempt::Refused { reason, code } => {
                 tracing::warn!(reason, "Send MSP Token");
@@ -105,11 +119,10 @@ pub(super) async fn link(
         };
         let stored = outbox::store(msp, job.request_id, sent).await;
         stored.map_err(|e| internal(&e))?;
-        if outcome.is_ok() {
+        if outcome == Ok(Linked::Done) {
             tracing::info!(user = subscription.user, client = %cmp.client_id, "accounts are linked");
         }
         return outcome;
     }
-    // The outbox goes on; the CMP shows the link when it has the token.
-    Err(ErrorCode::Internal)
+    Ok(Linked::Pending)
 }

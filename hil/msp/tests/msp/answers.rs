@@ -217,7 +217,7 @@ async fn a_swap_whose_code_is_refused_is_taken_back() {
     let iccid = sent[0].body["iccid"].clone();
     let status = SendCsimStatus {
         iccid: iccid.as_str().unwrap().parse().unwrap(),
-        eid: first.eid,
+        eid: first.eid.into(),
         status: CsimStatus::Installed,
     };
     client

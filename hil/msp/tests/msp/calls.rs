@@ -208,7 +208,7 @@ async fn profile_information_is_wrong_and_the_answer_is_known() {
     let before = stage.cmp.got().len();
     let status = SendCsimStatus {
         iccid: iccid.clone(),
-        eid: body.eid,
+        eid: body.eid.into(),
         status: CsimStatus::Enabled,
     };
     client

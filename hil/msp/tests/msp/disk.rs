@@ -72,7 +72,7 @@ async fn what_is_acknowledged_is_stored(fault: Fault) {
                 };
                 let body = SendCsimStatus {
                     iccid: iccid.clone(),
-                    eid,
+                    eid: eid.into(),
                     status,
                 };
                 let call = Call::new();

@@ -108,7 +108,7 @@ async fn killed_at_each_step(more_user: &str) {
             } else {
                 Asked::Status(SendCsimStatus {
                     iccid: iccid.clone(),
-                    eid: EID.parse().unwrap(),
+                    eid: EID.into(),
                     status: CsimStatus::Enabled,
                 })
             };

@@ -281,7 +281,7 @@ async fn a_dead_token_is_treated_badly() {
     );
     let status = SendCsimStatus {
         iccid,
-        eid: body.eid,
+        eid: body.eid.into(),
         status: CsimStatus::Deleted,
     };
     stage

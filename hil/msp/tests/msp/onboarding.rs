@@ -1,6 +1,9 @@
 //! Onboarding at the touchpoint, and what it refuses: AID.02 §4.1, §7.1, §7.2.
 
 use crate::stage::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 // R-4.1-6 to R-4.1-18, R-5.3-1, R-7.1a-1, R-7.3-8, R-7.3-10
 #[tokio::test]
@@ -218,4 +221,44 @@ async fn the_door_of_the_touchpoint_is_narrow() {
         value = csrf(wrong).await;
     }
     assert_eq!(login("wonder & land", &value).await.unwrap().status(), 429);
+}
+
+// R-4.1-17, R-4.1-18, R-7.3-16: a CMP that does not answer well has not refused. The browser hears no failure, and what both
+// sides have is the same in the end.
+#[tokio::test]
+async fn a_link_that_waits_for_the_cmp_is_not_told_as_a_failure() {
+    let stage = Stage::new("", "").await;
+    let broken = Arc::new(AtomicBool::new(true));
+    let is_broken = Arc::clone(&broken);
+    stage
+        .cmp
+        .answer(move |got, _| match is_broken.load(Ordering::SeqCst) {
+            true => (500, json!({"code": "90", "error": "x"})),
+            false => (
+                if got.path.contains("/users/") {
+                    201
+                } else {
+                    200
+                },
+                Value::Null,
+            ),
+        });
+    let back = "https://cmp.example/return?state=x";
+    let id = account_id(None);
+    let location = visit(&stage, &id, back, "wonder & land", "allow").await;
+    assert_eq!(location, back, "no code: nothing has failed");
+    let state =
+        || stage.msp.command(&["user", "list", "--json"])[0]["onboardings"][0]["state"].clone();
+    assert_eq!(state(), "pending");
+    broken.store(false, Ordering::SeqCst);
+    let tried = stage.cmp.wait_for("/users/", 4).await;
+    let ids: Vec<_> = tried
+        .iter()
+        .map(|got| &got.headers["cmp-request-id"])
+        .collect();
+    assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
+    let end = Instant::now() + Duration::from_secs(15);
+    while state() != "active" {
+        assert!(Instant::now() < end, "{}", state());
+    }
 }

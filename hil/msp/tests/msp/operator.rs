@@ -25,7 +25,7 @@ async fn a_suspended_subscription_has_no_network_and_no_codes() {
     ] {
         let body = SendCsimStatus {
             iccid: iccid.clone(),
-            eid: EID.parse().unwrap(),
+            eid: EID.into(),
             status,
         };
         let told = client.send_csim_status(Call::new(), token, &body).await;

@@ -1,6 +1,7 @@
 //! Activation codes, synchronous and not, swaps and pools: AID.02 §4.3, §7.7.
 
 use crate::stage::*;
+use aid_id::Iccid;
 
 // R-4.3-5, R-4.3-6, R-7.7.1-1, R-7.7.1.1-1, R-7.8-5, R-7.10-3, R-7.10-4
 #[tokio::test]
@@ -59,7 +60,7 @@ async fn a_profile_is_ordered_for_the_eid_and_its_life_is_noted() {
     assert_eq!(listed().await, state(ProfileState::Prepared));
     let status = |status| SendCsimStatus {
         iccid: iccid.clone(),
-        eid: body.eid,
+        eid: body.eid.into(),
         status,
     };
     for kind in [CsimStatus::Installed, CsimStatus::Enabled] {
@@ -214,7 +215,7 @@ async fn the_last_slot_is_swapped() {
     for iccid in &iccids {
         let status = SendCsimStatus {
             iccid: iccid.clone(),
-            eid: EID.parse().unwrap(),
+            eid: EID.into(),
             status: CsimStatus::Enabled,
         };
         client
@@ -291,4 +292,106 @@ async fn a_pool_of_iccids_is_used_up_in_order() {
         (422, "49".into())
     );
     assert_eq!(stage.smdp.got()[0].body["iccid"], "8944500805172032953");
+}
+
+// R-4.6-3, R-7.10-2, R-7.10-3, R-7.10-5: the MSP lists what it has not deleted, as the contract has it, and an echo of what
+// it was told is no knowledge of its own.
+#[tokio::test]
+async fn the_msp_lists_what_it_has_and_nothing_else() {
+    let stage = Stage::new("", "max_profiles = 3").await;
+    let token = stage.onboard().await;
+    let client = stage.client();
+    let mut iccids = Vec::new();
+    for _ in 0..4 {
+        let code = order(&client, token, &ac_request()).await;
+        iccids.push(code.iccid.unwrap());
+    }
+    // The fourth has taken the place of the first.
+    let tell = async |iccid: &Iccid, status| {
+        let status = SendCsimStatus {
+            iccid: iccid.clone(),
+            eid: EID.into(),
+            status,
+        };
+        client.send_csim_status(Call::new(), token, &status).await
+    };
+    for status in [CsimStatus::Installed, CsimStatus::Enabled] {
+        tell(&iccids[1], status).await.unwrap();
+    }
+    tell(&iccids[2], CsimStatus::Deleted).await.unwrap();
+    let listed = client.request_profile_status(Call::new(), token, None);
+    let mut listed: Vec<_> = listed
+        .await
+        .unwrap()
+        .profiles
+        .into_iter()
+        .map(|p| (p.iccid, p.status))
+        .collect();
+    listed.sort_by_key(|(iccid, _)| iccid.to_string());
+    let mut expected = vec![
+        (iccids[1].clone(), ProfileState::Installed),
+        (iccids[3].clone(), ProfileState::Prepared),
+    ];
+    expected.sort_by_key(|(iccid, _)| iccid.to_string());
+    assert_eq!(listed, expected);
+    for (n, iccid) in iccids.iter().enumerate() {
+        let one = client.request_profile_status(Call::new(), token, Some(iccid));
+        match one.await {
+            Ok(list) => assert!([1, 3].contains(&n) && list.profiles.len() == 1, "{n}"),
+            Err(error) => {
+                assert!([0, 2].contains(&n), "{n}: {error}");
+                assert_eq!(code_of::<()>(Err(error)), (404, "61".into()));
+            }
+        }
+    }
+    // What was swapped may be on a card: it is not given again.
+    let fifth = order(&client, token, &ac_request()).await.iccid.unwrap();
+    assert!(!iccids.contains(&fifth));
+}
+
+// R-7.8-1: a report whose EID is none is kept as it came; the ICCID says which profile it is.
+#[tokio::test]
+async fn a_report_with_a_malformed_eid_is_kept() {
+    let stage = Stage::new("", "").await;
+    let token = stage.onboard().await;
+    let client = stage.client();
+    let iccid = order(&client, token, &ac_request()).await.iccid.unwrap();
+    for (n, eid) in ["", "8904903200000100000000083193405", "unknown"]
+        .into_iter()
+        .enumerate()
+    {
+        let status = SendCsimStatus {
+            iccid: iccid.clone(),
+            eid: eid.into(),
+            status: CsimStatus::Installed,
+        };
+        client
+            .send_csim_status(Call::new(), token, &status)
+            .await
+            .unwrap();
+        let kept = stage.msp.command(&["status", "list", "--json"]);
+        assert_eq!(kept[n]["eid"], eid);
+    }
+    assert_eq!(
+        stage.msp.command(&["profile", "list", "--json"])[0]["state"],
+        "installed"
+    );
+    let metrics = crate::attempts::metrics(&stage).await;
+    let counted = r#"aid_msp_deviations_total{cmp="CmpOne",kind="eid"} 3"#;
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+// R-5.1-9: what was not agreed with a CMP is refused; no operation of an MSP has a 403.
+#[tokio::test]
+async fn a_cmp_calls_only_what_was_agreed() {
+    let stage = Stage::new("operations = [\"requestActivationCode\"]", "").await;
+    let token = stage.onboard().await;
+    let client = stage.client();
+    order(&client, token, &ac_request()).await;
+    let listed = client
+        .request_profile_status(Call::new(), token, None)
+        .await;
+    assert_eq!(code_of(listed), (401, "104".into()));
+    let ended = client.request_invalidate(Call::new(), token).await;
+    assert_eq!(code_of(ended), (401, "104".into()));
 }

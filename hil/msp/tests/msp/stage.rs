@@ -83,6 +83,7 @@ impl Stage {
             target_id: "MspOne".parse().unwrap(),
             credentials: Credentials::api_key(key).unwrap(),
             timeout: Duration::from_secs(10),
+            deviations: aid_aid1::deviation::Deviations::default(),
         }
     }
 
@@ -226,6 +227,7 @@ pub(crate) fn ac_request() -> RequestActivationCode {
         eid: EID.parse().unwrap(),
         request_id: Uuid::new_v4(),
         replace_iccid: None,
+        imei: true,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::stage::*;
 
-// R-4.4.1-3 to R-4.4.1-6, R-7.9-1 to R-7.9-4, R-A.3-3
+// R-4.4.1-3 to R-4.4.1-6, R-4.4.1-16, R-7.9-1 to R-7.9-4, R-A.3-3
 #[tokio::test]
 async fn a_withdrawn_token_gives_no_code_but_takes_statuses() {
     let stage = Stage::new("", "").await;
@@ -13,7 +13,7 @@ async fn a_withdrawn_token_gives_no_code_but_takes_statuses() {
     let prepared = order(&client, token, &ac_request()).await;
     let status = |status| SendCsimStatus {
         iccid: code.iccid.clone().unwrap(),
-        eid: body.eid,
+        eid: body.eid.into(),
         status,
     };
     client
@@ -48,6 +48,9 @@ async fn a_withdrawn_token_gives_no_code_but_takes_statuses() {
     {
         assert_eq!(profile["network"], false);
     }
+    // The contract goes on: the subscription lives, and can be linked again.
+    let subscriptions = stage.msp.command(&["subscription", "list", "--json"]);
+    assert_eq!(subscriptions[0]["state"], "active");
     let cancelled = stage.smdp.wait_for("/cancelOrder", 1).await;
     assert_eq!(cancelled[0].body["iccid"], prepared.iccid.unwrap().as_str());
     client
@@ -62,6 +65,9 @@ async fn a_withdrawn_token_gives_no_code_but_takes_statuses() {
             .all(|g| !g.path.contains("invalidate")),
         "the CMP knows it already"
     );
+    let again = stage.onboard().await;
+    assert_ne!(again, token);
+    order(&client, again, &ac_request()).await;
 }
 
 // R-4.4.2-1, R-4.7-2, R-4.8-2, R-7.5-1, R-7.6-1: what the operator does on the command line reaches the CMP.

@@ -21,9 +21,9 @@ async fn a_profile_arrives_as_it_was_ordered() {
     assert_eq!(order.attempts, 1);
 }
 
+// R-4.3-6
 #[tokio::test]
 async fn an_order_without_eid_belongs_to_the_first_card() {
-    // R-4.3-6
     let bench = Bench::new().await;
     let matching_id = bench.order(None, None).await;
     let mut card = bench.card();

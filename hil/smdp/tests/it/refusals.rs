@@ -54,6 +54,7 @@ async fn initiate_authentication() {
     refused(initiate(odd), ("8.8.1", "3.8"));
 }
 
+// R-4.3-6: an order for one eUICC yields nothing to another that has its matchingId.
 #[tokio::test]
 async fn authenticate_client() {
     let bench = Bench::new().await;
@@ -89,7 +90,7 @@ async fn authenticate_client() {
     refused(got, ("8.2.6", "3.8"));
     let other = bench.other_card();
     let got = bench.authenticate(&other, Some(&matching_id)).await;
-    refused(got, ("8.1.1", "3.8")); // R-4.3-6
+    refused(got, ("8.1.1", "3.8"));
 
     // What the card signed.
     let got = bench

@@ -19,6 +19,19 @@ pub fn pause(attempts: u32, draw: u64) -> u64 {
     whole / 2 + draw % (whole / 2 + 1)
 }
 
+/// First pause after a request for a code that was not answered in time, ms; doubles up to `MAX_PAUSE`.
+const SILENCE: u64 = 60_000;
+
+/// Pause before a request for a code is made again that was not answered in time, ms: a minute, then growing, each with up
+/// to a tenth more. The code may still come by Send Activation Code, so the MSP is not pressed.
+#[must_use]
+pub fn pause_after_silence(attempts: u32, draw: u64) -> u64 {
+    let whole = SILENCE << attempts.saturating_sub(1).min(20);
+    let most = MAX_PAUSE - MAX_PAUSE / 10;
+    let whole = whole.min(most);
+    whole + draw % (whole / 10 + 1)
+}
+
 /// The longest `Retry-After` that is obeyed, ms: a driver waits for a code, and a user for the end of a link.
 #[must_use]
 pub fn longest_wait(kind: CallKind) -> u64 {

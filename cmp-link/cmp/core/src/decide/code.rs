@@ -5,10 +5,11 @@
 use super::policy::SwapCandidate;
 use super::question::{Question, query};
 use super::sync::{self, Listing};
-use super::{Context, Decision, Outgoing};
-use crate::change::Change;
+use super::{Context, Decision, Outgoing, deletion, order};
+use crate::change::{Change, LinkChange};
 use crate::model::{
-    Call, CallKind, CodeRequest, Federation, Hold, MspVerdict, Profile, ProfileStatus, RequestState,
+    Call, CallKind, CodeRequest, Doubt, Federation, Hold, MspVerdict, NoticeKind, Order, Profile,
+    ProfileStatus, RequestState,
 };
 use aid_aid1::body::{Body as _, ProfileType, RequestActivationCode};
 use aid_aid1::error_code::ErrorCode;
@@ -49,6 +50,10 @@ pub struct View {
     pub deleting: Vec<Iccid>,
     /// Where no federation is active: the one that ended last.
     pub ended: Option<Federation>,
+    /// The MSP did not know the token of the federation when it was asked last.
+    pub doubt: Option<Doubt>,
+    /// It was agreed with the MSP that `imei` is left out (§7.7).
+    pub without_imei: bool,
 }
 
 /// The answer that the car gets for a request as it stands.
@@ -230,6 +235,15 @@ pub fn request(
         decision.changes.push(Change::PutRequest(request));
         return decision;
     }
+    if let Some(doubt) = view.doubt {
+        let code = ErrorCode::from_number(doubt.code).unwrap_or(ErrorCode::TokenInvalidated);
+        let text = format!(
+            "{} does not recognise the link any more; it is being asked. If this lasts, link the subscription again in the portal",
+            federation.msp
+        );
+        refuse(code, &text);
+        return decision;
+    }
     // A car that goes wild does not empty the MSP's pool.
     let recent = |r: &&CodeRequest| r.eid == eid && r.created_at.abs_diff(context.now) < RATE_MS;
     if view.requests.iter().filter(recent).count() >= MAX_REQUESTS {
@@ -246,7 +260,7 @@ pub fn request(
         account,
         federation: federation.id,
         correlation: (context.fresh)(),
-        replace_iccid: candidate(&view.profiles, &view.deleting),
+        replace_iccid: candidate(&view.profiles, &view.deleting, eid),
         state: RequestState::New,
         code: None,
         iccid: None,
@@ -264,6 +278,7 @@ pub fn request(
         eid,
         request_id: Uuid::from_bytes(request.id),
         replace_iccid: request.replace_iccid.clone(),
+        imei: !view.without_imei,
     };
     let lane = format!("code/{}", Uuid::from_bytes(request.id));
     decision.changes.push(Change::AddCall(Call {
@@ -291,8 +306,9 @@ fn reusable(request: &CodeRequest, profiles: &[Profile], now: u64) -> bool {
 
 /// The least recently used profile, offered for a swap from the second car on (R-4.3.1-5, R-4.3.1-6);
 /// failed ones too (R-4.3.1-21), those whose deletion is ordered before all others (R-4.3.1-22), one
-/// that is enabled or that the MSP did not list only if there is no other.
-fn candidate(profiles: &[Profile], deleting: &[Iccid]) -> Option<Iccid> {
+/// that is enabled or that the MSP did not list only if there is no other. Never one of the car that asks (§7.7: a profile
+/// of another vehicle).
+fn candidate(profiles: &[Profile], deleting: &[Iccid], asking: Eid) -> Option<Iccid> {
     let rank = |p: &&Profile| {
         (
             !deleting.contains(&p.iccid),
@@ -303,6 +319,7 @@ fn candidate(profiles: &[Profile], deleting: &[Iccid]) -> Option<Iccid> {
     };
     profiles
         .iter()
+        .filter(|p| p.eid != asking)
         .filter(|p| p.status != ProfileStatus::Deleted && !p.verdict.is_final())
         .min_by_key(rank)
         .map(|p| p.iccid.clone())
@@ -331,17 +348,69 @@ pub enum Answer {
     },
 }
 
-/// Takes the MSP's answer. `profiles` are those of the federation; `foreign` says that the new ICCID
-/// is on a card for somebody else.
+/// What the store says beside an answer of the MSP.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'a> {
+    /// The profiles of the federation.
+    pub profiles: &'a [Profile],
+    /// The open orders of the car that asked.
+    pub orders: &'a [Order],
+    /// The new ICCID is on a card for somebody else.
+    pub foreign: bool,
+}
+
+impl Known<'_> {
+    /// Whether the new profile can't be the one of this car: another subscription's, or the same one's in another car,
+    /// which is deleted there first.
+    #[must_use]
+    pub fn is_taken(&self, iccid: &Iccid, eid: Eid) -> bool {
+        let elsewhere =
+            |p: &Profile| p.iccid == *iccid && p.eid != eid && p.status.may_be_on_card();
+        self.foreign || self.profiles.iter().any(elsewhere)
+    }
+}
+
+/// The MSP said that it does not know the token: the link is doubtful until a synchronisation settles it, its user is told,
+/// and the MSP asked once. `doubt` is there where that was done already.
+#[must_use]
+pub fn doubted(
+    context: &Context,
+    federation: &Federation,
+    doubt: Option<Doubt>,
+    code: u16,
+) -> Decision {
+    let mut decision = Decision::default();
+    let unknown = [ErrorCode::TokenNotFound, ErrorCode::TokenInvalidated];
+    let unknown = unknown.iter().any(|c| c.number() == code);
+    if !unknown || doubt.is_some() || federation.ended_at.is_some() {
+        return decision;
+    }
+    let doubt = Doubt {
+        federation: federation.id,
+        since: context.now,
+        code,
+    };
+    let detail = format!("federation {} code {code}", Uuid::from_bytes(federation.id));
+    let (account, msp) = (federation.account, federation.msp.clone());
+    decision.changes = vec![
+        Change::Link(LinkChange::Doubt(doubt)),
+        context.audit(msp.clone(), "link doubtful", detail),
+        deletion::notice(context, account, NoticeKind::Doubtful, msp),
+        Change::AddCall(query(context, federation, &Question::All)),
+    ];
+    decision
+}
+
+/// Takes the MSP's answer.
 #[must_use]
 pub fn answered(
     context: &Context,
     request: &CodeRequest,
     federation: &Federation,
-    profiles: &[Profile],
-    foreign: bool,
+    known: Known<'_>,
     answer: Answer,
 ) -> Decision {
+    let profiles = known.profiles;
     let mut decision = Decision::default();
     if !request.state.is_open() {
         return decision; // The code overtook the 201, or the request ended meanwhile.
@@ -356,9 +425,12 @@ pub fn answered(
             code: ErrorCode::TokenInvalidated.number(),
             reason: "the subscription was unlinked meanwhile".into(),
         },
-        Answer::Code { .. } if foreign => Answer::Failed {
+        Answer::Code {
+            iccid: Some(iccid), ..
+        } if known.is_taken(&iccid, request.eid) => Answer::Failed {
             code: ErrorCode::ActivationCodeOther.number(),
-            reason: "the MSP named a profile that belongs to another subscription".into(),
+            reason: "the MSP named a profile that belongs to another subscription or vehicle"
+                .into(),
         },
         other => other,
     };
@@ -388,6 +460,12 @@ pub fn answered(
                 other_than_asked(context, &mut decision, &request, federation, profiles);
             }
             if let Some(iccid) = iccid {
+                // What was ordered about an installation that is gone does not concern this one.
+                let before = profiles.iter().find(|p| p.iccid == iccid);
+                if before.is_none_or(|p| !p.status.may_be_on_card()) {
+                    let overtaken = order::overtaken(context, known.orders, &iccid, context.now);
+                    decision.changes.extend(overtaken);
+                }
                 decision.changes.push(Change::PutProfile(Profile {
                     iccid,
                     federation: federation.id,

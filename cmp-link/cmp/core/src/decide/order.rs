@@ -1,10 +1,11 @@
 //! Orders to cars and their results (§4.4, §4.5); kept and sent again until the result came (R-4.3.1-18).
 //! Called for `Up::OrderResult` and whenever a car connects.
 
+use super::deletion::close;
 use super::{Context, Decision, Outgoing};
 use crate::change::Change;
 use crate::model::{Order, OrderState, Profile, ProfileStatus};
-use aid_id::{Eid, Id};
+use aid_id::{Eid, Iccid, Id};
 use aid_wire::{Down, OrderKind, OrderOutcome};
 
 /// The message of an order.
@@ -18,6 +19,57 @@ pub fn message(order: &Order) -> Outgoing {
             order_id: order.id,
             kind: order.kind.clone(),
         },
+    }
+}
+
+/// Closes the open orders to delete this profile that were given before `since`, when the code of its present installation
+/// came: they are about an earlier one. An order belongs to an installation, not to the number.
+pub fn overtaken<'a>(
+    context: &'a Context,
+    orders: &'a [Order],
+    iccid: &'a Iccid,
+    since: u64,
+) -> impl Iterator<Item = Change> + use<'a> {
+    let earlier = move |o: &&Order| o.deletes(iccid) && o.created_at < since;
+    let why = "the profile was given to the car again";
+    orders
+        .iter()
+        .filter(earlier)
+        .flat_map(move |order| close(context, order, why))
+}
+
+impl Decision {
+    /// The decision without the orders to delete what another open order of the same link deletes already; `open` are the
+    /// open orders of the cars that it gives orders to.
+    #[must_use]
+    pub fn without_repeated_deletions(mut self, open: &[Order]) -> Self {
+        let closed = |id: Id| {
+            let closes = |c: &Change| matches!(c, Change::CloseOrder(order, ..) if *order == id);
+            self.changes.iter().any(closes)
+        };
+        let mut before: Vec<&Order> = open.iter().filter(|o| !closed(o.id)).collect();
+        let mut repeated = Vec::new();
+        let given = self.changes.iter().filter_map(|change| match change {
+            Change::AddOrder(order) => Some(order),
+            _ => None,
+        });
+        for order in given {
+            let OrderKind::Delete { iccid } = &order.kind else {
+                continue;
+            };
+            let same = |o: &&Order| {
+                o.eid == order.eid && o.federation == order.federation && o.deletes(iccid)
+            };
+            match order.federation.is_some() && before.iter().any(same) {
+                true => repeated.push(order.id),
+                false => before.push(order),
+            }
+        }
+        self.changes
+            .retain(|c| !matches!(c, Change::AddOrder(o) if repeated.contains(&o.id)));
+        let of = |m: &Outgoing| matches!(&m.body, Down::Order { order_id, .. } if repeated.contains(order_id));
+        self.down.retain(|message| !of(message));
+        self
     }
 }
 
@@ -52,10 +104,13 @@ pub fn result(
     decision
         .changes
         .push(Change::CloseOrder(order.id, state, code, context.now));
-    // The car looked: what it does not have is gone.
+    // The car looked: what it does not have is gone. An order of another link, or about an earlier installation, says
+    // nothing of this one.
     if let (OrderKind::Delete { .. }, OrderOutcome::NotFound, Some(profile)) =
         (&order.kind, outcome, profile)
         && profile.status.may_be_on_card()
+        && order.federation.is_none_or(|f| f == profile.federation)
+        && order.created_at >= profile.created_at
     {
         decision.changes.push(Change::PutProfile(Profile {
             status: ProfileStatus::Deleted,

@@ -3,7 +3,7 @@
 //! Called for the operation.
 
 use super::{Context, Decision, deletion};
-use crate::change::Change;
+use crate::change::{Change, LinkChange};
 use crate::model::{Federation, MspVerdict, NoticeKind, Profile};
 use aid_aid1::body::{ProfileInformation, ProfileValidity, SendProfileInformation};
 use aid_aid1::error_code::{ApiError, ErrorCode};
@@ -52,8 +52,13 @@ pub fn information(
             }
             return Err(ApiError::naming(ErrorCode::ProfileInvalid, &[&item.iccid]));
         }
-        let reason = item.reason.unwrap_or_default();
-        let detail = format!("{} {} {reason}", profile.iccid, verdict.as_str());
+        let reason = item.reason;
+        let detail = format!(
+            "{} {} {}",
+            profile.iccid,
+            verdict.as_str(),
+            reason.as_deref().unwrap_or_default()
+        );
         let actor = federation.msp.clone();
         decision
             .changes
@@ -62,6 +67,14 @@ pub fn information(
             continue; // R-7.5-10: its deletion is ordered already.
         }
         let told = told(profile, verdict);
+        if profile.verdict != verdict || reason.is_some() {
+            decision.changes.push(Change::Link(LinkChange::Judge {
+                federation: federation.id,
+                iccid: profile.iccid.clone(),
+                since: context.now,
+                reason,
+            }));
+        }
         profile.verdict = verdict;
         decision.changes.push(Change::PutProfile(profile.clone()));
         if let Some(kind) = told {

@@ -2,10 +2,10 @@
 //! invariant 3). The report, the profile's state and the call to the MSP are one transaction.
 //! Called for `Up::Status`.
 
-use super::{Context, Decision, Outgoing};
-use crate::change::Change;
+use super::{Context, Decision, Outgoing, order};
+use crate::change::{Change, LinkChange};
 use crate::model::{
-    Call, CallKind, CodeRequest, Federation, MspVerdict, Profile, ProfileStatus, Report,
+    Call, CallKind, CodeRequest, Federation, MspVerdict, Order, Profile, ProfileStatus, Report,
     RequestState,
 };
 use aid_aid1::body::{Body as _, CsimStatus, SendCsimStatus};
@@ -25,8 +25,12 @@ pub struct View {
     pub federation: Option<Federation>,
     /// Whether the MSP wants to hear of this status (R-7.8-3).
     pub wanted: bool,
+    /// The MSP hears of this status once per profile (R-7.10-7).
+    pub once: bool,
     /// The transaction of the order that the car obeyed.
     pub ordered: Option<Id>,
+    /// The car's open orders.
+    pub orders: Vec<Order>,
 }
 
 /// The word of §7.8.
@@ -103,6 +107,10 @@ pub fn report(context: &Context, view: View, report: &Report) -> Decision {
         last_used: if used { context.now } else { before.last_used },
         ..before
     };
+    if report.status == Status::Installed {
+        let overtaken = order::overtaken(context, &view.orders, &iccid, profile.created_at);
+        decision.changes.extend(overtaken);
+    }
     // R-4.4.1-13: installed after the subscription ended.
     if report.status == Status::Installed
         && (federation.ended_at.is_some() || profile.verdict.is_final())
@@ -117,6 +125,11 @@ pub fn report(context: &Context, view: View, report: &Report) -> Decision {
     // After the end each deletion is told, whatever else the MSP wants to hear of (R-4.4.1-12).
     let due = report.status == Status::Deleted && federation.ended_at.is_some();
     if view.wanted || due {
+        if view.once {
+            let status = word(report.status);
+            let told = LinkChange::Told(federation.id, iccid.clone(), status);
+            decision.changes.push(Change::Link(told));
+        }
         let asked = request.map(|r| r.correlation);
         let correlation = view.ordered.or(asked).unwrap_or_else(context.fresh);
         let call = call(context, &federation, report, iccid, correlation);
@@ -136,7 +149,7 @@ pub fn told(
     let lane = lane(&profile.iccid);
     let body = SendCsimStatus {
         iccid: profile.iccid.clone(),
-        eid: profile.eid,
+        eid: profile.eid.into(),
         status,
     };
     Call {
@@ -162,7 +175,7 @@ fn call(
     let lane = lane(&iccid);
     let body = SendCsimStatus {
         iccid,
-        eid: report.eid,
+        eid: report.eid.into(),
         status: word(report.status),
     };
     Call {

@@ -4,7 +4,7 @@
 //! Called with the answers to Request Profile Status, of the outbox and of `sync run`.
 
 use super::{Context, Decision, status};
-use crate::change::Change;
+use crate::change::{Change, LinkChange};
 use crate::model::{Federation, MspVerdict, Profile, ProfileStatus, SyncRun};
 use aid_aid1::body::{CsimStatus, ProfileState};
 use aid_id::{Iccid, Id};
@@ -54,6 +54,8 @@ pub struct View {
     pub elsewhere: Vec<Iccid>,
     /// Whether the MSP wants to hear of deletions (R-7.8-3).
     pub wanted: bool,
+    /// The MSP did not know the token when it was asked for a code.
+    pub doubtful: bool,
 }
 
 /// A difference.
@@ -74,6 +76,11 @@ pub fn compare(context: &Context, view: &View, run: Id) -> Decision {
     let mut decision = Decision::default();
     let mut findings = Vec::new();
     let mut outcome = "agreed";
+    if matches!(view.listing, Listing::Profiles(_)) && view.doubtful {
+        // The MSP knows the token after all.
+        let settled = LinkChange::Settle(view.federation.id);
+        decision.changes.push(Change::Link(settled));
+    }
     match &view.listing {
         Listing::NoSuchUser => {
             outcome = "failed";

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod deletion;
+mod installation;
+mod links;
 mod swap;
 mod sync;
 
@@ -9,7 +11,7 @@ use aid_aid1::body::SubscriptionType;
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::code::{Answer, View, answered, request};
+use aid_cmp_core::decide::code::{Answer, Known, View, answered, request};
 use aid_cmp_core::decide::tries::{Keys, Tries};
 use aid_cmp_core::decide::withdraw::{By, withdraw};
 use aid_cmp_core::decide::{Context, Decision, Policy, call, login, order, status, tries};
@@ -75,6 +77,13 @@ fn profile(n: u32, status: ProfileStatus, verdict: MspVerdict) -> Profile {
         verdict,
         last_used: u64::from(n),
         created_at: 0,
+    }
+}
+
+fn of(profiles: &[Profile]) -> Known<'_> {
+    Known {
+        profiles,
+        ..Known::default()
     }
 }
 
@@ -154,7 +163,7 @@ fn a_swapped_profile_is_deleted_where_it_is() {
     let open = stored(&asked(Vec::new(), Vec::new(), 0));
     let list = [profile(1, ProfileStatus::Disabled, MspVerdict::Valid)];
     let federation = federation(None);
-    let decide = |swapped| answered(&at(1), &open, &federation, &list, false, code(swapped));
+    let decide = |swapped| answered(&at(1), &open, &federation, of(&list), code(swapped));
     assert!(orders(&decide(None)).is_empty());
     let swap = orders(&decide(Some(iccid(1))));
     assert_eq!(swap.len(), 1);
@@ -175,12 +184,16 @@ fn a_swapped_profile_is_deleted_where_it_is() {
 fn a_code_after_the_end_or_for_a_foreign_profile_goes_nowhere() {
     let open = stored(&asked(Vec::new(), Vec::new(), 0));
     let (alive, ended) = (federation(None), federation(Some(1)));
-    let late = answered(&at(2), &open, &ended, &[], false, code(None));
+    let late = answered(&at(2), &open, &ended, of(&[]), code(None));
     assert!(matches!(
         answer_of(&late),
         CodeOutcome::Failed { code: 21, .. }
     ));
-    let foreign = answered(&at(2), &open, &alive, &[], true, code(None));
+    let another = Known {
+        foreign: true,
+        ..of(&[])
+    };
+    let foreign = answered(&at(2), &open, &alive, another, code(None));
     assert!(matches!(
         answer_of(&foreign),
         CodeOutcome::Failed { code: 49, .. }
@@ -199,7 +212,7 @@ fn a_code_after_the_end_or_for_a_foreign_profile_goes_nowhere() {
         ..open
     };
     assert_eq!(
-        answered(&at(2), &closed, &alive, &[], false, code(None)),
+        answered(&at(2), &closed, &alive, of(&[]), code(None)),
         Decision::default()
     );
 }
@@ -304,10 +317,8 @@ fn results_of_other_cars_and_unknown_orders_change_nothing() {
     );
 }
 
-// R-4.3-13 R-7.8-3 R-7.8-6 R-4.4.1-13
-#[test]
-fn reports_are_passed_on_where_wanted_and_known() {
-    let report = |iccid, status| Report {
+fn report(iccid: Option<Iccid>, status: Status) -> Report {
+    Report {
         eid: eid(1),
         seq: 1,
         iccid,
@@ -315,7 +326,12 @@ fn reports_are_passed_on_where_wanted_and_known() {
         status,
         code: 9,
         received_at: 0,
-    };
+    }
+}
+
+// R-4.3-13 R-7.8-3 R-7.8-6 R-4.4.1-13
+#[test]
+fn reports_are_passed_on_where_wanted_and_known() {
     let calls = |d: &Decision| {
         d.changes
             .iter()

@@ -69,8 +69,7 @@ impl Life {
             &at(self.clock),
             &asked,
             &federation(None),
-            &list,
-            false,
+            of(&list),
             answer,
         );
         for order in orders(&decision) {

@@ -11,6 +11,7 @@ const HOUR: u64 = 3600 * 1000;
 
 fn view(profiles: Vec<Profile>, listing: Listing) -> sync::View {
     sync::View {
+        doubtful: false,
         federation: federation(None),
         profiles,
         listing,
@@ -187,7 +188,7 @@ fn other_taken(policy: SwapCandidate) -> Decision {
     let mut context = at(1);
     context.policy.swap_candidate = policy;
     let answer = code(Some(iccid(1)));
-    answered(&context, &open, &federation(None), &list, false, answer)
+    answered(&context, &open, &federation(None), of(&list), answer)
 }
 
 // R-4.3.1-14 R-4.3.1-17

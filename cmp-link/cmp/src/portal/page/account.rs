@@ -28,6 +28,9 @@ fn notice(notice: &UserNotice, csrf: &str) -> Markup {
         NoticeKind::Invalid => "The operator declared a profile dead. It is removed from its car.",
         NoticeKind::CardFull => "A profile made place for another user's in a car.",
         NoticeKind::CarCleared => "The profiles of a car were removed.",
+        NoticeKind::Doubtful => {
+            "The operator does not recognise the link of a subscription any more. We are asking."
+        }
     };
     html! {
         section.card role="status" {

@@ -74,6 +74,7 @@ impl Desk {
             credentials: vec![out.map_err(Failure::new)?],
             certificates: vec![aid_aid1::server::Certificate::CommonName("cmp".into())],
             target_id: Some(msp.client_id.clone()),
+            operations: None,
         };
         Ok(Self {
             gate: Gate::new(vec![party]),

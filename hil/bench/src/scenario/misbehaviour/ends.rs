@@ -66,6 +66,7 @@ fn by_msp(stage: &mut Stage, verdict: &mut Verdict) -> Result<(), Failure> {
         verdict.judge(stage, name, &got, wanted);
         stage.control()?.behave()?;
         stage.wait_deleted(0, &iccid)?;
+        // R-7.4-6 R-7.5-9
         expect(
             stage.cmp_list("order")?.len() == orders + 1,
             format!("{name}: one order"),
@@ -126,6 +127,7 @@ fn late_code(stage: &mut Stage) -> Result<(), Failure> {
         Ok(list.iter().any(|j| code(j) && refused(j)))
     })?;
     stage.control()?.behave()?;
+    // R-7.7.2.1-7
     poll("an empty card", || Ok(stage.card(0)?.is_empty()))?;
     stage.step("code-after-invalidation: refused with 21, the card stays empty");
     Ok(())
@@ -159,6 +161,15 @@ fn unheard(stage: &mut Stage) -> Result<(), Failure> {
     stage.step("no-call: the car shows a failure with code 21");
     agent.logout()?;
     stage.wait_nobody(0)?;
+    // The link is doubtful, and no code is requested until an operator has compared both sides.
+    stage.cmp(&["sync", "run", "--user", who.name])?;
+    expect(
+        stage
+            .cmp_list("federation")?
+            .iter()
+            .all(|f| f["doubtful_since"].is_null()),
+        "no-call: the operator settled the doubt",
+    )?;
     misbehave(stage, "takes-dead-token", "request-activation-code")?;
     let iccid = stage.enter(0, 0)?;
     expect(

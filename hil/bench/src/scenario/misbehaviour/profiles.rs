@@ -93,6 +93,7 @@ fn listings(stage: &mut Stage, verdict: &mut Verdict, iccid: &str) -> Result<(),
         verdict.judge(stage, name, &got, &format!("{wanted}; disabled, valid"));
         stage.control()?.behave()?;
     }
+    // R-4.6-4
     expect(
         stage.cmp_list("order")?.is_empty() && stage.card(0)? == [iccid],
         "no answer deletes anything",
@@ -179,6 +180,7 @@ fn information(stage: &mut Stage, verdict: &mut Verdict, iccid: &str) -> Result<
         verdict.judge(stage, name, &got, &format!("{said}; {wanted}"));
         stage.control()?.behave()?;
     }
+    // R-7.5-2 R-7.5-6
     expect(
         stage.cmp_list("order")?.len() == 1,
         "one order: to delete what is invalid",

@@ -49,6 +49,7 @@ fn own(stage: &mut Stage) -> Result<(), Failure> {
     let fourth = stage.enter(2, 0)?;
     stage.wait_deleted(1, &second)?;
     stage.wait_no_orders()?;
+    // R-4.3.1-17
     expect(
         stage.card(0)? == [third.clone()] && stage.card(2)? == [fourth],
         "own-swap: the candidate stays, because the MSP lists it",

@@ -1,6 +1,6 @@
 //! Operational profiles of customers, and what CMPs and SM-DP+s report about them (AID.02 §4.3.1, §7.8; SGP.22 §5.3.5).
 
-use aid_aid1::body::CsimStatus;
+use aid_aid1::body::{CsimStatus, ReportedEid};
 use aid_aid1::headers::PartyId;
 use aid_id::{Eid, Iccid, MspToken};
 use uuid::Uuid;
@@ -72,7 +72,7 @@ pub(crate) struct StatusRow {
     /// The profile.
     pub(crate) iccid: Iccid,
     /// The eUICC.
-    pub(crate) eid: Eid,
+    pub(crate) eid: ReportedEid,
     /// What happened.
     pub(crate) status: CsimStatus,
     /// The transaction.

@@ -13,7 +13,7 @@ pub(crate) struct Full;
 pub(crate) struct Slots<'a> {
     /// Those that take a slot. The subscription may be linked to several CMPs: what they have together counts.
     pub(crate) profiles: &'a [Profile],
-    /// The onboarding of the order: only its profiles can be given up.
+    /// The onboarding of the order: its profiles are given up before those of others.
     pub(crate) token: MspToken,
     /// What the CMP offers.
     pub(crate) candidate: Option<&'a Iccid>,
@@ -46,7 +46,8 @@ impl<'a> Slots<'a> {
     }
 
     /// The profile to give up, if all slots are taken: the CMP's candidate, otherwise the least recently used (§4.3.1 2b,
-    /// 2c), as far as the subscription's policy allows it.
+    /// 2c), as far as the subscription's policy allows it. Where the onboarding has none of its own, another CMP has all of
+    /// them: then the least recently used of those.
     ///
     /// # Errors
     /// One has to be given up, and none can be.
@@ -54,7 +55,13 @@ impl<'a> Slots<'a> {
         if !self.is_full() {
             return Ok(None);
         }
-        self.by_policy().ok_or(Full).map(Some)
+        let of_others = || match self.subscription.swap {
+            SwapPolicy::Candidate | SwapPolicy::Own => {
+                self.profiles.iter().min_by_key(|p| p.used_at)
+            }
+            SwapPolicy::Refuse => None,
+        };
+        self.by_policy().or_else(of_others).ok_or(Full).map(Some)
     }
 
     /// What the policy chooses.

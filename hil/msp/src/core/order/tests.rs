@@ -120,6 +120,7 @@ fn finish_view(order: Order, earlier: Option<Answer>) -> FinishView {
         onboarding: Some(onboarding(OnboardingState::Active)),
         subscription: Some(subscription()),
         slots: Vec::new(),
+        others: Vec::new(),
     }
 }
 
@@ -399,4 +400,116 @@ fn a_start_goes_on_with_what_is_owed_and_forgets_what_nobody_waits_for() {
     assert_eq!(changes.iter().filter(|c| **c == forgotten).count(), 2);
     let jobs = jobs(&changes);
     assert_eq!((jobs.len(), jobs[0].kind), (1, Kind::CancelOrder));
+}
+
+// R-4.3.1-13, R-4.3.1-14, R-7.5-6: where another CMP has all the slots of a subscription, its least recently used profile
+// makes place. The CMP that asked knows nothing of that one, so it is told of no swap; the other hears `invalid`.
+#[test]
+fn a_pool_that_another_cmp_has_filled_gives_way() {
+    let other = MspToken::from_bytes([8; 16]);
+    let profile = |n, msp_token, used_at, phase| Profile {
+        iccid: iccid(n),
+        msp_token,
+        eid: EID.parse().unwrap(),
+        matching_id: "M-2".into(),
+        phase,
+        network: true,
+        created_at: 1,
+        used_at,
+    };
+    let view = |swap, slots: Vec<Profile>| {
+        let mut view = finish_view(begun(Delivery::Sync), None);
+        let max_profiles = u32::try_from(slots.len()).unwrap();
+        view.subscription = Some(Subscription {
+            swap,
+            max_profiles,
+            ..subscription()
+        });
+        view.slots = slots;
+        view.others = vec![Onboarding {
+            msp_token: other,
+            client_id: "CmpTwo".parse().unwrap(),
+            ..onboarding(OnboardingState::Active)
+        }];
+        finished(&view)
+    };
+    for (phase, cancels) in [(ProfilePhase::Installed, 0), (ProfilePhase::Prepared, 1)] {
+        for swap in [SwapPolicy::Candidate, SwapPolicy::Own] {
+            let Decision { changes, outcome } = view(swap, vec![profile(1, other, 5, phase)]);
+            let Said::Answer(answer) = outcome else {
+                panic!("{outcome:?}");
+            };
+            assert!(
+                answer.body.contains(r#""swappedIccid":null"#),
+                "{}",
+                answer.body
+            );
+            let dead = Profile {
+                phase: ProfilePhase::Invalid,
+                network: false,
+                ..profile(1, other, 5, phase)
+            };
+            assert!(changes.contains(&Change::ProfileSet(dead)));
+            let jobs = jobs(&changes);
+            let told: Vec<_> = jobs
+                .iter()
+                .filter(|job| job.kind == Kind::SendProfileInformation)
+                .collect();
+            assert_eq!(told.len(), 1);
+            assert_eq!(
+                (told[0].client_id.as_str(), told[0].msp_token),
+                ("CmpTwo", other)
+            );
+            assert!(told[0].body.contains("invalid") && told[0].body.contains(iccid(1).as_str()));
+            let cancelled = jobs.iter().filter(|job| job.kind == Kind::CancelOrder);
+            assert_eq!(cancelled.count(), cancels);
+            assert_eq!(booked(&changes), 1);
+        }
+        // Where the MSP gives up nothing by itself, it does not do so to another CMP either.
+        let refused = view(SwapPolicy::Refuse, vec![profile(1, other, 5, phase)]);
+        assert!(matches!(refused.outcome, Said::Refused(_)));
+    }
+    // One of its own goes first, however lately it was used.
+    let installed = ProfilePhase::Installed;
+    let own = view(
+        SwapPolicy::Candidate,
+        vec![
+            profile(1, other, 5, installed),
+            profile(0, token(), 9, installed),
+        ],
+    );
+    let kinds: Vec<_> = jobs(&own.changes).iter().map(|job| job.kind).collect();
+    assert!(!kinds.contains(&Kind::SendProfileInformation), "{kinds:?}");
+}
+
+// R-7.7-6, R-7.7-9: the text has 423 for an EID, the JSON has not; which one is agreed.
+#[test]
+fn an_eid_is_refused_with_the_status_that_was_agreed() {
+    for (status, number) in [(RefusedEid::Locked, 423), (RefusedEid::Unprocessable, 422)] {
+        let eligibility = Eligibility {
+            refused_eids: vec!["8904".into()],
+            refused_eid_status: status,
+            ..Eligibility::default()
+        };
+        let wrong = serde_json::json!({"eid": "1", "deviceType": "tcu", "replaceIccid": null,
+            "activationCodeRequestID": Uuid::from_u128(77).to_string(), "profileType": "personal"});
+        let malformed = RequestActivationCode::parse(wrong.to_string().as_bytes());
+        for body in [Ok(body()), malformed] {
+            let asked = Request {
+                key: &key(1),
+                body,
+                correlation: Uuid::from_u128(5),
+                delivery: Delivery::Sync,
+                eligibility: &eligibility,
+                rules: &Usual,
+                now: NOW,
+            };
+            let refused = request(&view(None, None), asked).outcome;
+            let Begun::Said(Said::Refused(error)) = refused else {
+                panic!("{refused:?}");
+            };
+            let got = (error.status.as_u16(), error.code.number());
+            assert_eq!(got, (number, 49));
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The steps of an open order: a profile is chosen, reserved, and the order finished or failed. Each looks at what the
 //! order is now: it may have been answered, or handed over to Send Activation Code, since the step began.
 
-use aid_aid1::body::{Body as _, ProfileType, SendActivationCode};
+use aid_aid1::body::{Body as _, ProfileType, ProfileValidity, SendActivationCode};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_id::Iccid;
 
@@ -13,6 +13,7 @@ use crate::core::model::{
     AcRequest, Delivery, Job, Kind, Onboarding, OnboardingState, Order, OrderState, Ordered,
     Profile, ProfilePhase, Subscription,
 };
+use crate::core::operator::inform;
 use crate::core::{Change, Decision, NewId};
 
 /// Why a step did not succeed.
@@ -209,6 +210,8 @@ pub(crate) struct FinishView {
     pub(crate) subscription: Option<Subscription>,
     /// The profiles of the subscription that take a slot.
     pub(crate) slots: Vec<Profile>,
+    /// The customer's other onboardings, whose profiles may be among these.
+    pub(crate) others: Vec<Onboarding>,
 }
 
 /// Finishes an order in one step: a swap if the subscription has no slot left (§4.3.1), the new profile, and the answer,
@@ -258,6 +261,29 @@ pub(crate) fn finish(
             at: now,
         });
     }
+    let of_another = |old: &Profile| old.msp_token != request.msp_token;
+    if let Some(old) = swapped.filter(|old| of_another(old)) {
+        // Its own CMP hears of it: the one that asked knows nothing of that profile.
+        let owner = view.others.iter().find(|o| o.msp_token == old.msp_token);
+        if let Some(owner) = owner {
+            let (invalid, why) = (
+                ProfileValidity::Invalid,
+                Some("swapped for another car brand"),
+            );
+            changes.extend(inform(
+                owner,
+                std::slice::from_ref(old),
+                invalid,
+                why,
+                &mut *ids,
+                now,
+            ));
+        }
+        if old.phase == ProfilePhase::Prepared {
+            changes.push(cancel(request, &old.iccid, &mut *ids, now));
+        }
+    }
+    let swapped = swapped.filter(|old| !of_another(old));
     if let Some(old) = swapped {
         changes.push(Change::ProfileSet(Profile {
             phase: ProfilePhase::Swapped,

@@ -94,7 +94,7 @@ impl Tx<'_> {
                 client_id: row.parsed()?,
                 msp_token: row.parsed()?,
                 iccid: row.parsed()?,
-                eid: row.parsed()?,
+                eid: row.text()?.as_str().into(),
                 status: row.parsed()?,
                 correlation_id: row.parsed()?,
             })

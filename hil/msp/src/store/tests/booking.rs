@@ -76,7 +76,7 @@ async fn report(store: &Store, key: &Key) -> Stored<Said> {
     let said = store.decide(async move |tx| {
         let body = SendCsimStatus {
             iccid: profile().iccid,
-            eid: EID.parse().unwrap(),
+            eid: EID.into(),
             status: CsimStatus::Enabled,
         };
         let view = tx.call_view(&key, token()).await?;
@@ -129,6 +129,7 @@ async fn request(store: &Store, key: &Key, id: Uuid, delivery: Delivery) -> Stor
                 eid: EID.parse().unwrap(),
                 request_id: id,
                 replace_iccid: None,
+                imei: true,
             }),
             correlation: Uuid::new_v4(),
             delivery,
