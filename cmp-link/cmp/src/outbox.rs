@@ -2,8 +2,8 @@
 //! only when the MSP refuses for good (R-7.8-5, R-4.4.1-3).
 //! Runs as one task, which wakes when a call was added here, and looks every second for those of other processes.
 //!
-//! A call that is being made is leased to this instance, so that no other makes it too; an instance that is killed
-//! loses its leases when their time is over. An SQLite file has one instance, which takes its old leases back at once.
+//! A call that is being made is leased to this instance, so that no other makes it too. The lease is short and renewed
+//! while the call lasts: an instance that is killed loses its leases within seconds. An SQLite file has one instance, which takes its old leases back at once.
 
 use crate::gauges;
 use crate::service::{Service, now};
@@ -14,7 +14,7 @@ use aid_aid1::deviation::Deviation;
 use aid_aid1::error_code::ErrorCode;
 use aid_cli::signal::Stop;
 use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::call::{CLAIM, longest_wait, pause, pause_after_silence};
+use aid_cmp_core::decide::call::{CLAIM, RENEW, longest_wait, pause, pause_after_silence};
 use aid_cmp_core::decide::code::Answer;
 use aid_cmp_core::decide::question::Question;
 use aid_cmp_core::decide::sync::Listing;
@@ -75,6 +75,7 @@ pub async fn run(service: Arc<Service>, stop: Stop) {
         running: JoinSet::new(),
         busy: BTreeSet::new(),
         claimed_at: None,
+        renewed_at: now(),
         service,
     };
     let stopped = stop.wait();
@@ -82,6 +83,7 @@ pub async fn run(service: Arc<Service>, stop: Stop) {
     // What an earlier process has left.
     let mut asked = true;
     loop {
+        outbox.renew().await;
         let mut next = outbox.next().await;
         if asked || outbox.is_due(next) {
             // Where nothing can be claimed, such as on a full disk, it is tried again later.
@@ -120,6 +122,8 @@ struct Outbox {
     busy: BTreeSet<Id>,
     /// When calls were claimed last, Unix milliseconds.
     claimed_at: Option<u64>,
+    /// When the leases were renewed last, Unix milliseconds.
+    renewed_at: u64,
 }
 
 impl Outbox {
@@ -162,6 +166,23 @@ impl Outbox {
             });
         }
         true
+    }
+
+    /// Makes the leases of the calls that run last longer, from time to time. Where that fails, another instance may make
+    /// the same call, which its `CMP-request-id` makes harmless.
+    async fn renew(&mut self) {
+        let at = now();
+        if self.renewed_at.abs_diff(at) < RENEW || !self.service.store.is_shared() {
+            return;
+        }
+        self.renewed_at = at;
+        if self.busy.is_empty() {
+            return;
+        }
+        let until = at.saturating_add(CLAIM);
+        if let Err(error) = self.service.store.renew(self.who.clone(), until).await {
+            tracing::warn!(%error, "the leases of calls to MSPs were not renewed");
+        }
     }
 
     /// When the next call is due, Unix milliseconds. There is nothing to look for while as many run as may.

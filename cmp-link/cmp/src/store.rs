@@ -92,6 +92,17 @@ impl Store {
             .await
     }
 
+    /// Lets the claims of `who` on calls that are not answered last until `until`. What another instance has claimed
+    /// meanwhile stays with that one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn renew(&self, who: String, until: u64) -> Stored<()> {
+        self.0
+            .change(async move |tx| work::renew(tx, &who, until).await)
+            .await
+    }
+
     /// Ends the claims of `who` on calls that are not answered, so that others need not wait for the end of a claim.
     ///
     /// # Errors

@@ -18,8 +18,9 @@ use aid_cmp_core::change::{Behind, Change};
 use clap::ValueEnum as _;
 use std::path::PathBuf;
 
-pub(crate) use aid1::run_bare;
+pub(crate) use aid1::{UNLIMITED, people, run_bare};
 pub(crate) use instructions::{OperationArgs, run as run_operation};
+pub(crate) use vehicle::{Connected, Dialer};
 
 /// Options of `aid-hil bench`.
 #[derive(Debug, clap::Args)]
@@ -81,7 +82,7 @@ pub(crate) struct Figures {
 const BATCH: usize = 1000;
 
 /// Fills a database before a measurement.
-async fn commit(store: &Store, changes: Vec<Change>) -> Result<(), Failure> {
+pub(crate) async fn commit(store: &Store, changes: Vec<Change>) -> Result<(), Failure> {
     let mut changes = changes.into_iter().peekable();
     while changes.peek().is_some() {
         let batch: Vec<Change> = changes.by_ref().take(BATCH).collect();

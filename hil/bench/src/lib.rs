@@ -5,6 +5,7 @@
 //! their pages and their command lines.
 #![forbid(unsafe_code)]
 
+mod cluster;
 mod conformance;
 mod demo;
 mod figures;
@@ -47,6 +48,8 @@ enum Action {
     Init(site::InitArgs),
     /// Measure what the parts need, beside limits and named peers.
     Bench(figures::BenchArgs),
+    /// Kill every part of a cluster under load, and compare the books (docs/cluster.md).
+    Cluster(cluster::ClusterArgs),
     /// Write or check docs/CONFORMANCE.md from the requirement ids on the tests.
     Conformance(conformance::ConformanceArgs),
     /// Run one cryptographic operation some times: what `bench --instructions` counts.
@@ -81,7 +84,11 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 fn act(args: &Args) -> Result<(), Failure> {
     if matches!(
         args.action,
-        Action::Demo(_) | Action::Scenario(_) | Action::Init(_) | Action::Bench(_)
+        Action::Demo(_)
+            | Action::Scenario(_)
+            | Action::Init(_)
+            | Action::Bench(_)
+            | Action::Cluster(_)
     ) {
         leftovers::watch()?;
         leftovers::sweep(&std::env::temp_dir());
@@ -91,6 +98,7 @@ fn act(args: &Args) -> Result<(), Failure> {
         Action::Scenario(scenario) => scenario::run(scenario, &args.logs),
         Action::Init(init) => site::init(init),
         Action::Bench(bench) => figures::run(bench, &args.logs),
+        Action::Cluster(cluster) => cluster::run(cluster, &args.logs),
         Action::CryptoOperation(operation) => figures::run_operation(operation),
         Action::Conformance(conformance) => conformance::run(conformance),
         Action::Part { program, .. } => Err(Failure::usage(format!(

@@ -4,7 +4,7 @@
 use super::Stored;
 use super::row::{self, select_call};
 use super::write::{account_id, statement};
-use aid_cmp_core::decide::call::{CLAIM as CLAIM_MS, MAX_PAUSE};
+use aid_cmp_core::decide::call::{LONGEST_CLAIM, MAX_PAUSE};
 use aid_cmp_core::model::{Call, CallKind, Order, ProfileStatus, Report};
 use aid_id::{Iccid, Id};
 use aid_store::{Statement, Tx, params};
@@ -149,9 +149,16 @@ pub(super) async fn claim(
     limit: u32,
 ) -> Stored<Vec<Call>> {
     let latest = now.saturating_add(MAX_PAUSE);
-    let longest = now.saturating_add(2 * CLAIM_MS);
+    let longest = now.saturating_add(LONGEST_CLAIM);
     let values = params![who, until, now, limit, latest, longest];
     tx.run_returning(CLAIM, values, row::call).await
+}
+
+pub(super) async fn renew(tx: &Tx<'_>, who: &str, until: u64) -> Stored<()> {
+    let renew = "UPDATE outbox SET claimed_until = $2 WHERE state = 'due' AND claimed_by = $1 \
+         AND claimed_until > 0";
+    tx.run(renew, params![who, until]).await?;
+    Ok(())
 }
 
 pub(super) async fn release(tx: &Tx<'_>, who: &str) -> Stored<()> {

@@ -221,6 +221,15 @@ pub(crate) async fn claims(store: &Book, other: &Book) {
     assert_eq!(claimed("b").await, 50);
     // What is its own it gets again, and nobody else.
     assert_eq!((claimed("b").await, claimed("c").await), (50, 0));
+    // It lives, and its calls take long: they stay its own beyond the end of its first claim. A claim that another has
+    // taken over stays with that one.
+    store.renew("b", 4000).await.unwrap();
+    store.renew("a", 9000).await.unwrap();
+    let later = async |who: &str, now| store.claim(who, now, now + 100, 100).await.unwrap().len();
+    assert_eq!((later("c", 3000).await, later("c", 4000).await), (0, 50));
+    store.renew("b", 9000).await.unwrap();
+    assert_eq!(later("b", 4100).await, 50);
+    assert_eq!(claimed("b").await, 50);
     // It stops: others need not wait.
     store.release("b").await.unwrap();
     assert_eq!(claimed("c").await, 50);

@@ -58,6 +58,10 @@ impl Book {
         self.0.claim(who.to_owned(), now, until, limit).await
     }
 
+    pub async fn renew(&self, who: &str, until: u64) -> Stored<()> {
+        self.0.renew(who.to_owned(), until).await
+    }
+
     pub async fn release(&self, who: &str) -> Stored<()> {
         self.0.release(who.to_owned()).await
     }

@@ -9,7 +9,7 @@
 mod bare;
 mod load;
 mod login;
-mod people;
+pub(crate) mod people;
 
 use super::{BenchArgs, Figures, commit, say};
 use crate::leftovers::Workshop;
@@ -35,7 +35,8 @@ const ROUNDS: usize = 5;
 /// Drivers that log in, one after the other, each in a car of his own.
 const LOGINS: u32 = 200;
 /// Requests per second that no limit is in the way of.
-const UNLIMITED: &str = "\n[limits]\naid1 = { per_second = 1000000.0, burst = 1000000 }\n";
+pub(crate) const UNLIMITED: &str =
+    "\n[limits]\naid1 = { per_second = 1000000.0, burst = 1000000 }\n";
 
 /// Median and 99th percentile, milliseconds.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -24,7 +24,7 @@ use tokio_rustls::client::TlsStream;
 const SOURCES: u8 = 8;
 
 /// Connects vehicles.
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     vehicles: Vec<FleetVehicle>,
     /// The key of all certificates: what is measured is the gateway.
     key: Vec<u8>,
@@ -33,7 +33,7 @@ pub(super) struct Dialer {
 }
 
 /// A vehicle that is connected and subscribed.
-pub(super) struct Connected {
+pub(crate) struct Connected {
     pub(super) eid: Eid,
     stream: TlsStream<TcpStream>,
     mqtt: Connection<role::Client>,
@@ -46,7 +46,7 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 impl Dialer {
-    pub(super) fn new(fleet: &Fleet, port: u16) -> Result<Self, Failure> {
+    pub(crate) fn new(fleet: &Fleet, port: u16) -> Result<Self, Failure> {
         Ok(Self {
             vehicles: fleet.vehicles.clone(),
             key: fleet.key.clone(),
@@ -67,7 +67,7 @@ impl Dialer {
         Ok(TlsConnector::from(Arc::new(config)))
     }
 
-    pub(super) async fn connect(&self, n: usize) -> Result<Connected, String> {
+    pub(crate) async fn connect(&self, n: usize) -> Result<Connected, String> {
         let vehicle = &self.vehicles[n];
         let tls = self.tls(vehicle)?;
         let socket = TcpSocket::new_v4().map_err(text)?;
@@ -149,7 +149,7 @@ impl Connected {
     }
 
     /// Publishes a message under this id.
-    pub(super) async fn publish(&mut self, message_id: Id, body: Up) -> Result<(), String> {
+    pub(crate) async fn publish(&mut self, message_id: Id, body: Up) -> Result<(), String> {
         let envelope = Envelope {
             version: WIRE_VERSION,
             message_id,
@@ -172,7 +172,7 @@ impl Connected {
     }
 
     /// Waits for a message and acknowledges its publication.
-    pub(super) async fn message(&mut self) -> Result<Down, String> {
+    pub(crate) async fn message(&mut self) -> Result<Down, String> {
         loop {
             let Packet::V5_0Publish(publish) = self.next().await? else {
                 continue;
@@ -187,7 +187,7 @@ impl Connected {
     }
 
     /// Closes the connection as a vehicle that is switched off.
-    pub(super) async fn leave(mut self) {
+    pub(crate) async fn leave(mut self) {
         if let Ok(packet) = v5_0::Disconnect::builder().build() {
             let _ = self.send(packet).await;
         }

@@ -16,7 +16,7 @@ use crate::leftovers::{self, Doomed, empty};
 use aid_cli::cli::{self, Failure};
 use aid_cli::printable::printable;
 use aid_cli::private;
-use ports::Ports;
+pub(crate) use ports::Ports;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 

@@ -33,7 +33,7 @@ impl Ports {
     ///
     /// # Errors
     /// There is no such block, or a set-up has not so many ports.
-    pub(super) fn free(more: usize) -> Result<(Self, Vec<u16>), Failure> {
+    pub(crate) fn free(more: usize) -> Result<(Self, Vec<u16>), Failure> {
         let (mark, mut ports) = block(u64::from_le_bytes(super::random::bytes()?))
             .ok_or_else(|| Failure::new(format!("no {BLOCK} free ports in a row on 127.0.0.1")))?;
         let mut next = || {

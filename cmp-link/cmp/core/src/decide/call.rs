@@ -9,8 +9,14 @@ const PAUSE: u64 = 1000;
 pub const MAX_PAUSE: u64 = 12 * 3600 * 1000;
 /// Longest time that an MSP can put off a call for which somebody waits, ms: five minutes.
 const MAX_WAIT: u64 = 5 * 60 * 1000;
-/// For how long a claimed call is one instance's alone, ms; longer than a call can take.
-pub const CLAIM: u64 = 2 * 60 * 1000;
+/// For how long a claimed call is one instance's alone, ms: the others take over the calls of an instance that was
+/// killed after this time. An instance that lives renews its claims every [`RENEW`], however long a call takes.
+pub const CLAIM: u64 = 20 * 1000;
+/// Pause between two renewals of claims, ms. Three may fail before a claim ends.
+pub const RENEW: u64 = 5 * 1000;
+/// A claim that ends later than this many ms from now was made under a wrong clock. Releases without renewal claim calls
+/// for two minutes.
+pub const LONGEST_CLAIM: u64 = 4 * 60 * 1000;
 
 /// Pause before the next try, ms: half fixed, half drawn.
 #[must_use]

@@ -4,6 +4,7 @@
 use crate::site::Fleet;
 use aid_aid1::agreed;
 use aid_aid1::body::SubscriptionType;
+use aid_aid1::phone::EncryptedPhone;
 use aid_cli::cli::Failure;
 use aid_cmp::config::{File, MspFile, pin_key};
 use aid_cmp::service::{fresh, now, random};
@@ -14,7 +15,7 @@ use aid_cmp_core::model::{Account, CodeRequest, Federation, RequestState, Vehicl
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken, Secret};
 
 /// PIN of every driver.
-pub(super) const PIN: &str = "271828";
+pub(crate) const PIN: &str = "271828";
 
 /// A request whose code is still to come.
 pub(super) struct Waiting {
@@ -25,10 +26,13 @@ pub(super) struct Waiting {
     pub(super) iccid: Iccid,
 }
 
-/// A driver with a car that they have never been in.
-pub(super) struct Driver {
-    pub(super) name: String,
-    pub(super) account: AccountRef,
+/// A driver with a car that they have never been in, and one subscription.
+#[derive(Debug, Clone)]
+pub(crate) struct Driver {
+    pub(crate) name: String,
+    pub(crate) account: AccountRef,
+    pub(crate) token: MspToken,
+    pub(crate) phone: EncryptedPhone,
 }
 
 /// A user with one subscription, and their car.
@@ -84,7 +88,7 @@ impl Person {
 }
 
 /// The MSP of the set-up.
-pub(super) fn first(config: &File) -> Result<&MspFile, Failure> {
+pub(crate) fn first(config: &File) -> Result<&MspFile, Failure> {
     let none = || Failure::new("the set-up's cmp.toml has no [[msp]]");
     config.msp.first().ok_or_else(none)
 }
@@ -109,13 +113,17 @@ pub(super) fn waiting(config: &File, count: usize) -> Result<(Vec<Waiting>, Vec<
 }
 
 /// A driver for each car of the fleet.
-pub(super) fn drivers(config: &File, fleet: &Fleet) -> Result<(Vec<Driver>, Vec<Change>), Failure> {
+pub(crate) fn drivers(config: &File, fleet: &Fleet) -> Result<(Vec<Driver>, Vec<Change>), Failure> {
     let (mut list, mut changes) = (Vec::new(), Vec::new());
     for (number, car) in (0_u32..).zip(&fleet.vehicles) {
         let name = format!("driver-{number}");
         let person = Person::new(config, name.clone(), car.eid, number)?;
-        let account = person.account.id;
-        list.push(Driver { name, account });
+        list.push(Driver {
+            name,
+            account: person.account.id,
+            token: person.federation.token,
+            phone: person.federation.phone.clone(),
+        });
         changes.extend(person.changes());
     }
     Ok((list, changes))
