@@ -66,7 +66,7 @@ impl Store {
             tx.apply(changes).await?;
             Ok(value)
         };
-        self.0.change(whole).await
+        self.0.change_together(whole).await
     }
 
     /// Reads one state of the database, for a page or a report. Nothing is decided on it.
@@ -205,9 +205,21 @@ impl<'a> Tx<'a> {
         if self.locks.borrow().contains(&lock) {
             return Ok(());
         }
+        self.hold(&lock).await;
         read::lock(self.tx, &lock).await?;
         self.locks.borrow_mut().insert(lock);
         Ok(())
+    }
+
+    /// Waits for the other decisions of the same transaction that have this lock.
+    async fn hold(&self, lock: &Lock) {
+        let key = match lock {
+            Lock::Account(id) => [b"a".as_slice(), &id.0].concat(),
+            Lock::Vehicle(eid) => [b"v".as_slice(), eid.as_str().as_bytes()].concat(),
+            Lock::Profile(iccid) => [b"p".as_slice(), iccid.as_str().as_bytes()].concat(),
+            Lock::Attempts(key) => [b"t".as_slice(), key.as_bytes()].concat(),
+        };
+        self.tx.hold(&key).await;
     }
 
     async fn apply(&self, changes: Vec<Change>) -> Stored<()> {

@@ -3,10 +3,15 @@
 //! Nothing here needs the server to keep more than a transaction: no session state that matters, no advisory lock, no
 //! notification. So engines that speak its protocol, and poolers that hand out a connection per transaction, will do.
 
+mod burst;
+mod job;
+mod line;
 mod pool;
+mod shared;
 mod tls;
 mod tx;
 mod url;
+mod wave;
 mod worker;
 
 pub(crate) use pool::Postgres;

@@ -127,6 +127,25 @@ impl Store {
         }
     }
 
+    /// As [`Store::change`], and those that come at the same time share statements and a commit, on PostgreSQL too. One that
+    /// fails takes no other along. `decide` holds what it locks ([`Tx::hold`]).
+    ///
+    /// # Errors
+    /// That of `decide`, or the database failed.
+    pub async fn change_together<T, E>(
+        &self,
+        decide: impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match &self.0.engine {
+            Running::Sqlite { writer, .. } => writer.decide(decide).await,
+            Running::Postgres(server) => server.decide_together(decide).await,
+        }
+    }
+
     /// Runs `look` on one state of the database. It can't write.
     ///
     /// # Errors

@@ -55,6 +55,8 @@ pub(crate) enum Connection<'a> {
 pub(crate) enum Broken {
     /// Others changed the same: the whole transaction is repeated.
     Conflict,
+    /// Others held for too long what it wants to lock: the whole transaction is repeated, a few times.
+    Locked,
     /// A unique value or a referenced row was not as the decision had read it. Where transactions run in parallel,
     /// repeating it shows why.
     Constraint,
@@ -210,6 +212,29 @@ impl<'a> Tx<'a> {
             }
             Connection::Postgres(tx) => self.seen(tx.write(statements)).await,
         }
+    }
+
+    /// Holds `key` until the end of this decision, where it shares its transaction with others: the server locks for the
+    /// whole transaction, so that they would not wait for each other. Elsewhere it does nothing. Whoever decides by
+    /// [`Store::change_together`] holds what they lock, before they read what is behind the lock.
+    ///
+    /// [`Store::change_together`]: crate::Store::change_together
+    pub async fn hold(&self, key: &[u8]) {
+        if let Connection::Postgres(tx) = &self.connection {
+            tx.hold(key).await;
+        }
+    }
+
+    /// Runs statements that lock, in their order. What they write means nothing: a decision that is refused after them may
+    /// be committed beside others.
+    ///
+    /// # Errors
+    /// The database failed; nothing of the transaction is committed.
+    pub async fn lock(&self, statements: &[Statement]) -> Stored<()> {
+        let wrote = self.wrote.get();
+        let locked = self.write(statements).await;
+        self.wrote.set(wrote);
+        locked
     }
 
     /// Runs a text of several statements without values; for migrations.

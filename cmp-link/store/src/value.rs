@@ -8,7 +8,7 @@ use std::error::Error;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 
 /// A value of a statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value<'a> {
     /// NULL of any type.
     Null,
@@ -29,6 +29,17 @@ macro_rules! params {
 }
 
 impl Value<'_> {
+    /// The same with content of its own.
+    pub(crate) fn to_static(&self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(value) => Value::Int(*value),
+            Self::Text(value) => Value::Text(Cow::Owned(value.clone().into_owned())),
+            Self::Bytes(value) => Value::Bytes(Cow::Owned(value.clone().into_owned())),
+            Self::Id(value) => Value::Id(*value),
+        }
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "NULL",

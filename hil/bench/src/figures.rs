@@ -52,6 +52,9 @@ pub(crate) struct BenchArgs {
     /// Send Activation Code calls of the suite `aid1`.
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,
+    /// Let the CMP of the suite `aid1` keep its state in a PostgreSQL that is started for it.
+    #[arg(long)]
+    postgres: bool,
     /// Print one JSON object on stdout, a member for each suite.
     #[arg(long)]
     json: bool,
@@ -121,6 +124,7 @@ pub(crate) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<(), Failure> {
             Suite::Provisioning => provisioning::run(args, logs)?,
             Suite::Card => card::run(args)?,
             Suite::Fleet => fleet::run(args, logs)?,
+            Suite::Aid1 if args.postgres => aid1::run_on_postgres(args, logs)?,
             Suite::Aid1 => aid1::run(args, logs)?,
         };
         if !args.json {

@@ -25,6 +25,8 @@ pub struct Postgres {
     binaries: PathBuf,
     port: u16,
     root: bool,
+    /// Settings of the server, each as `name=value`.
+    settings: &'static [&'static str],
 }
 
 impl Postgres {
@@ -34,6 +36,15 @@ impl Postgres {
     /// As [`missing`], or it does not start.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As [`Postgres::start`], with these settings, each as `name=value`.
+    ///
+    /// # Panics
+    /// As [`missing`], or it does not start.
+    #[must_use]
+    pub fn start_with(settings: &'static [&'static str]) -> Option<Self> {
         let Some(binaries) = binaries() else {
             missing(
                 Need::Postgres,
@@ -54,6 +65,7 @@ impl Postgres {
             binaries,
             port: 0,
             root,
+            settings,
         };
         let data = server.data();
         let made = server.run(
@@ -79,11 +91,14 @@ impl Postgres {
     /// Starts it, and waits until it serves.
     fn try_start(&self) -> Result<(), String> {
         let data = self.data();
-        let options = format!(
+        let mut options = format!(
             "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='' \
              -c max_connections=40 -c shared_buffers=16MB",
             self.port
         );
+        for setting in self.settings {
+            options.push_str(&format!(" -c {setting}"));
+        }
         let log = format!("{data}/log");
         let started = self.run(
             "pg_ctl",
@@ -180,6 +195,30 @@ impl Postgres {
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://cmp@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// What the server has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(format!("{}/log", self.data())).unwrap_or_default()
+    }
+
+    /// Processor time of all its processes so far, those that have ended included; in steps of 10 ms.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let main = self.process();
+        let children = format!("/proc/{main}/task/{main}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        let processes = children.split_whitespace().chain([main.as_str()]);
+        let ticks = processes.map(|process| {
+            let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+            // The name in parentheses may have spaces; fields 14 to 17 of all: its own time, and that of children
+            // that have ended.
+            let (_, rest) = stat.rsplit_once(')').unwrap_or_default();
+            let times = rest.split_whitespace().skip(11).take(4);
+            times.filter_map(|time| time.parse::<u64>().ok()).sum::<u64>()
+        });
+        Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
     fn data(&self) -> String {

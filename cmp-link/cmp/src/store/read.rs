@@ -86,8 +86,11 @@ impl Tx<'_> {
             return Ok(());
         }
         let owner = self.tx.first(sql, values, |row| row.id()).await?;
-        let lock = owner.map(|id| Lock::Account(AccountRef(id)));
-        self.locks.borrow_mut().extend(lock);
+        if let Some(id) = owner {
+            let lock = Lock::Account(AccountRef(id));
+            self.hold(&lock).await;
+            self.locks.borrow_mut().insert(lock);
+        }
         Ok(())
     }
 
@@ -134,7 +137,7 @@ pub(super) async fn lock(tx: &aid_store::Tx<'_>, lock: &Lock) -> Stored<()> {
                 "DELETE FROM profile_lock WHERE iccid = $1",
             ];
             let values = vec![Value::from(iccid.to_string())];
-            tx.write(&keys.map(|sql| Statement {
+            tx.lock(&keys.map(|sql| Statement {
                 sql,
                 values: values.clone(),
             }))
@@ -144,7 +147,8 @@ pub(super) async fn lock(tx: &aid_store::Tx<'_>, lock: &Lock) -> Stored<()> {
         Lock::Attempts(key) => {
             let sql = "INSERT INTO attempt (key, count, since) VALUES ($1, 0, 0) \
                  ON CONFLICT (key) DO UPDATE SET count = attempt.count";
-            tx.run(sql, params![key]).await?;
+            let values = vec![Value::from(key.clone())];
+            tx.lock(&[Statement { sql, values }]).await?;
         }
     }
     Ok(())

@@ -1,13 +1,15 @@
 //! The connections to a server, and the threads that make decisions on them. A decision borrows from its transaction
 //! across its waits, so it stays on one thread; several run there side by side.
 
+use super::job::{Decide, Job};
+use super::line::Purpose;
 use super::tls;
 use super::url::Server;
 use super::worker::Worker;
 use crate::counters::Counters;
 use crate::tx::Tx;
 use crate::{Options, Schema, StoreError, Stored};
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,12 +18,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 
 /// Threads that make decisions; the server does most of the work.
 const THREADS: usize = 2;
-/// Connections of each thread, which is also how many decisions it makes side by side.
-const CONNECTIONS: usize = 8;
+/// Connections of each thread for transactions that are not shared: reads, and decisions that are made alone.
+const PLACES: usize = 7;
+/// Connections of each thread for transactions that decisions share. While one is at work the next decisions gather.
+const BURSTS: usize = 1;
 /// Decisions that wait for a thread; whoever comes later waits to be let in.
 const QUEUE: usize = 1024;
 /// Time to wait for a connection.
@@ -29,10 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// After how long without an answer a connection is given up, so that decisions do not wait for a server whose machine
 /// is gone.
 const SILENCE: Duration = Duration::from_secs(30);
-/// What each connection is set to. What was acknowledged is on disk, whatever the server's default is; a default that
-/// promises more, such as `remote_apply`, stays.
-const SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false) \
-     WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
 
 type Task = Box<dyn FnOnce(Rc<Worker>) -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
@@ -45,6 +45,8 @@ pub(crate) struct Postgres {
 #[derive(Debug)]
 struct Thread {
     queue: mpsc::Sender<Task>,
+    /// Decisions that share transactions.
+    together: mpsc::Sender<Box<dyn Job>>,
     /// Decisions that it makes or that wait for it.
     load: Arc<AtomicUsize>,
     handle: JoinHandle<()>,
@@ -77,13 +79,15 @@ impl Postgres {
         let mut threads = Vec::new();
         for number in 0..THREADS {
             let (queue, tasks) = mpsc::channel(QUEUE);
+            let (together, jobs) = mpsc::channel(QUEUE);
             let pool = pool(server, &name)?;
             let (name, counters) = (name.clone(), Arc::clone(counters));
             let thread = thread::Builder::new().name(format!("store-{number}"));
-            let handle =
-                thread.spawn(move || work(Worker::new(pool, name, options, counters), tasks));
+            let worker = move || Worker::new(pool, PLACES, name, options, counters);
+            let handle = thread.spawn(move || work(worker(), tasks, jobs));
             threads.push(Thread {
                 queue,
+                together,
                 load: Arc::default(),
                 handle: handle.map_err(|e| StoreError::Failed(e.to_string()))?,
             });
@@ -94,34 +98,37 @@ impl Postgres {
         Ok(opened)
     }
 
+    /// That with the least to do: where all connections of one wait for locks, the other goes on.
+    fn thread(&self) -> Stored<&Thread> {
+        let threads = self.threads.iter();
+        let thread = threads.min_by_key(|thread| thread.load.load(Ordering::Relaxed));
+        thread.ok_or_else(closed)
+    }
+
     /// Runs something on one of the threads.
     async fn on_thread<T: Send + 'static>(
         &self,
         task: impl AsyncFnOnce(Rc<Worker>) -> T + Send + 'static,
     ) -> Stored<T> {
-        let gone = || StoreError::Failed("the database is closed".into());
-        // That with the least to do: where all connections of one wait for locks, the other goes on.
-        let threads = self.threads.iter();
-        let thread = threads.min_by_key(|thread| thread.load.load(Ordering::Relaxed));
-        let thread = thread.ok_or_else(gone)?;
+        let thread = self.thread()?;
         let load = Load::new(&thread.load);
         let (answer, answered) = oneshot::channel();
         let task: Task = Box::new(|worker| {
             Box::pin(async move {
                 let done = task(worker).await;
                 drop(load);
-                // Whoever asked may be gone; the decision stands.
+                // Whoever asked may be gone.
                 let _ = answer.send(done);
             })
         });
-        thread.queue.send(task).await.map_err(|_| gone())?;
-        // A decision that panics takes its answer along, and nothing else.
+        thread.queue.send(task).await.map_err(|_| closed())?;
+        // What panics takes its answer along, and nothing else.
         answered
             .await
             .map_err(|_| StoreError::Failed("a decision panicked".into()))
     }
 
-    /// Makes a decision; yields its result when it is on the server's disk.
+    /// Makes a decision in a transaction of its own; yields its result when it is on the server's disk.
     pub(crate) async fn decide<T, E>(
         &self,
         decide: impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E> + Send + 'static,
@@ -130,8 +137,42 @@ impl Postgres {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.on_thread(async move |worker| worker.decide(decide).await)
-            .await?
+        self.decide_for(decide, Purpose::Alone).await
+    }
+
+    async fn decide_for<T, E>(
+        &self,
+        decide: impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E> + Send + 'static,
+        purpose: Purpose,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let thread = self.thread()?;
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(Decide::new(decide, answer, Load::new(&thread.load)));
+        let task: Task =
+            Box::new(move |worker| Box::pin(async move { worker.alone(job, purpose).await }));
+        thread.queue.send(task).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Makes a decision, in a transaction with others that come at the same time; yields its result when it is on the
+    /// server's disk.
+    pub(crate) async fn decide_together<T, E>(
+        &self,
+        decide: impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let thread = self.thread()?;
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(Decide::new(decide, answer, Load::new(&thread.load)));
+        thread.together.send(job).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
     }
 
     /// Runs `look` on one state of the database; yields its result and how many reads it made.
@@ -145,24 +186,34 @@ impl Postgres {
 
     /// Brings the tables up to date.
     pub(crate) async fn migrate(&self, schema: &'static Schema) -> Stored<()> {
-        self.decide(async move |tx| schema.prepare_postgres(tx).await)
-            .await?;
+        let prepare = async move |tx: &Tx<'_>| schema.prepare_postgres(tx).await;
+        self.decide_for(prepare, Purpose::Upgrade).await?;
         for step in schema.steps() {
-            self.decide(async move |tx| schema.migrate_postgres(tx, step).await)
-                .await?;
+            let step = async move |tx: &Tx<'_>| schema.migrate_postgres(tx, step).await;
+            self.decide_for(step, Purpose::Upgrade).await?;
         }
         Ok(())
     }
 
     /// Waits until all that was asked for is done.
     pub(crate) fn close(self) {
-        for Thread { queue, handle, .. } in self.threads {
-            drop(queue);
+        for thread in self.threads {
+            let Thread {
+                queue,
+                together,
+                handle,
+                ..
+            } = thread;
+            drop((queue, together));
             if handle.join().is_err() {
                 tracing::error!("a thread of the database panicked");
             }
         }
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Failed("the database is closed".into())
 }
 
 fn pool(server: &Server, name: &str) -> Stored<Pool> {
@@ -186,25 +237,19 @@ fn pool(server: &Server, name: &str) -> Stored<Pool> {
     let recycling_method = RecyclingMethod::Fast;
     let manager = Manager::from_config(config, connector, ManagerConfig { recycling_method });
     let built = Pool::builder(manager)
-        .max_size(CONNECTIONS)
+        .max_size(PLACES + BURSTS)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(PATIENCE))
         .create_timeout(Some(PATIENCE))
-        .post_create(Hook::async_fn(|client, _| {
-            Box::pin(async move {
-                // And not a notice for each table that is there as it should be.
-                let text = format!("{SETTINGS}; SET client_min_messages = warning");
-                client
-                    .batch_execute(&text)
-                    .await
-                    .map_err(HookError::Backend)
-            })
-        }))
         .build();
     built.map_err(|e| not_opened(e.to_string()))
 }
 
-fn work(worker: Worker, mut tasks: mpsc::Receiver<Task>) {
+fn work(
+    worker: Worker,
+    mut tasks: mpsc::Receiver<Task>,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -218,18 +263,37 @@ fn work(worker: Worker, mut tasks: mpsc::Receiver<Task>) {
     let worker = Rc::new(worker);
     let local = LocalSet::new();
     local.block_on(&runtime, async {
-        let mut running = tokio::task::JoinSet::new();
+        let (mut alone, mut bursts) = (JoinSet::new(), JoinSet::new());
+        let (mut has_tasks, mut has_jobs) = (true, true);
         loop {
-            // As many as there are connections: the rest waits in the queue, in its order.
+            // As many as there are connections: the rest waits in the queues, in their order.
             tokio::select! {
-                _ = running.join_next(), if running.len() >= CONNECTIONS => {}
-                task = tasks.recv(), if running.len() < CONNECTIONS => {
-                    let Some(task) = task else { break };
-                    running.spawn_local(task(Rc::clone(&worker)));
-                    while running.try_join_next().is_some() {}
+                Some(_) = alone.join_next() => {}
+                Some(burst) = bursts.join_next() => {
+                    for job in burst.unwrap_or_default() {
+                        let worker = Rc::clone(&worker);
+                        alone.spawn_local(async move {
+                            worker.alone(job, Purpose::Alone).await;
+                        });
+                    }
                 }
+                task = tasks.recv(), if has_tasks && alone.len() < PLACES => match task {
+                    Some(task) => { alone.spawn_local(task(Rc::clone(&worker))); }
+                    None => has_tasks = false,
+                },
+                job = jobs.recv(), if has_jobs && bursts.len() < BURSTS && alone.len() < QUEUE => match job {
+                    Some(first) => {
+                        let mut burst = vec![first];
+                        while burst.len() < worker.room() && let Ok(next) = jobs.try_recv() {
+                            burst.push(next);
+                        }
+                        let worker = Rc::clone(&worker);
+                        bursts.spawn_local(async move { worker.together(burst).await });
+                    }
+                    None => has_jobs = false,
+                },
+                else => break,
             }
         }
-        while running.join_next().await.is_some() {}
     });
 }

@@ -1,24 +1,32 @@
 //! Statements on a transaction of a server.
 
+use super::burst::Burst;
 use super::url::chain;
+use super::wave::Asked;
 use crate::tx::{Broken, Statement};
 use crate::{StoreError, Value};
-use deadpool_postgres::Transaction;
+use deadpool_postgres::ClientWrapper;
 use std::error::Error as _;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 type Done<T> = Result<T, (Broken, StoreError)>;
-type Executing<'a> = Pin<Box<dyn Future<Output = Result<u64, tokio_postgres::Error>> + 'a>>;
 
 /// A transaction of a server.
-pub(crate) struct PostgresTx<'a> {
-    transaction: &'a Transaction<'a>,
-    name: &'a str,
+pub(crate) struct PostgresTx<'a>(On<'a>);
+
+#[derive(Clone, Copy)]
+enum On<'a> {
+    Own {
+        client: &'a ClientWrapper,
+        name: &'a str,
+    },
+    Shared {
+        burst: &'a Burst,
+        number: usize,
+    },
 }
 
 impl std::fmt::Debug for PostgresTx<'_> {
@@ -42,6 +50,7 @@ pub(crate) fn store_error(name: &str, error: &tokio_postgres::Error) -> (Broken,
         SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => {
             (Broken::Conflict, StoreError::Busy)
         }
+        SqlState::LOCK_NOT_AVAILABLE => (Broken::Locked, StoreError::Busy),
         SqlState::UNIQUE_VIOLATION => (Broken::Constraint, StoreError::Taken),
         SqlState::FOREIGN_KEY_VIOLATION => (Broken::Constraint, other()),
         SqlState::DISK_FULL => (Broken::Down, StoreError::Full(name.to_owned())),
@@ -60,14 +69,25 @@ pub(crate) fn store_error(name: &str, error: &tokio_postgres::Error) -> (Broken,
     }
 }
 
+fn owned(sql: &'static str, values: &[Value<'_>]) -> Statement {
+    let values = values.iter().map(Value::to_static).collect();
+    Statement { sql, values }
+}
+
 fn borrowed<'v>(values: &'v [Value<'_>]) -> Vec<&'v (dyn ToSql + Sync)> {
     let as_dyn = |value: &'v Value<'_>| value as &(dyn ToSql + Sync);
     values.iter().map(as_dyn).collect()
 }
 
 impl<'a> PostgresTx<'a> {
-    pub(crate) fn new(transaction: &'a Transaction<'a>, name: &'a str) -> Self {
-        Self { transaction, name }
+    /// One that reads, on a connection of its own.
+    pub(super) fn reader(client: &'a ClientWrapper, name: &'a str) -> Self {
+        Self(On::Own { client, name })
+    }
+
+    /// That of a decision among those that share a transaction.
+    pub(super) fn member(burst: &'a Burst, number: usize) -> Self {
+        Self(On::Shared { burst, number })
     }
 
     /// A statement is about to be sent.
@@ -76,52 +96,76 @@ impl<'a> PostgresTx<'a> {
         crate::faults::statement();
     }
 
-    fn judged<T>(&self, done: Result<T, tokio_postgres::Error>) -> Done<T> {
-        done.map_err(|error| store_error(self.name, &error))
+    pub(crate) async fn query(&self, sql: &'static str, values: &[Value<'_>]) -> Done<Vec<Row>> {
+        Self::begins();
+        match self.0 {
+            On::Own { client, name } => {
+                let done = async {
+                    let statement = client.prepare_cached(sql).await?;
+                    client.query(&statement, &borrowed(values)).await
+                };
+                done.await.map_err(|error| store_error(name, &error))
+            }
+            On::Shared { burst, .. } => {
+                let answer = burst.ask(Asked::Query(owned(sql, values))).await?;
+                Ok(answer.rows)
+            }
+        }
     }
 
-    pub(crate) async fn query(&self, sql: &str, values: &[Value<'_>]) -> Done<Vec<Row>> {
+    pub(crate) async fn run(&self, sql: &'static str, values: &[Value<'_>]) -> Done<u64> {
         Self::begins();
-        let done = async {
-            let statement = self.transaction.prepare_cached(sql).await?;
-            self.transaction.query(&statement, &borrowed(values)).await
-        };
-        self.judged(done.await)
-    }
-
-    pub(crate) async fn run(&self, sql: &str, values: &[Value<'_>]) -> Done<u64> {
-        Self::begins();
-        let done = async {
-            let statement = self.transaction.prepare_cached(sql).await?;
-            self.transaction
-                .execute(&statement, &borrowed(values))
-                .await
-        };
-        self.judged(done.await)
+        match self.0 {
+            On::Own { client, name } => {
+                let done = async {
+                    let statement = client.prepare_cached(sql).await?;
+                    client.execute(&statement, &borrowed(values)).await
+                };
+                done.await.map_err(|error| store_error(name, &error))
+            }
+            On::Shared { burst, .. } => {
+                let answer = burst.ask(Asked::Run(owned(sql, values))).await?;
+                Ok(answer.count)
+            }
+        }
     }
 
     /// All of them are on their way before the first is answered; the server keeps their order.
     pub(crate) async fn write(&self, statements: &[Statement]) -> Done<()> {
         Self::begins();
-        let done = async {
-            let mut prepared = Vec::with_capacity(statements.len());
-            for statement in statements {
-                prepared.push(self.transaction.prepare_cached(statement.sql).await?);
+        match self.0 {
+            // It can't, and the server says so at the first.
+            On::Own { .. } => {
+                for statement in statements {
+                    self.run(statement.sql, &statement.values).await?;
+                }
+                Ok(())
             }
-            let mut waiting: Vec<Executing<'_>> = Vec::with_capacity(statements.len());
-            for (statement, prepared) in statements.iter().zip(&prepared) {
-                waiting.push(Box::pin(async move {
-                    let values = borrowed(&statement.values);
-                    self.transaction.execute(prepared, &values).await
-                }));
+            On::Shared { burst, .. } => {
+                let asked = Asked::Write(statements.to_vec());
+                burst.ask(asked).await.map(|_| ())
             }
-            futures_util::future::try_join_all(waiting).await
-        };
-        self.judged(done.await.map(|_| ()))
+        }
     }
 
     pub(crate) async fn script(&self, sql: &str) -> Done<()> {
         Self::begins();
-        self.judged(self.transaction.batch_execute(sql).await)
+        match self.0 {
+            On::Own { client, name } => {
+                let done = client.batch_execute(sql).await;
+                done.map_err(|error| store_error(name, &error))
+            }
+            On::Shared { burst, .. } => {
+                let asked = Asked::Script(sql.to_owned());
+                burst.ask(asked).await.map(|_| ())
+            }
+        }
+    }
+
+    /// Waits until no other decision of the same transaction holds this, and holds it until this one ends.
+    pub(crate) async fn hold(&self, key: &[u8]) {
+        if let On::Shared { burst, number } = self.0 {
+            burst.hold(number, key).await;
+        }
     }
 }

@@ -1,18 +1,27 @@
-//! Decisions on the connections of one thread: each a transaction, repeated where the server asks for it.
+//! Decisions on the connections of one thread: several in one transaction, or each in its own, repeated where the server
+//! asks for it.
 
+use super::burst::Burst;
+use super::job::{Ended, Job};
+use super::line::{Begin, Line, Purpose};
 use super::tx::{PostgresTx, store_error};
 use super::url::chain;
+use super::wave::{self, Asked, Forms};
 use crate::counters::Counters;
 use crate::tx::{Broken, Connection, Tx};
 use crate::{Options, StoreError, Stored};
-use deadpool_postgres::{Object, Pool, PoolError, Transaction};
+use deadpool_postgres::{Pool, PoolError};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio_postgres::IsolationLevel;
+use tokio::sync::Semaphore;
 
 /// How often a decision is made at most that others come in the way of.
 const TRIES: u32 = 24;
+/// How often where others hold for too long what it locks.
+const LOCK_TRIES: u32 = 2;
+/// Decisions that share a transaction, at most: whatever one of them locks stays locked until all are stored.
+const ROOM: usize = 32;
 /// How often for a value that was taken or a row that was gone: once to see what others wrote, and once more.
 const CONSTRAINT_TRIES: u32 = 3;
 /// How often where the connection fails before the commit.
@@ -25,6 +34,12 @@ const DOWN: Duration = Duration::from_millis(250);
 /// What a thread works with.
 pub(super) struct Worker {
     pool: Pool,
+    /// Connections that transactions which are not shared may use.
+    places: Semaphore,
+    begin: Begin,
+    forms: Forms,
+    /// How many decisions may share a transaction now.
+    room: Cell<usize>,
     name: String,
     options: Options,
     counters: Arc<Counters>,
@@ -34,35 +49,39 @@ pub(super) struct Worker {
     trying: Cell<bool>,
 }
 
-/// How a try ended that was not committed.
-enum Failure<E> {
-    /// Others changed the same: make it again.
-    Conflict(StoreError),
-    /// A value was taken, or a row gone.
-    Constraint(E),
-    /// The connection failed before the commit.
-    Connection(E),
+/// Why decisions were not stored.
+enum Failure {
+    /// Another try may succeed.
+    Again(Broken, StoreError),
     /// That is its end.
-    Final(E),
+    Final(StoreError),
 }
 
-impl<E: From<StoreError>> Failure<E> {
-    fn new((broken, error): (Broken, StoreError)) -> Self {
+impl Failure {
+    fn new(broken: Broken, error: StoreError) -> Self {
         match broken {
-            Broken::Conflict => Self::Conflict(error),
-            Broken::Constraint => Self::Constraint(error.into()),
             // It would not help to try that again at once.
-            Broken::Down if matches!(error, StoreError::Full(_)) => Self::Final(error.into()),
-            Broken::Down => Self::Connection(error.into()),
-            Broken::Failed => Self::Final(error.into()),
+            Broken::Down if matches!(error, StoreError::Full(_)) => Self::Final(error),
+            broken => Self::Again(broken, error),
         }
     }
 }
 
 impl Worker {
-    pub(super) fn new(pool: Pool, name: String, options: Options, counters: Arc<Counters>) -> Self {
+    /// One with so many connections for transactions that are not shared.
+    pub(super) fn new(
+        pool: Pool,
+        places: usize,
+        name: String,
+        options: Options,
+        counters: Arc<Counters>,
+    ) -> Self {
         Self {
             pool,
+            places: Semaphore::new(places),
+            begin: Begin::new(options),
+            forms: Forms::default(),
+            room: Cell::new(ROOM),
             name,
             options,
             counters,
@@ -73,10 +92,17 @@ impl Worker {
 
     /// Whether the server can be reached.
     pub(super) async fn reach(&self) -> Stored<()> {
-        self.connect().await.map(drop)
+        let line = self.connect(Purpose::Read).await?;
+        line.give_back();
+        Ok(())
     }
 
-    async fn connect(&self) -> Stored<Object> {
+    async fn connect(&self, purpose: Purpose) -> Stored<Line<'_>> {
+        let place = match purpose {
+            Purpose::Together => None,
+            // Never closed.
+            _ => self.places.acquire().await.ok(),
+        };
         let unreached = self.unreached.borrow().clone();
         let first = match unreached {
             Some((since, error)) if self.trying.get() || since.elapsed() < DOWN => {
@@ -95,7 +121,7 @@ impl Worker {
         let cause = match connected {
             Ok(client) => {
                 self.unreached.take();
-                return Ok(client);
+                return Ok(Line::new(client, place));
             }
             Err(cause) => cause,
         };
@@ -121,8 +147,8 @@ impl Worker {
     }
 
     /// Closes a connection that failed, and those that wait: they are of the same server.
-    fn close(&self, client: Object) {
-        drop(Object::take(client));
+    fn close(&self, line: Line<'_>) {
+        drop(line);
         self.pool.retain(|_, _| false);
     }
 
@@ -134,124 +160,172 @@ impl Worker {
         (broken, error)
     }
 
-    pub(super) async fn decide<T, E: From<StoreError>>(
-        &self,
-        decide: impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let (mut conflicts, mut constraints, mut connections) = (0, 0, 0);
-        loop {
-            let count = |count: &mut u32, most: u32| {
-                *count += 1;
-                *count >= most
+    /// Makes one decision and answers it, repeated where the server asks for it.
+    pub(super) async fn alone(&self, mut job: Box<dyn Job>, purpose: Purpose) {
+        let (mut conflicts, mut locks, mut constraints, mut connections) = (0, 0, 0, 0);
+        let count = |count: &mut u32, most: u32| {
+            *count += 1;
+            *count < most
+        };
+        let stored = loop {
+            let failure = match self.attempt(std::slice::from_mut(&mut job), purpose).await {
+                Ok(()) => break Ok(()),
+                Err(failure) => failure,
             };
-            match self.attempt(&decide).await {
-                Ok(value) => return Ok(value),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Conflict(error)) if count(&mut conflicts, TRIES) => {
-                    return Err(error.into());
+            let (again, error) = match failure {
+                Failure::Final(error) => (false, error),
+                Failure::Again(Broken::Failed, error) => (false, error),
+                Failure::Again(Broken::Conflict, error) => (count(&mut conflicts, TRIES), error),
+                Failure::Again(Broken::Locked, error) => (count(&mut locks, LOCK_TRIES), error),
+                Failure::Again(Broken::Constraint, error) => {
+                    (count(&mut constraints, CONSTRAINT_TRIES), error)
                 }
-                Err(Failure::Constraint(error)) if count(&mut constraints, CONSTRAINT_TRIES) => {
-                    return Err(error);
+                Failure::Again(Broken::Down, error) => {
+                    (count(&mut connections, CONNECTION_TRIES), error)
                 }
-                Err(Failure::Connection(error)) if count(&mut connections, CONNECTION_TRIES) => {
-                    return Err(error);
-                }
-                Err(_) => {}
+            };
+            if !again {
+                break Err(error);
             }
-            tokio::time::sleep(pause(conflicts + constraints + connections)).await;
-        }
+            tokio::time::sleep(pause(conflicts + locks + constraints + connections)).await;
+        };
+        job.answer(stored);
     }
 
-    async fn attempt<T, E: From<StoreError>>(
-        &self,
-        decide: &impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E>,
-    ) -> Result<T, Failure<E>> {
-        let client = self.connect().await;
-        let mut client = client.map_err(|error| Failure::Final(error.into()))?;
-        let level = match self.options.serializable {
-            true => IsolationLevel::Serializable,
-            false => IsolationLevel::ReadCommitted,
-        };
-        let begun = client.build_transaction().isolation_level(level);
-        let (done, usable) = match begun.start().await {
-            Ok(transaction) => self.on(transaction, decide).await,
-            Err(error) => {
-                let (broken, error) = self.error(&error);
-                let usable = broken != Broken::Down;
-                (Err(Failure::new((broken, error))), usable)
-            }
-        };
-        if !usable {
-            self.close(client);
-        }
-        done
+    /// How many decisions may share a transaction now.
+    pub(super) fn room(&self) -> usize {
+        self.room.get()
     }
 
-    /// Makes a decision on a transaction; yields whether its connection can be used again, too.
-    async fn on<T, E: From<StoreError>>(
-        &self,
-        transaction: Transaction<'_>,
-        decide: &impl for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E>,
-    ) -> (Result<T, Failure<E>>, bool) {
-        let (result, broken, wrote) = {
-            let on = PostgresTx::new(&transaction, &self.name);
-            let tx = Tx::new(Connection::Postgres(on));
-            let result = decide(&tx).await;
-            self.counters.read(tx.reads.get());
-            (result, tx.broken(), tx.wrote.get())
+    /// Makes several decisions in one transaction and answers them. Yields them where that fails, unanswered: each has to
+    /// be made alone.
+    pub(super) async fn together(&self, mut jobs: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        let size = jobs.len();
+        let stored = match self.attempt(&mut jobs, Purpose::Together).await {
+            Ok(()) => {
+                if size >= self.room.get() {
+                    self.room.set((size * 2).min(ROOM));
+                }
+                Ok(())
+            }
+            Err(Failure::Final(error)) if size > 1 => Err(error),
+            Err(_) => {
+                // Where they are in each other's way, fewer try it next time.
+                self.room.set(size.div_ceil(2));
+                return jobs;
+            }
         };
+        for job in jobs {
+            job.answer(stored.clone());
+        }
+        Vec::new()
+    }
+
+    /// Makes decisions in one transaction: all are stored, or none.
+    async fn attempt(&self, jobs: &mut [Box<dyn Job>], purpose: Purpose) -> Result<(), Failure> {
+        let line = self.connect(purpose).await.map_err(Failure::Final)?;
+        let Some(client) = line.client() else {
+            return Err(Failure::Final(StoreError::Failed("the connection is gone".into())));
+        };
+        let mut begin = Some(self.begin.text(purpose));
+        let burst = Burst::default();
+        let run = burst.run(jobs, async |asked: Vec<(usize, Asked)>| {
+            let sent = async {
+                // What writes is sent when the transaction has begun for certain.
+                if !wave::only_reads(&asked)
+                    && let Some(text) = begin.take()
+                {
+                    client.batch_execute(text).await?;
+                }
+                wave::send(client, &self.forms, begin.take(), asked).await
+            };
+            sent.await.map_err(|error| self.error(&error))
+        });
+        let (ends, reads) = match run.await {
+            Ok(ran) => ran,
+            Err((broken, error)) => {
+                self.end(line, broken, begin.is_none()).await;
+                return Err(Failure::new(broken, error));
+            }
+        };
+        // Several are counted when they are stored: otherwise each is made again.
+        if jobs.len() == 1 {
+            self.counters.read(reads);
+        }
+        let mut wrote = false;
+        for ended in ends {
+            match ended {
+                Ended::Well(writes) => wrote |= writes,
+                // Its refusal is its answer; this is one that is alone.
+                Ended::Badly => {
+                    self.end(line, Broken::Failed, begin.is_none()).await;
+                    return Ok(());
+                }
+                Ended::Broken(broken, error) => {
+                    self.end(line, broken, begin.is_none()).await;
+                    return Err(Failure::new(broken, error));
+                }
+            }
+        }
+        let begun = begin.is_none();
         // SERIALIZABLE says at the commit whether what was read was true, also for a refusal. Where that has written
         // something it can't be asked: then it is as true as with READ COMMITTED.
-        let commits = match &result {
-            Ok(_) => wrote || self.options.serializable,
-            Err(_) => !wrote && self.options.serializable,
-        };
-        let ended = match (result, broken) {
-            (_, Some((Broken::Conflict, error))) => Err(Failure::Conflict(error)),
-            (Err(own), Some((Broken::Constraint, _))) => Err(Failure::Constraint(own)),
-            (own, Some((Broken::Down, error))) => {
-                self.counters.failed();
-                // The transaction is dropped unfinished, and its connection closed.
-                let again = Failure::new((Broken::Down, error));
-                return match (own, again) {
-                    (Err(own), Failure::Connection(_)) => (Err(Failure::Connection(own)), false),
-                    (Err(own), _) => (Err(Failure::Final(own)), false),
-                    (Ok(_), again) => (Err(again), false),
-                };
-            }
-            (Ok(_), Some(broken)) => Err(Failure::new(broken)),
-            (own, None) if commits => return self.commit(transaction, own).await,
-            (own, _) => own.map_err(Failure::Final),
-        };
-        let rolled_back = transaction.rollback().await;
-        if let Err(error) = &rolled_back {
-            tracing::debug!(error = %chain(error), "a transaction was not rolled back");
+        if begun && (wrote || self.options.serializable) {
+            self.commit(line).await?;
+        } else {
+            self.end(line, Broken::Failed, begun).await;
         }
-        (ended, rolled_back.is_ok())
+        if jobs.len() > 1 {
+            self.counters.read(reads);
+        }
+        Ok(())
     }
 
-    async fn commit<T, E: From<StoreError>>(
-        &self,
-        transaction: Transaction<'_>,
-        own: Result<T, E>,
-    ) -> (Result<T, Failure<E>>, bool) {
-        if self.options.refuse_commit.is_some_and(|refuses| refuses()) {
-            let rolled_back = transaction.rollback().await.is_ok();
-            return (Err(Failure::Conflict(StoreError::Busy)), rolled_back);
+    /// Ends a transaction without storing it.
+    async fn end(&self, line: Line<'_>, broken: Broken, begun: bool) {
+        if broken == Broken::Down {
+            return self.close(line);
         }
-        let Err(error) = transaction.commit().await else {
+        let rolled_back = match line.client() {
+            Some(client) if begun => client.batch_execute("ROLLBACK").await,
+            _ => Ok(()),
+        };
+        match rolled_back {
+            Ok(()) => line.give_back(),
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "a transaction was not rolled back");
+                self.close(line);
+            }
+        }
+    }
+
+    async fn commit(&self, line: Line<'_>) -> Result<(), Failure> {
+        if self.options.refuse_commit.is_some_and(|refuses| refuses()) {
+            self.end(line, Broken::Conflict, true).await;
+            return Err(Failure::Again(Broken::Conflict, StoreError::Busy));
+        }
+        let done = match line.client() {
+            Some(client) => client.batch_execute("COMMIT").await,
+            None => Ok(()),
+        };
+        let Err(error) = done else {
             self.counters.committed();
-            return (own.map_err(Failure::Final), true);
+            line.give_back();
+            return Ok(());
         };
         match self.error(&error) {
             // The transaction may be on the server's disk, so it must not be made again.
             (Broken::Down, error) => {
+                self.close(line);
                 let text = format!(
                     "the connection failed during the commit, and the change may be stored or not: {error}"
                 );
-                (Err(Failure::Final(StoreError::Failed(text).into())), false)
+                Err(Failure::Final(StoreError::Failed(text)))
             }
-            other => (Err(Failure::new(other)), true),
+            (broken, error) => {
+                line.give_back();
+                Err(Failure::new(broken, error))
+            }
         }
     }
 
@@ -259,53 +333,33 @@ impl Worker {
         &self,
         look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Stored<T>,
     ) -> Stored<(T, u64)> {
-        let mut look = Some(look);
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut client = self.connect().await?;
-            let begun = client
-                .build_transaction()
-                .isolation_level(IsolationLevel::RepeatableRead)
-                .read_only(true);
-            let (done, usable) = match (begun.start().await, look.take()) {
-                (Ok(transaction), Some(look)) => {
-                    let (done, usable) = self.look(transaction, look).await;
-                    (Some(done), usable)
-                }
-                // Nothing was read yet; the server may have been started anew.
-                (Err(error), unused) => {
-                    look = unused;
-                    let (broken, error) = self.error(&error);
-                    let down = broken == Broken::Down;
-                    let again = down && tries < CONNECTION_TRIES;
-                    ((!again).then_some(Err(error)), !down)
-                }
-                (Ok(_), None) => (Some(Err(StoreError::Busy)), true),
+            let line = self.connect(Purpose::Read).await?;
+            let Some(client) = line.client() else {
+                return Err(StoreError::Busy);
             };
-            if !usable {
-                self.close(client);
+            // Nothing was read yet; the server may have been started anew.
+            let begin = self.begin.text(Purpose::Read);
+            if let Err(error) = client.batch_execute(begin).await {
+                let (broken, error) = self.error(&error);
+                self.end(line, broken, true).await;
+                if broken == Broken::Down && tries < CONNECTION_TRIES {
+                    continue;
+                }
+                return Err(error);
             }
-            if let Some(done) = done {
-                return done;
-            }
+            let (result, reads, broken) = {
+                let on = PostgresTx::reader(client, &self.name);
+                let tx = Tx::new(Connection::Postgres(on));
+                let result = look(&tx).await;
+                (result, tx.reads.get(), tx.broken())
+            };
+            let broken = broken.map_or(Broken::Failed, |(broken, _)| broken);
+            self.end(line, broken, true).await;
+            return result.map(|value| (value, reads));
         }
-    }
-
-    async fn look<T>(
-        &self,
-        transaction: Transaction<'_>,
-        look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Stored<T>,
-    ) -> (Stored<(T, u64)>, bool) {
-        let (result, reads, broken) = {
-            let on = PostgresTx::new(&transaction, &self.name);
-            let tx = Tx::new(Connection::Postgres(on));
-            let result = look(&tx).await;
-            (result, tx.reads.get(), tx.broken())
-        };
-        let down = matches!(broken, Some((Broken::Down, _)));
-        let rolled_back = transaction.rollback().await.is_ok();
-        (result.map(|value| (value, reads)), rolled_back && !down)
     }
 }
 

@@ -10,6 +10,7 @@ mod bare;
 mod load;
 mod login;
 pub(crate) mod people;
+mod postgres;
 
 use super::{BenchArgs, Figures, commit, say};
 use crate::leftovers::Workshop;
@@ -27,6 +28,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 pub(crate) use bare::run as run_bare;
+pub(super) use postgres::run as run_on_postgres;
 
 /// Least share of the bare server's requests per second.
 const GOAL: f64 = 0.6;
