@@ -193,7 +193,10 @@ impl Contract {
         if self.path.variable == Variable::MspToken {
             path_token(variable)?;
         }
-        let object = self.request.map(|_| strict_json::object(body)).transpose()?;
+        let object = self
+            .request
+            .map(|_| strict_json::object(body))
+            .transpose()?;
         Ok(Members::new(object.unwrap_or_default()))
     }
 

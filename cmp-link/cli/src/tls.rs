@@ -9,8 +9,8 @@ use crate::validity::{self, MAX_FILE};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, DistinguishedName,
     RootCertStore, ServerConfig, SignatureScheme, SupportedCipherSuite,
@@ -25,7 +25,8 @@ use std::sync::Arc;
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     let mut provider = ring::default_provider();
-    let others = |suite: &SupportedCipherSuite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256;
+    let others =
+        |suite: &SupportedCipherSuite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256;
     // The order of the others stays as it is.
     provider.cipher_suites.sort_by_key(others);
     Arc::new(provider)

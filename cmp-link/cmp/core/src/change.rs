@@ -233,7 +233,9 @@ impl Change {
             Self::AddFederation(f) | Self::UpdateFederation(f) => account(&f.account),
             Self::PurgeFederation(id) | Self::ClearHold(id, _) => Behind::Federation(*id),
             Self::SetHold(hold) => Behind::Federation(hold.federation),
-            Self::AddProfile(profile) | Self::PutProfile(profile) => Behind::Federation(profile.federation),
+            Self::AddProfile(profile) | Self::PutProfile(profile) => {
+                Behind::Federation(profile.federation)
+            }
             Self::PutRequest(request) => account(&request.account),
             Self::AddReport(report) => vehicle(&report.eid),
             Self::Fleet(change) => match change {

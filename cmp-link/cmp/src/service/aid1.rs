@@ -6,7 +6,8 @@ use crate::store::{StoreError, Stored, Tx};
 use crate::views;
 use aid_aid1::account_id::{AccountIdError, Policy, verify};
 use aid_aid1::body::{
-    Body as _, Members, NotifyTokenInvalid, SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
+    Body as _, Members, NotifyTokenInvalid, SendMspToken, SendProfileInformation,
+    UpdateSubscriptionInfo,
 };
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::operation::{Api as _, CmpOperation};
