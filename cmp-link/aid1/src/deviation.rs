@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use crate::body::Members;
 use crate::operation::CmpOperation;
 
 macro_rules! deviations {
@@ -118,40 +119,38 @@ fn is_void(members: &Map<String, Value>, name: &str) -> bool {
 
 /// The deviations in a body that an operation of the CMP has accepted. Each kind is there once.
 #[must_use]
-pub fn of_body(operation: CmpOperation, body: &[u8]) -> Vec<Deviation> {
-    let Ok(members) = serde_json::from_slice::<Map<String, Value>>(body) else {
-        return Vec::new();
-    };
+pub fn of_body(operation: CmpOperation, body: &Members) -> Vec<Deviation> {
+    let members = body.all();
     let mut found = Vec::new();
     let mut look = |members: &Map<String, Value>, name: &str, right| {
         found.extend(void(members, name, right));
     };
     match operation {
         CmpOperation::SendActivationCode => {
-            look(&members, "error", Void::Null);
-            look(&members, "swappedIccid", Void::Null);
-            if is_void(&members, "error") {
+            look(members, "error", Void::Null);
+            look(members, "swappedIccid", Void::Null);
+            if is_void(members, "error") {
                 let personal = members.get("profileType").and_then(Value::as_str);
                 if personal != Some("personal") {
                     found.push(Deviation::ProfileType);
                 }
             } else {
                 for name in ["activationCode", "profileType", "iccid"] {
-                    look(&members, name, Void::Null);
+                    look(members, name, Void::Null);
                 }
             }
         }
         CmpOperation::SendMspToken => {
-            look(&members, "error", Void::Null);
-            look(&members, "customerGroup", Void::Absent);
-            if !is_void(&members, "error") {
+            look(members, "error", Void::Null);
+            look(members, "customerGroup", Void::Absent);
+            if !is_void(members, "error") {
                 for name in ["msp_token", "phoneNumber", "subscriptionType", "iv"] {
-                    look(&members, name, Void::Null);
+                    look(members, name, Void::Null);
                 }
             }
         }
-        CmpOperation::NotifyTokenInvalid => look(&members, "reason", Void::Absent),
-        CmpOperation::UpdateSubscriptionInfo => look(&members, "customerGroup", Void::Absent),
+        CmpOperation::NotifyTokenInvalid => look(members, "reason", Void::Absent),
+        CmpOperation::UpdateSubscriptionInfo => look(members, "customerGroup", Void::Absent),
         CmpOperation::SendProfileInformation => {
             let profiles = members.get("profiles").and_then(Value::as_array);
             for profile in profiles.into_iter().flatten().filter_map(Value::as_object) {
@@ -186,6 +185,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn of(operation: CmpOperation, body: Value) -> Vec<Deviation> {
+        let Value::Object(members) = body else {
+            panic!("an object")
+        };
+        of_body(operation, &Members::new(members))
+    }
+
     #[test]
     fn every_way_to_say_nothing_is_told_from_the_right_one() {
         let code = |name: &str, value: Option<Value>| {
@@ -199,10 +205,7 @@ mod tests {
                 Some(value) => members.insert(name.into(), value),
                 None => members.remove(name),
             };
-            of_body(
-                CmpOperation::SendActivationCode,
-                body.to_string().as_bytes(),
-            )
+            of(CmpOperation::SendActivationCode, body)
         };
         for name in ["error", "swappedIccid"] {
             assert_eq!(code(name, Some(Value::Null)), [], "{name}");
@@ -222,17 +225,14 @@ mod tests {
             (CmpOperation::UpdateSubscriptionInfo, "customerGroup"),
         ];
         for (operation, name) in optional {
-            let of = |body: Value| of_body(operation, body.to_string().as_bytes());
+            let of = |body: Value| of(operation, body);
             assert_eq!(of(json!({})), []);
             assert_eq!(of(json!({ name: "x" })), []);
             assert_eq!(of(json!({ name: null })), [Deviation::Null]);
             assert_eq!(of(json!({ name: "" })), [Deviation::EmptyText]);
         }
         let both = json!({"profiles": [{"reason": null}, {"reason": ""}, {}, {"reason": "x"}]});
-        let both = of_body(
-            CmpOperation::SendProfileInformation,
-            both.to_string().as_bytes(),
-        );
+        let both = of(CmpOperation::SendProfileInformation, both);
         assert_eq!(both, [Deviation::EmptyText, Deviation::Absent]);
     }
 

@@ -216,7 +216,9 @@ impl Postgres {
             // that have ended.
             let (_, rest) = stat.rsplit_once(')').unwrap_or_default();
             let times = rest.split_whitespace().skip(11).take(4);
-            times.filter_map(|time| time.parse::<u64>().ok()).sum::<u64>()
+            times
+                .filter_map(|time| time.parse::<u64>().ok())
+                .sum::<u64>()
         });
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }

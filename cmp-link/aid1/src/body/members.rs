@@ -20,6 +20,11 @@ impl Members {
         Self(map)
     }
 
+    /// All of them.
+    pub(crate) fn all(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// Demands that these members are there, whatever their value.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ use crate::store::{StoreError, Stored, Tx};
 use crate::views;
 use aid_aid1::account_id::{AccountIdError, Policy, verify};
 use aid_aid1::body::{
-    Body as _, NotifyTokenInvalid, SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
+    Body as _, Members, NotifyTokenInvalid, SendMspToken, SendProfileInformation,
+    UpdateSubscriptionInfo,
 };
 use aid_aid1::deviation;
 use aid_aid1::error_code::{ApiError, ErrorCode};
@@ -174,14 +175,14 @@ impl Service {
         let msp = agreed.msps.iter().find(own).ok_or_else(|| {
             ApiError::naming(ErrorCode::PartyNotFound, &[&caller.headers.client_id])
         })?;
-        operation.contract().check_form(variable, body)?;
-        let tolerated = deviation::of_body(operation, body);
+        let members = operation.contract().check_form(variable, body)?;
+        let tolerated = deviation::of_body(operation, &members);
         let deviations = msp.deviations.clone();
         let call = Call::new(Arc::clone(msp), caller, operation, variable, body);
-        let (variable, body) = (variable.to_owned(), body.to_vec());
+        let variable = variable.to_owned();
         let status = call.answer.status;
         if operation == CmpOperation::SendActivationCode {
-            let more = self.activation_code(call, &variable, &body).await?;
+            let more = self.activation_code(call, variable, &members).await?;
             deviations.note_all(tolerated.into_iter().chain(more));
             return Ok(status);
         }
@@ -189,7 +190,7 @@ impl Service {
             if call.is_repetition(tx).await? {
                 return Ok((Decision::default(), None));
             }
-            let (msp, variable, body) = (&call.msp, &variable, &body);
+            let (msp, variable, body) = (&call.msp, &variable, &members);
             let decided: Decided = match operation {
                 // Decided above.
                 CmpOperation::SendActivationCode => Err(ErrorCode::Internal.into()),
@@ -288,9 +289,9 @@ pub(super) async fn federated(
     Ok(onboarding::known(found, alive)?)
 }
 
-async fn token(tx: &Tx<'_>, context: &Context, msp: &Msp, id: &str, body: &[u8]) -> Decided {
+async fn token(tx: &Tx<'_>, context: &Context, msp: &Msp, id: &str, body: &Members) -> Decided {
     let claims = verify(id, &msp.secrets, &Policy::default(), context.now / 1000)?;
-    let body = SendMspToken::parse(body)?;
+    let body = SendMspToken::from_members(body)?;
     let onboarding = tx.locked_onboarding(claims.sid.into_bytes()).await?;
     let (holder, phone) = match &body {
         SendMspToken::Token {
@@ -320,10 +321,10 @@ async fn subscription(
     context: &Context,
     msp: &Msp,
     token: &str,
-    body: &[u8],
+    body: &Members,
 ) -> Decided {
     let federation = federated(tx, msp, token, true).await?;
-    let body = UpdateSubscriptionInfo::parse(body)?;
+    let body = UpdateSubscriptionInfo::from_members(body)?;
     let phone = body.phone.clone();
     let settled = settled(tx, &federation).await?;
     let mut decision = onboarding::update(federation, &msp.phone_key, body)?;
@@ -337,10 +338,10 @@ async fn invalidate(
     context: &Context,
     msp: &Msp,
     token: &str,
-    body: &[u8],
+    body: &Members,
 ) -> Decided {
     let federation = federated(tx, msp, token, false).await?;
-    let body = NotifyTokenInvalid::parse(body)?;
+    let body = NotifyTokenInvalid::from_members(body)?;
     let (by, reason) = (withdraw::By::Msp, body.reason);
     let decision = views::withdrawal(tx, context, &federation, by, reason).await?;
     Ok((decision, None))
@@ -351,10 +352,10 @@ async fn profile_information(
     context: &Context,
     msp: &Msp,
     token: &str,
-    body: &[u8],
+    body: &Members,
 ) -> Decided {
     let federation = federated(tx, msp, token, false).await?;
-    let body = SendProfileInformation::parse(body)?;
+    let body = SendProfileInformation::from_members(body)?;
     let own = tx.profiles(Some(federation.id)).await?;
     let mut known = Vec::new();
     for item in &body.profiles {

@@ -245,11 +245,7 @@ fn pool(server: &Server, name: &str) -> Stored<Pool> {
     built.map_err(|e| not_opened(e.to_string()))
 }
 
-fn work(
-    worker: Worker,
-    mut tasks: mpsc::Receiver<Task>,
-    mut jobs: mpsc::Receiver<Box<dyn Job>>,
-) {
+fn work(worker: Worker, mut tasks: mpsc::Receiver<Task>, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

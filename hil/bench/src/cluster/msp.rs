@@ -64,6 +64,7 @@ impl Desk {
             credentials: vec![out.map_err(Failure::new)?],
             certificates: vec![Certificate::CommonName("cmp".into())],
             target_id: Some(msp.client_id.clone()),
+            operations: None,
         };
         Ok(Self {
             gate: Gate::new(vec![party]),

@@ -7,6 +7,7 @@ use crate::figures::people::{Driver, first};
 use crate::site::Site;
 use aid_aid1::body::{ProfileType, SendActivationCode, SubscriptionType, UpdateSubscriptionInfo};
 use aid_aid1::client::{Call, CmpClient, Settings};
+use aid_aid1::deviation::Deviations;
 use aid_aid1::headers::Credentials;
 use aid_aid1::operation::{CmpOperation, Operation};
 use aid_cli::cli::Failure;
@@ -47,6 +48,7 @@ impl Partner {
                 target_id: msp.own_client_id.clone(),
                 credentials: Credentials::api_key(key)?,
                 timeout: TIMEOUT,
+                deviations: Deviations::default(),
             })
             .map_err(|e| Failure::new(e.to_string()))
         };

@@ -22,7 +22,7 @@ async fn a_wrong_clock_books_nothing_twice_and_puts_nothing_off_for_years() {
     let profile = order(&stage.client(), token, &ac_request()).await;
     let body = |n: usize| SendCsimStatus {
         iccid: profile.iccid.clone().unwrap(),
-        eid: EID.parse().unwrap(),
+        eid: EID.into(),
         status: [CsimStatus::Enabled, CsimStatus::Disabled][n % 2],
     };
     let updates = |stage: &Stage| {

@@ -466,7 +466,11 @@ pub fn answered(
                     let overtaken = order::overtaken(context, known.orders, &iccid, context.now);
                     decision.changes.extend(overtaken);
                 }
-                decision.changes.push(Change::PutProfile(Profile {
+                let change = match before {
+                    Some(_) => Change::PutProfile,
+                    None => Change::AddProfile,
+                };
+                decision.changes.push(change(Profile {
                     iccid,
                     federation: federation.id,
                     eid: request.eid,

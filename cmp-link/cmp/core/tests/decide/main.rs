@@ -203,7 +203,7 @@ fn a_code_after_the_end_or_for_a_foreign_profile_goes_nowhere() {
             !decision
                 .changes
                 .iter()
-                .any(|c| matches!(c, Change::PutProfile(_)))
+                .any(|c| matches!(c, Change::AddProfile(_) | Change::PutProfile(_)))
         );
         assert_eq!(stored(decision).code, None);
     }

@@ -13,6 +13,8 @@ use aid_needs::postgres::Postgres;
 use serde::Serialize;
 use std::time::Duration;
 
+/// Connections, where the command line names none: those that the goals are for.
+const CONNECTIONS: u32 = 64;
 /// Calls a second to reach.
 const GOAL_PER_SECOND: f64 = 6000.0;
 /// Processor time of each, aid-cmp and PostgreSQL together, microseconds.
@@ -59,6 +61,7 @@ async fn measure(
 ) -> Result<Found, Failure> {
     let config = aid_cmp::config::read(&site.path("cmp.toml"))?;
     let requests = args.requests as usize;
+    let connections = args.connections.unwrap_or(CONNECTIONS);
     let warm = requests / 10;
     let all = requests + warm;
     say(&format!("filling the database with {all} open requests"));
@@ -70,7 +73,7 @@ async fn measure(
     let pki = |name: &str| site.path("pki/aid").join(name);
     let own = (pki("msp.pem"), pki("msp.key"));
     let tls = tls::client_config(&pki("ca.pem"), Some((&own.0, &own.1)))?;
-    let sender = Sender::new(&config, tls, args.connections)?;
+    let sender = Sender::new(&config, tls, connections)?;
     let serve = ["serve", "--config", "cmp.toml"];
     let part = start("aid-cmp", &serve, site, &logs.log)?;
     let mut cmp = Side::new(part, &sender, site.ports.cmp_aid1, 200).await?;
@@ -85,7 +88,7 @@ async fn measure(
     }
     Ok(Found {
         requests,
-        connections: args.connections,
+        connections,
         cmp: cmp.served(),
         postgres_cpu_us: used.as_secs_f64() * 1e6 / requests as f64,
         goal_per_second: GOAL_PER_SECOND,
