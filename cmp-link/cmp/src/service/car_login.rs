@@ -5,6 +5,7 @@ use super::attempts::note_code;
 use super::{Service, now};
 use crate::store::{StoreError, Stored, Tx};
 use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::decide::session::Book;
 use aid_cmp_core::decide::{Context, Decision, car_login, login, removal};
 use aid_cmp_core::model::{Account, LoginCode, LoginCodeState};
 use aid_id::{AccountRef, Eid, Id};
@@ -99,7 +100,8 @@ impl Service {
             };
             let mut decision = car_login::judge(context, code.clone(), &user, approve);
             if approve {
-                let view = service.login_view(tx, Some(user.clone()), code.eid).await?;
+                let mut view = service.login_view(tx, Some(user.clone()), code.eid).await?;
+                view.book = tx.vehicle(code.eid).await?.as_ref().map(Book::of);
                 decision.merge(car_login::approved(context, view, &code));
             }
             Ok::<_, StoreError>((decision, Judged::Done(shown)))
@@ -146,7 +148,7 @@ impl Service {
                     if shown.is_none_or(|code| code.login_id != login_id) {
                         return Ok((Decision::default(), Begun::Shows));
                     }
-                    service.begin_code_login(tx, context, eid, login_id).await
+                    service.begin_code_login(tx, context, eid, login_id, None).await
                 };
                 let begun = self.decide(decide).await;
                 let begun = begun.unwrap_or_else(|error| {
@@ -172,6 +174,7 @@ impl Service {
         context: &Context,
         eid: Eid,
         login_id: Id,
+        number: Option<u64>,
     ) -> Stored<(Decision, Begun)> {
         let found = tx.login_code_of(eid).await?;
         let state = found.as_ref().map(|c| c.state);
@@ -193,7 +196,7 @@ impl Service {
             return Ok((decision, begun));
         }
         let url = format!("{}{CODE_PAGE}", self.config.file.portal.base_url);
-        let decision = car_login::begin(context, found, eid, login_id, url);
+        let decision = car_login::begin(context, found, eid, login_id, number, url);
         let mut bodies = decision.down.iter().map(|message| &message.body);
         let shows = bodies.any(|body| matches!(body, Down::LoginCode { .. }));
         let begun = match state {
@@ -264,7 +267,13 @@ async fn open_code(
         }
         _ => None,
     };
-    let Some(code) = found.filter(|c| is_open(c, context.now)) else {
+    let vehicle = match &found {
+        Some(code) => tx.vehicle(code.eid).await?,
+        None => None,
+    };
+    let book = vehicle.as_ref().map(Book::of).unwrap_or_default();
+    let judged = |c: &LoginCode| is_open(c, context.now) && car_login::is_awaited(c, &book);
+    let Some(code) = found.filter(judged) else {
         let counted = login::counted(attempts.as_ref(), None, context.now);
         let reason = if counted.count >= login::MAX_ATTEMPTS {
             "no car shows this code; too many wrong codes"
@@ -280,7 +289,6 @@ async fn open_code(
         };
         return Ok(Err((decision, Judged::Unknown)));
     };
-    let vehicle = tx.vehicle(code.eid).await?;
     let shown = CarLogin {
         code: car_login::shown(&code.code),
         eid: code.eid,

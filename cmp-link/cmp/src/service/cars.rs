@@ -7,10 +7,14 @@ use crate::store::{StoreError, Stored, Tx};
 use crate::views;
 use aid_aid1::span::{Kind, Span};
 use aid_cmp_core::change::{Change, FleetChange, Lock};
+use aid_cmp_core::decide::session::Book;
 use aid_cmp_core::decide::{Context, Decision, Outgoing, code, deletion, login, order, tries};
 use aid_cmp_core::model::{Account, Answered, CallKind, OrderState, Profile, Report, Vehicle};
-use aid_id::{AccountRef, Eid, Iccid, Id};
-use aid_wire::{Down, Envelope, LoginOutcome, OrderKind, OrderOutcome, Up};
+use aid_id::{AccountRef, Eid, Iccid, Id, Secret};
+use aid_wire::{
+    Down, Envelope, LoginOutcome, LoginWay, OrderKind, OrderOutcome, REVISION, SESSION_REVISION, Up,
+    announced,
+};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -89,6 +93,18 @@ enum Follow {
     Order(Option<Hop>),
 }
 
+/// A login with a PIN.
+#[derive(Debug)]
+struct Login {
+    login_id: Id,
+    user: String,
+    pin: Secret,
+    /// The car's session before it; none: the login is older than that.
+    book: Option<Book>,
+    /// The car has given it a number.
+    is_numbered: bool,
+}
+
 /// Longest user name that is looked up, bytes.
 const MAX_NAME: usize = 128;
 
@@ -118,14 +134,15 @@ impl Service {
         let certificate = certificate.copied();
         let decide = async move |service: &Self, tx: &Tx<'_>, context: &Context| {
             let vehicle = tx.locked_vehicle(eid).await?;
-            if !vehicle.is_some_and(|v| takes_part(&v, certificate.as_ref())) {
+            let takes_part = |v: &Vehicle| takes_part(v, certificate.as_ref());
+            let Some(vehicle) = vehicle.filter(takes_part) else {
                 return Ok((Decision::default(), (Follow::Foreign, Vec::new(), None)));
-            }
+            };
             let over = |end: u64| end.saturating_mul(1000) <= context.now;
             if envelope.expires_at.is_some_and(over) {
                 return Ok((Decision::default(), (Follow::Nothing, Vec::new(), None)));
             }
-            let heard = service.heard(tx, context, eid, &envelope).await?;
+            let heard = service.heard(tx, context, &vehicle, &envelope).await?;
             let (mut decision, follow) = heard;
             if !matches!(follow, Follow::Code(_)) {
                 for message in &mut decision.down {
@@ -163,9 +180,10 @@ impl Service {
         &self,
         tx: &Tx<'_>,
         context: &Context,
-        eid: Eid,
+        vehicle: &Vehicle,
         envelope: &Envelope<Up>,
     ) -> Stored<(Decision, Follow)> {
+        let (eid, book) = (vehicle.eid, Book::of(vehicle));
         let message_id = envelope.message_id;
         let ack = Outgoing {
             eid,
@@ -175,8 +193,20 @@ impl Service {
         };
         let decision = match envelope.body.clone() {
             Up::Hello { software, profiles } => {
+                let revision = announced(&software).min(REVISION);
                 let mut decision = self.hello(tx, context, eid, software, &profiles).await?;
-                decision.down.push(ack);
+                let welcome = Down::Welcome {
+                    message_id,
+                    revision,
+                    session: book.mark.number.unwrap_or_default(),
+                };
+                decision.down.push(match revision {
+                    SESSION_REVISION.. => Outgoing {
+                        body: welcome,
+                        ..ack
+                    },
+                    _ => ack,
+                });
                 decision
             }
             Up::Login {
@@ -184,12 +214,66 @@ impl Service {
                 user,
                 pin,
             } => {
-                let pin = pin.expose();
-                return self.login(tx, context, eid, login_id, &user, pin).await;
+                let login = Login {
+                    login_id,
+                    user,
+                    pin,
+                    book: Some(book),
+                    is_numbered: false,
+                };
+                return self.login(tx, context, eid, login).await;
             }
             Up::LoginByCode { login_id } => {
-                let (decision, begun) = self.begin_code_login(tx, context, eid, login_id).await?;
+                let begun = self.begin_code_login(tx, context, eid, login_id, None);
+                let (decision, begun) = begun.await?;
                 return Ok((decision, Follow::Code(begun)));
+            }
+            Up::NumberedLogin {
+                number,
+                account,
+                login_id,
+                way,
+            } => {
+                let before = book.state(number, account);
+                let (mut decision, follow) = match way {
+                    LoginWay::Pin { user, pin } => {
+                        let login = Login {
+                            login_id,
+                            user,
+                            pin,
+                            book: before,
+                            is_numbered: true,
+                        };
+                        self.login(tx, context, eid, login).await?
+                    }
+                    LoginWay::Code => {
+                        let begun =
+                            self.begin_code_login(tx, context, eid, login_id, Some(number));
+                        let (decision, begun) = begun.await?;
+                        (decision, Follow::Code(begun))
+                    }
+                };
+                if let Some(mut now) = before {
+                    if let Follow::Code(Begun::Entered(account)) = follow {
+                        // Approved before the car gave it a number.
+                        now = now.entered(account);
+                    }
+                    let change = Change::Fleet(FleetChange::Session(eid, now));
+                    decision.changes.insert(0, change);
+                }
+                return Ok((decision, follow));
+            }
+            Up::Session { number, account } => {
+                let (mut decision, mut follow) = (Decision::default(), Follow::Nothing);
+                if let Some(now) = book.state(number, account) {
+                    let change = FleetChange::Session(eid, now);
+                    decision.changes.push(Change::Fleet(change));
+                    if let Some(left) = book.account.filter(|a| now.account != Some(*a)) {
+                        follow = Follow::Logout(left);
+                    }
+                }
+                decision.down.push(ack);
+                return Ok((decision, follow));
             }
             Up::Logout { account } => {
                 let changes = logout(tx, context, eid, message_id, account).await?;
@@ -283,11 +367,10 @@ impl Service {
         tx: &Tx<'_>,
         context: &Context,
         eid: Eid,
-        login_id: Id,
-        user: &str,
-        pin: &str,
+        login: Login,
     ) -> Stored<(Decision, Follow)> {
-        let name = user.trim().to_lowercase();
+        let (login_id, pin) = (login.login_id, login.pin.expose());
+        let name = login.user.trim().to_lowercase();
         let mut account = None;
         if name.len() <= MAX_NAME
             && let Some(found) = tx.account_named(&name).await?
@@ -316,19 +399,18 @@ impl Service {
             tries,
             aup: self.aup("", None),
             profiles: Vec::new(),
+            book: None,
         };
         let verdict = login::judge(&view, login_id, pin, key, context.now);
         if verdict == login::Verdict::Accepted {
             let tries = view.tries;
             view = self.login_view(tx, view.account, eid).await?;
             view.tries = tries;
+            view.book = login.book;
         }
         let mut decision = login::login(context, view, &keys, eid, login_id, pin, key);
-        if decision
-            .down
-            .iter()
-            .any(|message| entered(message).is_some())
-        {
+        // The number of one that has a number says whether it begins a session.
+        if !login.is_numbered && decision.down.iter().any(|m| entered(m).is_some()) {
             let car = format!("login {eid}");
             if tx.answered(&car, login_id).await?.is_some() {
                 // It had its session, which may have ended since: a repetition begins none.
@@ -364,6 +446,7 @@ impl Service {
             known_here,
             aup,
             profiles,
+            book: None,
         })
     }
 

@@ -7,7 +7,7 @@ use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Federation,
     Happening, Hold, LoginCode, LoginCodeState, MspVerdict, NoticeKind, Onboarding,
     OnboardingState, Order, OrderState, PortalSession, Profile, ProfileStatus, RequestState,
-    SyncRun, UserNotice, Vehicle,
+    SessionMark, SyncRun, UserNotice, Vehicle,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
 use aid_store::Fields;
@@ -62,6 +62,8 @@ table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
     card = row.maybe_text()?;
     certificate = row.maybe_text()?;
     session = maybe_account_ref(row)?;
+    session_number = row.maybe_number()?;
+    session_before = maybe_account_ref(row)?;
     vin = row.maybe_text()?;
     retired_at = row.maybe_number()?;
     retired_reason = row.maybe_text()?;
@@ -74,6 +76,10 @@ table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
         card,
         certificate,
         session,
+        mark: SessionMark {
+            number: session_number,
+            before: session_before,
+        },
         vin,
         retired_at,
         retired_reason,
@@ -135,6 +141,7 @@ table!($ select_login_code "login_code", login_code(row) -> LoginCode {
     login_id = row.id()?;
     state = row.word(LoginCodeState::from_text)?;
     account = maybe_account_ref(row)?;
+    session_number = row.maybe_number()?;
     created_at = row.number()?;
     expires_at = row.number()?;
     => LoginCode {
@@ -143,6 +150,7 @@ table!($ select_login_code "login_code", login_code(row) -> LoginCode {
         login_id,
         state,
         account,
+        number: session_number,
         created_at,
         expires_at,
     }

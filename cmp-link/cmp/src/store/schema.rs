@@ -47,6 +47,14 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
             postgres: include_str!("../../migrations/0061_bound.postgres.sql"),
         },
     },
+    Step {
+        version: 70,
+        name: "sessions",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0070_sessions.sqlite.sql"),
+            postgres: include_str!("../../migrations/0070_sessions.postgres.sql"),
+        },
+    },
 ]);
 
 /// A step that is the same for both databases.

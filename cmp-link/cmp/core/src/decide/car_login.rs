@@ -2,6 +2,7 @@
 //! RFC 8628; R-1.1-3 leaves the method open). The same attempt is answered the same, however often.
 //! Called for `Up::LoginByCode` and by the portal.
 
+use super::session::Book;
 use super::{Context, Decision, Outgoing, login};
 use crate::change::{Change, FleetChange};
 use crate::model::{Account, LoginCode, LoginCodeState};
@@ -59,6 +60,12 @@ pub fn lives(code: &LoginCode, now: u64) -> bool {
     now < code.expires_at && code.expires_at - now <= 2 * LIFE_MS
 }
 
+/// Whether the car still waits for this login: it has given no newer number to its session.
+#[must_use]
+pub fn is_awaited(code: &LoginCode, book: &Book) -> bool {
+    code.number.is_none() || code.number == book.mark.number
+}
+
 /// A car begins, or repeats, a login by code. `found` is the code that it has; `url` the page.
 /// An approved one is the caller's to answer (`approved`).
 #[must_use]
@@ -67,6 +74,7 @@ pub fn begin(
     found: Option<LoginCode>,
     eid: Eid,
     login_id: Id,
+    number: Option<u64>,
     url: String,
 ) -> Decision {
     let mut decision = Decision::default();
@@ -79,6 +87,7 @@ pub fn begin(
                 login_id,
                 state: LoginCodeState::Open,
                 account: None,
+                number,
                 created_at: context.now,
                 expires_at: context.now.saturating_add(LIFE_MS),
             };
@@ -159,7 +168,14 @@ pub fn approved(context: &Context, view: login::View, code: &LoginCode) -> Decis
     let mut decision = Decision::default();
     let body = match &view.account {
         Some(account) if lives(code, context.now) => {
-            login::welcome(context, &mut decision, account, view.known_here, code.eid);
+            login::welcome(
+                context,
+                &mut decision,
+                account,
+                view.known_here,
+                code.eid,
+                view.book.as_ref(),
+            );
             Down::LoginResult {
                 login_id: code.login_id,
                 outcome: login::accepted(account, view.aup, &view.profiles, code.eid),

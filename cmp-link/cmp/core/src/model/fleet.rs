@@ -1,4 +1,4 @@
-//! Codes that cars show for a login (AID2). Read by `decide`, stored by `store`; times are
+//! Sessions of cars, and codes that cars show for a login (AID2). Read by `decide`, stored by `store`; times are
 //! Unix milliseconds.
 
 use aid_id::{AccountRef, Eid, Id};
@@ -15,6 +15,15 @@ text_enum! {
     }
 }
 
+/// What is known of the numbers that a car gives to the states of its session (AID2 rule 1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionMark {
+    /// The highest number; none: the car has given none yet.
+    pub number: Option<u64>,
+    /// Whose session the last login has replaced, until the car confirms that login.
+    pub before: Option<AccountRef>,
+}
+
 /// A code that a car shows (the shape of RFC 8628).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginCode {
@@ -28,6 +37,8 @@ pub struct LoginCode {
     pub state: LoginCodeState,
     /// Who approved or denied it.
     pub account: Option<AccountRef>,
+    /// The number of the session that it begins; none from cars that give none.
+    pub number: Option<u64>,
     /// When it was made.
     pub created_at: u64,
     /// When it ends.
