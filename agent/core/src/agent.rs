@@ -57,8 +57,6 @@ pub enum Phase {
 #[derive(Debug)]
 pub(crate) struct PendingLogin {
     pub(crate) id: Id,
-    /// The number of the session that it begins.
-    pub(crate) number: u64,
     pub(crate) way: LoginWay,
     pub(crate) deadline: BootMs,
     /// The CMP's code is shown: its life is known.
@@ -81,6 +79,8 @@ pub struct Agent {
     pub(crate) link_up: bool,
     /// The CMP behind the link.
     pub(crate) peer: Peer,
+    /// Number of the last change of the session.
+    pub(crate) session_number: u64,
     pub(crate) session: Option<Session>,
     pub(crate) login: Option<PendingLogin>,
     /// What is on the card; `None` before it was read.
@@ -152,6 +152,7 @@ impl Agent {
             fault,
             link_up: false,
             peer: Peer::default(),
+            session_number: 0,
             session: None,
             login: None,
             card: None,
@@ -196,8 +197,7 @@ impl Agent {
             return self.handle_in_fault(now, event);
         }
         match event {
-            Event::Boot => self.close_session_of_earlier_life(),
-            Event::JournalRestored => {}
+            Event::Boot | Event::JournalRestored => {}
             Event::LinkUp => self.link_is_up(now),
             Event::LinkDown => {
                 self.link_up = false;

@@ -117,8 +117,6 @@ pub enum Record {
     DeleteGivenUp(Iccid),
     /// The download begins again because the link came back to stay.
     LinkReturned(Id),
-    /// The session has this number now; true: somebody may be logged in under it.
-    Session(u64, bool),
 }
 
 /// A journal that can't be replayed.
@@ -158,15 +156,10 @@ pub struct Durable {
     pub wanted: Vec<Iccid>,
     /// Downloads that were begun because the link had come back to stay, and how often.
     pub link_returns: Vec<(Id, u16)>,
-    /// Number of the session's last change: which journal of this car (upper 32 bits; 0 before the CMP has said so),
-    /// and a count (lower 32 bits).
-    pub session_number: u64,
-    /// Somebody may be logged in under that number, as far as the CMP knows.
-    pub session_open: bool,
 }
 
 /// Fields that later versions added at the end of `Durable`; a zero byte is the default of each.
-const LATER_FIELDS: [u8; 5] = [0; 5];
+const LATER_FIELDS: [u8; 3] = [0; 3];
 
 impl Durable {
     /// The state behind a journal.
@@ -268,10 +261,6 @@ impl Durable {
                 self.logouts.push((id, account));
             }
             Record::LogoutAcked(id) => self.logouts.retain(|(open, _)| *open != id),
-            Record::Session(number, open) => {
-                self.session_number = number;
-                self.session_open = open;
-            }
         }
     }
 

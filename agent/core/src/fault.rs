@@ -164,7 +164,6 @@ impl Agent {
             }
             Event::JournalRestored => {
                 self.fault = None;
-                self.close_session_of_earlier_life();
                 if self.link_up {
                     self.link_is_up(now);
                 }

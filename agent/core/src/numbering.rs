@@ -8,9 +8,6 @@ use crate::event::BootMs;
 use aid_id::Id;
 use aid_wire::{SESSION_REVISION, Up};
 
-/// Where in a number of a session the count of journals begins, bits.
-const JOURNAL_SHIFT: u32 = 32;
-
 /// The CMP behind the present link.
 #[derive(Debug)]
 pub(crate) enum Peer {
@@ -48,52 +45,27 @@ impl Agent {
         matches!(self.peer, Peer::Unknown { hello } if hello == Some(id))
     }
 
-    /// Journals the next number of the session; `open`: somebody may be logged in under it.
-    pub(crate) fn number_session(&mut self, open: bool) -> u64 {
-        self.number_session_after(self.durable.session_number, open)
+    /// Something happened to the session. Nothing of it is journaled: the CMP says at each connection from where to
+    /// count, and after a restart nobody is logged in.
+    pub(crate) fn number_session(&mut self) {
+        self.session_number = self.session_number.saturating_add(1);
     }
 
-    fn number_session_after(&mut self, last: u64, open: bool) -> u64 {
-        let number = last.saturating_add(1);
-        self.record(Record::Session(number, open));
-        number
-    }
-
-    /// Power went, or the journal failed, with somebody logged in: nobody is now.
-    pub(crate) fn close_session_of_earlier_life(&mut self) {
-        if self.durable.session_open && self.session.is_none() && self.login.is_none() {
-            self.number_session(false);
-        }
-    }
-
-    /// The CMP has answered the `Hello` and knows numbers.
-    pub(crate) fn welcomed(&mut self, hello: Id, revision: u8, session: u64) {
-        if !self.is_hello(hello) {
-            return; // Of an earlier connection.
-        }
-        if revision < SESSION_REVISION {
-            return self.hello_acked(hello);
-        }
-        self.peer = Peer::Numbered {
-            sent: None,
-            told: None,
-        };
-        let own = self.durable.session_number;
-        let last = if own >> JOURNAL_SHIFT == 0 {
-            // A new journal. What one that was lost has said and what is still on its way from it has lower numbers.
-            let journal = (session >> JOURNAL_SHIFT) + 1;
-            Some(journal << JOURNAL_SHIFT)
-        } else {
-            // It goes on behind what the CMP has: an older agent may have had this journal meanwhile.
-            (session > own).then_some(session)
-        };
-        if let Some(last) = last {
-            let open = self.session.is_some() || self.login.is_some();
-            let number = self.number_session_after(last, open);
-            if let Some(login) = &mut self.login {
-                login.number = number;
+    /// The CMP knows numbers, and has this one: to its `Hello`, or to a message with a lower number.
+    pub(crate) fn welcomed(&mut self, hello: Id, revision: u8, number: u64) {
+        if self.is_hello(hello) {
+            if revision < SESSION_REVISION {
+                return self.hello_acked(hello);
             }
+            self.peer = Peer::Numbered {
+                sent: None,
+                told: None,
+            };
+        } else if !matches!(self.peer, Peer::Numbered { .. }) || number < self.session_number {
+            return; // Of an earlier connection, or overtaken.
         }
+        self.session_number = self.session_number.max(number);
+        self.number_session();
         self.send_login();
     }
 
@@ -136,14 +108,14 @@ impl Agent {
             Peer::Unknown { hello } => hello.is_some(),
             Peer::Unnumbered => !self.durable.logouts.is_empty(),
             Peer::Numbered { told, .. } => {
-                self.login.is_none() && *told != Some(self.durable.session_number)
+                self.login.is_none() && *told != Some(self.session_number)
             }
         }
     }
 
     /// Says who is logged in, where the CMP has an older state. A pending login says it itself.
     pub(crate) fn tell_session(&mut self, now: BootMs) {
-        let number = self.durable.session_number;
+        let number = self.session_number;
         let is_sent = match &self.peer {
             Peer::Numbered { sent, .. } => sent.is_some_and(|(_, last)| last == number),
             Peer::Unknown { .. } | Peer::Unnumbered => true,

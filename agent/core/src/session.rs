@@ -20,10 +20,9 @@ impl Agent {
             self.refuse_login(LoginEnd::Replaced, String::from("another login was begun"));
         }
         self.request_id = u128::from_be_bytes(id);
-        let number = self.number_session(true);
+        self.number_session();
         self.login = Some(PendingLogin {
             id,
-            number,
             way,
             deadline: now.plus(LOGIN_MS),
             shown: false,
@@ -46,7 +45,7 @@ impl Agent {
             },
             (Peer::Unnumbered, LoginWay::Code) => Up::LoginByCode { login_id },
             (Peer::Numbered { .. }, way) => Up::NumberedLogin {
-                number: login.number,
+                number: self.session_number,
                 account: self.session.as_ref().map(|s| s.account),
                 login_id,
                 way,
@@ -111,7 +110,7 @@ impl Agent {
     pub(crate) fn refuse_login(&mut self, cause: LoginEnd, reason: String) {
         if let Some(login) = self.login.take() {
             // The CMP may have booked it, or may yet: a higher number undoes that.
-            self.number_session(self.session.is_some());
+            self.number_session();
             self.notify(Notice::LoginRefused {
                 login_id: login.id,
                 cause,
@@ -130,7 +129,7 @@ impl Agent {
     /// Ends the session; false when nobody is logged in.
     pub(crate) fn end_session(&mut self) -> bool {
         if self.session.is_some() {
-            self.number_session(false);
+            self.number_session();
         }
         self.leave()
     }
@@ -173,7 +172,7 @@ impl Agent {
             self.arm_resend(now);
         }
         // The CMP has booked this number.
-        self.session_told(self.durable.session_number);
+        self.session_told(self.session_number);
         for iccid in profiles {
             let here = self.card.iter().flatten().any(|p| p.iccid == iccid);
             if here && self.durable.owner(&iccid).is_none() {

@@ -2,4 +2,3 @@
 -- earlier version erase users without knowing these columns, and what they name is only ever compared.
 ALTER TABLE vehicle ADD COLUMN session_number INTEGER;
 ALTER TABLE vehicle ADD COLUMN session_before BLOB;
-ALTER TABLE login_code ADD COLUMN session_number INTEGER;

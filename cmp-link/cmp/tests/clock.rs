@@ -335,7 +335,6 @@ proptest! {
             login_id: [1; 16],
             state: LoginCodeState::Open,
             account: None,
-            number: None,
             created_at: 0,
             expires_at,
         };
@@ -477,7 +476,6 @@ async fn sessions_and_codes_of_another_time_are_over() {
         login_id: [1; 16],
         state: LoginCodeState::Open,
         account: None,
-        number: None,
         created_at: now() + 3650 * DAY,
         expires_at: now() + 3650 * DAY + car_login::LIFE_MS,
     };

@@ -117,9 +117,8 @@ pub enum Up {
     /// Who is logged in to the car (revision 2): sent in each connection after `Welcome`, and at each change except
     /// one that `LoginResult` has made; repeated until `Ack`.
     Session {
-        /// Numbers the states of the car's session. The lower 32 bits count each login that is begun, given up or
-        /// ended; bits 32 to 62 count the journals of the car that the CMP has known, from 1. The highest number is
-        /// the present state.
+        /// Numbers the states of the car's session. The car counts each login that is begun, given up or ended, from
+        /// the number in `Welcome` on. The highest number is the present state.
         number: u64,
         /// The account; none where nobody is logged in.
         account: Option<AccountRef>,
@@ -226,13 +225,14 @@ pub enum Down {
         /// True: the deletion of another OP is ordered; false: there is none that may go.
         granted: bool,
     },
-    /// Answer to a `Hello` that announces revision 2 or newer, in place of `Ack` (revision 2).
+    /// Answer to a `Hello` that announces revision 2 or newer, in place of `Ack`; and to a `Session` or
+    /// `NumberedLogin` with a number lower than the CMP's, which changes nothing (revision 2).
     Welcome {
-        /// The `Hello`.
+        /// The message that it answers.
         message_id: Id,
         /// The newest revision that both know.
         revision: u8,
-        /// The highest number of a session that the CMP has of this car; 0: it has none.
+        /// The number that the CMP has of the car's session. Each `Hello` raises it above all that was said before.
         session: u64,
     },
 }

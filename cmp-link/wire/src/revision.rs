@@ -27,5 +27,7 @@ pub fn announce(software: &str) -> String {
 pub fn announced(software: &str) -> u8 {
     let last = software.rsplit(' ').next().unwrap_or_default();
     let number = last.strip_prefix(TOKEN).and_then(|n| n.parse().ok());
-    number.filter(|n| *n > FIRST_REVISION).unwrap_or(FIRST_REVISION)
+    number
+        .filter(|n| *n > FIRST_REVISION)
+        .unwrap_or(FIRST_REVISION)
 }

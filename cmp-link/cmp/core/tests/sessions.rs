@@ -15,50 +15,58 @@ enum Said {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// The car connects: it learns the CMP's number and says its state; true: that arrives at once.
+    /// The car connects. False: its Hello is lost, or its answer.
     Connect(bool),
+    /// A Hello of an earlier connection arrives, and maybe its answer.
+    LateHello(bool),
     /// A login begins; true: the CMP hears of it, and the car of its result.
     Login(u8, bool),
     Logout,
     /// The car gives up the login that it waits for.
     GiveUp,
-    /// Power is cut and comes back; true: the journal is lost.
-    Cut(bool),
+    /// Power is cut and comes back; the journal may be lost.
+    Cut,
     /// The CMP takes this message of all that were ever said, again or for the first time.
     Deliver(prop::sample::Index),
 }
 
 #[derive(Default)]
 struct Car {
-    /// 0 in the upper half: the CMP has not said yet which journal of the car this is.
     number: u64,
     session: Option<AccountRef>,
-    login: Option<(u64, AccountRef)>,
-    connected: bool,
+    login: Option<AccountRef>,
+    welcomed: bool,
 }
 
 impl Car {
-    fn next(&mut self) -> u64 {
-        self.number += 1;
-        self.number
+    fn welcome(&mut self, number: u64) {
+        self.number = self.number.max(number) + 1;
+        self.welcomed = true;
     }
 
-    fn connect(&mut self, book: &Book) -> Said {
-        let told = book.mark.number.unwrap_or_default();
-        if self.number >> 32 == 0 {
-            self.number = ((told >> 32) + 1) << 32 | 1;
-        } else if told > self.number {
-            self.number = told + 1;
+    fn says(&self) -> Said {
+        match self.login {
+            Some(account) => Said::Login(self.number, self.session, account),
+            None => Said::State(self.number, self.session),
         }
-        self.connected = true;
-        if let Some((number, account)) = &mut self.login {
-            *number = self.number;
-            return Said::Login(self.number, self.session, *account);
+    }
+
+    /// Says its state until the CMP has it, as long as nothing is lost.
+    fn agree(&mut self, book: &mut Book, said: &mut Vec<Said>) {
+        while !{
+            said.push(self.says());
+            hear(book, self.says())
+        } {
+            self.welcome(book.number());
         }
-        Said::State(self.number, self.session)
+        if let Some(account) = self.login.take() {
+            assert_eq!(book.account, Some(account));
+            self.session = Some(account);
+        }
     }
 }
 
+/// False: the number is not higher than the CMP's.
 fn hear(book: &mut Book, said: Said) -> bool {
     let (number, before) = match said {
         Said::State(number, account) => (number, account),
@@ -77,10 +85,11 @@ fn hear(book: &mut Book, said: Said) -> bool {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => any::<bool>().prop_map(Step::Connect),
+        1 => any::<bool>().prop_map(Step::LateHello),
         4 => (1u8..4, any::<bool>()).prop_map(|(user, heard)| Step::Login(user, heard)),
         2 => Just(Step::Logout),
         2 => Just(Step::GiveUp),
-        1 => any::<bool>().prop_map(Step::Cut),
+        1 => Just(Step::Cut),
         6 => any::<prop::sample::Index>().prop_map(Step::Deliver),
     ]
 }
@@ -93,49 +102,47 @@ proptest! {
     ) {
         let (mut car, mut book) = (Car::default(), Book::default());
         let mut said: Vec<Said> = Vec::new();
-        // Messages before this one are of a journal of which the CMP had heard nothing when it was lost: they may win
-        // until the next connection.
-        let mut unheard = 0;
         for step in steps {
             match step {
-                Step::Connect(arrives) => {
-                    let message = car.connect(&book);
-                    said.push(message);
-                    if arrives {
-                        hear(&mut book, message);
+                Step::Connect(answered) => {
+                    book = book.connected();
+                    car.welcomed = false;
+                    if answered {
+                        car.welcome(book.number());
+                        said.push(car.says());
                     }
                 }
-                Step::Login(user, heard) if car.connected => {
-                    let account = AccountRef([user; 16]);
-                    let number = car.next();
-                    let message = Said::Login(number, car.session, account);
-                    said.push(message);
-                    car.login = Some((number, account));
-                    if heard && hear(&mut book, message) {
-                        prop_assert_eq!(book.account, Some(account));
-                        car.session = Some(account);
-                        car.login = None;
+                Step::LateHello(answered) => {
+                    book = book.connected();
+                    if answered && car.welcomed {
+                        car.welcome(book.number());
+                        said.push(car.says());
                     }
                 }
-                Step::Login(..) => {}
+                Step::Login(user, heard) => {
+                    car.login = Some(AccountRef([user; 16]));
+                    car.number += 1;
+                    if car.welcomed {
+                        said.push(car.says());
+                        if heard {
+                            car.agree(&mut book, &mut said);
+                        }
+                    }
+                }
                 Step::Logout => {
                     (car.session, car.login) = (None, None);
-                    let number = car.next();
-                    if car.connected {
-                        said.push(Said::State(number, None));
+                    car.number += 1;
+                    if car.welcomed {
+                        said.push(car.says());
                     }
                 }
                 Step::GiveUp => if car.login.take().is_some() {
-                    let number = car.next();
-                    said.push(Said::State(number, car.session));
-                },
-                Step::Cut(journal) => {
-                    if journal && book.mark.number.unwrap_or_default() >> 32 != car.number >> 32 {
-                        unheard = said.len();
+                    car.number += 1;
+                    if car.welcomed {
+                        said.push(car.says());
                     }
-                    let number = if journal { 0 } else { car.next() };
-                    car = Car { number, ..Car::default() };
-                }
+                },
+                Step::Cut => car = Car::default(),
                 Step::Deliver(index) if !said.is_empty() => {
                     let (before, message) = (book, said[index.index(said.len())]);
                     let newer = hear(&mut book, message);
@@ -148,25 +155,17 @@ proptest! {
                 Step::Deliver(_) => {}
             }
         }
-        // The next connection: a login that the car still waits for, or its state.
-        let message = car.connect(&book);
-        hear(&mut book, message);
-        if let Some((_, account)) = car.login.take() {
-            prop_assert_eq!(book.account, Some(account));
-            car.session = Some(account);
-        }
+        // The next connection that works.
+        book = book.connected();
+        car.welcome(book.number());
+        car.agree(&mut book, &mut said);
         prop_assert_eq!(book.account, car.session);
-        for late in said.drain(unheard..) {
-            hear(&mut book, late);
-            prop_assert_eq!(book.account, car.session);
-        }
+        // Whatever still comes late.
         for late in said {
             hear(&mut book, late);
+            prop_assert_eq!(book.account, car.session);
+            prop_assert_eq!(book.connected().account, car.session);
         }
-        let message = car.connect(&book);
-        hear(&mut book, message);
-        // Such a message may have ended a session, which a car can't begin by saying so; it is never another user's.
-        prop_assert!(book.account == car.session || book.account.is_none());
     }
 }
 

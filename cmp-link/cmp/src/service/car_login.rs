@@ -148,7 +148,7 @@ impl Service {
                     if shown.is_none_or(|code| code.login_id != login_id) {
                         return Ok((Decision::default(), Begun::Shows));
                     }
-                    service.begin_code_login(tx, context, eid, login_id, None).await
+                    service.begin_code_login(tx, context, eid, login_id).await
                 };
                 let begun = self.decide(decide).await;
                 let begun = begun.unwrap_or_else(|error| {
@@ -174,7 +174,6 @@ impl Service {
         context: &Context,
         eid: Eid,
         login_id: Id,
-        number: Option<u64>,
     ) -> Stored<(Decision, Begun)> {
         let found = tx.login_code_of(eid).await?;
         let state = found.as_ref().map(|c| c.state);
@@ -196,7 +195,7 @@ impl Service {
             return Ok((decision, begun));
         }
         let url = format!("{}{CODE_PAGE}", self.config.file.portal.base_url);
-        let decision = car_login::begin(context, found, eid, login_id, number, url);
+        let decision = car_login::begin(context, found, eid, login_id, url);
         let mut bodies = decision.down.iter().map(|message| &message.body);
         let shows = bodies.any(|body| matches!(body, Down::LoginCode { .. }));
         let begun = match state {
@@ -267,13 +266,7 @@ async fn open_code(
         }
         _ => None,
     };
-    let vehicle = match &found {
-        Some(code) => tx.vehicle(code.eid).await?,
-        None => None,
-    };
-    let book = vehicle.as_ref().map(Book::of).unwrap_or_default();
-    let judged = |c: &LoginCode| is_open(c, context.now) && car_login::is_awaited(c, &book);
-    let Some(code) = found.filter(judged) else {
+    let Some(code) = found.filter(|c| is_open(c, context.now)) else {
         let counted = login::counted(attempts.as_ref(), None, context.now);
         let reason = if counted.count >= login::MAX_ATTEMPTS {
             "no car shows this code; too many wrong codes"
@@ -289,6 +282,7 @@ async fn open_code(
         };
         return Ok(Err((decision, Judged::Unknown)));
     };
+    let vehicle = tx.vehicle(code.eid).await?;
     let shown = CarLogin {
         code: car_login::shown(&code.code),
         eid: code.eid,

@@ -8,12 +8,14 @@ use crate::views;
 use aid_aid1::span::{Kind, Span};
 use aid_cmp_core::change::{Change, FleetChange, Lock};
 use aid_cmp_core::decide::session::Book;
-use aid_cmp_core::decide::{Context, Decision, Outgoing, code, deletion, login, order, tries};
+use aid_cmp_core::decide::{
+    Context, Decision, Outgoing, car_login, code, deletion, login, order, tries,
+};
 use aid_cmp_core::model::{Account, Answered, CallKind, OrderState, Profile, Report, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id, Secret};
 use aid_wire::{
-    Down, Envelope, LoginOutcome, LoginWay, OrderKind, OrderOutcome, REVISION, SESSION_REVISION, Up,
-    announced,
+    Down, Envelope, LoginOutcome, LoginWay, OrderKind, OrderOutcome, REVISION, SESSION_REVISION,
+    Up, announced,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -99,10 +101,6 @@ struct Login {
     login_id: Id,
     user: String,
     pin: Secret,
-    /// The car's session before it; none: the login is older than that.
-    book: Option<Book>,
-    /// The car has given it a number.
-    is_numbered: bool,
 }
 
 /// Longest user name that is looked up, bytes.
@@ -195,18 +193,14 @@ impl Service {
             Up::Hello { software, profiles } => {
                 let revision = announced(&software).min(REVISION);
                 let mut decision = self.hello(tx, context, eid, software, &profiles).await?;
-                let welcome = Down::Welcome {
-                    message_id,
-                    revision,
-                    session: book.mark.number.unwrap_or_default(),
-                };
-                decision.down.push(match revision {
-                    SESSION_REVISION.. => Outgoing {
-                        body: welcome,
-                        ..ack
-                    },
-                    _ => ack,
-                });
+                if revision >= SESSION_REVISION {
+                    let book = book.connected();
+                    let change = FleetChange::Session(eid, book);
+                    decision.changes.push(Change::Fleet(change));
+                    decision.down.push(welcome(ack, message_id, &book));
+                } else {
+                    decision.down.push(ack);
+                }
                 decision
             }
             Up::Login {
@@ -218,15 +212,19 @@ impl Service {
                     login_id,
                     user,
                     pin,
-                    book: Some(book),
-                    is_numbered: false,
                 };
-                return self.login(tx, context, eid, login).await;
+                return self.login(tx, context, eid, login, &book, Some(book)).await;
             }
             Up::LoginByCode { login_id } => {
-                let begun = self.begin_code_login(tx, context, eid, login_id, None);
-                let (decision, begun) = begun.await?;
+                let (decision, begun) = self.begin_code_login(tx, context, eid, login_id).await?;
                 return Ok((decision, Follow::Code(begun)));
+            }
+            Up::NumberedLogin { number, .. } | Up::Session { number, .. }
+                if number < book.number() =>
+            {
+                let down = vec![welcome(ack, message_id, &book)];
+                let changes = Vec::new();
+                return Ok((Decision { changes, down }, Follow::Nothing));
             }
             Up::NumberedLogin {
                 number,
@@ -234,40 +232,19 @@ impl Service {
                 login_id,
                 way,
             } => {
-                let before = book.state(number, account);
-                let (mut decision, follow) = match way {
-                    LoginWay::Pin { user, pin } => {
-                        let login = Login {
-                            login_id,
-                            user,
-                            pin,
-                            book: before,
-                            is_numbered: true,
-                        };
-                        self.login(tx, context, eid, login).await?
-                    }
-                    LoginWay::Code => {
-                        let begun =
-                            self.begin_code_login(tx, context, eid, login_id, Some(number));
-                        let (decision, begun) = begun.await?;
-                        (decision, Follow::Code(begun))
-                    }
-                };
-                if let Some(mut now) = before {
-                    if let Follow::Code(Begun::Entered(account)) = follow {
-                        // Approved before the car gave it a number.
-                        now = now.entered(account);
-                    }
-                    let change = Change::Fleet(FleetChange::Session(eid, now));
-                    decision.changes.insert(0, change);
-                }
-                return Ok((decision, follow));
+                let now = book.state(number, account);
+                return self
+                    .numbered_login(tx, context, eid, login_id, way, (&book, now))
+                    .await;
             }
             Up::Session { number, account } => {
                 let (mut decision, mut follow) = (Decision::default(), Follow::Nothing);
                 if let Some(now) = book.state(number, account) {
                     let change = FleetChange::Session(eid, now);
                     decision.changes.push(Change::Fleet(change));
+                    let code = tx.login_code_of(eid).await?;
+                    let over = code.and_then(car_login::given_up);
+                    decision.changes.extend(over);
                     if let Some(left) = book.account.filter(|a| now.account != Some(*a)) {
                         follow = Follow::Logout(left);
                     }
@@ -362,12 +339,55 @@ impl Service {
         self.tell_seen(eid, look).await
     }
 
+    /// A login of a car that numbers its sessions: `before` is the book of its session, `now` what the car says of it;
+    /// none: it has said that already.
+    async fn numbered_login(
+        &self,
+        tx: &Tx<'_>,
+        context: &Context,
+        eid: Eid,
+        login_id: Id,
+        way: LoginWay,
+        (before, now): (&Book, Option<Book>),
+    ) -> Stored<(Decision, Follow)> {
+        let (mut decision, follow) = match way {
+            LoginWay::Pin { user, pin } => {
+                let login = Login {
+                    login_id,
+                    user,
+                    pin,
+                };
+                let judged = self.login(tx, context, eid, login, before, now);
+                let (mut decision, follow) = judged.await?;
+                let code = tx.login_code_of(eid).await?;
+                let over = code.filter(|_| now.is_some());
+                decision.changes.extend(over.and_then(car_login::given_up));
+                (decision, follow)
+            }
+            LoginWay::Code => {
+                let begun = self.begin_code_login(tx, context, eid, login_id).await?;
+                let (mut decision, begun) = begun;
+                if let (Some(now), Begun::Entered(account)) = (now, begun) {
+                    decision.changes.extend(stays(eid, account, before, &now));
+                }
+                (decision, Follow::Code(begun))
+            }
+        };
+        if let Some(now) = now {
+            let change = Change::Fleet(FleetChange::Session(eid, now));
+            decision.changes.insert(0, change);
+        }
+        Ok((decision, follow))
+    }
+
     async fn login(
         &self,
         tx: &Tx<'_>,
         context: &Context,
         eid: Eid,
         login: Login,
+        before: &Book,
+        now: Option<Book>,
     ) -> Stored<(Decision, Follow)> {
         let (login_id, pin) = (login.login_id, login.pin.expose());
         let name = login.user.trim().to_lowercase();
@@ -406,15 +426,16 @@ impl Service {
             let tries = view.tries;
             view = self.login_view(tx, view.account, eid).await?;
             view.tries = tries;
-            view.book = login.book;
+            view.book = now;
         }
         let mut decision = login::login(context, view, &keys, eid, login_id, pin, key);
-        // The number of one that has a number says whether it begins a session.
-        if !login.is_numbered && decision.down.iter().any(|m| entered(m).is_some()) {
+        if let Some(account) = decision.down.iter().find_map(entered) {
             let car = format!("login {eid}");
             if tx.answered(&car, login_id).await?.is_some() {
                 // It had its session, which may have ended since: a repetition begins none.
                 decision.keep_session();
+                let stays = now.and_then(|now| stays(eid, account, before, &now));
+                decision.changes.extend(stays);
             } else {
                 decision.changes.push(once(context, car, login_id));
             }
@@ -519,6 +540,22 @@ impl Service {
         });
         Ok(decision)
     }
+}
+
+/// A session that a login has begun goes on when the car repeats the login, unless it has ended since.
+fn stays(eid: Eid, account: AccountRef, before: &Book, now: &Book) -> Option<Change> {
+    let goes_on = before.account == Some(account);
+    goes_on.then(|| Change::Fleet(FleetChange::Session(eid, now.entered(account))))
+}
+
+/// Answers a message with the number that the book has.
+fn welcome(ack: Outgoing, message_id: Id, book: &Book) -> Outgoing {
+    let body = Down::Welcome {
+        message_id,
+        revision: REVISION,
+        session: book.number(),
+    };
+    Outgoing { body, ..ack }
 }
 
 /// The session of an account in a car ends. Said again after the user came back, it is not the new session's end; nor

@@ -141,7 +141,6 @@ table!($ select_login_code "login_code", login_code(row) -> LoginCode {
     login_id = row.id()?;
     state = row.word(LoginCodeState::from_text)?;
     account = maybe_account_ref(row)?;
-    session_number = row.maybe_number()?;
     created_at = row.number()?;
     expires_at = row.number()?;
     => LoginCode {
@@ -150,7 +149,6 @@ table!($ select_login_code "login_code", login_code(row) -> LoginCode {
         login_id,
         state,
         account,
-        number: session_number,
         created_at,
         expires_at,
     }

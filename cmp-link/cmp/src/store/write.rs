@@ -324,17 +324,16 @@ fn fleet(change: FleetChange) -> Statement {
             account.0,
         ),
         FleetChange::PutLoginCode(c) => statement!(
-            "INSERT INTO login_code (eid, code, login_id, state, account, session_number, created_at, \
-             expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (eid) DO UPDATE SET \
+            "INSERT INTO login_code (eid, code, login_id, state, account, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (eid) DO UPDATE SET \
              code = excluded.code, login_id = excluded.login_id, state = excluded.state, \
-             account = excluded.account, session_number = excluded.session_number, created_at = excluded.created_at, \
+             account = excluded.account, created_at = excluded.created_at, \
              expires_at = excluded.expires_at",
             String::from(c.eid),
             c.code,
             c.login_id,
             c.state.as_str(),
             account_id(c.account),
-            c.number,
             c.created_at,
             c.expires_at,
         ),

@@ -2,7 +2,6 @@
 //! RFC 8628; R-1.1-3 leaves the method open). The same attempt is answered the same, however often.
 //! Called for `Up::LoginByCode` and by the portal.
 
-use super::session::Book;
 use super::{Context, Decision, Outgoing, login};
 use crate::change::{Change, FleetChange};
 use crate::model::{Account, LoginCode, LoginCodeState};
@@ -60,10 +59,12 @@ pub fn lives(code: &LoginCode, now: u64) -> bool {
     now < code.expires_at && code.expires_at - now <= 2 * LIFE_MS
 }
 
-/// Whether the car still waits for this login: it has given no newer number to its session.
+/// The car does not wait for the login by code any more that it has begun.
 #[must_use]
-pub fn is_awaited(code: &LoginCode, book: &Book) -> bool {
-    code.number.is_none() || code.number == book.mark.number
+pub fn given_up(code: LoginCode) -> Option<Change> {
+    let state = LoginCodeState::Denied;
+    let open = code.state == LoginCodeState::Open;
+    open.then(|| Change::Fleet(FleetChange::PutLoginCode(LoginCode { state, ..code })))
 }
 
 /// A car begins, or repeats, a login by code. `found` is the code that it has; `url` the page.
@@ -74,7 +75,6 @@ pub fn begin(
     found: Option<LoginCode>,
     eid: Eid,
     login_id: Id,
-    number: Option<u64>,
     url: String,
 ) -> Decision {
     let mut decision = Decision::default();
@@ -87,7 +87,6 @@ pub fn begin(
                 login_id,
                 state: LoginCodeState::Open,
                 account: None,
-                number,
                 created_at: context.now,
                 expires_at: context.now.saturating_add(LIFE_MS),
             };

@@ -5,6 +5,11 @@
 use crate::model::{SessionMark, Vehicle};
 use aid_id::AccountRef;
 
+/// Where in a number the count of connections begins, bits.
+const CONNECTION_SHIFT: u32 = 32;
+/// Highest number: bit 63 is not used.
+const LAST: u64 = u64::MAX >> 1;
+
 /// The book of one car's session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Book {
@@ -24,11 +29,24 @@ impl Book {
         }
     }
 
-    /// Whether a state of this number is newer than what the book has. Bit 63 of a number is not used.
+    /// The car connects: whatever it said before is older than what it says from now on.
     #[must_use]
-    pub fn is_older_than(&self, number: u64) -> bool {
-        let is_number = i64::try_from(number).is_ok();
-        is_number && self.mark.number.is_none_or(|last| last < number)
+    pub fn connected(&self) -> Self {
+        let connection = (self.number() >> CONNECTION_SHIFT) + 1;
+        let number = connection << CONNECTION_SHIFT;
+        Self {
+            mark: SessionMark {
+                number: Some(number.min(LAST)),
+                ..self.mark
+            },
+            ..*self
+        }
+    }
+
+    /// The highest number that is known; 0: none.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.mark.number.unwrap_or_default()
     }
 
     /// The car says who is logged in. `None`: an older state, which changes nothing.
@@ -37,7 +55,7 @@ impl Book {
     /// gave up. It can't begin one: who was here once may be anywhere now (R-2-10).
     #[must_use]
     pub fn state(&self, number: u64, account: Option<AccountRef>) -> Option<Self> {
-        if !self.is_older_than(number) {
+        if number <= self.number() || number > LAST {
             return None;
         }
         let known = |a: &AccountRef| [self.account, self.mark.before].contains(&Some(*a));

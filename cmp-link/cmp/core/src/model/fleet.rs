@@ -18,7 +18,7 @@ text_enum! {
 /// What is known of the numbers that a car gives to the states of its session (AID2 rule 1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SessionMark {
-    /// The highest number; none: the car has given none yet.
+    /// The highest number; none: the car has said no Hello of revision 2 yet.
     pub number: Option<u64>,
     /// Whose session the last login has replaced, until the car confirms that login.
     pub before: Option<AccountRef>,
@@ -37,8 +37,6 @@ pub struct LoginCode {
     pub state: LoginCodeState,
     /// Who approved or denied it.
     pub account: Option<AccountRef>,
-    /// The number of the session that it begins; none from cars that give none.
-    pub number: Option<u64>,
     /// When it was made.
     pub created_at: u64,
     /// When it ends.
