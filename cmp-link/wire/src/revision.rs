@@ -4,6 +4,7 @@
 //! `Up` and `Down`; neither peer sends a message of a revision that the other did not announce. The car announces with
 //! a token in `Hello`, which older CMPs take for a part of the name; the CMP answers with `Welcome`.
 
+use crate::message::{Down, Up};
 use alloc::{format, string::String};
 
 /// Newest revision that this crate knows.
@@ -30,4 +31,42 @@ pub fn announced(software: &str) -> u8 {
     number
         .filter(|n| *n > FIRST_REVISION)
         .unwrap_or(FIRST_REVISION)
+}
+
+impl Up {
+    /// The revision since which this message is known.
+    #[must_use]
+    pub fn revision(&self) -> u8 {
+        match self {
+            Self::Hello { .. }
+            | Self::Login { .. }
+            | Self::Logout { .. }
+            | Self::RequestActivationCode { .. }
+            | Self::Status { .. }
+            | Self::OrderResult { .. }
+            | Self::Ack { .. }
+            | Self::LoginByCode { .. }
+            | Self::CardFull { .. }
+            | Self::RequestAgain { .. } => FIRST_REVISION,
+            Self::Session { .. } | Self::NumberedLogin { .. } => SESSION_REVISION,
+        }
+    }
+}
+
+impl Down {
+    /// The revision since which this message is known.
+    #[must_use]
+    pub fn revision(&self) -> u8 {
+        match self {
+            Self::LoginResult { .. }
+            | Self::ActivationCode { .. }
+            | Self::Order { .. }
+            | Self::StatusAck { .. }
+            | Self::Ack { .. }
+            | Self::LoginCode { .. }
+            | Self::UserProfile { .. }
+            | Self::Space { .. } => FIRST_REVISION,
+            Self::Welcome { .. } => SESSION_REVISION,
+        }
+    }
 }

@@ -282,6 +282,8 @@ impl World {
                 if let Up::OrderResult { order_id, outcome } = &body {
                     self.invariant_reset(*order_id, *outcome);
                 }
+                let first = body.revision() == 1;
+                assert!(first || self.numbered, "{body:?} to a CMP of revision 1");
                 if self.link {
                     self.uplink.push((message_id, body));
                 }

@@ -143,6 +143,20 @@ impl File {
         }
     }
 
+    /// Writes one state of the database into an empty file.
+    pub(crate) fn copy_into(&self, to: &Path) -> Stored<()> {
+        let connection = self.open(|_| Ok(()))?;
+        let text = to
+            .to_str()
+            .ok_or_else(|| StoreError::Failed(format!("the name {} is not UTF-8", to.display())))?;
+        // A name alone may mean something else to SQLite, such as `:memory:`.
+        let absolute = std::path::absolute(text).map_err(|e| self.not_opened(e))?;
+        let absolute = absolute.to_string_lossy();
+        let copied = connection.execute("VACUUM INTO ?1", [&absolute]);
+        copied.map_err(|error| store_error(text, &error).1)?;
+        Ok(())
+    }
+
     /// Why no file can be made beside the database, which SQLite does not say. The database itself is not touched: to
     /// close it would give up all locks that this process has on it.
     fn folder_error(&self) -> Option<std::io::Error> {
