@@ -38,6 +38,10 @@ mutants *FLAGS:
 contract:
     .ci/schemathesis
 
+# An earlier release with today's: old agent, old CMP, both on one database: just skew, or just skew REV
+skew *REV:
+    .ci/skew {{REV}}
+
 # API documentation, and docs/CONFORMANCE.md from the requirement ids on the tests
 docs:
     cargo doc --workspace --no-deps

@@ -246,7 +246,10 @@ mod tests {
                 },
                 profiles: Some(Vec::new()),
             }),
-            Effect::Send { body, .. } => match body {
+            Effect::Send { message_id, body } => match body {
+                Up::Hello { .. } => inbound(Down::Ack {
+                    message_id: message_id?,
+                }),
                 Up::Login { login_id, .. } => {
                     let aup = Aup {
                         display_name: "Ada".into(),

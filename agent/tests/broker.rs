@@ -86,8 +86,10 @@ impl Site {
     }
 }
 
-fn answer(up: &Up) -> Option<Down> {
+/// What a CMP of revision 1 answers.
+fn answer(message_id: [u8; 16], up: &Up) -> Option<Down> {
     Some(match up {
+        Up::Hello { .. } => Down::Ack { message_id },
         Up::Login { login_id, .. } => {
             let aup = Aup {
                 display_name: "u".into(),

@@ -5,10 +5,11 @@
 use crate::durable::{Durable, Record, RestoreError};
 use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, LoginEnd, Notice, Timer};
 use crate::fault::Fault;
+use crate::numbering::Peer;
 use crate::retry::Wait;
 use crate::waiting::{CodeWait, Deliveries, SetAside};
-use aid_id::{AccountRef, Iccid, Id, Secret};
-use aid_wire::{Aup, Down, OrderKind, Up, UserProfile};
+use aid_id::{AccountRef, Iccid, Id};
+use aid_wire::{Aup, Down, LoginWay, OrderKind, Up, UserProfile};
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     string::String,
@@ -62,15 +63,6 @@ pub(crate) struct PendingLogin {
     pub(crate) shown: bool,
 }
 
-/// How a user proves who he is.
-#[derive(Debug)]
-pub(crate) enum LoginWay {
-    /// At the HMI.
-    Pin { user: String, pin: Secret },
-    /// On a page, with a code that the HMI shows.
-    Code,
-}
-
 /// The core. See the crate's page for how to drive it.
 #[derive(Debug)]
 pub struct Agent {
@@ -85,6 +77,10 @@ pub struct Agent {
     /// Why nothing is journaled at present; `None` while the journal works.
     pub(crate) fault: Option<Fault>,
     pub(crate) link_up: bool,
+    /// The CMP behind the link.
+    pub(crate) peer: Peer,
+    /// Number of the last change of the session.
+    pub(crate) session_number: u64,
     pub(crate) session: Option<Session>,
     pub(crate) login: Option<PendingLogin>,
     /// What is on the card; `None` before it was read.
@@ -155,6 +151,8 @@ impl Agent {
             next_ticket: 0,
             fault,
             link_up: false,
+            peer: Peer::default(),
+            session_number: 0,
             session: None,
             login: None,
             card: None,
@@ -188,6 +186,8 @@ impl Agent {
     #[must_use]
     pub fn with_epoch(mut self, random: u32) -> Self {
         self.epoch = (random & (u32::MAX >> 1)).max(1);
+        // Ids before the first login differ from those of earlier lives.
+        self.request_id = u128::from(random) << 96;
         self
     }
 
@@ -203,6 +203,7 @@ impl Agent {
                 self.link_up = false;
                 self.link_since = None;
                 self.resend = None;
+                self.peer = Peer::default();
                 // What waits here would overtake the outbox, which LinkUp sends again in order.
                 self.effects.retain(|queued| {
                     !matches!(
@@ -446,6 +447,11 @@ impl Agent {
             } => return self.space_answered(now, request_id, granted),
             Down::StatusAck { report_seq } => return self.report_acked(report_seq),
             Down::Ack { message_id } => return self.result_acked(message_id),
+            Down::Welcome {
+                message_id,
+                revision,
+                session,
+            } => return self.welcomed(message_id, revision, session),
             Down::ActivationCode {
                 request_id,
                 account,

@@ -17,6 +17,7 @@ impl Agent {
             self.next_operation(now);
         }
         self.missing_code(now);
+        self.tell_session(now);
     }
 
     fn next_operation(&mut self, now: BootMs) {

@@ -7,6 +7,7 @@
 use crate::agent::{Agent, Queued};
 use crate::durable::{Durable, Operation, Record, RestoreError};
 use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, LoginEnd, Notice};
+use crate::numbering::Peer;
 use alloc::{collections::VecDeque, string::String, vec::Vec};
 
 /// What is wrong with the journal.
@@ -136,6 +137,7 @@ impl Agent {
                 self.link_up = false;
                 self.link_since = None;
                 self.resend = None;
+                self.peer = Peer::default();
                 self.notify(Notice::LinkDown);
             }
             Event::Login { login_id, .. } | Event::LoginByCode { login_id } => {

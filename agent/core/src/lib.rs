@@ -21,6 +21,7 @@ mod decide;
 mod durable;
 mod event;
 mod fault;
+mod numbering;
 mod orders;
 mod outbox;
 mod retry;
@@ -31,8 +32,9 @@ mod waiting;
 pub use agent::{Agent, Phase, Session};
 pub use aid_id::{AccountRef, Iccid, IccidError, Id, Secret};
 pub use aid_wire::{
-    Aup, CodeOutcome, DELETED_BY_USER, Down, Envelope, LoginOutcome, MAX_MESSAGE, MessageError,
-    OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up, UserProfile, WIRE_VERSION,
+    Aup, CodeOutcome, DELETED_BY_USER, Down, Envelope, LoginOutcome, LoginWay, MAX_MESSAGE,
+    MessageError, OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up, UserProfile,
+    WIRE_VERSION, announced,
 };
 pub use durable::{Download, Durable, Intent, Operation, Order, Record, Report, RestoreError};
 pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, LoginEnd, Notice, Timer};

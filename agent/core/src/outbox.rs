@@ -5,6 +5,7 @@
 use crate::agent::Agent;
 use crate::durable::{Record, Report};
 use crate::event::{BootMs, Notice};
+use crate::numbering::Peer;
 use aid_id::{AccountRef, Iccid, Id};
 use aid_wire::{ProfileState, Status, Up};
 
@@ -62,6 +63,13 @@ impl Agent {
         // What waits for the link to be back is tried once it proves to stay.
         self.link_since.get_or_insert(now);
         self.notify(Notice::LinkUp);
+        self.peer = Peer::default();
+        self.send_hello();
+        self.send_rest(now);
+    }
+
+    /// Says what is on the card. What is about sessions waits for the answer, which says what the CMP understands.
+    fn send_hello(&mut self) {
         let profiles = self.card.iter().flatten().map(|p| ProfileState {
             iccid: p.iccid.clone(),
             state: if p.enabled {
@@ -72,23 +80,24 @@ impl Agent {
             owner: self.durable.owner(&p.iccid),
         });
         let hello = Up::Hello {
-            software: self.software.clone(),
+            software: aid_wire::announce(&self.software),
             profiles: profiles.collect(),
         };
-        self.send(None, hello);
-        // The end of the last session before the next one's beginning: the CMP books them in the order in which they come.
-        self.send_logouts();
-        self.send_login();
-        self.send_rest(now);
+        let hello_id = self.hello_id();
+        self.send(Some(hello_id), hello);
     }
 
     /// Sends again what the CMP has not acknowledged, in order.
     pub(crate) fn send_outstanding(&mut self, now: BootMs) {
-        self.send_logouts();
+        match &mut self.peer {
+            Peer::Unknown { .. } => self.send_hello(),
+            Peer::Unnumbered => self.send_logouts(),
+            Peer::Numbered { sent, .. } => *sent = None,
+        }
         self.send_rest(now);
     }
 
-    fn send_logouts(&mut self) {
+    pub(crate) fn send_logouts(&mut self) {
         for (logout_id, account) in self.durable.logouts.clone() {
             self.send(Some(logout_id), Up::Logout { account });
         }
@@ -121,7 +130,7 @@ impl Agent {
 
     pub(crate) fn has_outstanding(&self) -> bool {
         !self.durable.outbox.is_empty()
-            || !self.durable.logouts.is_empty()
+            || self.has_untold_session()
             || self.durable.orders.iter().any(|o| o.outcome.is_some())
             || self
                 .durable
@@ -150,6 +159,7 @@ impl Agent {
         if self.durable.logouts.iter().any(|(open, _)| *open == id) {
             self.record(Record::LogoutAcked(id));
         }
+        self.session_acked(id);
         self.disarm_resend();
     }
 

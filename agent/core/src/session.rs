@@ -1,11 +1,12 @@
 //! Who is logged in: logins and logouts, and the request for a code that a login may lead to.
 //! AID.02 §4.3 steps 1, 2 and 12. Called by `agent` and `decide`.
 
-use crate::agent::{Agent, LoginWay, PendingLogin, Session};
+use crate::agent::{Agent, PendingLogin, Session};
 use crate::durable::{Download, Record};
 use crate::event::{BootMs, LoginEnd, Notice};
+use crate::numbering::Peer;
 use aid_id::{AccountRef, Iccid, Id};
-use aid_wire::{CodeOutcome, LoginOutcome, Up, UserProfile};
+use aid_wire::{CodeOutcome, LoginOutcome, LoginWay, Up, UserProfile};
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 /// Time the CMP has for a login, ms.
@@ -19,6 +20,7 @@ impl Agent {
             self.refuse_login(LoginEnd::Replaced, String::from("another login was begun"));
         }
         self.request_id = u128::from_be_bytes(id);
+        self.number_session();
         self.login = Some(PendingLogin {
             id,
             way,
@@ -28,19 +30,28 @@ impl Agent {
         self.send_login();
     }
 
+    /// Sends the pending login, as soon as it is known what the CMP understands.
     pub(crate) fn send_login(&mut self) {
-        if let Some(login) = &self.login {
-            let login_id = login.id;
-            let body = match &login.way {
-                LoginWay::Pin { user, pin } => Up::Login {
-                    login_id,
-                    user: user.clone(),
-                    pin: pin.clone(),
-                },
-                LoginWay::Code => Up::LoginByCode { login_id },
-            };
-            self.send(Some(login_id), body);
-        }
+        let Some(login) = &self.login else {
+            return;
+        };
+        let (login_id, way) = (login.id, login.way.clone());
+        let body = match (&self.peer, way) {
+            (Peer::Unknown { .. }, _) => return,
+            (Peer::Unnumbered, LoginWay::Pin { user, pin }) => Up::Login {
+                login_id,
+                user,
+                pin,
+            },
+            (Peer::Unnumbered, LoginWay::Code) => Up::LoginByCode { login_id },
+            (Peer::Numbered { .. }, way) => Up::NumberedLogin {
+                number: self.session_number,
+                account: self.session.as_ref().map(|s| s.account),
+                login_id,
+                way,
+            },
+        };
+        self.send(Some(login_id), body);
     }
 
     /// The login that an answer is about. One that is over, or comes after its time (the car slept
@@ -98,6 +109,8 @@ impl Agent {
 
     pub(crate) fn refuse_login(&mut self, cause: LoginEnd, reason: String) {
         if let Some(login) = self.login.take() {
+            // The CMP may have booked it, or may yet: a higher number undoes that.
+            self.number_session();
             self.notify(Notice::LoginRefused {
                 login_id: login.id,
                 cause,
@@ -115,6 +128,14 @@ impl Agent {
 
     /// Ends the session; false when nobody is logged in.
     pub(crate) fn end_session(&mut self) -> bool {
+        if self.session.is_some() {
+            self.number_session();
+        }
+        self.leave()
+    }
+
+    /// As `end_session`, for a session that another one follows under its own number.
+    fn leave(&mut self) -> bool {
         let Some(Session { account, .. }) = self.session.take() else {
             return false;
         };
@@ -124,7 +145,9 @@ impl Agent {
         self.card_retry = None;
         let logout_id = self.next_id();
         self.record(Record::LoggedOut(logout_id, account));
-        self.send(Some(logout_id), Up::Logout { account });
+        if matches!(self.peer, Peer::Unnumbered) {
+            self.send(Some(logout_id), Up::Logout { account });
+        }
         self.notify(Notice::LoggedOut { account });
         true
     }
@@ -145,8 +168,11 @@ impl Agent {
         };
         self.login = None;
         if self.session.as_ref().is_some_and(|s| s.account != account) {
-            self.log_out(now);
+            self.leave();
+            self.arm_resend(now);
         }
+        // The CMP has booked this number.
+        self.session_told(self.session_number);
         for iccid in profiles {
             let here = self.card.iter().flatten().any(|p| p.iccid == iccid);
             if here && self.durable.owner(&iccid).is_none() {
@@ -297,7 +323,7 @@ impl Agent {
     }
 
     /// A fresh id: the random one of the last login, moved on.
-    fn next_id(&mut self) -> Id {
+    pub(crate) fn next_id(&mut self) -> Id {
         self.request_id = self.request_id.wrapping_add(1);
         self.request_id.to_be_bytes()
     }

@@ -2,17 +2,20 @@
 #![allow(clippy::expect_used, reason = "a failed expectation is a failed test")]
 
 use aid_agent_core::{
-    Agent, BootMs, Down, Effect, Event, Id, LoginEnd, LoginOutcome, Notice, Secret,
+    Agent, BootMs, Down, Effect, Event, Id, LoginEnd, LoginOutcome, Notice, Secret, Timer,
 };
 
 fn ends(agent: &mut Agent) -> Vec<(Id, LoginEnd)> {
     let mut ends = Vec::new();
     while let Some(effect) = agent.poll_effect() {
-        if let Effect::Notify(Notice::LoginRefused {
-            login_id, cause, ..
-        }) = effect
-        {
-            ends.push((login_id, cause));
+        match effect {
+            Effect::Notify(Notice::LoginRefused {
+                login_id, cause, ..
+            }) => ends.push((login_id, cause)),
+            Effect::Persist { ticket, .. } => {
+                agent.handle(BootMs(1), Event::Persisted { ticket });
+            }
+            _ => {}
         }
     }
     ends
@@ -44,7 +47,12 @@ fn the_end_of_a_login_says_who_or_what_ended_it() {
     agent.handle(at(4), Event::Inbound { message_id, body });
     assert_eq!(ends(&mut agent), [([3; 16], LoginEnd::Refused)]);
     agent.handle(at(5), login(4));
-    let (deadline, _) = agent.poll_timeout().expect("a deadline");
-    agent.handle_timeout(deadline);
+    loop {
+        let (at, why) = agent.poll_timeout().expect("a deadline");
+        agent.handle_timeout(at);
+        if why == Timer::Login {
+            break;
+        }
+    }
     assert_eq!(ends(&mut agent), [([4; 16], LoginEnd::NoAnswer)]);
 }

@@ -153,7 +153,7 @@ impl Car {
                     }
                 }
                 Effect::Euicc { op, what } => self.card_works(op, &what),
-                Effect::Send { body, .. } => self.cmp(body),
+                Effect::Send { message_id, body } => self.cmp(message_id, body),
                 Effect::AckInbound { message_id } => self.taken.push(message_id),
                 Effect::Notify(_) => {}
             }
@@ -190,9 +190,12 @@ impl Car {
         self.agent.handle(BootMs(self.now), event);
     }
 
-    fn cmp(&mut self, body: Up) {
+    fn cmp(&mut self, said: Option<Id>, body: Up) {
         let message_id = self.id();
         let answer = match body {
+            Up::Hello { .. } => Down::Ack {
+                message_id: said.expect("a Hello has an id"),
+            },
             Up::Login { login_id, .. } => {
                 let aup = Aup {
                     display_name: String::new(),

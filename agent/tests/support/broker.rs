@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What the CMP says to a message.
-pub(crate) type Answer = fn(&Up) -> Option<Down>;
+pub(crate) type Answer = fn([u8; 16], &Up) -> Option<Down>;
 
 /// A publication for the car.
 pub(crate) struct Out {
@@ -191,8 +191,9 @@ fn react(first: u8, body: &[u8], broker: &Shared, subscribed: &mut bool) -> (Vec
             let payload = &body[5 + topic..];
             let mut answer = framed(0x40, &[id, &[broker.puback]].concat());
             if broker.puback < 0x80 {
-                let up = Envelope::<Up>::decode(payload).expect("a message").body;
-                if let Some(down) = broker.answer.and_then(|answer| answer(&up)) {
+                let envelope = Envelope::<Up>::decode(payload).expect("a message");
+                let (message_id, up) = (envelope.message_id, envelope.body);
+                if let Some(down) = broker.answer.and_then(|answer| answer(message_id, &up)) {
                     let topic =
                         String::from_utf8_lossy(&body[2..2 + topic]).replace("/up", "/down");
                     let out = Out {

@@ -110,6 +110,12 @@ async fn command(cli: Cli) -> Result<(), Failure> {
             let row = json!({"migrated": true});
             say("the database is up to date", row, cli.json)
         }
+        Command::Backup { to } => {
+            Store::copy(&config::read(path)?.database, &to).await?;
+            let shown = to.display().to_string();
+            let row = json!({"backup": shown});
+            say(&format!("{shown} is a copy of the database"), row, cli.json)
+        }
         Command::Gateway(what) => enrol::gateway(&config::read(path)?.gateway, &what, cli.json),
         other => {
             let file = config::read(path)?;
@@ -198,6 +204,7 @@ async fn administer(
         // Those that need no database are done already.
         Command::Serve
         | Command::Migrate
+        | Command::Backup { .. }
         | Command::CheckConfig
         | Command::ExampleConfig
         | Command::Gateway(_) => Ok(()),

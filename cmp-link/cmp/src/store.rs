@@ -47,6 +47,14 @@ impl Store {
         Ok(Self(store))
     }
 
+    /// Copies a SQLite database into a new file, see [`aid_store::Store::copy`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn copy(database: &aid_store::Database, to: &std::path::Path) -> Stored<()> {
+        aid_store::Store::copy(database, to).await
+    }
+
     /// Loads, decides and stores, in one transaction; yields what `decide` yields beside its changes when they are on
     /// disk. `decide` may be run several times: it has no effects, and waits for nothing but its transaction.
     ///

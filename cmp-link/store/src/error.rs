@@ -24,6 +24,12 @@ pub enum StoreError {
     /// Anything else.
     #[error("the database failed: {0}")]
     Failed(String),
+    /// A newer version of the program has changed the tables, with this step.
+    #[error(
+        "the database was migrated by a newer version (step {0}), and this one changes nothing in it; start the newer \
+         version, or restore a copy from before (docs/operations.md)"
+    )]
+    Newer(i64),
     /// A row that this version can't read.
     #[error(
         "the database holds {0}, which this version can't read; was it written by a newer one?"

@@ -65,7 +65,7 @@ impl Schema {
     fn unknown(&self, versions: &[i64]) -> Stored<()> {
         let known = |version: &i64| self.steps.iter().any(|step| step.version == *version);
         match versions.iter().find(|version| !known(version)) {
-            Some(version) => Err(StoreError::Unreadable(format!("migration {version}"))),
+            Some(version) => Err(StoreError::Newer(*version)),
             None => Ok(()),
         }
     }

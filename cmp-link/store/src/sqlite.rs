@@ -1,11 +1,13 @@
 //! SQLite: one thread writes and commits many decisions at once, others read.
 
+mod backup;
 mod connection;
 mod disk;
 mod readers;
 mod tx;
 mod writer;
 
+pub(crate) use backup::copy;
 pub(crate) use connection::{File, begin, execute, store_error};
 pub(crate) use readers::Readers;
 pub(crate) use tx::{Prepared, SqliteTx, numbered};

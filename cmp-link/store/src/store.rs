@@ -87,6 +87,21 @@ impl Store {
         })))
     }
 
+    /// Copies one state of a SQLite database into a new file, while others work on it. Its tables stay as they are.
+    ///
+    /// # Errors
+    /// The copy exists already, one of the files is not accessible, the disk is full, or the database is PostgreSQL's,
+    /// which has tools of its own.
+    pub async fn copy(database: &Database, to: &Path) -> Stored<()> {
+        let Database::Sqlite(from) = database else {
+            let text = "copy a PostgreSQL database with pg_dump, or base backups and its log";
+            return Err(StoreError::Failed(text.to_owned()));
+        };
+        let (from, to) = (from.clone(), to.to_owned());
+        let copied = tokio::task::spawn_blocking(move || crate::sqlite::copy(&from, &to)).await;
+        copied.map_err(|error| StoreError::Failed(error.to_string()))?
+    }
+
     /// How errors and logs name it: the file, or the server without its credentials.
     #[must_use]
     pub fn name(&self) -> &str {

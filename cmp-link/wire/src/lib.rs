@@ -7,13 +7,15 @@ extern crate alloc;
 
 mod envelope;
 mod message;
+mod revision;
 mod topic;
 mod user_profile;
 
 pub use envelope::{Envelope, MAX_MESSAGE, MessageError, WIRE_VERSION};
 pub use message::{
-    Aup, CodeOutcome, DELETED_BY_USER, Down, LoginOutcome, OrderKind, OrderOutcome, ProfileState,
-    Status, Up,
+    Aup, CodeOutcome, DELETED_BY_USER, Down, LoginOutcome, LoginWay, OrderKind, OrderOutcome,
+    ProfileState, Status, Up,
 };
+pub use revision::{FIRST_REVISION, REVISION, SESSION_REVISION, announce, announced};
 pub use topic::{Direction, parse_topic, topic_down, topic_up};
 pub use user_profile::{MAX_ENTRIES, MAX_TEXT, SubscriptionView, UserProfile};

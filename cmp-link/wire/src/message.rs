@@ -114,6 +114,40 @@ pub enum Up {
         /// The account.
         account: AccountRef,
     },
+    /// Who is logged in to the car (revision 2): sent in each connection after `Welcome`, and at each change except
+    /// one that `LoginResult` has made; repeated until `Ack`.
+    Session {
+        /// Numbers the states of the car's session. The car counts each login that is begun, given up or ended, from
+        /// the number in `Welcome` on. The highest number is the present state.
+        number: u64,
+        /// The account; none where nobody is logged in.
+        account: Option<AccountRef>,
+    },
+    /// As `Login` or `LoginByCode` (revision 2). It begins a session only while the CMP has no higher number.
+    NumberedLogin {
+        /// The number of the session that it begins, see `Session`.
+        number: u64,
+        /// Who is logged in until then.
+        account: Option<AccountRef>,
+        /// Names the attempt; repetitions carry the same.
+        login_id: Id,
+        /// How the user proves who they are.
+        way: LoginWay,
+    },
+}
+
+/// How a user proves who they are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoginWay {
+    /// With a PIN at the HMI.
+    Pin {
+        /// User name.
+        user: String,
+        /// PIN for the car.
+        pin: Secret,
+    },
+    /// On a page, with a code that the HMI shows.
+    Code,
 }
 
 /// What became of an order.
@@ -190,6 +224,16 @@ pub enum Down {
         request_id: Id,
         /// True: the deletion of another OP is ordered; false: there is none that may go.
         granted: bool,
+    },
+    /// Answer to a `Hello` that announces revision 2 or newer, in place of `Ack`; and to a `Session` or
+    /// `NumberedLogin` with a number lower than the CMP's, which changes nothing (revision 2).
+    Welcome {
+        /// The message that it answers.
+        message_id: Id,
+        /// The newest revision that both know.
+        revision: u8,
+        /// The number that the CMP has of the car's session. Each `Hello` raises it above all that was said before.
+        session: u64,
     },
 }
 

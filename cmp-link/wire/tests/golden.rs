@@ -4,9 +4,9 @@
 
 use aid_id::{AccountRef, Eid, Iccid, Id, Secret};
 use aid_wire::{
-    Aup, CodeOutcome, Direction, Down, Envelope, LoginOutcome, MAX_ENTRIES, MAX_MESSAGE, MAX_TEXT,
-    MessageError, OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up, UserProfile,
-    parse_topic, topic_down, topic_up,
+    Aup, CodeOutcome, Direction, Down, Envelope, LoginOutcome, LoginWay, MAX_ENTRIES, MAX_MESSAGE,
+    MAX_TEXT, MessageError, OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up,
+    UserProfile, parse_topic, topic_down, topic_up,
 };
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
@@ -131,6 +131,22 @@ fn up() {
         },
         &format!("09{a}{b}"),
     );
+    let number = 300;
+    let session = |account| Up::Session { number, account };
+    golden(session(None), "0aac0200");
+    golden(session(Some(account)), &format!("0aac0201{b}"));
+    let login = |way| Up::NumberedLogin {
+        number,
+        account: Some(account),
+        login_id: A,
+        way,
+    };
+    let pin = LoginWay::Pin {
+        user: "eva".into(),
+        pin: Secret::new("1234".into()),
+    };
+    golden(login(pin), &format!("0bac0201{b}{a}00036576610431323334"));
+    golden(login(LoginWay::Code), &format!("0bac0201{b}{a}01"));
 }
 
 // R-2-9 R-3.2-2 R-3.2-3 R-3.2-4
@@ -253,6 +269,14 @@ fn down() {
             granted: true,
         },
         &format!("07{a}01"),
+    );
+    golden(
+        Down::Welcome {
+            message_id: A,
+            revision: 2,
+            session: 300,
+        },
+        &format!("08{a}02ac02"),
     );
 }
 

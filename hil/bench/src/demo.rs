@@ -1,6 +1,8 @@
 //! `aid-hil demo`: one command provisions a car.
 
 use crate::leftovers::Workshop;
+use crate::part::PROGRAMS;
+use crate::process;
 use crate::report::Report;
 use crate::site::{Options, Site};
 use crate::story::{self, Telling};
@@ -17,6 +19,9 @@ pub(crate) struct DemoArgs {
     /// SAIP profile package in DER to install; default: one that our own builder makes.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+    /// Run this executable as the part of this name, such as aid-cmp of another version; may be repeated.
+    #[arg(long = "program", value_name = "NAME=FILE", value_parser = program)]
+    programs: Vec<(String, PathBuf)>,
     /// Print one JSON object on stdout; everything else goes to stderr.
     #[arg(long)]
     json: bool,
@@ -25,8 +30,19 @@ pub(crate) struct DemoArgs {
     keep: Option<PathBuf>,
 }
 
+/// Reads `NAME=FILE`.
+fn program(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("use NAME=FILE")?;
+    if !PROGRAMS.contains(&name) {
+        return Err(format!("the parts are {}", PROGRAMS.join(", ")));
+    }
+    let file = std::path::absolute(file).map_err(|e| format!("{file}: {e}"))?;
+    Ok((name.to_owned(), file))
+}
+
 /// Runs the demo; a failure is one sentence.
 pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
+    process::replace(&args.programs)?;
     let temporary = Workshop::new("demo", &std::env::temp_dir())?;
     let dir = args.keep.as_deref().unwrap_or(temporary.path());
     let options = Options {

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -75,13 +75,32 @@ fn own() -> Result<PathBuf, Failure> {
         .map_err(|e| Failure::new(format!("cannot find our own executable: {e}")))
 }
 
+/// Executables that run in place of the parts in our own, by program name.
+static OTHERS: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
+
+/// Parts of this name are this executable from now on: another version of the program. Once in a run.
+pub(crate) fn replace(others: &[(String, PathBuf)]) -> Result<(), Failure> {
+    for (program, file) in others {
+        if !file.is_file() {
+            let file = file.display();
+            return Err(Failure::usage(format!(
+                "{program}: there is no file {file}"
+            )));
+        }
+    }
+    let _ = OTHERS.set(others.to_vec());
+    Ok(())
+}
+
 fn with_arguments(mut command: Command, program: &str, args: &[&str], dir: &Path) -> Command {
-    command
-        .arg("part")
-        .arg(program)
-        .args(args)
-        .current_dir(dir)
-        .stdin(Stdio::null());
+    let mut others = OTHERS.get().into_iter().flatten();
+    match others.find(|(name, _)| name == program) {
+        Some((_, file)) => command = Command::new(file),
+        None => {
+            command.arg("part").arg(program);
+        }
+    }
+    command.args(args).current_dir(dir).stdin(Stdio::null());
     command
 }
 

@@ -87,6 +87,16 @@ pub(crate) fn accepted(login_id: [u8; 16], user: u8) -> Down {
     Down::LoginResult { login_id, outcome }
 }
 
+/// The CMP's answer to a login by code that nobody has approved yet.
+fn shown_code(login_id: [u8; 16]) -> Down {
+    Down::LoginCode {
+        login_id,
+        code: "BCDF-GHJK".into(),
+        url: "https://cmp.example/car".into(),
+        expires_in: 600,
+    }
+}
+
 pub(crate) fn user_profile(user: u8) -> UserProfile {
     UserProfile {
         display_name: char::from(user).to_string(),
@@ -114,6 +124,11 @@ pub(crate) struct World {
     /// Sessions whose end the HMI was told, and those whose end the CMP was told, by message id.
     pub(crate) ended: usize,
     pub(crate) logouts: BTreeMap<[u8; 16], AccountRef>,
+    /// The CMP knows numbers of sessions; the highest that it has heard, and who is in.
+    pub(crate) numbered: bool,
+    pub(crate) book: (u64, Option<AccountRef>),
+    /// The numbers of logins by code.
+    pub(crate) code_numbers: BTreeMap<[u8; 16], u64>,
     pub(crate) reports: BTreeMap<u64, (Option<Iccid>, Status)>,
     pub(crate) requests: Vec<([u8; 16], AccountRef)>,
     pub(crate) last_code: Option<Down>,
@@ -169,6 +184,9 @@ impl World {
             uplink: vec![],
             ended: 0,
             logouts: BTreeMap::new(),
+            numbered: true,
+            book: (0, None),
+            code_numbers: BTreeMap::new(),
             reports: BTreeMap::new(),
             requests: vec![],
             last_code: None,
@@ -264,6 +282,8 @@ impl World {
                 if let Up::OrderResult { order_id, outcome } = &body {
                     self.invariant_reset(*order_id, *outcome);
                 }
+                let first = body.revision() == 1;
+                assert!(first || self.numbered, "{body:?} to a CMP of revision 1");
                 if self.link {
                     self.uplink.push((message_id, body));
                 }
@@ -434,12 +454,7 @@ impl World {
                     let approved = *self.codes.entry(login_id).or_default();
                     self.inbound(match approved {
                         Some(user) => accepted(login_id, user),
-                        None => Down::LoginCode {
-                            login_id,
-                            code: "BCDF-GHJK".into(),
-                            url: "https://cmp.example/car".into(),
-                            expires_in: 600,
-                        },
+                        None => shown_code(login_id),
                     });
                 }
                 Up::CardFull {
@@ -531,8 +546,71 @@ impl World {
                     assert!(old.is_none_or(|o| o == account), "one id for two logouts");
                     self.inbound(Down::Ack { message_id });
                 }
-                Up::Hello { .. } | Up::Ack { .. } => {}
+                Up::Hello { software, .. } => {
+                    let message_id = message_id.expect("a Hello has an id");
+                    let revision = announced(&software);
+                    assert_eq!(revision, 2);
+                    self.book.0 = ((self.book.0 >> 32) + 1) << 32;
+                    self.inbound(match self.numbered {
+                        true => Down::Welcome {
+                            message_id,
+                            revision,
+                            session: self.book.0,
+                        },
+                        false => Down::Ack { message_id },
+                    });
+                }
+                Up::NumberedLogin {
+                    number,
+                    account,
+                    login_id,
+                    way,
+                } => {
+                    if !self.hear(message_id, number, account) {
+                        continue;
+                    }
+                    let approved = match way {
+                        LoginWay::Pin { user, .. } => Some(user.as_bytes()[0]),
+                        LoginWay::Code => *self.codes.entry(login_id).or_default(),
+                    };
+                    if let Some(user) = approved {
+                        self.enter(number, user);
+                        self.inbound(accepted(login_id, user));
+                    } else {
+                        self.code_numbers.insert(login_id, number);
+                        self.inbound(shown_code(login_id));
+                    }
+                }
+                Up::Session { number, account } => {
+                    if self.hear(message_id, number, account) {
+                        let message_id = message_id.expect("a session's state has an id");
+                        self.inbound(Down::Ack { message_id });
+                    }
+                }
+                Up::Ack { .. } => {}
             }
+        }
+    }
+
+    /// The book takes a number that is higher than its own; false: it is lower, and the car is told.
+    fn hear(&mut self, id: Option<[u8; 16]>, number: u64, account: Option<AccountRef>) -> bool {
+        if number < self.book.0 {
+            self.inbound(Down::Welcome {
+                message_id: id.expect("what is about sessions has an id"),
+                revision: 2,
+                session: self.book.0,
+            });
+            return false;
+        }
+        if number > self.book.0 {
+            self.book = (number, account);
+        }
+        true
+    }
+
+    fn enter(&mut self, number: u64, user: u8) {
+        if number == self.book.0 {
+            self.book.1 = Some(account(user));
         }
     }
 
@@ -680,9 +758,12 @@ impl World {
             }
             Step::Approve(user) => {
                 let open = self.codes.iter_mut().find(|(_, who)| who.is_none());
-                if let Some((login_id, who)) = open {
+                if let Some((login_id, who)) = open.map(|(id, who)| (*id, who)) {
                     *who = Some(*user);
-                    let message = accepted(*login_id, *user);
+                    let message = accepted(login_id, *user);
+                    if let Some(number) = self.code_numbers.get(&login_id).copied() {
+                        self.enter(number, *user);
+                    }
                     self.inbound(message);
                 }
             }
@@ -788,9 +869,14 @@ impl World {
             self.agent.durable().logouts.is_empty(),
             "logouts undelivered"
         );
-        assert!(
-            self.lossy || self.logouts.len() >= self.ended,
-            "a logout was lost"
-        );
+        if self.numbered {
+            let session = self.agent.session().map(|s| s.account);
+            assert_eq!(self.book.1, session, "the book of sessions");
+        } else {
+            assert!(
+                self.lossy || self.logouts.len() >= self.ended,
+                "a logout was lost"
+            );
+        }
     }
 }

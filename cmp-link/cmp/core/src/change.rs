@@ -1,5 +1,6 @@
 //! Everything that can change in the CMP's state. A decision yields a list of changes, which is stored in one transaction.
 
+use crate::decide::session::Book;
 use crate::decide::tries;
 use crate::model::{
     Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation, Happening,
@@ -179,7 +180,7 @@ pub enum FleetChange {
         at: u64,
     },
     /// Who is logged in to a car.
-    Session(Eid, Option<AccountRef>),
+    Session(Eid, Book),
     /// The session of this account ends, if the car has no other.
     Leave(Eid, AccountRef),
     /// The car shows this code now, and no other.

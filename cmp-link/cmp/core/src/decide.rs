@@ -16,6 +16,7 @@ pub mod question;
 pub mod registration;
 pub mod removal;
 pub mod serving;
+pub mod session;
 pub mod status;
 pub mod sync;
 pub mod tries;

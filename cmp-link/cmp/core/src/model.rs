@@ -32,7 +32,7 @@ macro_rules! text_enum {
 mod fleet;
 mod work;
 
-pub use fleet::{LoginCode, LoginCodeState};
+pub use fleet::{LoginCode, LoginCodeState, SessionMark};
 pub use work::{Answered, Call, CallKind, CallState, Happening, Order, OrderState};
 
 /// A car that takes part, named by its eUICC.
@@ -53,6 +53,8 @@ pub struct Vehicle {
     pub certificate: Option<String>,
     /// Who is logged in, as far as is known.
     pub session: Option<AccountRef>,
+    /// What is known of the numbers of its sessions.
+    pub mark: SessionMark,
     /// The vehicle identification number, where the operator gave one.
     pub vin: Option<String>,
     /// When it was cut off; then it may not connect any more.
@@ -75,6 +77,7 @@ impl Vehicle {
             card: None,
             certificate: None,
             session: None,
+            mark: SessionMark::default(),
             vin: None,
             retired_at: None,
             retired_reason: None,

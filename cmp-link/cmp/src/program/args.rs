@@ -14,6 +14,12 @@ pub(super) enum Command {
     Serve,
     /// Make the database, or bring it up to date.
     Migrate,
+    /// Copy the SQLite database into a new file, while aid-cmp serves.
+    Backup {
+        /// The copy; it must not exist.
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Check the configuration, certificates and keys among it.
     CheckConfig,
     /// Print a commented configuration.

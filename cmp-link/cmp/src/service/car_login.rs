@@ -5,6 +5,7 @@ use super::attempts::note_code;
 use super::{Service, now};
 use crate::store::{StoreError, Stored, Tx};
 use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::decide::session::Book;
 use aid_cmp_core::decide::{Context, Decision, car_login, login, removal};
 use aid_cmp_core::model::{Account, LoginCode, LoginCodeState};
 use aid_id::{AccountRef, Eid, Id};
@@ -99,7 +100,8 @@ impl Service {
             };
             let mut decision = car_login::judge(context, code.clone(), &user, approve);
             if approve {
-                let view = service.login_view(tx, Some(user.clone()), code.eid).await?;
+                let mut view = service.login_view(tx, Some(user.clone()), code.eid).await?;
+                view.book = tx.vehicle(code.eid).await?.as_ref().map(Book::of);
                 decision.merge(car_login::approved(context, view, &code));
             }
             Ok::<_, StoreError>((decision, Judged::Done(shown)))

@@ -7,10 +7,16 @@ use crate::store::{StoreError, Stored, Tx};
 use crate::views;
 use aid_aid1::span::{Kind, Span};
 use aid_cmp_core::change::{Change, FleetChange, Lock};
-use aid_cmp_core::decide::{Context, Decision, Outgoing, code, deletion, login, order, tries};
+use aid_cmp_core::decide::session::Book;
+use aid_cmp_core::decide::{
+    Context, Decision, Outgoing, car_login, code, deletion, login, order, tries,
+};
 use aid_cmp_core::model::{Account, Answered, CallKind, OrderState, Profile, Report, Vehicle};
-use aid_id::{AccountRef, Eid, Iccid, Id};
-use aid_wire::{Down, Envelope, LoginOutcome, OrderKind, OrderOutcome, Up};
+use aid_id::{AccountRef, Eid, Iccid, Id, Secret};
+use aid_wire::{
+    Down, Envelope, LoginOutcome, LoginWay, OrderKind, OrderOutcome, REVISION, SESSION_REVISION,
+    Up, announced,
+};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -89,6 +95,14 @@ enum Follow {
     Order(Option<Hop>),
 }
 
+/// A login with a PIN.
+#[derive(Debug)]
+struct Login {
+    login_id: Id,
+    user: String,
+    pin: Secret,
+}
+
 /// Longest user name that is looked up, bytes.
 const MAX_NAME: usize = 128;
 
@@ -118,14 +132,15 @@ impl Service {
         let certificate = certificate.copied();
         let decide = async move |service: &Self, tx: &Tx<'_>, context: &Context| {
             let vehicle = tx.locked_vehicle(eid).await?;
-            if !vehicle.is_some_and(|v| takes_part(&v, certificate.as_ref())) {
+            let takes_part = |v: &Vehicle| takes_part(v, certificate.as_ref());
+            let Some(vehicle) = vehicle.filter(takes_part) else {
                 return Ok((Decision::default(), (Follow::Foreign, Vec::new(), None)));
-            }
+            };
             let over = |end: u64| end.saturating_mul(1000) <= context.now;
             if envelope.expires_at.is_some_and(over) {
                 return Ok((Decision::default(), (Follow::Nothing, Vec::new(), None)));
             }
-            let heard = service.heard(tx, context, eid, &envelope).await?;
+            let heard = service.heard(tx, context, &vehicle, &envelope).await?;
             let (mut decision, follow) = heard;
             if !matches!(follow, Follow::Code(_)) {
                 for message in &mut decision.down {
@@ -163,9 +178,10 @@ impl Service {
         &self,
         tx: &Tx<'_>,
         context: &Context,
-        eid: Eid,
+        vehicle: &Vehicle,
         envelope: &Envelope<Up>,
     ) -> Stored<(Decision, Follow)> {
+        let (eid, book) = (vehicle.eid, Book::of(vehicle));
         let message_id = envelope.message_id;
         let ack = Outgoing {
             eid,
@@ -175,8 +191,16 @@ impl Service {
         };
         let decision = match envelope.body.clone() {
             Up::Hello { software, profiles } => {
+                let revision = announced(&software).min(REVISION);
                 let mut decision = self.hello(tx, context, eid, software, &profiles).await?;
-                decision.down.push(ack);
+                if revision >= SESSION_REVISION {
+                    let book = book.connected();
+                    let change = FleetChange::Session(eid, book);
+                    decision.changes.push(Change::Fleet(change));
+                    decision.down.push(welcome(ack, message_id, &book));
+                } else {
+                    decision.down.push(ack);
+                }
                 decision
             }
             Up::Login {
@@ -184,12 +208,49 @@ impl Service {
                 user,
                 pin,
             } => {
-                let pin = pin.expose();
-                return self.login(tx, context, eid, login_id, &user, pin).await;
+                let login = Login {
+                    login_id,
+                    user,
+                    pin,
+                };
+                return self.login(tx, context, eid, login, &book, Some(book)).await;
             }
             Up::LoginByCode { login_id } => {
                 let (decision, begun) = self.begin_code_login(tx, context, eid, login_id).await?;
                 return Ok((decision, Follow::Code(begun)));
+            }
+            Up::NumberedLogin { number, .. } | Up::Session { number, .. }
+                if number < book.number() =>
+            {
+                let down = vec![welcome(ack, message_id, &book)];
+                let changes = Vec::new();
+                return Ok((Decision { changes, down }, Follow::Nothing));
+            }
+            Up::NumberedLogin {
+                number,
+                account,
+                login_id,
+                way,
+            } => {
+                let now = book.state(number, account);
+                return self
+                    .numbered_login(tx, context, eid, login_id, way, (&book, now))
+                    .await;
+            }
+            Up::Session { number, account } => {
+                let (mut decision, mut follow) = (Decision::default(), Follow::Nothing);
+                if let Some(now) = book.state(number, account) {
+                    let change = FleetChange::Session(eid, now);
+                    decision.changes.push(Change::Fleet(change));
+                    let code = tx.login_code_of(eid).await?;
+                    let over = code.and_then(car_login::given_up);
+                    decision.changes.extend(over);
+                    if let Some(left) = book.account.filter(|a| now.account != Some(*a)) {
+                        follow = Follow::Logout(left);
+                    }
+                }
+                decision.down.push(ack);
+                return Ok((decision, follow));
             }
             Up::Logout { account } => {
                 let changes = logout(tx, context, eid, message_id, account).await?;
@@ -278,16 +339,58 @@ impl Service {
         self.tell_seen(eid, look).await
     }
 
-    async fn login(
+    /// A login of a car that numbers its sessions: `before` is the book of its session, `now` what the car says of it;
+    /// none: it has said that already.
+    async fn numbered_login(
         &self,
         tx: &Tx<'_>,
         context: &Context,
         eid: Eid,
         login_id: Id,
-        user: &str,
-        pin: &str,
+        way: LoginWay,
+        (before, now): (&Book, Option<Book>),
     ) -> Stored<(Decision, Follow)> {
-        let name = user.trim().to_lowercase();
+        let (mut decision, follow) = match way {
+            LoginWay::Pin { user, pin } => {
+                let login = Login {
+                    login_id,
+                    user,
+                    pin,
+                };
+                let judged = self.login(tx, context, eid, login, before, now);
+                let (mut decision, follow) = judged.await?;
+                let code = tx.login_code_of(eid).await?;
+                let over = code.filter(|_| now.is_some());
+                decision.changes.extend(over.and_then(car_login::given_up));
+                (decision, follow)
+            }
+            LoginWay::Code => {
+                let begun = self.begin_code_login(tx, context, eid, login_id).await?;
+                let (mut decision, begun) = begun;
+                if let (Some(now), Begun::Entered(account)) = (now, begun) {
+                    decision.changes.extend(stays(eid, account, before, &now));
+                }
+                (decision, Follow::Code(begun))
+            }
+        };
+        if let Some(now) = now {
+            let change = Change::Fleet(FleetChange::Session(eid, now));
+            decision.changes.insert(0, change);
+        }
+        Ok((decision, follow))
+    }
+
+    async fn login(
+        &self,
+        tx: &Tx<'_>,
+        context: &Context,
+        eid: Eid,
+        login: Login,
+        before: &Book,
+        now: Option<Book>,
+    ) -> Stored<(Decision, Follow)> {
+        let (login_id, pin) = (login.login_id, login.pin.expose());
+        let name = login.user.trim().to_lowercase();
         let mut account = None;
         if name.len() <= MAX_NAME
             && let Some(found) = tx.account_named(&name).await?
@@ -316,23 +419,23 @@ impl Service {
             tries,
             aup: self.aup("", None),
             profiles: Vec::new(),
+            book: None,
         };
         let verdict = login::judge(&view, login_id, pin, key, context.now);
         if verdict == login::Verdict::Accepted {
             let tries = view.tries;
             view = self.login_view(tx, view.account, eid).await?;
             view.tries = tries;
+            view.book = now;
         }
         let mut decision = login::login(context, view, &keys, eid, login_id, pin, key);
-        if decision
-            .down
-            .iter()
-            .any(|message| entered(message).is_some())
-        {
+        if let Some(account) = decision.down.iter().find_map(entered) {
             let car = format!("login {eid}");
             if tx.answered(&car, login_id).await?.is_some() {
                 // It had its session, which may have ended since: a repetition begins none.
                 decision.keep_session();
+                let stays = now.and_then(|now| stays(eid, account, before, &now));
+                decision.changes.extend(stays);
             } else {
                 decision.changes.push(once(context, car, login_id));
             }
@@ -364,6 +467,7 @@ impl Service {
             known_here,
             aup,
             profiles,
+            book: None,
         })
     }
 
@@ -438,6 +542,22 @@ impl Service {
         });
         Ok(decision)
     }
+}
+
+/// A session that a login has begun goes on when the car repeats the login, unless it has ended since.
+fn stays(eid: Eid, account: AccountRef, before: &Book, now: &Book) -> Option<Change> {
+    let goes_on = before.account == Some(account);
+    goes_on.then(|| Change::Fleet(FleetChange::Session(eid, now.entered(account))))
+}
+
+/// Answers a message with the number that the book has.
+fn welcome(ack: Outgoing, message_id: Id, book: &Book) -> Outgoing {
+    let body = Down::Welcome {
+        message_id,
+        revision: REVISION,
+        session: book.number(),
+    };
+    Outgoing { body, ..ack }
 }
 
 /// The session of an account in a car ends. Said again after the user came back, it is not the new session's end; nor

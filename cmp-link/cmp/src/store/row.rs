@@ -7,7 +7,7 @@ use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated, Doubt,
     Federation, Happening, Hold, Judgement, LoginCode, LoginCodeState, MspVerdict, NoticeKind,
     Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, ProfileStatus,
-    RequestState, SyncRun, UserNotice, Vehicle,
+    RequestState, SessionMark, SyncRun, UserNotice, Vehicle,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
 use aid_store::Fields;
@@ -62,6 +62,8 @@ table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
     card = row.maybe_text()?;
     certificate = row.maybe_text()?;
     session = maybe_account_ref(row)?;
+    session_number = row.maybe_number()?;
+    session_before = maybe_account_ref(row)?;
     vin = row.maybe_text()?;
     retired_at = row.maybe_number()?;
     retired_reason = row.maybe_text()?;
@@ -74,6 +76,10 @@ table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
         card,
         certificate,
         session,
+        mark: SessionMark {
+            number: session_number,
+            before: session_before,
+        },
         vin,
         retired_at,
         retired_reason,

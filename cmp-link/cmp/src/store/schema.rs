@@ -3,7 +3,10 @@
 use aid_store::{Schema, Sql, Step};
 
 /// The tables of the CMP.
-pub(super) static SCHEMA: Schema = Schema::new(&[
+pub(super) static SCHEMA: Schema = Schema::new(STEPS);
+
+/// All steps. Those from 62 on leave a running instance of an earlier version working (docs/operations.md).
+const STEPS: &[Step] = &[
     step(1, "start", include_str!("../../migrations/0001_start.sql")),
     step(
         10,
@@ -48,6 +51,14 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
         },
     },
     Step {
+        version: 70,
+        name: "sessions",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0070_sessions.sqlite.sql"),
+            postgres: include_str!("../../migrations/0070_sessions.postgres.sql"),
+        },
+    },
+    Step {
         version: 80,
         name: "deviations",
         sql: Sql::Each {
@@ -55,7 +66,7 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
             postgres: include_str!("../../migrations/0080_deviations.postgres.sql"),
         },
     },
-]);
+];
 
 /// A step that is the same for both databases.
 const fn step(version: i64, name: &'static str, sql: &'static str) -> Step {
@@ -63,5 +74,57 @@ const fn step(version: i64, name: &'static str, sql: &'static str) -> Step {
         version,
         name,
         sql: Sql::Both(sql),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether an instance that does not know of the statement serves on with it.
+    fn only_adds(statement: &str) -> bool {
+        let words: Vec<&str> = statement.split_whitespace().collect();
+        match words.as_slice() {
+            ["CREATE", "TABLE" | "INDEX", ..] | ["DROP", "INDEX", ..] => true,
+            ["ALTER", "TABLE", _, "ADD", "COLUMN", _, rest @ ..] => {
+                let rest = rest.join(" ");
+                !rest.contains("NOT NULL") || rest.contains("DEFAULT")
+            }
+            words => words.is_empty(),
+        }
+    }
+
+    #[test]
+    fn steps_since_the_first_release_only_add() {
+        for step in STEPS.iter().filter(|step| step.version > 61) {
+            let texts = match step.sql {
+                Sql::Both(text) => vec![text],
+                Sql::Each { sqlite, postgres } => vec![sqlite, postgres],
+            };
+            for text in texts {
+                let lines = text
+                    .lines()
+                    .map(|line| line.split("--").next().unwrap_or_default());
+                let text = lines.collect::<Vec<_>>().join(" ");
+                for statement in text.split(';') {
+                    assert!(
+                        only_adds(statement),
+                        "step {} ({}): an instance of an earlier version may not work with {statement:?}; \
+                         where that must be, say in docs/operations.md that all instances are stopped for it",
+                        step.version,
+                        step.name
+                    );
+                }
+            }
+        }
+        for breaking in [
+            "ALTER TABLE vehicle DROP COLUMN vin",
+            "ALTER TABLE vehicle ADD COLUMN a TEXT NOT NULL",
+            "ALTER TABLE vehicle ALTER COLUMN session TYPE UUID",
+            "DROP TABLE hold",
+            "CREATE UNIQUE INDEX a ON hold (since)",
+        ] {
+            assert!(!only_adds(breaking), "{breaking}");
+        }
     }
 }

@@ -362,13 +362,16 @@ fn fleet(change: FleetChange) -> Statement {
             at,
             String::from(eid),
         ),
-        FleetChange::Session(eid, account) => statement!(
-            "UPDATE vehicle SET session = $1 WHERE eid = $2",
-            account_id(account),
+        FleetChange::Session(eid, book) => statement!(
+            "UPDATE vehicle SET session = $1, session_number = $2, session_before = $3 \
+             WHERE eid = $4",
+            account_id(book.account),
+            book.mark.number,
+            account_id(book.mark.before),
             String::from(eid),
         ),
         FleetChange::Leave(eid, account) => statement!(
-            "UPDATE vehicle SET session = NULL WHERE eid = $1 AND session = $2",
+            "UPDATE vehicle SET session = NULL, session_before = NULL WHERE eid = $1 AND session = $2",
             String::from(eid),
             account.0,
         ),

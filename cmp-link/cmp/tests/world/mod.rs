@@ -234,6 +234,17 @@ impl World {
         std::mem::replace(&mut self.store, none).close().await;
     }
 
+    /// The CMP, which is halted, works on this PostgreSQL server from now on; the tests' own store does not.
+    pub fn move_to(&mut self, url: &str) {
+        self.database = url.parse().unwrap();
+        self.write_config();
+    }
+
+    /// Starts the CMP after [`Self::halt`].
+    pub async fn resume(&mut self) {
+        self.start().await;
+    }
+
     /// Stops the CMP and starts it again on the same database.
     pub async fn restart(&mut self) {
         self.stop.take().unwrap().stop();

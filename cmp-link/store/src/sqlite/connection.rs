@@ -132,6 +132,20 @@ impl File {
         }
     }
 
+    /// Writes one state of the database into an empty file.
+    pub(crate) fn copy_into(&self, to: &Path) -> Stored<()> {
+        let connection = self.open(|_| Ok(()))?;
+        let text = to
+            .to_str()
+            .ok_or_else(|| StoreError::Failed(format!("the name {} is not UTF-8", to.display())))?;
+        // A name alone may mean something else to SQLite, such as `:memory:`.
+        let absolute = std::path::absolute(text).map_err(|e| self.not_opened(e))?;
+        let absolute = absolute.to_string_lossy();
+        let copied = connection.execute("VACUUM INTO ?1", [&absolute]);
+        copied.map_err(|error| store_error(&Self(to.to_owned()), &error).1)?;
+        Ok(())
+    }
+
     /// What an error of SQLite with this result code means, whose cause is the disk or the folder.
     fn cause(&self, code: i32, error: &rusqlite::Error) -> StoreError {
         let (what, may_be_full) = match code {

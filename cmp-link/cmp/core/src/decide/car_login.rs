@@ -59,6 +59,14 @@ pub fn lives(code: &LoginCode, now: u64) -> bool {
     now < code.expires_at && code.expires_at - now <= 2 * LIFE_MS
 }
 
+/// The car does not wait for the login by code any more that it has begun.
+#[must_use]
+pub fn given_up(code: LoginCode) -> Option<Change> {
+    let state = LoginCodeState::Denied;
+    let open = code.state == LoginCodeState::Open;
+    open.then(|| Change::Fleet(FleetChange::PutLoginCode(LoginCode { state, ..code })))
+}
+
 /// A car begins, or repeats, a login by code. `found` is the code that it has; `url` the page.
 /// An approved one is the caller's to answer (`approved`).
 #[must_use]
@@ -159,7 +167,14 @@ pub fn approved(context: &Context, view: login::View, code: &LoginCode) -> Decis
     let mut decision = Decision::default();
     let body = match &view.account {
         Some(account) if lives(code, context.now) => {
-            login::welcome(context, &mut decision, account, view.known_here, code.eid);
+            login::welcome(
+                context,
+                &mut decision,
+                account,
+                view.known_here,
+                code.eid,
+                view.book.as_ref(),
+            );
             Down::LoginResult {
                 login_id: code.login_id,
                 outcome: login::accepted(account, view.aup, &view.profiles, code.eid),

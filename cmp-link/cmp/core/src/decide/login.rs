@@ -1,5 +1,6 @@
 //! A user logs in to a car: PIN, attempt limit, AID User Profile (§4.3 step 1, R-2-9, R-2-10).
 
+use super::session::Book;
 use super::tries::{self, Keys, Tries};
 use super::{Context, Decision, Outgoing};
 use crate::change::{Change, FleetChange};
@@ -39,6 +40,8 @@ pub struct View {
     pub aup: Aup,
     /// The profiles of its active federations; looked at where the login is accepted.
     pub profiles: Vec<Profile>,
+    /// The car's session as it is now; none: the login is older than that, and begins no session.
+    pub book: Option<Book>,
 }
 
 /// Whether the limit of one secret is reached at `now`; the minutes to wait, at most those of a window.
@@ -111,7 +114,14 @@ pub fn login(
     let outcome = match (verdict, view.account) {
         (Verdict::Accepted, Some(account)) => {
             decision.changes.extend(view.tries.cleared(keys));
-            welcome(context, &mut decision, &account, view.known_here, eid);
+            welcome(
+                context,
+                &mut decision,
+                &account,
+                view.known_here,
+                eid,
+                view.book.as_ref(),
+            );
             accepted(&account, view.aup, &view.profiles, eid)
         }
         (Verdict::Wrong(last) | Verdict::Unknown(last), account) => {
@@ -162,15 +172,17 @@ pub(super) fn welcome(
     account: &Account,
     known_here: bool,
     eid: Eid,
+    book: Option<&Book>,
 ) {
     if !known_here {
         decision
             .changes
             .push(Change::LoggedIn(eid, account.id, context.now));
     }
-    decision
-        .changes
-        .push(Change::Fleet(FleetChange::Session(eid, Some(account.id))));
+    if let Some(book) = book {
+        let entered = FleetChange::Session(eid, book.entered(account.id));
+        decision.changes.push(Change::Fleet(entered));
+    }
 }
 
 /// The answer to a login that is accepted.

@@ -1,4 +1,4 @@
-//! Codes that cars show for a login (AID2). Read by `decide`, stored by `store`; times are
+//! Sessions of cars, and codes that cars show for a login (AID2). Read by `decide`, stored by `store`; times are
 //! Unix milliseconds.
 
 use aid_id::{AccountRef, Eid, Id};
@@ -13,6 +13,15 @@ text_enum! {
         /// The user said no.
         Denied = "denied",
     }
+}
+
+/// What is known of the numbers that a car gives to the states of its session (AID2 rule 1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionMark {
+    /// The highest number; none: the car has said no Hello of revision 2 yet.
+    pub number: Option<u64>,
+    /// Whose session the last login has replaced, until the car confirms that login.
+    pub before: Option<AccountRef>,
 }
 
 /// A code that a car shows (the shape of RFC 8628).

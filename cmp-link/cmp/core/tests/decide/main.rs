@@ -394,6 +394,7 @@ fn try_login(tries: Tries, id: Id, pin: &str, now: u64) -> (bool, Tries) {
         known_here: true,
         aup,
         profiles: Vec::new(),
+        book: None,
     };
     let decision = login::login(&at(now), view, &keys(), eid(1), id, pin, &key);
     let Down::LoginResult { outcome, .. } = &decision.down[0].body else {

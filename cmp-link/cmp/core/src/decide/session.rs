@@ -1,0 +1,82 @@
+//! Who is logged in to a car: the CMP's book of it follows the numbers that the car gives to the states of its session
+//! (AID2 rule 1), whatever is lost, repeated or overtaken on the way. Cars of revision 1 give none; their messages count
+//! as they come.
+
+use crate::model::{SessionMark, Vehicle};
+use aid_id::AccountRef;
+
+/// Where in a number the count of connections begins, bits.
+const CONNECTION_SHIFT: u32 = 32;
+/// Highest number: bit 63 is not used.
+const LAST: u64 = u64::MAX >> 1;
+
+/// The book of one car's session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Book {
+    /// Who is logged in, as far as is known.
+    pub account: Option<AccountRef>,
+    /// What is known of the car's numbers.
+    pub mark: SessionMark,
+}
+
+impl Book {
+    /// That of a car.
+    #[must_use]
+    pub fn of(vehicle: &Vehicle) -> Self {
+        Self {
+            account: vehicle.session,
+            mark: vehicle.mark,
+        }
+    }
+
+    /// The car connects: whatever it said before is older than what it says from now on.
+    #[must_use]
+    pub fn connected(&self) -> Self {
+        let connection = (self.number() >> CONNECTION_SHIFT) + 1;
+        let number = connection << CONNECTION_SHIFT;
+        Self {
+            mark: SessionMark {
+                number: Some(number.min(LAST)),
+                ..self.mark
+            },
+            ..*self
+        }
+    }
+
+    /// The highest number that is known; 0: none.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.mark.number.unwrap_or_default()
+    }
+
+    /// The car says who is logged in. `None`: an older state, which changes nothing.
+    ///
+    /// A car can keep or end a session of this book, and return to the one that a login would have replaced which it
+    /// gave up. It can't begin one: who was here once may be anywhere now (R-2-10).
+    #[must_use]
+    pub fn state(&self, number: u64, account: Option<AccountRef>) -> Option<Self> {
+        if number <= self.number() || number > LAST {
+            return None;
+        }
+        let known = |a: &AccountRef| [self.account, self.mark.before].contains(&Some(*a));
+        Some(Self {
+            account: account.filter(known),
+            mark: SessionMark {
+                number: Some(number),
+                before: None,
+            },
+        })
+    }
+
+    /// A login was accepted: this account is in. Whom it replaces may be in again, if the car gave the login up.
+    #[must_use]
+    pub fn entered(&self, account: AccountRef) -> Self {
+        Self {
+            account: Some(account),
+            mark: SessionMark {
+                before: self.account,
+                ..self.mark
+            },
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The book of a car's session against the car, over a network that loses, repeats and reorders what the car says.
+#![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
+
+use aid_cmp_core::decide::session::Book;
+use aid_id::AccountRef;
+use proptest::prelude::*;
+
+/// What the car says about its session.
+#[derive(Debug, Clone, Copy)]
+enum Said {
+    State(u64, Option<AccountRef>),
+    /// A login of the last account, with who was in before; the PIN is right.
+    Login(u64, Option<AccountRef>, AccountRef),
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// The car connects. False: its Hello is lost, or its answer.
+    Connect(bool),
+    /// A Hello of an earlier connection arrives, and maybe its answer.
+    LateHello(bool),
+    /// A login begins; true: the CMP hears of it, and the car of its result.
+    Login(u8, bool),
+    Logout,
+    /// The car gives up the login that it waits for.
+    GiveUp,
+    /// Power is cut and comes back; the journal may be lost.
+    Cut,
+    /// The CMP takes this message of all that were ever said, again or for the first time.
+    Deliver(prop::sample::Index),
+}
+
+#[derive(Default)]
+struct Car {
+    number: u64,
+    session: Option<AccountRef>,
+    login: Option<AccountRef>,
+    welcomed: bool,
+}
+
+impl Car {
+    fn welcome(&mut self, number: u64) {
+        self.number = self.number.max(number) + 1;
+        self.welcomed = true;
+    }
+
+    fn says(&self) -> Said {
+        match self.login {
+            Some(account) => Said::Login(self.number, self.session, account),
+            None => Said::State(self.number, self.session),
+        }
+    }
+
+    /// Says its state until the CMP has it, as long as nothing is lost.
+    fn agree(&mut self, book: &mut Book, said: &mut Vec<Said>) {
+        while !{
+            said.push(self.says());
+            hear(book, self.says())
+        } {
+            self.welcome(book.number());
+        }
+        if let Some(account) = self.login.take() {
+            assert_eq!(book.account, Some(account));
+            self.session = Some(account);
+        }
+    }
+}
+
+/// False: the number is not higher than the CMP's.
+fn hear(book: &mut Book, said: Said) -> bool {
+    let (number, before) = match said {
+        Said::State(number, account) => (number, account),
+        Said::Login(number, before, _) => (number, before),
+    };
+    let Some(state) = book.state(number, before) else {
+        return false;
+    };
+    *book = match said {
+        Said::State(..) => state,
+        Said::Login(_, _, account) => state.entered(account),
+    };
+    true
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => any::<bool>().prop_map(Step::Connect),
+        1 => any::<bool>().prop_map(Step::LateHello),
+        4 => (1u8..4, any::<bool>()).prop_map(|(user, heard)| Step::Login(user, heard)),
+        2 => Just(Step::Logout),
+        2 => Just(Step::GiveUp),
+        1 => Just(Step::Cut),
+        6 => any::<prop::sample::Index>().prop_map(Step::Deliver),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8000, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn the_book_is_the_cars_truth_whatever_is_lost_repeated_or_late(
+        steps in proptest::collection::vec(step(), 1..60),
+    ) {
+        let (mut car, mut book) = (Car::default(), Book::default());
+        let mut said: Vec<Said> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Connect(answered) => {
+                    book = book.connected();
+                    car.welcomed = false;
+                    if answered {
+                        car.welcome(book.number());
+                        said.push(car.says());
+                    }
+                }
+                Step::LateHello(answered) => {
+                    book = book.connected();
+                    if answered && car.welcomed {
+                        car.welcome(book.number());
+                        said.push(car.says());
+                    }
+                }
+                Step::Login(user, heard) => {
+                    car.login = Some(AccountRef([user; 16]));
+                    car.number += 1;
+                    if car.welcomed {
+                        said.push(car.says());
+                        if heard {
+                            car.agree(&mut book, &mut said);
+                        }
+                    }
+                }
+                Step::Logout => {
+                    (car.session, car.login) = (None, None);
+                    car.number += 1;
+                    if car.welcomed {
+                        said.push(car.says());
+                    }
+                }
+                Step::GiveUp => if car.login.take().is_some() {
+                    car.number += 1;
+                    if car.welcomed {
+                        said.push(car.says());
+                    }
+                },
+                Step::Cut => car = Car::default(),
+                Step::Deliver(index) if !said.is_empty() => {
+                    let (before, message) = (book, said[index.index(said.len())]);
+                    let newer = hear(&mut book, message);
+                    prop_assert!(newer || book == before);
+                    // Once more it changes nothing.
+                    let after = book;
+                    prop_assert!(!hear(&mut book, message));
+                    prop_assert_eq!(book, after);
+                }
+                Step::Deliver(_) => {}
+            }
+        }
+        // The next connection that works.
+        book = book.connected();
+        car.welcome(book.number());
+        car.agree(&mut book, &mut said);
+        prop_assert_eq!(book.account, car.session);
+        // Whatever still comes late.
+        for late in said {
+            hear(&mut book, late);
+            prop_assert_eq!(book.account, car.session);
+            prop_assert_eq!(book.connected().account, car.session);
+        }
+    }
+}
+
+// R-2-10: who was here once may be anywhere now.
+#[test]
+fn a_car_can_not_begin_a_session_by_saying_so() {
+    let (eva, bob) = (AccountRef([1; 16]), AccountRef([2; 16]));
+    let book = Book::default().state(1, Some(eva)).unwrap();
+    assert_eq!(book.account, None);
+    let book = book.state(2, None).unwrap().entered(eva);
+    assert_eq!(book.state(3, Some(bob)).unwrap().account, None);
+    assert_eq!(book.state(3, Some(eva)).unwrap().account, Some(eva));
+    // The login of another, which the car gives up, takes nobody's session; one that it confirms does.
+    let replaced = book.state(3, Some(eva)).unwrap().entered(bob);
+    assert_eq!(replaced.state(4, Some(eva)).unwrap().account, Some(eva));
+    let confirmed = replaced.state(4, Some(bob)).unwrap();
+    assert_eq!(confirmed.state(5, Some(eva)).unwrap().account, None);
+}
+
+#[test]
+fn numbers_that_no_journal_makes_change_nothing() {
+    let book = Book::default().state(7, None).unwrap();
+    assert_eq!(book.state(1 << 63, None), None);
+    assert_eq!(book.state(u64::MAX, None), None);
+    assert_eq!(Book::default().state(u64::MAX, None), None);
+}

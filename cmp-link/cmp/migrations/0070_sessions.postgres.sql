@@ -1,0 +1,4 @@
+-- What the CMP knows of the car's numbering of its sessions (AID2 rule 1). No reference to the account: instances of an
+-- earlier version erase users without knowing these columns, and what they name is only ever compared.
+ALTER TABLE vehicle ADD COLUMN session_number BIGINT;
+ALTER TABLE vehicle ADD COLUMN session_before UUID;

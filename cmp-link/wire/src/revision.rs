@@ -1,0 +1,72 @@
+//! Revisions of AID2: which messages a peer understands (docs/wire/aid2.md, *Revisions*).
+//!
+//! The version byte of the envelope says how a message is read and stays 1. A revision adds messages at the end of
+//! `Up` and `Down`; neither peer sends a message of a revision that the other did not announce. The car announces with
+//! a token in `Hello`, which older CMPs take for a part of the name; the CMP answers with `Welcome`.
+
+use crate::message::{Down, Up};
+use alloc::{format, string::String};
+
+/// Newest revision that this crate knows.
+pub const REVISION: u8 = 2;
+/// Revision of peers that announce none.
+pub const FIRST_REVISION: u8 = 1;
+/// First revision with `Session`, `NumberedLogin` and `Welcome`.
+pub const SESSION_REVISION: u8 = 2;
+
+/// Begins the token that announces a revision.
+const TOKEN: &str = "AID2/";
+
+/// The text of `Hello` for this software: its name, and the newest revision.
+#[must_use]
+pub fn announce(software: &str) -> String {
+    format!("{software} {TOKEN}{REVISION}")
+}
+
+/// The revision that the text of a `Hello` announces. A token that is malformed announces none.
+#[must_use]
+pub fn announced(software: &str) -> u8 {
+    let last = software.rsplit(' ').next().unwrap_or_default();
+    let number = last.strip_prefix(TOKEN).and_then(|n| n.parse().ok());
+    number
+        .filter(|n| *n > FIRST_REVISION)
+        .unwrap_or(FIRST_REVISION)
+}
+
+impl Up {
+    /// The revision since which this message is known.
+    #[must_use]
+    pub fn revision(&self) -> u8 {
+        match self {
+            Self::Hello { .. }
+            | Self::Login { .. }
+            | Self::Logout { .. }
+            | Self::RequestActivationCode { .. }
+            | Self::Status { .. }
+            | Self::OrderResult { .. }
+            | Self::Ack { .. }
+            | Self::LoginByCode { .. }
+            | Self::CardFull { .. }
+            | Self::RequestAgain { .. } => FIRST_REVISION,
+            Self::Session { .. } | Self::NumberedLogin { .. } => SESSION_REVISION,
+        }
+    }
+}
+
+impl Down {
+    /// The revision since which this message is known.
+    #[must_use]
+    pub fn revision(&self) -> u8 {
+        match self {
+            Self::LoginResult { .. }
+            | Self::ActivationCode { .. }
+            | Self::Order { .. }
+            | Self::StatusAck { .. }
+            | Self::Ack { .. }
+            | Self::LoginCode { .. }
+            | Self::UserProfile { .. }
+            | Self::Space { .. } => FIRST_REVISION,
+            Self::Welcome { .. } => SESSION_REVISION,
+        }
+    }
+}
