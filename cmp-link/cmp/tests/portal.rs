@@ -172,7 +172,7 @@ async fn a_user_unlinks_his_own_subscription_only() {
     let page = browser.get("/").await;
     assert!(page.contains("cancelled at the operator only"));
     let id =
-        uuid::Uuid::from_bytes(world.read(async move |tx| tx.federations(None).await).await[0].id)
+        uuid::Uuid::from_bytes(world.read(async move |tx| tx.all_federations(None, 1000).await).await[0].id)
             .to_string();
     let form = |id: &str| {
         let confirmed = ("confirmed", "yes".to_owned());
@@ -302,7 +302,7 @@ async fn a_user_deletes_his_own_profile_only() {
     let world = World::new().await;
     world.federate().await;
     let federation = world
-        .read(async move |tx| tx.federations(None).await)
+        .read(async move |tx| tx.all_federations(None, 1000).await)
         .await
         .remove(0);
     let iccid: aid_id::Iccid = "8944500805172032953".parse().unwrap();
@@ -354,7 +354,7 @@ async fn a_user_deletes_his_own_profile_only() {
     );
     assert!(
         world
-            .read(async move |tx| tx.orders(None, true).await)
+            .read(async move |tx| world::book::orders(tx, None, true).await)
             .await
             .is_empty(),
         "asked first"
@@ -373,7 +373,7 @@ async fn a_user_deletes_his_own_profile_only() {
         assert_eq!(done, (303, "/?done=deleted".into()));
     }
     let orders = world
-        .read(async move |tx| tx.orders(None, true).await)
+        .read(async move |tx| world::book::orders(tx, None, true).await)
         .await;
     assert_eq!(orders.len(), 1);
     let kind = aid_wire::OrderKind::Delete { iccid };
@@ -433,7 +433,7 @@ async fn a_user_chooses_which_subscription_serves() {
     world.federate().await;
     let page = browser.get("/").await;
     assert_eq!(page.matches("Use this one in cars").count(), 1);
-    let both = world.read(async move |tx| tx.federations(None).await).await;
+    let both = world.read(async move |tx| tx.all_federations(None, 1000).await).await;
     let second = uuid::Uuid::from_bytes(both[1].id).to_string();
     let form = |id: &str| [("csrf", csrf(&page)), ("federation", id.to_owned())];
     assert_eq!(
@@ -519,10 +519,9 @@ async fn a_user_changes_password_and_pin() {
     browser.post("/pin", &pin("battery staple", "")).await;
     assert!(browser.get("/settings").await.contains("You have no PIN"));
     let filter = aid_cmp::store::AuditFilter {
-        limit: 100,
         ..Default::default()
     };
-    let audits = world.read(async move |tx| tx.audits(&filter).await).await;
+    let audits = world.store.audits(&filter, 100).await.unwrap();
     let actions: Vec<_> = audits.iter().map(|a| a.action.to_string()).collect();
     for action in ["password changed", "PIN changed", "PIN removed"] {
         assert!(actions.iter().any(|a| a == action), "{actions:?}");

@@ -1,6 +1,8 @@
 //! SQLite: one thread writes and commits many decisions at once, others read.
 
 mod connection;
+#[cfg(debug_assertions)]
+mod plan;
 mod readers;
 mod tx;
 mod writer;

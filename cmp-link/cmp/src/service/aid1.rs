@@ -332,7 +332,7 @@ async fn profile_information(
 ) -> Decided {
     let federation = federated(tx, msp, token, false).await?;
     let body = SendProfileInformation::parse(body)?;
-    let own = tx.profiles(Some(federation.id)).await?;
+    let own = tx.profiles(federation.id).await?;
     let mut known = Vec::new();
     for item in &body.profiles {
         known.push(tx.known_to(&msp.name, &item.iccid).await?);
@@ -378,7 +378,7 @@ async fn answered(
     federation: &Federation,
     answer: code::Answer,
 ) -> Stored<Decision> {
-    let profiles = tx.profiles(Some(federation.id)).await?;
+    let profiles = tx.profiles(federation.id).await?;
     let foreign = match &answer {
         code::Answer::Code {
             iccid: Some(iccid), ..

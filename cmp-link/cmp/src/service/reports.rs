@@ -76,7 +76,7 @@ impl Service {
             .and_then(|v| v.card);
         let before = before.as_deref();
         let profiles = tx.profiles_in(eid).await?;
-        let orders = tx.orders(Some(eid), true).await?;
+        let orders = tx.open_orders(eid).await?;
         let found = hello::compare(listed, before, &profiles, &orders);
         let mut decision = Decision::default();
         decision.changes.push(Change::Seen {
@@ -171,7 +171,7 @@ async fn order_behind(tx: &Tx<'_>, report: &Report) -> Stored<Option<Id>> {
     if !matches!(report.status, Status::Deleted | Status::Disabled) {
         return Ok(None);
     }
-    let orders = tx.orders(Some(report.eid), true).await?;
+    let orders = tx.open_orders(report.eid).await?;
     let obeyed = |o: &&Order| match (&o.kind, report.status) {
         (OrderKind::Delete { iccid }, _) => report.iccid.as_ref() == Some(iccid),
         (OrderKind::Disable { iccid }, Status::Disabled) => report.iccid.as_ref() == Some(iccid),

@@ -47,7 +47,13 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
             postgres: include_str!("../../migrations/0061_bound.postgres.sql"),
         },
     },
-]);
+    step(
+        65,
+        "upkeep",
+        include_str!("../../migrations/0065_upkeep.sql"),
+    ),
+])
+.by_index();
 
 /// A step that is the same for both databases.
 const fn step(version: i64, name: &'static str, sql: &'static str) -> Step {

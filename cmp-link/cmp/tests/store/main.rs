@@ -130,14 +130,14 @@ async fn sqlite_keeps_the_contract() {
     contract(&store).await;
     // Another process sees it at once, and it is there after a close.
     let other = Book::open(&path).await.unwrap();
-    assert_eq!(other.vehicles().await.unwrap().len(), 5);
+    assert_eq!(other.vehicles(None, 1000).await.unwrap().len(), 5);
     side_by_side(&store, &other).await;
     what_is_not_locked_is_not_changed(&store).await;
     locks_leave_no_trace(&store).await;
     store.close().await;
     other.close().await;
     let again = Book::open(&path).await.unwrap();
-    assert_eq!(again.federations(None).await.unwrap().len(), 3);
+    assert_eq!(again.all_federations(None, 1000).await.unwrap().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +149,7 @@ async fn postgresql_keeps_the_contract() {
     let store = Book::open(&url).await.unwrap();
     contract(&store).await;
     let other = Book::open(&url).await.unwrap();
-    assert_eq!(other.vehicles().await.unwrap().len(), 5);
+    assert_eq!(other.vehicles(None, 1000).await.unwrap().len(), 5);
     side_by_side(&store, &other).await;
     only_the_same_user_waits(&store).await;
     what_is_not_locked_is_not_changed(&store).await;
@@ -158,7 +158,7 @@ async fn postgresql_keeps_the_contract() {
     store.close().await;
     other.close().await;
     let again = Book::open(&url).await.unwrap();
-    assert_eq!(again.federations(None).await.unwrap().len(), 3);
+    assert_eq!(again.all_federations(None, 1000).await.unwrap().len(), 3);
     again.close().await;
 }
 
@@ -187,5 +187,5 @@ async fn two_writers_wait_for_each_other() {
         }
     };
     tokio::join!(write(a.clone(), 0), write(b, 100), write(a.clone(), 200));
-    assert_eq!(a.vehicles().await.unwrap().len(), 150);
+    assert_eq!(a.vehicles(None, 1000).await.unwrap().len(), 150);
 }

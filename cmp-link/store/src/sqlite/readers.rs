@@ -2,6 +2,7 @@
 
 use super::tx::Texts;
 use super::{File, SqliteTx, at_once, execute, store_error};
+use crate::counters::Counters;
 use crate::tx::{Broken, Connection as On, Tx};
 use crate::{StoreError, Stored};
 use rusqlite::Connection;
@@ -17,6 +18,8 @@ const READERS: usize = 4;
 pub(crate) struct Readers {
     file: File,
     name: String,
+    counters: Arc<Counters>,
+    by_index: bool,
     idle: Mutex<Vec<Reader>>,
     places: Arc<Semaphore>,
 }
@@ -28,10 +31,12 @@ struct Reader {
 }
 
 impl Readers {
-    pub(crate) fn open(file: &File) -> Stored<Self> {
+    pub(crate) fn open(file: &File, counters: Arc<Counters>, by_index: bool) -> Stored<Self> {
         let readers = Self {
             file: file.clone(),
             name: file.name(),
+            counters,
+            by_index,
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(READERS)),
         };
@@ -45,7 +50,7 @@ impl Readers {
     fn another(&self) -> Stored<Reader> {
         Ok(Reader {
             connection: self.file.reader()?,
-            texts: Texts::default(),
+            texts: Texts::new(Arc::clone(&self.counters), self.by_index),
         })
     }
 

@@ -1,26 +1,52 @@
 //! Statements on a connection of SQLite.
 
 use super::store_error;
+use crate::counters::Counters;
 use crate::row::Fields;
 use crate::tx::Broken;
 use crate::{StoreError, Stored, Value};
-use rusqlite::{CachedStatement, Connection, params_from_iter};
+use rusqlite::{CachedStatement, Connection, StatementStatus, params_from_iter};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 type Done<T> = Result<T, (Broken, StoreError)>;
 
 /// The texts of statements as SQLite wants them: `?1` where PostgreSQL has `$1`, which SQLite would take for a name and
 /// number by its first appearance. By the place of a text in memory, so that a long one is not read to find it.
-#[derive(Debug, Default)]
-pub(crate) struct Texts(RefCell<BTreeMap<(usize, usize), Arc<str>>>);
+#[derive(Debug)]
+pub(crate) struct Texts {
+    texts: RefCell<BTreeMap<(usize, usize), Arc<str>>>,
+    counters: Arc<Counters>,
+    by_index: bool,
+}
 
 impl Texts {
-    fn of(&self, sql: &'static str) -> Arc<str> {
-        let mut texts = self.0.borrow_mut();
-        let text = texts.entry((sql.as_ptr() as usize, sql.len()));
-        Arc::clone(text.or_insert_with(|| numbered(sql).into()))
+    /// `by_index`: debug builds refuse statements that read a whole table.
+    pub(crate) fn new(counters: Arc<Counters>, by_index: bool) -> Self {
+        Self {
+            texts: RefCell::default(),
+            counters,
+            by_index,
+        }
+    }
+
+    /// The text, of which `judge` sees the first use.
+    fn of(
+        &self,
+        sql: &'static str,
+        judge: impl FnOnce(&str) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<Arc<str>> {
+        let mut texts = self.texts.borrow_mut();
+        match texts.entry((sql.as_ptr() as usize, sql.len())) {
+            Entry::Occupied(text) => Ok(Arc::clone(text.get())),
+            Entry::Vacant(place) => {
+                let text: Arc<str> = numbered(sql).into();
+                judge(&text)?;
+                Ok(Arc::clone(place.insert(text)))
+            }
+        }
     }
 }
 
@@ -63,7 +89,31 @@ impl<'a> SqliteTx<'a> {
     }
 
     fn prepare(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'a>> {
-        self.connection.prepare_cached(&self.texts.of(sql))
+        let text = self.texts.of(sql, |_text| {
+            #[cfg(debug_assertions)]
+            self.judge(_text)?;
+            Ok(())
+        })?;
+        self.connection.prepare_cached(&text)
+    }
+
+    /// Refuses a statement that reads a whole table; see `plan`.
+    #[cfg(debug_assertions)]
+    fn judge(&self, text: &str) -> rusqlite::Result<()> {
+        if !self.texts.by_index {
+            return Ok(());
+        }
+        match super::plan::objection(self.connection, text)? {
+            Some(why) => Err(rusqlite::Error::ToSqlConversionFailure(why.into())),
+            None => Ok(()),
+        }
+    }
+
+
+    /// Counts how much a statement has done that is over.
+    fn count(&self, statement: &CachedStatement<'_>) {
+        let steps = statement.reset_status(StatementStatus::VmStep);
+        self.texts.counters.stepped(u64::try_from(steps).unwrap_or(0));
     }
 
     /// The outer error is the database's, the inner one of `read`.
@@ -83,6 +133,8 @@ impl<'a> SqliteTx<'a> {
                     Err(error) => return Ok(Err(error)),
                 }
             }
+            drop(rows);
+            self.count(&statement);
             Ok(Ok(list))
         })();
         self.judged(done)
@@ -97,10 +149,10 @@ impl<'a> SqliteTx<'a> {
         let done = (|| {
             let mut statement = self.prepare(sql)?;
             let mut rows = statement.query(params_from_iter(values))?;
-            let Some(row) = rows.next()? else {
-                return Ok(Ok(None));
-            };
-            Ok(read(&mut Fields::sqlite(row)).map(Some))
+            let found = rows.next()?.map(|row| read(&mut Fields::sqlite(row)));
+            drop(rows);
+            self.count(&statement);
+            Ok(found.transpose())
         })();
         self.judged(done)
     }
@@ -109,6 +161,7 @@ impl<'a> SqliteTx<'a> {
         let done = (|| {
             let mut statement = self.prepare(sql)?;
             let count = statement.execute(params_from_iter(values))?;
+            self.count(&statement);
             Ok(u64::try_from(count).unwrap_or(u64::MAX))
         })();
         self.judged(done)
