@@ -145,6 +145,12 @@ impl Store {
         self.0.reads()
     }
 
+    /// How much SQLite's statements had to look at so far, see [`aid_store::Store::steps`].
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.0.steps()
+    }
+
     /// Empties SQLite's write-ahead log, see [`aid_store::Store::empty_log`].
     ///
     /// # Errors

@@ -135,7 +135,7 @@ const REPORTS: &str = "SELECT received_at, eid, seq, digest FROM report \
 /// Of those, what is old by its order too, or was over within the last day. The newest hundred of each car and epoch
 /// stay: epochs are drawn at random, so that of two the higher is not the newer.
 const REPORT: &str = "DELETE FROM report WHERE eid = $1 AND seq = $2 AND digest = $3 \
-     AND (received_at >= $4 - 86400000 OR EXISTS (SELECT 1 FROM report n WHERE n.eid = $1 \
+     AND (received_at >= $4 OR EXISTS (SELECT 1 FROM report n WHERE n.eid = $1 \
      AND n.seq > $2 AND n.seq >= $5 AND n.seq <= $6))";
 /// So many of a car's reports of an epoch stay.
 const NEWEST: u64 = 100;
@@ -191,7 +191,7 @@ async fn prune_reports(tx: &Tx<'_>, old: u64, from: &Kept) -> Stored<Kept> {
             r.eid.clone(),
             r.seq,
             r.digest.clone(),
-            old,
+            old.saturating_sub(DAY),
             r.seq.saturating_add(NEWEST),
             newest,
         )

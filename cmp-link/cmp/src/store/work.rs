@@ -139,12 +139,11 @@ pub(super) fn put_off_lane(id: Id, until: u64) -> Statement {
 }
 
 /// The calls behind one that has ended, or is made now, wait no longer.
-pub(super) fn let_lane_go(id: Id, at: u64) -> Statement {
+pub(super) fn let_lane_go(id: Id) -> Statement {
     statement!(
-        "UPDATE outbox SET next_at = $1 WHERE state = 'due' AND next_at > $1 \
-         AND msp = (SELECT msp FROM outbox WHERE id = $2) \
-         AND lane = (SELECT lane FROM outbox WHERE id = $2)",
-        at,
+        "UPDATE outbox SET next_at = created_at WHERE state = 'due' AND next_at > created_at \
+         AND msp = (SELECT msp FROM outbox WHERE id = $1) \
+         AND lane = (SELECT lane FROM outbox WHERE id = $1)",
         id,
     )
 }

@@ -233,7 +233,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
                 error,
                 id,
             );
-            vec![give_up, work::let_lane_go(id, at), dead]
+            vec![give_up, work::let_lane_go(id), dead]
         }
         Change::ReviveCall(id, at) => vec![
             statement!(
@@ -242,7 +242,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
                 at,
                 id,
             ),
-            work::let_lane_go(id, at),
+            work::let_lane_go(id),
             of_call(id, at, "revived", String::new()),
         ],
         Change::CloseCall(id, state, at) => {
@@ -257,7 +257,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
                 at,
                 id,
             );
-            vec![close, work::let_lane_go(id, at)]
+            vec![close, work::let_lane_go(id)]
         }
         Change::Happened(h) => vec![
             of_order(h.work, h.at, h.event.clone(), h.detail.clone()),

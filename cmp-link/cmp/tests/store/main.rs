@@ -146,6 +146,10 @@ async fn postgresql_keeps_the_contract() {
         return;
     };
     let url: Database = server.url().parse().unwrap();
+    let scans = Scans::begin(&server.url()).await;
+    let store = Book::open(&url).await.unwrap();
+    store.close().await;
+    let before = scans.look().await;
     let store = Book::open(&url).await.unwrap();
     contract(&store).await;
     let other = Book::open(&url).await.unwrap();
@@ -160,6 +164,38 @@ async fn postgresql_keeps_the_contract() {
     let again = Book::open(&url).await.unwrap();
     assert_eq!(again.all_federations(None, 1000).await.unwrap().len(), 3);
     again.close().await;
+    assert_eq!(scans.look().await, before, "tables that were read from end to end");
+}
+
+/// How often PostgreSQL read which tables from end to end, though it was told to do so only where no index serves. That
+/// SQLite does not, is looked at for each statement that any test runs (`Schema::by_index`).
+struct Scans(tokio_postgres::Client);
+
+impl Scans {
+    async fn begin(url: &str) -> Self {
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let unless_needed = "ALTER ROLE ALL SET enable_seqscan = off";
+        client.batch_execute(unless_needed).await.unwrap();
+        Self(client)
+    }
+
+    /// Tables with the number of scans. Sessions report them at their end.
+    async fn look(&self) -> Vec<(String, i64)> {
+        let others = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        for _ in 0..1500 {
+            let others: i64 = self.0.query_one(others, &[]).await.unwrap().get(0);
+            if others == 0 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let scans = "SELECT relname::text, seq_scan FROM pg_stat_user_tables \
+             WHERE relname NOT IN ('schema_step', 'write_check') ORDER BY relname";
+        let rows = self.0.query(scans, &[]).await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
 }
 
 #[tokio::test]

@@ -17,13 +17,21 @@ pub(crate) fn objection(connection: &Connection, sql: &str) -> rusqlite::Result<
         return Ok(None);
     }
     let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
-    let rows = explain.query_map([], |row| row.get::<_, String>("detail"))?;
-    let plan = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let sorts = plan.iter().any(|step| step.contains("USE TEMP B-TREE"));
-    let is_page = sql.contains("LIMIT") && !sorts;
+    let mut plan: Vec<String> = Vec::new();
+    // No values are bound: the plan is the same for all.
+    let mut rows = explain.raw_query();
+    while let Some(row) = rows.next()? {
+        plan.push(row.get("detail")?);
+    }
+    let has_limit = sql.contains("LIMIT");
+    let sorts = |step: &&String| step.contains("USE TEMP B-TREE FOR ORDER BY");
+    if has_limit && plan.iter().any(|step| sorts(&step)) {
+        let text = "a statement reads and sorts all that it finds, and not only the page that it yields";
+        return Ok(Some(format!("{text}: {sql}")));
+    }
     let reads_all = |step: &&String| {
-        let scans = step.starts_with("SCAN ") && !is_intermediate(step);
-        scans && !(is_page && step.contains(" USING "))
+        let scans = step.starts_with("SCAN ") && !is_intermediate(step, &plan);
+        scans && !(has_limit && step.contains(" USING "))
     };
     Ok(plan
         .iter()
@@ -40,9 +48,11 @@ fn begins_as_query(sql: &str) -> bool {
 }
 
 /// Whether a step scans what the statement has made itself: the rows of a VALUES, of an IN, of another SELECT.
-fn is_intermediate(step: &str) -> bool {
+fn is_intermediate(step: &str, plan: &[String]) -> bool {
     let what = step.trim_start_matches("SCAN ");
-    what.starts_with("CONSTANT ROW")
+    let made = ["CO-ROUTINE ", "MATERIALIZE "].map(|how| format!("{how}{what}"));
+    plan.iter().any(|step| made.contains(step))
+        || what.starts_with("CONSTANT ROW")
         || what.starts_with('(')
         || what.starts_with("LIST SUBQUERY")
         || what.contains("VIRTUAL TABLE")
@@ -66,6 +76,8 @@ mod tests {
             "SELECT * FROM t WHERE id IN (?1, ?2)",
             "DELETE FROM t WHERE id IN (SELECT id FROM t WHERE a < ?1 LIMIT 500)",
             "INSERT INTO t (a) VALUES (?1)",
+            "SELECT MAX(n) FROM (SELECT ?1 AS n UNION ALL SELECT id FROM t WHERE a = ?2) AS some",
+            "SELECT * FROM t WHERE id IN (SELECT id FROM (SELECT id FROM t WHERE a = ?1 LIMIT 9) AS some)",
             "/* reads all: by the operator */ SELECT COUNT(*) FROM t",
             "SELECT COUNT(*) FROM t /* reads all: by the operator */",
         ] {
@@ -77,6 +89,7 @@ mod tests {
             "SELECT * FROM t ORDER BY a",
             "SELECT * FROM t WHERE b = ?1 LIMIT 10",
             "SELECT * FROM t ORDER BY b LIMIT 10",
+            "SELECT * FROM t WHERE a = ?1 ORDER BY b LIMIT 10",
             "SELECT COUNT(*) FROM t WHERE b = 'open'",
             "UPDATE t SET b = ?1 WHERE b = ?2",
             "DELETE FROM u WHERE t = ?1",
