@@ -154,7 +154,10 @@ impl Outbox {
     /// Claims calls that are due, and begins to make them; yields when to look again, in ms.
     async fn look(&mut self) -> u64 {
         let at = now();
-        let lanes = self.service.store.read(async move |tx| tx.due_lanes(at).await);
+        let lanes = self
+            .service
+            .store
+            .read(async move |tx| tx.due_lanes(at).await);
         let lanes = match lanes.await {
             Ok(lanes) => lanes,
             Err(error) => {
@@ -193,7 +196,9 @@ impl Outbox {
         {
             let others = self.lanes.iter();
             let others = others.filter(|((of, kind), _)| of == msp && *kind != CallKind::Code);
-            let left = reached.next.map(|next| next.saturating_duration_since(Instant::now()));
+            let left = reached
+                .next
+                .map(|next| next.saturating_duration_since(Instant::now()));
             let left = left.map_or(0, |left| u64::try_from(left.as_millis()).unwrap_or(LOOK));
             return match others.map(|(_, lane)| busy(lane)).sum::<usize>() {
                 0 if left == 0 => Ok(1),
@@ -454,5 +459,39 @@ fn refusal(error: &CallError) -> Answer {
             code: ErrorCode::ActivationCodeOther.number(),
             reason: "the MSP refused".into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // R-7.8-5: one failure is no outage, and one answer ends it.
+    #[test]
+    fn an_msp_is_down_after_failures_in_a_row_and_until_it_answers() {
+        let mut msp = Reached::default();
+        for _ in 1..DOWN {
+            msp.note(false);
+            assert!(!msp.is_down());
+        }
+        msp.note(true);
+        for _ in 1..DOWN {
+            msp.note(false);
+        }
+        assert!(!msp.is_down());
+        let mut pauses = Vec::new();
+        for _ in 0..100 {
+            let before = Instant::now();
+            msp.note(false);
+            assert!(msp.is_down());
+            pauses.push(msp.next.map(|next| next - before).unwrap_or_default());
+        }
+        let (first, longest) = DOWN_PAUSE;
+        let near = |pause: Duration, ms: u64| pause.as_millis().abs_diff(u128::from(ms)) < 500;
+        assert!(near(pauses[0], first), "{pauses:?}");
+        assert!(near(pauses[1], 2 * first), "{pauses:?}");
+        assert!(near(pauses[99], longest), "{pauses:?}");
+        msp.note(true);
+        assert!(!msp.is_down() && msp.next.is_none());
     }
 }

@@ -168,7 +168,9 @@ async fn administer(
         }
         Command::Order(command) => order(admin, command).await,
         Command::Outbox(OutboxCommand::List { state, page }) => admin.outbox(state, &page).await,
-        Command::Outbox(OutboxCommand::Dead(page)) => admin.outbox(Some(CallState::Dead), &page).await,
+        Command::Outbox(OutboxCommand::Dead(page)) => {
+            admin.outbox(Some(CallState::Dead), &page).await
+        }
         Command::Outbox(OutboxCommand::Show { call }) => admin.show_call(call).await,
         Command::Outbox(OutboxCommand::Replay { call }) => admin.replay_call(call).await,
         Command::Outbox(OutboxCommand::Drop { call, reason }) => {
@@ -178,7 +180,9 @@ async fn administer(
             let config = config::check(path)?;
             admin.sync(&config, &whom, iccid.as_deref()).await
         }
-        Command::Sync(SyncCommand::Report { federation, page }) => admin.sync_report(federation, &page).await,
+        Command::Sync(SyncCommand::Report { federation, page }) => {
+            admin.sync_report(federation, &page).await
+        }
         Command::Audit(AuditCommand::List(args)) => admin.audit(args).await,
         Command::Msp(MspCommand::RotateKey {
             name,

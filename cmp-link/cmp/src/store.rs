@@ -111,7 +111,9 @@ impl Store {
     /// The database failed.
     pub async fn prune(&self, now: u64, kept: &mut Kept) -> Stored<bool> {
         let from = kept.clone();
-        let pruned = self.0.change(async move |tx| remove::prune(tx, now, &from).await);
+        let pruned = self
+            .0
+            .change(async move |tx| remove::prune(tx, now, &from).await);
         let (more, next) = pruned.await?;
         *kept = next;
         Ok(more)

@@ -111,9 +111,7 @@ pub async fn forget(tx: &Tx<'_>, account: AccountRef) -> Stored<Decision> {
     let mut decision = Decision::default();
     tx.lock(Lock::Account(account)).await?;
     let erased = tx.account(account).await?;
-    if erased.is_some_and(|a| removal::is_erased(&a))
-        && tx.federations(account).await?.is_empty()
-    {
+    if erased.is_some_and(|a| removal::is_erased(&a)) && tx.federations(account).await?.is_empty() {
         let removed = Change::RemoveAccount(account);
         decision.changes.push(removed);
     }

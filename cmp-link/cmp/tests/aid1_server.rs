@@ -77,7 +77,10 @@ async fn a_token_is_taken_once() {
     // The same UUID of another MSP is another token.
     let id = account_id(&world, "Mobile Two").await;
     other.send_msp_token(Call::new(), &id, &body).await.unwrap();
-    assert_eq!(world.store.all_federations(None, 1000).await.unwrap().len(), 2);
+    assert_eq!(
+        world.store.all_federations(None, 1000).await.unwrap().len(),
+        2
+    );
 }
 
 // R-5.2-13 R-7.3-2 R-7.3-4 R-7.3-9 R-7.3-11
@@ -146,7 +149,14 @@ async fn bad_account_ids_and_numbers_are_refused() {
         .unwrap()
         .unwrap();
     assert_eq!(onboarding.state, OnboardingState::Failed);
-    assert!(world.store.all_federations(None, 1000).await.unwrap().is_empty());
+    assert!(
+        world
+            .store
+            .all_federations(None, 1000)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 // R-7.3-14: a known onboarding whose user was erased meanwhile.
@@ -163,7 +173,10 @@ async fn the_token_of_an_erased_user_is_refused() {
     let erased = vec![Change::EraseAccount(world::EVA)];
     world.store.commit(erased).await.unwrap();
     assert_eq!(refused(send().await), is(404, "94"));
-    assert_eq!(world.store.all_federations(None, 1000).await.unwrap().len(), 1);
+    assert_eq!(
+        world.store.all_federations(None, 1000).await.unwrap().len(),
+        1
+    );
 }
 
 // R-7.6-1 R-7.6-2 R-7.6-4 R-7.6-5 R-4.8-1 R-4.8-3
@@ -181,7 +194,12 @@ async fn a_subscription_is_updated() {
         .update_subscription_info(Call::new(), token, &update)
         .await
         .unwrap();
-    let federation = world.store.all_federations(None, 1000).await.unwrap().remove(0);
+    let federation = world
+        .store
+        .all_federations(None, 1000)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(federation.kind, SubscriptionType::Business);
     let other = world.client_as("msptwo", "mspkey2", "msp2");
     let foreign = other

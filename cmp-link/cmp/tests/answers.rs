@@ -109,14 +109,7 @@ async fn calls_outlive_what_a_proxy_says() {
             until(&world, call.id, |c| c.state == CallState::Done).await;
         }
     }
-    assert!(
-        world
-            .store
-            .calls(CallState::Dead)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(world.store.calls(CallState::Dead).await.unwrap().is_empty());
     // A clear refusal is final.
     world.msp.answer("/v1/statuses/", 422, &refusal("91"));
     let made = Change::AddCall(call(200, CallKind::Status, token));

@@ -78,7 +78,9 @@ async fn ended(child: &mut Child) {
 
 /// The operator ends the first link of all, in a process of its own.
 async fn withdraw(world: &World) {
-    let links = world.read(async |tx| tx.all_federations(None, 1000).await).await;
+    let links = world
+        .read(async |tx| tx.all_federations(None, 1000).await)
+        .await;
     let link = uuid::Uuid::from_bytes(links[0].id).to_string();
     let done = Command::new(env!("CARGO_BIN_EXE_aid-cmp"))
         .args(["federation", "withdraw", &link, "--reason", "test"])

@@ -171,9 +171,13 @@ async fn a_user_unlinks_his_own_subscription_only() {
     let browser = world.browser().await;
     let page = browser.get("/").await;
     assert!(page.contains("cancelled at the operator only"));
-    let id =
-        uuid::Uuid::from_bytes(world.read(async move |tx| tx.all_federations(None, 1000).await).await[0].id)
-            .to_string();
+    let id = uuid::Uuid::from_bytes(
+        world
+            .read(async move |tx| tx.all_federations(None, 1000).await)
+            .await[0]
+            .id,
+    )
+    .to_string();
     let form = |id: &str| {
         let confirmed = ("confirmed", "yes".to_owned());
         [
@@ -433,7 +437,9 @@ async fn a_user_chooses_which_subscription_serves() {
     world.federate().await;
     let page = browser.get("/").await;
     assert_eq!(page.matches("Use this one in cars").count(), 1);
-    let both = world.read(async move |tx| tx.all_federations(None, 1000).await).await;
+    let both = world
+        .read(async move |tx| tx.all_federations(None, 1000).await)
+        .await;
     let second = uuid::Uuid::from_bytes(both[1].id).to_string();
     let form = |id: &str| [("csrf", csrf(&page)), ("federation", id.to_owned())];
     assert_eq!(

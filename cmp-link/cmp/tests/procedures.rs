@@ -311,9 +311,7 @@ async fn the_chosen_subscription_serves() {
         used.ends_with(&private.to_string()),
         "the oldest without a choice"
     );
-    let list = world
-        .read(async move |tx| tx.federations(EVA).await)
-        .await;
+    let list = world.read(async move |tx| tx.federations(EVA).await).await;
     let chosen = list.iter().find(|f| f.token == business).unwrap().id;
     let choose = Change::Prefer(EVA, None, Some(chosen));
     world.commit(vec![choose]).await;
@@ -348,9 +346,7 @@ async fn one_link_serves_in_every_car_at_once() {
         provision(&world, &mut car, id, iccid).await;
         cars.push(car);
     }
-    let profiles = world
-        .read(async move |tx| tx.profiles(link.id).await)
-        .await;
+    let profiles = world.read(async move |tx| tx.profiles(link.id).await).await;
     let enabled = |p: &aid_cmp_core::model::Profile| p.status == ProfileStatus::Enabled;
     assert!(
         profiles.len() == 3 && profiles.iter().all(enabled),
@@ -457,7 +453,9 @@ async fn the_clock_synchronises_and_removes_where_that_is_wanted() {
     world.msp.answer(path, 200, r#"{"profiles": []}"#);
     notify_invalid(&world, ended).await;
     assert!(world.msp.asked(path).is_empty(), "nobody asked for it");
-    let before = world.read(async move |tx| tx.all_federations(None, 1000).await).await;
+    let before = world
+        .read(async move |tx| tx.all_federations(None, 1000).await)
+        .await;
     assert_eq!(before.len(), 2);
     // By default neither happens at a start, which is the first look of the clock.
     world.restart().await;
@@ -489,7 +487,9 @@ async fn the_clock_synchronises_and_removes_where_that_is_wanted() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    let rest = world.read(async move |tx| tx.all_federations(None, 1000).await).await;
+    let rest = world
+        .read(async move |tx| tx.all_federations(None, 1000).await)
+        .await;
     assert_eq!(rest.iter().map(|f| f.token).collect::<Vec<_>>(), [token]);
     // Once a day is once: the next start asks nothing.
     world.restart().await;

@@ -251,7 +251,11 @@ fn open_file(path: &Path, schema: &Schema, counters: Arc<Counters>) -> Stored<Ru
     let file = File::new(path)?;
     let connection = file.writer()?;
     file.migrate(&connection, schema)?;
-    let readers = Arc::new(Readers::open(&file, Arc::clone(&counters), schema.is_by_index())?);
+    let readers = Arc::new(Readers::open(
+        &file,
+        Arc::clone(&counters),
+        schema.is_by_index(),
+    )?);
     let writer = Writer::start(file.clone(), connection, counters, schema.is_by_index())?;
     Ok(Running::Sqlite {
         file,

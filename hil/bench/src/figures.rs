@@ -10,6 +10,7 @@ mod count;
 mod fleet;
 mod instructions;
 mod provisioning;
+mod upkeep;
 mod vehicle;
 
 use aid_cli::cli::{self, Failure, LogArgs};
@@ -51,6 +52,9 @@ pub(crate) struct BenchArgs {
     /// Send Activation Code calls of the suite `aid1`.
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,
+    /// Vehicles, users, links and profiles in the database of the suite `upkeep`.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    stored: u32,
     /// Print one JSON object on stdout, a member for each suite.
     #[arg(long)]
     json: bool,
@@ -67,6 +71,8 @@ enum Suite {
     Fleet,
     /// AID1 at the CMP: Send Activation Code beside a bare HTTP server, login to activation code.
     Aid1,
+    /// A tick, a login and calls of AID1 at the CMP with a thousand and with a million vehicles in its database.
+    Upkeep,
 }
 
 /// What a suite found.
@@ -121,6 +127,7 @@ pub(crate) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<(), Failure> {
             Suite::Card => card::run(args)?,
             Suite::Fleet => fleet::run(args, logs)?,
             Suite::Aid1 => aid1::run(args, logs)?,
+            Suite::Upkeep => upkeep::run(args)?,
         };
         if !args.json {
             cli::print(&format!("== {name}\n{}", figures.text))?;

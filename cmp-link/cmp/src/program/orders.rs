@@ -191,7 +191,10 @@ impl Admin<'_> {
             let read = async move |tx: &Tx<'_>| tx.orders(of, open, after, limit).await;
             let orders = self.store.read(read).await?;
             let row = |(position, order): (u64, Order)| {
-                (position, (order.created_at <= before).then(|| order_row(&order)))
+                (
+                    position,
+                    (order.created_at <= before).then(|| order_row(&order)),
+                )
             };
             Ok(orders.into_iter().map(row).collect())
         })
@@ -267,10 +270,16 @@ impl Admin<'_> {
         show(vec![order_row(&closed)], self.json)
     }
 
-    pub(super) async fn outbox(&self, state: Option<CallState>, page: &PageArgs) -> Result<(), Failure> {
+    pub(super) async fn outbox(
+        &self,
+        state: Option<CallState>,
+        page: &PageArgs,
+    ) -> Result<(), Failure> {
         self.list(page, async |after: Option<u64>, limit| {
             let read = async move |tx: &Tx<'_>| {
-                let mut calls = tx.calls(state.unwrap_or(CallState::Due), after, limit).await?;
+                let mut calls = tx
+                    .calls(state.unwrap_or(CallState::Due), after, limit)
+                    .await?;
                 if state.is_none() {
                     calls.extend(tx.calls(CallState::Dead, after, limit).await?);
                     calls.sort_by_key(|(position, _)| *position);
@@ -349,11 +358,17 @@ impl Admin<'_> {
         if let Some(limit) = args.limit {
             let list = async move |tx: &Tx<'_>| tx.newest_audits(&filter, limit).await;
             let rows = self.store.read(list).await?;
-            return show(rows.into_iter().map(|(at, a)| row(at, a)).collect(), self.json);
+            return show(
+                rows.into_iter().map(|(at, a)| row(at, a)).collect(),
+                self.json,
+            );
         }
         let page = PageArgs::after(args.after);
         self.list(&page, async |after: Option<Place>, limit| {
-            let (filter, after) = (filter.clone(), after.map(|Place(at, position)| (at, position)));
+            let (filter, after) = (
+                filter.clone(),
+                after.map(|Place(at, position)| (at, position)),
+            );
             let read = async move |tx: &Tx<'_>| tx.audits(&filter, after, limit).await;
             let audits = self.store.read(read).await?;
             let row = |(position, a): (u64, Audit)| (Place(a.at, position), Some(row(position, a)));

@@ -404,7 +404,11 @@ impl Admin<'_> {
         show(vec![row], self.json)
     }
 
-    pub(super) async fn profiles(&self, vehicle_of: Option<&str>, page: &PageArgs) -> Result<(), Failure> {
+    pub(super) async fn profiles(
+        &self,
+        vehicle_of: Option<&str>,
+        page: &PageArgs,
+    ) -> Result<(), Failure> {
         if let Some(eid) = vehicle_of.map(eid).transpose()? {
             let read = async move |tx: &Tx<'_>| {
                 let vehicle = vehicle(tx, eid).await?;
@@ -415,7 +419,9 @@ impl Admin<'_> {
         }
         self.list(page, async |after: Option<ProfileKey>, limit| {
             let read = async move |tx: &Tx<'_>| {
-                let after = after.as_ref().map(|key| (&key.iccid, key.federation.into_bytes()));
+                let after = after
+                    .as_ref()
+                    .map(|key| (&key.iccid, key.federation.into_bytes()));
                 tx.all_profiles(after, limit).await
             };
             let profiles = self.store.read(read).await?;

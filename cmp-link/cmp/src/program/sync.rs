@@ -125,7 +125,11 @@ impl Admin<'_> {
         .await
     }
 
-    pub(super) async fn sync_report(&self, of: Option<Uuid>, page: &PageArgs) -> Result<(), Failure> {
+    pub(super) async fn sync_report(
+        &self,
+        of: Option<Uuid>,
+        page: &PageArgs,
+    ) -> Result<(), Failure> {
         if let Some(id) = of {
             let read = async move |tx: &Tx<'_>| {
                 federation(tx, id).await?;
@@ -137,7 +141,10 @@ impl Admin<'_> {
         self.list(page, async |after: Option<Uuid>, limit| {
             let read = async move |tx: &Tx<'_>| {
                 let mut rows = Vec::new();
-                for f in tx.all_federations(after.map(Uuid::into_bytes), limit).await? {
+                for f in tx
+                    .all_federations(after.map(Uuid::into_bytes), limit)
+                    .await?
+                {
                     let run = tx.newest_sync_run(f.id).await?;
                     rows.push((Uuid::from_bytes(f.id), run.as_ref().map(sync_row)));
                 }

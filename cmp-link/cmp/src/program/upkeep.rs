@@ -34,7 +34,9 @@ pub(super) fn start(service: &Arc<Service>, stop: &Stop) -> Vec<JoinHandle<()>> 
 
 /// Waits; false: the program stops.
 async fn pause(stop: &Stop, pause: Duration) -> bool {
-    tokio::time::timeout(pause, stop.clone().wait()).await.is_err()
+    tokio::time::timeout(pause, stop.clone().wait())
+        .await
+        .is_err()
 }
 
 /// Logs a failure; what failed is done again at the next look.

@@ -3,8 +3,8 @@
 
 use super::cars::takes_part;
 use super::connections::{Source, Told};
-use super::{Service, fresh, now};
 use super::upkeep::PAGE;
+use super::{Service, fresh, now};
 use crate::store::{Bar, Stored, Tx};
 use aid_cmp_core::decide::{Outgoing, code, order};
 use aid_id::Eid;
@@ -24,8 +24,7 @@ impl Service {
         for bar in [Bar::Retired, Bar::Bound] {
             let mut after = None;
             loop {
-                let barred =
-                    self.look(async move |_, tx| tx.barred(bar, since, after, PAGE).await);
+                let barred = self.look(async move |_, tx| tx.barred(bar, since, after, PAGE).await);
                 let barred = barred.await?;
                 after = barred.last().copied();
                 for (_, eid) in barred {

@@ -157,9 +157,8 @@ impl Service {
             // Those that are due and not asked about have a question open, so they are few.
             while room > 0 {
                 let (name, within) = (msp.to_owned(), within.clone());
-                let look = async move |_: &Self, tx: &Tx<'_>| {
-                    tx.synced(&name, within, after, PAGE).await
-                };
+                let look =
+                    async move |_: &Self, tx: &Tx<'_>| tx.synced(&name, within, after, PAGE).await;
                 let page = self.look(look).await?;
                 let Some((at, last)) = page.last() else {
                     break;
@@ -255,7 +254,11 @@ impl Service {
     }
 
     /// A page of erased users.
-    async fn purge_users(self: &Arc<Self>, from: &mut Purged, user: Option<String>) -> Stored<bool> {
+    async fn purge_users(
+        self: &Arc<Self>,
+        from: &mut Purged,
+        user: Option<String>,
+    ) -> Stored<bool> {
         let look = async move |_: &Self, tx: &Tx<'_>| tx.erased(user.as_deref(), PAGE).await;
         let page = self.look(look).await?;
         for erased in page.iter().filter(|erased| !erased.linked) {

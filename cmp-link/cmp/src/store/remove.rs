@@ -162,7 +162,9 @@ pub(super) async fn prune(tx: &Tx<'_>, now: u64, from: &Kept) -> Stored<(bool, K
         more |= tx.run(sql, params![now.saturating_sub(age)]).await? >= ROWS;
     }
     let old = now.saturating_sub(KEPT);
-    let calls = tx.run_returning(CALLS, params![old], |row| row.id()).await?;
+    let calls = tx
+        .run_returning(CALLS, params![old], |row| row.id())
+        .await?;
     more |= calls.len() as u64 >= ROWS;
     let history = calls.into_iter();
     let history = history.map(|id| statement!("DELETE FROM history WHERE work = $1", id));
@@ -185,7 +187,9 @@ async fn prune_reports(tx: &Tx<'_>, old: u64, from: &Kept) -> Stored<Kept> {
         }
     };
     let delete = page.iter().map(|r| {
-        let newest = (r.seq / EPOCH).saturating_mul(EPOCH).saturating_add(EPOCH - 1);
+        let newest = (r.seq / EPOCH)
+            .saturating_mul(EPOCH)
+            .saturating_add(EPOCH - 1);
         statement!(
             REPORT,
             r.eid.clone(),

@@ -1,8 +1,8 @@
 //! Orders, calls and reports as statements, with the lines that they write into the history; and the claim of calls that
 //! are due.
 
-use super::look::Claim;
 use super::Stored;
+use super::look::Claim;
 use super::row::{self, select_call};
 use super::write::{account_id, statement};
 use aid_cmp_core::decide::call::{CLAIM as CLAIM_MS, MAX_PAUSE};

@@ -2,9 +2,9 @@
 
 use crate::book::Book;
 use crate::{EVA, call, eid, iccid, vehicle};
-use aid_cmp::store::{Kept, StoreError};
+use aid_cmp::store::{Claim, Kept, StoreError};
 use aid_cmp_core::change::Change;
-use aid_cmp_core::model::{Answered, Call, CallState, Order, OrderState};
+use aid_cmp_core::model::{Answered, Call, CallKind, CallState, Order, OrderState};
 use aid_id::MspToken;
 use aid_wire::OrderKind;
 
@@ -140,6 +140,88 @@ pub(crate) async fn outbox(store: &Book) {
     let events: Vec<_> = history.iter().map(|h| h.event.as_str()).collect();
     // The first line is that of the order with the same id.
     assert_eq!(events[1..], ["dead", "revived"]);
+}
+
+/// A call in front that is put off holds up those behind it, and nobody looks at them meanwhile; another MSP's calls, and
+/// those of another kind, are due all the same.
+pub(crate) async fn backlog(store: &Book) {
+    let next = async |id: u8| store.call([id; 16]).await.unwrap().unwrap().next_at;
+    let of = |id, msp: &str, kind, lane| Call {
+        msp: msp.into(),
+        kind,
+        ..call(id, lane, 5)
+    };
+    let calls = [
+        of(60, "slow", CallKind::Status, "a"),
+        of(61, "slow", CallKind::Status, "a"),
+        of(62, "slow", CallKind::Query, "q"),
+        of(63, "other", CallKind::Status, "a"),
+    ];
+    let calls = calls.map(Change::AddCall);
+    store.commit(calls.to_vec()).await.unwrap();
+    let lanes = async |now| {
+        let lanes = store.0.read(async move |tx| tx.due_lanes(now).await);
+        let lanes = lanes.await.unwrap().into_iter();
+        lanes.map(|l| (l.msp, l.kind, l.next)).collect::<Vec<_>>()
+    };
+    let (other, slow) = ("other".to_owned(), "slow".to_owned());
+    assert_eq!(
+        lanes(5).await,
+        [
+            (other.clone(), CallKind::Status, Some(5)),
+            (slow.clone(), CallKind::Query, Some(5)),
+            (slow.clone(), CallKind::Status, Some(5)),
+        ]
+    );
+    let put_off = |id, next_at| Change::RetryCall {
+        id: [id; 16],
+        attempts: 1,
+        at: 6,
+        next_at,
+        error: "e".into(),
+    };
+    store.commit(vec![put_off(60, 100)]).await.unwrap();
+    assert_eq!((next(61).await, next(63).await), (100, 5));
+    // A new one behind it waits as long, too.
+    let behind = of(64, "slow", CallKind::Status, "a");
+    store.commit(vec![Change::AddCall(behind)]).await.unwrap();
+    assert_eq!(next(64).await, 100);
+    assert_eq!(
+        lanes(50).await[2],
+        (slow.clone(), CallKind::Status, Some(100))
+    );
+    let claim = async |msp: &str, kind| {
+        let claim = Claim {
+            who: "me".into(),
+            msp: msp.into(),
+            kind,
+            now: 50,
+            until: 50,
+            limit: 9,
+        };
+        let claimed = store.0.claim(claim).await.unwrap();
+        claimed.into_iter().map(|c| c.id[0]).collect::<Vec<_>>()
+    };
+    assert!(claim("slow", CallKind::Status).await.is_empty());
+    assert_eq!(claim("slow", CallKind::Query).await, [62]);
+    assert_eq!(claim("other", CallKind::Status).await, [63]);
+    // The end of the one in front lets the next go, and it alone: it is in front now.
+    let dropped = Change::CloseCall([60; 16], CallState::Dropped, 51);
+    store.commit(vec![dropped]).await.unwrap();
+    assert_eq!(claim("slow", CallKind::Status).await, [61]);
+    // So does one that is given up, and one that an operator revives goes before those that came later.
+    store
+        .commit(vec![Change::GiveUpCall([61; 16], 52, "e".into())])
+        .await
+        .unwrap();
+    assert_eq!(claim("slow", CallKind::Status).await, [64]);
+    store.commit(vec![put_off(64, 100)]).await.unwrap();
+    let revived = Change::ReviveCall([61; 16], 50);
+    store.commit(vec![revived]).await.unwrap();
+    assert_eq!(claim("slow", CallKind::Status).await, [61]);
+    let done = [61, 62, 63, 64].map(|id| Change::CloseCall([id; 16], CallState::Done, 60));
+    store.commit(done.to_vec()).await.unwrap();
+    assert!(lanes(1000).await.is_empty());
 }
 
 pub(crate) async fn repetitions(store: &Book) {

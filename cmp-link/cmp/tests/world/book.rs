@@ -2,7 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "not every test uses everything")]
 
 use aid_cmp::store::{
-    AuditFilter, Bar, Claim, Database, DueLane, Erased, Kept, SessionRow, Store, StoreError, Stored, Tx, Work,
+    AuditFilter, Bar, Claim, Database, DueLane, Erased, Kept, SessionRow, Store, StoreError,
+    Stored, Tx, Work,
 };
 use aid_cmp_core::change::{Behind, Change};
 use aid_cmp_core::model::{
@@ -96,7 +97,9 @@ impl Book {
 
     /// All orders of a car or of all.
     pub async fn orders(&self, of: Option<Eid>, open: bool) -> Stored<Vec<Order>> {
-        self.0.read(async move |tx| orders(tx, of, open).await).await
+        self.0
+            .read(async move |tx| orders(tx, of, open).await)
+            .await
     }
 
     /// All calls of this state.
@@ -108,7 +111,12 @@ impl Book {
     pub async fn all_calls(&self) -> Stored<Vec<Call>> {
         let look = async |tx: &Tx<'_>| {
             let mut all = Vec::new();
-            for state in [CallState::Due, CallState::Dead, CallState::Done, CallState::Dropped] {
+            for state in [
+                CallState::Due,
+                CallState::Dead,
+                CallState::Done,
+                CallState::Dropped,
+            ] {
                 all.extend(tx.calls(state, None, u32::MAX).await?);
             }
             all.sort_by_key(|(position, _)| *position);
@@ -120,12 +128,16 @@ impl Book {
     /// The newest so many entries of the audit trail.
     pub async fn audits(&self, filter: &AuditFilter, limit: u32) -> Stored<Vec<Audit>> {
         let filter = filter.clone();
-        let newest = self.0.read(async move |tx| tx.newest_audits(&filter, limit).await);
+        let newest = self
+            .0
+            .read(async move |tx| tx.newest_audits(&filter, limit).await);
         Ok(newest.await?.into_iter().map(|(_, audit)| audit).collect())
     }
 
     pub async fn all_profiles(&self, limit: u32) -> Stored<Vec<Profile>> {
-        self.0.read(async move |tx| tx.all_profiles(None, limit).await).await
+        self.0
+            .read(async move |tx| tx.all_profiles(None, limit).await)
+            .await
     }
 
     pub async fn accounts(&self) -> Stored<Vec<Account>> {
@@ -136,7 +148,11 @@ impl Book {
         self.0.read(async |tx| tx.erased(None, 1000).await).await
     }
 
-    pub async fn synced(&self, msp: &str, within: RangeInclusive<u64>) -> Stored<Vec<(u64, Federation)>> {
+    pub async fn synced(
+        &self,
+        msp: &str,
+        within: RangeInclusive<u64>,
+    ) -> Stored<Vec<(u64, Federation)>> {
         let msp = msp.to_owned();
         let synced = async move |tx: &Tx<'_>| tx.synced(&msp, within, None, 1000).await;
         self.0.read(synced).await

@@ -24,9 +24,14 @@ pub(crate) fn objection(connection: &Connection, sql: &str) -> rusqlite::Result<
         plan.push(row.get("detail")?);
     }
     let has_limit = sql.contains("LIMIT");
-    let sorts = |step: &&String| step.contains("USE TEMP B-TREE FOR ORDER BY");
-    if has_limit && plan.iter().any(|step| sorts(&step)) {
-        let text = "a statement reads and sorts all that it finds, and not only the page that it yields";
+    // The last order is the statement's own, and not that of a part of it.
+    let own_order = sql
+        .rsplit_once("ORDER BY")
+        .is_some_and(|(_, order)| order.contains("LIMIT"));
+    let sorts = |step: &String| step.contains("USE TEMP B-TREE FOR ORDER BY");
+    if own_order && plan.iter().any(sorts) {
+        let text =
+            "a statement reads and sorts all that it finds, and not only the page that it yields";
         return Ok(Some(format!("{text}: {sql}")));
     }
     let reads_all = |step: &&String| {
@@ -41,7 +46,10 @@ pub(crate) fn objection(connection: &Connection, sql: &str) -> rusqlite::Result<
 
 fn begins_as_query(sql: &str) -> bool {
     let sql = sql.trim_start();
-    let starts = |word: &&str| sql.get(..word.len()).is_some_and(|s| s.eq_ignore_ascii_case(word));
+    let starts = |word: &&str| {
+        sql.get(..word.len())
+            .is_some_and(|s| s.eq_ignore_ascii_case(word))
+    };
     ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"]
         .iter()
         .any(|word| starts(word))

@@ -109,11 +109,12 @@ impl<'a> SqliteTx<'a> {
         }
     }
 
-
     /// Counts how much a statement has done that is over.
     fn count(&self, statement: &CachedStatement<'_>) {
         let steps = statement.reset_status(StatementStatus::VmStep);
-        self.texts.counters.stepped(u64::try_from(steps).unwrap_or(0));
+        self.texts
+            .counters
+            .stepped(u64::try_from(steps).unwrap_or(0));
     }
 
     /// The outer error is the database's, the inner one of `read`.

@@ -9,7 +9,7 @@
 mod bare;
 mod load;
 mod login;
-mod people;
+pub(super) mod people;
 
 use super::{BenchArgs, Figures, commit, say};
 use crate::leftovers::Workshop;

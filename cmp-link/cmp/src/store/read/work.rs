@@ -41,7 +41,12 @@ impl Tx<'_> {
     ) -> Stored<Vec<(u64, Order)>> {
         macro_rules! orders {
             ($rest:literal) => {
-                concat!("SELECT position, ", select_order!(columns), " FROM vehicle_order ", $rest)
+                concat!(
+                    "SELECT position, ",
+                    select_order!(columns),
+                    " FROM vehicle_order ",
+                    $rest
+                )
             };
         }
         let after = after.unwrap_or_default();

@@ -14,21 +14,21 @@ use aid_cmp_core::model::{Account, CodeRequest, Federation, RequestState, Vehicl
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken, Secret};
 
 /// PIN of every driver.
-pub(super) const PIN: &str = "271828";
+pub(in crate::figures) const PIN: &str = "271828";
 
 /// A request whose code is still to come.
-pub(super) struct Waiting {
-    pub(super) token: MspToken,
-    pub(super) request: Id,
-    pub(super) correlation: Id,
+pub(in crate::figures) struct Waiting {
+    pub(in crate::figures) token: MspToken,
+    pub(in crate::figures) request: Id,
+    pub(in crate::figures) correlation: Id,
     /// The profile that comes.
-    pub(super) iccid: Iccid,
+    pub(in crate::figures) iccid: Iccid,
 }
 
 /// A driver with a car that they have never been in.
-pub(super) struct Driver {
-    pub(super) name: String,
-    pub(super) account: AccountRef,
+pub(in crate::figures) struct Driver {
+    pub(in crate::figures) name: String,
+    pub(in crate::figures) account: AccountRef,
 }
 
 /// A user with one subscription, and their car.
@@ -84,13 +84,16 @@ impl Person {
 }
 
 /// The MSP of the set-up.
-pub(super) fn first(config: &File) -> Result<&MspFile, Failure> {
+pub(in crate::figures) fn first(config: &File) -> Result<&MspFile, Failure> {
     let none = || Failure::new("the set-up's cmp.toml has no [[msp]]");
     config.msp.first().ok_or_else(none)
 }
 
 /// So many requests that the MSP has answered with 201.
-pub(super) fn waiting(config: &File, count: usize) -> Result<(Vec<Waiting>, Vec<Change>), Failure> {
+pub(in crate::figures) fn waiting(
+    config: &File,
+    count: usize,
+) -> Result<(Vec<Waiting>, Vec<Change>), Failure> {
     let (mut list, mut changes) = (Vec::new(), Vec::new());
     for number in (0_u32..).take(count) {
         let eid = Eid::with_check_digits(&format!("89049033{number:022}"))?;
@@ -109,7 +112,10 @@ pub(super) fn waiting(config: &File, count: usize) -> Result<(Vec<Waiting>, Vec<
 }
 
 /// A driver for each car of the fleet.
-pub(super) fn drivers(config: &File, fleet: &Fleet) -> Result<(Vec<Driver>, Vec<Change>), Failure> {
+pub(in crate::figures) fn drivers(
+    config: &File,
+    fleet: &Fleet,
+) -> Result<(Vec<Driver>, Vec<Change>), Failure> {
     let (mut list, mut changes) = (Vec::new(), Vec::new());
     for (number, car) in (0_u32..).zip(&fleet.vehicles) {
         let name = format!("driver-{number}");

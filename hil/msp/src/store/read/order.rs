@@ -65,7 +65,9 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn open_orders(self) -> Stored<Vec<Order>> {
-        let sql = orders!("WHERE state = 'open' ORDER BY created_at /* reads all: by their index, at a start */");
+        let sql = orders!(
+            "WHERE state = 'open' ORDER BY created_at /* reads all: by their index, at a start */"
+        );
         self.all(sql, &[], read).await
     }
 
