@@ -1,7 +1,6 @@
 //! SQLite: one thread writes and commits many decisions at once, others read.
 
 mod connection;
-#[cfg(debug_assertions)]
 mod plan;
 mod readers;
 mod tx;
