@@ -2,12 +2,17 @@
 //! only when the MSP refuses for good (R-7.8-5, R-4.4.1-3).
 //! Runs as one task, which wakes when a call was added here, and looks every second for those of other processes.
 //!
+//! The calls of each MSP and kind have places of their own, so that none waits for another that is slow. An MSP that does
+//! not answer is tried with one call at a time, with growing pauses, as a whole: its other calls stay due, and nobody looks
+//! at them. Only requests for codes, for which drivers wait, are made at once all the same.
+//!
 //! A call that is being made is leased to this instance, so that no other makes it too. The lease is short and renewed
-//! while the call lasts: an instance that is killed loses its leases within seconds. An SQLite file has one instance, which takes its old leases back at once.
+//! while the call lasts: an instance that is killed loses its leases within seconds. An SQLite file has one instance,
+//! which takes its old leases back at once.
 
 use crate::gauges;
 use crate::service::{Service, now};
-use crate::store::{StoreError, Stored, Tx};
+use crate::store::{Claim, DueLane, StoreError, Stored, Tx};
 use aid_aid1::body::{Body as _, ProfileStatuses, RequestActivationCode, SendCsimStatus};
 use aid_aid1::client::{self, Activation, CallError, MspClient};
 use aid_aid1::deviation::Deviation;
@@ -21,7 +26,7 @@ use aid_cmp_core::decide::sync::Listing;
 use aid_cmp_core::decide::{Context, Decision};
 use aid_cmp_core::model::{Call, CallKind, CallState};
 use aid_id::Id;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -29,8 +34,12 @@ use uuid::Uuid;
 
 /// Within this time an MSP may answer with a code (R-7.7.1-3).
 const SYNCHRONOUS: Duration = Duration::from_secs(3);
-/// Calls at once.
-const PARALLEL: usize = 16;
+/// Calls of one kind to one MSP at once.
+const PARALLEL: usize = 8;
+/// Failures one after the other after which an MSP counts as down.
+const DOWN: u32 = 3;
+/// First and longest pause before an MSP that is down is tried again, ms. It doubles from one to the other.
+const DOWN_PAUSE: (u64, u64) = (1000, 15_000);
 /// How long a stop waits for the calls that are being made.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -73,78 +82,164 @@ pub async fn run(service: Arc<Service>, stop: Stop) {
             false => ALONE.to_owned(),
         },
         running: JoinSet::new(),
-        busy: BTreeSet::new(),
-        claimed_at: None,
+        lanes: BTreeMap::new(),
+        msps: BTreeMap::new(),
         renewed_at: now(),
         service,
     };
     let stopped = stop.wait();
     tokio::pin!(stopped);
-    // What an earlier process has left.
-    let mut asked = true;
     loop {
         outbox.renew().await;
-        let mut next = outbox.next().await;
-        if asked || outbox.is_due(next) {
-            // Where nothing can be claimed, such as on a full disk, it is tried again later.
-            next = match outbox.claim().await {
-                true => outbox.next().await,
-                false => None,
-            };
-        }
-        let wait = next.map_or(LOOK, |at| at.saturating_sub(now()).clamp(20, LOOK));
-        asked = tokio::select! {
+        let wait = outbox.look().await;
+        tokio::select! {
             () = &mut stopped => break,
-            () = outbox.service.due.notified() => true,
-            Some(done) = outbox.running.join_next() => {
-                match done {
-                    Ok(id) => {
-                        outbox.busy.remove(&id);
-                    }
-                    // A panic in a call: forget which, all are looked at again.
-                    Err(_) => outbox.busy.clear(),
-                }
-                true
-            }
-            () = tokio::time::sleep(Duration::from_millis(wait)) => false,
-        };
+            () = outbox.service.due.notified() => {}
+            Some(made) = outbox.running.join_next() => outbox.made(made.ok()),
+            () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+        }
     }
     outbox.end().await;
 }
+
+/// The calls of one kind to one MSP.
+type LaneOf = (String, CallKind);
 
 /// What is being made.
 struct Outbox {
     service: Arc<Service>,
     /// To whom calls are leased.
     who: String,
-    running: JoinSet<Id>,
-    /// The calls that run.
-    busy: BTreeSet<Id>,
-    /// When calls were claimed last, Unix milliseconds.
-    claimed_at: Option<u64>,
+    running: JoinSet<Made>,
+    lanes: BTreeMap<LaneOf, Lane>,
+    msps: BTreeMap<String, Reached>,
     /// When the leases were renewed last, Unix milliseconds.
     renewed_at: u64,
 }
 
-impl Outbox {
-    fn free(&self) -> usize {
-        PARALLEL.saturating_sub(self.busy.len())
+/// Where the calls of one kind to one MSP are.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Those that run.
+    busy: BTreeSet<Id>,
+    /// When calls were claimed last, Unix milliseconds. None: what is claimed already has to be looked for, because an
+    /// earlier process has left it, or because there is room for it now.
+    claimed_at: Option<u64>,
+}
+
+/// Whether an MSP answers.
+#[derive(Debug, Default)]
+struct Reached {
+    /// Calls one after the other that have to be made again.
+    failures: u32,
+    /// Before that it is not tried again.
+    next: Option<Instant>,
+}
+
+impl Reached {
+    fn is_down(&self) -> bool {
+        self.failures >= DOWN
     }
 
-    /// Claims calls that are due, and begins to make them; false where the database failed.
-    async fn claim(&mut self) -> bool {
-        let free = self.free();
-        if free == 0 {
-            return true;
+    /// Notes how a call ended.
+    fn note(&mut self, answered: bool) {
+        if answered {
+            *self = Self::default();
+            return;
         }
-        let now = now();
-        self.claimed_at = Some(now);
-        let until = now.saturating_add(CLAIM);
-        // Those that run are among them: their lease gets longer.
-        let claimed = self
+        self.failures = self.failures.saturating_add(1);
+        if self.is_down() {
+            let (first, longest) = DOWN_PAUSE;
+            let doubled = first << (self.failures - DOWN).min(8);
+            self.next = Some(Instant::now() + Duration::from_millis(doubled.min(longest)));
+        }
+    }
+}
+
+/// A call that was made.
+struct Made {
+    lane: LaneOf,
+    id: Id,
+    /// Whether the MSP answered, and the call need not be made again; none where that was not stored.
+    answered: Option<bool>,
+}
+
+impl Outbox {
+    /// Claims calls that are due, and begins to make them; yields when to look again, in ms.
+    async fn look(&mut self) -> u64 {
+        let at = now();
+        let lanes = self
             .service
             .store
-            .claim(self.who.clone(), now, until, PARALLEL as u32);
+            .read(async move |tx| tx.due_lanes(at).await);
+        let lanes = match lanes.await {
+            Ok(lanes) => lanes,
+            Err(error) => {
+                tracing::error!(%error, "the outbox can't be read");
+                return LOOK;
+            }
+        };
+        let mut wait = LOOK;
+        for DueLane { msp, kind, next } in lanes {
+            let of = (msp, kind);
+            let free = match self.free(&of) {
+                Ok(free) => free,
+                Err(until) => {
+                    wait = wait.min(until);
+                    continue;
+                }
+            };
+            let claimed_at = self.lanes.get(&of).and_then(|lane| lane.claimed_at);
+            let lately = claimed_at.is_some_and(|claimed| claimed.abs_diff(at) < CLAIM_ANYWAY);
+            let is_due = next.is_some_and(|next| next <= at);
+            // Where nothing can be claimed, such as on a full disk, it is tried again later.
+            let claimed = (lately && !is_due) || self.claim(of, at, free).await;
+            if let (true, Some(next)) = (claimed, next) {
+                wait = wait.min(next.saturating_sub(at).max(20));
+            }
+        }
+        wait
+    }
+
+    /// How many calls of a lane may be begun; otherwise when to ask again, in ms.
+    fn free(&self, of: &LaneOf) -> Result<usize, u64> {
+        let busy = |lane: &Lane| lane.busy.len();
+        let (msp, kind) = of;
+        if *kind != CallKind::Code
+            && let Some(reached) = self.msps.get(msp).filter(|reached| reached.is_down())
+        {
+            let others = self.lanes.iter();
+            let others = others.filter(|((of, kind), _)| of == msp && *kind != CallKind::Code);
+            let left = reached
+                .next
+                .map(|next| next.saturating_duration_since(Instant::now()));
+            let left = left.map_or(0, |left| u64::try_from(left.as_millis()).unwrap_or(LOOK));
+            return match others.map(|(_, lane)| busy(lane)).sum::<usize>() {
+                0 if left == 0 => Ok(1),
+                0 => Err(left),
+                _ => Err(LOOK),
+            };
+        }
+        match PARALLEL.saturating_sub(self.lanes.get(of).map_or(0, busy)) {
+            0 => Err(LOOK),
+            free => Ok(free),
+        }
+    }
+
+    /// Claims calls of a lane and begins to make so many; false where the database failed.
+    async fn claim(&mut self, of: LaneOf, at: u64, free: usize) -> bool {
+        let lane = self.lanes.entry(of.clone()).or_default();
+        lane.claimed_at = Some(at);
+        // Those that run are among them: their lease gets longer.
+        let limit = u32::try_from(lane.busy.len().saturating_add(free)).unwrap_or(u32::MAX);
+        let claimed = self.service.store.claim(Claim {
+            who: self.who.clone(),
+            msp: of.0.clone(),
+            kind: of.1,
+            now: at,
+            until: at.saturating_add(CLAIM),
+            limit,
+        });
         let claimed = match claimed.await {
             Ok(claimed) => claimed,
             Err(error) => {
@@ -152,17 +247,20 @@ impl Outbox {
                 return false;
             }
         };
-        let due = claimed.into_iter().filter(|c| !self.busy.contains(&c.id));
+        let busy = &mut lane.busy;
+        let due = claimed.into_iter().filter(|call| !busy.contains(&call.id));
         for call in due.take(free).collect::<Vec<_>>() {
-            self.busy.insert(call.id);
-            let service = Arc::clone(&self.service);
+            busy.insert(call.id);
+            let (service, lane) = (Arc::clone(&self.service), of.clone());
             self.running.spawn(async move {
                 let id = call.id;
-                if let Err(error) = make(&service, call).await {
+                let made = make(&service, call).await;
+                if let Err(error) = &made {
                     tracing::error!(%error, "the result of a call was not stored; it is made again");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
-                id
+                let answered = made.ok();
+                Made { lane, id, answered }
             });
         }
         true
@@ -176,7 +274,7 @@ impl Outbox {
             return;
         }
         self.renewed_at = at;
-        if self.busy.is_empty() {
+        if self.lanes.values().all(|lane| lane.busy.is_empty()) {
             return;
         }
         let until = at.saturating_add(CLAIM);
@@ -185,20 +283,18 @@ impl Outbox {
         }
     }
 
-    /// When the next call is due, Unix milliseconds. There is nothing to look for while as many run as may.
-    async fn next(&self) -> Option<u64> {
-        if self.free() == 0 {
-            return None;
+    /// A call has ended; which, is not known after a panic: all are looked at again.
+    fn made(&mut self, made: Option<Made>) {
+        let Some(Made { lane, id, answered }) = made else {
+            self.lanes.clear();
+            return;
+        };
+        if let Some(answered) = answered {
+            self.msps.entry(lane.0.clone()).or_default().note(answered);
         }
-        let next = self.service.store.read(async |tx| tx.next_due().await);
-        next.await.ok().flatten()
-    }
-
-    /// Whether a claim is worth its while.
-    fn is_due(&self, next: Option<u64>) -> bool {
-        let at = now();
-        let lately = |claimed: u64| claimed.abs_diff(at) < CLAIM_ANYWAY;
-        next.is_some_and(|next| next <= at) || !self.claimed_at.is_some_and(lately)
+        let lane = self.lanes.entry(lane).or_default();
+        lane.busy.remove(&id);
+        lane.claimed_at = None;
     }
 
     /// Waits a little for the calls that run: what an MSP is answering now need not be asked again. The rest is free
@@ -226,11 +322,12 @@ async fn ended(service: &Arc<Service>, change: Change) -> Stored<()> {
     service.decide(ended).await
 }
 
-/// Makes one call and stores what came of it.
-async fn make(service: &Arc<Service>, call: Call) -> Result<(), StoreError> {
+/// Makes one call and stores what came of it; yields whether the MSP answered, so that it need not be made again.
+async fn make(service: &Arc<Service>, call: Call) -> Result<bool, StoreError> {
     let Some(msp) = service.msp(&call.msp) else {
         let text = format!("no [[msp]] is called {:?} any more", call.msp);
-        return ended(service, Change::GiveUpCall(call.id, now(), text)).await;
+        ended(service, Change::GiveUpCall(call.id, now(), text)).await?;
+        return Ok(true);
     };
     let begin = Instant::now();
     let mut done = send(&msp.client, &call).await;
@@ -255,10 +352,14 @@ async fn make(service: &Arc<Service>, call: Call) -> Result<(), StoreError> {
         Done::Never(_) => "dead",
     };
     gauges::called(kind, result);
+    let answered = !matches!(done, Done::Again(..) | Done::Silent(_));
     match done {
-        Done::Yes(Some(answer)) => service.called(call.id, answer, late).await,
-        Done::Listed(question, listing) => service.listed(&call, &question, listing).await,
-        Done::Yes(None) => ended(service, Change::CloseCall(call.id, CallState::Done, now())).await,
+        Done::Yes(Some(answer)) => service.called(call.id, answer, late).await?,
+        Done::Listed(question, listing) => service.listed(&call, &question, listing).await?,
+        Done::Yes(None) => {
+            let closed = Change::CloseCall(call.id, CallState::Done, now());
+            ended(service, closed).await?;
+        }
         Done::Again(..) | Done::Silent(_) => {
             let attempts = call.attempts.saturating_add(1);
             let draw = Uuid::new_v4().as_u64_pair().1;
@@ -266,7 +367,7 @@ async fn make(service: &Arc<Service>, call: Call) -> Result<(), StoreError> {
             let (error, pause) = match done {
                 Done::Again(error, wait) => (error, pause(attempts, draw).max(wait)),
                 Done::Silent(error) => (error, pause_after_silence(attempts, draw)),
-                _ => return Ok(()),
+                _ => return Ok(answered),
             };
             let next_at = at.saturating_add(pause);
             tracing::warn!(%id, kind, %msp, attempts, %error, "a call failed; it is made again");
@@ -280,13 +381,14 @@ async fn make(service: &Arc<Service>, call: Call) -> Result<(), StoreError> {
                 next_at,
                 error,
             };
-            ended(service, retry).await
+            ended(service, retry).await?;
         }
         Done::Never(error) => {
             tracing::error!(%id, kind, %msp, %error, "a call is given up; see the outbox");
-            ended(service, Change::GiveUpCall(call.id, now(), error)).await
+            ended(service, Change::GiveUpCall(call.id, now(), error)).await?;
         }
     }
+    Ok(answered)
 }
 
 async fn send(client: &MspClient, call: &Call) -> Done {
@@ -400,5 +502,39 @@ fn refusal(error: &CallError) -> Answer {
             code: ErrorCode::ActivationCodeOther.number(),
             reason: "the MSP refused".into(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // R-7.8-5: one failure is no outage, and one answer ends it.
+    #[test]
+    fn an_msp_is_down_after_failures_in_a_row_and_until_it_answers() {
+        let mut msp = Reached::default();
+        for _ in 1..DOWN {
+            msp.note(false);
+            assert!(!msp.is_down());
+        }
+        msp.note(true);
+        for _ in 1..DOWN {
+            msp.note(false);
+        }
+        assert!(!msp.is_down());
+        let mut pauses = Vec::new();
+        for _ in 0..100 {
+            let before = Instant::now();
+            msp.note(false);
+            assert!(msp.is_down());
+            pauses.push(msp.next.map(|next| next - before).unwrap_or_default());
+        }
+        let (first, longest) = DOWN_PAUSE;
+        let near = |pause: Duration, ms: u64| pause.as_millis().abs_diff(u128::from(ms)) < 500;
+        assert!(near(pauses[0], first), "{pauses:?}");
+        assert!(near(pauses[1], 2 * first), "{pauses:?}");
+        assert!(near(pauses[99], longest), "{pauses:?}");
+        msp.note(true);
+        assert!(!msp.is_down() && msp.next.is_none());
     }
 }

@@ -9,6 +9,7 @@ mod procedures;
 mod renewal;
 mod serve;
 mod sync;
+mod upkeep;
 mod users;
 
 use crate::config;
@@ -26,7 +27,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub use admin::UserAdd;
+pub use admin::{PageArgs, UserAdd};
 pub use keys::{Key, rotated};
 pub use orders::{AuditArgs, OrderFilter, OrderWhat};
 pub use procedures::Because;
@@ -142,7 +143,7 @@ async fn administer(
 ) -> Result<(), Failure> {
     match command {
         Command::User(UserCommand::Add(user)) => admin.add_user(user, key).await,
-        Command::User(UserCommand::List) => admin.users().await,
+        Command::User(UserCommand::List(page)) => admin.users(&page).await,
         Command::User(UserCommand::Show { name }) => admin.show_user(&name).await,
         Command::User(UserCommand::SetPassword { name, .. }) => admin.set_password(&name).await,
         Command::User(UserCommand::SetPin { name, none, .. }) => {
@@ -156,13 +157,13 @@ async fn administer(
             admin.unlock_user(&name, reason, key).await
         }
         Command::Vehicle(command) => vehicle(admin, command).await,
-        Command::Federation(FederationCommand::List) => admin.federations().await,
+        Command::Federation(FederationCommand::List(page)) => admin.federations(&page).await,
         Command::Federation(FederationCommand::Withdraw { federation, reason }) => {
             admin.withdraw(federation, reason).await
         }
         Command::Federation(FederationCommand::Purge) => admin.purge().await,
-        Command::Profile(ProfileCommand::List { vehicle }) => {
-            admin.profiles(vehicle.as_deref()).await
+        Command::Profile(ProfileCommand::List { vehicle, page }) => {
+            admin.profiles(vehicle.as_deref(), &page).await
         }
         Command::Profile(ProfileCommand::Delete { iccid, reason }) => {
             admin.delete_profile(&iccid, reason).await
@@ -171,8 +172,10 @@ async fn administer(
             admin.allow_profile(&user, &eid).await
         }
         Command::Order(command) => order(admin, command).await,
-        Command::Outbox(OutboxCommand::List { state }) => admin.outbox(state).await,
-        Command::Outbox(OutboxCommand::Dead) => admin.outbox(Some(CallState::Dead)).await,
+        Command::Outbox(OutboxCommand::List { state, page }) => admin.outbox(state, &page).await,
+        Command::Outbox(OutboxCommand::Dead(page)) => {
+            admin.outbox(Some(CallState::Dead), &page).await
+        }
         Command::Outbox(OutboxCommand::Show { call }) => admin.show_call(call).await,
         Command::Outbox(OutboxCommand::Replay { call }) => admin.replay_call(call).await,
         Command::Outbox(OutboxCommand::Drop { call, reason }) => {
@@ -182,7 +185,9 @@ async fn administer(
             let config = config::check(path)?;
             admin.sync(&config, &whom, iccid.as_deref()).await
         }
-        Command::Sync(SyncCommand::Report { federation }) => admin.sync_report(federation).await,
+        Command::Sync(SyncCommand::Report { federation, page }) => {
+            admin.sync_report(federation, &page).await
+        }
         Command::Audit(AuditCommand::List(args)) => admin.audit(args).await,
         Command::Msp(MspCommand::List) => admin.msps().await,
         Command::Msp(MspCommand::RotateKey {
@@ -215,7 +220,7 @@ async fn vehicle(admin: &admin::Admin<'_>, command: VehicleCommand) -> Result<()
     match command {
         VehicleCommand::Enrol(enrol) => admin.enrol_vehicle(*enrol).await,
         VehicleCommand::Add { eid, vin } => admin.add_vehicle(&eid, vin).await,
-        VehicleCommand::List => admin.vehicles().await,
+        VehicleCommand::List(page) => admin.vehicles(&page).await,
         VehicleCommand::Show { eid } => admin.show_vehicle(&eid).await,
         VehicleCommand::Clear {
             eid,

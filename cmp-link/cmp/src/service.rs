@@ -35,6 +35,7 @@ pub use account::{Changed, is_pin};
 pub use car_login::{CODE_PAGE, CarLogin, Judged};
 pub use cars::Taken;
 pub use connections::{Frame, QUEUE};
+pub use upkeep::Purged;
 pub use user_profile::{Preferred, is_preference, is_preference_name};
 pub use web::{Overview, SignIn, Subscription};
 

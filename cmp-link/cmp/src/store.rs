@@ -21,7 +21,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use aid_store::{Database, LocationError, StoreError, Stored};
-pub use look::{AuditFilter, SessionRow, Work};
+pub use look::{AuditFilter, Bar, Claim, DueLane, Erased, SessionRow, Work};
+pub use remove::Kept;
 
 /// The CMP's database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,14 +90,14 @@ impl Store {
         self.0.read(whole).await
     }
 
-    /// Calls that are due, the first of each lane only, at most `limit`; they are this instance's alone until `until`. What
+    /// Calls of one MSP and kind that are due, the first of each lane only; they are this instance's alone for a time. What
     /// it claimed before and has not answered is among them.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn claim(&self, who: String, now: u64, until: u64, limit: u32) -> Stored<Vec<Call>> {
+    pub async fn claim(&self, claim: Claim) -> Stored<Vec<Call>> {
         self.0
-            .change(async move |tx| work::claim(tx, &who, now, until, limit).await)
+            .change(async move |tx| work::claim(tx, &claim).await)
             .await
     }
 
@@ -121,16 +122,20 @@ impl Store {
             .await
     }
 
-    /// Removes what is old at this time: answers after a week, closed calls, notices and reports after 90 days, sessions
-    /// and onboardings without a result after their end. A limited number at a time, so that others get their turn; yields
-    /// whether there may be more.
+    /// Removes what is old at this time: answers after a week, closed calls, notices, reports and results of
+    /// synchronisations after 90 days, sessions and onboardings without a result after their end. A limited number at a
+    /// time, so that others get their turn; `kept` is where the last call has left off. Yields whether there may be more.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn prune(&self, now: u64) -> Stored<bool> {
-        self.0
-            .change(async move |tx| remove::prune(tx, now).await)
-            .await
+    pub async fn prune(&self, now: u64, kept: &mut Kept) -> Stored<bool> {
+        let from = kept.clone();
+        let pruned = self
+            .0
+            .change(async move |tx| remove::prune(tx, now, &from).await);
+        let (more, next) = pruned.await?;
+        *kept = next;
+        Ok(more)
     }
 
     /// Whether other instances may work on the same database.
@@ -159,6 +164,12 @@ impl Store {
     #[must_use]
     pub fn looks(&self) -> u64 {
         self.0.reads()
+    }
+
+    /// How much SQLite's statements had to look at so far, see [`aid_store::Store::steps`].
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.0.steps()
     }
 
     /// Empties SQLite's write-ahead log, see [`aid_store::Store::empty_log`].

@@ -36,7 +36,7 @@ pub async fn car(
         }
     }
     for user in &users {
-        for federation in tx.federations(Some(*user)).await? {
+        for federation in tx.federations(*user).await? {
             federations.insert(federation.id, federation);
         }
     }
@@ -51,7 +51,7 @@ pub async fn car(
     let wanted = federations.values().filter(|f| wants(&f.msp)).map(|f| f.id);
     Ok(deletion::Car {
         wanted: wanted.collect(),
-        orders: tx.orders(Some(eid), true).await?,
+        orders: tx.open_orders(eid).await?,
         federations: federations.into_values().collect(),
         vehicle,
         profiles,
@@ -76,7 +76,7 @@ pub async fn without_repeated_deletions(tx: &Tx<'_>, decision: Decision) -> Stor
     }
     let mut open = Vec::new();
     for eid in &cars {
-        open.extend(tx.orders(Some(*eid), true).await?);
+        open.extend(tx.open_orders(*eid).await?);
     }
     match cars.is_empty() {
         true => Ok(decision),
@@ -89,13 +89,13 @@ pub async fn without_repeated_deletions(tx: &Tx<'_>, decision: Decision) -> Stor
 /// # Errors
 /// The store failed.
 pub async fn rest(tx: &Tx<'_>, federation: Federation) -> Stored<removal::Rest> {
-    let profiles = tx.profiles(Some(federation.id)).await?;
+    let profiles = tx.profiles(federation.id).await?;
     let mut open_orders = 0;
     let mut cars: Vec<Eid> = profiles.iter().map(|p| p.eid).collect();
     cars.sort_unstable();
     cars.dedup();
     for eid in cars {
-        let orders = tx.orders(Some(eid), true).await?;
+        let orders = tx.open_orders(eid).await?;
         let own = |o: &&aid_cmp_core::model::Order| {
             o.federation == Some(federation.id) && o.state == OrderState::Open
         };
@@ -137,9 +137,7 @@ pub async fn forget(tx: &Tx<'_>, account: AccountRef) -> Stored<Decision> {
     let mut decision = Decision::default();
     tx.lock(Lock::Account(account)).await?;
     let erased = tx.account(account).await?;
-    if erased.is_some_and(|a| removal::is_erased(&a))
-        && tx.federations(Some(account)).await?.is_empty()
-    {
+    if erased.is_some_and(|a| removal::is_erased(&a)) && tx.federations(account).await?.is_empty() {
         let removed = Change::RemoveAccount(account);
         decision.changes.push(removed);
     }
@@ -157,7 +155,7 @@ pub async fn withdrawal(
     by: withdraw::By,
     reason: Option<String>,
 ) -> Stored<Decision> {
-    let profiles = tx.profiles(Some(federation.id)).await?;
+    let profiles = tx.profiles(federation.id).await?;
     let requests = tx.requests(federation.id).await?;
     Ok(withdraw::withdraw(
         context, federation, &profiles, &requests, by, reason,
@@ -175,7 +173,7 @@ pub async fn erasure(
     reason: Option<String>,
 ) -> Stored<Decision> {
     let mut decision = Decision::default();
-    for federation in tx.federations(Some(account.id)).await? {
+    for federation in tx.federations(account.id).await? {
         let by = withdraw::By::Operator;
         let ended = withdrawal(tx, context, &federation, by, reason.clone()).await?;
         decision.merge(ended);
@@ -207,7 +205,7 @@ pub async fn sync(
     wanted: bool,
     asked_by: Asker,
 ) -> Stored<sync::View> {
-    let profiles = tx.profiles(Some(federation.id)).await?;
+    let profiles = tx.profiles(federation.id).await?;
     let mut told = Vec::new();
     for profile in &profiles {
         let newest = tx
@@ -254,7 +252,7 @@ pub async fn active(
     account: AccountRef,
     usable: impl Fn(&str) -> bool,
 ) -> Stored<Vec<Federation>> {
-    let mut list = tx.federations(Some(account)).await?;
+    let mut list = tx.federations(account).await?;
     list.retain(|f| f.ended_at.is_none() && usable(&f.msp));
     Ok(list)
 }

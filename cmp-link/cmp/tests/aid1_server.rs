@@ -68,7 +68,7 @@ async fn a_token_is_taken_once() {
         .send_msp_token(Call::new(), &id, &world.token_body(token()))
         .await;
     assert_eq!(refused(second), is(422, "24"));
-    let federations = world.store.federations(None).await.unwrap();
+    let federations = world.store.all_federations(None, 1000).await.unwrap();
     assert_eq!(federations.len(), 1);
     assert_eq!(
         (federations[0].token, federations[0].account),
@@ -77,7 +77,10 @@ async fn a_token_is_taken_once() {
     // The same UUID of another MSP is another token.
     let id = account_id(&world, "Mobile Two").await;
     other.send_msp_token(Call::new(), &id, &body).await.unwrap();
-    assert_eq!(world.store.federations(None).await.unwrap().len(), 2);
+    assert_eq!(
+        world.store.all_federations(None, 1000).await.unwrap().len(),
+        2
+    );
 }
 
 // R-5.2-13 R-7.3-2 R-7.3-4 R-7.3-9 R-7.3-11
@@ -146,7 +149,14 @@ async fn bad_account_ids_and_numbers_are_refused() {
         .unwrap()
         .unwrap();
     assert_eq!(onboarding.state, OnboardingState::Failed);
-    assert!(world.store.federations(None).await.unwrap().is_empty());
+    assert!(
+        world
+            .store
+            .all_federations(None, 1000)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 // R-7.3-14: a known onboarding whose user was erased meanwhile.
@@ -163,7 +173,10 @@ async fn the_token_of_an_erased_user_is_refused() {
     let erased = vec![Change::EraseAccount(world::EVA)];
     world.store.commit(erased).await.unwrap();
     assert_eq!(refused(send().await), is(404, "94"));
-    assert_eq!(world.store.federations(None).await.unwrap().len(), 1);
+    assert_eq!(
+        world.store.all_federations(None, 1000).await.unwrap().len(),
+        1
+    );
 }
 
 // R-7.6-1 R-7.6-2 R-7.6-4 R-7.6-5 R-4.8-1 R-4.8-3
@@ -181,7 +194,12 @@ async fn a_subscription_is_updated() {
         .update_subscription_info(Call::new(), token, &update)
         .await
         .unwrap();
-    let federation = world.store.federations(None).await.unwrap().remove(0);
+    let federation = world
+        .store
+        .all_federations(None, 1000)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(federation.kind, SubscriptionType::Business);
     let other = world.client_as("msptwo", "mspkey2", "msp2");
     let foreign = other
@@ -238,7 +256,7 @@ async fn profile_information_is_all_or_nothing() {
                 .await
         }
     };
-    let verdict = || async { world.store.profiles(None).await.unwrap()[0].verdict };
+    let verdict = || async { world.store.all_profiles(1000).await.unwrap()[0].verdict };
     send(vec![(ICCID, ProfileValidity::Suspended)])
         .await
         .unwrap();
@@ -438,13 +456,13 @@ async fn every_refusal_has_status_and_code() {
     assert_eq!(get.send().await.unwrap().headers()["allow"], "POST");
     // Nothing of all that ended the federation; this does.
     assert!(
-        world.store.federations(None).await.unwrap()[0]
+        world.store.all_federations(None, 1000).await.unwrap()[0]
             .ended_at
             .is_none()
     );
     assert_eq!(raw.call("POST", &path, &ok, empty()).await, is(204, ""));
     assert!(
-        world.store.federations(None).await.unwrap()[0]
+        world.store.all_federations(None, 1000).await.unwrap()[0]
             .ended_at
             .is_some()
     );

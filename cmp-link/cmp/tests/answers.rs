@@ -26,7 +26,7 @@ fn refusal(code: &str) -> String {
 /// Waits until the call's attempts or state are as wanted.
 async fn until(world: &World, id: aid_id::Id, wanted: impl Fn(&Call) -> bool) -> Call {
     for _ in 0..1500 {
-        let calls = world.store.calls(None).await.unwrap();
+        let calls = world.store.all_calls().await.unwrap();
         if let Some(call) = calls.into_iter().find(|c| c.id == id).filter(&wanted) {
             return call;
         }
@@ -104,19 +104,12 @@ async fn calls_outlive_what_a_proxy_says() {
         }
         // All of them get through, and none is lost.
         world.msp.answer(path, good.0, good.1);
-        let due: Vec<_> = world.store.calls(Some(CallState::Due)).await.unwrap();
+        let due: Vec<_> = world.store.calls(CallState::Due).await.unwrap();
         for call in due.iter().filter(|c| c.kind == kind) {
             until(&world, call.id, |c| c.state == CallState::Done).await;
         }
     }
-    assert!(
-        world
-            .store
-            .calls(Some(CallState::Dead))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(world.store.calls(CallState::Dead).await.unwrap().is_empty());
     // A clear refusal is final.
     world.msp.answer("/v1/statuses/", 422, &refusal("91"));
     let made = Change::AddCall(call(200, CallKind::Status, token));
@@ -173,7 +166,7 @@ async fn a_car_is_refused_by_the_msp_alone() {
             "{status}: {outcomes:?}"
         );
         // The profile is used, so that the next request is a new one.
-        let federation = world.store.federations(None).await.unwrap()[0].id;
+        let federation = world.store.all_federations(None, 1000).await.unwrap()[0].id;
         for mut request in world.store.requests(federation).await.unwrap() {
             request.state = aid_cmp_core::model::RequestState::Used;
             request.code = None;

@@ -399,7 +399,7 @@ async fn orders_wait_for_the_car_and_are_repeated_until_their_result() {
     assert_eq!(car.message().await.body, Down::Ack { message_id: id });
     let order = world.store.order(id).await.unwrap().unwrap();
     assert_eq!(order.state, OrderState::Done);
-    let profile = world.store.profiles(None).await.unwrap().remove(0);
+    let profile = world.store.all_profiles(1000).await.unwrap().remove(0);
     assert_eq!(profile.status, ProfileStatus::Deleted);
     let told = world.msp.wait("/v1/statuses", 2).await;
     assert_eq!(told[1].body["status"], "deleted");

@@ -64,7 +64,7 @@ impl Sent {
     }
 
     async fn profiles(&self, cmp: &Cmp) -> Vec<Profile> {
-        let of = Some(self.request.federation);
+        let of = self.request.federation;
         book(cmp).profiles(of).await.unwrap()
     }
 }

@@ -350,7 +350,7 @@ async fn a_connection_to_postgresql_that_failed_is_not_used_again() {
         .await;
     }
     let again = Book::open(&url).await.unwrap();
-    assert_eq!(again.vehicles().await.unwrap().len(), 10);
+    assert_eq!(again.vehicles(None, 1000).await.unwrap().len(), 10);
     again.close().await;
     // A server that takes no writes for a while.
     let read_only = |on: &str| {
@@ -376,7 +376,7 @@ async fn a_connection_to_postgresql_that_failed_is_not_used_again() {
         store.commit(add(50)).await.is_ok()
     })
     .await;
-    assert_eq!(store.vehicles().await.unwrap().len(), 11);
+    assert_eq!(store.vehicles(None, 1000).await.unwrap().len(), 11);
     store.close().await;
     drop(other);
     connection.await.unwrap().unwrap();

@@ -185,7 +185,7 @@ async fn a_retired_vehicle_is_cut_off_at_once() {
     lost(&mut car).await;
     assert!(let_in(&world, &text, world.eid).await.is_none());
     let orders = world
-        .read(async move |tx| tx.orders(Some(world.eid), false).await)
+        .read(async move |tx| world::book::orders(tx, Some(world.eid), false).await)
         .await;
     assert!(orders.iter().all(|o| o.state == OrderState::Closed));
     let why = refused(

@@ -92,10 +92,9 @@ async fn what_the_card_says_twice_makes_up_for_lost_reports() {
     };
     let noted = async || {
         let filter = AuditFilter {
-            limit: 100,
             ..AuditFilter::default()
         };
-        let audits = world.store.audits(&filter).await.unwrap();
+        let audits = world.store.audits(&filter, 100).await.unwrap();
         let missing = |a: &&aid_cmp_core::model::Audit| a.action == "profile not on its card";
         audits.iter().filter(missing).count()
     };
@@ -116,7 +115,7 @@ async fn what_the_card_says_twice_makes_up_for_lost_reports() {
     assert_eq!(status(2).await, ProfileStatus::Disabled);
     assert!(world.store.orders(None, false).await.unwrap().is_empty());
     // The MSP hears of what it wants to hear of, each once and in order.
-    let calls = world.store.calls(None).await.unwrap();
+    let calls = world.store.all_calls().await.unwrap();
     let bodies: Vec<&str> = calls.iter().map(|c| c.body.as_str()).collect();
     assert_eq!(calls.len(), 2, "{bodies:?}");
     assert!(bodies[0].to_lowercase().contains("installed"), "{bodies:?}");

@@ -374,7 +374,7 @@ async fn kills_of_either_instance_and_of_the_database_lose_and_double_nothing() 
     // What a killed instance was calling, another calls when the lease is over.
     let drained = async {
         loop {
-            let due = stage.world.store.calls(Some(CallState::Due)).await.unwrap();
+            let due = stage.world.store.calls(CallState::Due).await.unwrap();
             if due.is_empty() {
                 return;
             }

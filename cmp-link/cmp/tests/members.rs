@@ -205,7 +205,7 @@ impl Stage {
     }
 
     async fn verdict(&self, link: &Link, iccid: &str) -> Option<MspVerdict> {
-        let own = self.book().profiles(Some(link.federation.id)).await;
+        let own = self.book().profiles(link.federation.id).await;
         let own = own.unwrap();
         own.iter()
             .find(|p| p.iccid.as_str() == iccid)

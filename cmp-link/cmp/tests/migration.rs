@@ -294,7 +294,7 @@ async fn comes_up_to_date(database: &Database) {
     store.close().await;
     // It is made once.
     let again = Book::open(database).await.unwrap();
-    assert_eq!(again.vehicles().await.unwrap().len(), 2);
+    assert_eq!(again.vehicles(None, 1000).await.unwrap().len(), 2);
     again.close().await;
 }
 
@@ -315,7 +315,7 @@ async fn cars_and_users(store: &Book) {
         replaced_by: Some(eid(99)),
         ..Vehicle::new(eid(2), 1)
     };
-    let cars = store.vehicles().await.unwrap();
+    let cars = store.vehicles(None, 1000).await.unwrap();
     assert_eq!(cars.len(), 2);
     assert!(cars.contains(&first) && cars.contains(&second), "{cars:?}");
     let account = store.account_named("eva").await.unwrap().unwrap();
@@ -380,12 +380,12 @@ async fn subscriptions(store: &Book) {
     let user = store.account(lost.account).await.unwrap().unwrap();
     assert_eq!(user.name, format!("erased/{}", id(0xE1)));
     assert_eq!(
-        store.sync_due(100, 200, None, 9).await.unwrap(),
+        store.synced("m", 0..=100).await.unwrap(),
         [(41, federation)]
     );
     assert_eq!(store.preference(eva, None).await.unwrap(), Some([2; 16]));
     assert_eq!(store.preference(eva, Some(car)).await.unwrap(), None);
-    let profiles = store.profiles(None).await.unwrap();
+    let profiles = store.all_profiles(1000).await.unwrap();
     assert_eq!(profiles.len(), 1);
     let first = &profiles[0];
     assert_eq!(
@@ -408,7 +408,7 @@ async fn subscriptions(store: &Book) {
     );
     assert_eq!(store.request([21; 16]).await.unwrap(), None);
     assert_eq!(store.hold([2; 16], car).await.unwrap().unwrap().since, 6);
-    let runs = store.sync_runs(None).await.unwrap();
+    let runs = store.sync_runs([2; 16]).await.unwrap();
     assert_eq!(runs.iter().map(|r| r.id).collect::<Vec<_>>(), [[12; 16]]);
     let report = Report {
         eid: car,
@@ -443,7 +443,7 @@ async fn work(store: &Book) {
         (&orders[2].kind, orders[2].state),
         (&OrderKind::Erase { account }, OrderState::Open)
     );
-    let calls = store.calls(None).await.unwrap();
+    let calls = store.all_calls().await.unwrap();
     let ids: Vec<u8> = calls.iter().map(|c| c.id[0]).collect();
     assert_eq!(ids, [40, 41, 42]);
     assert_eq!(
@@ -458,11 +458,7 @@ async fn work(store: &Book) {
     assert_eq!(events(40).await, ["event 52", "event 50"], "by position");
     assert_eq!(events(30).await, ["event 51"]);
     assert!(events(0xEE).await.is_empty());
-    let filter = AuditFilter {
-        limit: 9,
-        ..AuditFilter::default()
-    };
-    let audits = store.audits(&filter).await.unwrap();
+    let audits = store.audits(&AuditFilter::default(), 9).await.unwrap();
     assert_eq!(
         audits.iter().map(|a| &*a.action).collect::<Vec<_>>(),
         ["did 61", "did 60"]
@@ -486,7 +482,7 @@ async fn goes_on(store: &Book) {
     let orders = store.orders(Some(eid(1)), false).await.unwrap();
     assert_eq!(orders.last().unwrap().id, [130; 16]);
     assert_eq!(
-        store.calls(None).await.unwrap().last().unwrap().id,
+        store.all_calls().await.unwrap().last().unwrap().id,
         [140; 16]
     );
     // What belongs to a subscription goes along with it; an order stays.
@@ -494,7 +490,7 @@ async fn goes_on(store: &Book) {
         .commit(vec![Change::PurgeFederation([2; 16])])
         .await
         .unwrap();
-    assert!(store.profiles(None).await.unwrap().is_empty());
+    assert!(store.all_profiles(1000).await.unwrap().is_empty());
     assert_eq!(store.request([20; 16]).await.unwrap(), None);
     assert_eq!(
         store.order([30; 16]).await.unwrap().unwrap().federation,

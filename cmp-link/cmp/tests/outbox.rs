@@ -78,7 +78,9 @@ async fn ended(child: &mut Child) {
 
 /// The operator ends the first link of all, in a process of its own.
 async fn withdraw(world: &World) {
-    let links = world.read(async |tx| tx.federations(None).await).await;
+    let links = world
+        .read(async |tx| tx.all_federations(None, 1000).await)
+        .await;
     let link = uuid::Uuid::from_bytes(links[0].id).to_string();
     let done = Command::new(env!("CARGO_BIN_EXE_aid-cmp"))
         .args(["federation", "withdraw", &link, "--reason", "test"])
@@ -100,7 +102,7 @@ async fn a_killed_process_takes_its_calls_back_at_the_start() {
     let mut process = serve(&world);
     withdraw(&world).await;
     let call = silent.called().await;
-    let due = world.read(async |tx| tx.calls(Some(CallState::Due)).await);
+    let due = world.read(async |tx| world::book::calls(tx, CallState::Due).await);
     assert_eq!(due.await.len(), 1);
     process.kill().unwrap();
     process.wait().unwrap();
@@ -110,7 +112,7 @@ async fn a_killed_process_takes_its_calls_back_at_the_start() {
     let asked = world.msp.wait(INVALIDATE, 1).await;
     assert_eq!(asked.len(), 1);
     next.stop().await;
-    let due = world.read(async |tx| tx.calls(Some(CallState::Due)).await);
+    let due = world.read(async |tx| world::book::calls(tx, CallState::Due).await);
     assert!(due.await.is_empty());
 }
 
@@ -210,7 +212,7 @@ async fn a_command_is_signed_and_its_call_is_made_once() {
         (&"operator".into(), &"test".into())
     );
     for _ in 0..500 {
-        let due = world.read(async |tx| tx.calls(Some(CallState::Due)).await);
+        let due = world.read(async |tx| world::book::calls(tx, CallState::Due).await);
         if due.await.is_empty() {
             assert_eq!(world.msp.asked(INVALIDATE).len(), 1);
             return;

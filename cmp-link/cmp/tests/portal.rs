@@ -173,9 +173,13 @@ async fn a_user_unlinks_his_own_subscription_only() {
     let browser = world.browser().await;
     let page = browser.get("/").await;
     assert!(page.contains("cancelled at the operator only"));
-    let id =
-        uuid::Uuid::from_bytes(world.read(async move |tx| tx.federations(None).await).await[0].id)
-            .to_string();
+    let id = uuid::Uuid::from_bytes(
+        world
+            .read(async move |tx| tx.all_federations(None, 1000).await)
+            .await[0]
+            .id,
+    )
+    .to_string();
     let form = |id: &str| {
         let confirmed = ("confirmed", "yes".to_owned());
         [
@@ -335,17 +339,12 @@ async fn an_account_id_is_issued_and_audited() {
         ids.insert(id);
     }
     assert_eq!(ids.len(), 3);
-    let trail = world
-        .read(async |tx| {
-            tx.audits(&AuditFilter {
-                since: 0,
-                actor: None,
-                about: None,
-                limit: 100,
-            })
-            .await
-        })
-        .await;
+    let filter = AuditFilter {
+        since: 0,
+        actor: None,
+        about: None,
+    };
+    let trail = world.store.audits(&filter, 100).await.unwrap();
     let issued: Vec<_> = trail
         .iter()
         .filter(|entry| entry.action == "account id issued")
@@ -402,7 +401,7 @@ async fn a_user_deletes_his_own_profile_only() {
     let world = World::new().await;
     world.federate().await;
     let federation = world
-        .read(async move |tx| tx.federations(None).await)
+        .read(async move |tx| tx.all_federations(None, 1000).await)
         .await
         .remove(0);
     let iccid: aid_id::Iccid = "8944500805172032953".parse().unwrap();
@@ -454,7 +453,7 @@ async fn a_user_deletes_his_own_profile_only() {
     );
     assert!(
         world
-            .read(async move |tx| tx.orders(None, true).await)
+            .read(async move |tx| world::book::orders(tx, None, true).await)
             .await
             .is_empty(),
         "asked first"
@@ -473,7 +472,7 @@ async fn a_user_deletes_his_own_profile_only() {
         assert_eq!(done, (303, "/?done=deleted".into()));
     }
     let orders = world
-        .read(async move |tx| tx.orders(None, true).await)
+        .read(async move |tx| world::book::orders(tx, None, true).await)
         .await;
     assert_eq!(orders.len(), 1);
     let kind = aid_wire::OrderKind::Delete { iccid };
@@ -533,7 +532,9 @@ async fn a_user_chooses_which_subscription_serves() {
     world.federate().await;
     let page = browser.get("/").await;
     assert_eq!(page.matches("Use this one in cars").count(), 1);
-    let both = world.read(async move |tx| tx.federations(None).await).await;
+    let both = world
+        .read(async move |tx| tx.all_federations(None, 1000).await)
+        .await;
     let second = uuid::Uuid::from_bytes(both[1].id).to_string();
     let form = |id: &str| [("csrf", csrf(&page)), ("federation", id.to_owned())];
     assert_eq!(
@@ -619,10 +620,9 @@ async fn a_user_changes_password_and_pin() {
     browser.post("/pin", &pin("battery staple", "")).await;
     assert!(browser.get("/settings").await.contains("You have no PIN"));
     let filter = aid_cmp::store::AuditFilter {
-        limit: 100,
         ..Default::default()
     };
-    let audits = world.read(async move |tx| tx.audits(&filter).await).await;
+    let audits = world.store.audits(&filter, 100).await.unwrap();
     let actions: Vec<_> = audits.iter().map(|a| a.action.to_string()).collect();
     for action in ["password changed", "PIN changed", "PIN removed"] {
         assert!(actions.iter().any(|a| a == action), "{actions:?}");

@@ -134,7 +134,7 @@ async fn a_link_ends_while_the_car_is_away_and_another_begins() {
     let (_, body) = refused.refusal().expect("an answer");
     assert_eq!(body.map(|b| b.code.as_str()), Some("21"));
     let orders = world
-        .read(async move |tx| tx.orders(None, true).await)
+        .read(async move |tx| world::book::orders(tx, None, true).await)
         .await;
     assert_eq!(orders.len(), 1);
     assert_eq!(
@@ -187,7 +187,7 @@ async fn a_link_ends_while_the_car_is_away_and_another_begins() {
     assert_eq!(new_profile[0].status, ProfileStatus::Installed);
     assert!(
         world
-            .read(async move |tx| tx.orders(None, true).await)
+            .read(async move |tx| world::book::orders(tx, None, true).await)
             .await
             .is_empty()
     );
@@ -252,7 +252,7 @@ async fn a_deleted_profile_frees_its_slot_and_comes_back_on_demand_only() {
     };
     assert!(matches!(outcome, CodeOutcome::Code { .. }), "{outcome:?}");
     let federation = world
-        .read(async move |tx| tx.federations(Some(EVA)).await)
+        .read(async move |tx| tx.federations(EVA).await)
         .await
         .remove(0);
     let hold = world
@@ -311,9 +311,7 @@ async fn the_chosen_subscription_serves() {
         used.ends_with(&private.to_string()),
         "the oldest without a choice"
     );
-    let list = world
-        .read(async move |tx| tx.federations(Some(EVA)).await)
-        .await;
+    let list = world.read(async move |tx| tx.federations(EVA).await).await;
     let chosen = list.iter().find(|f| f.token == business).unwrap().id;
     let choose = Change::Prefer(EVA, None, Some(chosen));
     world.commit(vec![choose]).await;
@@ -334,7 +332,7 @@ async fn one_link_serves_in_every_car_at_once() {
     let world = World::new().await;
     let token = world.federate().await;
     let link = world
-        .read(async move |tx| tx.federations(Some(EVA)).await)
+        .read(async move |tx| tx.federations(EVA).await)
         .await
         .remove(0);
     assert_eq!(link.token, token);
@@ -348,9 +346,7 @@ async fn one_link_serves_in_every_car_at_once() {
         provision(&world, &mut car, id, iccid).await;
         cars.push(car);
     }
-    let profiles = world
-        .read(async move |tx| tx.profiles(Some(link.id)).await)
-        .await;
+    let profiles = world.read(async move |tx| tx.profiles(link.id).await).await;
     let enabled = |p: &aid_cmp_core::model::Profile| p.status == ProfileStatus::Enabled;
     assert!(
         profiles.len() == 3 && profiles.iter().all(enabled),
@@ -437,7 +433,7 @@ async fn two_instances_serve_on_postgresql() {
     other.stop().await;
     world.halt().await;
     let due = world
-        .read(async move |tx| tx.calls(Some(CallState::Due)).await)
+        .read(async move |tx| world::book::calls(tx, CallState::Due).await)
         .await;
     assert!(due.is_empty(), "{due:?}");
     let order = world
@@ -457,7 +453,9 @@ async fn the_clock_synchronises_and_removes_where_that_is_wanted() {
     world.msp.answer(path, 200, r#"{"profiles": []}"#);
     notify_invalid(&world, ended).await;
     assert!(world.msp.asked(path).is_empty(), "nobody asked for it");
-    let before = world.read(async move |tx| tx.federations(None).await).await;
+    let before = world
+        .read(async move |tx| tx.all_federations(None, 1000).await)
+        .await;
     assert_eq!(before.len(), 2);
     // By default neither happens at a start, which is the first look of the clock.
     world.restart().await;
@@ -465,7 +463,7 @@ async fn the_clock_synchronises_and_removes_where_that_is_wanted() {
     assert!(world.msp.asked(path).is_empty(), "no polling by default");
     assert_eq!(
         world
-            .read(async move |tx| tx.federations(None).await)
+            .read(async move |tx| tx.all_federations(None, 1000).await)
             .await
             .len(),
         2
@@ -480,7 +478,7 @@ async fn the_clock_synchronises_and_removes_where_that_is_wanted() {
     assert!(asked[0].path.contains(&token.to_string()), "{asked:?}");
     for _ in 0..100 {
         if world
-            .read(async move |tx| tx.federations(None).await)
+            .read(async move |tx| tx.all_federations(None, 1000).await)
             .await
             .len()
             == 1
@@ -489,7 +487,9 @@ async fn the_clock_synchronises_and_removes_where_that_is_wanted() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    let rest = world.read(async move |tx| tx.federations(None).await).await;
+    let rest = world
+        .read(async move |tx| tx.all_federations(None, 1000).await)
+        .await;
     assert_eq!(rest.iter().map(|f| f.token).collect::<Vec<_>>(), [token]);
     // Once a day is once: the next start asks nothing.
     world.restart().await;

@@ -99,7 +99,7 @@ async fn an_operator_adds_and_lists() {
 /// A profile of Eva's in a car, as the server would have stored it.
 async fn has_profile(world: &World, iccid: &str, eid: aid_id::Eid) {
     let federation = world
-        .read(async move |tx| tx.federations(None).await)
+        .read(async move |tx| tx.all_federations(None, 1000).await)
         .await
         .remove(0);
     let profile = aid_cmp_core::model::Profile {
@@ -256,7 +256,7 @@ async fn an_operator_synchronises_and_nothing_is_deleted() {
     );
     assert!(
         world
-            .read(async move |tx| tx.orders(None, false).await)
+            .read(async move |tx| world::book::orders(tx, None, false).await)
             .await
             .is_empty()
     );
@@ -342,7 +342,7 @@ async fn an_operator_ends_links_and_forgets_users() {
         .unwrap()
         .to_owned();
     let mut profile = world
-        .read(async move |tx| tx.profiles(None).await)
+        .read(async move |tx| tx.all_profiles(None, 1000).await)
         .await
         .remove(0);
     profile.status = aid_cmp_core::model::ProfileStatus::Deleted;

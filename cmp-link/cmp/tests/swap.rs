@@ -65,7 +65,7 @@ async fn the_second_car_takes_the_profile_of_the_first() {
         panic!("no code, or an ICCID from nowhere");
     };
     tell(&mut first, 3, report(1, Some(FIRST), Status::Installed)).await;
-    let profile = world.store.profiles(None).await.unwrap().remove(0);
+    let profile = world.store.all_profiles(1000).await.unwrap().remove(0);
     assert_eq!((profile.iccid, profile.eid), (iccid(FIRST), world.eid));
     assert_eq!(profile.status, ProfileStatus::Installed);
 
@@ -146,7 +146,7 @@ async fn a_car_can_not_claim_the_profile_of_another() {
     let mut second = Car::connect_as(&world, eid(2)).await;
     second.login([4; 16], PIN).await;
     tell(&mut second, 5, report(1, Some(FIRST), Status::Deleted)).await;
-    let profile = world.store.profiles(None).await.unwrap().remove(0);
+    let profile = world.store.all_profiles(1000).await.unwrap().remove(0);
     assert_eq!(
         (profile.eid, profile.status),
         (world.eid, ProfileStatus::Enabled)

@@ -9,6 +9,8 @@ pub(crate) struct Counters {
     reads: AtomicU64,
     /// Transactions that were committed.
     commits: AtomicU64,
+    /// Steps of SQLite's virtual machine.
+    steps: AtomicU64,
     /// Failures of the database.
     failures: AtomicU64,
     /// How many of them were followed by a check that had room to spare.
@@ -30,6 +32,14 @@ impl Counters {
 
     pub(crate) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stepped(&self, steps: u64) {
+        self.steps.fetch_add(steps, Ordering::Relaxed);
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
     }
 
     pub(crate) fn failed(&self) {

@@ -35,6 +35,7 @@ pub struct Step {
 #[derive(Debug)]
 pub struct Schema {
     steps: &'static [Step],
+    by_index: bool,
 }
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_step \
@@ -55,7 +56,25 @@ impl Schema {
     /// Tables made by these steps.
     #[must_use]
     pub const fn new(steps: &'static [Step]) -> Self {
-        Self { steps }
+        Self {
+            steps,
+            by_index: false,
+        }
+    }
+
+    /// The tables grow without end, so every statement finds its rows by a key or an index. Debug builds refuse, on
+    /// SQLite, a statement that would read a whole table or index, and say which. One that may has the reason in its
+    /// text: `/* reads all: … */`.
+    #[must_use]
+    pub const fn by_index(self) -> Self {
+        Self {
+            by_index: true,
+            ..self
+        }
+    }
+
+    pub(crate) fn is_by_index(&self) -> bool {
+        self.by_index
     }
 
     pub(crate) fn steps(&self) -> &'static [Step] {

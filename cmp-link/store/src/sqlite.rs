@@ -3,6 +3,7 @@
 mod backup;
 mod connection;
 mod disk;
+mod plan;
 mod readers;
 mod tx;
 mod writer;

@@ -183,6 +183,13 @@ impl Store {
         self.0.counters.reads()
     }
 
+    /// Steps of SQLite's virtual machine so far, 0 on PostgreSQL: how much its statements had to look at, whatever the
+    /// machine. What costs the same in a large database as in a small one takes the same steps.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.0.counters.steps()
+    }
+
     /// Transactions of changes that were committed so far. SQLite commits several changes at once.
     #[must_use]
     pub fn commits(&self) -> u64 {
@@ -278,8 +285,12 @@ fn open_file(path: &Path, schema: &Schema, counters: Arc<Counters>) -> Stored<Ru
     let file = File::new(path)?;
     let connection = file.writer()?;
     file.migrate(&connection, schema)?;
-    let readers = Arc::new(Readers::open(&file)?);
-    let writer = Writer::start(file.clone(), connection, counters)?;
+    let readers = Arc::new(Readers::open(
+        &file,
+        Arc::clone(&counters),
+        schema.is_by_index(),
+    )?);
+    let writer = Writer::start(file.clone(), connection, counters, schema.is_by_index())?;
     Ok(Running::Sqlite {
         file,
         writer,

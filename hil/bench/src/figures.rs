@@ -12,6 +12,7 @@ mod handshakes;
 mod instructions;
 mod provisioning;
 mod size;
+mod upkeep;
 mod vehicle;
 
 use aid_cli::cli::{self, Failure, LogArgs};
@@ -57,6 +58,9 @@ pub(crate) struct BenchArgs {
     /// Let the CMP of the suite `aid1` keep its state in a PostgreSQL that is started for it.
     #[arg(long)]
     postgres: bool,
+    /// Vehicles, users, links and profiles in the database of the suite `upkeep`.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
+    stored: u32,
     /// Print one JSON object on stdout, a member for each suite.
     #[arg(long)]
     json: bool,
@@ -77,6 +81,8 @@ enum Suite {
     Aid1,
     /// Lines of the crates that the servers link.
     Size,
+    /// A tick, a login and calls of AID1 at the CMP with a thousand and with a million vehicles in its database.
+    Upkeep,
 }
 
 /// What a suite found.
@@ -134,6 +140,7 @@ pub(crate) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<(), Failure> {
             Suite::Handshakes => handshakes::run(args, logs)?,
             Suite::Aid1 => aid1::run(args, logs)?,
             Suite::Size => size::run()?,
+            Suite::Upkeep => upkeep::run(args)?,
         };
         if !args.json {
             cli::print(&format!("== {name}\n{}", figures.text))?;

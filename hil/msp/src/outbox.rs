@@ -27,8 +27,8 @@ pub(crate) use send::{call_of, deviated, send, token_job, token_job_body, unauth
 const POLL: Duration = Duration::from_secs(1);
 /// How long answers are kept for repeated requests, ms: a day.
 const KEEP_ANSWERS: i64 = 24 * 3600 * 1000;
-/// How often older ones are forgotten.
-const TIDY: Duration = Duration::from_secs(600);
+/// How often older ones are forgotten, a limited number at a time.
+const TIDY: Duration = Duration::from_secs(10);
 /// Jobs of a lane that are read at once.
 const BATCH: i64 = 32;
 

@@ -29,9 +29,9 @@ pub(crate) use write::Write;
 pub(crate) const STORE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The steps from an empty database to today's tables. aid-msp keeps them in SQLite only.
-static SCHEMA: Schema = Schema::new(&STEPS);
+static SCHEMA: Schema = Schema::new(&STEPS).by_index();
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     step(1, "start", include_str!("../migrations/0001_start.sql")),
     step(
         2,
@@ -44,6 +44,7 @@ const STEPS: [Step; 4] = [
         include_str!("../migrations/0003_subscriptions.sql"),
     ),
     step(4, "leases", include_str!("../migrations/0004_leases.sql")),
+    step(10, "upkeep", include_str!("../migrations/0010_upkeep.sql")),
 ];
 
 const fn step(version: i64, name: &'static str, sql: &'static str) -> Step {

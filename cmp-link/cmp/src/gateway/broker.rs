@@ -5,7 +5,7 @@
 
 use crate::config::{BROKER_CLIENT, Gateway};
 use crate::service::{Frame, Service, Taken};
-use crate::store::{StoreError, Tx};
+use crate::store::Tx;
 use aid_cli::signal::Stop;
 use aid_cli::tls;
 use aid_id::Eid;
@@ -199,6 +199,9 @@ enum Input {
     Message(Box<Publish>),
 }
 
+/// Vehicles that are read at once when the broker is reached.
+const PAGE: u32 = 500;
+
 /// Takes the cars' messages one after the other, in the order in which the broker sent them.
 struct Worker {
     service: Arc<Service>,
@@ -223,23 +226,31 @@ impl Worker {
     /// Who is there is not known after a start: everybody is sent what waits for him. A car that is
     /// away shows by that nobody takes it.
     async fn reach_all(&self) -> Result<(), String> {
-        let look = async move |_: &Service, tx: &Tx<'_>| tx.vehicles().await;
-        let vehicles = self.service.look(look).await;
-        for vehicle in vehicles.map_err(|e| e.to_string())? {
-            self.reach(vehicle.eid);
-            if let Err(error) = self.greet_where_work_waits(vehicle.eid).await {
-                // The others are reached all the same; what this one waits for is sent again later.
-                tracing::error!(eid = %vehicle.eid, %error, "a car was not sent what it waits for");
+        let mut after = None;
+        loop {
+            let look = async move |_: &Service, tx: &Tx<'_>| {
+                let page = tx.vehicles(after, PAGE).await?;
+                let waited_for = match (page.first(), page.last()) {
+                    (Some(first), Some(last)) => tx.waited_for(first.eid, last.eid).await?,
+                    _ => Vec::new(),
+                };
+                Ok((page, waited_for))
+            };
+            let (page, waited_for) = self.service.look(look).await.map_err(|e| e.to_string())?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.eid);
+            for vehicle in &page {
+                self.reach(vehicle.eid);
+            }
+            for eid in waited_for {
+                if let Err(error) = self.service.greet(eid).await {
+                    // The others are reached all the same; what this one waits for is sent again later.
+                    tracing::error!(%eid, %error, "a car was not sent what it waits for");
+                }
             }
         }
-        Ok(())
-    }
-
-    async fn greet_where_work_waits(&self, eid: Eid) -> Result<(), StoreError> {
-        if self.service.has_work(eid).await? {
-            self.service.greet(eid).await?;
-        }
-        Ok(())
     }
 
     fn reach(&self, eid: Eid) {

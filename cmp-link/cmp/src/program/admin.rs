@@ -7,7 +7,7 @@ use crate::names;
 use crate::service::{fresh, now, random};
 use crate::store::{Store, Stored, Tx};
 use crate::views;
-use aid_cli::cli::{Failure, print};
+use aid_cli::cli::{Failure, line_to_stderr, print};
 use aid_cli::printable::printable;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::login::pin_mac;
@@ -16,7 +16,10 @@ use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Eid, Iccid, Id};
 use clap::Args;
 use serde_json::{Value, json};
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
+use uuid::Uuid;
 
 /// A new user.
 #[derive(Debug, Args)]
@@ -60,26 +63,85 @@ pub(super) fn iccid(text: &str) -> Result<Iccid, Failure> {
         .map_err(|e| Failure::usage(format!("{text:?} is no ICCID: {e}")))
 }
 
+/// A row as one line of text.
+fn line(row: &Value) -> String {
+    let fields = row.as_object().into_iter().flatten();
+    let fields: Vec<String> = fields
+        .filter(|(_, v)| !v.is_null())
+        .map(|(k, v)| {
+            let text = v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+            format!("{k}={text}")
+        })
+        .collect();
+    printable(&fields.join("  ")).into_owned()
+}
+
 /// Prints rows: JSON as one array, text as one line each.
 pub(super) fn show(rows: Vec<Value>, json: bool) -> Result<(), Failure> {
-    if json {
-        return print(&format!("{}\n", Value::from(rows)));
-    }
-    let mut out = String::new();
-    for row in rows {
-        let fields = row.as_object().into_iter().flatten();
-        let fields: Vec<String> = fields
-            .filter(|(_, v)| !v.is_null())
-            .map(|(k, v)| {
-                let text = v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-                format!("{k}={text}")
-            })
-            .collect();
-        out.push_str(&printable(&fields.join("  ")));
-        out.push('\n');
-    }
-    print(&out)
+    let mut list = List::new(json);
+    list.print(rows)?;
+    list.end()
 }
+
+/// A list on stdout whose rows come in parts: JSON as one array, text as one line each.
+pub(super) struct List {
+    json: bool,
+    is_empty: bool,
+}
+
+impl List {
+    pub(super) fn new(json: bool) -> Self {
+        Self {
+            json,
+            is_empty: true,
+        }
+    }
+
+    pub(super) fn print(&mut self, rows: Vec<Value>) -> Result<(), Failure> {
+        let mut out = String::new();
+        for row in rows {
+            if self.json {
+                out.push_str(if self.is_empty { "[" } else { ",\n" });
+                out.push_str(&row.to_string());
+            } else {
+                out.push_str(&line(&row));
+                out.push('\n');
+            }
+            self.is_empty = false;
+        }
+        print(&out)
+    }
+
+    /// The end of the list. Where nothing was printed, JSON is an empty array.
+    pub(super) fn end(self) -> Result<(), Failure> {
+        match (self.json, self.is_empty) {
+            (true, true) => print("[]\n"),
+            (true, false) => print("]\n"),
+            (false, _) => Ok(()),
+        }
+    }
+}
+
+/// Which part of a list.
+#[derive(Debug, Default, Args)]
+pub struct PageArgs {
+    /// At most so many; stderr says where to go on if there are more. Without it all.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Those behind this one: what stderr named when the last part ended.
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+}
+
+impl PageArgs {
+    /// All behind this place.
+    pub(super) fn after(after: Option<String>) -> Self {
+        Self { limit: None, after }
+    }
+}
+
+/// Rows that a list reads at once.
+const PAGE: u32 = 500;
 
 /// The user of this name.
 pub(super) async fn account(tx: &Tx<'_>, name: &str) -> Result<Account, Failure> {
@@ -180,15 +242,46 @@ impl Admin<'_> {
         show(vec![row], self.json)
     }
 
-    pub(super) async fn users(&self) -> Result<(), Failure> {
-        let rows = self.store.read(async |tx| tx.accounts().await).await?;
-        let row = |a: Account| {
-            json!({
-                "name": a.name, "account": id_text(a.id.0), "display_name": a.display_name,
-                "has_pin": a.pin_mac.is_some(), "created_at": a.created_at,
-            })
+    /// Prints a list in pages, so that its length costs no memory. `read` yields at most so many rows behind a cursor, each
+    /// with its own cursor; those without a row are passed over.
+    pub(super) async fn list<K: FromStr + Display + Clone>(
+        &self,
+        page: &PageArgs,
+        read: impl AsyncFn(Option<K>, u32) -> Result<Vec<(K, Option<Value>)>, Failure>,
+    ) -> Result<(), Failure> {
+        let cursor = |text: &String| {
+            let parsed = text.parse::<K>();
+            parsed.map_err(|_| Failure::usage(format!("--after {text:?} is no place in this list")))
         };
-        show(rows.into_iter().map(row).collect(), self.json)
+        let mut after = page.after.as_ref().map(cursor).transpose()?;
+        let mut left = page.limit.unwrap_or(u64::MAX);
+        let mut list = List::new(self.json);
+        loop {
+            let rows = read(after.clone(), PAGE).await?;
+            let is_last = rows.len() < PAGE as usize;
+            let mut printed = Vec::new();
+            for (key, row) in rows {
+                let Some(row) = row else {
+                    after = Some(key);
+                    continue;
+                };
+                if left == 0 {
+                    list.print(printed)?;
+                    list.end()?;
+                    if let Some(after) = after {
+                        line_to_stderr(&format!("there are more: --after {after}"));
+                    }
+                    return Ok(());
+                }
+                left -= 1;
+                after = Some(key);
+                printed.push(row);
+            }
+            list.print(printed)?;
+            if is_last {
+                return list.end();
+            }
+        }
     }
 
     /// The configured MSPs, with what each did otherwise than AID.02 has it and was tolerated.
@@ -209,23 +302,43 @@ impl Admin<'_> {
         show(self.file.msp.iter().map(row).collect(), self.json)
     }
 
-    pub(super) async fn federations(&self) -> Result<(), Failure> {
-        let read = async |tx: &Tx<'_>| {
-            let mut rows = Vec::new();
-            for f in tx.federations(None).await? {
-                let user = tx.account(f.account).await?.map(|a| a.name);
-                let doubt = tx.doubt(f.id).await?;
-                rows.push(json!({
-                    "doubtful_since": doubt.map(|d| d.since),
-                    "federation": id_text(f.id), "msp": f.msp, "user": user,
-                    "msp_token": f.token.to_string(), "subscription_type": f.kind.as_str(),
-                    "customer_group": f.customer_group, "since": f.since, "ended_at": f.ended_at,
-                    "ended_reason": f.ended_reason,
-                }));
-            }
-            Ok(rows)
+    pub(super) async fn users(&self, page: &PageArgs) -> Result<(), Failure> {
+        let row = |a: Account| {
+            let row = json!({
+                "name": a.name, "account": id_text(a.id.0), "display_name": a.display_name,
+                "has_pin": a.pin_mac.is_some(), "created_at": a.created_at,
+            });
+            (a.name, Some(row))
         };
-        show(self.store.read(read).await?, self.json)
+        self.list(page, async |after: Option<String>, limit| {
+            let read = async move |tx: &Tx<'_>| tx.accounts(after.as_deref(), limit).await;
+            let users = self.store.read(read).await?;
+            Ok(users.into_iter().map(row).collect())
+        })
+        .await
+    }
+
+    pub(super) async fn federations(&self, page: &PageArgs) -> Result<(), Failure> {
+        self.list(page, async |after: Option<Uuid>, limit| {
+            let read = async move |tx: &Tx<'_>| {
+                let mut rows = Vec::new();
+                for f in tx.all_federations(after.map(Uuid::into_bytes), limit).await? {
+                    let user = tx.account(f.account).await?.map(|a| a.name);
+                    let doubt = tx.doubt(f.id).await?;
+                    let row = json!({
+                        "doubtful_since": doubt.map(|d| d.since),
+                        "federation": id_text(f.id), "msp": f.msp, "user": user,
+                        "msp_token": f.token.to_string(), "subscription_type": f.kind.as_str(),
+                        "customer_group": f.customer_group, "since": f.since, "ended_at": f.ended_at,
+                        "ended_reason": f.ended_reason,
+                    });
+                    rows.push((Uuid::from_bytes(f.id), Some(row)));
+                }
+                Ok(rows)
+            };
+            Ok(self.store.read(read).await?)
+        })
+        .await
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) enum MspCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum FederationCommand {
     /// List them.
-    List,
+    List(admin::PageArgs),
     /// End one for its user: the MSP is told, its profiles are deleted (§4.4.1).
     Withdraw {
         /// The link.
@@ -100,8 +100,10 @@ pub(super) enum ProfileCommand {
     /// List them.
     List {
         /// Those given to this vehicle.
-        #[arg(long, value_name = "EID")]
+        #[arg(long, value_name = "EID", conflicts_with_all = ["limit", "after"])]
         vehicle: Option<String>,
+        #[command(flatten)]
+        page: admin::PageArgs,
     },
     /// Delete one from the vehicle that has it (§4.5).
     Delete {
@@ -130,11 +132,13 @@ pub(super) enum SyncCommand {
         #[arg(long)]
         iccid: Option<String>,
     },
-    /// The newest result of each link, or all of one.
+    /// The newest result of each link, by link, or all of one.
     Report {
         /// The link.
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", conflicts_with_all = ["limit", "after"])]
         federation: Option<uuid::Uuid>,
+        #[command(flatten)]
+        page: admin::PageArgs,
     },
 }
 
@@ -151,9 +155,11 @@ pub(super) enum OutboxCommand {
         /// due, dead, done or dropped.
         #[arg(long, value_parser = call_state)]
         state: Option<CallState>,
+        #[command(flatten)]
+        page: admin::PageArgs,
     },
     /// List those that were given up.
-    Dead,
+    Dead(admin::PageArgs),
     /// One with its history.
     Show {
         /// The call.
@@ -195,7 +201,7 @@ pub(super) enum UserCommand {
     /// Add a user.
     Add(admin::UserAdd),
     /// List them.
-    List,
+    List(admin::PageArgs),
     /// One with links, vehicles and what he was told.
     Show {
         /// Name of the user.
@@ -255,7 +261,7 @@ pub(super) enum VehicleCommand {
         vin: Option<String>,
     },
     /// List them.
-    List,
+    List(admin::PageArgs),
     /// One with profiles, users and open orders.
     Show {
         /// EID of the vehicle.

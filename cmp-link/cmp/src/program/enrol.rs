@@ -275,12 +275,10 @@ impl Admin<'_> {
 
 /// Who has this VIN and takes part, other than `eid`.
 async fn holder(tx: &Tx<'_>, vin: Option<&str>, eid: Eid) -> Result<Option<Vehicle>, Failure> {
-    let Some(vin) = vin else {
-        return Ok(None);
-    };
-    let all = tx.vehicles().await?;
-    let is = |v: &Vehicle| v.vin.as_deref() == Some(vin) && v.eid != eid && v.retired_at.is_none();
-    Ok(all.into_iter().find(is))
+    match vin {
+        Some(vin) => Ok(tx.vehicle_with_vin(vin, eid).await?),
+        None => Ok(None),
+    }
 }
 
 /// `gateway acl` and `gateway mosquitto`.

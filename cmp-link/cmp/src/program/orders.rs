@@ -1,6 +1,6 @@
 //! `order`, `outbox` and `audit`: what is to be done, what happened, and an operator's word on it.
 
-use super::admin::{Admin, account, changes, eid, iccid, id_text, show};
+use super::admin::{Admin, PageArgs, account, changes, eid, iccid, id_text, show};
 use super::procedures::vehicle;
 use crate::store::{AuditFilter, Tx};
 use aid_cli::cli::Failure;
@@ -10,6 +10,8 @@ use aid_cmp_core::model::{Audit, Call, CallState, Happening, Order, OrderState};
 use aid_wire::OrderKind;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 use uuid::Uuid;
 
 /// A day, ms.
@@ -49,6 +51,8 @@ pub struct OrderFilter {
     /// Of this vehicle (EID).
     #[arg(long, value_name = "EID")]
     vehicle: Option<String>,
+    #[command(flatten)]
+    page: PageArgs,
 }
 
 /// Which entries of the audit trail.
@@ -63,9 +67,32 @@ pub struct AuditArgs {
     /// About this EID, ICCID or reference.
     #[arg(long, value_name = "TEXT")]
     about: Option<String>,
-    /// The newest so many.
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    limit: u32,
+    /// The newest so many; without it, and with --after, all from the oldest on.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Those behind this one: TIME/POSITION, which are `at` and `position` of its row.
+    #[arg(long, value_name = "CURSOR", conflicts_with = "limit")]
+    after: Option<String>,
+}
+
+/// The place of an entry of the audit trail.
+#[derive(Debug, Clone, Copy)]
+struct Place(u64, u64);
+
+impl FromStr for Place {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (at, position) = text.split_once('/').ok_or(())?;
+        let number = |text: &str| text.parse().map_err(|_| ());
+        Ok(Self(number(at)?, number(position)?))
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.0, self.1)
+    }
 }
 
 fn order_row(o: &Order) -> Value {
@@ -154,19 +181,24 @@ impl Admin<'_> {
     pub(super) async fn orders(&self, filter: &OrderFilter) -> Result<(), Failure> {
         let of = filter.vehicle.as_deref().map(eid).transpose()?;
         let open = filter.open || filter.overdue;
-        let list = async move |tx: &Tx<'_>| {
-            if let Some(eid) = of {
-                vehicle(tx, eid).await?;
-            }
-            Ok(tx.orders(of, open).await?)
-        };
-        let mut rows = self.look(list).await?;
-        if filter.overdue {
-            let days = u64::from(self.file.policy.overdue_days);
-            let before = self.context().now.saturating_sub(days.saturating_mul(DAY));
-            rows.retain(|o| o.created_at <= before);
+        let days = u64::from(self.file.policy.overdue_days);
+        let overdue = self.context().now.saturating_sub(days.saturating_mul(DAY));
+        let before = if filter.overdue { overdue } else { u64::MAX };
+        if let Some(eid) = of {
+            self.look(async move |tx| vehicle(tx, eid).await).await?;
         }
-        show(rows.iter().map(order_row).collect(), self.json)
+        self.list(&filter.page, async |after: Option<u64>, limit| {
+            let read = async move |tx: &Tx<'_>| tx.orders(of, open, after, limit).await;
+            let orders = self.store.read(read).await?;
+            let row = |(position, order): (u64, Order)| {
+                (
+                    position,
+                    (order.created_at <= before).then(|| order_row(&order)),
+                )
+            };
+            Ok(orders.into_iter().map(row).collect())
+        })
+        .await
     }
 
     pub(super) async fn show_order(&self, id: Uuid) -> Result<(), Failure> {
@@ -245,16 +277,28 @@ impl Admin<'_> {
         show(vec![order_row(&closed)], self.json)
     }
 
-    pub(super) async fn outbox(&self, state: Option<CallState>) -> Result<(), Failure> {
-        let list = async move |tx: &Tx<'_>| {
-            let mut rows = tx.calls(Some(state.unwrap_or(CallState::Due))).await?;
-            if state.is_none() {
-                rows.extend(tx.calls(Some(CallState::Dead)).await?);
-            }
-            Ok(rows)
-        };
-        let rows = self.store.read(list).await?;
-        show(rows.iter().map(call_row).collect(), self.json)
+    pub(super) async fn outbox(
+        &self,
+        state: Option<CallState>,
+        page: &PageArgs,
+    ) -> Result<(), Failure> {
+        self.list(page, async |after: Option<u64>, limit| {
+            let read = async move |tx: &Tx<'_>| {
+                let mut calls = tx
+                    .calls(state.unwrap_or(CallState::Due), after, limit)
+                    .await?;
+                if state.is_none() {
+                    calls.extend(tx.calls(CallState::Dead, after, limit).await?);
+                    calls.sort_by_key(|(position, _)| *position);
+                    calls.truncate(limit as usize);
+                }
+                Ok(calls)
+            };
+            let calls = self.store.read(read).await?;
+            let row = |(position, call): &(u64, Call)| (*position, Some(call_row(call)));
+            Ok(calls.iter().map(row).collect())
+        })
+        .await
     }
 
     pub(super) async fn show_call(&self, id: Uuid) -> Result<(), Failure> {
@@ -311,15 +355,32 @@ impl Admin<'_> {
             since: self.context().now.saturating_sub(days),
             actor: args.actor,
             about: args.about,
-            limit: args.limit,
         };
-        let row = |a: Audit| {
+        let row = |position: u64, a: Audit| {
             json!({
                 "at": a.at, "who": a.actor, "what": a.action, "on": a.detail, "why": a.reason,
+                "position": position,
             })
         };
-        let list = async move |tx: &Tx<'_>| tx.audits(&filter).await;
-        let rows = self.store.read(list).await?;
-        show(rows.into_iter().map(row).collect(), self.json)
+        if let Some(limit) = args.limit {
+            let list = async move |tx: &Tx<'_>| tx.newest_audits(&filter, limit).await;
+            let rows = self.store.read(list).await?;
+            return show(
+                rows.into_iter().map(|(at, a)| row(at, a)).collect(),
+                self.json,
+            );
+        }
+        let page = PageArgs::after(args.after);
+        self.list(&page, async |after: Option<Place>, limit| {
+            let (filter, after) = (
+                filter.clone(),
+                after.map(|Place(at, position)| (at, position)),
+            );
+            let read = async move |tx: &Tx<'_>| tx.audits(&filter, after, limit).await;
+            let audits = self.store.read(read).await?;
+            let row = |(position, a): (u64, Audit)| (Place(a.at, position), Some(row(position, a)));
+            Ok(audits.into_iter().map(row).collect())
+        })
+        .await
     }
 }

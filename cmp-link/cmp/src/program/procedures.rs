@@ -1,17 +1,19 @@
 //! `vehicle`, `federation`, `profile` and `user erase`: the procedures that an operator begins.
 
-use super::admin::{Admin, account, changes, eid, iccid, id_text, show};
+use super::admin::{Admin, List, PageArgs, account, changes, eid, iccid, id_text, show};
 use crate::store::Tx;
 use crate::views;
 use aid_cli::cli::Failure;
 use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::{Context, Decision, deletion, tries, withdraw};
-use aid_cmp_core::model::{Federation, OrderState, Profile, Vehicle};
+use aid_cmp_core::model::{Federation, Profile, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 use uuid::Uuid;
 
 /// Why the profiles of a car have to go (A.4).
@@ -178,9 +180,14 @@ impl Admin<'_> {
         show(vec![self.decide(add).await?], self.json)
     }
 
-    pub(super) async fn vehicles(&self) -> Result<(), Failure> {
-        let rows = self.store.read(async |tx| tx.vehicles().await).await?;
-        show(rows.iter().map(vehicle_row).collect(), self.json)
+    pub(super) async fn vehicles(&self, page: &PageArgs) -> Result<(), Failure> {
+        self.list(page, async |after: Option<Eid>, limit| {
+            let read = async move |tx: &Tx<'_>| tx.vehicles(after, limit).await;
+            let vehicles = self.store.read(read).await?;
+            let row = |v: &Vehicle| (v.eid, Some(vehicle_row(v)));
+            Ok(vehicles.iter().map(row).collect())
+        })
+        .await
     }
 
     /// The MSPs that want to hear of deletions (R-7.8-3).
@@ -281,7 +288,7 @@ impl Admin<'_> {
                     profile.status.as_str()
                 )));
             }
-            let orders = tx.orders(Some(profile.eid), true).await?;
+            let orders = tx.open_orders(profile.eid).await?;
             let before = orders.iter().find(|o| o.deletes(&wanted)).map(|o| o.id);
             let (by, reason) = (deletion::Trigger::Operator, Some(reason.clone()));
             let decision = deletion::delete(context, &profile, before.is_some(), by, reason);
@@ -303,7 +310,7 @@ impl Admin<'_> {
             let account = account(tx, &user).await?;
             tx.lock(Lock::Account(account.id)).await?;
             let mut cleared = Vec::new();
-            for federation in tx.federations(Some(account.id)).await? {
+            for federation in tx.federations(account.id).await? {
                 if tx.hold(federation.id, eid).await?.is_some() {
                     cleared.push(Change::ClearHold(federation.id, eid));
                 }
@@ -341,19 +348,24 @@ impl Admin<'_> {
 
     /// Removes the ended links of which nothing is left to do; says of the others what is.
     pub(super) async fn purge(&self) -> Result<(), Failure> {
-        let all = self.store.read(async |tx| tx.federations(None).await);
-        let mut rows = Vec::new();
-        for ended in all.await?.into_iter().filter(|f| f.ended_at.is_some()) {
-            let id = ended.id;
-            let purge = async move |tx: &Tx<'_>, context: &Context| {
-                Ok(views::purge(tx, context, id).await?)
-            };
-            let kept = self.decide(purge).await?;
-            rows.push(json!({
-                "federation": id_text(id), "purged": kept.is_none(), "kept_because": kept,
-            }));
+        let (mut after, mut list) = (None, List::new(self.json));
+        loop {
+            let read = async move |tx: &Tx<'_>| tx.purge_due(u64::MAX, after, PURGED).await;
+            let ended = self.store.read(read).await?;
+            after = ended.last().map(|f| (f.ended_at.unwrap_or_default(), f.id));
+            if after.is_none() {
+                return list.end();
+            }
+            for id in ended.into_iter().map(|f| f.id) {
+                let purge = async move |tx: &Tx<'_>, context: &Context| {
+                    Ok(views::purge(tx, context, id).await?)
+                };
+                let kept = self.decide(purge).await?;
+                list.print(vec![json!({
+                    "federation": id_text(id), "purged": kept.is_none(), "kept_because": kept,
+                })])?;
+            }
         }
-        show(rows, self.json)
     }
 
     pub(super) async fn show_user(&self, name: &str) -> Result<(), Failure> {
@@ -361,8 +373,8 @@ impl Admin<'_> {
         let read = async move |tx: &Tx<'_>| {
             let account = account(tx, &name).await?;
             let mut links = Vec::new();
-            for federation in tx.federations(Some(account.id)).await? {
-                let profiles = tx.profiles(Some(federation.id)).await?;
+            for federation in tx.federations(account.id).await? {
+                let profiles = tx.profiles(federation.id).await?;
                 let doubt = tx.doubt(federation.id).await?;
                 links.push(json!({
                     "doubtful_since": doubt.map(|d| d.since),
@@ -420,37 +432,88 @@ impl Admin<'_> {
         show(vec![row], self.json)
     }
 
-    pub(super) async fn profiles(&self, vehicle_of: Option<&str>) -> Result<(), Failure> {
-        let of = vehicle_of.map(eid).transpose()?;
-        let read = async move |tx: &Tx<'_>| match of {
-            Some(eid) => {
+    pub(super) async fn profiles(
+        &self,
+        vehicle_of: Option<&str>,
+        page: &PageArgs,
+    ) -> Result<(), Failure> {
+        if let Some(eid) = vehicle_of.map(eid).transpose()? {
+            let read = async move |tx: &Tx<'_>| {
                 let vehicle = vehicle(tx, eid).await?;
                 let profiles = tx.profiles_in(vehicle.eid).await?;
                 Ok(profile_rows(tx, &profiles).await?)
-            }
-            None => {
-                let profiles = tx.profiles(None).await?;
-                Ok(profile_rows(tx, &profiles).await?)
-            }
-        };
-        show(self.look(read).await?, self.json)
+            };
+            return show(self.look(read).await?, self.json);
+        }
+        self.list(page, async |after: Option<ProfileKey>, limit| {
+            let read = async move |tx: &Tx<'_>| {
+                let after = after
+                    .as_ref()
+                    .map(|key| (&key.iccid, key.federation.into_bytes()));
+                let profiles = tx.all_profiles(after, limit).await?;
+                let rows = profile_rows(tx, &profiles).await?;
+                Ok(profiles
+                    .iter()
+                    .map(ProfileKey::of)
+                    .zip(rows.into_iter().map(Some))
+                    .collect())
+            };
+            self.look(read).await
+        })
+        .await
     }
 
     /// How much is to be done.
     pub(super) async fn summary(&self) -> Result<(), Failure> {
-        let read = async |tx: &Tx<'_>| Ok((tx.work().await?, tx.orders(None, true).await?));
-        let (work, open) = self.store.read(read).await?;
         let overdue = u64::from(self.file.policy.overdue_days) * 24 * 3600 * 1000;
         let before = self.context().now.saturating_sub(overdue);
-        let late =
-            |o: &&aid_cmp_core::model::Order| o.state == OrderState::Open && o.created_at <= before;
+        let read =
+            async move |tx: &Tx<'_>| Ok((tx.work().await?, tx.overdue_orders(before).await?));
+        let (work, overdue) = self.store.read(read).await?;
         let row = json!({
-            "open_orders": work.open_orders, "overdue_orders": open.iter().filter(late).count(),
+            "open_orders": work.open_orders, "overdue_orders": overdue,
             "oldest_order": work.oldest_order, "due_calls": work.due_calls,
             "oldest_call": work.oldest_call, "dead_calls": work.dead_calls,
             "open_requests": work.open_requests,
         });
         show(vec![row], self.json)
+    }
+}
+
+/// Ended links that are read at once.
+const PURGED: u32 = 100;
+
+/// The place of a profile in the list of all: ICCID/FEDERATION.
+#[derive(Debug, Clone)]
+struct ProfileKey {
+    iccid: Iccid,
+    federation: Uuid,
+}
+
+impl ProfileKey {
+    fn of(profile: &Profile) -> Self {
+        Self {
+            iccid: profile.iccid.clone(),
+            federation: Uuid::from_bytes(profile.federation),
+        }
+    }
+}
+
+impl FromStr for ProfileKey {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (iccid, federation) = text.split_once('/').ok_or(())?;
+        Ok(Self {
+            iccid: iccid.parse().map_err(|_| ())?,
+            federation: federation.parse().map_err(|_| ())?,
+        })
+    }
+}
+
+impl Display for ProfileKey {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.iccid, self.federation)
     }
 }
 

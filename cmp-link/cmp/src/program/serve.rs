@@ -1,16 +1,16 @@
 //! `serve`: opens everything, says that it is ready, runs until a signal.
 
 use super::renewal::{self, LiveVehicles, Renewal};
+use super::upkeep;
 use crate::config::{Config, EXAMPLE, Gateway, check};
 use crate::gateway::broker::{AtBroker, Broker};
-use crate::service::{Service, now};
-use crate::store::{Store, Stored};
-use crate::{api, gateway, gauges, outbox, portal};
+use crate::service::Service;
+use crate::store::Store;
+use crate::{api, gateway, outbox, portal};
 use aid_aid1::contract::openapi;
 use aid_aid1::operation::CmpOperation;
 use aid_aid1::span;
 use aid_cli::cli::Failure;
-use aid_cli::clock::Steadiness;
 use aid_cli::config::Values;
 use aid_cli::signal::Stop;
 use aid_cli::{private, ready, signal, tls, weak};
@@ -24,12 +24,8 @@ use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-/// Pause between looks at orders that an operator added, and at requests whose time is over.
-const TICK: Duration = Duration::from_secs(1);
 
 /// TLS of the listeners, and towards vehicles.
 pub(super) struct Tls {
@@ -151,7 +147,7 @@ pub async fn serve_until(
         admin: admin.renewable(),
         certificates: certificates.clone(),
     };
-    let workers = vec![
+    let mut workers = vec![
         tokio::spawn(renewal.follow(files, Arc::clone(&service), stop.clone())),
         reach,
         tokio::spawn(admin.serve(shown(&service, at_broker), stop.clone())),
@@ -173,9 +169,9 @@ pub async fn serve_until(
             stop.clone(),
         )),
         tokio::spawn(outbox::run(Arc::clone(&service), stop.clone())),
-        tokio::spawn(tick(Arc::clone(&service), stop.clone())),
         tokio::spawn(certificates.watch(stop.clone())),
     ];
+    workers.extend(upkeep::start(&service, &stop));
     let secrets = service.config.file.secrets();
     private::warn_of_open([path].into_iter().chain(secrets));
     announce(&listen)?;
@@ -240,9 +236,6 @@ fn shown(service: &Arc<Service>, at_broker: BrokerState) -> Shown {
     }
 }
 
-/// Looks between two counts of what is to be done: ten seconds.
-const COUNT_EVERY: u32 = 10;
-
 /// Raises the limit of open files as far as it may go, and says so where it does not suffice.
 fn open_files(vehicles: usize) {
     use rustix::process::{Resource, getrlimit, setrlimit};
@@ -258,60 +251,6 @@ fn open_files(vehicles: usize) {
                 open_files = limit.current,
                 "fewer open files are allowed than gateway.max_vehicles needs; raise ulimit -n, or lower it"
             );
-        }
-    }
-}
-
-/// Counts what is to be done, for the metrics.
-async fn count(service: &Service, now: u64) -> Stored<()> {
-    let work = service.store.read(async |tx| tx.work().await).await?;
-    gauges::show(&work, now);
-    Ok(())
-}
-
-/// Looks between two removals of old rows: an hour.
-const PRUNE_EVERY: u32 = 3600;
-
-/// What is due without anybody asking.
-async fn tick(service: Arc<Service>, stop: Stop) {
-    let stopped = stop.wait();
-    tokio::pin!(stopped);
-    let mut since = 0;
-    let start = Instant::now();
-    let mut clock = Steadiness::new(now(), start.elapsed());
-    for look in 0_u32.. {
-        tokio::select! {
-            () = &mut stopped => return,
-            () = tokio::time::sleep(TICK) => {}
-        }
-        // A minute of overlap: another process's commit may take its time.
-        let begin = now();
-        let steady = clock.look(begin, start.elapsed());
-        let told = (service.cut_off(since).await, service.remind(since).await);
-        // What failed is looked at again from the same time on.
-        if matches!(told, (Ok(()), Ok(()))) {
-            since = begin.saturating_sub(60_000);
-        }
-        let mut done = vec![told.0, told.1, service.follow_codes().await];
-        done.push(service.note_deviations().await);
-        // What a clock that has just jumped says is over, may not be.
-        if steady {
-            done.push(service.expire().await);
-        }
-        if look % COUNT_EVERY == 0 {
-            done.push(count(&service, begin).await);
-        }
-        if look % PRUNE_EVERY == 0 {
-            if steady {
-                done.push(service.prune().await);
-                done.push(service.purge().await);
-            }
-            done.push(service.synchronise().await);
-        }
-        for done in done {
-            if let Err(error) = done {
-                tracing::error!(%error, "the store failed");
-            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `sync`: the MSPs are asked which profiles they have, and what they say is compared (§4.6).
 
-use super::admin::{Admin, account, iccid, id_text, show};
+use super::admin::{Admin, List, PageArgs, account, iccid, id_text, show};
 use super::procedures::{federation, locked_federation};
 use crate::config::Config;
 use crate::outbox::listing;
@@ -16,6 +16,9 @@ use aid_id::Iccid;
 use clap::Args;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+/// Links that are read at once.
+const PAGE: u32 = 100;
 
 /// Whose profiles are compared.
 #[derive(Debug, Args)]
@@ -49,23 +52,36 @@ impl Admin<'_> {
         one: Option<&str>,
     ) -> Result<(), Failure> {
         let one = one.map(iccid).transpose()?;
-        let (user, id) = (whom.user.clone(), whom.federation);
-        let list = async move |tx: &Tx<'_>| match (user, id) {
-            (Some(user), _) => {
-                let account = account(tx, &user).await?;
-                Ok(tx.federations(Some(account.id)).await?)
-            }
-            (None, Some(id)) => Ok(vec![federation(tx, id).await?]),
-            (None, None) => Ok(tx.federations(None).await?),
-        };
-        let mut rows = Vec::new();
-        for federation in self.look(list).await? {
-            if federation.ended_at.is_some() && id.is_none() {
-                continue;
-            }
-            rows.push(self.sync_one(config, federation, one.clone()).await?);
+        let mut list = List::new(self.json);
+        if let Some(id) = whom.federation {
+            let federation = self.look(async move |tx| federation(tx, id).await).await?;
+            list.print(vec![self.sync_one(config, federation, one).await?])?;
+            return list.end();
         }
-        show(rows, self.json)
+        if let Some(user) = whom.user.clone() {
+            let links = async move |tx: &Tx<'_>| {
+                let account = account(tx, &user).await?;
+                Ok(tx.federations(account.id).await?)
+            };
+            for federation in self.look(links).await? {
+                if federation.ended_at.is_none() {
+                    list.print(vec![self.sync_one(config, federation, one.clone()).await?])?;
+                }
+            }
+            return list.end();
+        }
+        let mut after = None;
+        loop {
+            let links = async move |tx: &Tx<'_>| tx.all_federations(after, PAGE).await;
+            let links = self.store.read(links).await?;
+            after = links.last().map(|last| last.id);
+            if after.is_none() {
+                return list.end();
+            }
+            for federation in links.into_iter().filter(|f| f.ended_at.is_none()) {
+                list.print(vec![self.sync_one(config, federation, one.clone()).await?])?;
+            }
+        }
     }
 
     async fn sync_one(
@@ -118,14 +134,33 @@ impl Admin<'_> {
         .await
     }
 
-    pub(super) async fn sync_report(&self, of: Option<Uuid>) -> Result<(), Failure> {
-        let read = async move |tx: &Tx<'_>| {
-            if let Some(id) = of {
+    pub(super) async fn sync_report(
+        &self,
+        of: Option<Uuid>,
+        page: &PageArgs,
+    ) -> Result<(), Failure> {
+        if let Some(id) = of {
+            let read = async move |tx: &Tx<'_>| {
                 federation(tx, id).await?;
-            }
-            Ok(tx.sync_runs(of.map(Uuid::into_bytes)).await?)
-        };
-        let runs = self.look(read).await?;
-        show(runs.iter().map(sync_row).collect(), self.json)
+                Ok(tx.sync_runs(id.into_bytes()).await?)
+            };
+            let runs = self.look(read).await?;
+            return show(runs.iter().map(sync_row).collect(), self.json);
+        }
+        self.list(page, async |after: Option<Uuid>, limit| {
+            let read = async move |tx: &Tx<'_>| {
+                let mut rows = Vec::new();
+                for f in tx
+                    .all_federations(after.map(Uuid::into_bytes), limit)
+                    .await?
+                {
+                    let run = tx.newest_sync_run(f.id).await?;
+                    rows.push((Uuid::from_bytes(f.id), run.as_ref().map(sync_row)));
+                }
+                Ok(rows)
+            };
+            Ok(self.store.read(read).await?)
+        })
+        .await
     }
 }

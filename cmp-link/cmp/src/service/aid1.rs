@@ -356,7 +356,7 @@ async fn profile_information(
 ) -> Decided {
     let federation = federated(tx, msp, token, false).await?;
     let body = SendProfileInformation::from_members(body)?;
-    let own = tx.profiles(Some(federation.id)).await?;
+    let own = tx.profiles(federation.id).await?;
     let mut known = Vec::new();
     for item in &body.profiles {
         known.push(tx.known_to(&msp.name, &item.iccid).await?);
@@ -409,7 +409,7 @@ async fn answered(
     federation: &Federation,
     answer: code::Answer,
 ) -> Stored<Decision> {
-    let profiles = tx.profiles(Some(federation.id)).await?;
+    let profiles = tx.profiles(federation.id).await?;
     let (mut orders, mut foreign) = (Vec::new(), false);
     if let code::Answer::Code {
         iccid: Some(iccid), ..
@@ -434,7 +434,7 @@ pub(super) async fn orders_about(
     eid: Eid,
 ) -> Stored<Vec<Order>> {
     match profiles.iter().any(|p| p.iccid == *iccid) {
-        true => tx.orders(Some(eid), true).await,
+        true => tx.open_orders(eid).await,
         false => Ok(Vec::new()),
     }
 }

@@ -458,7 +458,7 @@ impl Service {
             let federation = self.serving(tx, account.id, Some(eid)).await?;
             aup = self.aup(&account.display_name, federation.as_ref());
             if let Some(federation) = federation {
-                profiles = tx.profiles(Some(federation.id)).await?;
+                profiles = tx.profiles(federation.id).await?;
             }
         }
         Ok(login::View {
@@ -495,14 +495,14 @@ impl Service {
             view.federation = self.serving(tx, account, Some(eid)).await?;
             if let Some(federation) = &view.federation {
                 view.requests = tx.requests(federation.id).await?;
-                view.profiles = tx.profiles(Some(federation.id)).await?;
+                view.profiles = tx.profiles(federation.id).await?;
                 view.held = tx.hold(federation.id, eid).await?;
                 view.again = again;
                 view.doubt = tx.doubt(federation.id).await?;
                 view.without_imei = self.msp(&federation.msp).is_some_and(|m| m.without_imei);
                 view.deleting = deleting(tx, &view.profiles).await?;
             } else {
-                let all = tx.federations(Some(account)).await?;
+                let all = tx.federations(account).await?;
                 view.ended = all.into_iter().max_by_key(|f| f.ended_at);
             }
         }
@@ -583,7 +583,7 @@ async fn logout(
 async fn deleting(tx: &Tx<'_>, profiles: &[Profile]) -> Stored<Vec<Iccid>> {
     let mut list = Vec::new();
     for profile in profiles.iter().filter(|p| p.status.may_be_on_card()) {
-        let orders = tx.orders(Some(profile.eid), true).await?;
+        let orders = tx.open_orders(profile.eid).await?;
         if orders.iter().any(|o| o.deletes(&profile.iccid)) {
             list.push(profile.iccid.clone());
         }

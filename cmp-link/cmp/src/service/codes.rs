@@ -76,7 +76,7 @@ async fn decide(
     let mut decision = match standing(&request, &answer)? {
         Standing::Said => Decision::default(),
         Standing::Open => {
-            let profiles = tx.profiles(Some(federation.id)).await?;
+            let profiles = tx.profiles(federation.id).await?;
             let orders = match &answer {
                 code::Answer::Code {
                     iccid: Some(iccid), ..

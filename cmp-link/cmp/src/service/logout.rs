@@ -19,7 +19,7 @@ impl Service {
             if !service.is_in(tx, eid, account).await? {
                 return Ok((Decision::default(), false));
             }
-            let open = tx.orders(Some(eid), true).await?;
+            let open = tx.open_orders(eid).await?;
             let ordered = open
                 .iter()
                 .any(|order| order.kind == OrderKind::Logout { account });

@@ -3,8 +3,9 @@
 
 use super::cars::takes_part;
 use super::connections::{Source, Told};
+use super::upkeep::PAGE;
 use super::{Service, fresh, now};
-use crate::store::{Stored, Tx};
+use crate::store::{Bar, Stored, Tx};
 use aid_cmp_core::decide::{Outgoing, code, order};
 use aid_id::Eid;
 use aid_wire::Down;
@@ -14,31 +15,37 @@ use std::sync::Arc;
 const TRIES: usize = 3;
 
 impl Service {
-    /// Whether anything waits for a car.
-    pub(crate) async fn has_work(self: &Arc<Self>, eid: Eid) -> Stored<bool> {
-        let look = async move |_: &Self, tx: &Tx<'_>| {
-            Ok(!tx.orders(Some(eid), true).await?.is_empty()
-                || !tx.undelivered(eid).await?.is_empty())
-        };
-        self.look(look).await
-    }
-
     /// Cuts off the cars that were retired since this time, and connections whose certificate was replaced since then: a
     /// session whose queue has no sender ends.
     ///
     /// # Errors
     /// The store failed.
     pub async fn cut_off(self: &Arc<Self>, since: u64) -> Stored<()> {
-        let barred = self.look(async move |_, tx| tx.barred_since(since).await);
-        for eid in barred.await? {
-            let Some(shown) = self.connections.certificate_of(eid) else {
-                continue;
-            };
-            let vehicle = self.look(async move |_, tx| tx.vehicle(eid).await).await?;
-            if !vehicle.is_some_and(|v| takes_part(&v, shown.as_ref())) {
-                tracing::info!(%eid, "a car that does not take part any more, or with another certificate, is cut off");
-                self.gone(eid);
+        for bar in [Bar::Retired, Bar::Bound] {
+            let mut after = None;
+            loop {
+                let barred = self.look(async move |_, tx| tx.barred(bar, since, after, PAGE).await);
+                let barred = barred.await?;
+                after = barred.last().copied();
+                for (_, eid) in barred {
+                    self.cut_off_if_barred(eid).await?;
+                }
+                if after.is_none() {
+                    break;
+                }
             }
+        }
+        Ok(())
+    }
+
+    async fn cut_off_if_barred(self: &Arc<Self>, eid: Eid) -> Stored<()> {
+        let Some(shown) = self.connections.certificate_of(eid) else {
+            return Ok(());
+        };
+        let vehicle = self.look(async move |_, tx| tx.vehicle(eid).await).await?;
+        if !vehicle.is_some_and(|v| takes_part(&v, shown.as_ref())) {
+            tracing::info!(%eid, "a car that does not take part any more, or with another certificate, is cut off");
+            self.gone(eid);
         }
         Ok(())
     }
@@ -67,17 +74,38 @@ impl Service {
             }
         }
         let news = self.remind_of_news(since).await;
-        let mut new = self.look(async move |_, tx| tx.unsent(since).await).await?;
-        new.retain(|o| self.is_online(o.eid));
-        let sent = new.iter().filter(|o| self.tell(&order::message(o)));
-        self.sent(sent.map(|o| o.id).collect()).await?;
-        news
+        self.remind_of_orders(since).await.and(news)
+    }
+
+    /// Sends the orders that were given since `since`, by an operator or another instance, to cars that are connected here.
+    async fn remind_of_orders(self: &Arc<Self>, since: u64) -> Stored<()> {
+        let mut after = None;
+        loop {
+            let page = self.look(async move |_, tx| tx.unsent(since, after, PAGE).await);
+            let page = page.await?;
+            let Some((position, last)) = page.last() else {
+                return Ok(());
+            };
+            after = Some((last.created_at, *position));
+            let here = page.iter().filter(|(_, o)| self.is_online(o.eid));
+            let sent = here.filter(|(_, o)| self.tell(&order::message(o)));
+            self.sent(sent.map(|(_, o)| o.id).collect()).await?;
+        }
     }
 
     /// Sends the answers that another instance decided since `since` for cars that are connected here.
     async fn remind_of_news(self: &Arc<Self>, since: u64) -> Stored<()> {
-        if self.store.is_shared() {
-            let news = self.look(async move |_, tx| tx.news(since).await).await?;
+        if !self.store.is_shared() {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let news = self.look(async move |_, tx| tx.news(since, after, PAGE).await);
+            let news = news.await?;
+            let Some(last) = news.last() else {
+                return Ok(());
+            };
+            after = Some((last.changed_at, last.id));
             let mut cars: Vec<Eid> = news.into_iter().map(|request| request.eid).collect();
             cars.sort_unstable();
             cars.dedup();
@@ -89,7 +117,6 @@ impl Service {
                 }
             }
         }
-        Ok(())
     }
 
     /// Logs a failure to send to a car, and sends again later. The decision behind it is on disk, so it has not failed,
@@ -149,7 +176,7 @@ async fn answers(tx: &Tx<'_>, eid: Eid) -> Stored<Vec<Outgoing>> {
 
 /// All that a car has not journalled. Orders come first: a profile that a code brings again is deleted before.
 async fn outstanding(tx: &Tx<'_>, eid: Eid) -> Stored<Vec<Outgoing>> {
-    let orders = tx.orders(Some(eid), true).await?;
+    let orders = tx.open_orders(eid).await?;
     let mut messages: Vec<Outgoing> = orders.iter().map(order::message).collect();
     messages.extend(answers(tx, eid).await?);
     Ok(messages)

@@ -51,7 +51,7 @@ impl Service {
         if let (true, Some(federation), Some(iccid)) = (once, &federation, &report.iccid) {
             wanted = !tx.is_told(federation.id, iccid, word).await?;
         }
-        let orders = tx.orders(Some(report.eid), true).await?;
+        let orders = tx.open_orders(report.eid).await?;
         let ordered = order_behind(&orders, &report);
         let view = status::View {
             known,
@@ -83,7 +83,7 @@ impl Service {
             .and_then(|v| v.card);
         let before = before.as_deref();
         let profiles = tx.profiles_in(eid).await?;
-        let orders = tx.orders(Some(eid), true).await?;
+        let orders = tx.open_orders(eid).await?;
         let found = hello::compare(listed, before, &profiles, &orders);
         let mut decision = Decision::default();
         decision.changes.push(Change::Seen {

@@ -1,11 +1,11 @@
 //! Procedures that no car and no MSP begins: synchronisation, requests that end, removal of what has ended, the user's
 //! choices and what they are told (§4.6, R-4.3-5, R-4.4.1-14, R-4.5-10).
 //!
-//! What is due is read by an index, so many rows at a time; then each is a decision of its own, which judges it again
-//! under its lock.
+//! What is due is read by an index, so many rows at a time and outside any decision; then each is a decision of its own,
+//! which judges it again under its lock. So all this costs what there is to do, however large the tables are.
 
 use super::{Service, now};
-use crate::store::{StoreError, Stored, Tx};
+use crate::store::{Kept, StoreError, Stored, Tx};
 use crate::{gauges, views};
 use aid_aid1::body::CsimStatus;
 use aid_cmp_core::change::{Change, LinkChange, Lock};
@@ -15,17 +15,26 @@ use aid_cmp_core::decide::sync::{self, Listing};
 use aid_cmp_core::decide::{Context, Decision, code, removal};
 use aid_cmp_core::model::{Call, CallState, CodeRequest, Federation, UserNotice};
 use aid_id::{AccountRef, Eid, Id};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// An hour, ms.
 const HOUR_MS: u64 = 3600 * 1000;
 /// Rows that are read at once.
-const PAGE: u32 = 100;
-/// Pages of one kind that one look of the clock takes up.
+pub(super) const PAGE: u32 = 100;
+/// Pages of one kind that one look takes up; the next look goes on.
 const PAGES: usize = 100;
-/// Links that one look of the clock asks about; the next look takes the next.
-const BATCH: usize = 1000;
+/// Questions that an MSP may have open at a time because of the synchronisation. It is asked the next ones as it answers,
+/// and nothing while it is down.
+const QUESTIONS: u32 = 200;
+
+/// Where [`Service::purge`] has left off.
+#[derive(Debug, Clone, Default)]
+pub struct Purged {
+    /// Behind this end and link.
+    link: Option<(u64, Id)>,
+    /// All links are seen, and users behind this name.
+    user: Option<Option<String>>,
+}
 
 impl Service {
     /// Whether an MSP wants to hear of deletions (R-7.8-3).
@@ -72,7 +81,7 @@ impl Service {
         listing: Listing,
     ) -> Stored<Decision> {
         if let Question::Candidate(iccid) = question {
-            let profiles = tx.profiles(Some(federation.id)).await?;
+            let profiles = tx.profiles(federation.id).await?;
             let profile = profiles.iter().find(|p| p.iccid == *iccid);
             return Ok(sync::candidate(context, &federation, profile, &listing));
         }
@@ -88,38 +97,39 @@ impl Service {
     /// # Errors
     /// The store failed.
     pub async fn expire(self: &Arc<Self>) -> Stored<()> {
-        let mut failed = BTreeSet::new();
+        let mut after = None;
         for _ in 0..PAGES {
-            // Behind those that failed, which are found again.
-            let limit = PAGE.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
-            let due = self.look(async move |_, tx| tx.overdue(now(), limit).await);
+            let due = self.look(async move |_, tx| tx.overdue(now(), after, PAGE).await);
             let due = due.await?;
-            for request in &due {
-                if failed.contains(&request.id) {
-                    continue;
-                }
-                let (id, account) = (request.id, request.account);
-                let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
-                    tx.lock(Lock::Account(account)).await?;
-                    let request = tx.request(id).await?;
-                    let open = request.filter(|r| r.state.is_open());
-                    let decision = open.map(|request| over(context, request));
-                    Ok::<_, StoreError>((decision.unwrap_or_default(), ()))
-                };
-                if let Err(error) = self.decide(decide).await {
-                    tracing::error!(request = hex::encode(id), %error, "a request was not ended");
-                    failed.insert(id);
-                }
-            }
-            if due.len() < limit as usize {
+            self.end_requests(&due).await;
+            after = due.last().map(|last| (last.expires_at, last.id));
+            if due.len() < PAGE as usize {
                 break;
             }
         }
+        let overlong = self.look(async move |_, tx| tx.overlong(now(), PAGE).await);
+        self.end_requests(&overlong.await?).await;
         Ok(())
     }
 
-    /// Asks the MSPs about all links whose last synchronisation is older than the policy wants; a link
-    /// whose question is still due is not asked about again.
+    /// Ends these requests if they are open and over. One that fails holds up no other, and is found again.
+    async fn end_requests(self: &Arc<Self>, due: &[CodeRequest]) {
+        for request in due {
+            let (id, account) = (request.id, request.account);
+            let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+                tx.lock(Lock::Account(account)).await?;
+                let request = tx.request(id).await?;
+                let decision = request.and_then(|request| over(context, request));
+                Ok::<_, StoreError>((decision.unwrap_or_default(), ()))
+            };
+            if let Err(error) = self.decide(decide).await {
+                tracing::error!(request = hex::encode(id), %error, "a request was not ended");
+            }
+        }
+    }
+
+    /// Asks each MSP about the links whose last synchronisation is older than the policy wants, as many at a time as it
+    /// answers. An MSP that is down holds up no other.
     ///
     /// # Errors
     /// The store failed.
@@ -129,21 +139,38 @@ impl Service {
         if every == 0 {
             return Ok(());
         }
-        let (before, mut after, mut asked) = (context.now.saturating_sub(every), None, 0);
-        // Later than that: noted under a wrong clock.
-        let latest = context.now.saturating_add(every);
-        while asked < BATCH {
-            let look =
-                async move |_: &Self, tx: &Tx<'_>| tx.sync_due(before, latest, after, PAGE).await;
-            let page = self.look(look).await?;
-            let Some((at, last)) = page.last() else {
-                return Ok(());
-            };
-            after = Some((*at, last.id));
-            for (_, federation) in page {
-                if self.msp(&federation.msp).is_some() {
+        let mut done = Ok(());
+        for msp in &self.agreed().msps {
+            let asked = self.ask_about_links(&msp.name, context.now, every).await;
+            done = done.and(asked);
+        }
+        done
+    }
+
+    async fn ask_about_links(self: &Arc<Self>, msp: &str, now: u64, every: u64) -> Stored<()> {
+        let name = msp.to_owned();
+        let open = self.look(async move |_, tx| tx.open_questions(&name, QUESTIONS).await);
+        let mut room = QUESTIONS.saturating_sub(open.await?);
+        // Those noted later than that were noted under a wrong clock.
+        let latest = now.saturating_add(every).saturating_add(1);
+        for within in [0..=now.saturating_sub(every), latest..=u64::MAX] {
+            let mut after = None;
+            // Those that are due and not asked about have a question open, so they are few.
+            while room > 0 {
+                let (name, within) = (msp.to_owned(), within.clone());
+                let look =
+                    async move |_: &Self, tx: &Tx<'_>| tx.synced(&name, within, after, PAGE).await;
+                let page = self.look(look).await?;
+                let Some((at, last)) = page.last() else {
+                    break;
+                };
+                after = Some((*at, last.id));
+                for (_, federation) in page {
+                    if room == 0 {
+                        break;
+                    }
                     match self.ask(federation.id, every).await {
-                        Ok(new) => asked += usize::from(new),
+                        Ok(new) => room -= u32::from(new),
                         Err(error) => tracing::error!(
                             federation = hex::encode(federation.id), %error, "an MSP was not asked about a link"
                         ),
@@ -175,64 +202,23 @@ impl Service {
         self.decide(decide).await
     }
 
-    /// Removes ended federations of which nothing is left to do, and erased users without any.
+    /// Removes ended federations of which nothing is left to do, and erased users without any. Goes on where it has left
+    /// off; true: there is more to look at. What has to be kept is looked at once in each round.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn purge(self: &Arc<Self>) -> Stored<()> {
-        let context = self.context();
-        let keep = u64::from(context.policy.keep_days).saturating_mul(DAY_MS);
-        let (before, mut after) = (context.now.saturating_sub(keep), None);
-        loop {
-            let look = async move |service: &Self, tx: &Tx<'_>| {
-                let page = tx.purge_due(before, after, PAGE).await?;
-                let next = page.last().map(|f| (f.ended_at.unwrap_or(0), f.id));
-                let mut due = Vec::new();
-                for federation in page {
-                    let rest = views::rest(tx, federation).await?;
-                    if removal::why_kept(&service.context(), &rest).is_none() {
-                        due.push(rest.federation.id);
-                    }
-                }
-                Ok((due, next))
-            };
-            let (due, next) = self.look(look).await?;
-            for id in due {
-                let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
-                    Ok::<_, StoreError>((views::purge(tx, context, id).await?.0, ()))
-                };
-                if let Err(error) = self.decide(decide).await {
-                    tracing::error!(federation = hex::encode(id), %error, "an ended link was not removed");
-                }
-            }
-            if next.is_none() {
-                break;
-            }
-            after = next;
-        }
-        let mut failed = BTreeSet::new();
+    pub async fn purge(self: &Arc<Self>, from: &mut Purged) -> Stored<bool> {
         for _ in 0..PAGES {
-            let limit = PAGE.saturating_add(u32::try_from(failed.len()).unwrap_or(u32::MAX));
-            let forgotten = self.look(async move |_, tx| tx.forgotten(limit).await);
-            let forgotten = forgotten.await?;
-            for account in &forgotten {
-                if failed.contains(account) {
-                    continue;
-                }
-                let account = *account;
-                let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
-                    Ok::<_, StoreError>((views::forget(tx, account).await?, ()))
-                };
-                if let Err(error) = self.decide(decide).await {
-                    tracing::error!(account = hex::encode(account.0), %error, "an erased user was not removed");
-                    failed.insert(account);
-                }
-            }
-            if forgotten.len() < limit as usize {
-                break;
+            let more = match from.user.clone() {
+                None => self.purge_links(from).await?,
+                Some(user) => self.purge_users(from, user).await?,
+            };
+            if !more {
+                *from = Purged::default();
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Stores how often each MSP deviated since the last time, for operators, and counts it in the metrics.
@@ -261,13 +247,72 @@ impl Service {
         Ok(())
     }
 
-    /// Removes what is of no more use: old repetitions, sessions, reports, unfinished onboardings.
+    /// A page of ended federations.
+    async fn purge_links(self: &Arc<Self>, from: &mut Purged) -> Stored<bool> {
+        let context = self.context();
+        let keep = u64::from(context.policy.keep_days).saturating_mul(DAY_MS);
+        let (before, after) = (context.now.saturating_sub(keep), from.link);
+        let look = async move |service: &Self, tx: &Tx<'_>| {
+            let page = tx.purge_due(before, after, PAGE).await?;
+            let next = page.last().map(|f| (f.ended_at.unwrap_or(0), f.id));
+            let mut due = Vec::new();
+            for federation in page {
+                let rest = views::rest(tx, federation).await?;
+                if removal::why_kept(&service.context(), &rest).is_none() {
+                    due.push(rest.federation.id);
+                }
+            }
+            Ok((due, next))
+        };
+        let (due, next) = self.look(look).await?;
+        for id in due {
+            let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+                Ok::<_, StoreError>((views::purge(tx, context, id).await?.0, ()))
+            };
+            if let Err(error) = self.decide(decide).await {
+                tracing::error!(federation = hex::encode(id), %error, "an ended link was not removed");
+            }
+        }
+        match next {
+            Some(_) => from.link = next,
+            None => from.user = Some(None),
+        }
+        Ok(true)
+    }
+
+    /// A page of erased users.
+    async fn purge_users(
+        self: &Arc<Self>,
+        from: &mut Purged,
+        user: Option<String>,
+    ) -> Stored<bool> {
+        let look = async move |_: &Self, tx: &Tx<'_>| tx.erased(user.as_deref(), PAGE).await;
+        let page = self.look(look).await?;
+        for erased in page.iter().filter(|erased| !erased.linked) {
+            let account = erased.account;
+            let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
+                Ok::<_, StoreError>((views::forget(tx, account).await?, ()))
+            };
+            if let Err(error) = self.decide(decide).await {
+                tracing::error!(account = hex::encode(account.0), %error, "an erased user was not removed");
+            }
+        }
+        from.user = page.into_iter().next_back().map(|last| Some(last.name));
+        Ok(from.user.is_some())
+    }
+
+    /// Removes what is of no more use, old repetitions, sessions, reports and unfinished onboardings, in small steps; goes
+    /// on where it has left off. True: there is more to look at.
     ///
     /// # Errors
     /// The store failed.
-    pub async fn prune(&self) -> Stored<()> {
-        while self.store.prune(now()).await? {}
-        Ok(())
+    pub async fn prune(&self, kept: &mut Kept) -> Stored<bool> {
+        for _ in 0..PAGES {
+            if !self.store.prune(now(), kept).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The user chooses which of their subscriptions serves them, in one car or in all others; none takes
@@ -310,7 +355,7 @@ impl Service {
         let decide = async move |_: &Self, tx: &Tx<'_>, _: &Context| {
             tx.lock(Lock::Account(account)).await?;
             let mut decision = Decision::default();
-            for federation in tx.federations(Some(account)).await? {
+            for federation in tx.federations(account).await? {
                 if tx.hold(federation.id, eid).await?.is_some() {
                     let clear = Change::ClearHold(federation.id, eid);
                     decision.changes.push(clear);
@@ -329,8 +374,8 @@ impl Service {
     pub async fn held(self: &Arc<Self>, account: AccountRef) -> Stored<Vec<Eid>> {
         let look = async move |_: &Self, tx: &Tx<'_>| {
             let mut cars = Vec::new();
-            for federation in tx.federations(Some(account)).await? {
-                for profile in tx.profiles(Some(federation.id)).await? {
+            for federation in tx.federations(account).await? {
+                for profile in tx.profiles(federation.id).await? {
                     if !cars.contains(&profile.eid)
                         && tx.hold(federation.id, profile.eid).await?.is_some()
                     {
@@ -362,8 +407,11 @@ impl Service {
     }
 }
 
-/// Decides about an open request whose time is over.
-fn over(context: &Context, request: CodeRequest) -> Decision {
+/// Decides about a request whose time is over, if it is.
+fn over(context: &Context, request: CodeRequest) -> Option<Decision> {
+    if !request.state.is_open() {
+        return None;
+    }
     let mut decision = Decision::default();
     if request.expires_at > context.now {
         // Its end was set under a wrong clock: it is set anew.
@@ -371,10 +419,10 @@ fn over(context: &Context, request: CodeRequest) -> Decision {
             expires_at: context.now.saturating_add(code::WAIT_MS),
             ..request
         }));
-        return decision;
+        return Some(decision);
     }
     decision = code::expired(context, &request);
     let dropped = Change::CloseCall(request.id, CallState::Dropped, context.now);
     decision.changes.push(dropped);
-    decision
+    Some(decision)
 }

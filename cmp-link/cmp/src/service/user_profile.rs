@@ -59,7 +59,7 @@ impl Service {
     async fn user_profile(&self, tx: &Tx<'_>, eid: Eid, account: &Account) -> Stored<UserProfile> {
         let serving = self.serving(tx, account.id, Some(eid)).await?;
         let serving = serving.map(|f| f.id);
-        let mut federations = tx.federations(Some(account.id)).await?;
+        let mut federations = tx.federations(account.id).await?;
         federations.retain(|f| f.ended_at.is_none());
         federations.sort_by_key(|f| Some(f.id) != serving);
         let here = tx.profiles_in(eid).await?;

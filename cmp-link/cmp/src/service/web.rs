@@ -148,10 +148,10 @@ impl Service {
         let id = account.id;
         let look = async move |service: &Self, tx: &Tx<'_>| {
             let mut subscriptions = Vec::new();
-            for federation in tx.federations(Some(id)).await? {
+            for federation in tx.federations(id).await? {
                 subscriptions.push(Subscription {
                     masked: service.masked(&federation),
-                    profiles: tx.profiles(Some(federation.id)).await?,
+                    profiles: tx.profiles(federation.id).await?,
                     federation,
                 });
             }
@@ -301,7 +301,7 @@ impl Service {
                 if owner.is_none_or(|f| f.account != account) {
                     continue;
                 }
-                let orders = tx.orders(Some(profile.eid), true).await?;
+                let orders = tx.open_orders(profile.eid).await?;
                 let open = orders.iter().any(|o| o.deletes(&profile.iccid));
                 let by = deletion::Trigger::User;
                 let decision = deletion::delete(context, &profile, open, by, None);

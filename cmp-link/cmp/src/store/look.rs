@@ -1,5 +1,56 @@
 //! What pages, reports and metrics ask for beyond the model.
 
+use aid_cmp_core::model::CallKind;
+use aid_id::AccountRef;
+
+/// Which calls to MSPs an instance takes for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The instance.
+    pub who: String,
+    /// To this MSP.
+    pub msp: String,
+    /// Of this kind.
+    pub kind: CallKind,
+    /// Due at this time, Unix milliseconds.
+    pub now: u64,
+    /// Until when they are this instance's alone.
+    pub until: u64,
+    /// At most so many, those that it has claimed before among them.
+    pub limit: u32,
+}
+
+/// Why a connection of a car may have to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bar {
+    /// It does not take part any more.
+    Retired,
+    /// It was bound to a certificate.
+    Bound,
+}
+
+/// A user who was erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erased {
+    /// What stands in place of the name.
+    pub name: String,
+    /// The user.
+    pub account: AccountRef,
+    /// Whether a subscription is left of them.
+    pub linked: bool,
+}
+
+/// Calls of one MSP and kind that are not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueLane {
+    /// The MSP.
+    pub msp: String,
+    /// The kind.
+    pub kind: CallKind,
+    /// When the next of them can be claimed, Unix milliseconds: in the past where one can be now.
+    pub next: Option<u64>,
+}
+
 /// Which entries of the audit trail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
@@ -9,8 +60,6 @@ pub struct AuditFilter {
     pub actor: Option<String>,
     /// Whose detail has this text, such as an EID, an ICCID or a reference.
     pub about: Option<String>,
-    /// At most so many; the newest.
-    pub limit: u32,
 }
 
 /// A session of the portal as its user sees it.

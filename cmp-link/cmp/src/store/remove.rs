@@ -3,7 +3,7 @@
 use super::Stored;
 use super::write::statement;
 use aid_id::{AccountRef, Id};
-use aid_store::{Statement, Tx, params};
+use aid_store::{Fields, Statement, Tx, params};
 
 /// A user's name, password, PIN, sessions and logins.
 pub(super) fn erase_account(account: AccountRef) -> Vec<Statement> {
@@ -94,8 +94,7 @@ macro_rules! prune {
 
 /// Statements and how old what they remove must be, ms. What makes repetitions harmless must be old by its order too,
 /// unless its time was over within the last day: under a clock that is wrong by years everything is old. So the newest ten
-/// thousand answers stay, and the newest hundred reports of each car and epoch: epochs are drawn at random, so that of two
-/// the higher is not the newer.
+/// thousand answers stay.
 const PRUNE: [(&str, u64); 7] = [
     (prune!("login_code" ("eid") WHERE "expires_at < $1"), HOUR),
     (
@@ -105,13 +104,7 @@ const PRUNE: [(&str, u64); 7] = [
         7 * DAY,
     ),
     (prune!("notice" ("id") WHERE "at < $1"), KEPT),
-    (
-        prune!("report" ("eid, seq, digest") WHERE
-            "received_at < $1 AND (received_at >= $1 - 86400000 OR EXISTS (SELECT 1 FROM report n \
-             WHERE n.eid = report.eid AND n.seq > report.seq AND n.seq - 100 >= report.seq \
-             AND n.seq <= report.seq / 4294967296 * 4294967296 + 4294967295)) ORDER BY received_at"),
-        KEPT,
-    ),
+    (prune!("sync_run" ("id") WHERE "at < $1"), KEPT),
     (
         prune!("portal_session" ("token_hash") WHERE "expires_at < $1"),
         0,
@@ -135,17 +128,88 @@ const PRUNE: [(&str, u64); 7] = [
 const CALLS: &str = "DELETE FROM outbox WHERE id IN \
      (SELECT id FROM outbox WHERE closed_at < $1 ORDER BY closed_at LIMIT 500) RETURNING id";
 
-/// Removes what is old at this time, at most [`ROWS`] rows of each table; yields whether there may be more.
-pub(super) async fn prune(tx: &Tx<'_>, now: u64) -> Stored<bool> {
+/// Old reports in the order of their time, behind one of them.
+const REPORTS: &str = "SELECT received_at, eid, seq, digest FROM report \
+     WHERE received_at < $1 AND (received_at, eid, seq, digest) > ($2, $3, $4, $5) \
+     ORDER BY received_at, eid, seq, digest LIMIT 500";
+/// Of those, what is old by its order too, or was over within the last day. The newest hundred of each car and epoch
+/// stay: epochs are drawn at random, so that of two the higher is not the newer.
+const REPORT: &str = "DELETE FROM report WHERE eid = $1 AND seq = $2 AND digest = $3 \
+     AND (received_at >= $4 OR EXISTS (SELECT 1 FROM report n WHERE n.eid = $1 \
+     AND n.seq > $2 AND n.seq >= $5 AND n.seq <= $6))";
+/// So many of a car's reports of an epoch stay.
+const NEWEST: u64 = 100;
+/// Reports of an epoch, at most: an epoch is the upper half of a number.
+const EPOCH: u64 = 1 << 32;
+
+/// Where [`prune`] has left off among old reports. Those that have to stay are not looked at again and again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept(Option<OldReport>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OldReport {
+    received_at: u64,
+    eid: String,
+    seq: u64,
+    digest: String,
+}
+
+/// Removes what is old at this time, at most [`ROWS`] rows of each table; yields whether there may be more, and where it
+/// has left off. What is kept is passed over once, and found again from the beginning when everything was seen.
+pub(super) async fn prune(tx: &Tx<'_>, now: u64, from: &Kept) -> Stored<(bool, Kept)> {
     let mut more = false;
     for (sql, age) in PRUNE {
         more |= tx.run(sql, params![now.saturating_sub(age)]).await? >= ROWS;
     }
-    let closed = params![now.saturating_sub(KEPT)];
-    let calls = tx.run_returning(CALLS, closed, |row| row.id()).await?;
+    let old = now.saturating_sub(KEPT);
+    let calls = tx
+        .run_returning(CALLS, params![old], |row| row.id())
+        .await?;
     more |= calls.len() as u64 >= ROWS;
     let history = calls.into_iter();
     let history = history.map(|id| statement!("DELETE FROM history WHERE work = $1", id));
     tx.write(&history.collect::<Vec<_>>()).await?;
-    Ok(more)
+    let next = prune_reports(tx, old, from).await?;
+    more |= next.0.is_some();
+    Ok((more, next))
+}
+
+async fn prune_reports(tx: &Tx<'_>, old: u64, from: &Kept) -> Stored<Kept> {
+    let page = match &from.0 {
+        Some(r) => {
+            let values = params![old, r.received_at, &r.eid, r.seq, &r.digest];
+            tx.all(REPORTS, values, old_report).await?
+        }
+        // No time is below zero.
+        None => {
+            tx.all(REPORTS, params![old, -1_i64, "", 0_i64, ""], old_report)
+                .await?
+        }
+    };
+    let delete = page.iter().map(|r| {
+        let newest = (r.seq / EPOCH)
+            .saturating_mul(EPOCH)
+            .saturating_add(EPOCH - 1);
+        statement!(
+            REPORT,
+            r.eid.clone(),
+            r.seq,
+            r.digest.clone(),
+            old.saturating_sub(DAY),
+            r.seq.saturating_add(NEWEST),
+            newest,
+        )
+    });
+    tx.write(&delete.collect::<Vec<_>>()).await?;
+    let is_full = page.len() as u64 >= ROWS;
+    Ok(Kept(page.into_iter().next_back().filter(|_| is_full)))
+}
+
+fn old_report(row: &mut Fields<'_>) -> Stored<OldReport> {
+    Ok(OldReport {
+        received_at: row.number()?,
+        eid: row.text()?,
+        seq: row.number()?,
+        digest: row.text()?,
+    })
 }

@@ -3,7 +3,7 @@
 use aid_store::{Schema, Sql, Step};
 
 /// The tables of the CMP.
-pub(super) static SCHEMA: Schema = Schema::new(STEPS);
+pub(super) static SCHEMA: Schema = Schema::new(STEPS).by_index();
 
 /// All steps. Those from 62 on leave a running instance of an earlier version working (docs/operations.md).
 const STEPS: &[Step] = &[
@@ -50,6 +50,11 @@ const STEPS: &[Step] = &[
             postgres: include_str!("../../migrations/0061_bound.postgres.sql"),
         },
     },
+    step(
+        65,
+        "upkeep",
+        include_str!("../../migrations/0065_upkeep.sql"),
+    ),
     Step {
         version: 70,
         name: "sessions",

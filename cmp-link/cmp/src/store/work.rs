@@ -2,6 +2,7 @@
 //! are due.
 
 use super::Stored;
+use super::look::Claim;
 use super::row::{self, select_call};
 use super::write::{account_id, statement};
 use aid_cmp_core::decide::call::{LONGEST_CLAIM, MAX_PAUSE};
@@ -104,9 +105,12 @@ pub(super) fn add_call(c: Call) -> Vec<Statement> {
             *c.token.as_bytes(),
         )
     });
+    // Behind a call that waits it waits as long, so that a look for what is due does not find it again and again.
     let add = statement!(
         "INSERT INTO outbox (id, msp, lane, kind, token, correlation, body, attempts, next_at, state, \
-         last_error, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         last_error, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, \
+         (SELECT MAX(at) FROM (SELECT CAST($9 AS BIGINT) AS at UNION ALL SELECT next_at FROM outbox \
+         WHERE msp = $2 AND lane = $3 AND state = 'due') AS waits), $10, $11, $12)",
         c.id,
         c.msp,
         c.lane,
@@ -123,34 +127,58 @@ pub(super) fn add_call(c: Call) -> Vec<Statement> {
     std::iter::once(add).chain(asked).collect()
 }
 
-/// Takes the first call of each lane that is due for one instance of several; a call in front that waits, waits for all
-/// behind it. The lane's order holds because a claimed call is still due: those behind it wait. What this instance has
-/// claimed itself it gets again. Due is also what a wrong clock put off for longer than any pause ($5), and a claim that
-/// is longer than any was made under a wrong clock ($6).
+/// The calls behind one that is put off wait as long.
+pub(super) fn put_off_lane(id: Id, until: u64) -> Statement {
+    statement!(
+        "UPDATE outbox SET next_at = $1 WHERE state = 'due' AND next_at < $1 \
+         AND msp = (SELECT msp FROM outbox WHERE id = $2) \
+         AND lane = (SELECT lane FROM outbox WHERE id = $2)",
+        until,
+        id,
+    )
+}
+
+/// The calls behind one that has ended, or is made now, wait no longer.
+pub(super) fn let_lane_go(id: Id) -> Statement {
+    statement!(
+        "UPDATE outbox SET next_at = created_at WHERE state = 'due' AND next_at > created_at \
+         AND msp = (SELECT msp FROM outbox WHERE id = $1) \
+         AND lane = (SELECT lane FROM outbox WHERE id = $1)",
+        id,
+    )
+}
+
+/// Takes calls of one MSP and kind for one instance of several: the first of each lane only. The lane's order holds
+/// because a claimed call is still due: those behind it wait. What this instance has claimed itself it gets again. A claim
+/// that is longer than any ($5) was made under a wrong clock.
 ///
 /// Another instance may claim the same at once. Then PostgreSQL waits for it and looks at the row again, so that the
 /// conditions come twice.
+///
+/// Besides what it yields it looks at calls that are claimed, which are few, and at those behind them.
 const CLAIM: &str = concat!(
     "UPDATE outbox SET claimed_by = $1, claimed_until = $2 WHERE id IN \
-     (SELECT o.id FROM outbox o WHERE o.state = 'due' AND (o.next_at <= $3 OR o.next_at > $5) \
-     AND (o.claimed_until <= $3 OR o.claimed_until > $6 OR o.claimed_by = $1) \
+     (SELECT o.id FROM outbox o WHERE o.state = 'due' AND o.msp = $6 AND o.kind = $7 AND o.next_at <= $3 \
+     AND (o.claimed_until <= $3 OR o.claimed_until > $5 OR o.claimed_by = $1) \
      AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.msp = o.msp AND e.lane = o.lane \
-     AND e.state = 'due' AND e.position < o.position) ORDER BY o.position LIMIT $4) \
-     AND state = 'due' AND (next_at <= $3 OR next_at > $5) \
-     AND (claimed_until <= $3 OR claimed_until > $6 OR claimed_by = $1) RETURNING ",
+     AND e.state = 'due' AND e.position < o.position) ORDER BY o.next_at, o.position LIMIT $4) \
+     AND state = 'due' AND next_at <= $3 \
+     AND (claimed_until <= $3 OR claimed_until > $5 OR claimed_by = $1) RETURNING ",
     select_call!(columns)
 );
 
-pub(super) async fn claim(
-    tx: &Tx<'_>,
-    who: &str,
-    now: u64,
-    until: u64,
-    limit: u32,
-) -> Stored<Vec<Call>> {
+/// Due is also what a wrong clock put off for longer than any pause.
+const DUE_AFTER_ALL: &str = "UPDATE outbox SET next_at = $1 WHERE id IN (SELECT id FROM outbox \
+     WHERE state = 'due' AND msp = $2 AND kind = $3 AND next_at > $4 LIMIT 100)";
+
+pub(super) async fn claim(tx: &Tx<'_>, claim: &Claim) -> Stored<Vec<Call>> {
+    let Claim { who, msp, now, .. } = claim;
+    let (kind, now) = (claim.kind.as_str(), *now);
     let latest = now.saturating_add(MAX_PAUSE);
+    tx.run(DUE_AFTER_ALL, params![now, msp, kind, latest])
+        .await?;
     let longest = now.saturating_add(LONGEST_CLAIM);
-    let values = params![who, until, now, limit, latest, longest];
+    let values = params![who, claim.until, now, claim.limit, longest, msp, kind];
     tx.run_returning(CLAIM, values, row::call).await
 }
 

@@ -224,7 +224,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
                 error,
                 id,
             );
-            vec![retry, failed]
+            vec![retry, work::put_off_lane(id, next_at), failed]
         }
         Change::GiveUpCall(id, at, error) => {
             let dead = of_call(id, at, "dead", error.clone());
@@ -234,7 +234,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
                 error,
                 id,
             );
-            vec![give_up, dead]
+            vec![give_up, work::let_lane_go(id), dead]
         }
         Change::ReviveCall(id, at) => vec![
             statement!(
@@ -243,6 +243,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
                 at,
                 id,
             ),
+            work::let_lane_go(id),
             of_call(id, at, "revived", String::new()),
         ],
         Change::CloseCall(id, state, at) => {
@@ -250,13 +251,14 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
                 CallState::Done => CallState::Done,
                 CallState::Due | CallState::Dead | CallState::Dropped => CallState::Dropped,
             };
-            vec![statement!(
+            let close = statement!(
                 "UPDATE outbox SET state = $1, closed_at = $2 WHERE id = $3 \
                  AND state IN ('due', 'dead')",
                 state.as_str(),
                 at,
                 id,
-            )]
+            );
+            vec![close, work::let_lane_go(id)]
         }
         Change::Happened(h) => vec![
             of_order(h.work, h.at, h.event.clone(), h.detail.clone()),

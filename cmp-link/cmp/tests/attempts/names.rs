@@ -43,10 +43,9 @@ async fn a_name_that_nobody_has_is_answered_and_counted_as_one_that_somebody_has
     let cmp = instance(&world).await;
     let written = async || {
         let filter = AuditFilter {
-            limit: 1000,
             ..AuditFilter::default()
         };
-        world.store.audits(&filter).await.unwrap().len()
+        world.store.audits(&filter, 1000).await.unwrap().len()
     };
     let mut seen = Vec::new();
     for user in ["eva", "nobody", "EVA ", "x"] {

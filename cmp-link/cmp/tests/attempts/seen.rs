@@ -66,10 +66,9 @@ async fn what_is_refused_is_seen_in_log_metrics_and_audit_trail() {
     }
     guess(&cmp, Door::Code, "", false, 0).await;
     let filter = AuditFilter {
-        limit: 1000,
         ..AuditFilter::default()
     };
-    let audits = crate::book(&cmp).audits(&filter).await.unwrap();
+    let audits = crate::book(&cmp).audits(&filter, 1000).await.unwrap();
     let count = |actor: &str, action: &str, about: &str| {
         let all = audits
             .iter()

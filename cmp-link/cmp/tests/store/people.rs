@@ -2,7 +2,7 @@
 
 use crate::book::Book;
 use crate::{EVA, account, eid, vehicle};
-use aid_cmp::store::{AuditFilter, StoreError};
+use aid_cmp::store::{AuditFilter, StoreError, Tx};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::model::{Attempts, Audit, Hold, NoticeKind, PortalSession, UserNotice, Vehicle};
 use aid_id::AccountRef;
@@ -20,7 +20,7 @@ pub(crate) async fn people(store: &Book) {
         Change::AddVehicle(vehicle(1)),
     ];
     assert_eq!(store.commit(changes).await, Err(StoreError::Taken));
-    assert_eq!(store.vehicles().await.unwrap(), [vehicle(1)]);
+    assert_eq!(store.vehicles(None, 1000).await.unwrap(), [vehicle(1)]);
     let seen = Change::Seen {
         eid: eid(1),
         at: 5,
@@ -156,21 +156,38 @@ pub(crate) async fn audit(store: &Book) {
     ];
     let changes = list.clone().map(Change::Audit);
     store.commit(changes.to_vec()).await.unwrap();
-    let filter = |since, actor: Option<&str>, about: Option<&str>, limit| AuditFilter {
+    let filter = |since, actor: Option<&str>, about: Option<&str>| AuditFilter {
         since,
         actor: actor.map(Into::into),
         about: about.map(Into::into),
-        limit,
     };
-    let get = |f: AuditFilter| async move {
-        let got = store.audits(&f).await.unwrap();
-        got.into_iter().map(|a| a.at).collect::<Vec<_>>()
+    // Read in pages of one, and as the newest.
+    let get = |f: AuditFilter, newest: u32| async move {
+        let got = store.audits(&f, newest).await.unwrap();
+        let times: Vec<_> = got.into_iter().map(|a| a.at).collect();
+        if newest == 9 {
+            let (mut after, mut paged) = (None, Vec::new());
+            loop {
+                let filter = f.clone();
+                let page = async move |tx: &Tx<'_>| tx.audits(&filter, after, 1).await;
+                let page = store.0.read(page).await.unwrap();
+                after = page.last().map(|(position, a)| (a.at, *position));
+                paged.extend(page.into_iter().map(|(_, a)| a.at));
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(paged, times);
+        }
+        times
     };
-    assert_eq!(store.audits(&filter(0, None, None, 9)).await.unwrap(), list);
-    assert_eq!(get(filter(0, None, None, 2)).await, [2, 3], "the newest");
-    assert_eq!(get(filter(2, Some("a"), None, 9)).await, [3]);
+    let all = store.audits(&filter(0, None, None), 9).await.unwrap();
+    assert_eq!(all, list);
+    assert_eq!(get(filter(0, None, None), 9).await, [1, 2, 3]);
+    assert_eq!(get(filter(0, None, None), 2).await, [2, 3], "the newest");
+    assert_eq!(get(filter(2, Some("a"), None), 9).await, [3]);
     // A wildcard is a character.
-    assert_eq!(get(filter(0, None, Some("100%"), 9)).await, [1]);
+    assert_eq!(get(filter(0, None, Some("100%")), 9).await, [1]);
 }
 
 // R-A.4-6

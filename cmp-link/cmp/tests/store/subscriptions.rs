@@ -53,7 +53,7 @@ pub(crate) async fn subscriptions(store: &Book) {
         store.federation("m", first.token).await.unwrap(),
         Some(first.clone())
     );
-    assert_eq!(store.federations(Some(EVA)).await.unwrap().len(), 2);
+    assert_eq!(store.federations(EVA).await.unwrap().len(), 2);
     let ended = Federation {
         ended_at: Some(9),
         ended_reason: Some("r".into()),
@@ -76,7 +76,7 @@ pub(crate) async fn subscriptions(store: &Book) {
     };
     let changes = [profile(1, 20), profile(2, 10)].map(Change::PutProfile);
     store.commit(changes.to_vec()).await.unwrap();
-    let order: Vec<_> = store.profiles(Some([1; 16])).await.unwrap();
+    let order: Vec<_> = store.profiles([1; 16]).await.unwrap();
     assert_eq!(
         order,
         [profile(2, 10), profile(1, 20)],
@@ -111,8 +111,14 @@ pub(crate) async fn subscriptions(store: &Book) {
     );
     assert_eq!(store.request_of_car(eid(2), [101; 16]).await.unwrap(), None);
     assert!(store.undelivered(eid(1)).await.unwrap().is_empty());
-    assert_eq!(store.overdue(999, 100).await.unwrap().len(), 0);
-    assert_eq!(store.overdue(1000, 100).await.unwrap().len(), 2);
+    assert_eq!(store.overdue(999, None, 100).await.unwrap().len(), 0);
+    let due = store.overdue(1000, None, 100).await.unwrap();
+    assert_eq!(due.iter().map(|r| r.id[0]).collect::<Vec<_>>(), [1, 2]);
+    // In pages.
+    let first = store.overdue(1000, None, 1).await.unwrap();
+    let behind = Some((1000, first[0].id));
+    assert_eq!(store.overdue(1000, behind, 9).await.unwrap(), due[1..]);
+    assert!(store.overlong(0, 9).await.unwrap().is_empty());
     let answered = CodeRequest {
         state: RequestState::Answered,
         code: Some(Secret::new("1$h$X".into())),

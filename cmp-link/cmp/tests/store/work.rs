@@ -2,9 +2,9 @@
 
 use crate::book::Book;
 use crate::{EVA, call, eid, iccid, vehicle};
-use aid_cmp::store::StoreError;
+use aid_cmp::store::{Claim, Kept, StoreError};
 use aid_cmp_core::change::Change;
-use aid_cmp_core::model::{Answered, Call, CallState, Order, OrderState};
+use aid_cmp_core::model::{Answered, Call, CallKind, CallState, Order, OrderState};
 use aid_id::MspToken;
 use aid_wire::OrderKind;
 
@@ -38,12 +38,15 @@ pub(crate) async fn orders(store: &Book) {
             .unwrap();
         assert_eq!(store.order([id; 16]).await.unwrap(), Some(order));
     }
-    assert_eq!(store.unsent(2).await.unwrap().len(), 2);
+    let new = store.unsent(2, None, 9).await.unwrap();
+    assert_eq!(new.len(), 2);
+    let behind = Some((new[0].1.created_at, new[0].0));
+    assert_eq!(store.unsent(2, behind, 9).await.unwrap(), new[1..]);
     store
         .commit(vec![Change::OrderSent([2; 16], 9)])
         .await
         .unwrap();
-    assert_eq!(store.unsent(2).await.unwrap().len(), 1);
+    assert_eq!(store.unsent(2, None, 9).await.unwrap().len(), 1);
     let close = Change::CloseOrder([1; 16], OrderState::Failed, Some(7), 11);
     store.commit(vec![close]).await.unwrap();
     // A result that comes again changes nothing.
@@ -51,7 +54,7 @@ pub(crate) async fn orders(store: &Book) {
     store.commit(vec![again]).await.unwrap();
     assert_eq!(store.orders(None, true).await.unwrap().len(), 2);
     assert_eq!(store.orders(None, false).await.unwrap().len(), 3);
-    assert!(store.orders(Some(eid(1)), true).await.unwrap().is_empty());
+    assert!(store.open_orders(eid(1)).await.unwrap().is_empty());
     let closed = store.order([1; 16]).await.unwrap().unwrap();
     assert_eq!((closed.code, closed.closed_at), (Some(7), Some(11)));
     assert_eq!(store.order([2; 16]).await.unwrap().unwrap().attempts, 1);
@@ -69,7 +72,7 @@ pub(crate) async fn orders(store: &Book) {
     };
     let list = [99, 98, 97].map(|id| Change::AddOrder(same(id)));
     store.commit(list.to_vec()).await.unwrap();
-    let got = store.orders(Some(eid(9)), true).await.unwrap();
+    let got = store.open_orders(eid(9)).await.unwrap();
     assert_eq!(
         got.iter().map(|o| o.id[0]).collect::<Vec<_>>(),
         [99, 98, 97]
@@ -78,7 +81,7 @@ pub(crate) async fn orders(store: &Book) {
 
 // R-7.8-5
 pub(crate) async fn outbox(store: &Book) {
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(store.next_due(0).await.unwrap(), None);
     let calls = [call(1, "a", 10), call(2, "a", 0), call(3, "b", 20)].map(Change::AddCall);
     store.commit(calls.to_vec()).await.unwrap();
     // A claim that ends at once is none.
@@ -101,7 +104,7 @@ pub(crate) async fn outbox(store: &Book) {
     };
     store.commit(vec![retry]).await.unwrap();
     assert_eq!(due(20).await, [3]);
-    assert_eq!(store.next_due().await.unwrap(), Some(20));
+    assert_eq!(store.next_due(5).await.unwrap(), Some(20));
     store
         .commit(vec![Change::GiveUpCall([3; 16], 21, "never".into())])
         .await
@@ -117,7 +120,7 @@ pub(crate) async fn outbox(store: &Book) {
         .await
         .unwrap();
     assert_eq!(state(1).await, CallState::Done);
-    let dead = store.calls(Some(CallState::Dead)).await.unwrap();
+    let dead = store.calls(CallState::Dead).await.unwrap();
     assert_eq!(dead.len(), 1);
     assert_eq!(dead[0].last_error.as_deref(), Some("never"));
     store
@@ -137,6 +140,88 @@ pub(crate) async fn outbox(store: &Book) {
     let events: Vec<_> = history.iter().map(|h| h.event.as_str()).collect();
     // The first line is that of the order with the same id.
     assert_eq!(events[1..], ["dead", "revived"]);
+}
+
+/// A call in front that is put off holds up those behind it, and nobody looks at them meanwhile; another MSP's calls, and
+/// those of another kind, are due all the same.
+pub(crate) async fn backlog(store: &Book) {
+    let next = async |id: u8| store.call([id; 16]).await.unwrap().unwrap().next_at;
+    let of = |id, msp: &str, kind, lane| Call {
+        msp: msp.into(),
+        kind,
+        ..call(id, lane, 5)
+    };
+    let calls = [
+        of(60, "slow", CallKind::Status, "a"),
+        of(61, "slow", CallKind::Status, "a"),
+        of(62, "slow", CallKind::Query, "q"),
+        of(63, "other", CallKind::Status, "a"),
+    ];
+    let calls = calls.map(Change::AddCall);
+    store.commit(calls.to_vec()).await.unwrap();
+    let lanes = async |now| {
+        let lanes = store.0.read(async move |tx| tx.due_lanes(now).await);
+        let lanes = lanes.await.unwrap().into_iter();
+        lanes.map(|l| (l.msp, l.kind, l.next)).collect::<Vec<_>>()
+    };
+    let (other, slow) = ("other".to_owned(), "slow".to_owned());
+    assert_eq!(
+        lanes(5).await,
+        [
+            (other.clone(), CallKind::Status, Some(5)),
+            (slow.clone(), CallKind::Query, Some(5)),
+            (slow.clone(), CallKind::Status, Some(5)),
+        ]
+    );
+    let put_off = |id, next_at| Change::RetryCall {
+        id: [id; 16],
+        attempts: 1,
+        at: 6,
+        next_at,
+        error: "e".into(),
+    };
+    store.commit(vec![put_off(60, 100)]).await.unwrap();
+    assert_eq!((next(61).await, next(63).await), (100, 5));
+    // A new one behind it waits as long, too.
+    let behind = of(64, "slow", CallKind::Status, "a");
+    store.commit(vec![Change::AddCall(behind)]).await.unwrap();
+    assert_eq!(next(64).await, 100);
+    assert_eq!(
+        lanes(50).await[2],
+        (slow.clone(), CallKind::Status, Some(100))
+    );
+    let claim = async |msp: &str, kind| {
+        let claim = Claim {
+            who: "me".into(),
+            msp: msp.into(),
+            kind,
+            now: 50,
+            until: 50,
+            limit: 9,
+        };
+        let claimed = store.0.claim(claim).await.unwrap();
+        claimed.into_iter().map(|c| c.id[0]).collect::<Vec<_>>()
+    };
+    assert!(claim("slow", CallKind::Status).await.is_empty());
+    assert_eq!(claim("slow", CallKind::Query).await, [62]);
+    assert_eq!(claim("other", CallKind::Status).await, [63]);
+    // The end of the one in front lets the next go, and it alone: it is in front now.
+    let dropped = Change::CloseCall([60; 16], CallState::Dropped, 51);
+    store.commit(vec![dropped]).await.unwrap();
+    assert_eq!(claim("slow", CallKind::Status).await, [61]);
+    // So does one that is given up, and one that an operator revives goes before those that came later.
+    store
+        .commit(vec![Change::GiveUpCall([61; 16], 52, "e".into())])
+        .await
+        .unwrap();
+    assert_eq!(claim("slow", CallKind::Status).await, [64]);
+    store.commit(vec![put_off(64, 100)]).await.unwrap();
+    let revived = Change::ReviveCall([61; 16], 50);
+    store.commit(vec![revived]).await.unwrap();
+    assert_eq!(claim("slow", CallKind::Status).await, [61]);
+    let done = [61, 62, 63, 64].map(|id| Change::CloseCall([id; 16], CallState::Done, 60));
+    store.commit(done.to_vec()).await.unwrap();
+    assert!(lanes(1000).await.is_empty());
 }
 
 pub(crate) async fn repetitions(store: &Book) {
@@ -178,16 +263,17 @@ pub(crate) async fn repetitions(store: &Book) {
     store.commit(old.collect()).await.unwrap();
     let late = 200 * 24 * 3600 * 1000;
     let closed = async || {
-        let calls = store.calls(Some(CallState::Dropped)).await.unwrap();
+        let calls = store.calls(CallState::Dropped).await.unwrap();
         calls.iter().filter(|c| c.id[2] == 0xF0).count()
     };
     let mut id = [0xF0; 16];
     id[..2].copy_from_slice(&[0, 0]);
     assert_eq!(store.history(id).await.unwrap().len(), 1);
     assert_eq!(closed().await, 600);
-    assert!(store.0.prune(late).await.unwrap());
+    let mut kept = Kept::default();
+    assert!(store.0.prune(late, &mut kept).await.unwrap());
     assert_eq!(closed().await, 100);
-    assert!(!store.0.prune(late).await.unwrap());
+    assert!(!store.0.prune(late, &mut kept).await.unwrap());
     assert_eq!(closed().await, 0);
     assert!(store.history(id).await.unwrap().is_empty());
 }
@@ -215,7 +301,8 @@ pub(crate) async fn claims(store: &Book, other: &Book) {
     a.extend(b);
     a.sort_unstable();
     assert_eq!(a, (100..150).collect::<Vec<u8>>(), "each once");
-    assert_eq!(store.next_due().await.unwrap(), Some(1000));
+    assert_eq!(store.next_due(999).await.unwrap(), None, "all are claimed");
+    assert_eq!(store.next_due(1000).await.unwrap(), Some(1000));
     // An instance died: its claim ends.
     let claimed = async |who: &str| store.claim(who, 1000, 2000, 100).await.unwrap().len();
     assert_eq!(claimed("b").await, 50);

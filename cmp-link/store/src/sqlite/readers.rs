@@ -2,6 +2,7 @@
 
 use super::tx::Texts;
 use super::{File, Prepared, SqliteTx, at_once, execute, store_error};
+use crate::counters::Counters;
 use crate::tx::{Broken, Connection as On, Tx};
 use crate::{StoreError, Stored};
 use rusqlite::Connection;
@@ -16,6 +17,8 @@ const READERS: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Readers {
     file: File,
+    counters: Arc<Counters>,
+    by_index: bool,
     idle: Mutex<Vec<Reader>>,
     places: Arc<Semaphore>,
 }
@@ -27,9 +30,11 @@ struct Reader {
 }
 
 impl Readers {
-    pub(crate) fn open(file: &File) -> Stored<Self> {
+    pub(crate) fn open(file: &File, counters: Arc<Counters>, by_index: bool) -> Stored<Self> {
         let readers = Self {
             file: file.clone(),
+            counters,
+            by_index,
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(READERS)),
         };
@@ -43,7 +48,7 @@ impl Readers {
     fn another(&self) -> Stored<Reader> {
         Ok(Reader {
             connection: self.file.reader()?,
-            texts: Texts::default(),
+            texts: Texts::new(Arc::clone(&self.counters), self.by_index),
         })
     }
 

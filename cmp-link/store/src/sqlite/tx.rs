@@ -1,12 +1,14 @@
 //! Statements on a connection of SQLite.
 
 use super::{File, store_error};
+use crate::counters::Counters;
 use crate::row::Fields;
 use crate::tx::Broken;
 use crate::{StoreError, Stored, Value};
-use rusqlite::{CachedStatement, Connection, params_from_iter};
+use rusqlite::{CachedStatement, Connection, StatementStatus, params_from_iter};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
@@ -14,14 +16,38 @@ type Done<T> = Result<T, (Broken, StoreError)>;
 
 /// The texts of statements as SQLite wants them: `?1` where PostgreSQL has `$1`, which SQLite would take for a name and
 /// number by its first appearance. By the place of a text in memory, so that a long one is not read to find it.
-#[derive(Debug, Default)]
-pub(crate) struct Texts(RefCell<BTreeMap<(usize, usize), Arc<str>>>);
+#[derive(Debug)]
+pub(crate) struct Texts {
+    texts: RefCell<BTreeMap<(usize, usize), Arc<str>>>,
+    counters: Arc<Counters>,
+    by_index: bool,
+}
 
 impl Texts {
-    fn of(&self, sql: &'static str) -> Arc<str> {
-        let mut texts = self.0.borrow_mut();
-        let text = texts.entry((sql.as_ptr() as usize, sql.len()));
-        Arc::clone(text.or_insert_with(|| numbered(sql).into()))
+    /// `by_index`: debug builds refuse statements that read a whole table.
+    pub(crate) fn new(counters: Arc<Counters>, by_index: bool) -> Self {
+        Self {
+            texts: RefCell::default(),
+            counters,
+            by_index,
+        }
+    }
+
+    /// The text, of which `judge` sees the first use.
+    fn of(
+        &self,
+        sql: &'static str,
+        judge: impl FnOnce(&str) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<Arc<str>> {
+        let mut texts = self.texts.borrow_mut();
+        match texts.entry((sql.as_ptr() as usize, sql.len())) {
+            Entry::Occupied(text) => Ok(Arc::clone(text.get())),
+            Entry::Vacant(place) => {
+                let text: Arc<str> = numbered(sql).into();
+                judge(&text)?;
+                Ok(Arc::clone(place.insert(text)))
+            }
+        }
     }
 }
 
@@ -59,6 +85,17 @@ impl<'c> Prepared<'c> {
             ready: RefCell::default(),
         }
     }
+
+    /// Refuses, in debug builds, a statement that reads a whole table; see `plan`.
+    fn judge(&self, text: &str) -> rusqlite::Result<()> {
+        if !(cfg!(debug_assertions) && self.texts.by_index) {
+            return Ok(());
+        }
+        match super::plan::objection(self.connection, text)? {
+            Some(why) => Err(rusqlite::Error::ToSqlConversionFailure(why.into())),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Debug for Prepared<'_> {
@@ -82,9 +119,15 @@ impl Statements for Prepared<'_> {
         let ready = self.ready.borrow_mut().remove(&key);
         let mut statement = match ready {
             Some(statement) => statement,
-            None => self.connection.prepare_cached(&self.texts.of(sql))?,
+            None => {
+                let text = self.texts.of(sql, |text| self.judge(text))?;
+                self.connection.prepare_cached(&text)?
+            }
         };
         work(&mut statement)?;
+        let steps = statement.reset_status(StatementStatus::VmStep);
+        let steps = u64::try_from(steps).unwrap_or(0);
+        self.texts.counters.stepped(steps);
         self.ready.borrow_mut().insert(key, statement);
         Ok(())
     }

@@ -123,12 +123,13 @@ impl Writer {
         file: File,
         connection: Connection,
         counters: Arc<Counters>,
+        by_index: bool,
     ) -> Stored<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let mut thread = Thread {
             file,
             connection: Some(connection),
-            texts: Texts::default(),
+            texts: Texts::new(Arc::clone(&counters), by_index),
             counters,
         };
         let thread = thread::Builder::new()

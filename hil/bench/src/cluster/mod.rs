@@ -253,11 +253,8 @@ impl Load {
         ended.map_err(|_| late("something was not acknowledged"))??;
         let drained = async {
             // Beside calls that wait there may be codes that the MSP has to send.
-            while store
-                .read(async |tx: &Tx<'_>| tx.next_due().await)
-                .await?
-                .is_some()
-            {
+            let lanes = async |tx: &Tx<'_>| tx.due_lanes(0).await;
+            while !store.read(lanes).await?.is_empty() {
                 tokio::time::sleep(LOOK).await;
             }
             Ok::<(), Failure>(())

@@ -141,10 +141,7 @@ async fn measure(site: &Site, fleet: &Fleet, logs: &LogArgs) -> Result<Found, Fa
     let begin = Instant::now();
     let settled = come_back(&dialer, fleet, &eids, begin).await?;
     let cpu_s = (cmp.cpu() - cpu).as_secs_f64();
-    let open = store
-        .read(async |tx| tx.orders(None, true).await)
-        .await?
-        .len();
+    let open = store.read(async |tx| tx.work().await).await?.open_orders;
     store.close().await;
     Ok(Found {
         vehicles: u32::try_from(fleet.vehicles.len()).unwrap_or(u32::MAX),
@@ -156,7 +153,7 @@ async fn measure(site: &Site, fleet: &Fleet, logs: &LogArgs) -> Result<Found, Fa
         reconnect_s: settled.connected.as_secs_f64(),
         delivered_s: settled.delivered.as_secs_f64(),
         settled_s: settled.settled.as_secs_f64(),
-        closed: eids.len() - open.min(eids.len()),
+        closed: eids.len() - usize::try_from(open).map_or(eids.len(), |open| open.min(eids.len())),
         cpu_s,
     })
 }

@@ -101,13 +101,16 @@ impl Write for Change {
             // The newest ten thousand stay unless their time was over within the last day: under a clock that is wrong by
             // years everything is old.
             Self::AnswersForgotten { before } => to.push(statement!(
-                "DELETE FROM answered WHERE at < $1 AND (at >= $1 - 86400000 OR at <
-                 (SELECT at FROM answered ORDER BY at DESC LIMIT 1 OFFSET 9999))",
+                "DELETE FROM answered WHERE (client_id, request_id) IN
+                 (SELECT client_id, request_id FROM answered WHERE at < $1 AND (at >= $1 - 86400000 OR at <
+                 (SELECT at FROM answered ORDER BY at DESC LIMIT 1 OFFSET 9999)) ORDER BY at LIMIT 5000)",
                 before,
             )),
             Self::LeasesEnded => to.extend([
-                statement!("UPDATE answered SET leased_until = 0 WHERE status = 0"),
-                statement!("UPDATE ac_request SET leased_until = 0 WHERE state = 'open'"),
+                statement!("/* reads all: by their index, at a start */
+                     UPDATE answered SET leased_until = 0 WHERE status = 0"),
+                statement!("/* reads all: by their index, at a start */
+                     UPDATE ac_request SET leased_until = 0 WHERE state = 'open'"),
             ]),
             Self::JobAdded { job, next_at, at } => to.push(add_job(job, next_at, at)),
             Self::JobSet(row) => to.push(set_job(row)),

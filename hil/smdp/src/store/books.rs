@@ -30,7 +30,8 @@ const FIRST_OF_TYPE: &str = "SELECT body FROM orders WHERE in_inventory = 1 AND 
      AND profile_type = $1 ORDER BY iccid LIMIT 1";
 const ANY_OF_TYPE: &str =
     "SELECT body FROM orders WHERE in_inventory = 1 AND profile_type = $1 LIMIT 1";
-const KNOWN: &str = "SELECT iccid, in_inventory FROM orders";
+const KNOWN: &str =
+    "/* reads all: the inventory, at a start */ SELECT iccid, in_inventory FROM orders";
 const NOTICE: &str =
     "SELECT 1 FROM notifications WHERE eid = $1 AND seq_number = $2 AND digest = $3";
 

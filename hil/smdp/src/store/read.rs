@@ -7,10 +7,10 @@ use aid_rsp::crypto::PublicKey;
 use aid_rsp::es10::TransactionId;
 use aid_store::params;
 
-const ALL: &str = "SELECT body FROM orders ORDER BY iccid";
+const ALL: &str = "/* reads all: an operator's list */ SELECT body FROM orders ORDER BY iccid";
 const BY_EID: &str = "SELECT body FROM orders WHERE eid = $1 ORDER BY iccid";
 const BINDING: &str = "SELECT eid, public_key, iccid FROM bindings WHERE transaction_id = $1";
-const NOTICES: &str = "SELECT eid, seq_number, iccid, outcome, received_at FROM notifications \
+const NOTICES: &str = "/* reads all: an operator's list */ SELECT eid, seq_number, iccid, outcome, received_at FROM notifications \
      ORDER BY received_at, eid, seq_number";
 
 impl Store {

@@ -13,4 +13,10 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
         name: "bytes",
         sql: Sql::Both(include_str!("../../migrations/0002_bytes.sql")),
     },
-]);
+    Step {
+        version: 10,
+        name: "upkeep",
+        sql: Sql::Both(include_str!("../../migrations/0010_upkeep.sql")),
+    },
+])
+.by_index();

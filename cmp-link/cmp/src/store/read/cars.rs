@@ -2,7 +2,8 @@
 
 use crate::store::row::{self, select_login_code, select_vehicle};
 use crate::store::work::report_digest;
-use crate::store::{Stored, Tx};
+use crate::store::write::eid_text;
+use crate::store::{Bar, Stored, Tx};
 use aid_cmp_core::model::{LoginCode, Report, Vehicle};
 use aid_id::{AccountRef, Eid};
 use aid_store::{Fields, params};
@@ -23,22 +24,69 @@ impl Tx<'_> {
             .await
     }
 
-    /// All cars by EID.
+    /// Cars by EID: those behind `after`, at most `limit`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn vehicles(&self) -> Stored<Vec<Vehicle>> {
-        let sql = select_vehicle!("ORDER BY eid");
-        self.tx.all(sql, &[], row::vehicle).await
+    pub async fn vehicles(&self, after: Option<Eid>, limit: u32) -> Stored<Vec<Vehicle>> {
+        let sql = select_vehicle!("WHERE eid > $1 ORDER BY eid LIMIT $2");
+        let values = params![eid_text(after), limit];
+        self.tx.all(sql, values, row::vehicle).await
     }
 
-    /// Cars that stopped taking part, or were bound to a certificate, since this time.
+    /// The car that takes part and has this vehicle identification number, other than `but`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn barred_since(&self, since: u64) -> Stored<Vec<Eid>> {
-        let sql = "SELECT eid FROM vehicle WHERE retired_at >= $1 OR bound_at >= $1";
-        self.tx.all(sql, params![since], eid).await
+    pub async fn vehicle_with_vin(&self, vin: &str, but: Eid) -> Stored<Option<Vehicle>> {
+        let sql = select_vehicle!("WHERE vin = $1 AND eid <> $2 AND retired_at IS NULL LIMIT 1");
+        let values = params![vin, but.as_str()];
+        self.tx.first(sql, values, row::vehicle).await
+    }
+
+    /// Of the cars from `first` to `last`, those with an open order or an answer that they have not journalled; by EID.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn waited_for(&self, first: Eid, last: Eid) -> Stored<Vec<Eid>> {
+        let orders = "SELECT DISTINCT eid FROM vehicle_order WHERE state = 'open' \
+             AND eid >= $1 AND eid <= $2";
+        let answers = "SELECT DISTINCT eid FROM code_request WHERE delivered_at IS NULL \
+             AND eid >= $1 AND eid <= $2 AND state IN ('answered', 'failed', 'expired')";
+        let range = params![first.as_str(), last.as_str()];
+        let mut cars = self.tx.all(orders, range, eid).await?;
+        cars.extend(self.tx.all(answers, range, eid).await?);
+        cars.sort_unstable();
+        cars.dedup();
+        Ok(cars)
+    }
+
+    /// Cars that were barred since this time, with when: those behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn barred(
+        &self,
+        bar: Bar,
+        since: u64,
+        after: Option<(u64, Eid)>,
+        limit: u32,
+    ) -> Stored<Vec<(u64, Eid)>> {
+        let sql = match bar {
+            Bar::Retired => {
+                "SELECT retired_at, eid FROM vehicle WHERE retired_at IS NOT NULL \
+                 AND (retired_at, eid) > ($1, $2) ORDER BY retired_at, eid LIMIT $3"
+            }
+            Bar::Bound => {
+                "SELECT bound_at, eid FROM vehicle WHERE bound_at IS NOT NULL \
+                 AND (bound_at, eid) > ($1, $2) ORDER BY bound_at, eid LIMIT $3"
+            }
+        };
+        let (at, last) = after.map_or((since, None), |(at, eid)| (at, Some(eid)));
+        let read = |row: &mut Fields<'_>| Ok((row.number()?, eid(row)?));
+        self.tx
+            .all(sql, params![at, eid_text(last), limit], read)
+            .await
     }
 
     /// Cars in which the user is logged in.

@@ -5,7 +5,8 @@ use crate::store::row::{
     select_session_row,
 };
 use crate::store::write::eid_text;
-use crate::store::{SessionRow, Stored, Tx};
+use crate::store::{Erased, SessionRow, Stored, Tx};
+use aid_cmp_core::decide::removal::ERASED;
 use aid_cmp_core::model::{Account, Attempts, PortalSession, UserNotice};
 use aid_id::{AccountRef, Eid, Id};
 use aid_store::{Engine, params};
@@ -29,37 +30,45 @@ impl Tx<'_> {
         self.tx.first(sql, params![name], row::account).await
     }
 
-    /// All users by name.
+    /// Users by name: those behind `after`, at most `limit`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn accounts(&self) -> Stored<Vec<Account>> {
-        let sql = select_account!("ORDER BY name");
-        self.tx.all(sql, &[], row::account).await
+    pub async fn accounts(&self, after: Option<&str>, limit: u32) -> Stored<Vec<Account>> {
+        let sql = select_account!("WHERE name > $1 ORDER BY name LIMIT $2");
+        let values = params![after.unwrap_or_default(), limit];
+        self.tx.all(sql, values, row::account).await
     }
 
-    /// Erased users without federations, at most `limit`.
+    /// Erased users behind the name `after`, at most `limit`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn forgotten(&self, limit: u32) -> Stored<Vec<AccountRef>> {
+    pub async fn erased(&self, after: Option<&str>, limit: u32) -> Stored<Vec<Erased>> {
         // Erased names begin with "erased/"; '0' follows '/'.
-        macro_rules! forgotten {
+        macro_rules! erased {
             ($name:literal) => {
                 concat!(
-                    "SELECT id FROM account a WHERE ", $name, " >= 'erased/' AND ", $name, " < 'erased0' \
-                     AND NOT EXISTS (SELECT 1 FROM federation f WHERE f.account = a.id) \
-                     ORDER BY ", $name, " LIMIT $1"
+                    "SELECT name, id, CASE WHEN EXISTS (SELECT 1 FROM federation f WHERE f.account = a.id) \
+                     THEN 1 ELSE 0 END FROM account a WHERE ", $name, " > $1 AND ", $name, " < 'erased0' \
+                     ORDER BY ", $name, " LIMIT $2"
                 )
             };
         }
         // SQLite compares bytes; PostgreSQL as the database's language does, if it is not told otherwise.
         let sql = match self.tx.engine() {
-            Engine::Sqlite => forgotten!("name"),
-            Engine::Postgres => forgotten!("name COLLATE \"C\""),
+            Engine::Sqlite => erased!("name"),
+            Engine::Postgres => erased!("name COLLATE \"C\""),
         };
-        let read = |row: &mut aid_store::Fields<'_>| row.id().map(AccountRef);
-        self.tx.all(sql, params![limit], read).await
+        let read = |row: &mut aid_store::Fields<'_>| {
+            Ok(Erased {
+                name: row.text()?,
+                account: row.id().map(AccountRef)?,
+                linked: row.number::<i64>()? != 0,
+            })
+        };
+        let values = params![after.unwrap_or(ERASED), limit];
+        self.tx.all(sql, values, read).await
     }
 
     /// Failed attempts at a key.

@@ -6,9 +6,10 @@ use crate::store::row::{
 };
 use crate::store::{Stored, Tx};
 use aid_cmp_core::decide::code;
-use aid_cmp_core::model::{CodeRequest, Federation, Hold, Onboarding, Profile, SyncRun};
+use aid_cmp_core::model::{CallKind, CodeRequest, Federation, Hold, Onboarding, Profile, SyncRun};
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken};
 use aid_store::{Fields, Value, params};
+use std::ops::RangeInclusive;
 
 impl Tx<'_> {
     /// What was encrypted under this initialisation vector and key of this MSP: the digest.
@@ -87,55 +88,75 @@ impl Tx<'_> {
         }
     }
 
-    /// The federations of a user, or all; oldest first.
+    /// The federations of a user, oldest first.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn federations(&self, of: Option<AccountRef>) -> Stored<Vec<Federation>> {
-        let list = match of {
-            Some(account) => {
-                let sql = select_federation!("WHERE account = $1 ORDER BY since, id");
-                let values = params![account.0];
-                self.tx.all(sql, values, row::federation).await?
-            }
-            None => {
-                let sql = select_federation!("ORDER BY since, id");
-                self.tx.all(sql, &[], row::federation).await?
-            }
-        };
+    pub async fn federations(&self, of: AccountRef) -> Stored<Vec<Federation>> {
+        let sql = select_federation!("WHERE account = $1 ORDER BY since, id");
+        let list = self.tx.all(sql, params![of.0], row::federation).await?;
         self.own(&list);
         Ok(list)
     }
 
-    /// Federations that last for now and whose profiles the MSP was last asked about at `before` or earlier, or after
-    /// `latest`, which only a wrong clock can have noted, with that
-    /// time (0: never). Oldest first, those behind `after` only, at most `limit`.
+    /// Federations of all users by id, which is about their age: those behind `after`, at most `limit`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn sync_due(
+    pub async fn all_federations(&self, after: Option<Id>, limit: u32) -> Stored<Vec<Federation>> {
+        let list = match after {
+            Some(id) => {
+                let sql = select_federation!("WHERE id > $1 ORDER BY id LIMIT $2");
+                self.tx.all(sql, params![id, limit], row::federation).await
+            }
+            None => {
+                let sql = select_federation!("ORDER BY id LIMIT $1");
+                self.tx.all(sql, params![limit], row::federation).await
+            }
+        };
+        let list = list?;
+        self.own(&list);
+        Ok(list)
+    }
+
+    /// Federations with this MSP that last for now and whose profiles it was last asked about within this time (0: never),
+    /// with that time. Oldest first, those behind `after` only, at most `limit`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn synced(
         &self,
-        before: u64,
-        latest: u64,
+        msp: &str,
+        within: RangeInclusive<u64>,
         after: Option<(u64, Id)>,
         limit: u32,
     ) -> Stored<Vec<(u64, Federation)>> {
         let sql = concat!(
             "SELECT synced_at, ",
             select_federation!(columns),
-            " FROM federation WHERE ended_at IS NULL AND (synced_at <= $1 OR synced_at > $5) \
-             AND (synced_at, id) > ($2, $3) ORDER BY synced_at, id LIMIT $4"
+            " FROM federation WHERE ended_at IS NULL AND msp = $1 AND synced_at <= $2 \
+             AND (synced_at, id) > ($3, $4) ORDER BY synced_at, id LIMIT $5"
         );
         let read = |row: &mut Fields<'_>| Ok((row.number()?, row::federation(row)?));
-        let (at, id) = behind(after);
-        let list = self
-            .tx
-            .all(sql, params![before, at, id, limit, latest], read)
-            .await?;
+        let (at, id) = behind(within.start().checked_sub(1), after);
+        let values = params![msp, *within.end(), at, id, limit];
+        let list = self.tx.all(sql, values, read).await?;
         for (_, federation) in &list {
             self.owned(federation.id, federation.account);
         }
         Ok(list)
+    }
+
+    /// How many questions about profiles this MSP has not answered yet; `limit` stands for that many or more.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn open_questions(&self, msp: &str, limit: u32) -> Stored<u32> {
+        let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE state = 'due' AND msp = $1 \
+             AND kind = $2 LIMIT $3) AS questions";
+        let values = params![msp, CallKind::Query.as_str(), limit];
+        let count = self.tx.first(sql, values, |row| row.number()).await?;
+        Ok(count.unwrap_or_default())
     }
 
     /// Federations that ended at `ended_before` or earlier. Oldest end first, those behind `after` (the end and the id)
@@ -153,31 +174,29 @@ impl Tx<'_> {
             "WHERE ended_at IS NOT NULL AND ended_at <= $1 AND (ended_at, id) > ($2, $3) \
              ORDER BY ended_at, id LIMIT $4"
         );
-        let (at, id) = behind(after);
+        let (at, id) = behind(None, after);
         let values = params![ended_before, at, id, limit];
         let list = self.tx.all(sql, values, row::federation).await?;
         self.own(&list);
         Ok(list)
     }
 
-    /// The newest synchronisation of each federation, or of this one all; newest first.
+    /// The synchronisations of a federation, newest first.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn sync_runs(&self, of: Option<Id>) -> Stored<Vec<SyncRun>> {
-        match of {
-            Some(federation) => {
-                let sql = select_sync_run!("WHERE federation = $1 ORDER BY at DESC, id");
-                self.tx.all(sql, params![federation], row::sync_run).await
-            }
-            None => {
-                let sql = select_sync_run!(
-                    "r WHERE NOT EXISTS (SELECT 1 FROM sync_run n WHERE n.federation = r.federation \
-                     AND n.at > r.at) ORDER BY at DESC, id"
-                );
-                self.tx.all(sql, &[], row::sync_run).await
-            }
-        }
+    pub async fn sync_runs(&self, of: Id) -> Stored<Vec<SyncRun>> {
+        let sql = select_sync_run!("WHERE federation = $1 ORDER BY at DESC, id");
+        self.tx.all(sql, params![of], row::sync_run).await
+    }
+
+    /// The newest synchronisation of a federation.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn newest_sync_run(&self, of: Id) -> Stored<Option<SyncRun>> {
+        let sql = select_sync_run!("WHERE federation = $1 ORDER BY at DESC, id LIMIT 1");
+        self.tx.first(sql, params![of], row::sync_run).await
     }
 
     /// Whether the user deleted their profile in this car and did not ask for another since.
@@ -200,19 +219,35 @@ impl Tx<'_> {
         self.tx.exists(sql, params![iccid.as_str(), msp]).await
     }
 
-    /// The profiles of a federation, or all; least recently used first.
+    /// The profiles of a federation, least recently used first.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn profiles(&self, of: Option<Id>) -> Stored<Vec<Profile>> {
-        match of {
-            Some(federation) => {
-                let sql = select_profile!("WHERE federation = $1 ORDER BY last_used, iccid");
-                self.tx.all(sql, params![federation], row::profile).await
+    pub async fn profiles(&self, of: Id) -> Stored<Vec<Profile>> {
+        let sql = select_profile!("WHERE federation = $1 ORDER BY last_used, iccid");
+        self.tx.all(sql, params![of], row::profile).await
+    }
+
+    /// Profiles of all federations by ICCID: those behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn all_profiles(
+        &self,
+        after: Option<(&Iccid, Id)>,
+        limit: u32,
+    ) -> Stored<Vec<Profile>> {
+        match after {
+            Some((iccid, federation)) => {
+                let sql = select_profile!(
+                    "WHERE (iccid, federation) > ($1, $2) ORDER BY iccid, federation LIMIT $3"
+                );
+                let values = params![iccid.as_str(), federation, limit];
+                self.tx.all(sql, values, row::profile).await
             }
             None => {
-                let sql = select_profile!("ORDER BY last_used, iccid");
-                self.tx.all(sql, &[], row::profile).await
+                let sql = select_profile!("ORDER BY iccid, federation LIMIT $1");
+                self.tx.all(sql, params![limit], row::profile).await
             }
         }
     }
@@ -282,38 +317,62 @@ impl Tx<'_> {
         self.tx.all(sql, params![eid.as_str()], row::request).await
     }
 
-    /// The open requests whose time is over, at most `limit`.
+    /// The open requests whose time is over: those behind `after` (the end and the id), at most `limit`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn overdue(&self, now: u64, limit: u32) -> Stored<Vec<CodeRequest>> {
+    pub async fn overdue(
+        &self,
+        now: u64,
+        after: Option<(u64, Id)>,
+        limit: u32,
+    ) -> Stored<Vec<CodeRequest>> {
         let sql = select_request!(
-            "WHERE state IN ('new', 'accepted') AND (expires_at <= $1 OR expires_at > $2) \
-             ORDER BY expires_at LIMIT $3"
+            "WHERE state IN ('new', 'accepted') AND expires_at <= $1 AND (expires_at, id) > ($2, $3) \
+             ORDER BY expires_at, id LIMIT $4"
         );
-        // Later than any request ends: made under a wrong clock.
-        let latest = now.saturating_add(code::WAIT_MS + 3600 * 1000);
-        let values = params![now, latest, limit];
+        let (at, id) = behind(None, after);
+        let values = params![now, at, id, limit];
         self.tx.all(sql, values, row::request).await
     }
 
-    /// Results that no car has journalled and that were decided since this time.
+    /// The open requests that end later than any request does, which were made under a wrong clock; at most `limit`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn news(&self, since: u64) -> Stored<Vec<CodeRequest>> {
+    pub async fn overlong(&self, now: u64, limit: u32) -> Stored<Vec<CodeRequest>> {
         let sql = select_request!(
-            "WHERE changed_at >= $1 AND delivered_at IS NULL \
-             AND state IN ('answered', 'failed', 'expired') ORDER BY changed_at"
+            "WHERE state IN ('new', 'accepted') AND expires_at > $1 ORDER BY expires_at, id LIMIT $2"
         );
-        self.tx.all(sql, params![since], row::request).await
+        let latest = now.saturating_add(code::WAIT_MS + 3600 * 1000);
+        self.tx.all(sql, params![latest, limit], row::request).await
+    }
+
+    /// Results that no car has journalled and that were decided since this time: those behind `after` (the time and the
+    /// id), at most `limit`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn news(
+        &self,
+        since: u64,
+        after: Option<(u64, Id)>,
+        limit: u32,
+    ) -> Stored<Vec<CodeRequest>> {
+        let sql = select_request!(
+            "WHERE (changed_at, id) > ($1, $2) AND delivered_at IS NULL \
+             AND state IN ('answered', 'failed', 'expired') ORDER BY changed_at, id LIMIT $3"
+        );
+        let (at, id) = behind(since.checked_sub(1), after);
+        self.tx.all(sql, params![at, id, limit], row::request).await
     }
 }
 
-/// Where a list goes on. No time is below zero.
-fn behind(after: Option<(u64, Id)>) -> (Value<'static>, Id) {
-    match after {
-        Some((at, id)) => (Value::from(at), id),
-        None => (Value::Int(-1), [0; 16]),
+/// Where a list goes on: behind `after`, or from the beginning, which is behind `before`. No time is below zero.
+fn behind(before: Option<u64>, after: Option<(u64, Id)>) -> (Value<'static>, Id) {
+    match (after, before) {
+        (Some((at, id)), _) => (Value::from(at), id),
+        (None, Some(before)) => (Value::from(before), [0xFF; 16]),
+        (None, None) => (Value::Int(-1), [0; 16]),
     }
 }

@@ -18,12 +18,12 @@ use aid_id::{AccountRef, Eid, Iccid, Id, MspToken, Secret};
 pub(crate) const PIN: &str = "271828";
 
 /// A request whose code is still to come.
-pub(super) struct Waiting {
-    pub(super) token: MspToken,
-    pub(super) request: Id,
-    pub(super) correlation: Id,
+pub(in crate::figures) struct Waiting {
+    pub(in crate::figures) token: MspToken,
+    pub(in crate::figures) request: Id,
+    pub(in crate::figures) correlation: Id,
     /// The profile that comes.
-    pub(super) iccid: Iccid,
+    pub(in crate::figures) iccid: Iccid,
 }
 
 /// A driver with a car that they have never been in, and one subscription.
@@ -94,7 +94,10 @@ pub(crate) fn first(config: &File) -> Result<&MspFile, Failure> {
 }
 
 /// So many requests that the MSP has answered with 201.
-pub(super) fn waiting(config: &File, count: usize) -> Result<(Vec<Waiting>, Vec<Change>), Failure> {
+pub(in crate::figures) fn waiting(
+    config: &File,
+    count: usize,
+) -> Result<(Vec<Waiting>, Vec<Change>), Failure> {
     let (mut list, mut changes) = (Vec::new(), Vec::new());
     for number in (0_u32..).take(count) {
         let eid = Eid::with_check_digits(&format!("89049033{number:022}"))?;

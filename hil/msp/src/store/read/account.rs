@@ -52,7 +52,7 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn customers(self) -> Stored<Vec<(String, i64)>> {
-        let sql = "SELECT user_name, created_at FROM customer ORDER BY user_name";
+        let sql = "/* reads all: an operator's list */ SELECT user_name, created_at FROM customer ORDER BY user_name";
         let read = |row: &mut Fields<'_>| Ok((row.text()?, row.number()?));
         self.all(sql, &[], read).await
     }
@@ -64,7 +64,7 @@ impl Tx<'_> {
     pub(crate) async fn subscriptions(self, user: Option<&str>) -> Stored<Vec<Subscription>> {
         let (of_user, all) = (
             subscriptions!("WHERE user_name = $1 ORDER BY created_at, id"),
-            subscriptions!("ORDER BY created_at, id"),
+            subscriptions!("ORDER BY created_at, id /* reads all: an operator's list */"),
         );
         match user {
             Some(user) => self.all(of_user, params![user], subscription).await,
@@ -123,7 +123,7 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn audits(self) -> Stored<Vec<(i64, String, String, String)>> {
-        let sql = "SELECT at, actor, action, detail FROM audit ORDER BY seq";
+        let sql = "/* reads all: an operator's list */ SELECT at, actor, action, detail FROM audit ORDER BY seq";
         let read =
             |row: &mut Fields<'_>| Ok((row.number()?, row.text()?, row.text()?, row.text()?));
         self.all(sql, &[], read).await
@@ -134,7 +134,7 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn api_keys(self) -> Stored<Vec<ApiKey>> {
-        let sql = "SELECT client_id, api_key, created_at FROM api_key ORDER BY created_at";
+        let sql = "/* reads all: there are few keys */ SELECT client_id, api_key, created_at FROM api_key ORDER BY created_at";
         let read = |row: &mut Fields<'_>| {
             Ok(ApiKey {
                 client: row.parsed()?,

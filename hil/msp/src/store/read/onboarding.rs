@@ -51,7 +51,8 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn onboardings(self) -> Stored<Vec<Onboarding>> {
-        let sql = onboardings!("ORDER BY created_at, msp_token");
+        let sql =
+            onboardings!("ORDER BY created_at, msp_token /* reads all: an operator's list */");
         self.all(sql, &[], read).await
     }
 

@@ -56,8 +56,8 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn orders(self) -> Stored<Vec<Order>> {
-        self.all(orders!("ORDER BY created_at, request_id"), &[], read)
-            .await
+        let sql = orders!("ORDER BY created_at, request_id /* reads all: an operator's list */");
+        self.all(sql, &[], read).await
     }
 
     /// Orders that are open, oldest first.
@@ -65,7 +65,9 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn open_orders(self) -> Stored<Vec<Order>> {
-        let sql = orders!("WHERE state = 'open' ORDER BY created_at");
+        let sql = orders!(
+            "WHERE state = 'open' ORDER BY created_at /* reads all: by their index, at a start */"
+        );
         self.all(sql, &[], read).await
     }
 

@@ -6,8 +6,7 @@ use aid_store::{Fields, params};
 use uuid::Uuid;
 
 use crate::core::model::{Job, OutboxRow};
-use crate::store::tx::flag;
-use crate::store::{Stored, Tx};
+use crate::store::{StoreError, Stored, Tx};
 
 /// A SELECT of jobs, to be followed by what it is to find.
 macro_rules! jobs {
@@ -72,18 +71,26 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn due_lanes(self, now: i64, latest: i64) -> Stored<Vec<Lane>> {
-        let sql = "SELECT DISTINCT kind = 'cancel-order', CASE kind WHEN 'cancel-order' THEN NULL ELSE client_id END
-                   FROM outbox WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)";
-        let lane = |row: &mut Fields<'_>| {
-            Ok(match flag(row)? {
-                true => Lane::SmDp,
-                false => Lane::Cmp(row.parsed()?),
-            })
-        };
-        self.all(sql, params![now, latest], lane).await
+        // From one CMP to the next by the index, however many jobs lie between them.
+        let next = "SELECT client_id FROM outbox WHERE state = 'waiting' AND kind <> 'cancel-order'
+                    AND client_id > $1 ORDER BY client_id LIMIT 1";
+        let mut lanes = vec![Lane::SmDp];
+        let mut last = String::new();
+        while let Some(client) = self.first(next, params![&last], |row| row.text()).await? {
+            last = client;
+            let odd = |_| StoreError::Unreadable("an odd value in the column client_id".into());
+            lanes.push(Lane::Cmp(last.parse().map_err(odd)?));
+        }
+        let mut due = Vec::new();
+        for lane in lanes {
+            if !self.due_jobs(&lane, now, latest, 1).await?.is_empty() {
+                due.push(lane);
+            }
+        }
+        Ok(due)
     }
 
-    /// The jobs of a lane that are due, oldest first; at most `limit`.
+    /// The jobs of a lane that are due, those that wait for the longest time first; at most `limit`.
     ///
     /// # Errors
     /// The database fails.
@@ -94,21 +101,38 @@ impl Tx<'_> {
         latest: i64,
         limit: i64,
     ) -> Stored<Vec<OutboxRow>> {
+        let mut jobs = Vec::new();
+        for (from, to) in [(i64::MIN, now), (latest, i64::MAX)] {
+            if jobs.is_empty() {
+                jobs = self.jobs_between(lane, from, to, limit).await?;
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// The jobs of a lane whose next attempt is after `from`, and not after `to`.
+    async fn jobs_between(
+        self,
+        lane: &Lane,
+        from: i64,
+        to: i64,
+        limit: i64,
+    ) -> Stored<Vec<OutboxRow>> {
         match lane {
             Lane::Cmp(client) => {
                 let sql = jobs!(
-                    "WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)
-                     AND kind <> 'cancel-order' AND client_id = $4 ORDER BY id LIMIT $3"
+                    "WHERE state = 'waiting' AND kind <> 'cancel-order' AND client_id = $4
+                     AND next_at > $1 AND next_at <= $2 ORDER BY next_at, id LIMIT $3"
                 );
-                let values = params![now, latest, limit, client.as_str()];
+                let values = params![from, to, limit, client.as_str()];
                 self.all(sql, values, read).await
             }
             Lane::SmDp => {
                 let sql = jobs!(
-                    "WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)
-                     AND kind = 'cancel-order' ORDER BY id LIMIT $3"
+                    "WHERE state = 'waiting' AND kind = 'cancel-order'
+                     AND next_at > $1 AND next_at <= $2 ORDER BY next_at, id LIMIT $3"
                 );
-                self.all(sql, params![now, latest, limit], read).await
+                self.all(sql, params![from, to, limit], read).await
             }
         }
     }
@@ -138,6 +162,7 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn outbox(self) -> Stored<Vec<OutboxRow>> {
-        self.all(jobs!("ORDER BY id"), &[], read).await
+        let sql = jobs!("ORDER BY id /* reads all: an operator's list */");
+        self.all(sql, &[], read).await
     }
 }

@@ -77,8 +77,8 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn profiles(self) -> Stored<Vec<Profile>> {
-        self.all(profiles!("ORDER BY created_at, iccid"), &[], read)
-            .await
+        let sql = profiles!("ORDER BY created_at, iccid /* reads all: an operator's list */");
+        self.all(sql, &[], read).await
     }
 
     /// All reports of CMPs in the order of their arrival.
@@ -86,7 +86,7 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn statuses(self) -> Stored<Vec<StatusRow>> {
-        let sql = "SELECT seq, at, client_id, msp_token, iccid, eid, status, correlation_id FROM status ORDER BY seq";
+        let sql = "/* reads all: an operator's list */ SELECT seq, at, client_id, msp_token, iccid, eid, status, correlation_id FROM status ORDER BY seq";
         let read = |row: &mut Fields<'_>| {
             Ok(StatusRow {
                 seq: row.number()?,
@@ -107,7 +107,7 @@ impl Tx<'_> {
     /// # Errors
     /// The database fails.
     pub(crate) async fn progress(self) -> Stored<Vec<(i64, Progress)>> {
-        let sql = "SELECT at, iccid, eid, point, status, message FROM progress ORDER BY seq";
+        let sql = "/* reads all: an operator's list */ SELECT at, iccid, eid, point, status, message FROM progress ORDER BY seq";
         let read = |row: &mut Fields<'_>| {
             let at = row.number()?;
             let progress = Progress {

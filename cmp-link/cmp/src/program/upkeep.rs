@@ -1,0 +1,149 @@
+//! What is done without anybody asking. Each kind of work has a task of its own, so that what takes long, such as the
+//! removal of old rows, holds up no deadline.
+
+use crate::gauges;
+use crate::service::{Purged, Service, now};
+use crate::store::{Kept, Stored};
+use aid_cli::clock::Steadiness;
+use aid_cli::signal::Stop;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+/// Pause between looks for what has a deadline, and for what another process or instance has added.
+const TICK: Duration = Duration::from_secs(1);
+/// Pause between looks for what has none.
+const SLOW: Duration = Duration::from_secs(10);
+/// Pause between two rounds through everything that may be removed.
+const ROUND: Duration = Duration::from_secs(3600);
+/// A count of all that is to be done may take one part in so many of the time.
+const COUNT_SHARE: u32 = 100;
+
+/// Starts all of it.
+pub(super) fn start(service: &Arc<Service>, stop: &Stop) -> Vec<JoinHandle<()>> {
+    let of = || (Arc::clone(service), stop.clone());
+    let (reminding, expiring, noting) = (of(), of(), of());
+    let (counting, asking, removing) = (of(), of(), of());
+    vec![
+        tokio::spawn(remind(reminding.0, reminding.1)),
+        tokio::spawn(expire(expiring.0, expiring.1)),
+        tokio::spawn(note(noting.0, noting.1)),
+        tokio::spawn(count(counting.0, counting.1)),
+        tokio::spawn(synchronise(asking.0, asking.1)),
+        tokio::spawn(remove(removing.0, removing.1)),
+    ]
+}
+
+/// Waits; false: the program stops.
+async fn pause(stop: &Stop, pause: Duration) -> bool {
+    tokio::time::timeout(pause, stop.clone().wait())
+        .await
+        .is_err()
+}
+
+/// Logs a failure; what failed is done again at the next look.
+fn done<T>(what: &str, result: Stored<T>) -> Option<T> {
+    result
+        .inspect_err(|error| tracing::error!(%error, "the store failed: {what}"))
+        .ok()
+}
+
+/// Says whether the wall clock can be believed.
+struct Clock {
+    start: Instant,
+    steadiness: Steadiness,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let start = Instant::now();
+        Self {
+            start,
+            steadiness: Steadiness::new(now(), start.elapsed()),
+        }
+    }
+
+    fn is_steady(&mut self) -> bool {
+        self.steadiness.look(now(), self.start.elapsed())
+    }
+}
+
+/// Cuts off cars that were barred, and sends connected cars what waits for them.
+async fn remind(service: Arc<Service>, stop: Stop) {
+    let mut since = 0;
+    while pause(&stop, TICK).await {
+        let begin = now();
+        let told = (service.cut_off(since).await, service.remind(since).await);
+        // What failed is looked at again from the same time on.
+        if matches!(told, (Ok(()), Ok(()))) {
+            // A minute of overlap: another process's commit may take its time.
+            since = begin.saturating_sub(60_000);
+        }
+        done("cars that are cut off", told.0);
+        done("reminders", told.1);
+        done("login codes", service.follow_codes().await);
+    }
+}
+
+/// Ends what has a deadline.
+async fn expire(service: Arc<Service>, stop: Stop) {
+    let mut clock = Clock::new();
+    while pause(&stop, TICK).await {
+        // What a clock that has just jumped says is over, may not be.
+        if clock.is_steady() {
+            done("requests that end", service.expire().await);
+        }
+    }
+}
+
+/// Stores what partners did otherwise than the specification has it.
+async fn note(service: Arc<Service>, stop: Stop) {
+    while pause(&stop, TICK).await {
+        done("deviations", service.note_deviations().await);
+    }
+}
+
+/// Counts what is to be done, for the metrics: seldom where that takes long.
+async fn count(service: Arc<Service>, stop: Stop) {
+    let mut wait = TICK;
+    while pause(&stop, wait).await {
+        let began = Instant::now();
+        let work = service.store.read(async |tx| tx.work().await).await;
+        if let Some(work) = done("counts", work) {
+            gauges::show(&work, now());
+        }
+        wait = SLOW.max(began.elapsed() * COUNT_SHARE);
+    }
+}
+
+/// Asks the MSPs which profiles they have.
+async fn synchronise(service: Arc<Service>, stop: Stop) {
+    let mut wait = TICK;
+    while pause(&stop, wait).await {
+        done("synchronisation", service.synchronise().await);
+        wait = SLOW;
+    }
+}
+
+/// Removes what is of no more use, a part at each look, and begins a round an hour after the last has ended.
+async fn remove(service: Arc<Service>, stop: Stop) {
+    let mut clock = Clock::new();
+    let (mut kept, mut purged) = (Kept::default(), Purged::default());
+    let mut next = Instant::now();
+    let mut wait = TICK;
+    while pause(&stop, wait).await {
+        wait = SLOW;
+        // Looked at all the time, so that a jump is noticed.
+        let steady = clock.is_steady();
+        if !steady || Instant::now() < next {
+            continue;
+        }
+        let more = (
+            done("old rows", service.prune(&mut kept).await),
+            done("ended links", service.purge(&mut purged).await),
+        );
+        if more == (Some(false), Some(false)) {
+            next = Instant::now() + ROUND;
+        }
+    }
+}
