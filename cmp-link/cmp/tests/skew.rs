@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use world::World;
+use world::book::Book;
 use world::postgres::Postgres;
-use world::{Book, World};
 
 /// Calls of each caller in each phase.
 const CALLS: usize = 25;
