@@ -621,11 +621,7 @@ async fn a_profile_in_one_car_is_not_given_to_another() {
     let operation = (CmpOperation::SendActivationCode, link.token());
     let answer = stage.call(link.ids(), &operation, &link.code()).await;
     assert_eq!(answer, (422, 49));
-    let own = stage
-        .book()
-        .profiles(Some(link.federation.id))
-        .await
-        .unwrap();
+    let own = stage.book().profiles(link.federation.id).await.unwrap();
     assert!(own.contains(&elsewhere), "{own:?}");
     // Another one is taken, in place of it.
     let other = with(&link.code(), "iccid", OLD);
