@@ -126,8 +126,7 @@ async fn a_silent_msp_is_asked_again_with_the_same_ids() {
     let mut car = Car::connect(&world).await;
     car.login([1; 16], PIN).await;
     assert_eq!(code(&mut car, 2).await, CodeOutcome::Pending);
-    let due = world.read(async |tx| tx.calls(Some(CallState::Due)).await);
-    let call = due.await.remove(0);
+    let call = world.store.calls(CallState::Due).await.unwrap().remove(0);
     assert_eq!(call.attempts, 1);
     let pause = call.next_at.saturating_sub(now());
     assert!((50_000..=66_000).contains(&pause), "{pause}");
@@ -199,7 +198,7 @@ async fn a_link_that_the_msp_does_not_know_is_doubtful_until_it_does() {
 
     // It names the token: it knows it.
     let link = world
-        .read(async |tx| tx.federations(None).await)
+        .read(async |tx| tx.all_federations(None, 1).await)
         .await
         .remove(0);
     let profile = Profile {

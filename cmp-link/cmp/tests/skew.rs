@@ -152,9 +152,12 @@ async fn an_earlier_release_serves_on_while_this_one_migrates_and_serves() {
         (earlier.client(&world), &calls, "new", "old"),
     ] {
         for call in calls.iter().take(CALLS) {
-            let done = client.update_subscription_info(*call, token, &update(&world, body));
-            done.await.unwrap();
-            let other = client.update_subscription_info(*call, token, &update(&world, other));
+            let (same, other) = (update(&world, body), update(&world, other));
+            client
+                .update_subscription_info(*call, token, &same)
+                .await
+                .unwrap();
+            let other = client.update_subscription_info(*call, token, &other);
             assert!(other.await.is_err());
         }
     }
