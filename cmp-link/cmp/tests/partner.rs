@@ -323,9 +323,7 @@ async fn an_msp_hears_of_use_as_it_was_agreed() {
             .collect();
         assert_eq!(words, told);
         // Nothing else waits.
-        let due = world
-            .read(async |tx| tx.calls(Some(CallState::Due)).await)
-            .await;
+        let due = world.store.calls(CallState::Due).await.unwrap();
         assert!(due.is_empty(), "{due:?}");
     }
 }
