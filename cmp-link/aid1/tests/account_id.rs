@@ -207,6 +207,9 @@ fn claims_are_checked_one_by_one() {
         verify(id.as_str(), &[secret()], &wanted, NOW),
         Err(AccountIdError::Claim("ver"))
     );
+    let without = verify(id.as_str(), &[secret()], &Policy::default(), NOW).unwrap();
+    assert_eq!(without.ver, None);
+    assert!(!without.ver_matches("") && !without.ver_matches("0042"));
 }
 
 // Each limit at its edge: what is just allowed, and one more.

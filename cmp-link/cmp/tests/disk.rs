@@ -201,7 +201,7 @@ async fn a_start_that_finds_no_space_can_be_repeated() {
                 // Ended without a close, as by a kill.
                 drop(store);
             }
-            std::fs::remove_file(&filler).unwrap();
+            aid_needs::disk::release(&filler).unwrap();
             let store = start(&path).await.unwrap();
             store.check().await.unwrap();
             store.close().await;

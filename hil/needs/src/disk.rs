@@ -112,7 +112,7 @@ impl SmallDisk {
     /// # Panics
     /// It was not filled.
     pub fn free(&self) {
-        std::fs::remove_file(self.filler()).expect("it was filled");
+        release(&self.filler()).expect("it was filled");
     }
 }
 
@@ -137,8 +137,17 @@ impl Drop for KeptFull {
             let _ = thread.join();
         }
         // It may be unmounted already.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = release(&self.path);
     }
+}
+
+/// Frees what a file takes, at once: a process that another test is just starting has it open, too, until it runs its program.
+///
+/// # Errors
+/// There is no such file.
+pub fn release(file: &Path) -> std::io::Result<()> {
+    File::options().write(true).truncate(true).open(file)?;
+    std::fs::remove_file(file)
 }
 
 /// Why a program can write nothing, or not surely.
