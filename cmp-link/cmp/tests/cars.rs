@@ -227,7 +227,8 @@ async fn a_code_that_comes_later_waits_for_a_car_that_is_away() {
         .await;
     assert_eq!(world_code(other), (422, "48".into()));
     // The request's id says what it answers, whatever the transaction is.
-    let elsewhere = client.send_activation_code(Call::new(), token, &body(CODE));
+    let again = body(CODE);
+    let elsewhere = client.send_activation_code(Call::new(), token, &again);
     elsewhere.await.unwrap();
 
     let mut car = Car::connect(&world).await;
