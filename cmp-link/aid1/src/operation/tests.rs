@@ -73,7 +73,11 @@ fn two_successes_have_a_body() {
         with_body,
         [
             ("requestActivationCode", 200, "ActivationCodeResponse"),
-            ("requestProfileStatus", 200, "RequestProfileStatusResponseBody"),
+            (
+                "requestProfileStatus",
+                200,
+                "RequestProfileStatusResponseBody"
+            ),
         ]
     );
     fn errors<A: Api>() {

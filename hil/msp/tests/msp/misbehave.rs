@@ -188,7 +188,11 @@ async fn activation_codes_are_wrong_as_asked() {
     let _ = client.deviations().take();
     code(json!({"name": "wrong-profile-type"})).await;
     let counted = client.deviations().take();
-    assert_eq!(counted.get(&Deviation::ProfileType), Some(&1), "{counted:?}");
+    assert_eq!(
+        counted.get(&Deviation::ProfileType),
+        Some(&1),
+        "{counted:?}"
+    );
 }
 
 // R-4.3.1-14, R-4.3.1-20
