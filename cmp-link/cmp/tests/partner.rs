@@ -166,7 +166,12 @@ async fn a_silent_msp_is_asked_again_with_the_same_ids() {
         .send_activation_code(within, token, &sent)
         .await
         .unwrap();
-    assert!(matches!(outcome(&mut car).await, CodeOutcome::Code { .. }));
+    // "Later" may be said more than once before.
+    let mut got = outcome(&mut car).await;
+    while got == CodeOutcome::Pending {
+        got = outcome(&mut car).await;
+    }
+    assert!(matches!(got, CodeOutcome::Code { .. }), "{got:?}");
 }
 
 // R-7.7-9, R-4.6-2, R-7.5-12: an MSP that does not know a token any more makes the link doubtful: user and operator see it,
