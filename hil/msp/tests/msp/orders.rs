@@ -416,7 +416,8 @@ async fn a_profile_with_a_short_iccid_is_not_given() {
             (200, answer)
         });
         let client = stage.client();
-        let asked = client.request_activation_code(Call::new(), token, &ac_request());
+        let body = ac_request();
+        let asked = client.request_activation_code(Call::new(), token, &body);
         let error = asked.await.unwrap_err();
         let (status, body) = error.refusal().unwrap();
         let body = body.unwrap();
