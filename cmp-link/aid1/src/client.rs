@@ -210,6 +210,12 @@ impl<A: Api> Client<A> {
         Ok(Self { http, api })
     }
 
+    /// Where the called party's tolerated deviations are counted.
+    #[must_use]
+    pub fn deviations(&self) -> &Deviations {
+        self.http.deviations()
+    }
+
     /// Calls an operation: the type of the request says which.
     ///
     /// # Errors

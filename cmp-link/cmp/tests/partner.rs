@@ -126,8 +126,14 @@ async fn a_silent_msp_is_asked_again_with_the_same_ids() {
     let mut car = Car::connect(&world).await;
     car.login([1; 16], PIN).await;
     assert_eq!(code(&mut car, 2).await, CodeOutcome::Pending);
-    let call = world.store.calls(CallState::Due).await.unwrap().remove(0);
-    assert_eq!(call.attempts, 1);
+    let call = loop {
+        let call = world.store.calls(CallState::Due).await.unwrap().remove(0);
+        // The car hears of the failure before it is stored.
+        if call.attempts == 1 {
+            break call;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     let pause = call.next_at.saturating_sub(now());
     assert!((50_000..=66_000).contains(&pause), "{pause}");
     let asked = world.msp.asked(CODES);
@@ -159,7 +165,12 @@ async fn a_silent_msp_is_asked_again_with_the_same_ids() {
         .send_activation_code(within, token, &sent)
         .await
         .unwrap();
-    assert!(matches!(outcome(&mut car).await, CodeOutcome::Code { .. }));
+    // "Later" may be said more than once before.
+    let mut got = outcome(&mut car).await;
+    while got == CodeOutcome::Pending {
+        got = outcome(&mut car).await;
+    }
+    assert!(matches!(got, CodeOutcome::Code { .. }), "{got:?}");
 }
 
 // R-7.7-9, R-4.6-2, R-7.5-12: an MSP that does not know a token any more makes the link doubtful: user and operator see it,

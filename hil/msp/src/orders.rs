@@ -222,10 +222,21 @@ async fn reserved(msp: &Msp, request: &AcRequest) -> Result<Iccid, Failure> {
         Choice::Any => None,
     };
     let agreed = msp.agreed();
+    // What no CMP takes is not ordered.
+    if let Some(iccid) = wanted.as_ref().filter(|iccid| is_short(iccid)) {
+        return Err(short(iccid));
+    }
     let reserved = agreed
         .es2
         .download_order(request.request_id, &request.eid, wanted.as_ref());
     let iccid = reserved.await.map_err(|e| refusal(&e))?;
+    if is_short(&iccid) {
+        let cancelled = agreed.es2.cancel_order(Uuid::new_v4(), iccid.as_str());
+        if let Err(error) = cancelled.await {
+            tracing::warn!(%iccid, %error, "a profile that can't be used stays reserved");
+        }
+        return Err(short(&iccid));
+    }
     let (request, of_order) = (request.clone(), iccid.clone());
     let noted = msp.store.decide(async move |tx| {
         let order = tx.order(&request.client_id, request.request_id).await?;
@@ -254,6 +265,17 @@ pub(crate) async fn resume(msp: &Msp) -> Stored<()> {
         tokio::spawn(work(msp.clone(), order, None, Arc::new(Usual)));
     }
     Ok(())
+}
+
+/// Whether an ICCID is one of SGP.22 that AID.02 §5.4 does not have: 19 to 22 digits.
+fn is_short(iccid: &Iccid) -> bool {
+    iccid.as_str().len() < 19
+}
+
+fn short(iccid: &Iccid) -> Failure {
+    tracing::error!(%iccid, "a profile whose ICCID has fewer than 19 digits can't be named on AID1 (AID.02 §5.4)");
+    let detail = format!("the profile {iccid} has an ICCID of fewer than 19 digits");
+    Failure::last(ApiError::because(ErrorCode::ActivationCodeOther, detail))
 }
 
 fn refusal(error: &Es2Error) -> Failure {

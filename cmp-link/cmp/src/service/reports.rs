@@ -51,7 +51,11 @@ impl Service {
         if let (true, Some(federation), Some(iccid)) = (once, &federation, &report.iccid) {
             wanted = !tx.is_told(federation.id, iccid, word).await?;
         }
-        let orders = tx.open_orders(report.eid).await?;
+        // Using a profile ends no order.
+        let orders = match report.status {
+            Status::Enabled | Status::InstallationFailed => Vec::new(),
+            _ => tx.open_orders(report.eid).await?,
+        };
         let ordered = order_behind(&orders, &report);
         let view = status::View {
             known,

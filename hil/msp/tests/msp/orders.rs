@@ -395,3 +395,39 @@ async fn a_cmp_calls_only_what_was_agreed() {
     let ended = client.request_invalidate(Call::new(), token).await;
     assert_eq!(code_of(ended), (401, "104".into()));
 }
+
+// R-5.4-1: a profile that can't be named on AID1 is refused by its name: one of the subscription's own before it is ordered,
+// one that the SM-DP+ has chosen with its reservation cancelled.
+#[tokio::test]
+async fn a_profile_with_a_short_iccid_is_not_given() {
+    let short = "894450080517203295";
+    for (own, orders) in [(true, 0), (false, 1)] {
+        let more = match own {
+            true => format!("iccids = [\"{short}\"]"),
+            false => String::new(),
+        };
+        let stage = Stage::new("", &more).await;
+        let token = stage.onboard().await;
+        stage.smdp.answer(move |got, _| {
+            let mut answer = smdp(got);
+            if got.path.contains("downloadOrder") {
+                answer["iccid"] = json!(short);
+            }
+            (200, answer)
+        });
+        let client = stage.client();
+        let body = ac_request();
+        let asked = client.request_activation_code(Call::new(), token, &body);
+        let error = asked.await.unwrap_err();
+        let (status, body) = error.refusal().unwrap();
+        let body = body.unwrap();
+        assert_eq!((status.as_u16(), body.code.as_str()), (422, "49"));
+        assert!(body.error.contains(short), "{}", body.error);
+        let got = stage.smdp.got();
+        let ordered = got.iter().filter(|g| g.path.contains("downloadOrder"));
+        assert_eq!(ordered.count(), orders);
+        assert!(got.iter().all(|g| !g.path.contains("confirmOrder")));
+        let cancelled = got.iter().filter(|g| g.path.contains("cancelOrder"));
+        assert_eq!(cancelled.count(), orders);
+    }
+}
