@@ -1,7 +1,7 @@
 //! The kills: one after the other, drawn from a seed, each under load and each followed until the cluster is whole.
 
 use super::books::Books;
-use super::broker::{Broker, NODES};
+use super::broker::Broker;
 use super::database::Database;
 use super::foreign::LOOK;
 use super::setup::{self, INSTANCES};
@@ -25,7 +25,7 @@ const AWAY: Duration = Duration::from_secs(3);
 pub(super) enum Kind {
     /// An instance of aid-cmp.
     AidCmp,
-    /// A node of the broker.
+    /// The broker.
     Broker,
     /// The primary of the database, with its Patroni.
     Primary,
@@ -39,7 +39,7 @@ impl Kind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::AidCmp => "aid-cmp",
-            Self::Broker => "broker node",
+            Self::Broker => "broker",
             Self::Primary => "database primary",
             Self::Standby => "database standby",
         }
@@ -161,11 +161,10 @@ impl Cluster<'_> {
     }
 
     async fn kill_broker(&mut self, draw: &mut Draw) -> Result<Instant, Failure> {
-        let node = draw.below(NODES);
         let at = Instant::now();
-        self.broker.kill(node);
+        self.broker.kill();
         tokio::time::sleep(draw.part_of(AWAY)).await;
-        self.broker.restart(node).await?;
+        self.broker.restart().await?;
         Ok(at)
     }
 
