@@ -50,6 +50,7 @@ impl Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kill {
     pub(super) kind: Kind,
+    /// When it was dead.
     pub(super) at: Instant,
     /// When the cluster was whole and the load went on.
     pub(super) whole: Instant,
@@ -153,16 +154,16 @@ impl Cluster<'_> {
 
     async fn kill_cmp(&mut self, draw: &mut Draw) -> Result<Instant, Failure> {
         let n = draw.below(INSTANCES);
-        let at = Instant::now();
         self.cmps[n].kill();
+        let at = Instant::now();
         tokio::time::sleep(draw.part_of(AWAY)).await;
         self.cmps[n] = tokio::task::block_in_place(|| setup::start(self.site, n, self.log))?;
         Ok(at)
     }
 
     async fn kill_broker(&mut self, draw: &mut Draw) -> Result<Instant, Failure> {
-        let at = Instant::now();
         self.broker.kill();
+        let at = Instant::now();
         tokio::time::sleep(draw.part_of(AWAY)).await;
         self.broker.restart().await?;
         Ok(at)
@@ -185,8 +186,8 @@ impl Cluster<'_> {
         if frozen.is_some() {
             tokio::time::sleep(FROZEN).await;
         }
-        let at = Instant::now();
         self.database.kill(primary).await;
+        let at = Instant::now();
         Database::thaw(frozen);
         let until = Instant::now() + PATIENCE;
         while self.database.primary().await != Some(standby) {
@@ -203,8 +204,8 @@ impl Cluster<'_> {
     async fn kill_standby(&mut self, draw: &mut Draw) -> Result<Instant, Failure> {
         self.database.wait_whole().await?;
         let standby = Database::other(self.primary().await?);
-        let at = Instant::now();
         self.database.kill(standby).await;
+        let at = Instant::now();
         tokio::time::sleep(draw.part_of(AWAY)).await;
         self.database.restart(standby)?;
         self.database.wait_whole().await?;

@@ -2,6 +2,7 @@
 //! with its Patroni, as a machine that loses its power; a standby takes over when the key of the leader in etcd expires.
 
 use super::foreign::{Foreign, LOOK, NOBODY, Start, children, find, lives, signal};
+use crate::leftovers;
 use aid_cli::cli::Failure;
 use aid_cli::private;
 use rustix::process::{Signal, geteuid};
@@ -224,9 +225,10 @@ impl Database {
         Some(receiver)
     }
 
-    /// Lets it go on.
+    /// Lets it go on, to its end: what waits in its socket it does not read any more. The standby starts another.
     pub(super) fn thaw(receiver: Option<i32>) {
         if let Some(receiver) = receiver {
+            signal(receiver, Signal::TERM);
             signal(receiver, Signal::CONT);
         }
     }
@@ -286,7 +288,7 @@ impl Drop for Database {
             let killed = self.kill_server(node);
             // What they still write would be left in a folder that is being removed.
             while killed.iter().any(|pid| lives(*pid)) && Instant::now() < until {
-                std::thread::sleep(LOOK);
+                leftovers::pause();
             }
         }
     }
