@@ -25,6 +25,10 @@ lint:
 bench *ARGS:
     cargo run --release -p aid-hil -- bench {{ARGS}}
 
+# Kill every part of a cluster under load (docs/cluster.md): just cluster --kills 25, or just cluster --control
+cluster *ARGS:
+    cargo run --release -p aid-hil -- cluster {{ARGS}}
+
 # Hostile input for so many seconds: just fuzz, or just fuzz apdu 1800 (needs cargo-fuzz; docs/FUZZING.md)
 fuzz TARGET="all" SECONDS="60" *FLAGS:
     .ci/fuzz {{TARGET}} {{SECONDS}} {{FLAGS}}

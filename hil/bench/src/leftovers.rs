@@ -220,7 +220,7 @@ fn remove(folder: &Path, whole: bool) -> std::io::Result<()> {
 }
 
 /// Lets others go on: neither the end of somebody else's process nor that of a writer is an event here.
-fn pause() {
+pub(crate) fn pause() {
     let (_keep, never) = mpsc::channel::<()>();
     let _ = never.recv_timeout(LOOK);
 }

@@ -1,5 +1,5 @@
 //! The load of cars over the broker: hello, login, activation code, status reports, logout, each message repeated until it
-//! is answered, at the next node of the broker when the connection is gone. What an agent does, without its card.
+//! is answered, over a new connection when the old one is gone. What an agent does, without its card.
 
 use super::books::{Books, Code, Report};
 use crate::figures::people::{Driver, PIN};
@@ -24,10 +24,7 @@ const CYCLE: Duration = Duration::from_secs(400);
 /// A car with its driver.
 pub(super) struct Car {
     number: usize,
-    /// One for each node of the broker.
-    dialers: Arc<Vec<Dialer>>,
-    /// The node that is tried next.
-    turn: usize,
+    dialer: Arc<Dialer>,
     driver: Driver,
     eid: Eid,
     link: Option<Connected>,
@@ -41,14 +38,13 @@ impl Car {
     pub(super) fn new(
         number: usize,
         eid: Eid,
-        dialers: &Arc<Vec<Dialer>>,
+        dialer: &Arc<Dialer>,
         driver: Driver,
         books: &Arc<Books>,
     ) -> Self {
         Self {
             number,
-            dialers: Arc::clone(dialers),
-            turn: number,
+            dialer: Arc::clone(dialer),
             driver,
             eid,
             link: None,
@@ -226,22 +222,19 @@ impl Car {
         }
     }
 
-    /// Connects to one node of the broker after the other, and says hello.
-    async fn connect(&mut self) -> Connected {
+    /// Connects, and says hello.
+    async fn connect(&self) -> Connected {
         loop {
-            if let Some(dialer) = self.dialers.get(self.turn % self.dialers.len()) {
-                let dialed = tokio::time::timeout(DIAL, dialer.connect(self.number)).await;
-                if let Ok(Ok(mut link)) = dialed {
-                    let hello = Up::Hello {
-                        software: "cluster".into(),
-                        profiles: self.card.clone(),
-                    };
-                    if link.publish(fresh(), hello).await.is_ok() {
-                        return link;
-                    }
+            let dialed = tokio::time::timeout(DIAL, self.dialer.connect(self.number)).await;
+            if let Ok(Ok(mut link)) = dialed {
+                let hello = Up::Hello {
+                    software: "cluster".into(),
+                    profiles: self.card.clone(),
+                };
+                if link.publish(fresh(), hello).await.is_ok() {
+                    return link;
                 }
             }
-            self.turn += 1;
             tokio::time::sleep(AGAIN).await;
         }
     }

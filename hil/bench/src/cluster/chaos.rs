@@ -1,7 +1,7 @@
 //! The kills: one after the other, drawn from a seed, each under load and each followed until the cluster is whole.
 
 use super::books::Books;
-use super::broker::{Broker, NODES};
+use super::broker::Broker;
 use super::database::Database;
 use super::foreign::LOOK;
 use super::setup::{self, INSTANCES};
@@ -25,7 +25,7 @@ const AWAY: Duration = Duration::from_secs(3);
 pub(super) enum Kind {
     /// An instance of aid-cmp.
     AidCmp,
-    /// A node of the broker.
+    /// The broker.
     Broker,
     /// The primary of the database, with its Patroni.
     Primary,
@@ -39,7 +39,7 @@ impl Kind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::AidCmp => "aid-cmp",
-            Self::Broker => "broker node",
+            Self::Broker => "broker",
             Self::Primary => "database primary",
             Self::Standby => "database standby",
         }
@@ -50,6 +50,7 @@ impl Kind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kill {
     pub(super) kind: Kind,
+    /// When it was dead.
     pub(super) at: Instant,
     /// When the cluster was whole and the load went on.
     pub(super) whole: Instant,
@@ -153,19 +154,18 @@ impl Cluster<'_> {
 
     async fn kill_cmp(&mut self, draw: &mut Draw) -> Result<Instant, Failure> {
         let n = draw.below(INSTANCES);
-        let at = Instant::now();
         self.cmps[n].kill();
+        let at = Instant::now();
         tokio::time::sleep(draw.part_of(AWAY)).await;
         self.cmps[n] = tokio::task::block_in_place(|| setup::start(self.site, n, self.log))?;
         Ok(at)
     }
 
     async fn kill_broker(&mut self, draw: &mut Draw) -> Result<Instant, Failure> {
-        let node = draw.below(NODES);
+        self.broker.kill();
         let at = Instant::now();
-        self.broker.kill(node);
         tokio::time::sleep(draw.part_of(AWAY)).await;
-        self.broker.restart(node).await?;
+        self.broker.restart().await?;
         Ok(at)
     }
 
@@ -186,8 +186,8 @@ impl Cluster<'_> {
         if frozen.is_some() {
             tokio::time::sleep(FROZEN).await;
         }
-        let at = Instant::now();
         self.database.kill(primary).await;
+        let at = Instant::now();
         Database::thaw(frozen);
         let until = Instant::now() + PATIENCE;
         while self.database.primary().await != Some(standby) {
@@ -204,8 +204,8 @@ impl Cluster<'_> {
     async fn kill_standby(&mut self, draw: &mut Draw) -> Result<Instant, Failure> {
         self.database.wait_whole().await?;
         let standby = Database::other(self.primary().await?);
-        let at = Instant::now();
         self.database.kill(standby).await;
+        let at = Instant::now();
         tokio::time::sleep(draw.part_of(AWAY)).await;
         self.database.restart(standby)?;
         self.database.wait_whole().await?;

@@ -2,14 +2,18 @@
 //! with its Patroni, as a machine that loses its power; a standby takes over when the key of the leader in etcd expires.
 
 use super::foreign::{Foreign, LOOK, NOBODY, Start, children, find, lives, signal};
+use crate::leftovers;
 use aid_cli::cli::Failure;
 use aid_cli::private;
 use rustix::process::{Signal, geteuid};
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// Life of the leader's key, seconds: the least that Patroni allows.
 pub(super) const TTL: u32 = 20;
@@ -17,6 +21,8 @@ pub(super) const TTL: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Longest wait for an answer of Patroni.
 const ANSWER: Duration = Duration::from_secs(3);
+/// Longest answer that is read, bytes.
+const MAX_ANSWER: u64 = 64 * 1024;
 
 /// A node: its ports and its Patroni.
 #[derive(Debug)]
@@ -36,7 +42,6 @@ pub(super) struct Database {
     /// Whether a commit waits for the standby.
     synchronous: bool,
     nodes: Vec<Node>,
-    web: reqwest::Client,
     // Ends last.
     _etcd: Foreign,
 }
@@ -70,7 +75,6 @@ impl Database {
             patroni: find("patroni", "patroni")?,
             synchronous,
             nodes,
-            web: reqwest::Client::builder().timeout(ANSWER).build()?,
             _etcd: store,
         };
         database.wait_for_etcd(etcd).await?;
@@ -114,16 +118,10 @@ impl Database {
         Err(Failure::new(format!("PostgreSQL refused: {said}")))
     }
 
-    async fn says(&self, node: &Node, role: &str) -> bool {
-        let url = format!("http://127.0.0.1:{}/{role}", node.rest);
-        let answer = self.web.get(url).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
-    }
-
     /// The node that is the primary, as its Patroni says.
     pub(super) async fn primary(&self) -> Option<usize> {
         for (n, node) in self.nodes.iter().enumerate() {
-            if self.says(node, "primary").await {
+            if is_ok(node.rest, "primary").await {
                 return Some(n);
             }
         }
@@ -146,7 +144,7 @@ impl Database {
             // How far behind it may be, bytes.
             false => "replica?lag=1048576",
         };
-        self.says(standby, role).await && self.is_streaming(primary)
+        is_ok(standby.rest, role).await && self.is_streaming(primary)
     }
 
     /// Whether the standby receives the log of the primary.
@@ -175,32 +173,30 @@ impl Database {
     }
 
     async fn wait_for_etcd(&self, port: u16) -> Result<(), Failure> {
-        let url = format!("http://127.0.0.1:{port}/health");
-        let healthy = async |d: &Self| {
-            let answer = d.web.get(&url).send().await;
-            answer.is_ok_and(|answer| answer.status().is_success())
-        };
-        self.wait(healthy).await
+        self.wait(async |_| is_ok(port, "health").await).await
     }
 
     /// Kills a node: Patroni first, so that it does not start PostgreSQL again.
     pub(super) async fn kill(&mut self, node: usize) {
         // Dropped and so killed.
         self.nodes[node].patroni = None;
-        let file = self.data(node).join("postmaster.pid");
-        let Some(process) = postmaster(&file) else {
-            return;
-        };
-        let mut all = children(process);
-        all.push(process);
-        for pid in all.iter().rev() {
-            signal(*pid, Signal::KILL);
-        }
-        while all.iter().any(|pid| lives(*pid)) {
+        let killed = self.kill_server(node);
+        while killed.iter().any(|pid| lives(*pid)) {
             tokio::time::sleep(LOOK).await;
         }
         // Where nobody collects orphans, the next start would take the dead process for a running server.
-        let _ = std::fs::remove_file(file);
+        let _ = std::fs::remove_file(self.data(node).join("postmaster.pid"));
+    }
+
+    /// Kills PostgreSQL with all its processes; yields them.
+    fn kill_server(&self, node: usize) -> Vec<i32> {
+        let process = postmaster(&self.data(node).join("postmaster.pid"));
+        let mut all: Vec<i32> = process.into_iter().collect();
+        all.extend(process.into_iter().flat_map(children));
+        for pid in &all {
+            signal(*pid, Signal::KILL);
+        }
+        all
     }
 
     /// Starts the Patroni of a node, which does the rest.
@@ -229,9 +225,10 @@ impl Database {
         Some(receiver)
     }
 
-    /// Lets it go on.
+    /// Lets it go on, to its end: what waits in its socket it does not read any more. The standby starts another.
     pub(super) fn thaw(receiver: Option<i32>) {
         if let Some(receiver) = receiver {
+            signal(receiver, Signal::TERM);
             signal(receiver, Signal::CONT);
         }
     }
@@ -287,16 +284,29 @@ impl Drop for Database {
     fn drop(&mut self) {
         for node in 0..self.nodes.len() {
             self.nodes[node].patroni = None;
-            let process = postmaster(&self.data(node).join("postmaster.pid"));
-            for process in process.into_iter().flat_map(|p| {
-                let mut all = children(p);
-                all.insert(0, p);
-                all
-            }) {
-                signal(process, Signal::KILL);
+            let until = Instant::now() + ANSWER;
+            let killed = self.kill_server(node);
+            // What they still write would be left in a folder that is being removed.
+            while killed.iter().any(|pid| lives(*pid)) && Instant::now() < until {
+                leftovers::pause();
             }
         }
     }
+}
+
+/// Whether a GET over HTTP is answered 200, as Patroni and etcd do where the answer is yes.
+async fn is_ok(port: u16, path: &str) -> bool {
+    let ask = async {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        let request = format!("GET /{path} HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = tokio::time::timeout(ANSWER, ask).await;
+    let Ok(Ok(answer)) = answer else { return false };
+    answer.split(|b| *b == b' ').nth(1) == Some(b"200")
 }
 
 fn start_etcd(dir: &Path, client: u16, peer: u16) -> Result<Foreign, Failure> {

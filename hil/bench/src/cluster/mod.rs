@@ -1,5 +1,5 @@
-//! `aid-hil cluster`: three aid-cmp, a PostgreSQL primary with a synchronous standby under Patroni, and an MQTT broker of
-//! three nodes, all on loopback; a load of MSPs and cars; and kills of every kind (docs/cluster.md). At the end the books
+//! `aid-hil cluster`: three aid-cmp, a PostgreSQL primary with a synchronous standby under Patroni, and an MQTT broker at
+//! which the instances share a subscription, all on loopback; a load of MSPs and cars; and kills of every kind (docs/cluster.md). At the end the books
 //! are compared from outside: nothing that was acknowledged may be lost or doubled.
 
 mod books;
@@ -32,14 +32,13 @@ use foreign::LOOK;
 use msp::Desk;
 use partner::Partner;
 use report::Report;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// Ports beside those of the set-up: six of the database, nine of the broker, six of aid-cmp.
-const PORTS: usize = 21;
+/// Ports beside those of the set-up: six of the database, six of aid-cmp.
+const PORTS: usize = 12;
 /// Connections of the MSP that update subscriptions.
 const PARTNERS: usize = 4;
 /// Kills of the control run.
@@ -50,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Options of `aid-hil cluster`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClusterArgs {
-    /// Kills of each kind: aid-cmp, broker node, database primary, database standby; in a control run, of the primary.
+    /// Kills of each kind: aid-cmp, broker, database primary, database standby; in a control run, of the primary.
     #[arg(long, value_name = "N")]
     kills: Option<usize>,
     /// Where the order of the kills comes from; default: the time.
@@ -63,12 +62,6 @@ pub(crate) struct ClusterArgs {
     /// if the comparison finds that.
     #[arg(long)]
     control: bool,
-    /// The broker's program, where it is built already.
-    #[arg(long, value_name = "FILE")]
-    broker: Option<PathBuf>,
-    /// Where the broker's program is built and kept.
-    #[arg(long, value_name = "DIR")]
-    broker_dir: Option<PathBuf>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -76,12 +69,7 @@ pub(crate) struct ClusterArgs {
 
 /// Runs it.
 pub(crate) fn run(args: &ClusterArgs, logs: &LogArgs) -> Result<(), Failure> {
-    let kept = || std::env::temp_dir().join("aid-cluster-broker");
-    let program = match &args.broker {
-        Some(program) => program.canonicalize()?,
-        None => broker::build(&args.broker_dir.clone().unwrap_or_else(kept))?,
-    };
-    let report = block_on_all_cores(play(args, program, logs))?;
+    let report = block_on_all_cores(play(args, logs))?;
     let text = match args.json {
         true => format!("{}\n", serde_json::to_string(&report)?),
         false => report.text(),
@@ -99,7 +87,7 @@ pub(crate) fn run(args: &ClusterArgs, logs: &LogArgs) -> Result<(), Failure> {
 }
 
 /// Starts everything, plays the kills, and compares.
-async fn play(args: &ClusterArgs, program: PathBuf, logs: &LogArgs) -> Result<Report, Failure> {
+async fn play(args: &ClusterArgs, logs: &LogArgs) -> Result<Report, Failure> {
     let time = std::time::SystemTime::UNIX_EPOCH.elapsed();
     let seed = args.seed.unwrap_or(time.map_or(1, |t| t.as_secs()));
     cli::line_to_stderr(&format!("seed {seed}"));
@@ -112,6 +100,7 @@ async fn play(args: &ClusterArgs, program: PathBuf, logs: &LogArgs) -> Result<Re
     let options = Options {
         more: More {
             broker: true,
+            instances: setup::INSTANCES - 1,
             ..More::default()
         },
         ..Options::default()
@@ -128,9 +117,9 @@ async fn play(args: &ClusterArgs, program: PathBuf, logs: &LogArgs) -> Result<Re
     if args.control {
         database.sql("cmp", &setup::UNSAFE).await?;
     }
-    let broker = Broker::start(&site, program, &mut ports).await?;
+    let broker = Broker::start(&site, &setup::names()).await?;
     let url = database.url();
-    let aid1 = setup::configure(&site, &broker, &url, &mut ports)?;
+    let aid1 = setup::configure(&site, &url, &mut ports)?;
     let store = setup::open(&url).await?;
     let drivers = setup::people(&site, &fleet, &store).await?;
     let mut cmps = Vec::new();
@@ -211,16 +200,12 @@ impl Load {
         let partner = Arc::new(Partner::new(site, aid1, books)?);
         served.spawn(Arc::clone(&partner).send_later(waiting));
 
-        let dial = |node| Dialer::new(fleet, cluster.broker.port(node));
-        let dialers = (0..broker::NODES)
-            .map(dial)
-            .collect::<Result<Vec<_>, _>>()?;
-        let dialers = Arc::new(dialers);
+        let dialer = Arc::new(Dialer::new(fleet, cluster.broker.port())?);
         let mut tasks = JoinSet::new();
         let mut shares: Vec<Vec<Driver>> = vec![Vec::new(); PARTNERS];
         for (n, (driver, vehicle)) in drivers.into_iter().zip(&fleet.vehicles).enumerate() {
             shares[n % PARTNERS].push(driver.clone());
-            tasks.spawn(Car::new(n, vehicle.eid, &dialers, driver, books).drive());
+            tasks.spawn(Car::new(n, vehicle.eid, &dialer, driver, books).drive());
         }
         for (n, share) in shares
             .into_iter()

@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// Wrong things that are named.
+/// Wrong things that are named, from all of the run.
 const NAMED: usize = 10;
 
 /// Time without service, over all kills of a kind, seconds.
@@ -64,7 +64,7 @@ pub(super) struct Report {
     pub(super) lost: usize,
     pub(super) doubled: usize,
     pub(super) refused: usize,
-    /// The first of what is wrong.
+    /// Some of what is wrong.
     wrong: Vec<String>,
 }
 
@@ -108,19 +108,16 @@ impl Report {
             }
         };
         let rows = Kind::ALL.into_iter().map(row).filter(|r| r.kills > 0);
-        let named = verdict.lost.iter().map(|w| format!("lost: {}", w.what));
-        let named = named.chain(
-            verdict
-                .doubled
-                .iter()
-                .map(|w| format!("doubled: {}", w.what)),
-        );
-        let named = named.chain(
-            pages
-                .refused
-                .iter()
-                .map(|(_, why)| format!("refused: {why}")),
-        );
+        let lost_ones = verdict.lost.iter().map(|w| (w.at, "lost", &w.what));
+        let doubled_ones = verdict.doubled.iter().map(|w| (w.at, "doubled", &w.what));
+        let refused_ones = pages.refused.iter().map(|(at, why)| (*at, "refused", why));
+        let mut named: Vec<_> = lost_ones.chain(doubled_ones).chain(refused_ones).collect();
+        named.sort();
+        let each = named.len().div_ceil(NAMED).max(1);
+        let named = named.into_iter().step_by(each).map(|(at, how, what)| {
+            let seconds = (at - begin).as_secs_f64();
+            format!("after {seconds:.1} s, {how}: {what}")
+        });
         Self {
             seed,
             control,
@@ -132,7 +129,7 @@ impl Report {
             lost: lost.len(),
             doubled: doubled.len(),
             refused: pages.refused.len(),
-            wrong: named.take(NAMED).collect(),
+            wrong: named.collect(),
         }
     }
 

@@ -1,7 +1,6 @@
-//! Keys, configurations and people of the cluster: a set-up of the bench with three configurations of aid-cmp, each at a
-//! node of the broker, all on one database.
+//! Keys, configurations and people of the cluster: a set-up of the bench with three configurations of aid-cmp, all at one
+//! broker and on one database.
 
-use super::broker::{Broker, NODES};
 use crate::figures::{UNLIMITED, commit, people};
 use crate::leftovers;
 use crate::process::{Part, Spawn};
@@ -11,13 +10,12 @@ use aid_cli::private;
 use aid_cmp::store::{Database, Store};
 use toml::{Table, Value};
 
-/// Instances of aid-cmp, each at a node of the broker.
-pub(super) const INSTANCES: usize = NODES;
+/// Instances of aid-cmp.
+pub(super) const INSTANCES: usize = 3;
 
 /// Writes `cmp-1.toml` and so on; yields the AID1 port of each.
 pub(super) fn configure(
     site: &Site,
-    broker: &Broker,
     url: &str,
     ports: &mut impl Iterator<Item = u16>,
 ) -> Result<Vec<u16>, Failure> {
@@ -34,10 +32,10 @@ pub(super) fn configure(
         let local = |port: u16| Value::from(format!("127.0.0.1:{port}"));
         set(&mut file, "aid1", "listen", local(own))?;
         set(&mut file, "portal", "listen", local(portal))?;
-        let node = format!("mqtts://localhost:{}", broker.port(n));
-        set(&mut file, "gateway", "broker", node.into())?;
-        let client = format!("aid-cmp-{}", n + 1);
-        set(&mut file, "gateway", "client_id", client.into())?;
+        // The broker knows each by the common name of its certificate.
+        let pair = format!("pki/aid/cmp-broker{}", suffix(n));
+        set(&mut file, "gateway", "cert", format!("{pair}.pem").into())?;
+        set(&mut file, "gateway", "key", format!("{pair}.key").into())?;
         aid1.push(own);
         let text = format!("{}{UNLIMITED}", toml::to_string(&file)?);
         let open = leftovers::gate();
@@ -52,6 +50,20 @@ fn set(file: &mut Table, section: &str, key: &str, value: Value) -> Result<(), F
     let table = table.ok_or_else(|| Failure::new(format!("cmp.toml has no [{section}]")))?;
     table.insert(key.to_owned(), value);
     Ok(())
+}
+
+/// What tells the files of an instance from those of the first.
+fn suffix(n: usize) -> String {
+    match n {
+        0 => String::new(),
+        _ => format!("-{}", n + 1),
+    }
+}
+
+/// The names of all instances at the broker.
+pub(super) fn names() -> Vec<String> {
+    let names = (0..INSTANCES).map(suffix);
+    names.map(|suffix| format!("aid-cmp{suffix}")).collect()
 }
 
 fn name(n: usize) -> String {

@@ -79,6 +79,7 @@ impl Needs {
                 pool: None,
                 memory: None,
                 broker: false,
+                instances: 0,
             },
             async_ac: false,
             controlled: false,

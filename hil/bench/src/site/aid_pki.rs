@@ -29,8 +29,14 @@ pub(super) const CARS_CA: &str = "cars-ca.pem";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Writes the three CAs' certificates, `<name>.pem` and `<name>.key` for each server and client, and for each car
-/// `car.pem` and `car.key` (with its suffix), whose common name is the EID.
-pub(super) fn write(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failure> {
+/// `car.pem` and `car.key` (with its suffix), whose common name is the EID. `instances` is how many instances the CMP has
+/// beyond the first: a broker tells them apart by `aid-cmp-2` and so on, of `cmp-broker-2.pem` and so on.
+pub(super) fn write(
+    dir: &Path,
+    cars: &[Car],
+    instances: usize,
+    now: SystemTime,
+) -> Result<(), Failure> {
     let ca = authority(dir, CA, "AID test servers CA", now)?;
     for name in SERVERS {
         let mut server = params(name, now)?;
@@ -46,7 +52,17 @@ pub(super) fn write(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Fai
         client(dir, name, name, &ca, now)?;
     }
     let ca = authority(dir, CARS_CA, "AID test cars CA", now)?;
-    client(dir, BROKER_CLIENT.0, BROKER_CLIENT.1, &ca, now)?;
+    let (file, name) = BROKER_CLIENT;
+    client(dir, file, name, &ca, now)?;
+    for n in 2..instances + 2 {
+        client(
+            dir,
+            &format!("{file}-{n}"),
+            &format!("{name}-{n}"),
+            &ca,
+            now,
+        )?;
+    }
     for car in cars {
         client(dir, &format!("car{}", car.suffix), &car.eid, &ca, now)?;
     }

@@ -63,6 +63,8 @@ pub(crate) struct More {
     pub(crate) memory: Option<u32>,
     /// The vehicles' gateway is somebody else's MQTT broker on its port, not the CMP itself.
     pub(crate) broker: bool,
+    /// Instances of the CMP beyond the first, as clients of that broker.
+    pub(crate) instances: usize,
 }
 
 /// A car of a set-up.
@@ -164,7 +166,7 @@ impl Site {
             let eid = random::eid()?;
             cars.push(Car { suffix, eid, port });
         }
-        aid_pki::write(&dir.join("pki/aid"), &cars, now)?;
+        aid_pki::write(&dir.join("pki/aid"), &cars, more.instances, now)?;
         write_rsp_pki(&dir.join("pki/rsp"), &cars, now)?;
         write::file(&dir.join("inventory/op.der"), &subject.package)?;
         for n in 0..more.profiles {
