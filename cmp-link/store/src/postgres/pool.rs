@@ -137,7 +137,7 @@ impl Postgres {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.decide_for(decide, Purpose::Alone).await
+        self.decide_for(decide, Purpose::Alone(0)).await
     }
 
     async fn decide_for<T, E>(
@@ -273,7 +273,7 @@ fn work(
                     for job in burst.unwrap_or_default() {
                         let worker = Rc::clone(&worker);
                         alone.spawn_local(async move {
-                            worker.alone(job, Purpose::Alone).await;
+                            worker.alone(job, Purpose::Alone(0)).await;
                         });
                     }
                 }
