@@ -5,7 +5,9 @@
 #![allow(clippy::print_stdout, reason = "it prints its figures")]
 
 use aid_needs::postgres::Postgres;
-use aid_store::{Options, Schema, Sql, Statement, Step, Store, StoreError, Stored, Tx, Value, params};
+use aid_store::{
+    Options, Schema, Sql, Statement, Step, Store, StoreError, Stored, Tx, Value, params,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -139,7 +141,10 @@ async fn main() -> Result<(), StoreError> {
     store.change(async |tx: &Tx<'_>| fill(tx).await).await?;
     let next = Arc::new(AtomicI64::new(0));
     println!("          callers  changes/s  commits/s  CPU us/change: here  server  together");
-    for (callers, together) in [1, 16, 64].into_iter().flat_map(|n| [(n, false), (n, true)]) {
+    for (callers, together) in [1, 16, 64]
+        .into_iter()
+        .flat_map(|n| [(n, false), (n, true)])
+    {
         let (used, served, commits) = (processor(), server.cpu(), store.commits());
         let began = Instant::now();
         let tasks = (0..callers)

@@ -121,9 +121,7 @@ fn one_that_fails_takes_no_other_along() {
                             Err(Refusal::No("written".into()))
                         }
                         // What it inserts is there, and it makes something of that, or nothing.
-                        50 => insert(tx, 0)
-                            .await
-                            .map_err(|_| Refusal::No("taken".into())),
+                        50 => insert(tx, 0).await.map_err(|_| Refusal::No("taken".into())),
                         51 => {
                             let _ = insert(tx, 0).await;
                             Ok(id)

@@ -93,7 +93,7 @@ impl Postgres {
         let data = self.data();
         let mut options = format!(
             "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='' \
-             -c max_connections=40 -c shared_buffers=16MB",
+             -c max_connections=60 -c shared_buffers=16MB",
             self.port
         );
         for setting in self.settings {
@@ -216,7 +216,9 @@ impl Postgres {
             // that have ended.
             let (_, rest) = stat.rsplit_once(')').unwrap_or_default();
             let times = rest.split_whitespace().skip(11).take(4);
-            times.filter_map(|time| time.parse::<u64>().ok()).sum::<u64>()
+            times
+                .filter_map(|time| time.parse::<u64>().ok())
+                .sum::<u64>()
         });
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }

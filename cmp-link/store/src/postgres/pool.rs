@@ -73,9 +73,10 @@ impl Postgres {
     pub(crate) async fn open(
         server: &Server,
         name: String,
-        options: Options,
+        mut options: Options,
         counters: &Arc<Counters>,
     ) -> Stored<Self> {
+        options.serializable |= server.serializable;
         let mut threads = Vec::new();
         for number in 0..THREADS {
             let (queue, tasks) = mpsc::channel(QUEUE);
@@ -245,11 +246,7 @@ fn pool(server: &Server, name: &str) -> Stored<Pool> {
     built.map_err(|e| not_opened(e.to_string()))
 }
 
-fn work(
-    worker: Worker,
-    mut tasks: mpsc::Receiver<Task>,
-    mut jobs: mpsc::Receiver<Box<dyn Job>>,
-) {
+fn work(worker: Worker, mut tasks: mpsc::Receiver<Task>, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

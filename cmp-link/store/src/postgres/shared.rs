@@ -42,9 +42,7 @@ pub(super) fn form(sql: &str, types: &[Type]) -> Option<String> {
         let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         let name = ty.name();
         return (is_name(table) && is_name(column)).then(|| {
-            format!(
-                "DELETE FROM {table} WHERE {column} = ANY ((SELECT $1::{name}[])::{name}[])"
-            )
+            format!("DELETE FROM {table} WHERE {column} = ANY ((SELECT $1::{name}[])::{name}[])")
         });
     }
     None
@@ -95,7 +93,10 @@ mod tests {
     #[test]
     fn a_select_is_asked_for_each_line() {
         let types = [Type::TEXT, Type::UUID];
-        let text = form("SELECT a FROM t WHERE b = $2 AND c = $1 AND d <> 'x'", &types);
+        let text = form(
+            "SELECT a FROM t WHERE b = $2 AND c = $1 AND d <> 'x'",
+            &types,
+        );
         assert_eq!(
             text.as_deref(),
             Some(
@@ -108,7 +109,8 @@ mod tests {
 
     #[test]
     fn an_insert_takes_all_lines() {
-        let text = "INSERT INTO t (a, b) VALUES ($1, 0) ON CONFLICT (a) DO UPDATE SET b = excluded.b";
+        let text =
+            "INSERT INTO t (a, b) VALUES ($1, 0) ON CONFLICT (a) DO UPDATE SET b = excluded.b";
         assert_eq!(
             form(text, &[Type::INT8]).as_deref(),
             Some(

@@ -69,7 +69,10 @@ fn groups(asked: Vec<(usize, Asked)>) -> (Vec<Group>, Vec<(usize, String)>) {
         let read = is_read(&asked);
         match asked {
             Asked::Query(Statement { sql, values }) if read => {
-                match groups.iter_mut().find(|group| place(group.sql) == place(sql)) {
+                match groups
+                    .iter_mut()
+                    .find(|group| place(group.sql) == place(sql))
+                {
                     Some(group) => group.lines.push((who, values)),
                     None => groups.push(Group {
                         sql,
@@ -89,7 +92,9 @@ fn groups(asked: Vec<(usize, Asked)>) -> (Vec<Group>, Vec<(usize, String)>) {
         let (sql, rows, shares) = (first[0].sql, *rows, *shares);
         let mut lines = Vec::new();
         for (who, _, also, list) in &mut writes {
-            let same = list.front().is_some_and(|next| place(next.sql) == place(sql));
+            let same = list
+                .front()
+                .is_some_and(|next| place(next.sql) == place(sql));
             if same
                 && *also == shares
                 && (shares || lines.is_empty())
@@ -119,7 +124,11 @@ fn borrowed<'v>(values: &'v [Value<'_>]) -> Vec<&'v (dyn ToSql + Sync)> {
 
 impl Forms {
     /// The form for several lines of a statement.
-    async fn of(&self, client: &ClientWrapper, sql: &'static str) -> Result<Option<Rc<str>>, Error> {
+    async fn of(
+        &self,
+        client: &ClientWrapper,
+        sql: &'static str,
+    ) -> Result<Option<Rc<str>>, Error> {
         if let Some(known) = self.0.borrow().get(&place(sql)) {
             return Ok(known.clone());
         }
@@ -161,8 +170,10 @@ pub(super) async fn send(
     before: Option<&str>,
     asked: Vec<(usize, Asked)>,
 ) -> Result<Vec<(usize, Answer)>, Error> {
-    let mut answers: BTreeMap<usize, Answer> =
-        asked.iter().map(|(who, _)| (*who, Answer::default())).collect();
+    let mut answers: BTreeMap<usize, Answer> = asked
+        .iter()
+        .map(|(who, _)| (*who, Answer::default()))
+        .collect();
     let (groups, scripts) = groups(asked);
     let mut prepared = Vec::with_capacity(groups.len());
     for group in &groups {
@@ -183,7 +194,13 @@ pub(super) async fn send(
             executing.push(Box::pin(async move {
                 let places = 0..statement.params().len();
                 let columns: Vec<Vec<&Value<'_>>> = places
-                    .map(|at| group.lines.iter().filter_map(|(_, line)| line.get(at)).collect())
+                    .map(|at| {
+                        group
+                            .lines
+                            .iter()
+                            .filter_map(|(_, line)| line.get(at))
+                            .collect()
+                    })
                     .collect();
                 let columns = columns.iter().map(|column| column as &(dyn ToSql + Sync));
                 execute(client, statement, group.rows, columns.collect()).await

@@ -229,7 +229,9 @@ impl Worker {
     async fn attempt(&self, jobs: &mut [Box<dyn Job>], purpose: Purpose) -> Result<(), Failure> {
         let line = self.connect(purpose).await.map_err(Failure::Final)?;
         let Some(client) = line.client() else {
-            return Err(Failure::Final(StoreError::Failed("the connection is gone".into())));
+            return Err(Failure::Final(StoreError::Failed(
+                "the connection is gone".into(),
+            )));
         };
         let mut begin = Some(self.begin.text(purpose));
         let burst = Burst::default();
