@@ -342,3 +342,36 @@ fn what_is_acknowledged_survives_a_server_that_is_killed_in_a_burst() {
         }
     });
 }
+
+#[test]
+fn what_may_be_stored_is_not_made_again() {
+    with_server(async |postgres| {
+        let store = open(&server(&postgres)).await;
+        let (client, connection) = tokio_postgres::connect(&postgres.url(), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        // The server's end of the connection dies in the commit.
+        let die = "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS \
+             'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'; \
+             CREATE CONSTRAINT TRIGGER die AFTER INSERT ON item DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW EXECUTE FUNCTION die()";
+        client.batch_execute(die).await.unwrap();
+        for many in [1, 20] {
+            let tries = Arc::new(AtomicU32::new(0));
+            let changes = (0..many).map(|id| {
+                let tried = Arc::clone(&tries);
+                store.change_together(async move |tx: &Tx<'_>| {
+                    tried.fetch_add(1, Ordering::SeqCst);
+                    insert(tx, id).await
+                })
+            });
+            for answer in join_all(changes).await {
+                let error = format!("{:?}", answer.unwrap_err());
+                assert!(error.contains("may be stored or not"), "{error}");
+            }
+            assert_eq!(i64::from(tries.load(Ordering::SeqCst)), many);
+        }
+        assert!(ids(&store).await.is_empty());
+    });
+}

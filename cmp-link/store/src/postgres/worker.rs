@@ -212,7 +212,10 @@ impl Worker {
                 }
                 Ok(())
             }
-            Err(Failure::Final(error)) if size > 1 => Err(error),
+            // What may be on disk must not be made again. A full disk may have room for one of several.
+            Err(Failure::Final(error)) if size == 1 || !matches!(error, StoreError::Full(_)) => {
+                Err(error)
+            }
             Err(_) => {
                 // Where they are in each other's way, fewer try it next time.
                 self.room.set(size.div_ceil(2));
