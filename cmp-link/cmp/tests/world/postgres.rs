@@ -43,7 +43,8 @@ pub fn location(url: &str) -> String {
     }
 }
 
-fn refuses() -> bool {
+/// Whether that is asked for.
+pub fn refuses() -> bool {
     std::env::var(MODE).is_ok_and(|mode| mode == "refusing")
 }
 
