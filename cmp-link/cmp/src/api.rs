@@ -232,7 +232,9 @@ fn refusal(refused: &Refused, allowed: &Method) -> Response {
         let value = HeaderValue::from_static("Basic realm=\"AID1\", charset=\"UTF-8\"");
         headers.insert(header::WWW_AUTHENTICATE, value);
     }
-    if let Some(wait) = refused.wait {
+    // What is busy now is not for long.
+    let busy = (error.status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1));
+    if let Some(wait) = refused.wait.or(busy) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after(wait)));
     }
     answer

@@ -224,14 +224,14 @@ impl<'a> Tx<'a> {
         if self.locks.borrow().contains(&lock) {
             return Ok(());
         }
-        self.take_turn(&lock).await;
+        self.reserve(&lock).await;
         read::lock(self.tx, &lock).await?;
         self.locks.borrow_mut().insert(lock);
         Ok(())
     }
 
     /// Waits for the other decisions of the same transaction that have this lock.
-    async fn take_turn(&self, lock: &Lock) {
+    async fn reserve(&self, lock: &Lock) {
         let key = match lock {
             Lock::Account(id) => [b"a".as_slice(), &id.0].concat(),
             Lock::Vehicle(eid) => [b"v".as_slice(), eid.as_str().as_bytes()].concat(),

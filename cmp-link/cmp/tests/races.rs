@@ -27,54 +27,36 @@ const MSP: &str = "Mobile One";
 /// Pairs of calls: each is one more chance to meet.
 const PAIRS: u32 = 20;
 
+/// One CMP of several on the same database.
+async fn instance(world: &World) -> Arc<Service> {
+    let config = aid_cmp::config::check(&world.config()).unwrap();
+    let store = Store::open(config.fixed.file.database.clone()).await;
+    Arc::new(Service::new(store.unwrap(), config))
+}
+
 struct Stage {
     world: World,
     cmp: Arc<Service>,
-    _server: Postgres,
+    server: Postgres,
 }
 
 impl Stage {
     /// None where there is no PostgreSQL; the log says so.
     async fn new() -> Option<Self> {
-        let server = Postgres::start()?;
+        Self::with(&[]).await
+    }
+
+    /// On a server with these settings.
+    async fn with(settings: &'static [&'static str]) -> Option<Self> {
+        let server = Postgres::start_with(settings)?;
         let mut world = World::on(Some(&server.url())).await;
         world.halt().await;
-        let config = aid_cmp::config::check(&world.config()).unwrap();
-        let store = Store::open(config.fixed.file.database.clone()).await;
-        let cmp = Arc::new(Service::new(store.unwrap(), config));
-        Some(Self {
-            world,
-            cmp,
-            _server: server,
-        })
+        let cmp = instance(&world).await;
+        Some(Self { world, cmp, server })
     }
 
     fn book(&self) -> Book {
         Book::of(self.cmp.store.clone())
-    }
-
-    /// A call in a task of its own; yields its status, or the code of its refusal.
-    fn call(
-        &self,
-        operation: CmpOperation,
-        variable: &str,
-        ids: (Uuid, Uuid),
-        body: &[u8],
-    ) -> tokio::task::JoinHandle<u16> {
-        let caller = Caller {
-            headers: Headers {
-                request_id: ids.0,
-                correlation_id: ids.1,
-                client_id: "mspone".parse().unwrap(),
-                target_id: "theCmp".parse().unwrap(),
-            },
-            party: 0,
-        };
-        let (cmp, variable, body) = (Arc::clone(&self.cmp), variable.to_owned(), body.to_vec());
-        tokio::spawn(async move {
-            let done = cmp.operate(&caller, operation, &variable, &body).await;
-            done.unwrap_or_else(|error| error.code.number())
-        })
     }
 
     /// A user with a subscription, whose request the MSP has answered with 201.
@@ -128,8 +110,18 @@ impl Stage {
         (token, request)
     }
 
+    /// The code of a profile for a request.
     fn send_code(
         &self,
+        waiting: &(MspToken, CodeRequest),
+        iccid: &Iccid,
+    ) -> tokio::task::JoinHandle<u16> {
+        self.send_code_to(&self.cmp, waiting, iccid)
+    }
+
+    fn send_code_to(
+        &self,
+        cmp: &Arc<Service>,
         (token, request): &(MspToken, CodeRequest),
         iccid: &Iccid,
     ) -> tokio::task::JoinHandle<u16> {
@@ -142,8 +134,32 @@ impl Stage {
         };
         let ids = (Uuid::new_v4(), Uuid::from_bytes(request.correlation));
         let operation = CmpOperation::SendActivationCode;
-        self.call(operation, &token.to_string(), ids, &body.to_bytes())
+        call(cmp, operation, &token.to_string(), ids, &body.to_bytes())
     }
+}
+
+/// A call in a task of its own; yields its status, or the code of its refusal.
+fn call(
+    cmp: &Arc<Service>,
+    operation: CmpOperation,
+    variable: &str,
+    ids: (Uuid, Uuid),
+    body: &[u8],
+) -> tokio::task::JoinHandle<u16> {
+    let caller = Caller {
+        headers: Headers {
+            request_id: ids.0,
+            correlation_id: ids.1,
+            client_id: "mspone".parse().unwrap(),
+            target_id: "theCmp".parse().unwrap(),
+        },
+        party: 0,
+    };
+    let (cmp, variable, body) = (Arc::clone(cmp), variable.to_owned(), body.to_vec());
+    tokio::spawn(async move {
+        let done = cmp.operate(&caller, operation, &variable, &body).await;
+        done.unwrap_or_else(|error| error.code.number())
+    })
 }
 
 // Invariant 10: a profile belongs to one subscription, also when two users' codes name it at the same moment.
@@ -202,10 +218,70 @@ async fn a_token_sent_twice_at_once_is_accepted_twice() {
         let (ids, bytes) = ((Uuid::new_v4(), Uuid::new_v4()), body.to_string());
         let send = || {
             let operation = CmpOperation::SendMspToken;
-            stage.call(operation, id.as_ref(), ids, bytes.as_bytes())
+            call(&stage.cmp, operation, id.as_ref(), ids, bytes.as_bytes())
         };
         let (first, second) = (send(), send());
         let outcomes = [first.await.unwrap(), second.await.unwrap()];
         assert_eq!(outcomes, [201, 201]);
+    }
+}
+
+/// How often a transaction has waited for another one for more than a moment, as the server noted.
+fn waits(server: &Postgres) -> usize {
+    let of_a_transaction = |line: &&str| {
+        line.contains("still waiting for")
+            && ["on transaction", "on tuple"]
+                .iter()
+                .any(|what| line.contains(what))
+    };
+    server.log().lines().filter(of_a_transaction).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_wait_for_each_other_about_the_same_user_only() {
+    // SERIALIZABLE repeats decisions instead of letting them wait, and may put calls off.
+    if world::postgres::refuses() {
+        return;
+    }
+    let settings = &["log_lock_waits=on", "deadlock_timeout=1ms"];
+    let Some(stage) = Stage::with(settings).await else {
+        return;
+    };
+    let other = instance(&stage.world).await;
+    let both = [&stage.cmp, &other];
+    let mut users = Vec::new();
+    for _ in 0..200 {
+        users.push(stage.waiting().await);
+    }
+    let before = waits(&stage.server);
+    let calls = users.iter().zip(both.iter().cycle()).zip(0_u32..);
+    let calls: Vec<_> = calls
+        .map(|((user, cmp), n)| {
+            let iccid = format!("8988{n:015}").parse().unwrap();
+            stage.send_code_to(cmp, user, &iccid)
+        })
+        .collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap(), 200);
+    }
+    let log = stage.server.log();
+    assert_eq!(
+        waits(&stage.server),
+        before,
+        "different users waited: {log}"
+    );
+    // The same measure finds those that do wait.
+    let user = stage.waiting().await;
+    let iccid: Iccid = "8988000000000001000".parse().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while waits(&stage.server) == before {
+        assert!(std::time::Instant::now() < deadline, "nobody waited");
+        let calls = both.iter().cycle().take(40);
+        let calls: Vec<_> = calls
+            .map(|cmp| stage.send_code_to(cmp, &user, &iccid))
+            .collect();
+        for call in calls {
+            assert_eq!(call.await.unwrap(), 200);
+        }
     }
 }

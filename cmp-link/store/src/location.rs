@@ -119,6 +119,9 @@ mod tests {
                 "{nameless}"
             );
         }
+        assert!(parse("postgres:///aid?host=/run/postgresql&isolation=serializable").is_ok());
+        let odd = parse("postgres:///aid?host=/run/postgresql&isolation=none").unwrap_err();
+        assert!(odd.to_string().contains("isolation=none"), "{odd}");
         let odd = parse("mysql://root:pw@h/x").unwrap_err().to_string();
         assert!(odd.contains("mysql://") && !odd.contains("pw"), "{odd}");
     }

@@ -18,6 +18,7 @@ use aid_cmp_core::change::{Change, LinkChange, Lock};
 use aid_cmp_core::decide::{Context, Decision, code, onboarding, profiles, removal, withdraw};
 use aid_cmp_core::model::{Answered, CallState, CodeRequest, Federation, Order, Profile};
 use aid_id::{AccountRef, Eid, Iccid, Id};
+use axum::http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
@@ -65,6 +66,13 @@ impl From<Refusal> for ApiError {
                 tracing::warn!(msp, key_id, "an initialisation vector came twice");
                 let text = "iv was used before under this key; take a new one for each number";
                 Self::because(ErrorCode::Syntax, text)
+            }
+            // Nothing is wrong: the same call succeeds a little later.
+            Refusal::Store(StoreError::Busy) => {
+                tracing::warn!("an AID1 call was put off: others changed the same for too long");
+                let text = "the server is busy with the same user; see Retry-After";
+                Self::because(ErrorCode::Internal, text)
+                    .with_status(StatusCode::SERVICE_UNAVAILABLE)
             }
             Refusal::Store(error) => {
                 tracing::error!(%error, "an AID1 call failed");

@@ -88,7 +88,7 @@ impl Tx<'_> {
         let owner = self.tx.first(sql, values, |row| row.id()).await?;
         if let Some(id) = owner {
             let lock = Lock::Account(AccountRef(id));
-            self.take_turn(&lock).await;
+            self.reserve(&lock).await;
             self.locks.borrow_mut().insert(lock);
         }
         Ok(())

@@ -88,10 +88,13 @@ impl World {
         let pki = Pki::new(folder.path());
         let msp = Msp::start(&pki).await;
         let database = match url {
-            Some(url) => url.parse().unwrap(),
+            Some(url) => postgres::location(url).parse().unwrap(),
             None => Database::from(&folder.path().join("cmp.sqlite")),
         };
         let store = Book::open(&database).await.unwrap();
+        if let Some(url) = url {
+            postgres::refuse(url).await;
+        }
         let eid = eid(1);
         let vehicle = |eid| Change::AddVehicle(Vehicle::new(eid, 0));
         let account = Account {

@@ -5,14 +5,16 @@
 
 use crate::Options;
 use deadpool_postgres::{ClientWrapper, Object};
+use std::borrow::Cow;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 
 /// How long decisions that share a transaction wait for a lock: all of them wait then, though it concerns one. Each is
 /// made alone afterwards.
 const SHARED_LOCK: Duration = Duration::from_millis(50);
-/// How long one that is alone waits for a lock.
-const LOCK: Duration = Duration::from_secs(5);
+/// How long one that is alone waits for a lock at first; each time that was not enough, it is made again and waits twice
+/// as long. Where two wait for each other, that ends it before the server notices (`deadlock_timeout`, 1 s).
+const LOCK: Duration = Duration::from_millis(100);
 /// The longest that a statement takes.
 const STATEMENT: Duration = Duration::from_secs(30);
 /// After how long without a statement the server ends a transaction, so that one whose client is gone holds no locks.
@@ -27,8 +29,8 @@ const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', true) \
 pub(super) enum Purpose {
     /// Several decisions, or one that others may join.
     Together,
-    /// One decision.
-    Alone,
+    /// One decision, which waited in vain for a lock so many times.
+    Alone(u32),
     /// New tables: it takes as long as it takes.
     Upgrade,
     /// Reads of one state.
@@ -50,27 +52,32 @@ impl Begin {
             true => "SERIALIZABLE",
             false => "READ COMMITTED",
         };
-        let set = |name: &str, time: Duration| format!("; SET LOCAL {name} = {}", time.as_millis());
         let idle = set("idle_in_transaction_session_timeout", IDLE);
         let statement = set("statement_timeout", STATEMENT);
-        let lock = |time| set("lock_timeout", time);
         let write = format!("BEGIN ISOLATION LEVEL {level}; {DURABLE}{idle}");
         Self {
-            together: format!("{write}{statement}{}", lock(SHARED_LOCK)),
-            alone: format!("{write}{statement}{}", lock(LOCK)),
+            together: format!("{write}{statement}{}", set("lock_timeout", SHARED_LOCK)),
+            alone: format!("{write}{statement}"),
             read: format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{idle}{statement}"),
             upgrade: write,
         }
     }
 
-    pub(super) fn text(&self, purpose: Purpose) -> &str {
-        match purpose {
+    pub(super) fn text(&self, purpose: Purpose) -> Cow<'_, str> {
+        Cow::Borrowed(match purpose {
             Purpose::Together => &self.together,
-            Purpose::Alone => &self.alone,
+            Purpose::Alone(waits) => {
+                let lock = set("lock_timeout", LOCK * (1 << waits.min(8)));
+                return Cow::Owned(format!("{}{lock}", self.alone));
+            }
             Purpose::Upgrade => &self.upgrade,
             Purpose::Read => &self.read,
-        }
+        })
     }
+}
+
+fn set(name: &str, time: Duration) -> String {
+    format!("; SET LOCAL {name} = {}", time.as_millis())
 }
 
 /// A connection. Unless it is given back outside of any transaction, it is closed.

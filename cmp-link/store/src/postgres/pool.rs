@@ -73,9 +73,10 @@ impl Postgres {
     pub(crate) async fn open(
         server: &Server,
         name: String,
-        options: Options,
+        mut options: Options,
         counters: &Arc<Counters>,
     ) -> Stored<Self> {
+        options.serializable |= server.serializable;
         let mut threads = Vec::new();
         for number in 0..THREADS {
             let (queue, tasks) = mpsc::channel(QUEUE);
@@ -137,7 +138,7 @@ impl Postgres {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.decide_for(decide, Purpose::Alone).await
+        self.decide_for(decide, Purpose::Alone(0)).await
     }
 
     async fn decide_for<T, E>(
@@ -269,7 +270,7 @@ fn work(worker: Worker, mut tasks: mpsc::Receiver<Task>, mut jobs: mpsc::Receive
                     for job in burst.unwrap_or_default() {
                         let worker = Rc::clone(&worker);
                         alone.spawn_local(async move {
-                            worker.alone(job, Purpose::Alone).await;
+                            worker.alone(job, Purpose::Alone(0)).await;
                         });
                     }
                 }

@@ -24,6 +24,8 @@ pub(crate) enum Encryption {
 pub(crate) struct Server {
     pub(crate) config: Config,
     pub(crate) encryption: Encryption,
+    /// Transactions are SERIALIZABLE (`isolation=serializable`).
+    pub(crate) serializable: bool,
 }
 
 /// Percent-decoded; none where that is not UTF-8.
@@ -43,17 +45,24 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 impl Server {
-    /// Reads `postgres://USER[:PASSWORD]@HOST[:PORT]/NAME[?OPTION=VALUE...]`. The modes of `sslmode` that verify, and
-    /// `sslrootcert`, are read here; the rest is the driver's.
+    /// Reads `postgres://USER[:PASSWORD]@HOST[:PORT]/NAME[?OPTION=VALUE...]`. The modes of `sslmode` that verify,
+    /// `sslrootcert`, and our own `isolation` are read here; the rest is the driver's.
     pub(crate) fn parse(url: &str) -> Result<Self, LocationError> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let (mut rest, mut mode, mut roots) = (Vec::new(), String::from("prefer"), None);
+        let mut serializable = false;
         for pair in query.split('&').filter(|p| !p.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = decoded(value)
                 .ok_or_else(|| LocationError::Url(format!("the value of {name} is not UTF-8")))?;
             match name {
                 "sslmode" => mode = value,
+                "isolation" if value == "serializable" => serializable = true,
+                "isolation" if value == "read-committed" => serializable = false,
+                "isolation" => {
+                    let text = format!("isolation={value}: use read-committed or serializable");
+                    return Err(LocationError::Url(text));
+                }
                 "sslrootcert" => roots = Some(PathBuf::from(value)),
                 _ => rest.push(pair),
             }
@@ -91,7 +100,11 @@ impl Server {
             let text = "no host is named; write postgres://USER@HOST/NAME";
             return Err(LocationError::Url(text.into()));
         }
-        Ok(Self { config, encryption })
+        Ok(Self {
+            config,
+            encryption,
+            serializable,
+        })
     }
 
     /// The first host that is not on this machine.

@@ -18,8 +18,8 @@ use tokio::sync::Semaphore;
 
 /// How often a decision is made at most that others come in the way of.
 const TRIES: u32 = 24;
-/// How often where others hold for too long what it locks.
-const LOCK_TRIES: u32 = 2;
+/// How often where others hold for too long what it locks: it waits for 6 s altogether.
+const LOCK_TRIES: u32 = 6;
 /// Decisions that share a transaction, at most: whatever one of them locks stays locked until all are stored.
 const ROOM: usize = 32;
 /// How often for a value that was taken or a row that was gone: once to see what others wrote, and once more.
@@ -168,6 +168,10 @@ impl Worker {
             *count < most
         };
         let stored = loop {
+            let purpose = match purpose {
+                Purpose::Alone(_) => Purpose::Alone(locks),
+                other => other,
+            };
             let failure = match self.attempt(std::slice::from_mut(&mut job), purpose).await {
                 Ok(()) => break Ok(()),
                 Err(failure) => failure,
@@ -208,7 +212,10 @@ impl Worker {
                 }
                 Ok(())
             }
-            Err(Failure::Final(error)) if size > 1 => Err(error),
+            // What may be on disk must not be made again. A full disk may have room for one of several.
+            Err(Failure::Final(error)) if size == 1 || !matches!(error, StoreError::Full(_)) => {
+                Err(error)
+            }
             Err(_) => {
                 // Where they are in each other's way, fewer try it next time.
                 self.room.set(size.div_ceil(2));
@@ -237,9 +244,10 @@ impl Worker {
                 if !wave::only_reads(&asked)
                     && let Some(text) = begin.take()
                 {
-                    client.batch_execute(text).await?;
+                    client.batch_execute(&text).await?;
                 }
-                wave::send(client, &self.forms, begin.take(), asked).await
+                let before = begin.take();
+                wave::send(client, &self.forms, before.as_deref(), asked).await
             };
             sent.await.map_err(|error| self.error(&error))
         });
@@ -344,7 +352,7 @@ impl Worker {
             };
             // Nothing was read yet; the server may have been started anew.
             let begin = self.begin.text(Purpose::Read);
-            if let Err(error) = client.batch_execute(begin).await {
+            if let Err(error) = client.batch_execute(&begin).await {
                 let (broken, error) = self.error(&error);
                 self.end(line, broken, true).await;
                 if broken == Broken::Down && tries < CONNECTION_TRIES {
