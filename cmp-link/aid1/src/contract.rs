@@ -14,7 +14,7 @@ pub use document::openapi;
 use http::{Method, StatusCode};
 use utoipa::openapi::schema::Schema;
 
-use crate::body::Body;
+use crate::body::{Body, Members};
 use crate::error_code::{ApiError, ErrorCode};
 use crate::redirect::percent_encode;
 use crate::server::path_token;
@@ -184,18 +184,20 @@ impl Contract {
     }
 
     /// Refuses a request that is wrong by its form alone: a path without a token, a body that is no JSON object. The
-    /// servers ask before they look up anything that belongs to somebody.
+    /// servers ask before they look up anything that belongs to somebody. Yields the members of the body, none for an
+    /// operation that has no body.
     ///
     /// # Errors
     /// 422 with 60 or 91, 413 for a body that is too large.
-    pub fn check_form(&self, variable: &str, body: &[u8]) -> Result<(), ApiError> {
+    pub fn check_form(&self, variable: &str, body: &[u8]) -> Result<Members, ApiError> {
         if self.path.variable == Variable::MspToken {
             path_token(variable)?;
         }
-        if self.request.is_some() {
-            strict_json::object(body)?;
-        }
-        Ok(())
+        let object = self
+            .request
+            .map(|_| strict_json::object(body))
+            .transpose()?;
+        Ok(Members::new(object.unwrap_or_default()))
     }
 
     /// The refusal under a status that this operation has: its own for this code where it does not list the given one. So

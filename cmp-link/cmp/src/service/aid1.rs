@@ -6,7 +6,8 @@ use crate::store::{StoreError, Stored, Tx};
 use crate::views;
 use aid_aid1::account_id::{AccountIdError, Policy, verify};
 use aid_aid1::body::{
-    Body as _, NotifyTokenInvalid, SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
+    Body as _, Members, NotifyTokenInvalid, SendMspToken, SendProfileInformation,
+    UpdateSubscriptionInfo,
 };
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::operation::{Api as _, CmpOperation};
@@ -173,19 +174,19 @@ impl Service {
         let msp = agreed.msps.iter().find(own).ok_or_else(|| {
             ApiError::naming(ErrorCode::PartyNotFound, &[&caller.headers.client_id])
         })?;
-        operation.contract().check_form(variable, body)?;
+        let members = operation.contract().check_form(variable, body)?;
         let call = Call::new(Arc::clone(msp), caller, operation, variable, body);
-        let (variable, body) = (variable.to_owned(), body.to_vec());
+        let variable = variable.to_owned();
         let status = call.answer.status;
         if operation == CmpOperation::SendActivationCode {
-            self.activation_code(call, &variable, &body).await?;
+            self.activation_code(call, variable, &members).await?;
             return Ok(status);
         }
         let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
             if call.is_repetition(tx).await? {
                 return Ok((Decision::default(), None));
             }
-            let (msp, variable, body) = (&call.msp, &variable, &body);
+            let (msp, variable, body) = (&call.msp, &variable, &members);
             let decided: Decided = match operation {
                 // Decided above.
                 CmpOperation::SendActivationCode => Err(ErrorCode::Internal.into()),
@@ -267,9 +268,9 @@ pub(super) async fn federated(
     Ok(onboarding::known(found, alive)?)
 }
 
-async fn token(tx: &Tx<'_>, context: &Context, msp: &Msp, id: &str, body: &[u8]) -> Decided {
+async fn token(tx: &Tx<'_>, context: &Context, msp: &Msp, id: &str, body: &Members) -> Decided {
     let claims = verify(id, &msp.secrets, &Policy::default(), context.now / 1000)?;
-    let body = SendMspToken::parse(body)?;
+    let body = SendMspToken::from_members(body)?;
     let onboarding = tx.locked_onboarding(claims.sid.into_bytes()).await?;
     let (holder, phone) = match &body {
         SendMspToken::Token {
@@ -299,10 +300,10 @@ async fn subscription(
     context: &Context,
     msp: &Msp,
     token: &str,
-    body: &[u8],
+    body: &Members,
 ) -> Decided {
     let federation = federated(tx, msp, token, true).await?;
-    let body = UpdateSubscriptionInfo::parse(body)?;
+    let body = UpdateSubscriptionInfo::from_members(body)?;
     let phone = body.phone.clone();
     let mut decision = onboarding::update(federation, &msp.phone_key, body)?;
     fresh_iv(tx, context, msp, &phone, &mut decision).await?;
@@ -314,10 +315,10 @@ async fn invalidate(
     context: &Context,
     msp: &Msp,
     token: &str,
-    body: &[u8],
+    body: &Members,
 ) -> Decided {
     let federation = federated(tx, msp, token, false).await?;
-    let body = NotifyTokenInvalid::parse(body)?;
+    let body = NotifyTokenInvalid::from_members(body)?;
     let (by, reason) = (withdraw::By::Msp, body.reason);
     let decision = views::withdrawal(tx, context, &federation, by, reason).await?;
     Ok((decision, None))
@@ -328,10 +329,10 @@ async fn profile_information(
     context: &Context,
     msp: &Msp,
     token: &str,
-    body: &[u8],
+    body: &Members,
 ) -> Decided {
     let federation = federated(tx, msp, token, false).await?;
-    let body = SendProfileInformation::parse(body)?;
+    let body = SendProfileInformation::from_members(body)?;
     let own = tx.profiles(Some(federation.id)).await?;
     let mut known = Vec::new();
     for item in &body.profiles {

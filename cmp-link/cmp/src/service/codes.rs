@@ -3,7 +3,7 @@
 use super::Service;
 use super::aid1::{Call, Refusal, federated, is_foreign};
 use crate::store::Tx;
-use aid_aid1::body::{Body as _, SendActivationCode};
+use aid_aid1::body::{Body as _, Members, SendActivationCode};
 use aid_aid1::error_code::{ApiError, ErrorCode, split_error};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::{Context, Decision, code};
@@ -16,10 +16,10 @@ impl Service {
     pub(super) async fn activation_code(
         self: &Arc<Self>,
         call: Call,
-        token: &str,
-        body: &[u8],
+        token: String,
+        members: &Members,
     ) -> Result<(), Refusal> {
-        let (token, mut body) = (token.to_owned(), SendActivationCode::parse(body));
+        let mut body = SendActivationCode::from_members(members);
         if let Ok(SendActivationCode::Code {
             activation_code, ..
         }) = &body

@@ -125,6 +125,10 @@ impl Connections {
 
     /// Sends to a car that is connected.
     pub(super) fn tell(&self, message: &Outgoing, source: Source) -> Told {
+        // Most cars are parked, and nothing need be encoded for them.
+        if !self.is_online(message.eid) {
+            return Told::Away;
+        }
         let envelope = Envelope {
             version: WIRE_VERSION,
             message_id: message.message_id,
