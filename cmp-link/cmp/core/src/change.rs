@@ -71,6 +71,8 @@ pub enum Change {
     ClearHold(Id, Eid),
     /// A synchronisation was made.
     AddSyncRun(SyncRun),
+    /// A subscription gets a profile that it has not had before.
+    AddProfile(Profile),
     /// A profile has this content now.
     PutProfile(Profile),
     /// A request has this content now.
@@ -231,7 +233,9 @@ impl Change {
             Self::AddFederation(f) | Self::UpdateFederation(f) => account(&f.account),
             Self::PurgeFederation(id) | Self::ClearHold(id, _) => Behind::Federation(*id),
             Self::SetHold(hold) => Behind::Federation(hold.federation),
-            Self::PutProfile(profile) => Behind::Federation(profile.federation),
+            Self::AddProfile(profile) | Self::PutProfile(profile) => {
+                Behind::Federation(profile.federation)
+            }
             Self::PutRequest(request) => account(&request.account),
             Self::AddReport(report) => vehicle(&report.eid),
             Self::Fleet(change) => match change {

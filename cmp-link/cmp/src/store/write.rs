@@ -177,6 +177,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
             r.outcome,
             r.findings,
         )],
+        Change::AddProfile(profile) => vec![add_profile(profile)],
         Change::PutProfile(profile) => vec![put_profile(profile)],
         Change::PutRequest(request) => vec![put_request(request)],
         Change::AddReport(report) => vec![work::add_report(report)],
@@ -410,6 +411,21 @@ fn add_federation(f: Federation) -> Statement {
         f.since,
         f.ended_at,
         f.ended_reason,
+    )
+}
+
+/// Without ON CONFLICT, which would make SQLite copy each page of the table and its index before it writes there.
+fn add_profile(p: Profile) -> Statement {
+    statement!(
+        "INSERT INTO profile (iccid, federation, eid, state, msp_state, last_used, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        String::from(p.iccid),
+        p.federation,
+        String::from(p.eid),
+        p.status.as_str(),
+        p.verdict.as_str(),
+        p.last_used,
+        p.created_at,
     )
 }
 

@@ -388,7 +388,9 @@ pub fn answered(
                 other_than_asked(context, &mut decision, &request, federation, profiles);
             }
             if let Some(iccid) = iccid {
-                decision.changes.push(Change::PutProfile(Profile {
+                let known = profiles.iter().any(|p| p.iccid == iccid);
+                let change = [Change::AddProfile, Change::PutProfile][usize::from(known)];
+                decision.changes.push(change(Profile {
                     iccid,
                     federation: federation.id,
                     eid: request.eid,

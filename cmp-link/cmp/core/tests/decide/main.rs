@@ -170,6 +170,19 @@ fn a_swapped_profile_is_deleted_where_it_is() {
     }
 }
 
+#[test]
+fn a_profile_that_the_subscription_has_had_is_not_added_again() {
+    let open = stored(&asked(Vec::new(), Vec::new(), 0));
+    let decide = |known: &[Profile]| {
+        let alive = federation(None);
+        answered(&at(1), &open, &alive, known, false, code(None)).changes
+    };
+    let had = [profile(5, ProfileStatus::Deleted, MspVerdict::Valid)];
+    assert!(matches!(&decide(&[])[0], Change::AddProfile(p) if p.iccid == iccid(5)));
+    assert!(matches!(&decide(&had)[0], Change::PutProfile(p)
+        if p.iccid == iccid(5) && p.status == ProfileStatus::Prepared));
+}
+
 // R-4.4.1-13 and invariants 5 and 10
 #[test]
 fn a_code_after_the_end_or_for_a_foreign_profile_goes_nowhere() {
@@ -190,7 +203,7 @@ fn a_code_after_the_end_or_for_a_foreign_profile_goes_nowhere() {
             !decision
                 .changes
                 .iter()
-                .any(|c| matches!(c, Change::PutProfile(_)))
+                .any(|c| matches!(c, Change::AddProfile(_) | Change::PutProfile(_)))
         );
         assert_eq!(stored(decision).code, None);
     }

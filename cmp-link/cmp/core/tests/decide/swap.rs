@@ -82,7 +82,7 @@ impl Life {
         }
         for change in decision.changes {
             match change {
-                Change::PutProfile(p) => {
+                Change::AddProfile(p) | Change::PutProfile(p) => {
                     self.profiles.retain(|q| q.iccid != p.iccid);
                     self.profiles.push(p);
                 }
