@@ -7,7 +7,7 @@ mod writer;
 
 pub(crate) use connection::{File, begin, execute, store_error};
 pub(crate) use readers::Readers;
-pub(crate) use tx::{SqliteTx, numbered};
+pub(crate) use tx::{Prepared, SqliteTx, numbered};
 pub(crate) use writer::Writer;
 
 use std::future::Future;

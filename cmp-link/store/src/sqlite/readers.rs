@@ -1,7 +1,7 @@
 //! Connections that only read, each for one reader at a time.
 
 use super::tx::Texts;
-use super::{File, SqliteTx, at_once, execute, store_error};
+use super::{File, Prepared, SqliteTx, at_once, execute, store_error};
 use crate::tx::{Broken, Connection as On, Tx};
 use crate::{StoreError, Stored};
 use rusqlite::Connection;
@@ -81,7 +81,8 @@ impl Readers {
         begun.map_err(|error| store_error(&self.name, &error).1)?;
         let down;
         let (value, reads) = {
-            let tx = Tx::new(On::Sqlite(SqliteTx::new(connection, texts, &self.name)));
+            let statements = Prepared::new(connection, texts);
+            let tx = Tx::new(On::Sqlite(SqliteTx::new(&statements, &self.name)));
             let value = at_once(look(&tx));
             down = matches!(tx.broken(), Some((Broken::Down, _)));
             (value, tx.reads.get())

@@ -7,6 +7,7 @@ use crate::{StoreError, Stored, Value};
 use rusqlite::{CachedStatement, Connection, params_from_iter};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
 type Done<T> = Result<T, (Broken, StoreError)>;
@@ -41,29 +42,73 @@ pub(crate) fn numbered(sql: &str) -> String {
     text
 }
 
+/// Statements that stay prepared while decisions or a reader are at work, so that each is looked for by its text once and
+/// not by everybody who runs it.
+pub(crate) struct Prepared<'c> {
+    connection: &'c Connection,
+    texts: &'c Texts,
+    /// By the place of the text in memory.
+    ready: RefCell<BTreeMap<(usize, usize), CachedStatement<'c>>>,
+}
+
+impl<'c> Prepared<'c> {
+    pub(crate) fn new(connection: &'c Connection, texts: &'c Texts) -> Self {
+        Self {
+            connection,
+            texts,
+            ready: RefCell::default(),
+        }
+    }
+}
+
+impl Debug for Prepared<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").finish_non_exhaustive()
+    }
+}
+
+/// What [`Prepared`] does for a transaction, which need not know how long the connection lives.
+trait Statements: Debug {
+    /// Runs `work` on the statement of this text.
+    fn with(&self, sql: &'static str, work: &mut Work<'_>) -> rusqlite::Result<()>;
+    fn script(&self, sql: &str) -> rusqlite::Result<()>;
+}
+
+type Work<'w> = dyn FnMut(&mut rusqlite::Statement<'_>) -> rusqlite::Result<()> + 'w;
+
+impl Statements for Prepared<'_> {
+    fn with(&self, sql: &'static str, work: &mut Work<'_>) -> rusqlite::Result<()> {
+        let key = (sql.as_ptr() as usize, sql.len());
+        let ready = self.ready.borrow_mut().remove(&key);
+        let mut statement = match ready {
+            Some(statement) => statement,
+            None => self.connection.prepare_cached(&self.texts.of(sql))?,
+        };
+        work(&mut statement)?;
+        self.ready.borrow_mut().insert(key, statement);
+        Ok(())
+    }
+
+    fn script(&self, sql: &str) -> rusqlite::Result<()> {
+        self.ready.borrow_mut().clear();
+        self.connection.execute_batch(sql)
+    }
+}
+
 /// A connection inside a transaction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SqliteTx<'a> {
-    connection: &'a Connection,
-    texts: &'a Texts,
+    statements: &'a dyn Statements,
     name: &'a str,
 }
 
 impl<'a> SqliteTx<'a> {
-    pub(crate) fn new(connection: &'a Connection, texts: &'a Texts, name: &'a str) -> Self {
-        Self {
-            connection,
-            texts,
-            name,
-        }
+    pub(crate) fn new(statements: &'a Prepared<'_>, name: &'a str) -> Self {
+        Self { statements, name }
     }
 
     fn judged<T>(&self, done: rusqlite::Result<T>) -> Done<T> {
         done.map_err(|error| store_error(self.name, &error))
-    }
-
-    fn prepare(&self, sql: &'static str) -> rusqlite::Result<CachedStatement<'a>> {
-        self.connection.prepare_cached(&self.texts.of(sql))
     }
 
     /// The outer error is the database's, the inner one of `read`.
@@ -73,19 +118,18 @@ impl<'a> SqliteTx<'a> {
         values: &[Value<'_>],
         read: &impl Fn(&mut Fields<'_>) -> Stored<T>,
     ) -> Done<Stored<Vec<T>>> {
-        let done = (|| {
-            let mut statement = self.prepare(sql)?;
+        let mut found = Ok(Vec::new());
+        let done = self.statements.with(sql, &mut |statement| {
             let mut rows = statement.query(params_from_iter(values))?;
-            let mut list = Vec::new();
-            while let Some(row) = rows.next()? {
+            while let (Ok(list), Some(row)) = (&mut found, rows.next()?) {
                 match read(&mut Fields::sqlite(row)) {
                     Ok(value) => list.push(value),
-                    Err(error) => return Ok(Err(error)),
+                    Err(error) => found = Err(error),
                 }
             }
-            Ok(Ok(list))
-        })();
-        self.judged(done)
+            Ok(())
+        });
+        self.judged(done.map(|()| found))
     }
 
     pub(crate) fn first<T>(
@@ -94,28 +138,28 @@ impl<'a> SqliteTx<'a> {
         values: &[Value<'_>],
         read: &impl Fn(&mut Fields<'_>) -> Stored<T>,
     ) -> Done<Stored<Option<T>>> {
-        let done = (|| {
-            let mut statement = self.prepare(sql)?;
+        let mut found = Ok(None);
+        let done = self.statements.with(sql, &mut |statement| {
             let mut rows = statement.query(params_from_iter(values))?;
-            let Some(row) = rows.next()? else {
-                return Ok(Ok(None));
-            };
-            Ok(read(&mut Fields::sqlite(row)).map(Some))
-        })();
-        self.judged(done)
+            if let Some(row) = rows.next()? {
+                found = read(&mut Fields::sqlite(row)).map(Some);
+            }
+            Ok(())
+        });
+        self.judged(done.map(|()| found))
     }
 
     pub(crate) fn run(&self, sql: &'static str, values: &[Value<'_>]) -> Done<u64> {
-        let done = (|| {
-            let mut statement = self.prepare(sql)?;
-            let count = statement.execute(params_from_iter(values))?;
-            Ok(u64::try_from(count).unwrap_or(u64::MAX))
-        })();
-        self.judged(done)
+        let mut count = 0;
+        let done = self.statements.with(sql, &mut |statement| {
+            count = statement.execute(params_from_iter(values))?;
+            Ok(())
+        });
+        self.judged(done.map(|()| u64::try_from(count).unwrap_or(u64::MAX)))
     }
 
     pub(crate) fn script(&self, sql: &str) -> Done<()> {
-        self.judged(self.connection.execute_batch(sql))
+        self.judged(self.statements.script(sql))
     }
 }
 

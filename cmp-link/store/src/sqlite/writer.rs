@@ -7,7 +7,7 @@
 //! says that it is outside of any; otherwise it is closed and another opened.
 
 use super::tx::Texts;
-use super::{File, SqliteTx, at_once, begin, execute, store_error};
+use super::{File, Prepared, SqliteTx, at_once, begin, execute, store_error};
 use crate::counters::Counters;
 use crate::tx::{Broken, Connection as On, Tx};
 use crate::{StoreError, Stored};
@@ -290,10 +290,11 @@ impl Thread {
         };
         begin(connection, &self.name).map_err(failed(At::Begin))?;
         let alone = jobs.len() == 1;
+        let statements = Prepared::new(connection, &self.texts);
         let mut reads = 0;
         for (index, job) in jobs.iter_mut().enumerate() {
             running.set(index);
-            let on = On::Sqlite(SqliteTx::new(connection, &self.texts, &self.name));
+            let on = On::Sqlite(SqliteTx::new(&statements, &self.name));
             let tx = Tx::new(on);
             let ended = job.run(&tx);
             reads += tx.reads.get();
