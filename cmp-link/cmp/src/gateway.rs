@@ -14,9 +14,12 @@ use aid_serve::live::Live;
 use aid_serve::peer::{common_name, fingerprint};
 use aid_serve::slots::{Listener, Slot, Slots};
 use rustls::ServerConfig;
+use session::Session;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -50,21 +53,10 @@ pub async fn serve(
             () = &mut stopped => break,
             Some(_) = sessions.join_next() => {}
             (permit, accepted) = next => match accepted {
-                Ok((mut stream, address)) => {
-                    let (acceptor, service) = (TlsAcceptor::from(tls.now()), Arc::clone(&service));
-                    let (slots, stop) = (slots.clone(), stop.clone());
-                    sessions.spawn(async move {
-                        match slots.begin(permit, &mut stream, address).await {
-                            Ok(slot) => {
-                                let address = slot.client();
-                                let ended = vehicle(stream, slot, acceptor, service, stop).await;
-                                if let Err(reason) = ended {
-                                    tracing::info!(%address, %reason, "a vehicle's connection ended");
-                                }
-                            }
-                            Err(error) => tracing::debug!(%address, %error, "connection refused"),
-                        }
-                    });
+                Ok((stream, address)) => {
+                    let (tls, service) = (TlsAcceptor::from(tls.now()), Arc::clone(&service));
+                    let arrived = Arrived { stream, address, permit, slots: slots.clone(), tls };
+                    sessions.spawn(vehicle(arrived, service, stop.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, mostly: give others time to close theirs.
@@ -82,16 +74,65 @@ pub async fn serve(
     }
 }
 
-/// One connection from its first byte.
-async fn vehicle(
+/// A connection that has sent nothing yet.
+struct Arrived {
     stream: TcpStream,
-    mut slot: Slot,
-    acceptor: TlsAcceptor,
+    address: SocketAddr,
+    permit: Option<OwnedSemaphorePermit>,
+    slots: Slots,
+    tls: TlsAcceptor,
+}
+
+/// One connection from its first byte to its last.
+async fn vehicle(arrived: Arrived, service: Arc<Service>, stop: Stop) {
+    // Boxed: what only a handshake needs is not part of every connection that is silent.
+    let entered = Box::pin(enter(arrived, service, stop)).await;
+    let Some((mut session, slot)) = entered else {
+        return;
+    };
+    if let Err(reason) = session.run().await {
+        ended(slot.client(), &reason);
+    }
+}
+
+fn ended(address: SocketAddr, reason: &str) {
+    tracing::info!(%address, %reason, "a vehicle's connection ended");
+}
+
+/// The connection's place, its handshake, and whether the vehicle takes part.
+async fn enter(arrived: Arrived, service: Arc<Service>, stop: Stop) -> Option<(Session, Slot)> {
+    let Arrived {
+        mut stream,
+        address,
+        permit,
+        slots,
+        tls,
+    } = arrived;
+    let mut slot = match slots.begin(permit, &mut stream, address).await {
+        Ok(slot) => slot,
+        Err(error) => {
+            tracing::debug!(%address, %error, "connection refused");
+            return None;
+        }
+    };
+    match shake_hands(stream, tls, &mut slot, service, stop).await {
+        Ok(session) => Some((session, slot)),
+        Err(reason) => {
+            ended(slot.client(), &reason);
+            None
+        }
+    }
+}
+
+async fn shake_hands(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    slot: &mut Slot,
     service: Arc<Service>,
     stop: Stop,
-) -> Result<(), String> {
+) -> Result<Session, String> {
     stream.set_nodelay(true).map_err(|e| e.to_string())?;
-    let stream = timeout(HANDSHAKE, acceptor.accept(stream))
+    let stream = timeout(HANDSHAKE, tls.accept(stream))
         .await
         .map_err(|_| "the TLS handshake took too long".to_owned())?
         .map_err(|e| format!("TLS: {e}"))?;
@@ -105,7 +146,7 @@ async fn vehicle(
     let car = match (eid, certificate) {
         (Some(eid), Some(certificate)) => {
             let fingerprint = fingerprint(certificate);
-            let admitted = Box::pin(service.admits(eid, &fingerprint)).await;
+            let admitted = service.admits(eid, &fingerprint).await;
             let admitted = admitted.map_err(|e| e.to_string())?;
             // Vehicles share addresses of their carriers: one that takes part has a place of its own.
             if admitted && slot.identify(fingerprint).is_err() {
@@ -116,8 +157,5 @@ async fn vehicle(
         _ => None,
     };
     // Refused with a reason code rather than by silence: the vehicle's log then says why.
-    session::Session::new(stream, service, car, stop)
-        .run()
-        .await
-        .map_err(|e| format!("{name}: {e}"))
+    Ok(Session::new(stream, service, name.into(), car, stop))
 }

@@ -18,9 +18,13 @@ use mqtt_protocol_core::mqtt::result_code::{
     ConnectReasonCode, DisconnectReasonCode, PubackReasonCode, SubackReasonCode, UnsubackReasonCode,
 };
 use mqtt_protocol_core::mqtt::{Connection, Version, role};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -33,12 +37,38 @@ const IN_FLIGHT: u16 = 16;
 /// Longest time for one write.
 const WRITE: Duration = Duration::from_secs(20);
 
+/// Bytes that are read at once.
+const READ: usize = 2048;
+
 /// Why a session ends; `None` is an orderly end.
 type End = Option<String>;
+
+/// What a session waited for.
+enum Next {
+    Stop,
+    Silence,
+    /// Bytes of the vehicle; none: it has closed the connection.
+    Read(io::Result<Vec<u8>>),
+    /// A message to the vehicle; none: the service dropped the sender.
+    Frame(Option<Box<Frame>>),
+}
+
+/// Reads what comes. The buffer is on the stack while there is something to read, and not in every connection that waits.
+async fn read(stream: &mut TlsStream<TcpStream>) -> io::Result<Vec<u8>> {
+    poll_fn(|cx| {
+        let mut bytes = [0; READ];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().to_vec()))
+    })
+    .await
+}
 
 pub(super) struct Session {
     stream: TlsStream<TcpStream>,
     service: Arc<Service>,
+    /// The common name of its certificate, for the log.
+    name: Box<str>,
     /// The car, by its certificate. Without one the connection is refused with a reason code.
     eid: Option<Eid>,
     certificate: [u8; 32],
@@ -57,6 +87,7 @@ impl Session {
     pub(super) fn new(
         stream: TlsStream<TcpStream>,
         service: Arc<Service>,
+        name: Box<str>,
         car: Option<(Eid, [u8; 32])>,
         stop: Stop,
     ) -> Self {
@@ -70,6 +101,7 @@ impl Session {
         Self {
             stream,
             service,
+            name,
             eid: car.map(|(eid, _)| eid),
             certificate: car.map_or([0; 32], |(_, certificate)| certificate),
             stop,
@@ -82,59 +114,68 @@ impl Session {
         }
     }
 
-    /// Runs to the end of the connection.
-    pub(super) async fn run(mut self) -> Result<(), String> {
+    /// Runs to the end of the connection. What only a message needs is in boxes of its own, here and below: a vehicle is
+    /// silent most of the time, and there are many.
+    pub(super) async fn run(&mut self) -> Result<(), String> {
         let end = self.turns().await;
         if let (Some(eid), Some(number)) = (self.eid, self.subscribed) {
             self.service.disconnect(eid, number);
         }
+        Box::pin(self.close()).await;
+        end.map_or(Ok(()), |reason| Err(format!("{}: {reason}", self.name)))
+    }
+
+    async fn close(&mut self) {
         let _ = self.flush().await;
         let _ = timeout(Duration::from_secs(1), self.stream.shutdown()).await;
-        end.map_or(Ok(()), Err)
     }
 
     async fn turns(&mut self) -> End {
-        let mut buffer = vec![0; 512];
         let stopped = self.stop.clone().wait();
         tokio::pin!(stopped);
         loop {
-            let end = tokio::select! {
-                () = &mut stopped => {
-                    self.disconnect(DisconnectReasonCode::ServerShuttingDown).await;
-                    return None;
-                }
-                () = sleep_until(self.patience.end()) => {
-                    let events = self.mqtt.notify_timer_fired(TimerKind::PingreqRecv);
-                    let _ = self.events(events).await;
-                    return Some("silent for too long".into());
-                }
-                read = self.stream.read(&mut buffer) => match read {
-                    Ok(0) => return None,
-                    Ok(count) => self.received(&buffer[..count]).await,
-                    Err(error) => return Some(error.to_string()),
-                },
-                frame = self.queue.1.recv() => match frame {
-                    Some(frame) => self.publish(*frame).await,
-                    None => {
-                        self.dropped().await;
-                        return Some("it was cut off, or it connected again".into());
-                    }
-                },
+            let next = tokio::select! {
+                () = &mut stopped => Next::Stop,
+                () = sleep_until(self.patience.end()) => Next::Silence,
+                read = read(&mut self.stream) => Next::Read(read),
+                frame = self.queue.1.recv() => Next::Frame(frame),
             };
-            match end {
-                Ok(()) => {}
-                Err(end) => return end,
-            }
-            // What was queued meanwhile leaves in the same write.
-            while let Ok(frame) = self.queue.1.try_recv() {
-                if let Err(end) = self.publish(*frame).await {
-                    return end;
-                }
-            }
-            if let Err(error) = self.flush().await {
-                return Some(error);
+            if let Err(end) = Box::pin(self.turn(next)).await {
+                return end;
             }
         }
+    }
+
+    async fn turn(&mut self, next: Next) -> Result<(), End> {
+        match next {
+            Next::Stop => {
+                self.disconnect(DisconnectReasonCode::ServerShuttingDown)
+                    .await;
+                return Err(None);
+            }
+            Next::Silence => {
+                let events = self.mqtt.notify_timer_fired(TimerKind::PingreqRecv);
+                let _ = self.events(events).await;
+                return Err(Some("silent for too long".into()));
+            }
+            Next::Read(read) => {
+                let bytes = read.map_err(|error| Some(error.to_string()))?;
+                if bytes.is_empty() {
+                    return Err(None);
+                }
+                self.received(&bytes).await?;
+            }
+            Next::Frame(Some(frame)) => self.publish(*frame).await?,
+            Next::Frame(None) => {
+                self.dropped().await;
+                return Err(Some("it was cut off, or it connected again".into()));
+            }
+        }
+        // What was queued meanwhile leaves in the same write.
+        while let Ok(frame) = self.queue.1.try_recv() {
+            self.publish(*frame).await?;
+        }
+        self.flush().await.map_err(Some)
     }
 
     async fn flush(&mut self) -> Result<(), String> {
