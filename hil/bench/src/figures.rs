@@ -8,8 +8,10 @@ mod card;
 mod cost;
 mod count;
 mod fleet;
+mod handshakes;
 mod instructions;
 mod provisioning;
+mod size;
 mod vehicle;
 
 use aid_cli::cli::{self, Failure, LogArgs};
@@ -45,10 +47,10 @@ pub(crate) struct BenchArgs {
     /// Vehicles of the fleet; each needs two open files on this machine, in two processes.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     vehicles: u32,
-    /// Keep-alive connections of the suite `aid1`.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    connections: u32,
-    /// Send Activation Code calls of the suite `aid1`.
+    /// Keep-alive connections of the suite `aid1`; 16 and then 64 without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    connections: Option<u32>,
+    /// Send Activation Code calls of the suite `aid1`, and handshakes of the suite `handshakes`.
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,
     /// Print one JSON object on stdout, a member for each suite.
@@ -65,8 +67,12 @@ enum Suite {
     Card,
     /// Vehicles at the gateway: memory of each, how many at once, an order to each.
     Fleet,
+    /// Full TLS handshakes of vehicles at the gateway.
+    Handshakes,
     /// AID1 at the CMP: Send Activation Code beside a bare HTTP server, login to activation code.
     Aid1,
+    /// Lines of the crates that the servers link.
+    Size,
 }
 
 /// What a suite found.
@@ -120,7 +126,9 @@ pub(crate) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<(), Failure> {
             Suite::Provisioning => provisioning::run(args, logs)?,
             Suite::Card => card::run(args)?,
             Suite::Fleet => fleet::run(args, logs)?,
+            Suite::Handshakes => handshakes::run(args, logs)?,
             Suite::Aid1 => aid1::run(args, logs)?,
+            Suite::Size => size::run()?,
         };
         if !args.json {
             cli::print(&format!("== {name}\n{}", figures.text))?;

@@ -85,6 +85,20 @@ fn with_arguments(mut command: Command, program: &str, args: &[&str], dir: &Path
     command
 }
 
+/// Processor time of this process's threads so far.
+pub(crate) fn own_cpu() -> Duration {
+    cpu_of(std::process::id())
+}
+
+fn cpu_of(process: u32) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task"));
+    let nanoseconds = tasks.into_iter().flatten().flatten().filter_map(|task| {
+        let account = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        account.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
 /// Starts a process, unless the run is being ended.
 pub(crate) fn spawn_at_gate(command: &mut Command) -> std::io::Result<Child> {
     let _open = leftovers::gate();
@@ -177,12 +191,7 @@ impl Part {
 
     /// Processor time of its threads so far; zero where the kernel keeps no account.
     pub(crate) fn cpu(&self) -> Duration {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
-        let nanoseconds = tasks.into_iter().flatten().flatten().filter_map(|task| {
-            let account = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            account.split(' ').next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(nanoseconds.sum())
+        cpu_of(self.child.id())
     }
 
     /// Begins or ends counting instructions in a part that runs under callgrind.

@@ -12,7 +12,10 @@ use mqtt_protocol_core::mqtt::prelude::*;
 use mqtt_protocol_core::mqtt::result_code::ConnectReasonCode;
 use mqtt_protocol_core::mqtt::{Connection, Version, role};
 use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,9 +29,8 @@ const SOURCES: u8 = 8;
 /// Connects vehicles.
 pub(super) struct Dialer {
     vehicles: Vec<FleetVehicle>,
-    /// The key of all certificates: what is measured is the gateway.
-    key: Vec<u8>,
-    roots: rustls::RootCertStore,
+    /// Of each vehicle: certificate and key, and whom it trusts.
+    tls: Vec<TlsConnector>,
     gateway: SocketAddr,
 }
 
@@ -41,42 +43,82 @@ pub(super) struct Connected {
     inbox: Vec<Packet>,
 }
 
-fn text(error: impl std::fmt::Display) -> String {
+pub(super) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+fn connect(eid: Eid) -> Result<v5_0::Connect, String> {
+    v5_0::Connect::builder()
+        .client_id(eid.as_str())
+        .map(|b| b.clean_start(true).keep_alive(0))
+        .and_then(|b| b.build())
+        .map_err(|e| format!("{e:?}"))
 }
 
 impl Dialer {
     pub(super) fn new(fleet: &Fleet, port: u16) -> Result<Self, Failure> {
+        let roots = Arc::new(aid_cli::tls::roots(&[&fleet.ca])?);
+        let provider = aid_cli::tls::provider();
+        let trust = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
+        Self::trusting(fleet, port, trust)
+    }
+
+    /// Cars that trust the gateway if `trust` does.
+    pub(super) fn trusting(
+        fleet: &Fleet,
+        port: u16,
+        trust: Arc<dyn ServerCertVerifier>,
+    ) -> Result<Self, Failure> {
+        let provider = aid_cli::tls::provider();
+        let key = PrivateKeyDer::try_from(fleet.key.clone()).map_err(Failure::new)?;
+        // One key for all certificates, read once: what is measured is the gateway.
+        let key = provider.key_provider.load_private_key(key)?;
+        let tls = fleet.vehicles.iter().map(|vehicle| {
+            let chain = vec![CertificateDer::from(vehicle.certificate.clone())];
+            let own = CertifiedKey::new(chain, Arc::clone(&key));
+            let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+                .with_safe_default_protocol_versions()?
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::clone(&trust))
+                .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+            // Each handshake is a full one.
+            config.resumption = Resumption::disabled();
+            Ok(TlsConnector::from(Arc::new(config)))
+        });
         Ok(Self {
             vehicles: fleet.vehicles.clone(),
-            key: fleet.key.clone(),
-            roots: aid_cli::tls::roots(&[&fleet.ca])?,
+            tls: tls.collect::<Result<_, rustls::Error>>()?,
             gateway: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         })
     }
 
-    fn tls(&self, vehicle: &FleetVehicle) -> Result<TlsConnector, String> {
-        let key = PrivateKeyDer::try_from(self.key.clone())?;
-        let chain = vec![CertificateDer::from(vehicle.certificate.clone())];
-        let config = ClientConfig::builder_with_provider(aid_cli::tls::provider())
-            .with_safe_default_protocol_versions()
-            .map_err(text)?
-            .with_root_certificates(self.roots.clone())
-            .with_client_auth_cert(chain, key)
-            .map_err(text)?;
-        Ok(TlsConnector::from(Arc::new(config)))
-    }
-
-    pub(super) async fn connect(&self, n: usize) -> Result<Connected, String> {
-        let vehicle = &self.vehicles[n];
-        let tls = self.tls(vehicle)?;
+    /// Connects by TLS.
+    async fn dial(&self, n: usize) -> Result<TlsStream<TcpStream>, String> {
         let socket = TcpSocket::new_v4().map_err(text)?;
         let source = Ipv4Addr::new(127, 0, 0, 2 + (n % usize::from(SOURCES)) as u8);
         socket.bind(SocketAddr::from((source, 0))).map_err(text)?;
         let stream = socket.connect(self.gateway).await.map_err(text)?;
         stream.set_nodelay(true).map_err(text)?;
         let name = ServerName::try_from("localhost").map_err(text)?;
-        let stream = tls.connect(name, stream).await.map_err(text)?;
+        self.tls[n].connect(name, stream).await.map_err(text)
+    }
+
+    /// Connects, and leaves when the gateway has said that the car takes part.
+    pub(super) async fn knock(&self, n: usize) -> Result<(), String> {
+        let mut stream = self.dial(n).await?;
+        let packet = connect(self.vehicles[n].eid)?.to_continuous_buffer();
+        stream.write_all(&packet).await.map_err(text)?;
+        // CONNACK (MQTT 5 §3.2): type, length, flags, reason code.
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).await.map_err(text)?;
+        match head {
+            [0x20, _, _, 0] => Ok(()),
+            other => Err(format!("CONNECT was answered {other:02x?}")),
+        }
+    }
+
+    pub(super) async fn connect(&self, n: usize) -> Result<Connected, String> {
+        let (vehicle, stream) = (&self.vehicles[n], self.dial(n).await?);
         let mut connected = Connected {
             eid: vehicle.eid,
             stream,
@@ -91,12 +133,7 @@ impl Dialer {
 
 impl Connected {
     async fn enter(&mut self) -> Result<(), String> {
-        let connect = v5_0::Connect::builder()
-            .client_id(self.eid.as_str())
-            .map(|b| b.clean_start(true).keep_alive(0))
-            .and_then(|b| b.build())
-            .map_err(|e| format!("{e:?}"))?;
-        self.send(connect).await?;
+        self.send(connect(self.eid)?).await?;
         match self.next().await? {
             Packet::V5_0Connack(ack) if ack.reason_code() == ConnectReasonCode::Success => {}
             other => return Err(format!("CONNECT was answered {other:?}")),
