@@ -15,7 +15,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use world::{Book, World};
+use world::World;
+use world::book::Book;
 
 /// Calls of each kind that have to be answered.
 const CALLS: usize = 20;

@@ -15,7 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use world::postgres::Postgres;
-use world::{Book, World};
+use world::World;
+use world::book::Book;
 
 /// Calls of each caller in each phase.
 const CALLS: usize = 25;
@@ -151,10 +152,11 @@ async fn an_earlier_release_serves_on_while_this_one_migrates_and_serves() {
         (earlier.client(&world), &calls, "new", "old"),
     ] {
         for call in calls.iter().take(CALLS) {
-            let done = client.update_subscription_info(*call, token, &update(&world, body));
-            done.await.unwrap();
-            let other = client.update_subscription_info(*call, token, &update(&world, other));
-            assert!(other.await.is_err());
+            let (body, other) = (update(&world, body), update(&world, other));
+            let done = client.update_subscription_info(*call, token, &body).await;
+            done.unwrap();
+            let other = client.update_subscription_info(*call, token, &other).await;
+            assert!(other.is_err());
         }
     }
     let store = Book::open(server.url().parse::<Database>().unwrap())
