@@ -152,13 +152,11 @@ async fn an_earlier_release_serves_on_while_this_one_migrates_and_serves() {
         (earlier.client(&world), &calls, "new", "old"),
     ] {
         for call in calls.iter().take(CALLS) {
-            let (same, other) = (update(&world, body), update(&world, other));
-            client
-                .update_subscription_info(*call, token, &same)
-                .await
-                .unwrap();
-            let other = client.update_subscription_info(*call, token, &other);
-            assert!(other.await.is_err());
+            let (body, other) = (update(&world, body), update(&world, other));
+            let done = client.update_subscription_info(*call, token, &body).await;
+            done.unwrap();
+            let other = client.update_subscription_info(*call, token, &other).await;
+            assert!(other.is_err());
         }
     }
     let store = Book::open(server.url().parse::<Database>().unwrap())
