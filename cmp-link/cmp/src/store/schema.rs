@@ -52,6 +52,14 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
         "upkeep",
         include_str!("../../migrations/0065_upkeep.sql"),
     ),
+    Step {
+        version: 66,
+        name: "attempts",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0066_attempts.sqlite.sql"),
+            postgres: include_str!("../../migrations/0066_attempts.postgres.sql"),
+        },
+    },
 ])
 .by_index();
 
