@@ -55,8 +55,14 @@ const ALONE: &str = "aid-cmp";
 enum Done {
     Yes(Option<Answer>),
     Listed(Question, Listing),
-    /// Why, and how long the MSP wants us to wait, ms.
-    Again(String, u64),
+    Again {
+        /// Why.
+        error: String,
+        /// How long the MSP wants us to wait, ms.
+        wait: u64,
+        /// Other calls would fail too.
+        is_away: bool,
+    },
     /// A request for a code was not answered in time; why.
     Silent(String),
     Never(String),
@@ -70,7 +76,20 @@ fn again(kind: CallKind, error: &CallError) -> Done {
     match (kind, error) {
         // The code may be on its way: the MSP is not pressed.
         (CallKind::Code, CallError::Timeout { .. }) => Done::Silent(error.to_string()),
-        _ => Done::Again(error.to_string(), wait),
+        _ => Done::Again {
+            error: error.to_string(),
+            wait,
+            is_away: is_away(error),
+        },
+    }
+}
+
+/// Whether a failure says that the MSP is away or overloaded, and not something about this one call.
+fn is_away(error: &CallError) -> bool {
+    match error {
+        CallError::Connect { .. } | CallError::Timeout { .. } | CallError::Broken { .. } => true,
+        CallError::Refused { status, .. } => matches!(status.as_u16(), 429 | 502..=504),
+        CallError::Contract { .. } | CallError::Settings(_) => false,
     }
 }
 
@@ -130,7 +149,7 @@ struct Lane {
 /// Whether an MSP answers.
 #[derive(Debug, Default)]
 struct Reached {
-    /// Calls one after the other that have to be made again.
+    /// Calls one after the other to which the MSP was away.
     failures: u32,
     /// Before that it is not tried again.
     next: Option<Instant>,
@@ -160,7 +179,7 @@ impl Reached {
 struct Made {
     lane: LaneOf,
     id: Id,
-    /// Whether the MSP answered, and the call need not be made again; none where that was not stored.
+    /// Whether the MSP is there; none where the result was not stored.
     answered: Option<bool>,
 }
 
@@ -322,7 +341,7 @@ async fn ended(service: &Arc<Service>, change: Change) -> Stored<()> {
     service.decide(ended).await
 }
 
-/// Makes one call and stores what came of it; yields whether the MSP answered, so that it need not be made again.
+/// Makes one call and stores what came of it; yields whether the MSP is there.
 async fn make(service: &Arc<Service>, call: Call) -> Result<bool, StoreError> {
     let Some(msp) = service.msp(&call.msp) else {
         let text = format!("no [[msp]] is called {:?} any more", call.msp);
@@ -348,11 +367,11 @@ async fn make(service: &Arc<Service>, call: Call) -> Result<bool, StoreError> {
     let (id, kind, msp) = (Uuid::from_bytes(call.id), call.kind.as_str(), &call.msp);
     let result = match &done {
         Done::Yes(_) | Done::Listed(..) => "answered",
-        Done::Again(..) | Done::Silent(_) => "again",
+        Done::Again { .. } | Done::Silent(_) => "again",
         Done::Never(_) => "dead",
     };
     gauges::called(kind, result);
-    let answered = !matches!(done, Done::Again(..) | Done::Silent(_));
+    let answered = !matches!(done, Done::Again { is_away: true, .. } | Done::Silent(_));
     match done {
         Done::Yes(Some(answer)) => service.called(call.id, answer, late).await?,
         Done::Listed(question, listing) => service.listed(&call, &question, listing).await?,
@@ -360,12 +379,12 @@ async fn make(service: &Arc<Service>, call: Call) -> Result<bool, StoreError> {
             let closed = Change::CloseCall(call.id, CallState::Done, now());
             ended(service, closed).await?;
         }
-        Done::Again(..) | Done::Silent(_) => {
+        Done::Again { .. } | Done::Silent(_) => {
             let attempts = call.attempts.saturating_add(1);
             let draw = Uuid::new_v4().as_u64_pair().1;
             let at = now();
             let (error, pause) = match done {
-                Done::Again(error, wait) => (error, pause(attempts, draw).max(wait)),
+                Done::Again { error, wait, .. } => (error, pause(attempts, draw).max(wait)),
                 Done::Silent(error) => (error, pause_after_silence(attempts, draw)),
                 _ => return Ok(answered),
             };
@@ -509,7 +528,7 @@ fn refusal(error: &CallError) -> Answer {
 mod tests {
     use super::*;
 
-    // R-7.8-5: one failure is no outage, and one answer ends it.
+    // One failure is no outage, and one answer ends it.
     #[test]
     fn an_msp_is_down_after_failures_in_a_row_and_until_it_answers() {
         let mut msp = Reached::default();

@@ -56,6 +56,14 @@ const STEPS: &[Step] = &[
         include_str!("../../migrations/0065_upkeep.sql"),
     ),
     Step {
+        version: 66,
+        name: "attempts",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0066_attempts.sqlite.sql"),
+            postgres: include_str!("../../migrations/0066_attempts.postgres.sql"),
+        },
+    },
+    Step {
         version: 70,
         name: "sessions",
         sql: Sql::Each {

@@ -91,10 +91,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
             account.0,
             id
         )],
-        Change::ForgetAttempts(prefix) => vec![statement!(
-            "DELETE FROM attempt WHERE key LIKE $1",
-            format!("{prefix}%")
-        )],
+        Change::ForgetAttempts(prefix) => forget_attempts(prefix),
         Change::SetAttempts(key, None) => {
             vec![statement!("DELETE FROM attempt WHERE key = $1", key)]
         }
@@ -348,6 +345,20 @@ fn link(change: LinkChange) -> Statement {
             at,
         ),
     }
+}
+
+/// Removes all attempts whose keys begin with this: those from it to the next text that does not.
+fn forget_attempts(prefix: String) -> Vec<Statement> {
+    let mut next = prefix.clone();
+    let last = next
+        .pop()
+        .and_then(|last| char::from_u32(u32::from(last) + 1));
+    let Some(last) = last else {
+        return Vec::new();
+    };
+    next.push(last);
+    let sql = "DELETE FROM attempt WHERE key >= $1 AND key < $2";
+    vec![statement!(sql, prefix, next)]
 }
 
 fn fleet(change: FleetChange) -> Statement {

@@ -129,7 +129,7 @@ impl Side {
         let done = done.await?;
         let cost = Cost {
             wall_ms: began.elapsed().as_secs_f64() * 1e3,
-            cpu_ms: (cpu_since(cpu)).as_secs_f64() * 1e3,
+            cpu_ms: cpu_since(cpu).as_secs_f64() * 1e3,
             steps: (self.cmp.store.steps() - steps) as f64,
         };
         match self.costs.iter_mut().find(|(of, _)| *of == work) {

@@ -99,7 +99,9 @@ impl Tx<'_> {
     /// The database failed.
     pub async fn due_lanes(&self, now: u64) -> Stored<Vec<DueLane>> {
         // From one to the next by the index, however many calls lie between them.
-        let lane = "SELECT msp, kind FROM outbox WHERE state = 'due' AND (msp, kind) > ($1, $2) \
+        let next_kind = "SELECT msp, kind FROM outbox WHERE state = 'due' AND msp = $1 AND kind > $2 \
+             ORDER BY kind LIMIT 1";
+        let next_msp = "SELECT msp, kind FROM outbox WHERE state = 'due' AND msp > $1 \
              ORDER BY msp, kind LIMIT 1";
         let unclaimed = "SELECT 1 FROM outbox o WHERE o.state = 'due' AND o.msp = $1 AND o.kind = $2 \
              AND o.next_at <= $3 AND o.claimed_until <= $3 AND NOT EXISTS (SELECT 1 FROM outbox e \
@@ -114,7 +116,10 @@ impl Tx<'_> {
                 None => ("", ""),
             };
             let read = |row: &mut Fields<'_>| Ok((row.text()?, row.text()?));
-            let found = self.tx.first(lane, params![msp, kind], read).await?;
+            let mut found = self.tx.first(next_kind, params![msp, kind], read).await?;
+            if found.is_none() {
+                found = self.tx.first(next_msp, params![msp], read).await?;
+            }
             let Some((msp, kind)) = found else {
                 return Ok(lanes);
             };

@@ -1,0 +1,1 @@
+-- SQLite compares keys byte by byte; nothing to do.
