@@ -184,7 +184,7 @@ fn a_profile_that_the_subscription_has_had_is_not_added_again() {
     let open = stored(&asked(Vec::new(), Vec::new(), 0));
     let decide = |known: &[Profile]| {
         let alive = federation(None);
-        answered(&at(1), &open, &alive, known, false, code(None)).changes
+        answered(&at(1), &open, &alive, of(known), code(None)).changes
     };
     let had = [profile(5, ProfileStatus::Deleted, MspVerdict::Valid)];
     assert!(matches!(&decide(&[])[0], Change::AddProfile(p) if p.iccid == iccid(5)));
