@@ -300,7 +300,7 @@ fn rsp_certificates_are_judged_by_their_dates() {
 // Whoever can change a key or the configuration is the SM-DP+.
 #[test]
 fn files_that_others_can_change_are_not_accepted() {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     site(folder.path());
     let config = aid_smdp::config::Config::load(&folder.path().join("smdp.toml")).unwrap();
@@ -318,7 +318,10 @@ fn files_that_others_can_change_are_not_accepted() {
         )
     };
     for file in &files {
-        let mode = |mode| std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).unwrap();
+        let mode = |mode: u32| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file, mode).unwrap();
+        };
         for wrong in [0o666, 0o620, 0o602] {
             mode(wrong);
             let (code, stderr) = check();
