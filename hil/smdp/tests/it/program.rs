@@ -318,7 +318,10 @@ fn files_that_others_can_change_are_not_accepted() {
         )
     };
     for file in &files {
-        let mode = |mode| std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).unwrap();
+        let mode = |mode: u32| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file, mode).unwrap();
+        };
         for wrong in [0o666, 0o620, 0o602] {
             mode(wrong);
             let (code, stderr) = check();
