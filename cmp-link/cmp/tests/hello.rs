@@ -121,3 +121,67 @@ async fn what_the_card_says_twice_makes_up_for_lost_reports() {
     assert!(bodies[0].to_lowercase().contains("installed"), "{bodies:?}");
     assert!(bodies[1].to_lowercase().contains("enabled"), "{bodies:?}");
 }
+
+// A car reconnects twice with a report on its way that says the same both times, as after each login. Its own
+// reports in between have said what differed the first time, so that the MSP hears of each once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_is_on_its_way_at_two_hellos_is_not_made_up() {
+    let mut world = World::new().await;
+    world.halt().await;
+    let config = aid_cmp::config::check(&world.config()).unwrap();
+    let cmp = Arc::new(Service::new(world.store.0.clone(), config));
+    let federation = Federation {
+        id: fresh(),
+        msp: "Mobile One".into(),
+        token: MspToken::from_bytes(fresh()),
+        account: world::EVA,
+        phone: world.phone(),
+        kind: SubscriptionType::Private,
+        customer_group: None,
+        since: 1,
+        ended_at: None,
+        ended_reason: None,
+    };
+    let profile = Change::PutProfile(Profile {
+        iccid: iccid(1),
+        federation: federation.id,
+        eid: world.eid,
+        status: ProfileStatus::Disabled,
+        verdict: MspVerdict::Valid,
+        last_used: 1,
+        created_at: 1,
+    });
+    let changes = vec![
+        Change::AddFederation(federation),
+        profile,
+        Change::LoggedIn(world.eid, world::EVA, 1),
+    ];
+    world.store.commit(changes).await.unwrap();
+    let report = async |seq: u64, status: Status| {
+        let id = fresh();
+        let envelope = Envelope {
+            version: WIRE_VERSION,
+            message_id: id,
+            correlation_id: id,
+            sequence: seq,
+            expires_at: None,
+            body: Up::Status {
+                report_seq: seq,
+                iccid: Some(iccid(1)),
+                account: Some(world::EVA),
+                status,
+                code: 0,
+            },
+        };
+        cmp.up(world.eid, None, envelope).await.unwrap();
+    };
+    let card = [(1, Status::Enabled)];
+    hello(&cmp, &world, &card).await;
+    time_passes(&world).await;
+    report(1, Status::Enabled).await;
+    report(2, Status::Disabled).await;
+    hello(&cmp, &world, &card).await;
+    report(3, Status::Enabled).await;
+    let calls = world.store.calls(None).await.unwrap();
+    assert_eq!(calls.len(), 3, "{calls:?}");
+}

@@ -82,9 +82,12 @@ impl Service {
     ) -> Stored<Decision> {
         let vehicle = tx.vehicle(eid).await?;
         let settled = |seen: u64| seen.saturating_add(hello::SETTLED_MS) <= context.now;
-        let before = vehicle
-            .filter(|v| v.last_seen.is_some_and(settled))
-            .and_then(|v| v.card);
+        let earlier = vehicle.and_then(|v| Some((v.last_seen?, v.card?)));
+        let earlier = earlier.filter(|(seen, _)| settled(*seen));
+        let before = match earlier {
+            Some((seen, card)) => Some(unexplained(tx, eid, seen, &card).await?),
+            None => None,
+        };
         let before = before.as_deref();
         let profiles = tx.profiles_in(eid).await?;
         let orders = tx.open_orders(eid).await?;
@@ -174,6 +177,17 @@ impl Service {
         let found = list.iter().find(fits);
         Ok(found.or_else(|| list.iter().find(unused)).cloned())
     }
+}
+
+/// The card that a car showed at `seen`, without what its reports since then have explained.
+async fn unexplained(tx: &Tx<'_>, eid: Eid, seen: u64, card: &str) -> Stored<String> {
+    let mut reported = Vec::new();
+    for iccid in hello::differing(card) {
+        if tx.has_reported(eid, &iccid, seen).await? {
+            reported.push(iccid);
+        }
+    }
+    Ok(hello::without(card, &reported))
 }
 
 /// The transaction of the open order that a report is about: the car reports before it says that an

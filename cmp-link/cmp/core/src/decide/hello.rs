@@ -39,6 +39,24 @@ pub struct Compared {
     pub card: String,
 }
 
+/// The profiles in which a stored card differed from what the CMP had.
+#[must_use]
+pub fn differing(before: &str) -> Vec<Iccid> {
+    let differ = stored(before).into_iter().filter(|entry| entry.differs);
+    differ
+        .filter_map(|entry| entry.iccid.parse().ok())
+        .collect()
+}
+
+/// A stored card without these profiles, of which the car has reported since: what differed then was a report on its way,
+/// and says nothing of what differs now.
+#[must_use]
+pub fn without(before: &str, reported: &[Iccid]) -> String {
+    let mut card = stored(before);
+    card.retain(|entry| reported.iter().all(|iccid| iccid.as_str() != entry.iccid));
+    serde_json::to_string(&card).unwrap_or_default()
+}
+
 /// Compares what a car lists with what the CMP has of it. `before` is the card that the Hello before this left behind;
 /// none where it was less than [`SETTLED_MS`] ago. `orders` are the car's open ones: what they will change is no
 /// difference. What differs counts once two Hellos in a row differ in the same.
@@ -301,6 +319,26 @@ mod tests {
             ..listed(9, Status::Enabled)
         };
         assert!(twice(&[foreign], &[], &[])[0].lost.is_empty());
+    }
+
+    #[test]
+    fn a_report_that_came_explains_what_differed_before() {
+        let card = [listed(1, Status::Enabled), listed(2, Status::Enabled)];
+        let book = [
+            profile(1, ProfileStatus::Disabled),
+            profile(2, ProfileStatus::Disabled),
+        ];
+        let first = compare(&card, None, &book, &[]);
+        assert_eq!(differing(&first.card), [iccid(1), iccid(2)]);
+        // The first profile was reported since, and turned on again: that report is on its way.
+        let before = without(&first.card, &[iccid(1)]);
+        let second = compare(&card, Some(&before), &book, &[]);
+        let lost: Vec<&Iccid> = second.lost.iter().map(|lost| &lost.iccid).collect();
+        assert_eq!(lost, [&iccid(2)]);
+        // Without a report it counts the next time.
+        let third = compare(&card, Some(&second.card), &book, &[]);
+        assert_eq!(third.lost.len(), 2);
+        assert!(differing("no card").is_empty());
     }
 
     #[test]

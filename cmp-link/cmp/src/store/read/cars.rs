@@ -5,7 +5,7 @@ use crate::store::work::report_digest;
 use crate::store::write::eid_text;
 use crate::store::{Bar, Stored, Tx};
 use aid_cmp_core::model::{LoginCode, Report, Vehicle};
-use aid_id::{AccountRef, Eid};
+use aid_id::{AccountRef, Eid, Iccid};
 use aid_store::{Fields, params};
 
 fn eid(row: &mut Fields<'_>) -> Stored<Eid> {
@@ -143,6 +143,16 @@ impl Tx<'_> {
         let sql = select_login_code!("WHERE eid = $1");
         let values = params![eid.as_str()];
         self.tx.first(sql, values, row::login_code).await
+    }
+
+    /// Whether the car has reported of this profile since then, Unix milliseconds.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_reported(&self, eid: Eid, iccid: &Iccid, since: u64) -> Stored<bool> {
+        let sql = "SELECT 1 FROM report WHERE eid = $1 AND iccid = $2 AND received_at >= $3";
+        let values = params![eid.as_str(), iccid.as_str(), since];
+        self.tx.exists(sql, values).await
     }
 
     /// Whether this very report came already.
