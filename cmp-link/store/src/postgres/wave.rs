@@ -32,9 +32,12 @@ pub(super) struct Answer {
     pub(super) count: u64,
 }
 
-/// The forms for several lines of statements, by the place of their text in memory; none: it has no such form.
+/// The place of a statement's text in memory, and its length.
+type Place = (usize, usize);
+
+/// The forms for several lines of statements; none: it has no such form.
 #[derive(Debug, Default)]
-pub(super) struct Forms(RefCell<BTreeMap<(usize, usize), Option<Rc<str>>>>);
+pub(super) struct Forms(RefCell<BTreeMap<Place, Option<Rc<str>>>>);
 
 /// Statements of one text, each with the number of who asked.
 struct Group {
@@ -46,7 +49,7 @@ struct Group {
 
 type Executing<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + 'a>>;
 
-fn place(sql: &'static str) -> (usize, usize) {
+fn place(sql: &'static str) -> Place {
     (sql.as_ptr() as usize, sql.len())
 }
 
