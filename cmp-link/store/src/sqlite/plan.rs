@@ -52,7 +52,7 @@ fn begins_as_query(sql: &str) -> bool {
     };
     ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"]
         .iter()
-        .any(|word| starts(word))
+        .any(starts)
 }
 
 /// Whether a step scans what the statement has made itself: the rows of a VALUES, of an IN, of another SELECT.
