@@ -182,6 +182,6 @@ async fn a_report_that_is_on_its_way_at_two_hellos_is_not_made_up() {
     report(2, Status::Disabled).await;
     hello(&cmp, &world, &card).await;
     report(3, Status::Enabled).await;
-    let calls = world.store.calls(None).await.unwrap();
+    let calls = world.store.all_calls().await.unwrap();
     assert_eq!(calls.len(), 3, "{calls:?}");
 }
