@@ -8,11 +8,16 @@ use crate::event::BootMs;
 use aid_id::Id;
 use aid_wire::{SESSION_REVISION, Up};
 
+/// Time the CMP has to acknowledge what it was sent before it is sent again, ms.
+const RESEND_MS: u64 = 30_000;
+/// The same for a `Hello` that is sent for the first time, ms; it doubles from one to the next.
+const HELLO_MS: u64 = 1000;
+
 /// The CMP behind the present link.
 #[derive(Debug)]
 pub(crate) enum Peer {
-    /// It has not answered this `Hello` yet.
-    Unknown { hello: Option<Id> },
+    /// It has not answered this `Hello` yet, which was sent so many times.
+    Unknown { hello: Option<Id>, sent: u32 },
     /// It knows revision 1 only.
     Unnumbered,
     /// It knows numbers of sessions.
@@ -26,23 +31,41 @@ pub(crate) enum Peer {
 
 impl Default for Peer {
     fn default() -> Self {
-        Self::Unknown { hello: None }
+        Self::Unknown {
+            hello: None,
+            sent: 0,
+        }
     }
 }
 
 impl Agent {
-    /// The id of this connection's `Hello`.
+    /// The id of this connection's `Hello`, which is sent now.
     pub(crate) fn hello_id(&mut self) -> Id {
-        if let Peer::Unknown { hello: Some(id) } = self.peer {
-            return id;
-        }
-        let id = self.next_id();
-        self.peer = Peer::Unknown { hello: Some(id) };
+        let (hello, times) = match self.peer {
+            Peer::Unknown { hello, sent } => (hello, sent),
+            Peer::Unnumbered | Peer::Numbered { .. } => (None, 0),
+        };
+        let id = hello.unwrap_or_else(|| self.next_id());
+        self.peer = Peer::Unknown {
+            hello: Some(id),
+            sent: times.saturating_add(1),
+        };
         id
     }
 
+    /// How long the CMP has for an answer before all is sent again, ms. A `Hello` is repeated sooner at first, because
+    /// logins wait for its answer.
+    pub(crate) fn patience(&self) -> u64 {
+        match self.peer {
+            Peer::Unknown { sent, .. } => {
+                (HELLO_MS << sent.saturating_sub(1).min(8)).min(RESEND_MS)
+            }
+            Peer::Unnumbered | Peer::Numbered { .. } => RESEND_MS,
+        }
+    }
+
     fn is_hello(&self, id: Id) -> bool {
-        matches!(self.peer, Peer::Unknown { hello } if hello == Some(id))
+        matches!(self.peer, Peer::Unknown { hello, .. } if hello == Some(id))
     }
 
     /// Something happened to the session. Nothing of it is journaled: the CMP says at each connection from where to
@@ -105,7 +128,7 @@ impl Agent {
     /// Whether the CMP has something to learn about sessions.
     pub(crate) fn has_untold_session(&self) -> bool {
         match &self.peer {
-            Peer::Unknown { hello } => hello.is_some(),
+            Peer::Unknown { hello, .. } => hello.is_some(),
             Peer::Unnumbered => !self.durable.logouts.is_empty(),
             Peer::Numbered { told, .. } => {
                 self.login.is_none() && *told != Some(self.session_number)

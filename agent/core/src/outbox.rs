@@ -11,8 +11,6 @@ use aid_wire::{ProfileState, Status, Up};
 
 /// Where in the number of a report the epoch begins, bits.
 const EPOCH_SHIFT: u32 = 32;
-/// Time the CMP has to acknowledge reports before they are sent again, ms.
-const RESEND_MS: u64 = 30_000;
 
 impl Agent {
     /// Journals a report and sends it; it stays in the outbox until the CMP has it.
@@ -54,7 +52,7 @@ impl Agent {
 
     pub(crate) fn arm_resend(&mut self, now: BootMs) {
         if self.link_up && self.resend.is_none() {
-            self.resend = Some(now.plus(RESEND_MS));
+            self.resend = Some(now.plus(self.patience()));
         }
     }
 

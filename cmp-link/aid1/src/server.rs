@@ -377,10 +377,7 @@ mod tests {
             assert!(all().all(|o| gate(None).permit(&caller, o).is_ok()));
             assert!(all().all(|o| gate(Some(Vec::new())).permit(&caller, o).is_err()));
             // A caller that the gate does not know has no agreement.
-            let stranger = Caller {
-                party: 7,
-                ..caller.clone()
-            };
+            let stranger = Caller { party: 7, ..caller };
             assert!(all().all(|o| gate(None).permit(&stranger, o).is_err()));
         }
         check::<CmpOperation>(&["submitActivationCode", "notifyMspTokenInvalid"]);

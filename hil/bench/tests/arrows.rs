@@ -1,4 +1,8 @@
 //! Which crate may depend on which (docs/ARCHITECTURE.md, "Arrows"), and what a pure one must not link.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set itself up has failed"
+)]
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

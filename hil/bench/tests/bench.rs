@@ -1,4 +1,8 @@
 //! Suites of the bench that are quick when they measure little: what they print, not how fast it was.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot set itself up has failed"
+)]
 
 use serde_json::Value;
 use std::process::Command;

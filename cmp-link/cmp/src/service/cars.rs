@@ -197,7 +197,7 @@ impl Service {
                     let book = book.connected();
                     let change = FleetChange::Session(eid, book);
                     decision.changes.push(Change::Fleet(change));
-                    decision.down.push(welcome(ack, message_id, &book));
+                    decision.down.push(welcome(&ack, message_id, &book));
                 } else {
                     decision.down.push(ack);
                 }
@@ -222,7 +222,7 @@ impl Service {
             Up::NumberedLogin { number, .. } | Up::Session { number, .. }
                 if number < book.number() =>
             {
-                let down = vec![welcome(ack, message_id, &book)];
+                let down = vec![welcome(&ack, message_id, &book)];
                 let changes = Vec::new();
                 return Ok((Decision { changes, down }, Follow::Nothing));
             }
@@ -550,14 +550,19 @@ fn stays(eid: Eid, account: AccountRef, before: &Book, now: &Book) -> Option<Cha
     goes_on.then(|| Change::Fleet(FleetChange::Session(eid, now.entered(account))))
 }
 
-/// Answers a message with the number that the book has.
-fn welcome(ack: Outgoing, message_id: Id, book: &Book) -> Outgoing {
+/// In the place of the acknowledgement of a message: the number that the book has.
+fn welcome(ack: &Outgoing, message_id: Id, book: &Book) -> Outgoing {
     let body = Down::Welcome {
         message_id,
         revision: REVISION,
         session: book.number(),
     };
-    Outgoing { body, ..ack }
+    Outgoing {
+        eid: ack.eid,
+        message_id: ack.message_id,
+        correlation: ack.correlation,
+        body,
+    }
 }
 
 /// The session of an account in a car ends. Said again after the user came back, it is not the new session's end; nor

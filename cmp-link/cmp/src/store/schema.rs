@@ -103,6 +103,19 @@ mod tests {
                 let rest = rest.join(" ");
                 !rest.contains("NOT NULL") || rest.contains("DEFAULT")
             }
+            // The texts stay what they are. A plan that an instance has prepared fails once (docs/operations.md).
+            [
+                "ALTER",
+                "TABLE",
+                _,
+                "ALTER",
+                "COLUMN",
+                _,
+                "TYPE",
+                "TEXT",
+                "COLLATE",
+                _,
+            ] => true,
             words => words.is_empty(),
         }
     }

@@ -60,14 +60,15 @@ impl Dialer {
         let roots = Arc::new(aid_cli::tls::roots(&[&fleet.ca])?);
         let provider = aid_cli::tls::provider();
         let trust = WebPkiServerVerifier::builder_with_provider(roots, provider).build()?;
-        Self::trusting(fleet, port, trust)
+        let trust: Arc<dyn ServerCertVerifier> = trust;
+        Self::trusting(fleet, port, &trust)
     }
 
     /// Cars that trust the gateway if `trust` does.
     pub(super) fn trusting(
         fleet: &Fleet,
         port: u16,
-        trust: Arc<dyn ServerCertVerifier>,
+        trust: &Arc<dyn ServerCertVerifier>,
     ) -> Result<Self, Failure> {
         let provider = aid_cli::tls::provider();
         let key = PrivateKeyDer::try_from(fleet.key.clone()).map_err(Failure::new)?;
@@ -79,7 +80,7 @@ impl Dialer {
             let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
                 .with_safe_default_protocol_versions()?
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::clone(&trust))
+                .with_custom_certificate_verifier(Arc::clone(trust))
                 .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
             // Each handshake is a full one.
             config.resumption = Resumption::disabled();
