@@ -142,7 +142,7 @@ const NEWEST: u64 = 100;
 /// Reports of an epoch, at most: an epoch is the upper half of a number.
 const EPOCH: u64 = 1 << 32;
 
-/// Where [`prune`] has left off among old reports. Those that have to stay are not looked at again and again.
+/// Where the removal has left off among old reports. Those that have to stay are not looked at again and again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept(Option<OldReport>);
 
