@@ -226,6 +226,7 @@ fn collect_steps(file: &str, text: &str, proofs: &mut Proofs) {
         } else if let Some(function) = function(line) {
             function.clone_into(&mut name);
             ids.clear();
+            statement.clear();
         } else if !ids.is_empty() {
             statement.push_str(line);
             statement.push(' ');

@@ -22,9 +22,7 @@ use book::Book;
 use people::{audit, choices, people, retired};
 use postgres::Postgres;
 use subscriptions::{forgets, subscriptions};
-use together::{
-    locks_leave_no_trace, only_the_same_user_waits, side_by_side, what_is_not_locked_is_not_changed,
-};
+use together::{locks_leave_no_trace, side_by_side, what_is_not_locked_is_not_changed};
 use work::{backlog, claims, orders, outbox, repetitions};
 
 const EVA: AccountRef = AccountRef([1; 16]);
@@ -156,7 +154,6 @@ async fn postgresql_keeps_the_contract() {
     let other = Book::open(&url).await.unwrap();
     assert_eq!(other.vehicles(None, 1000).await.unwrap().len(), 5);
     side_by_side(&store, &other).await;
-    only_the_same_user_waits(&store).await;
     what_is_not_locked_is_not_changed(&store).await;
     locks_leave_no_trace(&store).await;
     claims(&store, &other).await;

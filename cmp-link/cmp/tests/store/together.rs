@@ -1,13 +1,11 @@
 //! Decisions side by side: what one locks, and whom it holds up.
 
 use crate::book::Book;
-use crate::{EVA, account, call, eid, iccid};
+use crate::{EVA, call, eid, iccid};
 use aid_cmp::store::{StoreError, Stored, Tx};
-use aid_cmp_core::change::{Change, Lock, PortalChange};
+use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::model::{Attempts, Audit, MspVerdict, OnboardingState, Profile, ProfileStatus};
 use aid_id::{AccountRef, MspToken};
-use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// Decisions of two processes: each is made on what those before it changed.
 pub(crate) async fn side_by_side(store: &Book, other: &Book) {
@@ -55,48 +53,6 @@ pub(crate) async fn side_by_side(store: &Book, other: &Book) {
     tokio::join!(group(store.clone()), group(other.clone()));
     let after = store.federation_by_id([1; 16]).await.unwrap().unwrap();
     assert_eq!(after.customer_group, Some("x".repeat(40)));
-}
-
-/// A decision has locked a user: another one's is made meanwhile, and one of the same user afterwards.
-pub(crate) async fn only_the_same_user_waits(store: &Book) {
-    let bob = AccountRef([0xB1; 16]);
-    let with_name = |id, name: &str| Change::AddAccount(account(id, name));
-    store.commit(vec![with_name(bob, "bob1")]).await.unwrap();
-    let (locked, is_locked) = oneshot::channel::<()>();
-    let (go, gone_on) = oneshot::channel::<()>();
-    // Once each: nothing makes this decision be repeated.
-    let signals = std::sync::Mutex::new(Some((locked, gone_on)));
-    let pin = |id, pin: &str| Change::Portal(PortalChange::Pin(id, Some(pin.into())));
-    let holder = store.clone();
-    let holder = tokio::spawn(async move {
-        let held = async move |tx: &Tx<'_>| {
-            tx.lock(Lock::Account(EVA)).await?;
-            let (locked, gone_on) = signals.lock().unwrap().take().unwrap();
-            locked.send(()).unwrap();
-            gone_on.await.unwrap();
-            Ok::<_, StoreError>((vec![pin(EVA, "first")], ()))
-        };
-        holder.0.decide(held).await.unwrap();
-    });
-    is_locked.await.unwrap();
-    let same = store.clone();
-    let same = tokio::spawn(async move {
-        let decide = async move |tx: &Tx<'_>| {
-            let found = tx.locked_account(EVA).await?.unwrap();
-            let next = format!("{} second", found.pin_mac.unwrap_or_default());
-            Ok::<_, StoreError>((vec![pin(EVA, &next)], ()))
-        };
-        same.0.decide(decide).await.unwrap();
-    });
-    let other = store.commit(vec![pin(bob, "other")]);
-    let done = tokio::time::timeout(Duration::from_secs(60), other).await;
-    done.expect("a decision about one user waits for another's")
-        .unwrap();
-    go.send(()).unwrap();
-    holder.await.unwrap();
-    same.await.unwrap();
-    let eva = store.account(EVA).await.unwrap().unwrap();
-    assert_eq!(eva.pin_mac.as_deref(), Some("first second"));
 }
 
 pub(crate) async fn what_is_not_locked_is_not_changed(store: &Book) {

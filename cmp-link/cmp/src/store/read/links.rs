@@ -41,7 +41,9 @@ impl Tx<'_> {
     /// # Errors
     /// The database failed.
     pub async fn deviations(&self) -> Stored<Vec<Deviated>> {
-        let sql = select_deviation!("/* reads all: a row for each MSP and kind of deviation */ ORDER BY msp, kind");
+        let sql = select_deviation!(
+            "/* reads all: a row for each MSP and kind of deviation */ ORDER BY msp, kind"
+        );
         self.tx.all(sql, &[], row::deviated).await
     }
 }

@@ -85,7 +85,7 @@ async fn a_database_of_a_later_release_is_refused() {
         ],
     );
     let refused = Store::open(&path).await.unwrap_err();
-    assert!(refused.to_string().contains("migration 5"), "{refused}");
+    assert!(refused.to_string().contains("step 5"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
