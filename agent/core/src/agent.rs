@@ -255,6 +255,9 @@ impl Agent {
             let reason = String::from("the CMP did not answer");
             self.refuse_login(LoginEnd::NoAnswer, reason);
         }
+        if due(&self.hello_again()) {
+            self.send_hello(now);
+        }
         if due(&self.resend) {
             self.send_outstanding(now);
         }
@@ -277,6 +280,7 @@ impl Agent {
             (self.download_timeout(), Timer::Download),
             (self.code_timeout(), Timer::Download),
             (self.notifications_timeout(), Timer::Notifications),
+            (self.hello_again(), Timer::Resend),
             (self.resend, Timer::Resend),
         ];
         timers

@@ -8,16 +8,20 @@ use crate::event::BootMs;
 use aid_id::Id;
 use aid_wire::{SESSION_REVISION, Up};
 
-/// Time the CMP has to acknowledge what it was sent before it is sent again, ms.
-const RESEND_MS: u64 = 30_000;
-/// The same for a `Hello` that is sent for the first time, ms; it doubles from one to the next.
+/// Time the CMP has to answer a `Hello` that is sent for the first time, ms; it doubles from one to the next.
 const HELLO_MS: u64 = 1000;
+/// The longest of these times, ms.
+const LONGEST_HELLO_MS: u64 = 30_000;
 
 /// The CMP behind the present link.
 #[derive(Debug)]
 pub(crate) enum Peer {
-    /// It has not answered this `Hello` yet, which was sent so many times.
-    Unknown { hello: Option<Id>, sent: u32 },
+    /// It has not answered this `Hello` yet, which was sent so many times, and is sent again then.
+    Unknown {
+        hello: Option<Id>,
+        sent: u32,
+        again: Option<BootMs>,
+    },
     /// It knows revision 1 only.
     Unnumbered,
     /// It knows numbers of sessions.
@@ -34,33 +38,34 @@ impl Default for Peer {
         Self::Unknown {
             hello: None,
             sent: 0,
+            again: None,
         }
     }
 }
 
 impl Agent {
-    /// The id of this connection's `Hello`, which is sent now.
-    pub(crate) fn hello_id(&mut self) -> Id {
-        let (hello, times) = match self.peer {
-            Peer::Unknown { hello, sent } => (hello, sent),
+    /// The id of this connection's `Hello`, which is sent now. It is repeated sooner than other messages at first, because
+    /// logins wait for its answer.
+    pub(crate) fn hello_id(&mut self, now: BootMs) -> Id {
+        let (hello, sent) = match self.peer {
+            Peer::Unknown { hello, sent, .. } => (hello, sent),
             Peer::Unnumbered | Peer::Numbered { .. } => (None, 0),
         };
         let id = hello.unwrap_or_else(|| self.next_id());
+        let pause = (HELLO_MS << sent.min(8)).min(LONGEST_HELLO_MS);
         self.peer = Peer::Unknown {
             hello: Some(id),
-            sent: times.saturating_add(1),
+            sent: sent.saturating_add(1),
+            again: Some(now.plus(pause)),
         };
         id
     }
 
-    /// How long the CMP has for an answer before all is sent again, ms. A `Hello` is repeated sooner at first, because
-    /// logins wait for its answer.
-    pub(crate) fn patience(&self) -> u64 {
+    /// When an unanswered `Hello` is sent again.
+    pub(crate) fn hello_again(&self) -> Option<BootMs> {
         match self.peer {
-            Peer::Unknown { sent, .. } => {
-                (HELLO_MS << sent.saturating_sub(1).min(8)).min(RESEND_MS)
-            }
-            Peer::Unnumbered | Peer::Numbered { .. } => RESEND_MS,
+            Peer::Unknown { again, .. } => again,
+            Peer::Unnumbered | Peer::Numbered { .. } => None,
         }
     }
 

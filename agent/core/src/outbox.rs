@@ -11,6 +11,8 @@ use aid_wire::{ProfileState, Status, Up};
 
 /// Where in the number of a report the epoch begins, bits.
 const EPOCH_SHIFT: u32 = 32;
+/// Time the CMP has to acknowledge reports before they are sent again, ms.
+const RESEND_MS: u64 = 30_000;
 
 impl Agent {
     /// Journals a report and sends it; it stays in the outbox until the CMP has it.
@@ -52,7 +54,7 @@ impl Agent {
 
     pub(crate) fn arm_resend(&mut self, now: BootMs) {
         if self.link_up && self.resend.is_none() {
-            self.resend = Some(now.plus(self.patience()));
+            self.resend = Some(now.plus(RESEND_MS));
         }
     }
 
@@ -62,12 +64,12 @@ impl Agent {
         self.link_since.get_or_insert(now);
         self.notify(Notice::LinkUp);
         self.peer = Peer::default();
-        self.send_hello();
+        self.send_hello(now);
         self.send_rest(now);
     }
 
     /// Says what is on the card. What is about sessions waits for the answer, which says what the CMP understands.
-    fn send_hello(&mut self) {
+    pub(crate) fn send_hello(&mut self, now: BootMs) {
         let profiles = self.card.iter().flatten().map(|p| ProfileState {
             iccid: p.iccid.clone(),
             state: if p.enabled {
@@ -81,14 +83,15 @@ impl Agent {
             software: aid_wire::announce(&self.software),
             profiles: profiles.collect(),
         };
-        let hello_id = self.hello_id();
+        let hello_id = self.hello_id(now);
         self.send(Some(hello_id), hello);
     }
 
     /// Sends again what the CMP has not acknowledged, in order.
     pub(crate) fn send_outstanding(&mut self, now: BootMs) {
         match &mut self.peer {
-            Peer::Unknown { .. } => self.send_hello(),
+            // It has a time of its own.
+            Peer::Unknown { .. } => {}
             Peer::Unnumbered => self.send_logouts(),
             Peer::Numbered { sent, .. } => *sent = None,
         }

@@ -8,9 +8,11 @@
 )]
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Set for a child; without it the child's test does nothing.
 const CHILD: &str = "AID_CLI_TEST_CHILD";
@@ -60,6 +62,19 @@ fn nothing_that_is_typed_is_shown() {
     while !shown.ends_with(b"Say it: ") {
         terminal.read_exact(&mut byte).expect("it asks");
         shown.push(byte[0]);
+    }
+    // It asks before it switches the terminal's echo off.
+    let end = Instant::now() + Duration::from_secs(60);
+    while tcgetattr(&terminal)
+        .unwrap()
+        .local_modes
+        .contains(LocalModes::ECHO)
+    {
+        assert!(
+            Instant::now() < end,
+            "the terminal still shows what is typed"
+        );
+        std::thread::yield_now();
     }
     terminal
         .write_all(format!("{SECRET}\n").as_bytes())

@@ -7,6 +7,7 @@ use crate::store::{StoreError, Stored, Tx};
 use crate::views;
 use aid_aid1::span::{Kind, Span};
 use aid_cmp_core::change::{Change, FleetChange, Lock};
+use aid_cmp_core::decide::removal;
 use aid_cmp_core::decide::session::Book;
 use aid_cmp_core::decide::{
     Context, Decision, Outgoing, car_login, code, deletion, login, order, tries,
@@ -197,7 +198,9 @@ impl Service {
                     let book = book.connected();
                     let change = FleetChange::Session(eid, book);
                     decision.changes.push(Change::Fleet(change));
-                    decision.down.push(welcome(&ack, message_id, &book));
+                    decision
+                        .down
+                        .push(welcome(&ack, message_id, revision, &book));
                 } else {
                     decision.down.push(ack);
                 }
@@ -222,7 +225,7 @@ impl Service {
             Up::NumberedLogin { number, .. } | Up::Session { number, .. }
                 if number < book.number() =>
             {
-                let down = vec![welcome(&ack, message_id, &book)];
+                let down = vec![welcome(&ack, message_id, REVISION, &book)];
                 let changes = Vec::new();
                 return Ok((Decision { changes, down }, Follow::Nothing));
             }
@@ -232,14 +235,14 @@ impl Service {
                 login_id,
                 way,
             } => {
-                let now = book.state(number, account);
+                let now = alive(tx, &book, book.state(number, account)).await?;
                 return self
                     .numbered_login(tx, context, eid, login_id, way, (&book, now))
                     .await;
             }
             Up::Session { number, account } => {
                 let (mut decision, mut follow) = (Decision::default(), Follow::Nothing);
-                if let Some(now) = book.state(number, account) {
+                if let Some(now) = alive(tx, &book, book.state(number, account)).await? {
                     let change = FleetChange::Session(eid, now);
                     decision.changes.push(Change::Fleet(change));
                     let code = tx.login_code_of(eid).await?;
@@ -550,11 +553,25 @@ fn stays(eid: Eid, account: AccountRef, before: &Book, now: &Book) -> Option<Cha
     goes_on.then(|| Change::Fleet(FleetChange::Session(eid, now.entered(account))))
 }
 
+/// A state of a session without a user who was erased since: whom a login replaced is noted without a reference.
+async fn alive(tx: &Tx<'_>, book: &Book, now: Option<Book>) -> Stored<Option<Book>> {
+    let Some(mut now) = now else {
+        return Ok(None);
+    };
+    if let Some(back) = now.account.filter(|a| book.account != Some(*a)) {
+        let known = tx.account(back).await?;
+        if known.is_none_or(|account| removal::is_erased(&account)) {
+            now.account = None;
+        }
+    }
+    Ok(Some(now))
+}
+
 /// In the place of the acknowledgement of a message: the number that the book has.
-fn welcome(ack: &Outgoing, message_id: Id, book: &Book) -> Outgoing {
+fn welcome(ack: &Outgoing, message_id: Id, revision: u8, book: &Book) -> Outgoing {
     let body = Down::Welcome {
         message_id,
-        revision: REVISION,
+        revision,
         session: book.number(),
     };
     Outgoing {

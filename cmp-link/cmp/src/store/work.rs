@@ -131,7 +131,7 @@ pub(super) fn add_call(c: Call) -> Vec<Statement> {
 pub(super) fn put_off_lane(id: Id, until: u64) -> Statement {
     statement!(
         "UPDATE outbox SET next_at = $1 WHERE state = 'due' AND next_at < $1 \
-         AND msp = (SELECT msp FROM outbox WHERE id = $2) \
+         AND msp = (SELECT msp FROM outbox WHERE id = $2 AND state = 'due') \
          AND lane = (SELECT lane FROM outbox WHERE id = $2)",
         until,
         id,

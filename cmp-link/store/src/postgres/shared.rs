@@ -23,7 +23,7 @@ pub(super) fn form(sql: &str, types: &[Type]) -> Option<String> {
         };
         let lines = lines(types, true);
         return Some(format!(
-            "SELECT q.*, p.n FROM {lines} CROSS JOIN LATERAL ({body}{fence}) AS q"
+            "SELECT q.*, burst_line.n FROM {lines} CROSS JOIN LATERAL ({body}{fence}) AS q"
         ));
     }
     if sql.starts_with("INSERT INTO ") {
@@ -48,7 +48,7 @@ pub(super) fn form(sql: &str, types: &[Type]) -> Option<String> {
     None
 }
 
-/// The arrays as a table `p` with a column `a1`, `a2`, ... for each place, and `n`, the number of the line.
+/// The arrays as a table `burst_line` (a name that no statement has) with a column `a1`, `a2`, ... for each place, and `n`, the number of the line.
 fn lines(types: &[Type], numbered: bool) -> String {
     let places = types.iter().enumerate();
     let arrays = places.clone();
@@ -57,8 +57,8 @@ fn lines(types: &[Type], numbered: bool) -> String {
     let columns = places.map(|(at, _)| format!("a{}", at + 1));
     let columns = columns.collect::<Vec<_>>().join(", ");
     match numbered {
-        true => format!("unnest({arrays}) WITH ORDINALITY AS p ({columns}, n)"),
-        false => format!("unnest({arrays}) AS p ({columns})"),
+        true => format!("unnest({arrays}) WITH ORDINALITY AS burst_line ({columns}, n)"),
+        false => format!("unnest({arrays}) AS burst_line ({columns})"),
     }
 }
 
@@ -68,7 +68,7 @@ fn with_columns(sql: &str) -> Option<String> {
     if sql.contains('"') || quoted.clone().any(|text| text.contains('$')) {
         return None;
     }
-    Some(sql.replace('$', "p.a"))
+    Some(sql.replace('$', "burst_line.a"))
 }
 
 /// Where the parenthesis closes that was opened before this text. None where there may be one in quotes.
@@ -100,8 +100,8 @@ mod tests {
         assert_eq!(
             text.as_deref(),
             Some(
-                "SELECT q.*, p.n FROM unnest((SELECT $1::text[]), (SELECT $2::uuid[])) WITH ORDINALITY \
-                 AS p (a1, a2, n) CROSS JOIN LATERAL (SELECT a FROM t WHERE b = p.a2 AND c = p.a1 AND \
+                "SELECT q.*, burst_line.n FROM unnest((SELECT $1::text[]), (SELECT $2::uuid[])) WITH ORDINALITY \
+                 AS burst_line (a1, a2, n) CROSS JOIN LATERAL (SELECT a FROM t WHERE b = burst_line.a2 AND c = burst_line.a1 AND \
                  d <> 'x' OFFSET 0) AS q"
             )
         );
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(
             form(text, &[Type::INT8]).as_deref(),
             Some(
-                "INSERT INTO t (a, b) SELECT p.a1, 0 FROM unnest((SELECT $1::int8[])) AS p (a1) \
+                "INSERT INTO t (a, b) SELECT burst_line.a1, 0 FROM unnest((SELECT $1::int8[])) AS burst_line (a1) \
                  ON CONFLICT (a) DO UPDATE SET b = excluded.b"
             )
         );
