@@ -280,7 +280,7 @@ impl Agent {
             (self.download_timeout(), Timer::Download),
             (self.code_timeout(), Timer::Download),
             (self.notifications_timeout(), Timer::Notifications),
-            (self.hello_again(), Timer::Resend),
+            (self.hello_again(), Timer::Hello),
             (self.resend, Timer::Resend),
         ];
         timers

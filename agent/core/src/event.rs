@@ -29,6 +29,8 @@ pub enum Timer {
     Download,
     /// Notifications to the SM-DP+ are tried again.
     Notifications,
+    /// A `Hello` that was not answered is sent again.
+    Hello,
     /// Reports and results without an acknowledgement are sent again.
     Resend,
 }
