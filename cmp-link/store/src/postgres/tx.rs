@@ -52,7 +52,10 @@ pub(crate) fn store_error(name: &str, error: &tokio_postgres::Error) -> (Broken,
         }
         SqlState::LOCK_NOT_AVAILABLE => (Broken::Locked, StoreError::Busy),
         SqlState::UNIQUE_VIOLATION => (Broken::Constraint, StoreError::Taken),
-        SqlState::FOREIGN_KEY_VIOLATION => (Broken::Constraint, other()),
+        SqlState::FOREIGN_KEY_VIOLATION
+        // Another instance that starts at the same time has just made the same table.
+        | SqlState::DUPLICATE_OBJECT
+        | SqlState::DUPLICATE_TABLE => (Broken::Constraint, other()),
         SqlState::DISK_FULL => (Broken::Down, StoreError::Full(name.to_owned())),
         // The server stops, starts or crashed.
         SqlState::ADMIN_SHUTDOWN
