@@ -1,6 +1,6 @@
 //! The states of the car's session are numbered, so that the CMP's book of sessions is the car's, whatever is lost,
-//! repeated or overtaken on the way (docs/wire/aid2.md, rule 1). A CMP of revision 1 knows no numbers; it is told by
-//! `Login` and `Logout` as they come.
+//! repeated or overtaken on the way (docs/wire/aid2.md, rule 1). A CMP of revision 1 knows no numbers; it learns
+//! of sessions by `Login` and `Logout` as they come.
 
 use crate::agent::Agent;
 use crate::durable::Record;

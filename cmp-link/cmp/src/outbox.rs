@@ -56,7 +56,7 @@ enum Done {
     Yes(Option<Answer>),
     Listed(Question, Listing),
     Again {
-        /// Why.
+        /// What went wrong, for the log and the operator.
         error: String,
         /// How long the MSP wants us to wait, ms.
         wait: u64,

@@ -535,6 +535,39 @@ async fn the_highest_number_of_a_car_says_who_is_in() {
     assert_eq!(is_in(&world).await, None);
 }
 
+// R-2-10: whom a login had replaced is in again when the car gives the login up, but not who was erased meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_user_is_not_given_a_session_back() {
+    for erased in [false, true] {
+        let world = world().await;
+        let mut car = Car::connect(&world).await;
+        let Down::Welcome { session, .. } = hello(&mut car, [1; 16], "x AID2/2").await else {
+            panic!("no welcome");
+        };
+        for (n, before, user) in [(2, None, "eva"), (3, Some(EVA), "bob")] {
+            let login = numbered(session + u64::from(n), before, [n; 16], user);
+            car.send([n; 16], login).await;
+            let answer = car.message().await.body;
+            assert!(matches!(answer, Down::LoginResult { .. }), "{answer:?}");
+        }
+        assert_eq!(is_in(&world).await, Some(BOB));
+        if erased {
+            let erase = vec![Change::EraseAccount(EVA)];
+            world.store.commit(erase).await.unwrap();
+        }
+        let back = Up::Session {
+            number: session + 4,
+            account: Some(EVA),
+        };
+        car.send([4; 16], back).await;
+        let ack = Down::Ack {
+            message_id: [4; 16],
+        };
+        assert_eq!(car.message().await.body, ack);
+        assert_eq!(is_in(&world).await, (!erased).then_some(EVA));
+    }
+}
+
 // A login by code that the car has given up begins no session, however late the user approves it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_the_car_has_given_up_is_void() {

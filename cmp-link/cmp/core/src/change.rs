@@ -150,7 +150,7 @@ pub enum LinkChange {
         /// Why, in the MSP's words.
         reason: Option<String>,
     },
-    /// The MSP is told this status of a profile, and need not hear it again.
+    /// The MSP hears of this status of a profile, and need not hear of it again.
     Told(Id, Iccid, CsimStatus),
     /// An MSP did something otherwise than AID.02 has it, so many times until now, and it was tolerated.
     Deviated {

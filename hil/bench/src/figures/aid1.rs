@@ -1,6 +1,6 @@
 //! AID1 at the CMP: Send Activation Code over keep-alive connections with mutual TLS, beside two bare HTTP
 //! servers that answer the same requests with an empty 201, one of which commits a row for each before; and the
-//! time from a driver's login to the activation code in the car, without the MSP's. Called by `aid-hil bench aid1`.
+//! time from a driver's login to the activation code in the car, without the MSP's.
 //!
 //! All servers are processes of their own with the same listener and the same certificates; all get the
 //! same requests by the same client, which is in this process and takes its share of the processor. They

@@ -370,8 +370,8 @@ impl Known<'_> {
     }
 }
 
-/// The MSP said that it does not know the token: the link is doubtful until a synchronisation settles it, its user is told,
-/// and the MSP asked once. `doubt` is there where that was done already.
+/// The MSP said that it does not know the token: the link is doubtful until a synchronisation settles it, its user sees that,
+/// and the MSP is asked once. `doubt` is there where that was done already.
 #[must_use]
 pub fn doubted(
     context: &Context,
