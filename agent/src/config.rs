@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub const EXAMPLE: &str = include_str!("../aid-agent.example.toml");
 
 /// The agent's configuration.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Folder of the journal.
@@ -33,7 +33,7 @@ pub struct Config {
 }
 
 /// How the card is reached.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Euicc {
     /// HOST:PORT or path.
@@ -41,7 +41,7 @@ pub struct Euicc {
 }
 
 /// How the CMP is reached.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cmp {
     /// HOST:PORT of its MQTT listener.
@@ -55,7 +55,7 @@ pub struct Cmp {
 }
 
 /// Trust in SM-DP+ servers.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rsp {
     /// DER certificates of the issuers.
@@ -67,7 +67,7 @@ pub struct Rsp {
 }
 
 /// The bearer of AID traffic; empty strings mean no restriction.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bearer {
     /// Interface that sockets are bound to.

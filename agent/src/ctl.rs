@@ -15,13 +15,16 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Where a package's agent has its API.
+const SOCKET: &str = "/run/aid-agent/agent.sock";
+
 /// Talks to a running aid-agent.
 #[derive(Parser)]
 #[command(name = "aidctl", version)]
 struct Args {
     #[command(flatten)]
     logs: LogArgs,
-    /// Unix socket of the agent's API; default: that of --config, or /run/aid-agent.sock.
+    /// Unix socket of the agent's API; default: that of --config, or /run/aid-agent/agent.sock.
     #[arg(long, global = true, value_name = "PATH", env = "AID_AGENT_API")]
     api: Option<PathBuf>,
     /// The agent's configuration file, which names the socket.
@@ -110,7 +113,7 @@ impl Args {
         match (&self.api, &self.config) {
             (Some(api), _) if !matches!(self.action, Action::CheckConfig) => Ok(api.clone()),
             (_, Some(file)) => Ok(Config::load(file)?.api),
-            _ => Ok(PathBuf::from("/run/aid-agent.sock")),
+            _ => Ok(PathBuf::from(SOCKET)),
         }
     }
 }

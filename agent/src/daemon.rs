@@ -13,10 +13,12 @@ use crate::link::{self, Dialer, Link, LinkEvent};
 use crate::store::{Folder, Store};
 use crate::transactions::Transactions;
 use crate::view::{self, Surroundings};
+use crate::watchdog::Watchdog;
 use aid_agent_core::{
     Agent, BootMs, Down, Effect, Envelope, EuiccError, Event, Id, Secret, Up, WIRE_VERSION,
 };
 use aid_cli::cli::TRACE;
+use aid_cli::supervisor::Supervisor;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -34,32 +36,39 @@ fn fatal(text: impl std::fmt::Display) -> DaemonError {
 }
 
 enum Input {
-    Link(LinkEvent),
+    /// Of the link with this number: one that was closed may still have said something.
+    Link(u64, LinkEvent),
     Card(CardEvent),
 }
 
-struct Daemon {
-    agent: Agent,
-    store: Store<Folder>,
+pub(crate) struct Daemon {
+    pub(crate) agent: Agent,
+    pub(crate) store: Store<Folder>,
     /// Makes the link once the card said whose car it is.
-    dialer: Arc<Dialer>,
-    eid: Option<String>,
-    link: Option<Link>,
-    link_up: bool,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) eid: Option<String>,
+    pub(crate) link: Option<Link>,
+    /// Number of `link`.
+    links: u64,
+    pub(crate) link_up: bool,
     /// Why it is down, or what the server refuses.
     link_trouble: Option<Trouble>,
     card: std::sync::mpsc::Sender<(u64, aid_agent_core::EuiccOp)>,
     /// Why the card does not answer.
-    card_trouble: Option<Trouble>,
+    pub(crate) card_trouble: Option<Trouble>,
     inputs: mpsc::UnboundedSender<Input>,
     events: broadcast::Sender<String>,
-    counters: Arc<Counters>,
+    pub(crate) counters: Arc<Counters>,
     /// C-APDUs when the card last ended an operation.
     apdus: u64,
     bearer: String,
     sequence: u64,
     transactions: Transactions,
     login: LastLogin,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) watchdog: Watchdog,
+    /// What the supervisor was last told.
+    pub(crate) status: String,
 }
 
 /// The wall clock in Unix seconds; 0 when it stands before 1970.
@@ -69,7 +78,8 @@ fn unix_now() -> u64 {
 }
 
 /// Runs until `stop` resolves. `ready` is called once the local API is bound; the card and the link
-/// may come later.
+/// may come later. Each configuration that `reload` yields is taken over as far as that goes without a
+/// restart.
 ///
 /// # Errors
 /// Another agent has the journal or the API socket, the TLS files can't be used, the card is not the
@@ -79,6 +89,7 @@ pub async fn run(
     euicc: Box<dyn Euicc>,
     counters: Arc<Counters>,
     ready: impl FnOnce(&Path),
+    mut reload: mpsc::Receiver<Config>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
     let dialer = Dialer::new(&config.cmp, &config.bearer).map_err(fatal)?;
@@ -109,12 +120,14 @@ pub async fn run(
     ));
 
     let timer = BootTimer::new().map_err(fatal)?;
+    let supervisor = Supervisor::from_env();
     let mut daemon = Daemon {
         agent,
         store,
         dialer: Arc::new(dialer),
         eid: None,
         link: None,
+        links: 0,
         link_up: false,
         link_trouble: None,
         card,
@@ -127,9 +140,14 @@ pub async fn run(
         sequence: 0,
         transactions: Transactions::default(),
         login: LastLogin::default(),
+        watchdog: Watchdog::new(supervisor.watchdog(), now),
+        supervisor,
+        status: String::new(),
     };
     daemon.event(Event::Boot);
     ready(&config.api);
+    supervisor.ready();
+    let mut config = config.clone();
     tokio::pin!(stop);
     let ended = loop {
         // The card is safe first; then the journal gets its turn.
@@ -139,12 +157,14 @@ pub async fn run(
         let at = [
             daemon.agent.poll_timeout().map(|(at, _)| at),
             daemon.next_try(),
+            daemon.watchdog.next(),
         ];
         let at = at.into_iter().flatten().min();
+        daemon.tell_supervisor();
         tokio::select! {
             () = &mut stop => break Ok(()),
             Some(input) = input.recv() => {
-                if let Err(error) = daemon.input(input, config) {
+                if let Err(error) = daemon.input(input, &config) {
                     break Err(error);
                 }
             }
@@ -152,6 +172,7 @@ pub async fn run(
                 // Who asked may have gone meanwhile.
                 let _ = answer.send(daemon.command(command));
             }
+            Some(new) = reload.recv() => daemon.reload(&mut config, new).await,
             done = timer.until(at) => {
                 if let Err(error) = done {
                     break Err(fatal(error));
@@ -161,6 +182,7 @@ pub async fn run(
             }
         }
     };
+    supervisor.stopping();
     api.abort();
     let _ = std::fs::remove_file(&config.api);
     if let Some(link) = daemon.link.take() {
@@ -170,7 +192,7 @@ pub async fn run(
 }
 
 /// The certificate names the car by its card: the CMP would refuse another (R-3.2-3).
-fn check_eid(eid: &str, config: &Config) -> Result<(), DaemonError> {
+pub(crate) fn check_eid(eid: &str, config: &Config) -> Result<(), DaemonError> {
     let cert = &config.cmp.cert;
     let list = aid_cli::tls::certificates(cert).map_err(fatal)?;
     let name = list
@@ -208,14 +230,15 @@ fn bind(path: &Path) -> Result<UnixListener, DaemonError> {
 }
 
 impl Daemon {
-    fn event(&mut self, event: Event) {
+    pub(crate) fn event(&mut self, event: Event) {
         self.agent.handle(boot_clock::now(), event);
         self.effects();
     }
 
     fn input(&mut self, input: Input, config: &Config) -> Result<(), DaemonError> {
         match input {
-            Input::Link(event) => self.link_event(event),
+            Input::Link(number, event) if number == self.links => self.link_event(event),
+            Input::Link(..) => {}
             Input::Card(CardEvent::Eid(eid)) => {
                 check_eid(&eid, config)?;
                 self.eid = Some(eid);
@@ -232,6 +255,7 @@ impl Daemon {
                 apdus,
             }) => {
                 self.apdus = apdus;
+                self.watchdog.ended(boot_clock::now());
                 self.card_answered(result.as_ref().err(), profiles.is_some());
                 self.event(Event::EuiccDone {
                     op,
@@ -259,11 +283,17 @@ impl Daemon {
         if self.card_trouble.take().is_some() {
             tracing::info!("the card is back");
         }
-        if self.link.is_none()
-            && let Some(eid) = &self.eid
-        {
-            let inputs = self.inputs.clone();
-            let tell = move |event| drop(inputs.send(Input::Link(event)));
+        if self.link.is_none() {
+            self.start_link();
+        }
+    }
+
+    /// Starts a link, once the card said whose car it is.
+    pub(crate) fn start_link(&mut self) {
+        if let Some(eid) = &self.eid {
+            self.links += 1;
+            let (inputs, number) = (self.inputs.clone(), self.links);
+            let tell = move |event| drop(inputs.send(Input::Link(number, event)));
             self.link = Some(link::start(eid, &self.dialer, &self.counters, tell));
         }
     }
@@ -463,6 +493,7 @@ impl Daemon {
                 Effect::Send { message_id, body } => self.send(message_id, body),
                 Effect::AckInbound { message_id } => self.send(None, Up::Ack { message_id }),
                 Effect::Euicc { op, what } => {
+                    self.watchdog.began(boot_clock::now());
                     // A thread that ended has said so.
                     let _ = self.card.send((op, what));
                 }

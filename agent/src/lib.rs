@@ -16,9 +16,11 @@ mod inbox;
 mod last_login;
 mod link;
 mod program;
+mod reload;
 mod store;
 mod transactions;
 mod view;
+mod watchdog;
 
 pub use ctl::run as run_ctl;
 pub use euicc::LpaEuicc;

@@ -13,6 +13,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Where a package puts the configuration.
+pub(crate) const CONFIG: &str = "/etc/aid/agent.toml";
 
 /// The vehicle-side AID.02 agent: logs users in, downloads and switches their operational profiles.
 #[derive(Parser)]
@@ -26,10 +30,10 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Run the agent until SIGINT or SIGTERM.
+    /// Run the agent until SIGINT or SIGTERM; SIGHUP has the configuration read again.
     Run {
         /// Configuration file (see example-config).
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", default_value = CONFIG)]
         config: PathBuf,
     },
     /// Print a commented example configuration.
@@ -37,7 +41,7 @@ enum Action {
     /// Check a configuration file.
     CheckConfig {
         /// Configuration file.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", default_value = CONFIG)]
         config: PathBuf,
     },
 }
@@ -61,7 +65,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             let name = config.display().to_string();
             cli::print(&format!("{} is valid\n", printable(&name)))
         }
-        Action::Run { config } => serve(&Config::load(&config)?),
+        Action::Run { config } => serve(&config),
     })
 }
 
@@ -83,7 +87,37 @@ fn return_file_limits() -> Result<(), Failure> {
     handler.map(drop)
 }
 
-fn serve(config: &Config) -> Result<(), Failure> {
+/// Yields the configuration at each SIGHUP. One that can't be used is logged, and the present one stays.
+fn reload_at_hangup(file: PathBuf) -> Result<mpsc::Receiver<Config>, Failure> {
+    let hangup = signal::hangup()?;
+    // Several signals in a row are one wish.
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(reload(file, hangup, sender));
+    Ok(receiver)
+}
+
+async fn reload(file: PathBuf, mut hangup: signal::Hangup, sender: mpsc::Sender<Config>) {
+    while hangup.wait().await {
+        let loaded = Config::load(&file).and_then(|config| {
+            check_files(&config)?;
+            Ok(config)
+        });
+        match loaded {
+            Ok(config) => {
+                Certificates::new(config.certificates()).look(validity::now());
+                if sender.send(config).await.is_err() {
+                    return;
+                }
+            }
+            Err(failure) => {
+                tracing::error!(%failure, "the configuration can't be used; the earlier one stays");
+            }
+        }
+    }
+}
+
+fn serve(file: &Path) -> Result<(), Failure> {
+    let config = &Config::load(file)?;
     check_files(config)?;
     let certificates = Certificates::new(config.certificates());
     // Before the card is asked for, which may take its time.
@@ -93,6 +127,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
     cli::block_on(async move {
         let stop = signal::stop()?;
         return_file_limits()?;
+        let reload = reload_at_hangup(file.to_owned())?;
         tokio::spawn(certificates.watch(stop.clone()));
         let announce = |api: &std::path::Path| {
             // A supervisor that closed stdout does not want to know.
@@ -101,7 +136,15 @@ fn serve(config: &Config) -> Result<(), Failure> {
             }
         };
         // Large, and alive for the whole program.
-        Box::pin(daemon::run(config, euicc, counters, announce, stop.wait())).await?;
+        Box::pin(daemon::run(
+            config,
+            euicc,
+            counters,
+            announce,
+            reload,
+            stop.wait(),
+        ))
+        .await?;
         Ok(())
     })
 }

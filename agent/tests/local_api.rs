@@ -94,6 +94,7 @@ async fn with_daemon<F: Future<Output = ()>>(config: &Config, card: FakeCard, wo
         Box::new(card),
         Arc::new(Counters::default()),
         move |_| ready.send(()).expect("ready"),
+        tokio::sync::mpsc::channel(1).1,
         async { drop(stopped.await) },
     );
     let client = async {

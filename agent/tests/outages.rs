@@ -119,6 +119,7 @@ async fn another_cars_card_ends_the_agent() {
         Box::new(card.clone()),
         std::sync::Arc::default(),
         |_| {},
+        tokio::sync::mpsc::channel(1).1,
         async { drop(stopped.await) },
     );
     let ended = tokio::select! {

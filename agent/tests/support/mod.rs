@@ -113,7 +113,9 @@ pub(crate) fn configure(folder: &Path, cmp: &str, eid: &str) -> Config {
     let names = vec!["localhost".into(), "127.0.0.1".into()];
     let mut cert = rcgen::CertificateParams::new(names).expect("params");
     cert.distinguished_name.push(rcgen::DnType::CommonName, eid);
-    let cert = cert.self_signed(&key).expect("certificate").pem();
+    let cert = cert.self_signed(&key).expect("certificate");
+    std::fs::write(folder.join("CERT_CI_ECDSA_NIST.der"), cert.der()).expect("write");
+    let cert = cert.pem();
     for (name, text) in [
         ("ca.pem", cert.clone()),
         ("vehicle.pem", cert),
@@ -176,6 +178,17 @@ pub(crate) async fn with_daemon<F: Future<Output = ()>>(
     card: &TestCard,
     work: F,
 ) -> Result<(), String> {
+    let no_reload = tokio::sync::mpsc::channel(1).1;
+    with_reload(config, card, no_reload, work).await
+}
+
+/// The same, with configurations that come while it runs.
+pub(crate) async fn with_reload<F: Future<Output = ()>>(
+    config: &Config,
+    card: &TestCard,
+    reload: tokio::sync::mpsc::Receiver<Config>,
+    work: F,
+) -> Result<(), String> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (ready, is_ready) = tokio::sync::oneshot::channel::<()>();
     let run = daemon::run(
@@ -185,6 +198,7 @@ pub(crate) async fn with_daemon<F: Future<Output = ()>>(
         move |_| {
             let _ = ready.send(());
         },
+        reload,
         async { drop(stopped.await) },
     );
     let client = async {

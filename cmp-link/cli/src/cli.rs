@@ -2,6 +2,7 @@
 //! `--trace` lets events with the target `trace` through: every message, decoded on one line.
 //! Called by each program's `run`.
 
+use crate::manual::{self, Asked};
 use crate::printable::{printable, printable_lines};
 use crate::private;
 use clap::builder::FalseyValueParser;
@@ -18,6 +19,9 @@ pub const USAGE: u8 = 2;
 /// Target of the events that `--trace` shows: `tracing::trace!(target: cli::TRACE, ...)`.
 pub const TRACE: &str = "trace";
 
+/// Heading of the logging options in every `--help`.
+const LOGGING: &str = "Logging options";
+
 /// Logging options, the same for all programs.
 #[derive(Args, Debug, Clone)]
 pub struct LogArgs {
@@ -27,14 +31,15 @@ pub struct LogArgs {
         global = true,
         env = "AID_LOG",
         default_value = "info",
-        value_name = "LEVEL"
+        value_name = "LEVEL",
+        help_heading = LOGGING
     )]
     pub log: String,
     /// Form of the logs.
-    #[arg(long, global = true, default_value = "text", value_name = "FORM")]
+    #[arg(long, global = true, default_value = "text", value_name = "FORM", help_heading = LOGGING)]
     pub log_format: LogFormat,
     /// Show every APDU, HTTP and MQTT message, decoded on one line each; secrets as lengths.
-    #[arg(long, global = true, env = "AID_TRACE", value_parser = FalseyValueParser::new())]
+    #[arg(long, global = true, env = "AID_TRACE", value_parser = FalseyValueParser::new(), help_heading = LOGGING)]
     pub trace: bool,
 }
 
@@ -154,8 +159,12 @@ pub fn main<A: Arguments>(
     args: Vec<OsString>,
     f: impl FnOnce(A) -> Result<(), Failure>,
 ) -> ExitCode {
-    let args = match A::try_parse_from(args) {
-        Ok(args) => args,
+    let done = match manual::parse::<A>(args) {
+        Ok(Asked::Program(args)) => {
+            private::umask();
+            init(args.logs()).and_then(|()| f(args))
+        }
+        Ok(Asked::Manual(manual)) => manual.print(),
         Err(error) => {
             // What was typed may have come from elsewhere, by a script.
             let text = error.render().to_string();
@@ -166,8 +175,7 @@ pub fn main<A: Arguments>(
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
-    private::umask();
-    match init(args.logs()).and_then(|()| f(args)) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             line_to_stderr(&format!("{program}: {failure}"));

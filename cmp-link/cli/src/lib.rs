@@ -1,5 +1,5 @@
 //! What every program needs: command line and logs, configuration files, files that only their owner may read, printable
-//! text, readiness line, signals, a clock that jumps, dates of certificates. The feature `tls` adds TLS configurations
+//! text, readiness line, signals, the supervisor, completions and manual pages, a clock that jumps, dates of certificates. The feature `tls` adds TLS configurations
 //! made of certificate and key files. No web server, no database, no protocol and no decision of AID.02.
 #![forbid(unsafe_code)]
 
@@ -8,11 +8,13 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod hidden;
+mod manual;
 pub mod object;
 pub mod printable;
 pub mod private;
 pub mod ready;
 pub mod signal;
+pub mod supervisor;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod validity;

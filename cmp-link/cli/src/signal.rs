@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT as a clean stop.
+//! SIGTERM and SIGINT as a clean stop, SIGHUP as the wish to read the configuration again.
 //! Called once by a serving program; clones of the result stop its listeners and workers.
 
 use crate::cli::Failure;
@@ -29,6 +29,27 @@ pub fn stop() -> Result<Stop, Failure> {
         trigger.stop();
     });
     Ok(stop)
+}
+
+/// Yields each SIGHUP; those that come while nobody waits are one.
+#[derive(Debug)]
+pub struct Hangup(tokio::signal::unix::Signal);
+
+/// Catches SIGHUP from now on, which would end the process. Needs a tokio runtime.
+///
+/// # Errors
+/// The operating system refuses a handler.
+pub fn hangup() -> Result<Hangup, Failure> {
+    signal(SignalKind::hangup())
+        .map(Hangup)
+        .map_err(|e| Failure::new(format!("cannot catch SIGHUP: {e}")))
+}
+
+impl Hangup {
+    /// Waits for the next one; false when none can come any more.
+    pub async fn wait(&mut self) -> bool {
+        self.0.recv().await.is_some()
+    }
 }
 
 /// Stops by hand what [`Stop`] guards; dropping it stops too.
