@@ -1,0 +1,65 @@
+//! What the Debian package installs fits the programs: the configuration, the unit and its paths.
+#![allow(clippy::expect_used, reason = "a failed expectation is a failed test")]
+
+use aid_agent::config::Config;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const UNIT: &str = include_str!("../dist/aid-agent.service");
+
+fn dist(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("dist").join(name)
+}
+
+#[test]
+fn the_installed_configuration_is_valid_and_its_paths_are_those_of_the_unit() {
+    let config = Config::load(&dist("agent.toml")).expect("valid");
+    // The folders that the unit makes, for the user that it makes.
+    assert!(UNIT.contains("StateDirectory=aid-agent\n"));
+    assert!(config.journal.starts_with("/var/lib/aid-agent"));
+    assert!(UNIT.contains("RuntimeDirectory=aid-agent\n"));
+    assert_eq!(config.api, Path::new("/run/aid-agent/agent.sock"));
+    let etc = [&config.cmp.ca, &config.cmp.cert, &config.cmp.key];
+    assert!(etc.into_iter().chain(&config.rsp.ci).all(|path| path.starts_with("/etc/aid")));
+    let user = std::fs::read_to_string(dist("sysusers.conf")).expect("read");
+    assert!(UNIT.contains("User=aid-agent\n") && user.contains("\nu aid-agent "));
+    // A readable key would be refused at the start.
+    assert!(UNIT.contains("aid-agent check-config --config /etc/aid/agent.toml"));
+}
+
+#[test]
+fn the_programs_look_where_the_package_puts_things() {
+    let output = Command::new(env!("CARGO_BIN_EXE_aid-agent"))
+        .args(["run", "--help"])
+        .output();
+    let help = String::from_utf8(output.expect("runs").stdout).expect("text");
+    assert!(help.contains("[default: /etc/aid/agent.toml]"), "{help}");
+    let output = Command::new(env!("CARGO_BIN_EXE_aidctl")).arg("--help").output();
+    let help = String::from_utf8(output.expect("runs").stdout).expect("text");
+    assert!(help.contains("/run/aid-agent/agent.sock"), "{help}");
+}
+
+/// Exposure of the unit, tenths, as `systemd-analyze security` counts it: 20 is 2.0.
+const MOST_EXPOSED: &str = "20";
+
+#[test]
+fn systemd_finds_the_unit_hardened() {
+    let analyze = |file: &Path, most: &str| {
+        Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--no-pager", "--threshold", most])
+            .arg(file)
+            .output()
+    };
+    let Ok(output) = analyze(&dist("aid-agent.service"), MOST_EXPOSED) else {
+        let missing = aid_needs::missing(aid_needs::Need::Systemd, "systemd-analyze");
+        return missing.unwrap_or_else(|required| panic!("{required}"));
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    // It does judge: a unit without any of it is refused.
+    let folder = tempfile::tempdir().expect("folder");
+    let bare = folder.path().join("bare.service");
+    std::fs::write(&bare, "[Service]\nExecStart=/usr/bin/aid-agent run\n").expect("write");
+    let output = analyze(&bare, MOST_EXPOSED).expect("runs");
+    assert!(!output.status.success());
+}
