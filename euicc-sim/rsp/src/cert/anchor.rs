@@ -59,6 +59,17 @@ impl TrustAnchor {
             .ok_or(CertError::UnknownCi)
     }
 
+    /// The validity of the CI's own certificate: no fault of the certificate below it.
+    fn verify_ci_time(&self, now: Option<u64>) -> Result<(), CertError> {
+        let certificate = &self.certificate;
+        certificate
+            .verify_time(now)
+            .map_err(|_| CertError::CiNotValid {
+                not_before: certificate.not_before(),
+                not_after: certificate.not_after(),
+            })
+    }
+
     /// Validates a certificate that the CI signed itself and that signs no others: DPauth, DPpb,
     /// DPtls and their SM-DS counterparts. `now` in unix seconds; `None` skips validity (a card
     /// has no clock).
@@ -72,28 +83,29 @@ impl TrustAnchor {
         crypto: &dyn Crypto,
         now: Option<u64>,
     ) -> Result<(), CertError> {
-        check_leaf(leaf, role)?;
-        self.certificate.verify_time(now)?;
         leaf.verify_time(now)?;
+        self.verify_ci_time(now)?;
+        check_leaf(leaf, role)?;
         leaf.verify_issued_by(&self.certificate, crypto)
     }
 
     /// Validates an EUM certificate. `now` as in [`TrustAnchor::verify_leaf`].
     ///
     /// # Errors
-    /// [`CertError`], first violation.
+    /// [`CertError`], first violation: expiry comes first, because it has a code of its own
+    /// (SGP.22 §5.6.3) whatever else is wrong with an old certificate.
     pub fn verify_eum(
         &self,
         eum: &Certificate,
         crypto: &dyn Crypto,
         now: Option<u64>,
     ) -> Result<(), CertError> {
+        eum.verify_time(now)?;
+        self.verify_ci_time(now)?;
         check_ca(eum, Role::Eum)?;
         if eum.extensions.name_constraints.is_none() && eum.extensions.permitted_eins.is_none() {
             return Err(CertError::NameConstraintsForm);
         }
-        self.certificate.verify_time(now)?;
-        eum.verify_time(now)?;
         if self.certificate.extensions.path_len == Some(0) {
             return Err(CertError::PathLength);
         }
@@ -119,17 +131,17 @@ impl TrustAnchor {
     /// has validated, and yields the EID.
     ///
     /// # Errors
-    /// [`CertError`], first violation.
+    /// [`CertError`], first violation, expiry first as in [`TrustAnchor::verify_eum`].
     pub fn verify_euicc_under(
         eum: &Certificate,
         euicc: &Certificate,
         crypto: &dyn Crypto,
         now: Option<u64>,
     ) -> Result<[u8; 16], CertError> {
+        euicc.verify_time(now)?;
         check_leaf(euicc, Role::Euicc)?;
         let eid = euicc.eid()?;
         check_name_constraints(eum, euicc, &eid)?;
-        euicc.verify_time(now)?;
         euicc.verify_issued_by(eum, crypto)?;
         Ok(eid)
     }

@@ -71,6 +71,14 @@ pub enum CertError {
         /// The time that was given.
         now: u64,
     },
+    /// The CI's certificate is not valid now, so that nothing below it can be verified.
+    #[error("the CI's certificate is valid from {not_before} to {not_after} only (unix seconds)")]
+    CiNotValid {
+        /// Start of the CI's validity, unix seconds.
+        not_before: u64,
+        /// End of the CI's validity, unix seconds.
+        not_after: u64,
+    },
     /// certificatePolicies doesn't name the role.
     #[error("certificate policy does not name the role {expected}")]
     Role {

@@ -3,6 +3,7 @@
 
 use super::{Dp, Euicc, Initiated, MAX_ATTEMPTS, Offered, Order, OrderState, Profile, Refusal};
 use aid_rsp::cert::{CertError, Certificate, TrustAnchor};
+use aid_rsp::crypto::CryptoError;
 use aid_rsp::es9::{
     AuthenticateClientOk, Base64, Hex, InitiateAuthenticationOk, InitiateAuthenticationRequest,
 };
@@ -176,7 +177,10 @@ impl Dp {
                 &[ok.euicc_signed1.bytes()],
                 ok.euicc_signature1.as_bytes(),
             )
-            .map_err(|e| Refusal::euicc_signature(format!("euiccSignature1: {e}")))?;
+            .map_err(|error| match error {
+                CryptoError::PublicKey => euicc_refusal(&error.into()),
+                _ => Refusal::euicc_signature(format!("euiccSignature1: {error}")),
+            })?;
         if signed.server_challenge != session.server_challenge
             || signed.server_address != session.server_address
         {
@@ -203,17 +207,23 @@ impl Dp {
         now: u64,
     ) -> Result<Euicc, Refusal> {
         let eum = Certificate::from_der(eum).map_err(|e| eum_refusal(&e))?;
-        let euicc = Certificate::from_der(euicc).map_err(|e| euicc_refusal(&e))?;
-        let anchor = TrustAnchor::find(&self.anchors, &eum)
-            .ok()
-            .filter(|a| session.is_none_or(|s| s.ci_key_id == a.key_id()))
-            .ok_or_else(|| Refusal::ci_unknown("the EUM certificate is of another CI"))?;
+        let anchor = TrustAnchor::find(&self.anchors, &eum).map_err(|e| eum_refusal(&e))?;
+        if session.is_some_and(|s| s.ci_key_id != anchor.key_id()) {
+            return Err(Refusal::ci_unknown("the EUM certificate is of another CI"));
+        }
         let crypto = &*self.crypto;
         anchor
             .verify_eum(&eum, crypto, Some(now))
             .map_err(|e| eum_refusal(&e))?;
-        let eid = TrustAnchor::verify_euicc_under(&eum, &euicc, crypto, Some(now))
-            .map_err(|e| euicc_refusal(&e))?;
+        let euicc = Certificate::from_der(euicc).map_err(|e| euicc_refusal(&e))?;
+        let eid =
+            TrustAnchor::verify_euicc_under(&eum, &euicc, crypto, Some(now)).map_err(|error| {
+                match error {
+                    // The key that can't verify is that of the certificate above.
+                    CertError::Signature(CryptoError::PublicKey) => eum_refusal(&error),
+                    _ => euicc_refusal(&error),
+                }
+            })?;
         Ok(Euicc {
             eid: eid_digits(&eid),
             eid_bytes: eid,
@@ -319,6 +329,7 @@ fn eum_refusal(error: &CertError) -> Refusal {
     let text = format!("EUM certificate: {error}");
     match error {
         CertError::Expired { .. } => Refusal::eum_expired(text),
+        CertError::UnknownCi => Refusal::ci_unknown(text),
         _ => Refusal::eum_certificate(text),
     }
 }

@@ -9,6 +9,7 @@
 
 mod bench;
 mod card;
+mod defects;
 mod disk;
 mod doors;
 mod download;
