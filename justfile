@@ -65,6 +65,10 @@ strangers *WAYS="stdio at at_csim":
     cargo build -p euicc-sim
     for way in {{WAYS}}; do euicc-sim/strangers/lpac.sh "$way" || exit 1; done
 
+# Debian package of the agent (needs cargo-deb; docs/agent.md): just package, or just package aarch64-unknown-linux-gnu
+package TARGET="":
+    agent/dist/package.sh {{TARGET}}
+
 # Keys, certificates and configurations for the six terminals of docs/guide.md
 init DIR:
     cargo run --release -p aid-hil -- init --dir {{DIR}}

@@ -39,11 +39,13 @@ pub enum Need {
     Pcscd,
     /// `tshark`, Wireshark's command line.
     Tshark,
+    /// `systemd-analyze`, which judges units without a running systemd.
+    Systemd,
 }
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Shared,
         Self::Postgres,
         Self::Mosquitto,
@@ -53,6 +55,7 @@ impl Need {
         Self::Cc,
         Self::Pcscd,
         Self::Tshark,
+        Self::Systemd,
     ];
 
     /// Its name in `AID_REQUIRE`.
@@ -68,6 +71,7 @@ impl Need {
             Self::Cc => "cc",
             Self::Pcscd => "pcscd",
             Self::Tshark => "tshark",
+            Self::Systemd => "systemd",
         }
     }
 
@@ -83,6 +87,7 @@ impl Need {
             Self::Cc => "Debian: apt-get install gcc libc6-dev",
             Self::Pcscd => "Debian: apt-get install pcscd vsmartcard-vpcd pcsc-tools",
             Self::Tshark => "Debian: apt-get install tshark",
+            Self::Systemd => "Debian: apt-get install systemd",
         }
     }
 }
