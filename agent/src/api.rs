@@ -1,26 +1,32 @@
 //! The local API (AID4): HTTP over a unix socket, users allowed by their uid, bodies bounded.
-//! R-3.2-6. Requests become commands to the daemon's loop, which alone owns the core.
+//! R-3.2-6. Requests become commands to the daemon's loop, which alone owns the core. `docs/wire/aid4.md` describes it,
+//! `api/openapi.json`, which the agent serves, defines it.
+
+mod door;
+mod events;
+
+pub(crate) use events::Told;
 
 use aid_agent_core::Iccid;
 use aid_cli::object::Object;
-use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
-use axum::{Json, Router};
-use futures_util::stream::{self, Stream};
+use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::convert::Infallible;
+use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 /// Largest request body, bytes.
 const MAX_BODY: usize = 4096;
+/// Longest time for a request's body to arrive and be answered. The stream of events begins within it.
+const REQUEST: Duration = Duration::from_secs(10);
+/// The document that defines the API.
+const OPENAPI: &str = include_str!("api/openapi.json");
 
 /// What a request asks of the loop.
 #[derive(Debug)]
@@ -47,18 +53,16 @@ pub(crate) type Call = (Command, oneshot::Sender<Value>);
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) calls: mpsc::Sender<Call>,
-    pub(crate) events: broadcast::Sender<String>,
+    pub(crate) events: broadcast::Sender<Told>,
+    /// User ids that may use it.
     pub(crate) uids: Vec<u32>,
+    /// Those of them who always get a connection.
+    pub(crate) privileged: [u32; 2],
 }
 
+/// The user id of who asks, as the kernel says.
 #[derive(Clone, Copy)]
 struct Peer(Option<u32>);
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(stream.io().peer_cred().ok().map(|c| c.uid()))
-    }
-}
 
 /// Serves until the task is dropped.
 pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<()> {
@@ -92,19 +96,20 @@ pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<(
             "/v1/counters",
             get(|State(a): State<Api>| async move { a.call(Command::Counters, 200).await }),
         )
-        .route("/v1/events", get(events))
+        .route("/v1/events", get(events::events))
+        .route("/v1/openapi.json", get(openapi))
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "no such path") })
         .method_not_allowed_fallback(|| async {
             refusal(StatusCode::METHOD_NOT_ALLOWED, "no such method")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(api.clone(), allowed))
-        .with_state(api);
-    axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<Peer>(),
-    )
-    .await
+        .with_state(api.clone());
+    door::serve(listener, &api, router).await
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
 fn refusal(status: StatusCode, error: &str) -> Response {
@@ -113,12 +118,20 @@ fn refusal(status: StatusCode, error: &str) -> Response {
 
 async fn allowed(
     State(api): State<Api>,
-    ConnectInfo(Peer(uid)): ConnectInfo<Peer>,
+    Extension(Peer(uid)): Extension<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
     match uid {
-        Some(uid) if api.uids.contains(&uid) => next.run(request).await,
+        Some(uid) if api.uids.contains(&uid) => {
+            let answer = tokio::time::timeout(REQUEST, next.run(request)).await;
+            answer.unwrap_or_else(|_| {
+                refusal(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "the request did not arrive in time",
+                )
+            })
+        }
         _ => refusal(
             StatusCode::FORBIDDEN,
             "this user may not use the agent's API (api_uids)",
@@ -200,18 +213,4 @@ async fn login(
         return refusal(StatusCode::BAD_REQUEST, text);
     }
     api.call(Command::Login { user, pin }, 202).await
-}
-
-async fn events(State(api): State<Api>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let events = stream::unfold(api.events.subscribe(), |mut receiver| async {
-        loop {
-            match receiver.recv().await {
-                Ok(text) => return Some((Ok(Event::default().data(text)), receiver)),
-                // A slow listener misses events; the status tells where things stand.
-                Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return None,
-            }
-        }
-    });
-    Sse::new(events).keep_alive(KeepAlive::default())
 }

@@ -2,6 +2,7 @@
 //! One request over the unix socket; a login is followed to its end, events until interrupted.
 
 mod login;
+mod watch;
 
 use crate::config::{Config, EXAMPLE};
 use aid_cli::cli::{self, Failure, LogArgs};
@@ -71,10 +72,14 @@ enum Action {
     /// Say yes to another profile in this car, after the user deleted his (event `ask_provision`).
     Provision,
     /// Show the session, phase, link and bearer.
-    Status,
+    Status {
+        /// Show it again whenever something happens, until interrupted.
+        #[arg(long)]
+        watch: bool,
+    },
     /// List the profiles on the card.
     Profiles,
-    /// Follow events.
+    /// Follow events, the present status first; ends when the agent does, with exit code 1.
     Events,
     /// Show APDUs and bytes.
     Counters,
@@ -103,6 +108,8 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             let (path, body) = login_request(&args.action).map_err(Failure::new)?;
             login::follow(&args.socket()?, path, &body, args.json)
         }
+        Action::Events => watch::events(&args.socket()?),
+        Action::Status { watch: true } => watch::status(&args.socket()?, args.json),
         _ => act(&args, &args.socket()?).map_err(Failure::new),
     })
 }
@@ -148,23 +155,14 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
             ("POST", path, body)
         }
         Action::Logout => ("POST", "/v1/logout", String::new()),
-        Action::Status => ("GET", "/v1/status", String::new()),
+        Action::Status { .. } => ("GET", "/v1/status", String::new()),
         Action::Profiles => ("GET", "/v1/profiles", String::new()),
         Action::Counters => ("GET", "/v1/counters", String::new()),
-        Action::Events => ("GET", "/v1/events", String::new()),
-        Action::ExampleConfig | Action::CheckConfig => return Ok(()),
+        Action::Events | Action::ExampleConfig | Action::CheckConfig => return Ok(()),
     };
     let (status, answer) = open(api, method, path, &body)?;
     let mut out = std::io::stdout();
     let closed = |e: std::io::Error| format!("cannot write: {e}");
-    if matches!(args.action, Action::Events) && status == "200" {
-        for line in answer.lines() {
-            if let Some(event) = line.map_err(|e| gone(&e))?.strip_prefix("data: ") {
-                writeln!(out, "{}", printable(event)).map_err(closed)?;
-            }
-        }
-        return Ok(());
-    }
     let value = value_of(&status, answer)?;
     if args.json {
         return writeln!(out, "{}", printable(&value.to_string())).map_err(closed);

@@ -2,7 +2,7 @@
 //! Persist before act: the journal is written here, on this thread, before the next effect is polled.
 //! A card or a disk that is away is waited for; `status` says so.
 
-use crate::api::{self, Api, Call, Command};
+use crate::api::{self, Api, Call, Command, Told};
 use crate::boot_clock::{self, BootTimer};
 use crate::card::{self, CardEvent, Counters, Euicc};
 use crate::config::Config;
@@ -57,7 +57,9 @@ pub(crate) struct Daemon {
     /// Why the card does not answer.
     pub(crate) card_trouble: Option<Trouble>,
     inputs: mpsc::UnboundedSender<Input>,
-    events: broadcast::Sender<String>,
+    events: broadcast::Sender<Told>,
+    /// Number of the last event.
+    told: u64,
     pub(crate) counters: Arc<Counters>,
     /// C-APDUs when the card last ended an operation.
     apdus: u64,
@@ -75,6 +77,12 @@ pub(crate) struct Daemon {
 fn unix_now() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |d| d.as_secs())
+}
+
+/// The wall clock for people and logs, UTC.
+fn rfc3339() -> String {
+    let now = jiff::Timestamp::now();
+    format!("{now:.3}")
 }
 
 /// Runs until `stop` resolves. `ready` is called once the local API is bound; the card and the link
@@ -116,6 +124,7 @@ pub async fn run(
             calls,
             events: events.clone(),
             uids,
+            privileged: [0, own],
         },
     ));
 
@@ -134,6 +143,7 @@ pub async fn run(
         card_trouble: None,
         inputs,
         events,
+        told: 0,
         apdus: counters.read().0,
         counters,
         bearer: config.bearer.name().to_owned(),
@@ -244,9 +254,7 @@ impl Daemon {
                 self.eid = Some(eid);
             }
             Input::Card(CardEvent::Progress { stage, apdus }) => {
-                self.publish(
-                    &json!({"event": "download_progress", "stage": stage, "apdus": apdus}),
-                );
+                self.publish(json!({"event": "download_progress", "stage": stage, "apdus": apdus}));
             }
             Input::Card(CardEvent::Done {
                 op,
@@ -363,7 +371,7 @@ impl Daemon {
         let back = back.map_err(fatal)?;
         self.effects();
         if back {
-            self.publish(&json!({"event": "journal_restored"}));
+            self.publish(json!({"event": "journal_restored"}));
         }
         Ok(())
     }
@@ -444,6 +452,8 @@ impl Daemon {
             Command::Status => {
                 let mut status = view::status(&self.agent, &self.surroundings());
                 status["login"] = self.login.shown();
+                status["seq"] = json!(self.told);
+                status["time"] = json!(rfc3339());
                 status
             }
             Command::Profiles => view::profiles(&self.agent),
@@ -470,10 +480,16 @@ impl Daemon {
         }
     }
 
-    fn publish(&self, event: &Value) {
+    fn publish(&mut self, mut event: Value) {
         tracing::info!(%event, "event");
+        self.told += 1;
+        event["seq"] = json!(self.told);
+        event["time"] = json!(rfc3339());
         // No listener is no error.
-        let _ = self.events.send(event.to_string());
+        let _ = self.events.send(Told {
+            seq: self.told,
+            text: event.to_string(),
+        });
     }
 
     fn effects(&mut self) {
@@ -502,7 +518,7 @@ impl Daemon {
                     let mut event = view::event(&notice);
                     let (_, rx, tx) = self.counters.read();
                     event["counters"] = view::counters(self.apdus, rx, tx);
-                    self.publish(&event);
+                    self.publish(event);
                 }
             }
         }
