@@ -11,7 +11,8 @@ use aid_rsp::es8::{
     REMOTE_OP_INSTALL_BPP, build_bpp,
 };
 use aid_rsp::es9::{Base64, GetBoundProfilePackageOk};
-use aid_rsp::es10::{DataObject, EuiccSigned2, PrepareDownloadResponse, Signature};
+use aid_rsp::es10::{DataObject, EuiccSigned2, PrepareDownloadResponse, Signature, Signed};
+use aid_rsp::tlv::{Tlv, universal};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -73,6 +74,8 @@ impl Binding {
 pub struct Prepared {
     /// hashCc, where the user gave a Confirmation Code.
     hash_cc: Option<[u8; 32]>,
+    /// hashCc was there without a byte, which is none (SGP.22 §5.7.5 has 32 bytes): worth a line in the log.
+    pub has_empty_hash: bool,
     /// For a one-time key that the card has not used before.
     binding: Binding,
 }
@@ -92,13 +95,18 @@ impl Dp {
     ) -> Result<Prepared, Refusal> {
         let signed = self.verify_prepared(session, response)?;
         Ok(Prepared {
-            binding: self.agree(session, &signed.euicc_otpk, protection, rng)?,
-            hash_cc: signed.hash_cc,
+            binding: self.agree(session, &signed.value().euicc_otpk, protection, rng)?,
+            hash_cc: signed.value().hash_cc,
+            has_empty_hash: has_empty_hash(signed.bytes()),
         })
     }
 
     /// Checks session and euiccSignature2.
-    fn verify_prepared(&self, session: &Offered, response: &[u8]) -> Result<EuiccSigned2, Refusal> {
+    fn verify_prepared(
+        &self,
+        session: &Offered,
+        response: &[u8],
+    ) -> Result<Signed<EuiccSigned2>, Refusal> {
         let response = PrepareDownloadResponse::from_slice(response)
             .map_err(|e| Refusal::invalid_input(format!("prepareDownloadResponse: {e}")))?;
         let (signed, signature) = match response {
@@ -122,7 +130,7 @@ impl Dp {
                 signature.as_bytes(),
             )
             .map_err(|e| Refusal::euicc_signature(format!("euiccSignature2: {e}")))?;
-        Ok(signed.into_value())
+        Ok(signed)
     }
 
     /// Key agreement with a new one-time key of ours.
@@ -213,6 +221,13 @@ impl Dp {
         )
         .map_err(|e| Refusal::bpp_unavailable(e.to_string()))
     }
+}
+
+/// Has this EUICCSigned2 an empty hashCc?
+fn has_empty_hash(signed: &[u8]) -> bool {
+    let fields = Tlv::parse_tag(signed, universal::SEQUENCE).map(|tlv| tlv.children());
+    let hash = fields.and_then(|mut fields| fields.find(universal::OCTET_STRING));
+    hash.is_ok_and(|hash| hash.is_some_and(|hash| hash.value.is_empty()))
 }
 
 impl Order {

@@ -102,6 +102,9 @@ pub struct Order {
     /// arrive before the installation's report, and it may be an earlier order's.
     #[serde(default)]
     pub deleted_seq: Option<u64>,
+    /// Did the operator link the order to `eid` (DownloadOrder, ConfirmOrder)? Otherwise the first card that came did.
+    #[serde(default)]
+    pub is_linked: bool,
     /// Unix seconds.
     pub changed_at: u64,
 }
@@ -127,6 +130,7 @@ impl Order {
             sessions: Some(Vec::new()),
             installed_seq: None,
             deleted_seq: None,
+            is_linked: false,
             changed_at: now,
         }
     }

@@ -150,6 +150,7 @@ impl Order {
             Some(_) => OrderState::Linked,
             None => OrderState::Allocated,
         };
+        order.is_linked = eid.is_some();
         order.eid = eid;
         order.operator = Some(operator.into());
         order.call = call;
@@ -228,6 +229,7 @@ impl Order {
             Some(wanted) => wanted.to_owned(),
             None => random_matching_id(rng),
         };
+        self.is_linked = eid.is_some();
         self.eid = eid;
         self.matching_id = Some(matching_id);
         self.confirmation_code = code;
@@ -261,6 +263,12 @@ impl Order {
     /// [`Refusal`] of SGP.22 §5.3.3.
     pub fn cancel(&mut self, request: &CancelOrderRequest, now: u64) -> Result<(), Refusal> {
         let eid = checked_eid(request.eid.as_ref().map(AsRef::as_ref))?;
+        if eid.is_none() && self.is_linked {
+            return Err(Refusal::eid_missing(format!(
+                "profile {} is ordered for an EID, which must be named to cancel the order",
+                self.iccid
+            )));
+        }
         if eid.is_some() && eid != self.eid {
             return Err(Refusal::eid_association(format!(
                 "profile {} is not ordered for this EID",

@@ -15,6 +15,9 @@ use aid_rsp::es9::{
 };
 use aid_rsp::es10::{PendingNotification, TransactionId};
 
+/// Bytes of an unreadable notification that the log gets.
+const LOGGED: usize = 256;
+
 fn unknown() -> Refusal {
     Refusal::transaction_unknown(
         "no session has this transactionId; begin with InitiateAuthentication",
@@ -132,6 +135,9 @@ impl Service {
         let prepared = self
             .dp
             .prepare(session, profile.protection, response, &mut rng())?;
+        if prepared.has_empty_hash {
+            tracing::warn!(eid = %session.euicc.eid, "hashCc is empty: taken as absent");
+        }
         let binding = self.give_out(session, offered, prepared, now).await?;
         self.dp.package(session, profile, &binding)
     }
@@ -209,18 +215,25 @@ impl Service {
         cancelled.await
     }
 
-    /// ES9+.HandleNotification. What does not verify is logged and acknowledged all the same.
+    /// ES9+.HandleNotification. What can't be read or does not verify is logged and acknowledged all the same: it would
+    /// be so the next time too, and the LPA would repeat it for ever.
     ///
     /// # Errors
-    /// Not a notification, or the store fails (the card keeps it, the LPA tries again).
+    /// The store fails (the card keeps it, the LPA tries again).
     pub async fn handle_notification(
         &self,
         request: &HandleNotificationRequest,
         now: u64,
     ) -> Result<(), Refusal> {
         let der = request.pending_notification.as_bytes();
-        let notification = PendingNotification::from_slice(der)
-            .map_err(|e| Refusal::invalid_input(format!("pendingNotification: {e}")))?;
+        let notification = match PendingNotification::from_slice(der) {
+            Ok(notification) => notification,
+            Err(error) => {
+                let begin = hex::encode_upper(&der[..der.len().min(LOGGED)]);
+                tracing::warn!(%error, bytes = der.len(), %begin, "unreadable notification dropped");
+                return Ok(());
+            }
+        };
         let bound_to = match &notification {
             // Never changes once it is stored, which was before the card got its BPP. So the signature is verified
             // before the transaction, and holds up no other.

@@ -168,9 +168,10 @@ impl Bench {
 
     /// Cancels the order for ICCID, so that it can be ordered again.
     pub(crate) async fn cancel(&self) {
+        let order = self.stored().await;
         let request = CancelOrderRequest {
             header: RequestHeader::default(),
-            eid: None,
+            eid: order.eid.and_then(Text::new),
             iccid: Text::new(ICCID).unwrap(),
             matching_id: None,
             final_profile_status_indicator: FinalProfileStatus::Available,
