@@ -9,6 +9,7 @@
 
 mod bench;
 mod card;
+mod desk;
 mod disk;
 mod doors;
 mod download;
