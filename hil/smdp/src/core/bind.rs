@@ -3,7 +3,7 @@
 //! the profile ([`Protection`]); segments as long as they may be, because each costs the car APDUs.
 
 use super::authenticate::transaction_field;
-use super::{Dp, Offered, Order, OrderState, Profile, Protection, Refusal};
+use super::{Dp, Limits, Offered, Order, OrderState, Profile, Protection, Refusal};
 use aid_rsp::bsp::{KeyAgreementParams, SessionKeys};
 use aid_rsp::crypto::{PublicKey, sha256};
 use aid_rsp::es8::{
@@ -17,11 +17,6 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use subtle::ConstantTimeEq;
-
-/// BPPs per order; then the operator has to cancel it.
-pub const MAX_ATTEMPTS: u32 = 10;
-/// Wrong Confirmation Codes per order; then the operator has to cancel it.
-pub const MAX_CODE_FAILURES: u32 = 3;
 
 /// Host id of the key derivation; it need not be secret nor different per session.
 const HOST_ID: &[u8] = b"aid-smdp";
@@ -241,10 +236,11 @@ impl Order {
         &mut self,
         session: &Offered,
         prepared: &Prepared,
+        limits: &Limits,
         now: u64,
     ) -> Result<Binding, Refusal> {
-        self.check_download(&session.euicc)?;
-        check_code(session, self, prepared.hash_cc.as_ref(), now)?;
+        self.check_download(&session.euicc, limits, now)?;
+        check_code(session, self, prepared.hash_cc.as_ref(), limits, now)?;
         let binding = match self.binding.take() {
             Some(earlier) if earlier.euicc_otpk == prepared.binding.euicc_otpk => earlier,
             _ => prepared.binding.clone(),
@@ -263,6 +259,7 @@ fn check_code(
     session: &Offered,
     order: &mut Order,
     given: Option<&[u8; 32]>,
+    limits: &Limits,
     now: u64,
 ) -> Result<(), Refusal> {
     let Some(code) = &order.confirmation_code else {
@@ -277,7 +274,7 @@ fn check_code(
         return Ok(());
     }
     order.code_failures += 1;
-    if order.code_failures >= MAX_CODE_FAILURES {
+    if order.code_failures >= limits.code_failures {
         order.fail("too many wrong Confirmation Codes", now);
         return Err(Refusal::code_retries("too many wrong Confirmation Codes"));
     }

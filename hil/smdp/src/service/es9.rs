@@ -14,6 +14,7 @@ use aid_rsp::es9::{
     InitiateAuthenticationOk, InitiateAuthenticationRequest,
 };
 use aid_rsp::es10::{PendingNotification, TransactionId};
+use std::sync::Arc;
 
 /// Bytes of an unreadable notification that the log gets.
 const LOGGED: usize = 256;
@@ -80,15 +81,15 @@ impl Service {
         );
         let wanted = card.matching_id.as_deref().unwrap_or_default();
         // Nothing is stored here: what is offered is checked again when the card asks for it.
-        let order = self.order_for(wanted, &card.euicc).await?;
-        let profile = self.profile(&order.iccid)?;
-        let (offered, answer) = self.dp.offer(&card, &order, profile)?;
+        let order = self.order_for(wanted, &card.euicc, now).await?;
+        let profile = self.profile(&order.iccid, order.package.as_deref())?;
+        let (offered, answer) = self.dp.offer(&card, &order, &profile, &self.limits, now)?;
         self.keep(offered, OfferedOrder::of(&order), now);
         Ok(answer)
     }
 
     /// The order of a MatchingID, or the one that waits for this eUICC.
-    async fn order_for(&self, matching_id: &str, card: &Euicc) -> Result<Order, Refusal> {
+    async fn order_for(&self, matching_id: &str, card: &Euicc, now: u64) -> Result<Order, Refusal> {
         if !matching_id.is_empty() {
             let found = self.store.order_matching(matching_id).await;
             return found.map_err(|e| internal(&e))?.ok_or_else(|| {
@@ -96,11 +97,12 @@ impl Service {
             });
         }
         let orders = self.store.orders_of(&card.eid).await;
-        Order::waiting_for(card, orders.map_err(|e| internal(&e))?)
+        Order::waiting_for(card, orders.map_err(|e| internal(&e))?, &self.limits, now)
     }
 
-    fn profile(&self, iccid: &str) -> Result<&Profile, Refusal> {
-        self.inventory.get(iccid).ok_or_else(|| {
+    fn profile(&self, iccid: &str, package: Option<&str>) -> Result<Arc<Profile>, Refusal> {
+        let inventory = self.inventory();
+        inventory.get(iccid, package).cloned().ok_or_else(|| {
             Refusal::bpp_unavailable(format!("profile {iccid} is no longer in the inventory"))
         })
     }
@@ -130,7 +132,7 @@ impl Service {
         request: &GetBoundProfilePackageRequest,
         now: u64,
     ) -> Result<GetBoundProfilePackageOk, Refusal> {
-        let profile = self.profile(&session.iccid)?;
+        let profile = self.profile(&session.iccid, session.package.as_deref())?;
         let response = request.prepare_download_response.as_bytes();
         let prepared = self
             .dp
@@ -139,7 +141,7 @@ impl Service {
             tracing::warn!(eid = %session.euicc.eid, "hashCc is empty: taken as absent");
         }
         let binding = self.give_out(session, offered, prepared, now).await?;
-        self.dp.package(session, profile, &binding)
+        self.dp.package(session, &profile, &binding)
     }
 
     /// Stores that the card gets its BPP; yields the keys for it.
@@ -151,6 +153,7 @@ impl Service {
         now: u64,
     ) -> Result<Binding, Refusal> {
         let (session, offered) = (session.clone(), offered.clone());
+        let limits = self.limits;
         let bound = self.decide(async move |books| {
             let order = match books.order(&session.iccid).await? {
                 Some(order) => offered.check(&order).map(|()| order),
@@ -160,7 +163,8 @@ impl Service {
                 Ok(order) => order,
                 Err(refusal) => return Ok(Decided::unchanged(Err(refusal))),
             };
-            let mut decided = Decided::about(order, |order| order.bind(&session, &prepared, now));
+            let mut decided =
+                Decided::about(order, |order| order.bind(&session, &prepared, &limits, now));
             if decided.result.is_ok() {
                 decided.changes.push(Change::Binding {
                     transaction_id: session.transaction_id,
@@ -203,12 +207,13 @@ impl Service {
         let reason = self.dp.cancel(session, response)?;
         tracing::info!(iccid = %session.iccid, eid = %session.euicc.eid, %reason, "session cancelled");
         let (session, offered) = (session.clone(), offered.clone());
+        let limits = self.limits;
         let cancelled = self.decide(async move |books| {
             let Some(order) = books.order(&session.iccid).await? else {
                 return Ok(Decided::unchanged(Ok(())));
             };
             Ok(Decided::about(order, |order| {
-                order.cancelled_by_card(&session, &offered, reason, now);
+                order.cancelled_by_card(&session, &offered, reason, &limits, now);
                 Ok(())
             }))
         });

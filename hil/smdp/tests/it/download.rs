@@ -44,11 +44,19 @@ async fn an_order_without_eid_belongs_to_the_first_card() {
     refused(got, ("8.1.1", "3.8"));
 }
 
+// SGP.22 §3.1.1.2: an order is found without a MatchingID only if it was confirmed with an empty one.
 #[tokio::test]
-async fn without_matching_id_the_eid_finds_the_order() {
+async fn without_matching_id_the_eid_finds_a_default_order() {
     let bench = Bench::new().await;
-    bench.order(Some(EID_DIGITS), None).await;
     let card = bench.card();
+    let matching_id = bench.order(Some(EID_DIGITS), None).await;
+    for without in [None, Some("")] {
+        let got = bench.authenticate(&card, without).await;
+        refused(got, ("8.1.1", "3.8"));
+    }
+    bench.authenticate(&card, Some(&matching_id)).await.unwrap();
+    bench.cancel().await;
+    bench.default_order().await;
     for matching_id in [None, Some("")] {
         bench.authenticate(&card, matching_id).await.unwrap();
         let other = bench.other_card();

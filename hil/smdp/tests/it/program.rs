@@ -105,6 +105,33 @@ pub(crate) fn client(ca: &Path, identity: Option<(&Path, &Path)>) -> reqwest::Cl
         .unwrap()
 }
 
+/// What an LPA gets for this MatchingID at a running server: an offer, or subject and reason of the refusal.
+pub(crate) async fn offered(
+    lpa: &reqwest::Client,
+    es9: &str,
+    card: &Card,
+    matching_id: Option<&str>,
+) -> Result<(), String> {
+    let ok = call(lpa, es9, &card.initiate(es9)).await;
+    let request = AuthenticateClientRequest {
+        transaction_id: ok.transaction_id.clone(),
+        authenticate_server_response: Base64::new(ok_response(card.authenticate(&ok, matching_id)))
+            .unwrap(),
+    };
+    let url = format!("https://{es9}{}", AuthenticateClientRequest::PATH);
+    let response = lpa.post(url).json(&request).send().await.unwrap();
+    let answer: serde_json::Value = response.json().await.unwrap();
+    let status = &answer["header"]["functionExecutionStatus"];
+    match &status["statusCodeData"] {
+        serde_json::Value::Null => Ok(()),
+        data => Err(format!(
+            "{}/{}",
+            data["subjectCode"].as_str().unwrap(),
+            data["reasonCode"].as_str().unwrap()
+        )),
+    }
+}
+
 async fn call<F: Function>(client: &reqwest::Client, host: &str, request: &F) -> F::Output {
     let url = format!("https://{host}{}", F::PATH);
     let response = client.post(url).json(request).send().await.unwrap();
