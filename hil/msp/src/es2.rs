@@ -154,12 +154,21 @@ impl Es2 {
             .map_err(|e| self.broken(&format!("confirmOrder: {e}")))
     }
 
-    /// CancelOrder: the profile can be ordered again (SGP.22 §5.3.3).
+    /// CancelOrder: the profile can be ordered again. `eid` is that of the order, which the SM-DP+ demands where it was
+    /// ordered for one (SGP.22 §5.3.3).
     ///
     /// # Errors
     /// [`Es2Error`]
-    pub(crate) async fn cancel_order(&self, call: Uuid, iccid: &str) -> Result<(), Es2Error> {
-        let body = json!({ "iccid": iccid, "finalProfileStatusIndicator": "Available" });
+    pub(crate) async fn cancel_order(
+        &self,
+        call: Uuid,
+        iccid: &str,
+        eid: Option<&str>,
+    ) -> Result<(), Es2Error> {
+        let mut body = json!({ "iccid": iccid, "finalProfileStatusIndicator": "Available" });
+        if let Some(eid) = eid {
+            body["eid"] = json!(eid);
+        }
         self.call("cancelOrder", call, body).await.map(|_| ())
     }
 
@@ -234,6 +243,13 @@ enum Judged {
     Unclear(String),
 }
 
+/// May it be a subject or reason code: numbers with dots between them (SGP.22 §5.2.6.1, §5.2.6.2)?
+fn is_code(text: &str) -> bool {
+    let number =
+        |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= 16 && text.split('.').all(number)
+}
+
 /// Reads the `functionExecutionStatus` (SGP.22 §5.2.6): only `Failed` with its codes is a refusal. A call that was too
 /// late (`Expired`), or whose way the SM-DP+ could not go (reason codes 5, transport error), may succeed later; so may
 /// a status that SGP.22 does not have.
@@ -247,9 +263,15 @@ fn judged(function: &'static str, answer: &Map<String, Value>) -> Judged {
         let text = data.and_then(|d| d.get(name)).and_then(Value::as_str);
         text.map(|text| clean(text, 200))
     };
+    // Codes count whatever the texts beside them are, and however they are written.
+    let code = |name| match data.and_then(|d| d.get(name)) {
+        Some(Value::String(text)) if is_code(text.trim()) => Some(text.trim().to_owned()),
+        Some(Value::Number(number)) => Some(number.to_string()).filter(|text| is_code(text)),
+        _ => None,
+    };
     match status {
         Some("Executed-Success" | "Executed-WithWarning") => Judged::Done,
-        Some("Failed") => match (text("subjectCode"), text("reasonCode")) {
+        Some("Failed") => match (code("subjectCode"), code("reasonCode")) {
             (Some(subject), Some(reason)) if !reason.starts_with("5.") => {
                 Judged::Refused(Es2Error::Refused {
                     function,
@@ -282,8 +304,40 @@ mod tests {
             failed(json!({"subjectCode": "8.2.1", "reasonCode": "1.1", "message": "unknown"})),
             failed(json!({"subjectCode": "8.2.5", "reasonCode": "3.7"})),
         ];
+        // Texts change nothing, and a code may be written as a number.
+        let odd = [
+            json!("two\nlines"),
+            json!("x".repeat(10_000)),
+            json!(7),
+            json!({"de": "unbekannt"}),
+            Value::Null,
+        ];
+        for odd in odd {
+            let answer = failed(json!({
+                "subjectCode": " 8.2.5 ", "reasonCode": 3.7, "subjectIdentifier": odd, "message": odd,
+            }));
+            match judged("downloadOrder", answer.as_object().unwrap()) {
+                Judged::Refused(Es2Error::Refused {
+                    subject,
+                    reason,
+                    message,
+                    ..
+                }) => {
+                    assert_eq!((subject.as_str(), reason.as_str()), ("8.2.5", "3.7"));
+                    assert!(
+                        message.len() <= 600 && !message.contains('\n'),
+                        "{message:?}"
+                    );
+                }
+                _ => panic!("{answer}"),
+            }
+        }
         let unclear = [
             failed(json!({"subjectCode": "8.1", "reasonCode": "5.1"})),
+            failed(json!({"subjectCode": "8.1", "reasonCode": 5.1})),
+            failed(json!({"subjectCode": "", "reasonCode": ""})),
+            failed(json!({"subjectCode": "EID", "reasonCode": "3.7"})),
+            failed(json!({"subjectCode": "8..1", "reasonCode": "3.7"})),
             failed(json!({"subjectCode": "8.1"})),
             failed(json!({"reasonCode": 3})),
             failed(Value::Null),

@@ -231,7 +231,8 @@ async fn reserved(msp: &Msp, request: &AcRequest) -> Result<Iccid, Failure> {
         .download_order(request.request_id, &request.eid, wanted.as_ref());
     let iccid = reserved.await.map_err(|e| refusal(&e))?;
     if is_short(&iccid) {
-        let cancelled = agreed.es2.cancel_order(Uuid::new_v4(), iccid.as_str());
+        let eid = Some(request.eid.as_str());
+        let cancelled = agreed.es2.cancel_order(Uuid::new_v4(), iccid.as_str(), eid);
         if let Err(error) = cancelled.await {
             tracing::warn!(%iccid, %error, "a profile that can't be used stays reserved");
         }

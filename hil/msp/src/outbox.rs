@@ -165,7 +165,8 @@ pub(crate) async fn store(msp: &Msp, request_id: Uuid, attempt: Attempt) -> Stor
 pub(crate) async fn attempt(msp: &Msp, job: &Job) -> Attempt {
     if job.kind == Kind::CancelOrder {
         let agreed = msp.agreed();
-        let done = agreed.es2.cancel_order(job.request_id, &job.body).await;
+        let (iccid, eid) = job.to_cancel();
+        let done = agreed.es2.cancel_order(job.request_id, iccid, eid).await;
         return match done {
             Ok(()) => Attempt::Sent,
             Err(error @ Es2Error::Unreachable { .. }) => Attempt::later(error.to_string()),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::core::{Dp, Protection, Signer, Signers};
+use crate::core::{Dp, Limits, Protection, Signer, Signers};
 use crate::operators::{self, Operators};
 
 /// What `example-config` prints.
@@ -47,6 +47,9 @@ pub struct Config {
     /// The same under further CIs.
     #[serde(default)]
     pub further: Vec<Further>,
+    /// How often and how long an order can be tried.
+    #[serde(default)]
+    pub orders: Limits,
     /// Keys of packages whose file in the inventory says nothing else.
     #[serde(default)]
     pub protection: Protection,
@@ -138,6 +141,9 @@ impl Config {
                 "{}: address {address:?} is no host name; give it as activation codes shall carry it, e.g. \"smdp.example.com\"",
                 file.display()
             )));
+        }
+        if let Err(why) = config.orders.check() {
+            return Err(Failure::new(format!("{}: [orders] {why}", file.display())));
         }
         if config.ci.is_empty() {
             return Err(Failure::new(format!(

@@ -1,274 +1,239 @@
-//! The inventory: a folder of unprotected SAIP packages, read once at the start.
-//! A file that is no profile stops the program, before anybody can order it.
+//! The inventory: a folder of unprotected SAIP packages. It is read at the start and whenever something in it changes;
+//! a file that is no profile is reported and left out, and keeps none of the others from being served.
 
-use crate::core::{Profile, Protection};
+mod side;
+mod watch;
+
+pub use side::{Class, Event, Notify, Rule, Side};
+pub use watch::watch;
+
+use crate::core::{Profile, Protection, Stock};
 use aid_cli::cli::Failure;
 use aid_cli::config;
-use aid_rsp::es10::{
-    NotificationConfigurationInformation, NotificationEvent, OperatorId, ProfileClass,
-    StoreMetadataRequest, ppr,
-};
 use aid_rsp::saip::{self, ProfileHeader};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Largest package, bytes: its BPP must fit in an answer of ES9+.
 pub const MAX_PACKAGE: u64 = 900 * 1024;
+/// Largest icon, bytes (SGP.22 §5.5.3).
+pub const MAX_ICON: u64 = 1024;
 /// profileType of packages that name none.
 pub const DEFAULT_TYPE: &str = "default";
 
-/// Profiles by ICCID.
-pub type Inventory = BTreeMap<String, Profile>;
-
-/// What a `.toml` beside a package may say.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Side {
-    name: Option<String>,
-    service_provider: Option<String>,
-    class: Class,
-    profile_type: Option<String>,
-    notifications: Option<Vec<Event>>,
-    policy_rules: Vec<Rule>,
-    mcc_mnc: Option<String>,
-    protection: Option<Protection>,
+/// Profiles by ICCID; several packages may have one, in the order of their files.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    profiles: BTreeMap<String, Vec<Arc<Profile>>>,
+    /// What is wrong with files that were left out.
+    broken: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Class {
-    Test,
-    Provisioning,
-    #[default]
-    Operational,
+impl Inventory {
+    /// A package: the first of its ICCID, or the one of this file.
+    #[must_use]
+    pub fn get(&self, iccid: &str, file: Option<&str>) -> Option<&Arc<Profile>> {
+        let packages = self.profiles.get(iccid)?;
+        match file {
+            None => packages.first(),
+            Some(file) => packages.iter().find(|p| p.file == file),
+        }
+    }
+
+    /// What there is to order.
+    #[must_use]
+    pub fn stock(&self) -> Vec<Stock> {
+        let all = self.profiles.values().flatten();
+        let stock = all.map(|profile| Stock {
+            iccid: profile.iccid.clone(),
+            file: profile.file.clone(),
+            profile_type: profile.profile_type.clone(),
+            name: profile.metadata.profile_name.clone(),
+        });
+        stock.collect()
+    }
+
+    /// How many packages there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.profiles.values().map(Vec::len).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.profiles.is_empty()
+    }
+
+    /// What is wrong with files that were left out, one sentence each.
+    #[must_use]
+    pub fn broken(&self) -> &[String] {
+        &self.broken
+    }
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Event {
-    Install,
-    Enable,
-    Disable,
-    Delete,
+/// Length and time of a file: a file with the same is not read again.
+type Stamp = Option<(u64, Option<SystemTime>)>;
+
+fn stamp(file: &Path) -> Stamp {
+    let found = std::fs::metadata(file).ok()?;
+    Some((found.len(), found.modified().ok()))
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Rule {
-    Ppr1,
-    Ppr2,
+/// A file as it was read.
+#[derive(Debug, Clone)]
+struct Seen {
+    /// Of the package, of the file beside it, and of the icon.
+    stamps: [Stamp; 3],
+    icon: Option<PathBuf>,
+    profile: Result<Arc<Profile>, String>,
 }
 
-/// Reads all packages of a folder; `address` is where cards send their notifications, `protection`
-/// that of packages whose file says nothing else.
-///
-/// # Errors
-/// The folder or a file is unreadable, a `.der` file is no SAIP package, or two have one ICCID.
-pub fn load(folder: &Path, address: &str, protection: Protection) -> Result<Inventory, Failure> {
-    let name = folder.display();
-    let wrong = |e| {
-        Failure::new(format!(
-            "cannot read the inventory {name}: {e}; give a folder with SAIP packages (.der)"
-        ))
-    };
-    let mut files: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(wrong)? {
-        let path = entry.map_err(wrong)?.path();
-        match path.extension().and_then(|e| e.to_str()) {
-            Some("der") => files.push(path),
-            Some("toml" | "txt" | "md") => {}
-            _ => {
-                tracing::warn!(file = %path.display(), "not a .der file, left out of the inventory");
+impl Seen {
+    fn is_current(&self, file: &Path) -> bool {
+        let icon = self.icon.as_deref().and_then(stamp);
+        self.stamps == [stamp(file), stamp(&file.with_extension("toml")), icon]
+    }
+}
+
+/// Reads a folder, again and again, and each file of it only when it has changed.
+#[derive(Debug)]
+pub struct Reader {
+    folder: PathBuf,
+    address: String,
+    protection: Protection,
+    seen: BTreeMap<PathBuf, Seen>,
+}
+
+impl Reader {
+    /// `address` is where cards send their notifications, `protection` that of packages whose file says nothing else.
+    #[must_use]
+    pub fn new(folder: &Path, address: &str, protection: Protection) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            address: address.to_owned(),
+            protection,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// Reads what has changed. The second value says whether anything has.
+    ///
+    /// # Errors
+    /// The folder is unreadable.
+    pub fn read(&mut self) -> Result<(Inventory, bool), Failure> {
+        let name = self.folder.display();
+        let wrong = |e| {
+            Failure::new(format!(
+                "cannot read the inventory {name}: {e}; give a folder with SAIP packages (.der)"
+            ))
+        };
+        let mut seen = BTreeMap::new();
+        let mut changed = false;
+        for entry in std::fs::read_dir(&self.folder).map_err(wrong)? {
+            let file = entry.map_err(wrong)?.path();
+            if file.extension().and_then(|e| e.to_str()) != Some("der") {
+                continue;
+            }
+            let known = self
+                .seen
+                .remove(&file)
+                .filter(|known| known.is_current(&file));
+            let now = known.unwrap_or_else(|| {
+                changed = true;
+                self.look(&file)
+            });
+            seen.insert(file, now);
+        }
+        // What is left was there before, and is not now.
+        changed |= !self.seen.is_empty();
+        self.seen = seen;
+        let mut inventory = Inventory::default();
+        for found in self.seen.values() {
+            match &found.profile {
+                Ok(profile) => {
+                    let packages = inventory.profiles.entry(profile.iccid.clone());
+                    packages.or_default().push(Arc::clone(profile));
+                }
+                Err(why) => inventory.broken.push(why.clone()),
             }
         }
+        Ok((inventory, changed))
     }
-    files.sort();
-    let mut out = Inventory::new();
-    let mut origin: BTreeMap<String, PathBuf> = BTreeMap::new();
-    for file in files {
-        let profile = profile(&file, address, protection)?;
-        if let Some(other) = origin.insert(profile.iccid.clone(), file.clone()) {
-            return Err(Failure::new(format!(
-                "{} and {} both have ICCID {}; remove one of them",
-                other.display(),
-                file.display(),
-                profile.iccid
-            )));
+
+    fn look(&self, file: &Path) -> Seen {
+        let side = file.with_extension("toml");
+        // Before they are read: what is written meanwhile is read again.
+        let stamps = [stamp(file), stamp(&side)];
+        let mut icon = None;
+        let profile = self.profile(file, &side, &mut icon);
+        Seen {
+            stamps: [stamps[0], stamps[1], icon.as_deref().and_then(stamp)],
+            icon,
+            profile: profile.map(Arc::new).map_err(|e| e.text),
         }
-        out.insert(profile.iccid.clone(), profile);
     }
-    Ok(out)
-}
 
-/// Reads one package and the file beside it.
-fn profile(file: &Path, address: &str, protection: Protection) -> Result<Profile, Failure> {
-    let package = config::read(file, MAX_PACKAGE, "profile package")?;
-    let not_saip = |e| {
-        Failure::new(format!(
-            "{}: {e}; give an unprotected SAIP package in DER, or remove the file",
-            file.display()
-        ))
-    };
-    saip::elements(&package).map_err(not_saip)?;
-    let header = ProfileHeader::of_package(&package).map_err(not_saip)?;
-    let side_file = file.with_extension("toml");
-    let side: Side = if side_file.exists() {
-        config::load(&side_file)?
-    } else {
-        Side::default()
-    };
-    let wrong = |what: String| Failure::new(format!("{}: {what}", side_file.display()));
-    let name = side
-        .name
-        .clone()
-        .or_else(|| header.profile_type.clone())
-        .unwrap_or_else(|| "aid".into());
-    Ok(Profile {
-        iccid: header.iccid_digits(),
-        profile_type: side
-            .profile_type
-            .clone()
-            .or_else(|| header.profile_type.clone())
-            .unwrap_or_else(|| DEFAULT_TYPE.into()),
-        saip_major: header.major,
-        metadata: side.metadata(&header, &name, address).map_err(wrong)?,
-        package,
-        protection: side.protection.unwrap_or(protection),
-    })
-}
-
-impl Side {
-    fn metadata(
+    /// Reads one package and the file beside it; notes which file is its icon.
+    fn profile(
         &self,
-        header: &ProfileHeader,
-        name: &str,
-        address: &str,
-    ) -> Result<StoreMetadataRequest, String> {
-        let provider = self.service_provider.as_deref().unwrap_or(name);
-        let owner = self.mcc_mnc.as_deref().map(operator).transpose()?;
-        let rules = self.policy_rules.iter().fold(0, |rules, rule| {
-            rules
-                | match rule {
-                    Rule::Ppr1 => ppr::PPR1,
-                    Rule::Ppr2 => ppr::PPR2,
-                }
-        });
-        if rules != 0 && owner.is_none() {
-            return Err("policy_rules need mcc_mnc (the profile owner), e.g. \"26201\"".into());
-        }
-        let events = match &self.notifications {
-            None => NotificationEvent::ALL,
-            Some(list) => list.iter().fold(0, |bits, event| {
-                bits | match event {
-                    Event::Install => NotificationEvent::Install.bit(),
-                    Event::Enable => NotificationEvent::Enable.bit(),
-                    Event::Disable => NotificationEvent::Disable.bit(),
-                    Event::Delete => NotificationEvent::Delete.bit(),
-                }
-            }),
+        file: &Path,
+        side_file: &Path,
+        icon: &mut Option<PathBuf>,
+    ) -> Result<Profile, Failure> {
+        let package = config::read(file, MAX_PACKAGE, "profile package")?;
+        let not_saip = |e| {
+            Failure::new(format!(
+                "{}: {e}; give an unprotected SAIP package in DER, or remove the file",
+                file.display()
+            ))
         };
-        let notifications = if events == 0 {
-            Vec::new()
+        saip::elements(&package).map_err(not_saip)?;
+        let header = ProfileHeader::of_package(&package).map_err(not_saip)?;
+        let side: Side = if side_file.exists() {
+            config::load(side_file)?
         } else {
-            vec![NotificationConfigurationInformation {
-                events,
-                address: address.into(),
-            }]
+            Side::default()
         };
-        Ok(StoreMetadataRequest {
-            iccid: header.iccid_swapped(),
-            service_provider_name: truncated(provider, 32),
-            profile_name: truncated(name, 64),
-            icon_type: None,
-            icon: None,
-            profile_class: match self.class {
-                Class::Test => ProfileClass::Test,
-                Class::Provisioning => ProfileClass::Provisioning,
-                Class::Operational => ProfileClass::Operational,
-            },
-            notifications,
-            profile_owner: owner,
-            policy_rules: (rules != 0).then_some(rules),
+        *icon = side
+            .icon
+            .as_ref()
+            .map(|icon| config::beside(side_file, icon));
+        let wrong = |what: String| Failure::new(format!("{}: {what}", side_file.display()));
+        let name = side.name.clone().or_else(|| header.profile_type.clone());
+        let name = name.unwrap_or_else(|| "aid".into());
+        let picture = side.icon(side_file).map_err(wrong)?;
+        let metadata = side.metadata(header.iccid_swapped(), &name, &self.address, picture);
+        let profile_type = side.profile_type.or_else(|| header.profile_type.clone());
+        Ok(Profile {
+            iccid: header.iccid_digits(),
+            file: file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            profile_type: profile_type.unwrap_or_else(|| DEFAULT_TYPE.into()),
+            saip_major: header.major,
+            services: header.services,
+            requires: side.requires,
+            metadata: metadata.map_err(wrong)?,
+            package,
+            protection: side.protection.unwrap_or(self.protection),
         })
     }
 }
 
-/// At most `max` bytes, whole characters.
-fn truncated(text: &str, max: usize) -> String {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].into()
-}
-
-/// The operator of a side file.
-fn operator(digits: &str) -> Result<OperatorId, String> {
-    let operator = OperatorId::from_digits(digits).filter(|_| !digits.contains('E'));
-    operator.ok_or_else(|| format!("mcc_mnc {digits:?} does not have 5 or 6 digits"))
+/// Reads a folder once.
+///
+/// # Errors
+/// The folder is unreadable.
+pub fn load(folder: &Path, address: &str, protection: Protection) -> Result<Inventory, Failure> {
+    Reader::new(folder, address, protection)
+        .read()
+        .map(|(inventory, _)| inventory)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use aid_rsp::saip::builder::{Algorithm, ProfileBuilder};
-
-    fn package(iccid: &str) -> Vec<u8> {
-        let algorithm = Algorithm::UsimTest { k: [1; 16] };
-        ProfileBuilder::new(iccid, "001010123456789", algorithm)
-            .build()
-            .unwrap()
-    }
-
-    #[test]
-    fn a_folder_of_packages_is_an_inventory() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("a.der"), package("8949000000000000018")).unwrap();
-        std::fs::write(path("b.der"), package("8949000000000000026")).unwrap();
-        std::fs::write(
-            path("b.toml"),
-            "name = \"B\"\nclass = \"test\"\nprofile_type = \"special\"\nnotifications = [\"delete\"]\npolicy_rules = [\"ppr2\"]\nmcc_mnc = \"26201\"\nprotection = \"own-keys\"\n",
-        )
-        .unwrap();
-        let inventory = load(folder.path(), "smdp.example", Protection::SessionKeys).unwrap();
-        let a = &inventory["8949000000000000018"];
-        assert_eq!(a.metadata.profile_class, ProfileClass::Operational);
-        assert_eq!(a.metadata.notifications[0].address, "smdp.example");
-        assert_eq!(a.metadata.iccid[0], 0x98);
-        let b = &inventory["8949000000000000026"];
-        assert_eq!(b.profile_type, "special");
-        assert_eq!(a.protection, Protection::SessionKeys);
-        assert_eq!(b.protection, Protection::OwnKeys);
-        assert_eq!(b.metadata.profile_name, "B");
-        assert_eq!(b.metadata.policy_rules, Some(ppr::PPR2));
-        assert_eq!(
-            b.metadata.profile_owner.as_ref().unwrap().mcc_mnc,
-            [0x62, 0xF2, 0x10]
-        );
-    }
-
-    #[test]
-    fn what_is_no_profile_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let error = || {
-            load(folder.path(), "x", Protection::default())
-                .unwrap_err()
-                .text
-        };
-        std::fs::write(path("bad.der"), b"not a profile").unwrap();
-        assert!(error().contains("bad.der"), "{}", error());
-        let mut cut = package("8949000000000000018");
-        cut.truncate(cut.len() - 1);
-        std::fs::write(path("bad.der"), cut).unwrap();
-        assert!(error().contains("bad.der"), "{}", error());
-        std::fs::write(path("bad.der"), package("8949000000000000018")).unwrap();
-        std::fs::write(path("twin.der"), package("8949000000000000018")).unwrap();
-        assert!(error().contains("twin.der") && error().contains("8949000000000000018"));
-        std::fs::remove_file(path("twin.der")).unwrap();
-        std::fs::write(path("bad.toml"), "colour = 1").unwrap();
-        assert!(error().contains("bad.toml"), "{}", error());
-    }
-}
+mod tests;

@@ -120,6 +120,11 @@ impl Operators {
         Ok(Self(all))
     }
 
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|operator| operator.name.as_str())
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,10 +1,13 @@
 //! The command line of `aid-smdp`.
 
+mod order;
+mod table;
+
 use crate::config::{self, Config};
-use crate::core::OrderState;
+use crate::inventory::{self, Reader};
 use crate::service::Service;
 use crate::store::Store;
-use crate::{inventory, web};
+use crate::web;
 use aid_cli::cli::{self, Arguments, Failure, LogArgs};
 use aid_cli::printable::printable;
 use aid_cli::validity;
@@ -12,12 +15,12 @@ use aid_cli::{private, ready, signal, tls, weak};
 use aid_serve::admin::Shown;
 use aid_serve::http;
 use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
+use order::OrderCommand;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use table::{local, table};
 
 /// SM-DP+ of SGP.22: takes orders over ES2+, gives profiles to eUICCs over ES9+.
 #[derive(Debug, Parser)]
@@ -59,18 +62,12 @@ enum Command {
     ExampleConfig,
     /// Check the configuration, its files and the inventory.
     CheckConfig(ConfigFile),
-    /// Look at orders.
+    /// Place, change and look at orders, also while the server runs.
     #[command(subcommand)]
     Order(OrderCommand),
     /// Look at notifications.
     #[command(subcommand)]
     Notification(NotificationCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum OrderCommand {
-    /// All profiles with their orders.
-    List(ListArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,7 +83,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Command::ExampleConfig => cli::print(config::EXAMPLE),
         Command::CheckConfig(file) => check(&file),
         Command::Serve(file) => cli::block_on(serve(file)),
-        Command::Order(OrderCommand::List(args)) => cli::block_on(list_orders(args)),
+        Command::Order(command) => cli::block_on(order::run(command)),
         Command::Notification(NotificationCommand::List(args)) => {
             cli::block_on(list_notifications(args))
         }
@@ -104,7 +101,11 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     config.admin.tls()?;
     weak::check_files([file.config.as_path()].into_iter().chain(config.keys()))?;
     let operators = config.operators()?.len();
-    let profiles = inventory::load(&config.inventory, dp.address(), config.protection)?.len();
+    let inventory = inventory::load(&config.inventory, dp.address(), config.protection)?;
+    if !inventory.broken().is_empty() {
+        return Err(Failure::new(inventory.broken().join("; ")));
+    }
+    let profiles = inventory.len();
     validity::warn(&warnings);
     cli::print(&format!(
         "{} is valid; {operators} operators, {profiles} profiles in the inventory\n",
@@ -129,7 +130,11 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     let admin = config.admin.open().await?;
 
     let dp = config.identity(es9_address.port(), web::now())?;
-    let inventory = inventory::load(&config.inventory, dp.address(), config.protection)?;
+    let mut reader = Reader::new(&config.inventory, dp.address(), config.protection);
+    let (inventory, _) = reader.read()?;
+    for why in inventory.broken() {
+        tracing::error!(error = why, "left out of the inventory");
+    }
     tracing::info!(
         profiles = inventory.len(),
         address = dp.address(),
@@ -142,7 +147,7 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     if let Err(error) = store.reserve_log().await {
         tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
     }
-    let service = Arc::new(Service::start(dp, inventory, store, web::now()).await?);
+    let service = Arc::new(Service::start(dp, inventory, store, config.orders, web::now()).await?);
     private::warn_of_open(config.keys());
     let listen = [
         ("es9", es9_address),
@@ -166,7 +171,8 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         es9,
         es2,
         admin.serve(shown(&service), stop.clone()),
-        certificates.watch(stop)
+        certificates.watch(stop.clone()),
+        inventory::watch(Arc::clone(&service), reader, stop)
     );
     let store = service.store().clone();
     drop(service);
@@ -189,21 +195,7 @@ fn shown(service: &Arc<Service>) -> Shown {
     }
 }
 
-/// What `order list --json` shows; no secrets.
-#[derive(Serialize)]
-struct OrderView {
-    iccid: String,
-    profile_type: String,
-    state: OrderState,
-    eid: Option<String>,
-    matching_id: Option<String>,
-    confirmation_code_required: bool,
-    attempts: u32,
-    last_error: Option<String>,
-    changed_at: u64,
-}
-
-async fn open(file: &ConfigFile) -> Result<Store, Failure> {
+async fn open(file: &ConfigFile) -> Result<(Config, Store), Failure> {
     let config = Config::load(&file.config)?;
     if !config.database.exists() {
         return Err(Failure::new(format!(
@@ -211,68 +203,31 @@ async fn open(file: &ConfigFile) -> Result<Store, Failure> {
             config.database.display()
         )));
     }
-    Ok(Store::open(&config.database).await?)
-}
-
-async fn list_orders(args: ListArgs) -> Result<(), Failure> {
-    let store = open(&args.file).await?;
-    let views: Vec<OrderView> = store
-        .orders()
-        .await?
-        .into_iter()
-        .map(|o| OrderView {
-            confirmation_code_required: o.confirmation_code.is_some(),
-            iccid: o.iccid,
-            profile_type: o.profile_type,
-            state: o.state,
-            eid: o.eid,
-            matching_id: o.matching_id,
-            attempts: o.attempts,
-            last_error: o.last_error,
-            changed_at: o.changed_at,
-        })
-        .collect();
-    store.close().await;
-    print(args.json, &views, |o| {
-        format!(
-            "{:<20} {:<11} {:<32} {}",
-            o.iccid,
-            o.state.as_str(),
-            o.eid.as_deref().unwrap_or("-"),
-            o.matching_id.as_deref().unwrap_or("-")
-        )
-    })
+    let store = Store::open(&config.database).await?;
+    Ok((config, store))
 }
 
 async fn list_notifications(args: ListArgs) -> Result<(), Failure> {
-    let store = open(&args.file).await?;
+    let (_, store) = open(&args.file).await?;
     let notices = store.notifications().await?;
     store.close().await;
-    print(args.json, &notices, |n| {
-        format!(
-            "{} {:>6} {:<20} {}",
-            n.eid,
-            n.seq_number,
-            n.iccid.as_deref().unwrap_or("-"),
-            n.outcome
-        )
-    })
-}
-
-fn print<T: Serialize>(
-    json: bool,
-    items: &[T],
-    line: impl Fn(&T) -> String,
-) -> Result<(), Failure> {
-    let mut text = String::new();
-    if json {
-        text = serde_json::to_string(items)?;
-        text.push('\n');
-    } else {
-        for item in items {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{}", printable(&line(item)));
-        }
+    if args.json {
+        return cli::print(&format!("{}\n", serde_json::to_string(&notices)?));
     }
-    cli::print(&text)
+    let rows: Vec<Vec<String>> = notices
+        .iter()
+        .map(|n| {
+            vec![
+                n.eid.clone(),
+                n.seq_number.to_string(),
+                n.iccid.clone().unwrap_or_else(|| "-".into()),
+                n.outcome.clone(),
+                local(n.received_at),
+            ]
+        })
+        .collect();
+    cli::print(&table(
+        &["EID", "SEQ", "ICCID", "OUTCOME", "RECEIVED"],
+        &rows,
+    ))
 }

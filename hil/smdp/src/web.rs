@@ -27,6 +27,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Largest request, bytes: two certificates, signed data, base64.
 const MAX_REQUEST: usize = 64 * 1024;
 
+/// Characters of an unreadable notification that the log gets.
+const LOGGED: usize = 512;
+
 /// Unix seconds.
 #[must_use]
 pub fn now() -> u64 {
@@ -146,11 +149,29 @@ async fn identify(
     )
 }
 
-/// HandleNotification has no answer but 204 (SGP.22 §6.5.2.9).
+/// A body that is a notification by its form, whatever it carries.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnyNotification {
+    pending_notification: String,
+}
+
+/// HandleNotification has no answer but 204 (SGP.22 §6.5.2.9), also where pendingNotification is no base64 or too long:
+/// an LPA repeats what is not acknowledged, and this will never be better. A body that is no such JSON may have been cut
+/// off on its way, and is refused.
 async fn notification(State(service): State<Arc<Service>>, bytes: Bytes) -> Response {
     let request = match parse::<HandleNotificationRequest>(&bytes) {
         Ok(request) => request,
-        Err(response) => return response,
+        Err(response) => {
+            let Ok(any) = aid_serve::json::read::<AnyNotification>(&bytes) else {
+                return response;
+            };
+            let begin: String = any.pending_notification.chars().take(LOGGED).collect();
+            let begin = begin.escape_debug();
+            let length = any.pending_notification.len();
+            tracing::warn!(length, %begin, "unreadable notification dropped");
+            return (StatusCode::NO_CONTENT, PROTOCOL).into_response();
+        }
     };
     let result = service.handle_notification(&request, now()).await;
     service.log_operations();

@@ -22,6 +22,14 @@ fn hash(r: &mut Reader<'_>) -> Result<Option<[u8; 32]>, TlvError> {
         .transpose()
 }
 
+/// As [`hash`], with an empty hash taken as none: some clients write one where they have no Confirmation Code.
+fn hash_or_empty(r: &mut Reader<'_>) -> Result<Option<[u8; 32]>, TlvError> {
+    match r.optional(universal::OCTET_STRING)? {
+        Some(tlv) if !tlv.value.is_empty() => tlv.array().map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// SmdpSigned2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmdpSigned2 {
@@ -90,7 +98,7 @@ pub struct EuiccSigned2 {
     pub transaction_id: TransactionId,
     /// otPK.EUICC.ECKA, 65 bytes on P-256.
     pub euicc_otpk: Vec<u8>,
-    /// As in the request.
+    /// As in the request. An empty one reads as none.
     pub hash_cc: Option<[u8; 32]>,
 }
 
@@ -109,7 +117,7 @@ impl DataObject for EuiccSigned2 {
             euicc_otpk: point(r)?.ok_or(TlvError::Missing {
                 expected: tag::OTPK,
             })?,
-            hash_cc: hash(r)?,
+            hash_cc: hash_or_empty(r)?,
         })
     }
 }

@@ -139,7 +139,7 @@ fn cancelled<'a>(view: &'a JobView, job: &'a Job) -> impl Iterator<Item = Change
     let of_job = view
         .profiles
         .iter()
-        .filter(|p| p.iccid.as_str() == job.body);
+        .filter(|p| p.iccid.as_str() == job.to_cancel().0);
     let given_up = of_job.filter(|p| {
         matches!(
             p.phase,

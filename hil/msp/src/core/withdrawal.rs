@@ -89,7 +89,7 @@ fn cancel(onboarding: &Onboarding, profile: &Profile, ids: NewId<'_>, now: i64) 
         msp_token: onboarding.msp_token,
         request_id: ids(),
         correlation_id: ids(),
-        body: profile.iccid.as_str().to_owned(),
+        body: Job::cancel_body(&profile.iccid, &profile.eid),
     };
     Change::job(job, now)
 }

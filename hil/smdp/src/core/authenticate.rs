@@ -1,15 +1,15 @@
 //! Common mutual authentication, and the offer of a profile: SGP.22 §3.1.2, §3.1.3, §5.6.1, §5.6.3.
 //! Called for InitiateAuthentication and AuthenticateClient.
 
-use super::{Dp, Euicc, Initiated, MAX_ATTEMPTS, Offered, Order, OrderState, Profile, Refusal};
+use super::{Dp, Euicc, Initiated, Limits, Offered, Order, OrderState, Profile, Refusal, Target};
 use aid_rsp::cert::{CertError, Certificate, TrustAnchor};
 use aid_rsp::crypto::CryptoError;
 use aid_rsp::es9::{
     AuthenticateClientOk, Base64, Hex, InitiateAuthenticationOk, InitiateAuthenticationRequest,
 };
 use aid_rsp::es10::{
-    AuthenticateServerResponse, DataObject, EuiccInfo1, EuiccInfo2, ServerSigned1, Signature,
-    Signed, SmdpSigned2, TransactionId, eid_digits,
+    AuthenticateServerResponse, DataObject, DeviceInfo, EuiccInfo1, EuiccInfo2, ServerSigned1,
+    Signature, Signed, SmdpSigned2, TransactionId, eid_digits,
 };
 use aid_rsp::tlv::{Writer, universal};
 use rand_core::CryptoRng;
@@ -26,6 +26,8 @@ pub struct Authenticated {
     pub euicc: Euicc,
     /// What it can.
     pub info: EuiccInfo2,
+    /// The device that it is in.
+    pub device: DeviceInfo,
     /// Which of the server's certificates the session uses.
     signers: usize,
     /// MatchingID of the activation code; `None` and empty: by EID alone.
@@ -192,6 +194,7 @@ impl Dp {
             transaction_id: session.transaction_id,
             euicc,
             info: signed.euicc_info2.clone(),
+            device: signed.ctx_params1.value().device_info.clone(),
             signers: session.signers,
             matching_id: signed.ctx_params1.value().matching_id.clone(),
             euicc_signature1: ok.euicc_signature1.to_tlv(),
@@ -240,9 +243,15 @@ impl Dp {
         card: &Authenticated,
         order: &Order,
         profile: &Profile,
+        limits: &Limits,
+        now: u64,
     ) -> Result<(Offered, AuthenticateClientOk), Refusal> {
-        order.check_download(&card.euicc)?;
-        if let Some(why) = profile.unsuited(&card.info) {
+        order.check_download(&card.euicc, limits, now)?;
+        let target = Target {
+            card: &card.info,
+            device: &card.device,
+        };
+        if let Some(why) = profile.unsuited(target) {
             return Err(Refusal::not_eligible(why));
         }
         let signed = Signed::new(SmdpSigned2 {
@@ -264,6 +273,7 @@ impl Dp {
             transaction_id: card.transaction_id,
             euicc: card.euicc.clone(),
             iccid: order.iccid.clone(),
+            package: order.package.clone(),
             smdp_signature2,
             signers: card.signers,
             refused: false,
@@ -273,24 +283,40 @@ impl Dp {
 }
 
 impl Order {
-    /// Of the orders for this card, the one that it gets where it names no MatchingID.
+    /// Of the orders for this card, the one that it gets where it names no MatchingID: a default order, which was
+    /// confirmed with an empty one (SGP.22 §3.1.1.2, §5.3.2). An order with an activation code is for whoever has the
+    /// code; that its EID is known does not stand for it.
     ///
     /// # Errors
-    /// 8.1.1/3.8 none of them can be downloaded.
-    pub fn waiting_for(card: &Euicc, orders: Vec<Self>) -> Result<Self, Refusal> {
-        orders
-            .into_iter()
-            .filter(|order| order.check_download(card).is_ok())
-            // An order that was confirmed for the EID alone comes first.
-            .min_by_key(|order| order.matching_id.as_deref() != Some(""))
-            .ok_or_else(|| Refusal::eid_refused(format!("no order waits for eUICC {}", card.eid)))
+    /// 8.1.1/3.8 there is none; where there is one that can't be downloaded, why not.
+    pub fn waiting_for(
+        card: &Euicc,
+        orders: Vec<Self>,
+        limits: &Limits,
+        now: u64,
+    ) -> Result<Self, Refusal> {
+        let mut refusal = None;
+        for order in orders {
+            if order.matching_id.as_deref() != Some("") {
+                continue;
+            }
+            match order.check_download(card, limits, now) {
+                Ok(()) => return Ok(order),
+                // An order that is over says less than one that isn't released, or has expired.
+                Err(why) if why.subject != "8.2.6" => refusal = refusal.or(Some(why)),
+                Err(_) => {}
+            }
+        }
+        Err(refusal.unwrap_or_else(|| {
+            Refusal::eid_refused(format!("no default order waits for eUICC {}", card.eid))
+        }))
     }
 
     /// May this card download the profile now?
     ///
     /// # Errors
-    /// 8.1.1/3.8 another EID, 8.2/1.2 not released, 8.8.5/6.4 too many attempts, 8.2.6/3.8 over.
-    pub fn check_download(&self, card: &Euicc) -> Result<(), Refusal> {
+    /// 8.1.1/3.8 another EID, 8.8.5/4.10 expired, 8.2/1.2 not released, 8.8.5/6.4 too many attempts, 8.2.6/3.8 over.
+    pub fn check_download(&self, card: &Euicc, limits: &Limits, now: u64) -> Result<(), Refusal> {
         if let Some(eid) = &self.eid
             && *eid != card.eid
         {
@@ -299,8 +325,14 @@ impl Order {
                 card.eid
             )));
         }
+        if self.is_expired(now) {
+            return Err(Refusal::order_expired(format!(
+                "the order of profile {} has expired",
+                self.iccid
+            )));
+        }
         match self.state {
-            OrderState::Released | OrderState::Downloaded if self.attempts >= MAX_ATTEMPTS => {
+            OrderState::Released | OrderState::Downloaded if self.attempts >= limits.attempts => {
                 Err(Refusal::download_retries(format!(
                     "profile {} was downloaded {} times without success",
                     self.iccid, self.attempts
@@ -310,9 +342,9 @@ impl Order {
             OrderState::Allocated | OrderState::Linked | OrderState::Confirmed => Err(
                 Refusal::not_released(format!("profile {} is not released", self.iccid)),
             ),
-            OrderState::Error if self.attempts >= MAX_ATTEMPTS => Err(Refusal::download_retries(
-                format!("profile {}: too many downloads", self.iccid),
-            )),
+            OrderState::Error if self.attempts >= limits.attempts => Err(
+                Refusal::download_retries(format!("profile {}: too many downloads", self.iccid)),
+            ),
             OrderState::Available
             | OrderState::Installed
             | OrderState::Deleted

@@ -3,7 +3,7 @@
 //! the profile ([`Protection`]); segments as long as they may be, because each costs the car APDUs.
 
 use super::authenticate::transaction_field;
-use super::{Dp, Offered, Order, OrderState, Profile, Protection, Refusal};
+use super::{Dp, Limits, Offered, Order, OrderState, Profile, Protection, Refusal};
 use aid_rsp::bsp::{KeyAgreementParams, SessionKeys};
 use aid_rsp::crypto::{PublicKey, sha256};
 use aid_rsp::es8::{
@@ -11,16 +11,12 @@ use aid_rsp::es8::{
     REMOTE_OP_INSTALL_BPP, build_bpp,
 };
 use aid_rsp::es9::{Base64, GetBoundProfilePackageOk};
-use aid_rsp::es10::{DataObject, EuiccSigned2, PrepareDownloadResponse, Signature};
+use aid_rsp::es10::{DataObject, EuiccSigned2, PrepareDownloadResponse, Signature, Signed};
+use aid_rsp::tlv::{Tlv, universal};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use subtle::ConstantTimeEq;
-
-/// BPPs per order; then the operator has to cancel it.
-pub const MAX_ATTEMPTS: u32 = 10;
-/// Wrong Confirmation Codes per order; then the operator has to cancel it.
-pub const MAX_CODE_FAILURES: u32 = 3;
 
 /// Host id of the key derivation; it need not be secret nor different per session.
 const HOST_ID: &[u8] = b"aid-smdp";
@@ -73,6 +69,8 @@ impl Binding {
 pub struct Prepared {
     /// hashCc, where the user gave a Confirmation Code.
     hash_cc: Option<[u8; 32]>,
+    /// hashCc was there without a byte, which is none (SGP.22 §5.7.5 has 32 bytes): worth a line in the log.
+    pub has_empty_hash: bool,
     /// For a one-time key that the card has not used before.
     binding: Binding,
 }
@@ -92,13 +90,18 @@ impl Dp {
     ) -> Result<Prepared, Refusal> {
         let signed = self.verify_prepared(session, response)?;
         Ok(Prepared {
-            binding: self.agree(session, &signed.euicc_otpk, protection, rng)?,
-            hash_cc: signed.hash_cc,
+            binding: self.agree(session, &signed.value().euicc_otpk, protection, rng)?,
+            hash_cc: signed.value().hash_cc,
+            has_empty_hash: has_empty_hash(signed.bytes()),
         })
     }
 
     /// Checks session and euiccSignature2.
-    fn verify_prepared(&self, session: &Offered, response: &[u8]) -> Result<EuiccSigned2, Refusal> {
+    fn verify_prepared(
+        &self,
+        session: &Offered,
+        response: &[u8],
+    ) -> Result<Signed<EuiccSigned2>, Refusal> {
         let response = PrepareDownloadResponse::from_slice(response)
             .map_err(|e| Refusal::invalid_input(format!("prepareDownloadResponse: {e}")))?;
         let (signed, signature) = match response {
@@ -122,7 +125,7 @@ impl Dp {
                 signature.as_bytes(),
             )
             .map_err(|e| Refusal::euicc_signature(format!("euiccSignature2: {e}")))?;
-        Ok(signed.into_value())
+        Ok(signed)
     }
 
     /// Key agreement with a new one-time key of ours.
@@ -215,6 +218,13 @@ impl Dp {
     }
 }
 
+/// Has this EUICCSigned2 an empty hashCc?
+fn has_empty_hash(signed: &[u8]) -> bool {
+    let fields = Tlv::parse_tag(signed, universal::SEQUENCE).map(|tlv| tlv.children());
+    let hash = fields.and_then(|mut fields| fields.find(universal::OCTET_STRING));
+    hash.is_ok_and(|hash| hash.is_some_and(|hash| hash.value.is_empty()))
+}
+
 impl Order {
     /// Decides whether the card gets its BPP, and under which keys: a one-time key that the order knows gets the same
     /// again (SGP.22 §3.1.3.2). Also some refusals change the order (a wrong Confirmation Code counts): store it in any
@@ -226,10 +236,11 @@ impl Order {
         &mut self,
         session: &Offered,
         prepared: &Prepared,
+        limits: &Limits,
         now: u64,
     ) -> Result<Binding, Refusal> {
-        self.check_download(&session.euicc)?;
-        check_code(session, self, prepared.hash_cc.as_ref(), now)?;
+        self.check_download(&session.euicc, limits, now)?;
+        check_code(session, self, prepared.hash_cc.as_ref(), limits, now)?;
         let binding = match self.binding.take() {
             Some(earlier) if earlier.euicc_otpk == prepared.binding.euicc_otpk => earlier,
             _ => prepared.binding.clone(),
@@ -248,6 +259,7 @@ fn check_code(
     session: &Offered,
     order: &mut Order,
     given: Option<&[u8; 32]>,
+    limits: &Limits,
     now: u64,
 ) -> Result<(), Refusal> {
     let Some(code) = &order.confirmation_code else {
@@ -262,7 +274,7 @@ fn check_code(
         return Ok(());
     }
     order.code_failures += 1;
-    if order.code_failures >= MAX_CODE_FAILURES {
+    if order.code_failures >= limits.code_failures {
         order.fail("too many wrong Confirmation Codes", now);
         return Err(Refusal::code_retries("too many wrong Confirmation Codes"));
     }

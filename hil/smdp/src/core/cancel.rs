@@ -1,6 +1,6 @@
 //! ES9+.CancelSession: SGP.22 §3.1.3 (3.0.2), §5.6.5. The card signs that the session is over.
 
-use super::{Dp, Offered, OfferedOrder, Order, OrderState, Refusal};
+use super::{Dp, Limits, Offered, OfferedOrder, Order, OrderState, Refusal};
 use aid_rsp::es10::{CancelSessionReason, CancelSessionResponse, DataObject};
 
 impl Dp {
@@ -59,11 +59,12 @@ impl Order {
         session: &Offered,
         offered: &OfferedOrder,
         reason: CancelSessionReason,
+        limits: &Limits,
         now: u64,
     ) -> bool {
         if !matches!(self.state, OrderState::Released | OrderState::Downloaded)
             || offered.check(self).is_err()
-            || self.check_download(&session.euicc).is_err()
+            || self.check_download(&session.euicc, limits, now).is_err()
             || offered.is_overtaken(self, &session.transaction_id)
         {
             return false;

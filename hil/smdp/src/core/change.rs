@@ -1,15 +1,18 @@
 //! What a decision wants stored, and what it answers once that is on disk.
 
-use super::{Euicc, Notice, Order, Refusal};
+use super::{Euicc, Notice, Order, Refusal, Stock};
 use aid_rsp::es10::TransactionId;
 
 /// One change of the books. `store` writes each of them; one that it does not know does not compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A profile that the inventory has for the first time.
-    Profile(Box<Order>),
-    /// The inventory has the profile of this ICCID again, or no more: it can be ordered or not.
-    InInventory(String, bool),
+    Profile(Box<Order>, Stock),
+    /// The inventory has this package as the first of its ICCID, or no package of it any more: the profile can be
+    /// ordered or not.
+    InInventory(Stock, bool),
+    /// All packages of the inventory whose ICCID an earlier one has too.
+    Further(Vec<Stock>),
     /// An order as it is from now on.
     Order(Box<Order>),
     /// This eUICC gets a BPP: its installation result is verified with this.

@@ -5,6 +5,8 @@ mod authenticate;
 mod bind;
 mod cancel;
 mod change;
+mod eligibility;
+mod limits;
 mod notify;
 mod order;
 mod ordering;
@@ -14,19 +16,21 @@ mod session;
 mod stock;
 
 pub use authenticate::Authenticated;
-pub use bind::{Binding, MAX_ATTEMPTS, MAX_CODE_FAILURES, Prepared};
+pub use bind::{Binding, Prepared};
 pub use change::{Change, Decided};
+pub use eligibility::{Minimum, Network, Requirements, Target};
+pub use limits::{Limits, MAX_ATTEMPTS, MAX_CODE_FAILURES};
 pub use notify::{BoundTo, NotCounted, Notice, Outcome, Received};
 pub use order::{Order, OrderState};
 pub(crate) use ordering::call_of;
 pub(crate) use ordering::plain_iccid;
-pub use ordering::{Confirmation, is_matching_id};
+pub use ordering::{BY_HAND, Confirmation, is_matching_id};
 pub use profile::{Profile, Protection};
 pub use refusal::Refusal;
 pub use session::{
     Euicc, Initiated, MAX_SESSIONS, Offered, OfferedOrder, SESSION_SECONDS, Session, Sessions,
 };
-pub use stock::{Known, restock};
+pub use stock::{Known, Stock, restock};
 
 use aid_rsp::cert::{CertError, Certificate, Role, TrustAnchor};
 use aid_rsp::crypto::{Crypto, OpCounts, PrivateKey};
@@ -163,9 +167,15 @@ impl Dp {
     }
 
     /// Is this how a client may call us? The host alone is accepted for host and port, because
-    /// lpac sends only that.
+    /// lpac sends only that, and port 443 where it means the same as none.
     fn is_own_address(&self, address: &str) -> bool {
         let host = self.address.split(':').next().unwrap_or_default();
-        address.eq_ignore_ascii_case(&self.address) || address.eq_ignore_ascii_case(host)
+        let without_port = |address: &str| {
+            let end = address.len().checked_sub(":443".len())?;
+            (address.get(end..)? == ":443").then(|| address[..end].to_owned())
+        };
+        let given = without_port(address).unwrap_or_else(|| address.to_owned());
+        let own = without_port(&self.address).unwrap_or_else(|| self.address.clone());
+        given.eq_ignore_ascii_case(&own) || address.eq_ignore_ascii_case(host)
     }
 }

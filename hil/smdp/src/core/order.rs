@@ -91,7 +91,7 @@ pub struct Order {
     #[serde(default)]
     pub life: u64,
     /// Sessions in which this order's BPP was given out, the newest last; at most
-    /// [`MAX_ATTEMPTS`](super::MAX_ATTEMPTS). `None`: stored by a version that did not keep them,
+    /// [`Limits::attempts`](super::Limits). `None`: stored by a version that did not keep them,
     /// so that every session of this ICCID counts.
     #[serde(default)]
     pub sessions: Option<Vec<String>>,
@@ -102,6 +102,15 @@ pub struct Order {
     /// arrive before the installation's report, and it may be an earlier order's.
     #[serde(default)]
     pub deleted_seq: Option<u64>,
+    /// Did the operator link the order to `eid` (DownloadOrder, ConfirmOrder)? Otherwise the first card that came did.
+    #[serde(default)]
+    pub is_linked: bool,
+    /// From when on it can't be downloaded any more, unix seconds; `None`: never.
+    #[serde(default)]
+    pub expires_at: Option<u64>,
+    /// File of the package, where several have this ICCID and it is not the first of them.
+    #[serde(default)]
+    pub package: Option<String>,
     /// Unix seconds.
     pub changed_at: u64,
 }
@@ -127,6 +136,9 @@ impl Order {
             sessions: Some(Vec::new()),
             installed_seq: None,
             deleted_seq: None,
+            is_linked: false,
+            expires_at: None,
+            package: None,
             changed_at: now,
         }
     }
@@ -172,6 +184,20 @@ impl Order {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Can it no longer be downloaded because its time is over? What a card has, it keeps.
+    #[must_use]
+    pub fn is_expired(&self, now: u64) -> bool {
+        let may_be_downloaded = matches!(
+            self.state,
+            OrderState::Allocated
+                | OrderState::Linked
+                | OrderState::Confirmed
+                | OrderState::Released
+                | OrderState::Downloaded
+        );
+        may_be_downloaded && self.expires_at.is_some_and(|end| end <= now)
     }
 
     /// Enters a state.

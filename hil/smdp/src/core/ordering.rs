@@ -41,6 +41,10 @@ fn checked_eid(eid: Option<&str>) -> Result<Option<String>, Refusal> {
     }
 }
 
+/// Operator of the orders that the command line places: no configured operator has an empty name, so that none may touch
+/// them over ES2+.
+pub const BY_HAND: &str = "";
+
 /// What tells a call from others, where the caller says so; a repetition has the same.
 pub(crate) fn call_of(header: &RequestHeader) -> Option<String> {
     let call = header.function_call_identifier.as_str();
@@ -67,20 +71,24 @@ impl Order {
         orders: &[Self],
         request: &DownloadOrderRequest,
         operator: &str,
+        expires_at: Option<u64>,
         now: u64,
     ) -> Decided<String> {
         match Self::ordered(orders, request, operator, now) {
-            Ok((order, true)) => Decided {
-                result: Ok(order.iccid.clone()),
-                changes: vec![Change::Order(Box::new(order))],
-            },
+            Ok((mut order, true)) => {
+                order.expires_at = expires_at;
+                Decided {
+                    result: Ok(order.iccid.clone()),
+                    changes: vec![Change::Order(Box::new(order))],
+                }
+            }
             Ok((order, false)) => Decided::unchanged(Ok(order.iccid)),
             Err(refusal) => Decided::unchanged(Err(refusal)),
         }
     }
 
     /// The order, and whether it is new: otherwise the call is a repetition.
-    fn ordered(
+    pub(crate) fn ordered(
         orders: &[Self],
         request: &DownloadOrderRequest,
         operator: &str,
@@ -146,10 +154,12 @@ impl Order {
             }
         };
         let mut order = chosen.anew(now);
+        order.package.clone_from(&chosen.package);
         let state = match eid {
             Some(_) => OrderState::Linked,
             None => OrderState::Allocated,
         };
+        order.is_linked = eid.is_some();
         order.eid = eid;
         order.operator = Some(operator.into());
         order.call = call;
@@ -228,6 +238,7 @@ impl Order {
             Some(wanted) => wanted.to_owned(),
             None => random_matching_id(rng),
         };
+        self.is_linked = eid.is_some();
         self.eid = eid;
         self.matching_id = Some(matching_id);
         self.confirmation_code = code;
@@ -261,6 +272,12 @@ impl Order {
     /// [`Refusal`] of SGP.22 §5.3.3.
     pub fn cancel(&mut self, request: &CancelOrderRequest, now: u64) -> Result<(), Refusal> {
         let eid = checked_eid(request.eid.as_ref().map(AsRef::as_ref))?;
+        if eid.is_none() && self.is_linked {
+            return Err(Refusal::eid_missing(format!(
+                "profile {} is ordered for an EID, which must be named to cancel the order",
+                self.iccid
+            )));
+        }
         if eid.is_some() && eid != self.eid {
             return Err(Refusal::eid_association(format!(
                 "profile {} is not ordered for this EID",
@@ -279,12 +296,17 @@ impl Order {
                 Err(transition(self, "cancelled"))
             }
             _ => {
-                *self = self.anew(now);
-                if request.final_profile_status_indicator == FinalProfileStatus::Unavailable {
-                    self.enter(OrderState::Unavailable, now);
-                }
+                self.put_back(request.final_profile_status_indicator, now);
                 Ok(())
             }
+        }
+    }
+
+    /// Ends the order, whatever its state: the profile can be ordered again, or never.
+    pub fn put_back(&mut self, to: FinalProfileStatus, now: u64) {
+        *self = self.anew(now);
+        if to == FinalProfileStatus::Unavailable {
+            self.enter(OrderState::Unavailable, now);
         }
     }
 }

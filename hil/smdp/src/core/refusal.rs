@@ -103,6 +103,8 @@ refusals! {
     version_unsupported = "8.8.3" / "3.1";
     /// 8.8.4/3.7: no server certificate that the eUICC can verify.
     certificate_unavailable = "8.8.4" / "3.7";
+    /// 8.8.5/4.10: the order has expired.
+    order_expired = "8.8.5" / "4.10";
     /// 8.8.5/6.4: too many download attempts.
     download_retries = "8.8.5" / "6.4";
     /// 8.9/5.1: the SM-DS can't be reached.

@@ -47,6 +47,8 @@ pub struct Offered {
     pub euicc: Euicc,
     /// The profile that was offered.
     pub iccid: String,
+    /// File of its package, where it is not the first of the ICCID.
+    pub package: Option<String>,
     /// smdpSignature2 as data object 5F37: euiccSignature2 covers it.
     pub smdp_signature2: Vec<u8>,
     /// Which of the server's certificates are used.

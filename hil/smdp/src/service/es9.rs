@@ -14,6 +14,10 @@ use aid_rsp::es9::{
     InitiateAuthenticationOk, InitiateAuthenticationRequest,
 };
 use aid_rsp::es10::{PendingNotification, TransactionId};
+use std::sync::Arc;
+
+/// Bytes of an unreadable notification that the log gets.
+const LOGGED: usize = 256;
 
 fn unknown() -> Refusal {
     Refusal::transaction_unknown(
@@ -77,15 +81,15 @@ impl Service {
         );
         let wanted = card.matching_id.as_deref().unwrap_or_default();
         // Nothing is stored here: what is offered is checked again when the card asks for it.
-        let order = self.order_for(wanted, &card.euicc).await?;
-        let profile = self.profile(&order.iccid)?;
-        let (offered, answer) = self.dp.offer(&card, &order, profile)?;
+        let order = self.order_for(wanted, &card.euicc, now).await?;
+        let profile = self.profile(&order.iccid, order.package.as_deref())?;
+        let (offered, answer) = self.dp.offer(&card, &order, &profile, &self.limits, now)?;
         self.keep(offered, OfferedOrder::of(&order), now);
         Ok(answer)
     }
 
     /// The order of a MatchingID, or the one that waits for this eUICC.
-    async fn order_for(&self, matching_id: &str, card: &Euicc) -> Result<Order, Refusal> {
+    async fn order_for(&self, matching_id: &str, card: &Euicc, now: u64) -> Result<Order, Refusal> {
         if !matching_id.is_empty() {
             let found = self.store.order_matching(matching_id).await;
             return found.map_err(|e| internal(&e))?.ok_or_else(|| {
@@ -93,11 +97,12 @@ impl Service {
             });
         }
         let orders = self.store.orders_of(&card.eid).await;
-        Order::waiting_for(card, orders.map_err(|e| internal(&e))?)
+        Order::waiting_for(card, orders.map_err(|e| internal(&e))?, &self.limits, now)
     }
 
-    fn profile(&self, iccid: &str) -> Result<&Profile, Refusal> {
-        self.inventory.get(iccid).ok_or_else(|| {
+    fn profile(&self, iccid: &str, package: Option<&str>) -> Result<Arc<Profile>, Refusal> {
+        let inventory = self.inventory();
+        inventory.get(iccid, package).cloned().ok_or_else(|| {
             Refusal::bpp_unavailable(format!("profile {iccid} is no longer in the inventory"))
         })
     }
@@ -127,13 +132,16 @@ impl Service {
         request: &GetBoundProfilePackageRequest,
         now: u64,
     ) -> Result<GetBoundProfilePackageOk, Refusal> {
-        let profile = self.profile(&session.iccid)?;
+        let profile = self.profile(&session.iccid, session.package.as_deref())?;
         let response = request.prepare_download_response.as_bytes();
         let prepared = self
             .dp
             .prepare(session, profile.protection, response, &mut rng())?;
+        if prepared.has_empty_hash {
+            tracing::warn!(eid = %session.euicc.eid, "hashCc is empty: taken as absent");
+        }
         let binding = self.give_out(session, offered, prepared, now).await?;
-        self.dp.package(session, profile, &binding)
+        self.dp.package(session, &profile, &binding)
     }
 
     /// Stores that the card gets its BPP; yields the keys for it.
@@ -145,6 +153,7 @@ impl Service {
         now: u64,
     ) -> Result<Binding, Refusal> {
         let (session, offered) = (session.clone(), offered.clone());
+        let limits = self.limits;
         let bound = self.decide(async move |books| {
             let order = match books.order(&session.iccid).await? {
                 Some(order) => offered.check(&order).map(|()| order),
@@ -154,7 +163,8 @@ impl Service {
                 Ok(order) => order,
                 Err(refusal) => return Ok(Decided::unchanged(Err(refusal))),
             };
-            let mut decided = Decided::about(order, |order| order.bind(&session, &prepared, now));
+            let mut decided =
+                Decided::about(order, |order| order.bind(&session, &prepared, &limits, now));
             if decided.result.is_ok() {
                 decided.changes.push(Change::Binding {
                     transaction_id: session.transaction_id,
@@ -197,30 +207,38 @@ impl Service {
         let reason = self.dp.cancel(session, response)?;
         tracing::info!(iccid = %session.iccid, eid = %session.euicc.eid, %reason, "session cancelled");
         let (session, offered) = (session.clone(), offered.clone());
+        let limits = self.limits;
         let cancelled = self.decide(async move |books| {
             let Some(order) = books.order(&session.iccid).await? else {
                 return Ok(Decided::unchanged(Ok(())));
             };
             Ok(Decided::about(order, |order| {
-                order.cancelled_by_card(&session, &offered, reason, now);
+                order.cancelled_by_card(&session, &offered, reason, &limits, now);
                 Ok(())
             }))
         });
         cancelled.await
     }
 
-    /// ES9+.HandleNotification. What does not verify is logged and acknowledged all the same.
+    /// ES9+.HandleNotification. What can't be read or does not verify is logged and acknowledged all the same: it would
+    /// be so the next time too, and the LPA would repeat it for ever.
     ///
     /// # Errors
-    /// Not a notification, or the store fails (the card keeps it, the LPA tries again).
+    /// The store fails (the card keeps it, the LPA tries again).
     pub async fn handle_notification(
         &self,
         request: &HandleNotificationRequest,
         now: u64,
     ) -> Result<(), Refusal> {
         let der = request.pending_notification.as_bytes();
-        let notification = PendingNotification::from_slice(der)
-            .map_err(|e| Refusal::invalid_input(format!("pendingNotification: {e}")))?;
+        let notification = match PendingNotification::from_slice(der) {
+            Ok(notification) => notification,
+            Err(error) => {
+                let begin = hex::encode_upper(&der[..der.len().min(LOGGED)]);
+                tracing::warn!(%error, bytes = der.len(), %begin, "unreadable notification dropped");
+                return Ok(());
+            }
+        };
         let bound_to = match &notification {
             // Never changes once it is stored, which was before the card got its BPP. So the signature is verified
             // before the transaction, and holds up no other.

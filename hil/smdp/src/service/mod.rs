@@ -1,21 +1,25 @@
 //! Ties decisions to the store: load, decide and store on one transaction, then answer. Time is an argument.
 
+mod desk;
 mod es2;
 mod es9;
 
-use crate::core::{Change, Decided, Dp, Order, Refusal, Sessions};
+pub use desk::{By, Desk, Placing};
+
+use crate::core::{Change, Decided, Dp, Limits, Refusal, Sessions};
 use crate::inventory::Inventory;
 use crate::store::{Books, Store, StoreError, Stored};
 use aid_rsp::crypto::OpCounts;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// A running SM-DP+.
 pub struct Service {
     dp: Dp,
-    inventory: Inventory,
+    inventory: RwLock<Arc<Inventory>>,
     store: Store,
+    limits: Limits,
     sessions: Mutex<Sessions>,
     /// Operations that were logged already.
     logged: Mutex<OpCounts>,
@@ -30,21 +34,44 @@ impl Service {
         dp: Dp,
         inventory: Inventory,
         store: Store,
+        limits: Limits,
         now: u64,
     ) -> Result<Self, StoreError> {
-        let profiles: Vec<_> = inventory
-            .values()
-            .map(|p| Order::available(p.iccid.clone(), p.profile_type.clone(), now))
-            .collect();
-        store.offer(profiles).await?;
+        store.offer(inventory.stock(), now).await?;
         let logged = Mutex::new(dp.operations());
         Ok(Self {
             dp,
-            inventory,
+            inventory: RwLock::new(Arc::new(inventory)),
             store,
+            limits,
             sessions: Mutex::new(Sessions::default()),
             logged,
         })
+    }
+
+    /// The inventory as it is now.
+    #[must_use]
+    pub fn inventory(&self) -> Arc<Inventory> {
+        Arc::clone(
+            &self
+                .inventory
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Serves another inventory from now on; orders stay.
+    ///
+    /// # Errors
+    /// The database fails: what is new can't be ordered yet.
+    pub async fn renew(&self, inventory: Inventory, now: u64) -> Result<(), StoreError> {
+        let stock = inventory.stock();
+        // First, so that what can be ordered can be delivered.
+        *self
+            .inventory
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(inventory);
+        self.store.offer(stock, now).await
     }
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
@@ -70,6 +97,12 @@ impl Service {
         decide: impl for<'t> AsyncFn(Books<'t>) -> Stored<Decided<T>> + Send + 'static,
     ) -> Result<T, Refusal> {
         let decided = self.store.decide(decide).await;
+        self.decided(decided)
+    }
+
+    /// The answer of a decision that is stored, which the log gets too.
+    #[allow(clippy::unused_self, reason = "as the other ways to an answer")]
+    fn decided<T>(&self, decided: Stored<Decided<T>>) -> Result<T, Refusal> {
         let decided = decided.map_err(|e| internal(&e))?;
         for change in &decided.changes {
             if let Change::Order(order) = change {

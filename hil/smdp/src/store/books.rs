@@ -1,7 +1,7 @@
 //! What a decision may read: only on the transaction that stores what it decides.
 
 use super::{StoreError, Stored};
-use crate::core::{Known, Notice, Order, call_of, plain_iccid};
+use crate::core::{Known, Notice, Order, OrderState, Stock, call_of, plain_iccid};
 use aid_rsp::es2::DownloadOrderRequest;
 use aid_store::{Fields, Tx, Value, params};
 
@@ -9,10 +9,24 @@ use aid_store::{Fields, Tx, Value, params};
 #[derive(Debug, Clone, Copy)]
 pub struct Books<'t>(&'t Tx<'t>);
 
-/// Reads an order of a row that has its body alone.
+/// Reads an order of a row that has its body, and the profile's type as the inventory has it now.
 pub(super) fn order(row: &mut Fields<'_>) -> Stored<Order> {
     let body = row.text()?;
-    serde_json::from_str(&body).map_err(|e| StoreError::Unreadable(format!("an odd order: {e}")))
+    let profile_type = row.text()?;
+    let mut order: Order = serde_json::from_str(&body)
+        .map_err(|e| StoreError::Unreadable(format!("an odd order: {e}")))?;
+    // An order keeps the type that was ordered.
+    if order.state == OrderState::Available {
+        order.profile_type = profile_type;
+    }
+    Ok(order)
+}
+
+/// The same of a row that also has the file of a further package.
+fn further_order(row: &mut Fields<'_>) -> Stored<Order> {
+    let mut order = order(row)?;
+    order.package = Some(row.text()?);
+    Ok(order)
 }
 
 /// Sequence numbers: the database knows signed numbers only, the bits stay the same.
@@ -20,18 +34,30 @@ pub(super) const fn seq_number(n: u64) -> Value<'static> {
     Value::Int(n.cast_signed())
 }
 
-const BY_ICCID: &str = "SELECT body FROM orders WHERE iccid = $1";
-const BY_MATCHING_ID: &str = "SELECT body FROM orders WHERE matching_id = $1";
-const IN_INVENTORY: &str = "SELECT body FROM orders WHERE iccid = $1 AND in_inventory = 1";
-const BY_CALL: &str = "SELECT body FROM orders WHERE call = $1 AND eid IS $2 AND in_inventory = 1";
-const FIRST: &str = "SELECT body FROM orders WHERE in_inventory = 1 AND state = 'available' \
+const BY_ICCID: &str = "SELECT body, profile_type FROM orders WHERE iccid = $1";
+const BY_MATCHING_ID: &str = "SELECT body, profile_type FROM orders WHERE matching_id = $1";
+const IN_INVENTORY: &str =
+    "SELECT body, profile_type FROM orders WHERE iccid = $1 AND in_inventory = 1";
+const BY_CALL: &str =
+    "SELECT body, profile_type FROM orders WHERE call = $1 AND eid IS $2 AND in_inventory = 1";
+const FIRST: &str = "SELECT body, profile_type FROM orders WHERE in_inventory = 1 AND state = 'available' \
      ORDER BY iccid LIMIT 1";
-const FIRST_OF_TYPE: &str = "SELECT body FROM orders WHERE in_inventory = 1 AND state = 'available' \
+const FIRST_OF_TYPE: &str = "SELECT body, profile_type FROM orders WHERE in_inventory = 1 AND state = 'available' \
      AND profile_type = $1 ORDER BY iccid LIMIT 1";
 const ANY_OF_TYPE: &str =
-    "SELECT body FROM orders WHERE in_inventory = 1 AND profile_type = $1 LIMIT 1";
-const KNOWN: &str =
-    "/* reads all: the inventory, at a start */ SELECT iccid, in_inventory FROM orders";
+    "SELECT body, profile_type FROM orders WHERE in_inventory = 1 AND profile_type = $1 LIMIT 1";
+const FURTHER_OF_TYPE: &str = "SELECT o.body, f.profile_type, f.file FROM further f JOIN orders o ON o.iccid = f.iccid \
+     WHERE f.profile_type = $1 AND o.state = 'available' ORDER BY f.iccid LIMIT 1";
+const ANY_FURTHER_OF_TYPE: &str = "SELECT o.body, f.profile_type, f.file FROM further f JOIN orders o ON o.iccid = f.iccid \
+     WHERE f.profile_type = $1 LIMIT 1";
+const FURTHER_OF_ICCID: &str = "SELECT o.body, f.profile_type, f.file FROM further f JOIN orders o ON o.iccid = f.iccid \
+     WHERE f.iccid = $1 AND f.profile_type = $2 ORDER BY f.file LIMIT 1";
+const OF_FILE: &str =
+    "SELECT body, profile_type FROM orders WHERE file = $1 AND in_inventory = 1 LIMIT 2";
+const FURTHER_OF_FILE: &str = "SELECT o.body, f.profile_type, f.file FROM further f JOIN orders o ON o.iccid = f.iccid \
+     WHERE f.file = $1 LIMIT 2";
+const KNOWN_FURTHER: &str = "/* reads all: the inventory, when it is read */ SELECT iccid, file, profile_type, name FROM further";
+const KNOWN: &str = "/* reads all: the inventory, when it is read */ SELECT iccid, file, profile_type, name, in_inventory FROM orders";
 const NOTICE: &str =
     "SELECT 1 FROM notifications WHERE eid = $1 AND seq_number = $2 AND digest = $3";
 
@@ -70,20 +96,56 @@ impl<'t> Books<'t> {
         }
         let kind: Option<&str> = request.profile_type.as_ref().map(AsRef::as_ref);
         match (&request.iccid, kind) {
-            (Some(iccid), _) => {
-                let values = params![plain_iccid(iccid.as_ref())];
-                found.extend(self.0.first(IN_INVENTORY, values, order).await?);
+            (Some(iccid), kind) => {
+                let iccid = plain_iccid(iccid.as_ref());
+                let first = self.0.first(IN_INVENTORY, params![iccid], order).await?;
+                let fits = first
+                    .as_ref()
+                    .is_some_and(|order| kind.is_none_or(|kind| kind == order.profile_type));
+                if let (false, Some(kind)) = (fits, kind) {
+                    let values = params![iccid, kind];
+                    let further = self.0.first(FURTHER_OF_ICCID, values, further_order);
+                    // Instead of the first: an ICCID is ordered once.
+                    found.extend(further.await?.or(first));
+                } else {
+                    found.extend(first);
+                }
             }
             (None, None) => found.extend(self.0.first(FIRST, &[], order).await?),
             (None, Some(kind)) => {
                 found.extend(self.0.first(FIRST_OF_TYPE, params![kind], order).await?);
                 // Tells a type of which none is left from one that never was.
                 found.extend(self.0.first(ANY_OF_TYPE, params![kind], order).await?);
+                if found
+                    .iter()
+                    .all(|order| order.state != OrderState::Available)
+                {
+                    for sql in [FURTHER_OF_TYPE, ANY_FURTHER_OF_TYPE] {
+                        found.extend(self.0.first(sql, params![kind], further_order).await?);
+                    }
+                }
             }
         }
-        found.sort_by(|a, b| a.iccid.cmp(&b.iccid));
-        found.dedup_by(|a, b| a.iccid == b.iccid);
+        found.sort_by(|a, b| (&a.iccid, &a.package).cmp(&(&b.iccid, &b.package)));
+        found.dedup_by(|a, b| a.iccid == b.iccid && a.package == b.package);
         Ok(found)
+    }
+
+    /// The order for the package of this file, as far as the request's ICCID and type allow.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn package(self, file: &str, request: &DownloadOrderRequest) -> Stored<Vec<Order>> {
+        let first = self.0.all(OF_FILE, params![file], order).await?;
+        let further = self
+            .0
+            .all(FURTHER_OF_FILE, params![file], further_order)
+            .await?;
+        let iccid = request.iccid.as_ref().map(|i| plain_iccid(i.as_ref()));
+        let found = first.into_iter().chain(further);
+        Ok(found
+            .filter(|order| iccid.is_none_or(|i| i == order.iccid))
+            .collect())
     }
 
     /// All profiles that were ever in the inventory.
@@ -91,8 +153,24 @@ impl<'t> Books<'t> {
     /// # Errors
     /// [`StoreError`].
     pub async fn known(self) -> Stored<Known> {
-        let read = |row: &mut Fields<'_>| Ok((row.text()?, row.number::<i64>()? != 0));
-        Ok(self.0.all(KNOWN, &[], read).await?.into_iter().collect())
+        let stock = |row: &mut Fields<'_>| {
+            Ok(Stock {
+                iccid: row.text()?,
+                file: row.text()?,
+                profile_type: row.text()?,
+                name: row.text()?,
+            })
+        };
+        let first = self.0.all(KNOWN, &[], |row| {
+            let stock = stock(row)?;
+            Ok((stock.iccid.clone(), (stock, row.number::<i64>()? != 0)))
+        });
+        let first = first.await?.into_iter().collect();
+        let further = self.0.all(KNOWN_FURTHER, &[], stock).await?;
+        Ok(Known {
+            first,
+            further: further.into_iter().collect(),
+        })
     }
 
     /// Whether a notification is stored already.

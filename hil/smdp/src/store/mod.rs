@@ -8,7 +8,7 @@ mod write;
 pub use aid_store::{StoreError, Stored};
 pub use books::Books;
 
-use crate::core::{Decided, Order, restock};
+use crate::core::{Decided, Order, Stock, restock};
 use aid_store::{Database, Options};
 use serde::Serialize;
 use std::path::Path;
@@ -26,6 +26,19 @@ pub struct StoredNotice {
     pub outcome: String,
     /// Unix seconds.
     pub received_at: u64,
+}
+
+/// An order with what the inventory says of its profile, for lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The order.
+    pub order: Order,
+    /// File of the first package with this ICCID, without extension.
+    pub file: String,
+    /// Profile name.
+    pub name: String,
+    /// Whether the inventory has the profile.
+    pub in_inventory: bool,
 }
 
 /// The database, a SQLite file. Cheap to clone.
@@ -67,8 +80,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; nothing is stored.
-    pub async fn offer(&self, profiles: Vec<Order>) -> Stored<()> {
-        let stored = self.decide(async move |books| Ok(restock(&profiles, &books.known().await?)));
+    pub async fn offer(&self, stock: Vec<Stock>, now: u64) -> Stored<()> {
+        let stored =
+            self.decide(async move |books| Ok(restock(&stock, &books.known().await?, now)));
         stored.await.map(|_| ())
     }
 

@@ -1,25 +1,57 @@
 //! Looks at the database, for lists and for what never changes once it is stored.
 
 use super::books::{Books, order};
-use super::{Store, StoreError, Stored, StoredNotice};
+use super::{Listed, Store, StoreError, Stored, StoredNotice};
 use crate::core::{BoundTo, Order};
 use aid_rsp::crypto::PublicKey;
 use aid_rsp::es10::TransactionId;
-use aid_store::params;
+use aid_store::{Fields, params};
 
-const ALL: &str = "/* reads all: an operator's list */ SELECT body FROM orders ORDER BY iccid";
-const BY_EID: &str = "SELECT body FROM orders WHERE eid = $1 ORDER BY iccid";
+const ALL: &str = "/* reads all: an operator's list */ SELECT body, profile_type, file, name, in_inventory FROM orders ORDER BY iccid";
+const ONE: &str =
+    "SELECT body, profile_type, file, name, in_inventory FROM orders WHERE iccid = $1";
+const BY_EID: &str = "SELECT body, profile_type FROM orders WHERE eid = $1 ORDER BY iccid";
 const BINDING: &str = "SELECT eid, public_key, iccid FROM bindings WHERE transaction_id = $1";
 const NOTICES: &str = "/* reads all: an operator's list */ SELECT eid, seq_number, iccid, outcome, received_at FROM notifications \
      ORDER BY received_at, eid, seq_number";
 
+fn listed(row: &mut Fields<'_>) -> Stored<Listed> {
+    Ok(Listed {
+        order: order(row)?,
+        file: row.text()?,
+        name: row.text()?,
+        in_inventory: row.number::<i64>()? != 0,
+    })
+}
+
 impl Store {
+    /// All orders with what lists show, by ICCID.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list(&self) -> Stored<Vec<Listed>> {
+        let look = self.0.read(async |tx| tx.all(ALL, &[], listed).await);
+        look.await
+    }
+
     /// All orders, by ICCID.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn orders(&self) -> Stored<Vec<Order>> {
-        let look = self.0.read(async |tx| tx.all(ALL, &[], order).await);
+        let listed = self.list().await?.into_iter();
+        Ok(listed.map(|listed| listed.order).collect())
+    }
+
+    /// One order with what lists show.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn listed(&self, iccid: &str) -> Stored<Option<Listed>> {
+        let iccid = iccid.to_owned();
+        let look = self
+            .0
+            .read(async move |tx| tx.first(ONE, params![&iccid], listed).await);
         look.await
     }
 

@@ -18,5 +18,10 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
         name: "upkeep",
         sql: Sql::Both(include_str!("../../migrations/0010_upkeep.sql")),
     },
+    Step {
+        version: 11,
+        name: "orders",
+        sql: Sql::Both(include_str!("../../migrations/0011_orders.sql")),
+    },
 ])
 .by_index();

@@ -8,11 +8,22 @@ const ONE: &str = "8949000000000000018";
 const TWO: &str = "8949000000000000026";
 const EID: &str = "89049032123451234512345678901235";
 
+fn stock(iccid: &str, profile_type: &str) -> Stock {
+    Stock {
+        iccid: iccid.into(),
+        file: iccid.into(),
+        profile_type: profile_type.into(),
+        name: "n".into(),
+    }
+}
+
 async fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("smdp.db")).await.unwrap();
-    let order = |iccid: &str| Order::available(iccid.into(), "t".into(), 1);
-    store.offer(vec![order(ONE), order(TWO)]).await.unwrap();
+    store
+        .offer(vec![stock(ONE, "t"), stock(TWO, "t")], 1)
+        .await
+        .unwrap();
     (folder, store)
 }
 
@@ -59,8 +70,7 @@ async fn an_order_is_found_as_it_was_stored_also_after_a_restart() {
     // The same file again: nothing is lost, and profiles are not reset.
     store.close().await;
     let store = Store::open(&folder.path().join("smdp.db")).await.unwrap();
-    let again = Order::available(ONE.into(), "t".into(), 9);
-    store.offer(vec![again]).await.unwrap();
+    store.offer(vec![stock(ONE, "t")], 9).await.unwrap();
     assert_eq!(store.order(ONE).await.unwrap(), Some(expected));
     assert_eq!(store.orders().await.unwrap().len(), 2);
 }
@@ -125,7 +135,11 @@ async fn crowded() -> (tempfile::TempDir, Store, Vec<Order>) {
         }
         orders.push(order);
     }
-    store.offer(orders.clone()).await.unwrap();
+    let offered = |orders: &[Order]| {
+        let stock = orders.iter().map(|o| stock(&o.iccid, &o.profile_type));
+        stock.collect::<Vec<_>>()
+    };
+    store.offer(offered(&orders), 1).await.unwrap();
     for order in &orders {
         let order = order.clone();
         let written = store.decide(async move |_| {
@@ -137,7 +151,7 @@ async fn crowded() -> (tempfile::TempDir, Store, Vec<Order>) {
         written.await.unwrap().result.unwrap();
     }
     orders.retain(|order| !order.iccid.ends_with('9') && order.iccid.as_str() > "89490000009");
-    store.offer(orders.clone()).await.unwrap();
+    store.offer(offered(&orders), 1).await.unwrap();
     (folder, store, orders)
 }
 
@@ -165,7 +179,7 @@ async fn an_order_is_chosen_from_few_as_from_all() {
                         iccid: iccid.and_then(Text::new),
                         profile_type: kind.and_then(Text::new),
                     };
-                    let expected = Order::download(&all, &request, "msp", 5);
+                    let expected = Order::download(&all, &request, "msp", None, 5);
                     match expected.result {
                         Ok(_) => chosen += 1,
                         Err(_) => refused += 1,
@@ -175,7 +189,7 @@ async fn an_order_is_chosen_from_few_as_from_all() {
                     let decided = store.decide(async move |books| {
                         let few = books.candidates(&asked).await?;
                         assert!(few.len() < 8, "{few:?}");
-                        let decided = Order::download(&few, &asked, "msp", 5);
+                        let decided = Order::download(&few, &asked, "msp", None, 5);
                         Ok(Decided::unchanged(Ok(decided)))
                     });
                     let got = decided.await.unwrap().result.unwrap();

@@ -2,14 +2,18 @@
 
 use super::books::seq_number;
 use super::{StoreError, Stored};
-use crate::core::{Change, Order};
+use crate::core::{Change, Order, Stock};
 use aid_store::{Tx, Value, params};
 
-const PROFILE: &str = "INSERT INTO orders (iccid, profile_type, state, in_inventory, body) \
-     VALUES ($1, $2, $3, 1, $4)";
-const IN_INVENTORY: &str = "UPDATE orders SET in_inventory = $2 WHERE iccid = $1";
-const ORDER: &str = "UPDATE orders SET state = $2, eid = $3, matching_id = $4, call = $5, body = $6 \
-     WHERE iccid = $1";
+const PROFILE: &str = "INSERT INTO orders \
+     (iccid, profile_type, state, in_inventory, body, file, name, changed_at) VALUES ($1, $2, $3, 1, $4, $5, $6, $7)";
+const IN_INVENTORY: &str =
+    "UPDATE orders SET in_inventory = $2, profile_type = $3, file = $4, name = $5 WHERE iccid = $1";
+const NO_FURTHER: &str = "/* reads all: an inventory that has changed */ DELETE FROM further";
+const FURTHER: &str =
+    "INSERT INTO further (iccid, file, profile_type, name) VALUES ($1, $2, $3, $4)";
+const ORDER: &str = "UPDATE orders SET state = $2, eid = $3, matching_id = $4, call = $5, body = $6, \
+     changed_at = $7, expires_at = $8 WHERE iccid = $1";
 const BINDING: &str = "INSERT INTO bindings (transaction_id, iccid, eid, public_key, created_at) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (transaction_id) DO NOTHING";
 const NOTICE: &str = "INSERT INTO notifications \
@@ -18,17 +22,34 @@ const NOTICE: &str = "INSERT INTO notifications \
 /// Every kind of change is written here; without a wildcard arm, a new one does not compile before it is.
 pub(super) async fn write(tx: &Tx<'_>, change: &Change) -> Stored<()> {
     match change {
-        Change::Profile(profile) => {
+        Change::Profile(profile, stock) => {
             let values = params![
                 &profile.iccid,
                 &profile.profile_type,
                 profile.state.as_str(),
-                body(profile)?
+                body(profile)?,
+                &stock.file,
+                &stock.name,
+                profile.changed_at
             ];
             tx.run(PROFILE, values).await?;
         }
-        Change::InInventory(iccid, is) => {
-            tx.run(IN_INVENTORY, params![iccid, *is]).await?;
+        Change::InInventory(stock, is) => {
+            let Stock {
+                iccid,
+                file,
+                profile_type,
+                name,
+            } = stock;
+            let values = params![iccid, *is, profile_type, file, name];
+            tx.run(IN_INVENTORY, values).await?;
+        }
+        Change::Further(list) => {
+            tx.run(NO_FURTHER, &[]).await?;
+            for stock in list {
+                let values = params![&stock.iccid, &stock.file, &stock.profile_type, &stock.name];
+                tx.run(FURTHER, values).await?;
+            }
         }
         Change::Order(order) => {
             // Orders that are found by EID alone have no MatchingID to be found by.
@@ -39,7 +60,9 @@ pub(super) async fn write(tx: &Tx<'_>, change: &Change) -> Stored<()> {
                 order.eid.as_deref(),
                 matching_id,
                 order.call.as_deref(),
-                body(order)?
+                body(order)?,
+                order.changed_at,
+                order.expires_at
             ];
             if tx.run(ORDER, values).await? == 0 {
                 let text = format!("there is no order {} to change", order.iccid);

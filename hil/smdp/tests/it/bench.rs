@@ -14,7 +14,7 @@ use aid_rsp::es9::{
 use aid_rsp::es10::{DataObject, EuiccSigned1, TransactionId};
 use aid_rsp::pki::{DAY, MintParams, RspPki};
 use aid_rsp::saip::builder::{Algorithm, ProfileBuilder};
-use aid_smdp::core::{Dp, Order, Protection, Refusal, Signer, Signers};
+use aid_smdp::core::{Dp, Limits, Order, Protection, Refusal, Signer, Signers};
 use aid_smdp::service::Service;
 use aid_smdp::store::Store;
 use getrandom::SysRng;
@@ -66,6 +66,10 @@ pub(crate) fn dp(pki: &RspPki) -> Dp {
 
 /// A server that has certificates under several CIs.
 pub(crate) fn dp_of(pkis: &[&RspPki]) -> Dp {
+    dp_named(pkis, ADDRESS)
+}
+
+pub(crate) fn dp_named(pkis: &[&RspPki], address: &str) -> Dp {
     let certificate = |der: &[u8]| Certificate::from_der(der).unwrap();
     let signer = |i: &aid_rsp::pki::Identity| Signer {
         certificate: certificate(&i.certificate),
@@ -82,7 +86,7 @@ pub(crate) fn dp_of(pkis: &[&RspPki]) -> Dp {
                 binding: signer(&pki.dp_pb),
             })
             .collect(),
-        ADDRESS.into(),
+        address.into(),
         NOW,
     )
     .unwrap()
@@ -98,12 +102,28 @@ impl Bench {
         Self::on(tempfile::tempdir().unwrap(), pki, others, protection).await
     }
 
+    /// One whose orders have these limits.
+    pub(crate) async fn with_limits(limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::made(folder, mint(), &[], Protection::SessionKeys, limits).await
+    }
+
     /// The same on a folder that may have a database already.
     pub(crate) async fn on(
         folder: tempfile::TempDir,
         pki: RspPki,
         others: &[&RspPki],
         protection: Protection,
+    ) -> Self {
+        Self::made(folder, pki, others, protection, Limits::default()).await
+    }
+
+    async fn made(
+        folder: tempfile::TempDir,
+        pki: RspPki,
+        others: &[&RspPki],
+        protection: Protection,
+        limits: Limits,
     ) -> Self {
         let profiles = folder.path().join("profiles");
         std::fs::create_dir(&profiles).unwrap();
@@ -114,7 +134,9 @@ impl Bench {
         let dp = dp_of(&pkis);
         let inventory = aid_smdp::inventory::load(&profiles, ADDRESS, protection).unwrap();
         let store = Store::open(&folder.path().join("smdp.db")).await.unwrap();
-        let service = Service::start(dp, inventory, store, NOW).await.unwrap();
+        let service = Service::start(dp, inventory, store, limits, NOW)
+            .await
+            .unwrap();
         Self {
             pki,
             folder,
@@ -166,11 +188,30 @@ impl Bench {
         got.matching_id.as_str().to_owned()
     }
 
+    /// Orders ICCID for the card, to be found by its EID alone.
+    pub(crate) async fn default_order(&self) {
+        let s = &self.service;
+        let download = DownloadOrderRequest {
+            eid: Text::new(EID_DIGITS),
+            iccid: Text::new(ICCID),
+            ..Default::default()
+        };
+        let got = s.download_order(&download, OPERATOR, NOW).await.unwrap();
+        let confirm = ConfirmOrderRequest {
+            iccid: got.iccid,
+            matching_id: Text::new(""),
+            release_flag: true,
+            ..Default::default()
+        };
+        s.confirm_order(&confirm, OPERATOR, NOW).await.unwrap();
+    }
+
     /// Cancels the order for ICCID, so that it can be ordered again.
     pub(crate) async fn cancel(&self) {
+        let order = self.stored().await;
         let request = CancelOrderRequest {
             header: RequestHeader::default(),
-            eid: None,
+            eid: order.eid.and_then(Text::new),
             iccid: Text::new(ICCID).unwrap(),
             matching_id: None,
             final_profile_status_indicator: FinalProfileStatus::Available,
@@ -257,10 +298,14 @@ impl Bench {
     }
 
     pub(crate) async fn notify(&self, der: Vec<u8>) -> Result<(), Refusal> {
+        self.notify_at(der, NOW).await
+    }
+
+    pub(crate) async fn notify_at(&self, der: Vec<u8>, now: u64) -> Result<(), Refusal> {
         let request = HandleNotificationRequest {
             pending_notification: Base64::new(der).unwrap(),
         };
-        self.service.handle_notification(&request, NOW).await
+        self.service.handle_notification(&request, now).await
     }
 }
 

@@ -177,7 +177,14 @@ impl Card {
     }
 
     pub(crate) fn prepared(&self, signed: EuiccSigned2, smdp_signature2: &[u8]) -> Vec<u8> {
-        let euicc_signed2 = Signed::new(signed);
+        self.prepared_signed(Signed::new(signed), smdp_signature2)
+    }
+
+    pub(crate) fn prepared_signed(
+        &self,
+        euicc_signed2: Signed<EuiccSigned2>,
+        smdp_signature2: &[u8],
+    ) -> Vec<u8> {
         PrepareDownloadResponse::Ok {
             euicc_signature2: self.sign(&[euicc_signed2.bytes(), smdp_signature2]),
             euicc_signed2,

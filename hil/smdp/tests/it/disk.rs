@@ -7,7 +7,7 @@ use aid_needs::disk::Fault;
 use aid_needs::shim::{Calls, Effect, Environment, Errno, Rule, Shim};
 use aid_rsp::es2::DownloadOrderRequest;
 use aid_rsp::es9::{Function, Response, Text};
-use aid_smdp::core::{Decided, Order, OrderState};
+use aid_smdp::core::{Decided, OrderState, Stock};
 use aid_smdp::store::{Store, Stored};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -247,8 +247,13 @@ async fn start(path: &Path) -> Stored<Store> {
     let store = Store::open(path).await?;
     // Only time is lost where this fails.
     let _ = store.reserve_log().await;
-    let orders = (0..3).map(|n| Order::available(iccid(n), "t".into(), 1));
-    store.offer(orders.collect()).await?;
+    let stock = (0..3).map(|n| Stock {
+        iccid: iccid(n),
+        file: n.to_string(),
+        profile_type: "t".into(),
+        name: "n".into(),
+    });
+    store.offer(stock.collect(), 1).await?;
     Ok(store)
 }
 

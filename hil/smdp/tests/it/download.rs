@@ -4,7 +4,8 @@ use crate::bench::{Bench, EID_DIGITS, ICCID, NOW, mint, mint_on, refused};
 use crate::card::DP_OID;
 use aid_rsp::crypto::Curve;
 use aid_rsp::es9::{Base64, CancelSessionRequest, Hex};
-use aid_rsp::es10::{CancelSessionReason, TransactionId};
+use aid_rsp::es10::{CancelSessionReason, Signed, TransactionId};
+use aid_rsp::tlv::{Tlv, Writer, universal};
 use aid_smdp::core::{MAX_ATTEMPTS, OrderState, Protection};
 
 #[tokio::test]
@@ -43,11 +44,19 @@ async fn an_order_without_eid_belongs_to_the_first_card() {
     refused(got, ("8.1.1", "3.8"));
 }
 
+// SGP.22 §3.1.1.2: an order is found without a MatchingID only if it was confirmed with an empty one.
 #[tokio::test]
-async fn without_matching_id_the_eid_finds_the_order() {
+async fn without_matching_id_the_eid_finds_a_default_order() {
     let bench = Bench::new().await;
-    bench.order(Some(EID_DIGITS), None).await;
     let card = bench.card();
+    let matching_id = bench.order(Some(EID_DIGITS), None).await;
+    for without in [None, Some("")] {
+        let got = bench.authenticate(&card, without).await;
+        refused(got, ("8.1.1", "3.8"));
+    }
+    bench.authenticate(&card, Some(&matching_id)).await.unwrap();
+    bench.cancel().await;
+    bench.default_order().await;
     for matching_id in [None, Some("")] {
         bench.authenticate(&card, matching_id).await.unwrap();
         let other = bench.other_card();
@@ -115,6 +124,38 @@ async fn a_confirmation_code_is_asked_for_and_counted() {
     refused(bench.bpp(&id, wrong).await, ("8.2.7", "6.4"));
     assert_eq!(bench.stored().await.state, OrderState::Error);
     assert!(bench.bpp(&id, right).await.is_err());
+}
+
+#[tokio::test]
+async fn an_empty_hash_of_a_confirmation_code_is_none() {
+    for (code, codes) in [(None, None), (Some("1234"), Some(("8.2.7", "2.2")))] {
+        let bench = Bench::new().await;
+        let matching_id = bench.order(Some(EID_DIGITS), code).await;
+        let mut card = bench.card();
+        let offer = bench.authenticate(&card, Some(&matching_id)).await.unwrap();
+        let id = offer.transaction_id.as_bytes().to_vec();
+        card.prepare(&offer, None);
+        let otpk = card.otk.as_ref().unwrap().public.as_bytes().to_vec();
+        let prepared = |hash: &[u8]| {
+            let mut w = Writer::new();
+            w.constructed(universal::SEQUENCE, |w| {
+                w.primitive(0x80, &id).primitive(0x5F49, &otpk);
+                w.primitive(universal::OCTET_STRING, hash);
+            });
+            let signed = Tlv::parse(w.as_slice()).unwrap();
+            // A length that no hash has can't be read by our own types: signed as it is.
+            let signed = Signed::read(&signed).ok()?;
+            Some(card.prepared_signed(signed, offer.smdp_signature2.as_bytes()))
+        };
+        for length in [1, 31, 33] {
+            assert_eq!(prepared(&vec![7; length]), None, "{length}");
+        }
+        let got = bench.bpp(&id, prepared(&[]).unwrap()).await;
+        match codes {
+            None => drop(got.unwrap()),
+            Some(codes) => refused(got, codes),
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 mod bench;
 mod card;
 mod defects;
+mod desk;
 mod disk;
 mod doors;
 mod download;

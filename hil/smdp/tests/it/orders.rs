@@ -180,7 +180,10 @@ async fn release_and_cancel() {
     let mut other = available.clone();
     other.eid = Text::new(OTHER_EID);
     refused(cancelled(other).await, ("8.1.1", "3.10"));
+    // The EID that the operator linked the order to must be named (SGP.22 §5.3.3).
+    refused(cancelled(available.clone()).await, ("8.1.1", "2.2"));
     let mut other = available.clone();
+    other.eid = Text::new(EID_DIGITS);
     other.matching_id = Text::new("OTHER");
     refused(cancelled(other).await, ("8.2.6", "3.10"));
     let mut mine = available.clone();
@@ -203,6 +206,28 @@ async fn release_and_cancel() {
 }
 
 #[tokio::test]
+async fn an_order_that_a_card_has_taken_is_cancelled_without_its_eid() {
+    // The operator named no EID, and need not know which card came first.
+    let bench = Bench::new().await;
+    let matching_id = bench.order(None, None).await;
+    let mut card = bench.card();
+    bench.download(&mut card, &matching_id).await;
+    assert_eq!(bench.stored().await.eid.as_deref(), Some(EID_DIGITS));
+    let request = cancel(ICCID, FinalProfileStatus::Available);
+    let service = &bench.service;
+    service.cancel_order(&request, OPERATOR, NOW).await.unwrap();
+    // An EID of ConfirmOrder links as one of DownloadOrder does.
+    let order = download(Some(ICCID), None, None);
+    service.download_order(&order, OPERATOR, NOW).await.unwrap();
+    let mut confirmed = confirm(ICCID);
+    confirmed.eid = Text::new(EID_DIGITS);
+    let done = service.confirm_order(&confirmed, OPERATOR, NOW).await;
+    done.unwrap();
+    let got = service.cancel_order(&request, OPERATOR, NOW).await;
+    refused(got, ("8.1.1", "2.2"));
+}
+
+#[tokio::test]
 async fn an_order_is_its_operators_own() {
     let bench = Bench::new().await;
     bench.order(Some(EID_DIGITS), None).await;
@@ -211,7 +236,8 @@ async fn an_order_is_its_operators_own() {
     refused(got, ("8.2.1", "1.2"));
     let got = s.confirm_order(&confirm(ICCID), "other", NOW).await;
     refused(got, ("8.2.1", "1.2"));
-    let request = cancel(ICCID, FinalProfileStatus::Available);
+    let mut request = cancel(ICCID, FinalProfileStatus::Available);
+    request.eid = Text::new(EID_DIGITS);
     let got = s.cancel_order(&request, "other", NOW).await;
     refused(got, ("8.2.1", "1.2"));
     s.cancel_order(&request, OPERATOR, NOW).await.unwrap();

@@ -105,6 +105,33 @@ pub(crate) fn client(ca: &Path, identity: Option<(&Path, &Path)>) -> reqwest::Cl
         .unwrap()
 }
 
+/// What an LPA gets for this MatchingID at a running server: an offer, or subject and reason of the refusal.
+pub(crate) async fn offered(
+    lpa: &reqwest::Client,
+    es9: &str,
+    card: &Card,
+    matching_id: Option<&str>,
+) -> Result<(), String> {
+    let ok = call(lpa, es9, &card.initiate(es9)).await;
+    let request = AuthenticateClientRequest {
+        transaction_id: ok.transaction_id.clone(),
+        authenticate_server_response: Base64::new(ok_response(card.authenticate(&ok, matching_id)))
+            .unwrap(),
+    };
+    let url = format!("https://{es9}{}", AuthenticateClientRequest::PATH);
+    let response = lpa.post(url).json(&request).send().await.unwrap();
+    let answer: serde_json::Value = response.json().await.unwrap();
+    let status = &answer["header"]["functionExecutionStatus"];
+    match &status["statusCodeData"] {
+        serde_json::Value::Null => Ok(()),
+        data => Err(format!(
+            "{}/{}",
+            data["subjectCode"].as_str().unwrap(),
+            data["reasonCode"].as_str().unwrap()
+        )),
+    }
+}
+
 async fn call<F: Function>(client: &reqwest::Client, host: &str, request: &F) -> F::Output {
     let url = format!("https://{host}{}", F::PATH);
     let response = client.post(url).json(request).send().await.unwrap();
@@ -174,8 +201,29 @@ async fn a_download_over_tls() {
     let response = lpa.post(&url).json(&request).send().await.unwrap();
     assert_eq!(response.status(), 204);
     assert!(response.bytes().await.unwrap().is_empty());
-    let response = lpa.post(&url).body("{").send().await.unwrap();
-    assert_eq!(response.status(), 400);
+    // What will never be readable is acknowledged, or the LPA would repeat it for ever; what may have been cut off on
+    // its way is not.
+    let long = "A".repeat(40_000);
+    for (pending, status) in [
+        ("\"\"", 204),
+        ("\"vzcA\"", 204),
+        ("\"AAAA\"", 204),
+        ("\"no base64\\u001b[31m\\n\"", 204),
+        (&format!("\"{long}\""), 204),
+        ("7", 400),
+        ("null", 400),
+        ("\"vzcA", 400),
+    ] {
+        let body = format!("{{\"pendingNotification\":{pending}}}");
+        let sent = lpa.post(&url).header("content-type", "application/json");
+        let response = sent.body(body).send().await.unwrap();
+        assert_eq!(response.status(), status, "{pending:.40}");
+        assert!(status == 400 || response.bytes().await.unwrap().is_empty());
+    }
+    for body in ["{", "", "[]", "{}", "{\"pendingNotification\":\"vzcA\""] {
+        let response = lpa.post(&url).body(body).send().await.unwrap();
+        assert_eq!(response.status(), 400, "{body}");
+    }
 
     // The lists are read beside the running server.
     let list = |what: &str| {

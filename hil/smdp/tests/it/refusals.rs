@@ -8,7 +8,7 @@ use aid_rsp::es10::{
     PrepareDownloadResponse, TransactionId, Version,
 };
 use aid_rsp::pki::DAY;
-use aid_smdp::core::{Order, OrderState, SESSION_SECONDS};
+use aid_smdp::core::{Limits, Order, OrderState, SESSION_SECONDS};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 
@@ -231,10 +231,13 @@ async fn every_altered_byte_of_the_cards_answers_is_refused() {
 
     let profiles = bench.folder.path().join("profiles");
     let inventory = aid_smdp::inventory::load(&profiles, ADDRESS, Default::default()).unwrap();
-    let profile = &inventory[ICCID];
+    let profile = inventory.get(ICCID, None).unwrap();
+    let limits = Limits::default();
     let mut order = Order::available(ICCID.into(), "t".into(), NOW);
     order.enter(OrderState::Released, NOW);
-    let (offered, offer) = dp.offer(&authenticated, &order, profile).unwrap();
+    let (offered, offer) = dp
+        .offer(&authenticated, &order, profile, &limits, NOW)
+        .unwrap();
     let prepared = card.prepare(&offer, None);
     for i in 0..prepared.len() {
         let mut altered = prepared.clone();
@@ -245,5 +248,5 @@ async fn every_altered_byte_of_the_cards_answers_is_refused() {
     let prepared = dp
         .prepare(&offered, profile.protection, &prepared, &mut rng)
         .unwrap();
-    order.bind(&offered, &prepared, NOW).unwrap();
+    order.bind(&offered, &prepared, &limits, NOW).unwrap();
 }

@@ -9,7 +9,7 @@ use aid_rsp::es10::{
 };
 use aid_rsp::tlv::Tlv;
 use aid_smdp::core::{
-    BoundTo, Dp, Euicc, Initiated, NotCounted, Offered, Order, OrderState, Signer, Signers,
+    BoundTo, Dp, Euicc, Initiated, Limits, NotCounted, Offered, Order, OrderState, Signer, Signers,
 };
 use aid_smdp::inventory;
 use getrandom::SysRng;
@@ -102,6 +102,7 @@ fn a_recorded_card_is_believed() {
         transaction_id,
         euicc: euicc.clone(),
         iccid: crate::bench::ICCID.into(),
+        package: None,
         smdp_signature2: signature.raw.to_vec(),
         refused: false,
         signers: 0,
@@ -110,7 +111,7 @@ fn a_recorded_card_is_believed() {
     let package = crate::bench::package(crate::bench::ICCID);
     std::fs::write(folder.path().join("p.der"), package).unwrap();
     let inventory = inventory::load(folder.path(), "smdp.example.com", Default::default()).unwrap();
-    let profile = &inventory[crate::bench::ICCID];
+    let profile = inventory.get(crate::bench::ICCID, None).unwrap();
     let mut order = Order::available(profile.iccid.clone(), "t".into(), NOW);
     order.enter(OrderState::Released, NOW);
     let prepared = session("prepare-download-response.der");
@@ -118,7 +119,9 @@ fn a_recorded_card_is_believed() {
     let prepared = dp
         .prepare(&offered, profile.protection, &prepared, &mut rng)
         .unwrap();
-    let binding = order.bind(&offered, &prepared, NOW).unwrap();
+    let binding = order
+        .bind(&offered, &prepared, &Limits::default(), NOW)
+        .unwrap();
     dp.package(&offered, profile, &binding).unwrap();
     assert_eq!(order.state, OrderState::Downloaded);
 

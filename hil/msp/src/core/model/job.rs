@@ -1,7 +1,7 @@
 //! Calls that were decided on and have to reach the other side, however often it takes.
 
 use aid_aid1::headers::PartyId;
-use aid_id::MspToken;
+use aid_id::{Eid, Iccid, MspToken};
 use uuid::Uuid;
 
 use super::words;
@@ -19,7 +19,8 @@ words! {
         UpdateSubscriptionInfo = "update-subscription-info",
         /// AID.02 §7.7.2.1
         SendActivationCode = "send-activation-code",
-        /// ES2+.CancelOrder (SGP.22 §5.3.3). The body is the ICCID.
+        /// ES2+.CancelOrder (SGP.22 §5.3.3). The body is the ICCID, a space, and the EID; of earlier
+        /// versions the ICCID alone.
         CancelOrder = "cancel-order",
     }
 }
@@ -51,6 +52,21 @@ pub(crate) struct Job {
     pub(crate) correlation_id: Uuid,
     /// JSON, or what the kind says.
     pub(crate) body: String,
+}
+
+impl Job {
+    /// Body of a [`Kind::CancelOrder`].
+    pub(crate) fn cancel_body(iccid: &Iccid, eid: &Eid) -> String {
+        format!("{} {}", iccid.as_str(), eid.as_str())
+    }
+
+    /// ICCID and EID of the order that a [`Kind::CancelOrder`] cancels.
+    pub(crate) fn to_cancel(&self) -> (&str, Option<&str>) {
+        match self.body.split_once(' ') {
+            Some((iccid, eid)) => (iccid, Some(eid)),
+            None => (&self.body, None),
+        }
+    }
 }
 
 /// A job with its history.

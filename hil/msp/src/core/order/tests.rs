@@ -286,7 +286,10 @@ fn a_withdrawn_token_or_a_full_subscription_cancels_the_order() {
         assert_eq!((booked(&changes), answers(&changes)), (0, vec![]));
         let jobs = jobs(&changes);
         assert_eq!((jobs.len(), jobs[0].kind), (1, Kind::CancelOrder));
-        assert_eq!(jobs[0].body, iccid(0).as_str());
+        assert_eq!(
+            jobs[0].body,
+            Job::cancel_body(&iccid(0), &EID.parse().unwrap())
+        );
         // The same call again is worked on again.
         assert!(changes.contains(&Change::CallForgotten(key(1))));
     }
@@ -369,7 +372,8 @@ fn a_reservation_that_is_not_needed_is_cancelled() {
     for order in [Some(&other), None] {
         let found = note(order, 0);
         assert_eq!(found.outcome, Reserved::NotNeeded);
-        assert_eq!(jobs(&found.changes)[0].body, iccid(0).as_str());
+        let body = &jobs(&found.changes)[0].body;
+        assert_eq!(*body, Job::cancel_body(&iccid(0), &EID.parse().unwrap()));
     }
     // Another worker has finished the order with this profile.
     let done = Order {

@@ -412,7 +412,7 @@ fn send(request: &AcRequest, body: &SendActivationCode, ids: NewId<'_>, now: i64
 }
 
 fn cancel(request: &AcRequest, iccid: &Iccid, ids: NewId<'_>, now: i64) -> Change {
-    let body = iccid.as_str().to_owned();
+    let body = Job::cancel_body(iccid, &request.eid);
     Change::job(job(request, Kind::CancelOrder, body, ids), now)
 }
 

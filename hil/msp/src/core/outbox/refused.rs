@@ -51,7 +51,7 @@ impl RefusedView {
             msp_token: order.request.msp_token,
             request_id: ids(),
             correlation_id: order.request.correlation_id,
-            body: profile.iccid.as_str().to_owned(),
+            body: Job::cancel_body(&profile.iccid, &profile.eid),
         };
         let mut changes = vec![
             Change::ProfileSet(Profile {

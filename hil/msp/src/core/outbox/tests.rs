@@ -140,8 +140,11 @@ fn a_code_that_the_cmp_will_never_use_gives_back_profile_and_slot() {
         });
         let job = job.unwrap();
         assert_eq!(
-            (job.kind, job.body.as_str()),
-            (Kind::CancelOrder, iccid().as_str())
+            (job.kind, job.body.clone()),
+            (
+                Kind::CancelOrder,
+                Job::cancel_body(&iccid(), &EID.parse().unwrap())
+            )
         );
         let failed = |change: &Change| matches!(change, Change::OrderPut(order) if order.response().is_none());
         assert!(found.changes.iter().any(failed), "{number}");
@@ -154,19 +157,24 @@ fn a_code_that_the_cmp_will_never_use_gives_back_profile_and_slot() {
         let found = settled(&of(ProfilePhase::Prepared), &refused(code));
         assert_eq!(found.changes.len(), 1, "{code:?}");
     }
-    // Once the order is cancelled the profile can be ordered again.
-    let cancel = view(
-        Kind::CancelOrder,
+    // Once the order is cancelled the profile can be ordered again; earlier versions stored no EID with the job.
+    for body in [
+        Job::cancel_body(&iccid(), &EID.parse().unwrap()),
         iccid().as_str().to_owned(),
-        ProfilePhase::Returned,
-        OnboardingState::Active,
-    );
-    let found = settled(&cancel, &Attempt::Sent);
-    let cancelled = Profile {
-        network: false,
-        ..profile(ProfilePhase::Cancelled)
-    };
-    assert_eq!(found.changes[1], Change::ProfileSet(cancelled));
+    ] {
+        let cancel = view(
+            Kind::CancelOrder,
+            body,
+            ProfilePhase::Returned,
+            OnboardingState::Active,
+        );
+        let found = settled(&cancel, &Attempt::Sent);
+        let cancelled = Profile {
+            network: false,
+            ..profile(ProfilePhase::Cancelled)
+        };
+        assert_eq!(found.changes[1], Change::ProfileSet(cancelled));
+    }
 }
 
 // The CMP never heard of the swap: the profile that was given up is still in its vehicle.

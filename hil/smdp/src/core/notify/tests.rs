@@ -1,7 +1,7 @@
 //! Late, repeated and reordered notifications of two lives of a profile, against a model.
 
 use super::*;
-use crate::core::{Euicc, Offered, OfferedOrder};
+use crate::core::{Euicc, Limits, Offered, OfferedOrder};
 use aid_rsp::crypto::{Crypto as _, Curve, PublicKey, SoftwareCrypto};
 use aid_rsp::es2::{CancelOrderRequest, DownloadOrderRequest, FinalProfileStatus};
 use aid_rsp::es9::{RequestHeader, Text};
@@ -15,6 +15,11 @@ const ICCID: &str = "8949000000000000018";
 const CARD: &str = "89049032123451234512345678901235";
 const OTHER_CARD: &str = "89049032123451234512345678901299";
 const OPERATOR: &str = "msp";
+const LIMITS: Limits = Limits {
+    attempts: 10,
+    code_failures: 3,
+    expire_after_days: None,
+};
 
 fn session(n: u8) -> TransactionId {
     TransactionId::new(&[n; 16]).unwrap()
@@ -77,7 +82,7 @@ fn ordered(order: &Order, eid: &str) -> Order {
         iccid: Text::new(ICCID),
         ..Default::default()
     };
-    let decided = Order::download(std::slice::from_ref(order), &request, OPERATOR, 1);
+    let decided = Order::download(std::slice::from_ref(order), &request, OPERATOR, None, 1);
     assert_eq!(decided.result.as_deref(), Ok(ICCID));
     let [Change::Order(order)] = &decided.changes[..] else {
         panic!("answered as a repetition");
@@ -108,6 +113,7 @@ fn offered(order: &Order, n: u8) -> (Offered, OfferedOrder) {
             public_key: key(),
         },
         iccid: order.iccid.clone(),
+        package: None,
         smdp_signature2: Vec::new(),
         signers: 0,
         refused: false,
@@ -233,7 +239,7 @@ fn a_session_of_an_earlier_order_cancels_nothing() {
         let old = offered(&first, 1);
         bound(&mut first, 1);
         cancel(&mut first);
-        assert!(!first.cancelled_by_card(&old.0, &old.1, reason, 4));
+        assert!(!first.cancelled_by_card(&old.0, &old.1, reason, &LIMITS, 4));
         let mut second = ordered(&first, CARD);
         assert!(old.1.check(&second).is_err());
         for n in [None, Some(2)] {
@@ -241,7 +247,7 @@ fn a_session_of_an_earlier_order_cancels_nothing() {
                 bound(&mut second, n);
             }
             let before = second.clone();
-            assert!(!second.cancelled_by_card(&old.0, &old.1, reason, 4));
+            assert!(!second.cancelled_by_card(&old.0, &old.1, reason, &LIMITS, 4));
             assert_eq!(second, before);
         }
         // Within one order: another session's BPP overtook this one.
@@ -249,9 +255,9 @@ fn a_session_of_an_earlier_order_cancels_nothing() {
         let slow = offered(&order, 5);
         let quick = offered(&order, 6);
         bound(&mut order, 6);
-        assert!(!order.cancelled_by_card(&slow.0, &slow.1, reason, 4));
+        assert!(!order.cancelled_by_card(&slow.0, &slow.1, reason, &LIMITS, 4));
         assert_eq!(order.state, OrderState::Downloaded);
-        assert!(order.cancelled_by_card(&quick.0, &quick.1, reason, 4));
+        assert!(order.cancelled_by_card(&quick.0, &quick.1, reason, &LIMITS, 4));
         assert_ne!(order.state, OrderState::Downloaded);
     }
 }
