@@ -29,7 +29,9 @@ impl Transactions {
             Down::Order { order_id, kind } => {
                 self.put(About::Work(*order_id), correlation);
                 match kind {
-                    OrderKind::Delete { iccid } | OrderKind::Disable { iccid } => {
+                    OrderKind::Delete { iccid }
+                    | OrderKind::DeleteOf { iccid, .. }
+                    | OrderKind::Disable { iccid } => {
                         self.put(About::Profile(iccid.clone()), correlation);
                     }
                     OrderKind::DeleteAll | OrderKind::Erase { .. } => {

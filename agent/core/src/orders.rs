@@ -25,7 +25,9 @@ enum Scope {
 impl Scope {
     fn of(kind: &OrderKind) -> Option<Self> {
         match kind {
-            OrderKind::Delete { iccid } => Some(Self::One(iccid.clone())),
+            OrderKind::Delete { iccid } | OrderKind::DeleteOf { iccid, .. } => {
+                Some(Self::One(iccid.clone()))
+            }
             OrderKind::Erase { account } => Some(Self::Of(*account)),
             OrderKind::DeleteAll => Some(Self::All),
             OrderKind::Disable { .. } | OrderKind::Logout { .. } => None,
@@ -194,7 +196,7 @@ impl Agent {
 
     /// Ends the orders about this profile alone.
     pub(crate) fn finish_deletions(&mut self, now: BootMs, iccid: &Iccid, outcome: OrderOutcome) {
-        let about = |kind: &OrderKind| matches!(kind, OrderKind::Delete { iccid: i } if i == iccid);
+        let about = |kind: &OrderKind| matches!(kind, OrderKind::Delete { iccid: i } | OrderKind::DeleteOf { iccid: i, .. } if i == iccid);
         let open: Vec<Id> = self
             .durable
             .orders

@@ -18,7 +18,7 @@ use crate::strict_json;
 pub use activation::{
     ActivationCodeResponse, ProfileType, RequestActivationCode, SendActivationCode,
 };
-pub use members::Members;
+pub use members::{Iccids, Members};
 pub use onboarding::{NotifyTokenInvalid, SendMspToken, SubscriptionType, UpdateSubscriptionInfo};
 pub use profile::{
     CsimStatus, ProfileInformation, ProfileState, ProfileStatus, ProfileStatuses, ProfileValidity,
@@ -50,7 +50,17 @@ pub trait Body: Sized {
     /// # Errors
     /// As [`Body::from_members`]; 413 if it is too large.
     fn parse(text: &[u8]) -> Result<Self, ApiError> {
-        Self::from_members(&Members::new(strict_json::object(text)?))
+        Self::parse_with(text, Iccids::Standard)
+    }
+
+    /// The same, from somebody who may name these ICCIDs. What is stored of our own was checked when it was made: it is
+    /// read with [`Iccids::Short`], whatever is agreed now.
+    ///
+    /// # Errors
+    /// As [`Body::parse`].
+    fn parse_with(text: &[u8], iccids: Iccids) -> Result<Self, ApiError> {
+        let members = Members::new(strict_json::object(text)?);
+        Self::from_members(&members.with_iccids(iccids))
     }
 
     /// The bytes that go onto the wire.

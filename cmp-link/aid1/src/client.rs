@@ -17,8 +17,8 @@ use aid_id::{Iccid, MspToken};
 use uuid::Uuid;
 
 use crate::body::{
-    NotifyTokenInvalid, ProfileStatuses, RequestActivationCode, SendActivationCode, SendCsimStatus,
-    SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
+    Iccids, NotifyTokenInvalid, ProfileStatuses, RequestActivationCode, SendActivationCode,
+    SendCsimStatus, SendMspToken, SendProfileInformation, UpdateSubscriptionInfo,
 };
 use crate::contract::Contract;
 use crate::deviation::Deviations;
@@ -54,6 +54,8 @@ pub struct Settings {
     pub timeout: Duration,
     /// Where the called party's tolerated deviations are counted.
     pub deviations: Deviations,
+    /// Which ICCIDs the called party may name.
+    pub iccids: Iccids,
 }
 
 /// The two ids of a call (AID.02 §5.1).

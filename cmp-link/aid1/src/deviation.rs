@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use crate::body::Members;
+use crate::body::{Iccids, Members};
 use crate::operation::CmpOperation;
 
 macro_rules! deviations {
@@ -50,6 +50,8 @@ deviations! {
     Body = "body",
     /// A status report names an EID that is none (§7.8).
     Eid = "eid",
+    /// An ICCID has 18 digits (§5.4), as was agreed with the partner.
+    ShortIccid = "short-iccid",
 }
 
 impl fmt::Display for Deviation {
@@ -117,6 +119,13 @@ fn is_void(members: &Map<String, Value>, name: &str) -> bool {
     }
 }
 
+/// Whether one of these members is an ICCID of fewer digits than §5.4 has.
+fn has_short_iccid(members: &Map<String, Value>) -> bool {
+    let iccids = ["iccid", "swappedIccid"].map(|name| members.get(name).and_then(Value::as_str));
+    let mut iccids = iccids.into_iter().flatten();
+    iccids.any(|text| !text.is_empty() && Iccids::Standard.read(text).is_none())
+}
+
 /// The deviations in a body that an operation of the CMP has accepted. Each kind is there once.
 #[must_use]
 pub fn of_body(operation: CmpOperation, body: &Members) -> Vec<Deviation> {
@@ -153,10 +162,17 @@ pub fn of_body(operation: CmpOperation, body: &Members) -> Vec<Deviation> {
         CmpOperation::UpdateSubscriptionInfo => look(members, "customerGroup", Void::Absent),
         CmpOperation::SendProfileInformation => {
             let profiles = members.get("profiles").and_then(Value::as_array);
-            for profile in profiles.into_iter().flatten().filter_map(Value::as_object) {
+            let profiles = profiles.into_iter().flatten().filter_map(Value::as_object);
+            for profile in profiles.clone() {
                 look(profile, "reason", Void::Null);
             }
+            if profiles.clone().any(has_short_iccid) {
+                found.push(Deviation::ShortIccid);
+            }
         }
+    }
+    if has_short_iccid(members) {
+        found.push(Deviation::ShortIccid);
     }
     found.sort_unstable();
     found.dedup();
@@ -174,6 +190,9 @@ pub fn of_response(body: &[u8]) -> Vec<Deviation> {
     found.extend(void(&members, "iccid", Void::Absent));
     if members.get("profileType").and_then(Value::as_str) != Some("personal") {
         found.push(Deviation::ProfileType);
+    }
+    if has_short_iccid(&members) {
+        found.push(Deviation::ShortIccid);
     }
     found.sort_unstable();
     found.dedup();

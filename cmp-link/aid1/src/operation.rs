@@ -112,7 +112,8 @@ impl Answer for ProfileStatuses {
     }
 
     fn read(contract: &Contract, received: &Received) -> Result<(Self, StatusCode), ApiError> {
-        Ok((Self::parse(received.body())?, contract.success()))
+        let statuses = Self::parse_with(received.body(), received.iccids)?;
+        Ok((statuses, contract.success()))
     }
 }
 
@@ -135,7 +136,8 @@ impl Answer for Activation {
 
     /// A code counts under whatever 2xx it comes: it is not sent a second time.
     fn read(_: &Contract, received: &Received) -> Result<(Self, StatusCode), ApiError> {
-        let unusable = match ActivationCodeResponse::parse(received.body()) {
+        let code = ActivationCodeResponse::parse_with(received.body(), received.iccids);
+        let unusable = match code {
             Ok(code) => return Ok((Self::Now(code), StatusCode::OK)),
             Err(error) => error,
         };

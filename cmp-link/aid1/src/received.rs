@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::body::Iccids;
 use crate::error_code::ErrorBody;
 
 /// A complete answer as it came from the wire.
@@ -15,6 +16,8 @@ pub struct Received {
     pub(crate) kind: String,
     /// `Retry-After`, as it was said.
     pub(crate) retry_after: Option<Duration>,
+    /// Which ICCIDs the other party may name.
+    pub(crate) iccids: Iccids,
 }
 
 impl Received {

@@ -5,6 +5,7 @@ mod account;
 mod aid1;
 mod attempts;
 mod car_login;
+mod car_sessions;
 mod cars;
 mod codes;
 mod connections;
@@ -165,8 +166,9 @@ impl Service {
         let service = Arc::clone(self);
         let whole = async move |tx: &Tx<'_>| {
             let (decision, value) = decide(&service, tx, &service.context()).await?;
-            let decision = views::without_repeated_deletions(tx, decision).await?;
-            let Decision { changes, down } = decision;
+            let mut decision = views::without_repeated_deletions(tx, decision).await?;
+            let down = views::messages(tx, &mut decision).await?;
+            let changes = decision.changes;
             let after = After {
                 calls: changes.iter().any(|c| matches!(c, Change::AddCall(_))),
                 users: profiles_touched(&changes),

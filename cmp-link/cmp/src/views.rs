@@ -5,11 +5,11 @@ use crate::store::{Stored, Tx};
 use aid_aid1::error_code::ErrorCode;
 use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::sync::Listing;
-use aid_cmp_core::decide::{Context, Decision};
-use aid_cmp_core::decide::{deletion, removal, status, sync, withdraw};
-use aid_cmp_core::model::{CallState, Federation, OrderState, RequestState, Vehicle};
+use aid_cmp_core::decide::{Context, Decision, Outgoing};
+use aid_cmp_core::decide::{deletion, order, removal, status, sync, withdraw};
+use aid_cmp_core::model::{CallState, Federation, Order, OrderState, RequestState, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id};
-use aid_wire::OrderKind;
+use aid_wire::{ACCOUNT_REVISION, Down, OrderKind, announced};
 use std::collections::BTreeMap;
 
 /// How long a status that was told is taken for heard, ms.
@@ -82,6 +82,50 @@ pub async fn without_repeated_deletions(tx: &Tx<'_>, decision: Decision) -> Stor
         true => Ok(decision),
         false => Ok(decision.without_repeated_deletions(&open)),
     }
+}
+
+/// The messages of a decision, orders to delete with whose profile it is (§4.4.1 [8]).
+///
+/// # Errors
+/// The store failed.
+pub async fn messages(tx: &Tx<'_>, decision: &mut Decision) -> Stored<Vec<Outgoing>> {
+    let mut messages = std::mem::take(&mut decision.down);
+    for change in &decision.changes {
+        let Change::AddOrder(order) = change else {
+            continue;
+        };
+        let own = |m: &&mut Outgoing| matches!(&m.body, Down::Order { order_id, .. } if *order_id == order.id);
+        if let Some(message) = messages.iter_mut().find(own) {
+            name_account(tx, order, message).await?;
+        }
+    }
+    Ok(messages)
+}
+
+/// The message of an order, one to delete with whose profile it is (§4.4.1 [8]).
+///
+/// # Errors
+/// The store failed.
+pub async fn order_message(tx: &Tx<'_>, order: &Order) -> Stored<Outgoing> {
+    let mut message = order::message(order);
+    name_account(tx, order, &mut message).await?;
+    Ok(message)
+}
+
+/// Names the account to a car whose last `Hello` says that it understands that. One that was put back to an older release
+/// since ignores the order, and gets it again after its next `Hello`, in the form that it knows.
+async fn name_account(tx: &Tx<'_>, order: &Order, message: &mut Outgoing) -> Stored<()> {
+    let (OrderKind::Delete { .. }, Some(link)) = (&order.kind, order.federation) else {
+        return Ok(());
+    };
+    let vehicle = tx.vehicle(order.eid).await?;
+    let software = vehicle.and_then(|v| v.software).unwrap_or_default();
+    if announced(&software) >= ACCOUNT_REVISION
+        && let Some(federation) = tx.federation_by_id(link).await?
+    {
+        order::name_account(message, federation.account);
+    }
+    Ok(())
 }
 
 /// What is still to be done for a federation.

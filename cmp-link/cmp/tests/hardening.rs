@@ -74,6 +74,7 @@ impl Changed {
             credentials,
             timeout: Duration::from_secs(10),
             deviations: aid_aid1::deviation::Deviations::default(),
+            iccids: aid_aid1::body::Iccids::Standard,
         })
         .unwrap()
     }

@@ -23,7 +23,7 @@ pub enum Sql {
 /// A step. Once released it never changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// Its number; steps are made in the order of the list.
+    /// Its number, higher than that of the step before it in the list; steps are made in this order.
     pub version: i64,
     /// What it is about.
     pub name: &'static str,
@@ -54,8 +54,21 @@ const VERSIONS: &str = "SELECT version FROM schema_step ORDER BY version";
 
 impl Schema {
     /// Tables made by these steps.
+    ///
+    /// # Panics
+    /// The numbers of the steps do not ascend: while compiling, for a `static`.
     #[must_use]
     pub const fn new(steps: &'static [Step]) -> Self {
+        let mut rest = steps;
+        while let [step, later @ ..] = rest {
+            if let [next, ..] = later {
+                assert!(
+                    step.version < next.version,
+                    "the numbers of migration steps ascend"
+                );
+            }
+            rest = later;
+        }
         Self {
             steps,
             by_index: false,

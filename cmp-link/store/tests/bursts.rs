@@ -3,22 +3,15 @@
 
 mod stage;
 
-use aid_needs::postgres::Postgres;
 use aid_store::{Options, Statement, Store, StoreError, Stored, Tx, Value, params};
 use futures_util::future::{join_all, try_join_all};
-use stage::{Refusal, add, count, ids, insert, open, open_as, server, until};
-use std::future::Future;
+use stage::{
+    Refusal, add, begin, client, count, ids, insert, open, open_as, server, until, waiting,
+    with_server,
+};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// Runs a test with a server, where there is one.
-fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Arc<Postgres>) -> F) {
-    let Some(postgres) = Postgres::start() else {
-        return;
-    };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(test(Arc::new(postgres)));
-}
 
 /// Stores an item, together with others.
 async fn add_together(store: &Store, id: i64) -> Result<i64, Refusal> {
@@ -253,12 +246,8 @@ fn a_lock_that_is_held_elsewhere_holds_up_its_own_only() {
         for id in 0..40 {
             add(&store, id).await.unwrap();
         }
-        let (mut client, connection) =
-            tokio_postgres::connect(&postgres.url(), tokio_postgres::NoTls)
-                .await
-                .unwrap();
-        tokio::spawn(connection);
-        let held = client.transaction().await.unwrap();
+        let mut holder = client(&postgres).await;
+        let held = holder.transaction().await.unwrap();
         held.execute("SELECT 1 FROM item WHERE id = 0 FOR UPDATE", &[])
             .await
             .unwrap();
@@ -269,10 +258,10 @@ fn a_lock_that_is_held_elsewhere_holds_up_its_own_only() {
             })
         };
         let mut stuck = Box::pin(one_more(0));
-        stage::begin(&mut stuck).await;
+        begin(&mut stuck).await;
         let others = try_join_all((1..40).map(one_more)).await;
         assert_eq!(others, Ok(vec![1; 39]));
-        stage::begin(&mut stuck).await;
+        begin(&mut stuck).await;
         held.rollback().await.unwrap();
         assert_eq!(stuck.await, Ok(1));
     });
@@ -283,12 +272,8 @@ fn a_lock_that_is_held_for_long_is_an_answer() {
     with_server(async |postgres| {
         let store = open(&server(&postgres)).await;
         add(&store, 0).await.unwrap();
-        let (mut client, connection) =
-            tokio_postgres::connect(&postgres.url(), tokio_postgres::NoTls)
-                .await
-                .unwrap();
-        tokio::spawn(connection);
-        let held = client.transaction().await.unwrap();
+        let mut holder = client(&postgres).await;
+        let held = holder.transaction().await.unwrap();
         held.execute("SELECT 1 FROM item WHERE id = 0 FOR UPDATE", &[])
             .await
             .unwrap();
@@ -347,10 +332,7 @@ fn what_is_acknowledged_survives_a_server_that_is_killed_in_a_burst() {
 fn what_may_be_stored_is_not_made_again() {
     with_server(async |postgres| {
         let store = open(&server(&postgres)).await;
-        let (client, connection) = tokio_postgres::connect(&postgres.url(), tokio_postgres::NoTls)
-            .await
-            .unwrap();
-        tokio::spawn(connection);
+        let client = client(&postgres).await;
         // The server's end of the connection dies in the commit.
         let die = "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS \
              'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END'; \
@@ -373,5 +355,154 @@ fn what_may_be_stored_is_not_made_again() {
             assert_eq!(i64::from(tries.load(Ordering::SeqCst)), many);
         }
         assert!(ids(&store).await.is_empty());
+    });
+}
+
+#[test]
+fn reads_go_on_however_many_wait_for_a_row() {
+    with_server(async |postgres| {
+        let store = open(&server(&postgres)).await;
+        add(&store, 0).await.unwrap();
+        let mut holder = client(&postgres).await;
+        let held = holder.transaction().await.unwrap();
+        held.execute("SELECT 1 FROM item WHERE id = 0 FOR UPDATE", &[])
+            .await
+            .unwrap();
+        // More than an instance has connections, of both kinds.
+        let answered = AtomicU32::new(0);
+        let note = async |change: Stored<i64>| {
+            answered.fetch_add(1, Ordering::SeqCst);
+            change
+        };
+        let one_more = async |tx: &Tx<'_>| -> Stored<i64> {
+            lock(tx, 0).await?;
+            add_one(tx, 0).await
+        };
+        let together = (0..40).map(|_| async { note(store.change_together(one_more).await).await });
+        let alone = (0..40).map(|_| async { note(store.change(one_more).await).await });
+        let mut stuck = Box::pin(async { tokio::join!(join_all(together), join_all(alone)) });
+        begin(&mut stuck).await;
+        let other = client(&postgres).await;
+        let all_wait = async || waiting(&other).await >= 16;
+        tokio::select! {
+            _ = &mut stuck => panic!("they wait"),
+            () = until("they wait for the row", all_wait) => {}
+        }
+        let reads = async {
+            for _ in 0..20 {
+                assert_eq!(ids(&store).await, [0]);
+            }
+        };
+        tokio::select! {
+            _ = &mut stuck => panic!("they wait"),
+            () = reads => {}
+        }
+        assert_eq!(answered.load(Ordering::SeqCst), 0, "the reads waited");
+        held.rollback().await.unwrap();
+        let (together, alone) = stuck.await;
+        let done = together.iter().chain(&alone).filter(|done| done.is_ok());
+        assert_eq!(count(&store, 0).await, done.count() as i64);
+    });
+}
+
+/// Looks an item up in decisions that come together; yields which connections have the statement for several of them.
+async fn shares(store: &Store) -> BTreeMap<i64, bool> {
+    let looks = (0..60_i64).map(|id| {
+        store.change_together(async move |tx: &Tx<'_>| -> Stored<(i64, bool)> {
+            let text = "SELECT name FROM item WHERE id = $1 AND count >= 0";
+            tx.exists(text, params![id]).await?;
+            let text = "SELECT CAST(pg_backend_pid() AS BIGINT), COUNT(*) FROM pg_prepared_statements \
+                 WHERE statement LIKE '%burst_line%' AND statement LIKE '%count >= 0%'";
+            let found = tx.first(text, &[], |row| Ok((row.number()?, row.number::<i64>()? > 0)));
+            Ok(found.await?.expect("a row"))
+        })
+    });
+    let mut found = BTreeMap::new();
+    for (pid, shares) in try_join_all(looks).await.unwrap() {
+        *found.entry(pid).or_default() |= shares;
+    }
+    found
+}
+
+#[test]
+fn a_form_that_could_not_be_prepared_for_a_while_is_tried_again() {
+    with_server(async |postgres| {
+        let store = open(&server(&postgres)).await;
+        add(&store, 0).await.unwrap();
+        // The statement is known before on both connections, each for one at a time: what fails then is its form for
+        // several.
+        for _ in 0..20 {
+            let one = || {
+                store.change_together(async |tx: &Tx<'_>| {
+                    let text = "SELECT name FROM item WHERE id = $1 AND count >= 0";
+                    tx.exists(text, params![1_i64]).await
+                })
+            };
+            try_join_all([one(), one()]).await.unwrap();
+        }
+        let mut holder = client(&postgres).await;
+        let held = holder.transaction().await.unwrap();
+        held.batch_execute("LOCK TABLE item IN ACCESS EXCLUSIVE MODE")
+            .await
+            .unwrap();
+        let mut stuck = Box::pin(shares(&store));
+        begin(&mut stuck).await;
+        let other = client(&postgres).await;
+        // The server gives up the first of each connection, as it does when it stops or an operator cancels it.
+        let cancelled = async {
+            until("both wait with the form", async || {
+                let text = "SELECT COUNT(*) FROM pg_stat_activity \
+                     WHERE wait_event_type = 'Lock' AND query LIKE '%burst_line%'";
+                other.query_one(text, &[]).await.unwrap().get::<_, i64>(0) >= 2
+            })
+            .await;
+            let cancel = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
+                 WHERE wait_event_type = 'Lock' AND query LIKE '%burst_line%'";
+            other.execute(cancel, &[]).await.unwrap();
+        };
+        tokio::select! {
+            _ = &mut stuck => panic!("they wait"),
+            () = cancelled => {}
+        }
+        held.rollback().await.unwrap();
+        stuck.await;
+        until("both connections share again", async || {
+            let found = shares(&store).await;
+            found.values().filter(|shares| **shares).count() >= 2
+        })
+        .await;
+    });
+}
+
+#[test]
+fn statements_may_use_any_name_but_that_of_the_lines() {
+    with_server(async |postgres| {
+        let store = open(&server(&postgres)).await;
+        let other = client(&postgres).await;
+        // The names that the form for several has, and others that it could have.
+        let table = "CREATE TABLE q (n BIGINT PRIMARY KEY, a1 BIGINT NOT NULL, a2 TEXT, line BIGINT, lines BIGINT)";
+        other.batch_execute(table).await.unwrap();
+        for round in 0..3_i64 {
+            let changes = (0..60_i64).map(|id| {
+                store.change_together(async move |tx: &Tx<'_>| -> Stored<()> {
+                    let insert = "INSERT INTO q (n, a1, a2, line) VALUES ($1, $2, $3, $2) \
+                         ON CONFLICT (n) DO UPDATE SET a1 = excluded.a1, lines = q.a1, line = excluded.line";
+                    let text = format!("$1 of {id}");
+                    tx.run(insert, params![id, id + round, text.as_str()]).await?;
+                    let look = "SELECT a.n, q.a1, a.line, lines.a2 FROM q a, q, q lines \
+                         WHERE a.n = $1 AND q.n = a.n AND lines.n = q.n AND q.a1 = $2 AND a.a2 = $3 ORDER BY n, a1";
+                    let values = params![id, id + round, text.as_str()];
+                    let found = tx.all(look, values, |row| {
+                        Ok((row.number::<i64>()?, row.number::<i64>()?, row.number::<i64>()?, row.text()?))
+                    });
+                    assert_eq!(found.await?, [(id, id + round, id + round, text.clone())]);
+                    Ok(())
+                })
+            });
+            try_join_all(changes).await.unwrap();
+        }
+        let sum = "SELECT CAST(SUM(a1) AS BIGINT) FROM q WHERE a1 = lines + 1";
+        let sum: i64 = other.query_one(sum, &[]).await.unwrap().get(0);
+        assert_eq!(sum, (2..62).sum::<i64>());
     });
 }

@@ -237,3 +237,62 @@ fn a_newer_database_of_earlier_releases_is_refused() {
         runtime.block_on(refused(server(&postgres), Some(&postgres)));
     }
 }
+
+/// The first `most` tables of this name can't be made: another instance has just made what this error names.
+fn meddler(code: &str, most: u32) -> String {
+    format!(
+        "CREATE SEQUENCE meddled;
+         CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF nextval('meddled') <= {most} THEN
+             RAISE EXCEPTION 'already there' USING ERRCODE = '{code}';
+           END IF;
+         END $$;
+         CREATE EVENT TRIGGER meddler ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION meddle()"
+    )
+}
+
+#[test]
+fn what_another_instance_has_just_made_is_looked_for_again() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // A table, the type of a table's rows, a row of a catalogue.
+    for code in ["42P07", "42710", "23505"] {
+        for (most, opens) in [(2, true), (1000, false)] {
+            let Some(postgres) = Postgres::start() else {
+                return;
+            };
+            let database = server(&postgres);
+            runtime.block_on(async {
+                let meddler = meddler(code, most);
+                as_it_was(&database, &[&meddler], Some(&postgres)).await;
+                let opened = open(&database, &TWO).await;
+                let tries = "SELECT last_value FROM meddled";
+                let tries = async |store: &Store| rows(store, tries).await;
+                match opened {
+                    Ok(store) => {
+                        assert!(opens, "{code}");
+                        assert!(tries(&store).await > 2);
+                        assert_eq!(steps(&store).await, 2);
+                    }
+                    // It does not go on for ever.
+                    Err(error) => assert!(!opens, "{code}: {error}"),
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn steps_that_do_not_ascend_are_refused() {
+    static BACKWARDS: [&[Step]; 4] = [
+        &[SECOND, FIRST],
+        &[FIRST, FIRST],
+        &[FIRST, SECOND, SECOND],
+        &[FIRST, BREAKS, SECOND],
+    ];
+    for steps in BACKWARDS {
+        assert!(std::panic::catch_unwind(|| Schema::new(steps)).is_err());
+    }
+    for steps in [&[][..], &[FIRST], &[FIRST, BREAKS]] {
+        assert!(std::panic::catch_unwind(|| Schema::new(steps)).is_ok());
+    }
+}

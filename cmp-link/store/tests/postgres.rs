@@ -3,32 +3,15 @@
 
 mod stage;
 
-use aid_needs::postgres::Postgres;
 use aid_store::{Options, Store, StoreError, Stored, Tx, Value, params};
 use futures_util::future::{join_all, try_join_all};
-use stage::{Refusal, add, begin, count, ids, insert, open, open_as, server, until};
-use std::future::Future;
+use stage::{
+    Refusal, add, begin, client, count, ids, insert, open, open_as, server, until, waiting,
+    with_server,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use tokio_postgres::{Client, NoTls};
-
-/// Runs a test with a server, where there is one.
-fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Arc<Postgres>) -> F) {
-    let Some(postgres) = Postgres::start() else {
-        return;
-    };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(test(Arc::new(postgres)));
-}
-
-/// A connection of the test's own.
-async fn client(postgres: &Postgres) -> Client {
-    let (client, connection) = tokio_postgres::connect(&postgres.url(), NoTls)
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    client
-}
+use tokio_postgres::Client;
 
 /// Adds one, as a decision does: reads the row, locked, and writes what it makes of it.
 async fn add_one(tx: &Tx<'_>, id: i64) -> Stored<i64> {
@@ -54,11 +37,6 @@ async fn add_one_unlocked(tx: &Tx<'_>, id: i64) -> Stored<i64> {
 async fn connections(client: &Client) -> i64 {
     let text = "SELECT COUNT(*) FROM pg_stat_activity \
          WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
-    client.query_one(text, &[]).await.unwrap().get(0)
-}
-
-async fn waiting(client: &Client) -> i64 {
-    let text = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
     client.query_one(text, &[]).await.unwrap().get(0)
 }
 

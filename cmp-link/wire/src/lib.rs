@@ -16,6 +16,8 @@ pub use message::{
     Aup, CodeOutcome, DELETED_BY_USER, Down, LoginOutcome, LoginWay, OrderKind, OrderOutcome,
     ProfileState, Status, Up,
 };
-pub use revision::{FIRST_REVISION, REVISION, SESSION_REVISION, announce, announced};
+pub use revision::{
+    ACCOUNT_REVISION, FIRST_REVISION, REVISION, SESSION_REVISION, announce, announced,
+};
 pub use topic::{Direction, parse_topic, topic_down, topic_up};
 pub use user_profile::{MAX_ENTRIES, MAX_TEXT, SubscriptionView, UserProfile};

@@ -23,7 +23,8 @@ mod today {
 
 use aid_id::{AccountRef, Secret};
 use aid_wire::{
-    Down, Envelope, FIRST_REVISION, LoginWay, MessageError, REVISION, Up, announce, announced,
+    Down, Envelope, FIRST_REVISION, LoginWay, MessageError, OrderKind, REVISION, SESSION_REVISION,
+    Up, announce, announced,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -119,7 +120,57 @@ fn newer() -> (Vec<Up>, Vec<Down>) {
         revision: 2,
         session: 1 << 32,
     };
-    (ups, vec![welcome])
+    let delete = Down::Order {
+        order_id: [4; 16],
+        kind: OrderKind::DeleteOf {
+            account: AccountRef([1; 16]),
+            iccid: "8944500805172032953".parse().unwrap(),
+        },
+    };
+    (ups, vec![welcome, delete])
+}
+
+// R-4.4.1-9: a peer of an earlier revision gets what it knows, bytes for bytes, or nothing.
+#[test]
+fn a_message_is_put_into_the_form_of_an_earlier_revision() {
+    for down in today::downs() {
+        for revision in FIRST_REVISION..=REVISION {
+            assert_eq!(down.clone().for_revision(revision), Some(down.clone()));
+        }
+    }
+    let (_, downs) = newer();
+    for down in downs {
+        for revision in FIRST_REVISION..=REVISION + 1 {
+            let sent = down.clone().for_revision(revision);
+            if revision >= down.revision() {
+                assert_eq!(sent.as_ref(), Some(&down));
+            }
+            if let Some(sent) = sent {
+                assert!(sent.revision() <= revision);
+            }
+        }
+    }
+    let iccid: aid_id::Iccid = "8944500805172032953".parse().unwrap();
+    let order = |kind| Down::Order {
+        order_id: [4; 16],
+        kind,
+    };
+    let account = AccountRef([1; 16]);
+    let of = order(OrderKind::DeleteOf {
+        account,
+        iccid: iccid.clone(),
+    });
+    let earlier = of.for_revision(SESSION_REVISION).unwrap();
+    assert_eq!(earlier, order(OrderKind::Delete { iccid }));
+    let bytes = today::enveloped(earlier).encode().unwrap();
+    let read = rules::Envelope::<rules::Down>::decode(&bytes).unwrap().body;
+    assert!(matches!(
+        read,
+        rules::Down::Order {
+            kind: rules::OrderKind::Delete { .. },
+            ..
+        }
+    ));
 }
 
 #[test]

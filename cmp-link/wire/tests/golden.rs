@@ -229,6 +229,13 @@ fn down() {
             },
             format!("04{b}"),
         ),
+        (
+            OrderKind::DeleteOf {
+                account: AccountRef(B),
+                iccid: iccid(),
+            },
+            format!("05{b}{iccid_hex}"),
+        ),
     ];
     for (kind, bytes) in kinds {
         golden(Down::Order { order_id: A, kind }, &format!("02{a}{bytes}"));

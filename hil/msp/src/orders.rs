@@ -222,15 +222,17 @@ async fn reserved(msp: &Msp, request: &AcRequest) -> Result<Iccid, Failure> {
         Choice::Any => None,
     };
     let agreed = msp.agreed();
-    // What no CMP takes is not ordered.
-    if let Some(iccid) = wanted.as_ref().filter(|iccid| is_short(iccid)) {
+    // What this CMP can't name is not ordered for it.
+    let cmp = msp.cmp(&request.client_id);
+    let iccids = cmp.map(|cmp| cmp.iccids).unwrap_or_default();
+    if let Some(iccid) = wanted.as_ref().filter(|iccid| !iccids.allow(iccid)) {
         return Err(short(iccid));
     }
     let reserved = agreed
         .es2
         .download_order(request.request_id, &request.eid, wanted.as_ref());
     let iccid = reserved.await.map_err(|e| refusal(&e))?;
-    if is_short(&iccid) {
+    if !iccids.allow(&iccid) {
         let eid = Some(request.eid.as_str());
         let cancelled = agreed.es2.cancel_order(Uuid::new_v4(), iccid.as_str(), eid);
         if let Err(error) = cancelled.await {
@@ -268,13 +270,8 @@ pub(crate) async fn resume(msp: &Msp) -> Stored<()> {
     Ok(())
 }
 
-/// Whether an ICCID is one of SGP.22 that AID.02 §5.4 does not have: 19 to 22 digits.
-fn is_short(iccid: &Iccid) -> bool {
-    iccid.as_str().len() < 19
-}
-
 fn short(iccid: &Iccid) -> Failure {
-    tracing::error!(%iccid, "a profile whose ICCID has fewer than 19 digits can't be named on AID1 (AID.02 §5.4)");
+    tracing::error!(%iccid, "a profile whose ICCID has fewer than 19 digits can't be named on AID1 (AID.02 §5.4), unless short_iccids = true stands in [[cmp]]");
     let detail = format!("the profile {iccid} has an ICCID of fewer than 19 digits");
     Failure::last(ApiError::because(ErrorCode::ActivationCodeOther, detail))
 }

@@ -93,7 +93,7 @@ impl Postgres {
         let data = self.data();
         let mut options = format!(
             "-c listen_addresses=127.0.0.1 -c port={} -c unix_socket_directories='' \
-             -c max_connections=60 -c shared_buffers=16MB",
+             -c max_connections=100 -c shared_buffers=16MB",
             self.port
         );
         for setting in self.settings {

@@ -8,7 +8,7 @@ use utoipa::openapi::schema::Schema;
 use uuid::Uuid;
 
 use super::Body;
-use super::members::{Members, iccid, refuse, sent_error};
+use super::members::{Members, refuse, sent_error};
 use crate::contract::schema;
 use crate::error_code::{ApiError, ErrorCode};
 
@@ -132,7 +132,7 @@ impl Body for RequestActivationCode {
         let replace_iccid = members
             .get("replaceIccid")
             .and_then(Value::as_str)
-            .and_then(iccid);
+            .and_then(|text| members.iccids().read(text));
         let eid = members.text("eid", ErrorCode::Syntax)?;
         let eid = eid.parse().map_err(|error| {
             refuse(

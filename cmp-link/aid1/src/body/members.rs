@@ -9,20 +9,73 @@ use uuid::Uuid;
 use super::MAX_TEXT;
 use crate::error_code::{ApiError, ErrorCode, MAX_ERROR_TEXT, clean};
 
+/// Which ICCIDs a partner may name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Iccids {
+    /// Those of AID.02 §5.4: 19 to 22 digits.
+    #[default]
+    Standard,
+    /// Those of 18 digits too, which SGP.22 has and the field issues: where it was agreed with the partner.
+    Short,
+}
+
+impl Iccids {
+    /// Whether an ICCID may be named.
+    #[must_use]
+    pub fn allow(self, iccid: &Iccid) -> bool {
+        self == Self::Short || iccid.as_str().len() >= STANDARD_DIGITS
+    }
+
+    /// The ICCID in a text, if it is one that may be named.
+    #[must_use]
+    pub fn read(self, text: &str) -> Option<Iccid> {
+        text.parse().ok().filter(|iccid| self.allow(iccid))
+    }
+
+    /// Those that may be named, in words.
+    #[must_use]
+    pub fn form(self) -> &'static str {
+        match self {
+            Self::Standard => "19 to 22 digits",
+            Self::Short => "18 to 22 digits",
+        }
+    }
+}
+
+/// Digits of the shortest ICCID of AID.02 §5.4.
+const STANDARD_DIGITS: usize = 19;
+
 /// The members of a body.
 #[derive(Clone, Debug)]
-pub struct Members(Map<String, Value>);
+pub struct Members {
+    map: Map<String, Value>,
+    iccids: Iccids,
+}
 
 impl Members {
     /// Takes an object that was read strictly.
     #[must_use]
     pub fn new(map: Map<String, Value>) -> Self {
-        Self(map)
+        Self {
+            map,
+            iccids: Iccids::Standard,
+        }
+    }
+
+    /// The same, with these ICCIDs.
+    #[must_use]
+    pub fn with_iccids(self, iccids: Iccids) -> Self {
+        Self { iccids, ..self }
+    }
+
+    /// Which ICCIDs may stand in them.
+    pub(crate) fn iccids(&self) -> Iccids {
+        self.iccids
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> &Map<String, Value> {
-        &self.0
+        &self.map
     }
 
     /// Demands that these members are there, whatever their value.
@@ -30,7 +83,7 @@ impl Members {
     /// # Errors
     /// Code 60.
     pub fn require(&self, names: &[&str]) -> Result<(), ApiError> {
-        match names.iter().find(|name| !self.0.contains_key(**name)) {
+        match names.iter().find(|name| !self.map.contains_key(**name)) {
             None => Ok(()),
             Some(name) => Err(refuse(ErrorCode::BodyEmptyOrNull, name, "is missing")),
         }
@@ -39,7 +92,7 @@ impl Members {
     /// The value of a member, if it is there.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.map.get(name)
     }
 
     /// A text that must be there and not null.
@@ -53,7 +106,7 @@ impl Members {
 
     /// A text that must be there but may be null.
     fn nullable_text(&self, name: &str, wrong: ErrorCode) -> Result<Option<&str>, ApiError> {
-        match self.0.get(name) {
+        match self.map.get(name) {
             None => Err(refuse(ErrorCode::BodyEmptyOrNull, name, "is missing")),
             Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -64,7 +117,7 @@ impl Members {
     /// The value of an optional member. Null, an empty text and absence mean the same: it is not given.
     #[must_use]
     pub fn given(&self, name: &str) -> Option<&Value> {
-        match self.0.get(name) {
+        match self.map.get(name) {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) if text.is_empty() => None,
             given => given,
@@ -124,7 +177,7 @@ impl Members {
             .ok_or_else(|| refuse(wrong, name, "is not a UUID"))
     }
 
-    /// An ICCID of 19 to 22 digits (AID.02 §5.4) that must be [`Members::given`].
+    /// An ICCID (AID.02 §5.4, [`Iccids`]) that must be [`Members::given`].
     ///
     /// # Errors
     /// Code 60 if it is not given, 91 if it has another form.
@@ -138,16 +191,20 @@ impl Members {
         })
     }
 
-    /// An optional ICCID of 19 to 22 digits. `None` where it is not [`Members::given`].
+    /// An optional ICCID. `None` where it is not [`Members::given`].
     ///
     /// # Errors
     /// Code 91 if it has another form.
     pub fn optional_iccid(&self, name: &str) -> Result<Option<Iccid>, ApiError> {
         match self.given(name) {
             None => Ok(None),
-            Some(Value::String(text)) => iccid(text)
-                .map(Some)
-                .ok_or_else(|| refuse(ErrorCode::Syntax, name, "is not 19 to 22 digits")),
+            Some(Value::String(text)) => match self.iccids.read(text) {
+                Some(iccid) => Ok(Some(iccid)),
+                None => {
+                    let what = format_args!("is not {}", self.iccids.form());
+                    Err(refuse(ErrorCode::Syntax, name, what))
+                }
+            },
             Some(_) => Err(refuse(ErrorCode::Syntax, name, "is not a string")),
         }
     }
@@ -157,7 +214,7 @@ impl Members {
     /// # Errors
     /// Code 60 if missing or null, 91 if no array or with something else than objects in it.
     pub fn objects(&self, name: &str) -> Result<Vec<Self>, ApiError> {
-        match self.0.get(name) {
+        match self.map.get(name) {
             None | Some(Value::Null) => Err(refuse(
                 ErrorCode::BodyEmptyOrNull,
                 name,
@@ -166,7 +223,7 @@ impl Members {
             Some(Value::Array(items)) => items
                 .iter()
                 .map(|item| match item {
-                    Value::Object(map) => Ok(Self(map.clone())),
+                    Value::Object(map) => Ok(Self::new(map.clone()).with_iccids(self.iccids)),
                     _ => Err(refuse(
                         ErrorCode::Syntax,
                         name,
@@ -176,15 +233,6 @@ impl Members {
                 .collect(),
             Some(_) => Err(refuse(ErrorCode::Syntax, name, "is not an array")),
         }
-    }
-}
-
-/// An ICCID in the form of AID.02 §5.4; SGP.22 alone would allow 18 digits too.
-pub(super) fn iccid(text: &str) -> Option<Iccid> {
-    if text.len() < 19 {
-        None
-    } else {
-        text.parse().ok()
     }
 }
 

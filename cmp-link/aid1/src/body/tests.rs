@@ -526,3 +526,62 @@ proptest::proptest! {
         }
     }
 }
+
+// R-5.4-1: wherever a body names an ICCID, 18 digits are taken from whom they were agreed with only, and nothing else is.
+#[test]
+fn short_iccids_are_read_where_they_were_agreed() {
+    fn check<T: Body + std::fmt::Debug>(valid: &Value, pointer: &str) {
+        let parse = |text: &str, iccids: Iccids| {
+            let mut body = valid.clone();
+            *body.pointer_mut(pointer).unwrap() = json!(text);
+            T::parse_with(body.to_string().as_bytes(), iccids).map(|body| body.to_json())
+        };
+        for (digits, standard, short) in [
+            (17, false, false),
+            (18, false, true),
+            (19, true, true),
+            (20, true, true),
+            (22, true, true),
+            (23, false, false),
+        ] {
+            let text = &"8944500805172032953000"[..22.min(digits)];
+            let text = format!("{text:0<digits$}");
+            for (iccids, good) in [(Iccids::Standard, standard), (Iccids::Short, short)] {
+                let got = parse(&text, iccids);
+                assert_eq!(got.is_ok(), good, "{} {pointer} {text} {iccids:?}", T::NAME);
+                match got {
+                    Ok(body) => assert!(body.to_string().contains(&text)),
+                    Err(error) => assert!(error.to_string().contains(iccids.form()), "{error}"),
+                }
+            }
+        }
+        for wrong in ["89445008051720329F", " 94450080517203295", "８９４４５０"] {
+            assert!(parse(wrong, Iccids::Short).is_err(), "{wrong}");
+        }
+    }
+    let status = json!({"iccid": ICCID, "eid": EID, "status": "installed"});
+    let response = json!({"activationCode": "1$smdp.example$M", "profileType": "personal",
+        "swappedIccid": ICCID, "iccid": ICCID});
+    let information = json!({"profiles": [{"iccid": ICCID, "status": "valid", "reason": null}]});
+    let statuses =
+        json!({"profiles": [{"iccid": ICCID, "status": "valid", "profileType": "personal"}]});
+    // What can't be read there is as good as absent (§4.3.1).
+    for (iccids, read) in [
+        (Iccids::Standard, Value::Null),
+        (Iccids::Short, json!("894450080517203295")),
+    ] {
+        let mut body = ac_request();
+        body["replaceIccid"] = json!("894450080517203295");
+        let body = RequestActivationCode::parse_with(body.to_string().as_bytes(), iccids);
+        assert_eq!(body.unwrap().to_json()["replaceIccid"], read);
+    }
+    let mut swapped = ac();
+    swapped["swappedIccid"] = json!(ICCID);
+    check::<SendActivationCode>(&swapped, "/iccid");
+    check::<SendActivationCode>(&swapped, "/swappedIccid");
+    check::<ActivationCodeResponse>(&response, "/iccid");
+    check::<ActivationCodeResponse>(&response, "/swappedIccid");
+    check::<SendCsimStatus>(&status, "/iccid");
+    check::<SendProfileInformation>(&information, "/profiles/0/iccid");
+    check::<ProfileStatuses>(&statuses, "/profiles/0/iccid");
+}

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{Call, CallError, Settings};
-use crate::body::{ActivationCodeResponse, Body as _};
+use crate::body::{ActivationCodeResponse, Body as _, Iccids};
 use crate::contract::Contract;
 use crate::deviation::{self, Deviation, Deviations};
 use crate::error_code::{ApiError, ErrorBody, MAX_ERROR_TEXT, clean};
@@ -31,6 +31,7 @@ pub(super) struct Http {
     credentials: Credentials,
     seconds: u64,
     deviations: Deviations,
+    iccids: Iccids,
 }
 
 impl Received {
@@ -160,6 +161,7 @@ impl Http {
             credentials: settings.credentials,
             seconds: settings.timeout.as_secs(),
             deviations: settings.deviations,
+            iccids: settings.iccids,
         })
     }
 
@@ -263,6 +265,7 @@ impl Http {
             body,
             kind: clean(&kind.to_ascii_lowercase(), MAX_SHOWN),
             retry_after: retry_after(&headers),
+            iccids: self.iccids,
         })
     }
 

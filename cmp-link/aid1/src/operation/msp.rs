@@ -8,7 +8,8 @@ use super::{
     unprocessable, with, wrong,
 };
 use crate::body::{
-    ActivationCodeResponse, Body as _, ProfileStatuses, RequestActivationCode, SendCsimStatus,
+    ActivationCodeResponse, Body as _, Iccids, ProfileStatuses, RequestActivationCode,
+    SendCsimStatus,
 };
 use crate::contract::{Contract, Named, Refusal};
 use crate::error_code::{ApiError, ErrorCode as Code};
@@ -134,11 +135,12 @@ pub struct RequestProfileStatus {
 }
 
 impl RequestProfileStatus {
-    /// Reads the query of a request, without the question mark. Other members than `iccid` are ignored.
+    /// Reads the query of a request, without the question mark, of somebody who may name these ICCIDs. Other members than
+    /// `iccid` are ignored.
     ///
     /// # Errors
     /// 404 with 61 for an ICCID of another form, 422 with 91 if it is there twice.
-    pub fn from_query(query: &str) -> Result<Self, ApiError> {
+    pub fn from_query(query: &str, iccids: Iccids) -> Result<Self, ApiError> {
         // Names and values may be escaped: `%69ccid` is `iccid`.
         let mut values = form_urlencoded::parse(query.as_bytes())
             .filter_map(|(name, value)| (name == "iccid").then_some(value));
@@ -146,16 +148,16 @@ impl RequestProfileStatus {
         if values.next().is_some() {
             return Err(ApiError::because(Code::Syntax, "iccid is there twice"));
         }
-        let iccid = wanted.map(|value| iccid(&value)).transpose()?;
+        let iccid = wanted.map(|value| iccid(&value, iccids)).transpose()?;
         Ok(Self { iccid })
     }
 }
 
-/// An ICCID of 19 to 22 digits. The contract's schema allows any text there; one of another form is nobody's.
-fn iccid(text: &str) -> Result<Iccid, ApiError> {
-    let digits = (text.len() >= 19).then(|| text.parse().ok()).flatten();
-    digits.ok_or_else(|| {
-        ApiError::naming(Code::ProfileNotFound, &[&text]).detail("an ICCID has 19 to 22 digits")
+/// An ICCID. The contract's schema allows any text there; one of another form is nobody's.
+fn iccid(text: &str, iccids: Iccids) -> Result<Iccid, ApiError> {
+    iccids.read(text).ok_or_else(|| {
+        let detail = format_args!("an ICCID has {}", iccids.form());
+        ApiError::naming(Code::ProfileNotFound, &[&text]).detail(detail)
     })
 }
 

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::*;
-use crate::body::{RequestActivationCode, UpdateSubscriptionInfo};
+use crate::body::{Iccids, RequestActivationCode, UpdateSubscriptionInfo};
 
 fn contracts() -> impl Iterator<Item = &'static Contract> {
     let cmp = CmpOperation::ALL.iter().map(|one| one.contract());
@@ -297,7 +297,7 @@ fn only_a_word_about_the_request_is_final() {
 // R-7.10-2, R-7.10-6
 #[test]
 fn the_query_of_request_profile_status_is_read_as_it_is_written() {
-    let read = RequestProfileStatus::from_query;
+    let read = |query: &str| RequestProfileStatus::from_query(query, Iccids::Standard);
     let one = RequestProfileStatus {
         iccid: Some("8944500805172032953".parse().unwrap()),
     };

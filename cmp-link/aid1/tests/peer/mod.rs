@@ -123,6 +123,7 @@ pub fn settings(url: &str, tls: ClientConfig) -> Settings {
         credentials: Credentials::api_key("1234abcdefghij0123456789").unwrap(),
         timeout: Duration::from_secs(2),
         deviations: aid_aid1::deviation::Deviations::default(),
+        iccids: aid_aid1::body::Iccids::Standard,
     }
 }
 

@@ -19,6 +19,10 @@ enum Step {
     Connect(bool),
     /// A Hello of an earlier connection arrives, and maybe its answer.
     LateHello(bool),
+    /// The Hello of this connection arrives again, and maybe its answer.
+    HelloAgain(bool),
+    /// A mistake of the car: it gives its state a number far beyond.
+    Absurd(u64),
     /// A login begins; true: the CMP hears of it, and the car of its result.
     Login(u8, bool),
     Logout,
@@ -82,10 +86,16 @@ fn hear(book: &mut Book, said: Said) -> bool {
     true
 }
 
+fn hello(n: u128) -> aid_id::Id {
+    n.to_be_bytes()
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => any::<bool>().prop_map(Step::Connect),
         1 => any::<bool>().prop_map(Step::LateHello),
+        2 => any::<bool>().prop_map(Step::HelloAgain),
+        1 => (1u64 << 50..).prop_map(Step::Absurd),
         4 => (1u8..4, any::<bool>()).prop_map(|(user, heard)| Step::Login(user, heard)),
         2 => Just(Step::Logout),
         2 => Just(Step::GiveUp),
@@ -102,18 +112,40 @@ proptest! {
     ) {
         let (mut car, mut book) = (Car::default(), Book::default());
         let mut said: Vec<Said> = Vec::new();
+        let mut hellos = 0;
         for step in steps {
             match step {
                 Step::Connect(answered) => {
-                    book = book.connected();
+                    hellos += 1;
+                    book = book.connected(hello(hellos));
                     car.welcomed = false;
                     if answered {
                         car.welcome(book.number());
                         said.push(car.says());
                     }
                 }
+                Step::Absurd(number) => {
+                    let before = book;
+                    prop_assert!(!hear(&mut book, Said::State(number, Some(AccountRef([1; 16])))));
+                    prop_assert_eq!(book, before);
+                }
+                Step::HelloAgain(_) if hellos == 0 => {}
+                Step::HelloAgain(answered) => {
+                    let before = book;
+                    book = book.connected(hello(hellos));
+                    // No number is used up for it.
+                    prop_assert_eq!(book, before);
+                    if answered {
+                        // Its answer, or one to the first.
+                        car.welcome(book.number());
+                        said.push(car.says());
+                    }
+                }
                 Step::LateHello(answered) => {
-                    book = book.connected();
+                    // Of any earlier connection, such as one whose Hello never came.
+                    book = book.connected(hello(1_000_000 + hellos));
+                    hellos += 1;
+                    book = book.connected(hello(hellos));
                     if answered && car.welcomed {
                         car.welcome(book.number());
                         said.push(car.says());
@@ -156,7 +188,7 @@ proptest! {
             }
         }
         // The next connection that works.
-        book = book.connected();
+        book = book.connected([0xFF; 16]);
         car.welcome(book.number());
         car.agree(&mut book, &mut said);
         prop_assert_eq!(book.account, car.session);
@@ -164,7 +196,7 @@ proptest! {
         for late in said {
             hear(&mut book, late);
             prop_assert_eq!(book.account, car.session);
-            prop_assert_eq!(book.connected().account, car.session);
+            prop_assert_eq!(book.connected([0xFE; 16]).account, car.session);
         }
     }
 }
@@ -183,6 +215,52 @@ fn a_car_can_not_begin_a_session_by_saying_so() {
     assert_eq!(replaced.state(4, Some(eva)).unwrap().account, Some(eva));
     let confirmed = replaced.state(4, Some(bob)).unwrap();
     assert_eq!(confirmed.state(5, Some(eva)).unwrap().account, None);
+}
+
+/// The highest number of a car.
+const LAST: u64 = u64::MAX >> 1;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    // Whatever a car says once, its next connection is in the book.
+    #[test]
+    fn a_car_never_shuts_itself_out(
+        first in prop_oneof![Just(0), Just(LAST), 0..=LAST],
+        absurd in proptest::collection::vec(prop_oneof![any::<u64>(), LAST - 3..=LAST + 3, Just(u64::MAX)], 0..20),
+    ) {
+        // A book of before, with any number in it.
+        let mut book = Book::default();
+        book.mark.number = Some(first);
+        for (n, number) in (0..).zip(absurd) {
+            if let Some(state) = book.state(number, None) {
+                prop_assert!(book.allows(number));
+                book = state;
+            }
+            let connected = book.connected(hello(n));
+            prop_assert!(connected.number() != book.number());
+            // It goes on from there, for a long time.
+            for next in [1, 1000, u64::from(u32::MAX)] {
+                let account = connected.state(connected.number() + next, None);
+                prop_assert!(account.is_some(), "{} {next}", connected.number());
+            }
+            book = connected;
+        }
+    }
+}
+
+#[test]
+fn a_hello_that_is_repeated_begins_no_connection() {
+    let first = Book::default().connected([1; 16]);
+    assert_eq!(first.number(), 1 << 32);
+    assert_eq!(first.connected([1; 16]), first);
+    let said = first.state((1 << 32) + 3, None).unwrap();
+    assert_eq!(said.connected([1; 16]), said);
+    let second = said.connected([2; 16]);
+    assert_eq!(second.number(), 2 << 32);
+    // A database from before notes no Hello.
+    let mut before = second;
+    before.mark.hello = None;
+    assert_eq!(before.connected([2; 16]).number(), 3 << 32);
 }
 
 #[test]

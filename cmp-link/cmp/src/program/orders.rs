@@ -97,7 +97,7 @@ impl Display for Place {
 
 fn order_row(o: &Order) -> Value {
     let (kind, account) = match &o.kind {
-        OrderKind::Delete { .. } => ("delete", None),
+        OrderKind::Delete { .. } | OrderKind::DeleteOf { .. } => ("delete", None),
         OrderKind::Disable { .. } => ("disable", None),
         OrderKind::Logout { account } => ("logout", Some(id_text(account.0))),
         OrderKind::DeleteAll => ("delete-all", None),

@@ -22,9 +22,10 @@ const COUNT_SHARE: u32 = 100;
 /// Starts all of it.
 pub(super) fn start(service: &Arc<Service>, stop: &Stop) -> Vec<JoinHandle<()>> {
     let of = || (Arc::clone(service), stop.clone());
-    let (reminding, expiring, noting) = (of(), of(), of());
+    let (barring, reminding, expiring, noting) = (of(), of(), of(), of());
     let (counting, asking, removing) = (of(), of(), of());
     vec![
+        tokio::spawn(cut_off(barring.0, barring.1)),
         tokio::spawn(remind(reminding.0, reminding.1)),
         tokio::spawn(expire(expiring.0, expiring.1)),
         tokio::spawn(note(noting.0, noting.1)),
@@ -68,19 +69,32 @@ impl Clock {
     }
 }
 
-/// Cuts off cars that were barred, and sends connected cars what waits for them.
-async fn remind(service: Arc<Service>, stop: Stop) {
-    let mut since = 0;
+/// Since when something may be new: another process's commit may take its time. At the start no car is connected; one that
+/// connects is judged then, and gets what waited for it.
+fn news(since: u64) -> u64 {
+    since.saturating_sub(60_000)
+}
+
+/// Cuts off cars that were barred. Nothing else is done here, so that nothing else holds it up.
+async fn cut_off(service: Arc<Service>, stop: Stop) {
+    let mut since = news(now());
     while pause(&stop, TICK).await {
         let begin = now();
-        let told = (service.cut_off(since).await, service.remind(since).await);
         // What failed is looked at again from the same time on.
-        if matches!(told, (Ok(()), Ok(()))) {
-            // A minute of overlap: another process's commit may take its time.
-            since = begin.saturating_sub(60_000);
+        if done("cars that are cut off", service.cut_off(since).await).is_some() {
+            since = news(begin);
         }
-        done("cars that are cut off", told.0);
-        done("reminders", told.1);
+    }
+}
+
+/// Sends connected cars what waits for them.
+async fn remind(service: Arc<Service>, stop: Stop) {
+    let mut since = news(now());
+    while pause(&stop, TICK).await {
+        let begin = now();
+        if done("reminders", service.remind(since).await).is_some() {
+            since = news(begin);
+        }
         done("login codes", service.follow_codes().await);
     }
 }

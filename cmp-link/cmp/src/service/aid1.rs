@@ -184,6 +184,7 @@ impl Service {
             ApiError::naming(ErrorCode::PartyNotFound, &[&caller.headers.client_id])
         })?;
         let members = operation.contract().check_form(variable, body)?;
+        let members = members.with_iccids(msp.iccids);
         let tolerated = deviation::of_body(operation, &members);
         let deviations = msp.deviations.clone();
         let call = Call::new(Arc::clone(msp), caller, operation, variable, body);

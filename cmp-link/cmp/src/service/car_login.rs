@@ -185,12 +185,16 @@ impl Service {
                 Some(id) => tx.locked_account(id).await?,
                 None => None,
             };
+            // The approval began the session; the car that asks again for its result begins none, and is refused where it
+            // has ended.
+            let session = tx.vehicle(eid).await?.and_then(|v| v.session);
             let enters = account.as_ref().map(|a| a.id);
-            let enters = enters.filter(|_| car_login::lives(code, context.now));
+            let enters =
+                enters.filter(|a| car_login::lives(code, context.now) && session == Some(*a));
             let view = self.login_view(tx, account, eid).await?;
             let mut decision = car_login::approved(context, view, code);
-            // The approval began the session; the car that asks again for its result begins none.
             decision.keep_session();
+            login::follow_book(&mut decision, session);
             let begun = enters.map_or(Begun::Ended, Begun::Entered);
             return Ok((decision, begun));
         }

@@ -6,7 +6,8 @@ use super::connections::{Source, Told};
 use super::upkeep::PAGE;
 use super::{Service, fresh, now};
 use crate::store::{Bar, Stored, Tx};
-use aid_cmp_core::decide::{Outgoing, code, order};
+use crate::views;
+use aid_cmp_core::decide::{Outgoing, code};
 use aid_id::Eid;
 use aid_wire::Down;
 use std::sync::Arc;
@@ -81,15 +82,23 @@ impl Service {
     async fn remind_of_orders(self: &Arc<Self>, since: u64) -> Stored<()> {
         let mut after = None;
         loop {
-            let page = self.look(async move |_, tx| tx.unsent(since, after, PAGE).await);
-            let page = page.await?;
-            let Some((position, last)) = page.last() else {
-                return Ok(());
+            let look = async move |service: &Self, tx: &Tx<'_>| {
+                let page = tx.unsent(since, after, PAGE).await?;
+                let last = page.last().map(|(position, o)| (o.created_at, *position));
+                let mut messages = Vec::new();
+                for (_, order) in page.iter().filter(|(_, o)| service.is_online(o.eid)) {
+                    messages.push(views::order_message(tx, order).await?);
+                }
+                Ok((last, messages))
             };
-            after = Some((last.created_at, *position));
-            let here = page.iter().filter(|(_, o)| self.is_online(o.eid));
-            let sent = here.filter(|(_, o)| self.tell(&order::message(o)));
-            self.sent(sent.map(|(_, o)| o.id).collect()).await?;
+            let (last, messages) = self.look(look).await?;
+            if last.is_none() {
+                return Ok(());
+            }
+            after = last;
+            let sent = messages.iter().filter(|message| self.tell(message));
+            self.sent(sent.map(|message| message.message_id).collect())
+                .await?;
         }
     }
 
@@ -177,7 +186,10 @@ async fn answers(tx: &Tx<'_>, eid: Eid) -> Stored<Vec<Outgoing>> {
 /// All that a car has not journalled. Orders come first: a profile that a code brings again is deleted before.
 async fn outstanding(tx: &Tx<'_>, eid: Eid) -> Stored<Vec<Outgoing>> {
     let orders = tx.open_orders(eid).await?;
-    let mut messages: Vec<Outgoing> = orders.iter().map(order::message).collect();
+    let mut messages = Vec::with_capacity(orders.len());
+    for order in &orders {
+        messages.push(views::order_message(tx, order).await?);
+    }
     messages.extend(answers(tx, eid).await?);
     Ok(messages)
 }

@@ -197,7 +197,9 @@ fn order_behind(orders: &[Order], report: &Report) -> Option<Id> {
         return None;
     }
     let obeyed = |o: &&Order| match (&o.kind, report.status) {
-        (OrderKind::Delete { iccid }, _) => report.iccid.as_ref() == Some(iccid),
+        (OrderKind::Delete { iccid } | OrderKind::DeleteOf { iccid, .. }, _) => {
+            report.iccid.as_ref() == Some(iccid)
+        }
         (OrderKind::Disable { iccid }, Status::Disabled) => report.iccid.as_ref() == Some(iccid),
         (OrderKind::Erase { account }, _) => report.account == Some(*account),
         (OrderKind::DeleteAll, _) => true,

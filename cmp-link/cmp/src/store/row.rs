@@ -64,6 +64,7 @@ table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
     session = maybe_account_ref(row)?;
     session_number = row.maybe_number()?;
     session_before = maybe_account_ref(row)?;
+    session_hello = row.maybe_id()?;
     vin = row.maybe_text()?;
     retired_at = row.maybe_number()?;
     retired_reason = row.maybe_text()?;
@@ -79,6 +80,7 @@ table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
         mark: SessionMark {
             number: session_number,
             before: session_before,
+            hello: session_hello,
         },
         vin,
         retired_at,

@@ -67,7 +67,10 @@ pub(super) fn add_report(r: Report) -> Statement {
 
 pub(super) fn add_order(o: Order) -> Statement {
     let (kind, iccid, account) = match o.kind {
-        OrderKind::Delete { iccid } => ("delete", Some(iccid), None),
+        // Whose it is, its link says.
+        OrderKind::Delete { iccid } | OrderKind::DeleteOf { iccid, .. } => {
+            ("delete", Some(iccid), None)
+        }
         OrderKind::Disable { iccid } => ("disable", Some(iccid), None),
         OrderKind::Logout { account } => ("logout", None, Some(account)),
         OrderKind::DeleteAll => ("delete-all", None, None),

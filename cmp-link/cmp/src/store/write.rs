@@ -376,11 +376,12 @@ fn fleet(change: FleetChange) -> Statement {
             String::from(eid),
         ),
         FleetChange::Session(eid, book) => statement!(
-            "UPDATE vehicle SET session = $1, session_number = $2, session_before = $3 \
-             WHERE eid = $4",
+            "UPDATE vehicle SET session = $1, session_number = $2, session_before = $3, session_hello = $4 \
+             WHERE eid = $5",
             account_id(book.account),
             book.mark.number,
             account_id(book.mark.before),
+            book.mark.hello,
             String::from(eid),
         ),
         FleetChange::Leave(eid, account) => statement!(

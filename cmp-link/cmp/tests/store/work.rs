@@ -209,6 +209,23 @@ pub(crate) async fn backlog(store: &Book) {
     let dropped = Change::CloseCall([60; 16], CallState::Dropped, 51);
     store.commit(vec![dropped]).await.unwrap();
     assert_eq!(claim("slow", CallKind::Status).await, [61]);
+    // That it fails afterwards, because it was being made when it was dropped, puts off nobody; nor does one that is done
+    // or was given up, or that nobody knows.
+    store.commit(vec![put_off(60, 500)]).await.unwrap();
+    assert_eq!((next(61).await, next(64).await), (5, 5));
+    let ends = [
+        Change::CloseCall([70; 16], CallState::Done, 51),
+        Change::GiveUpCall([71; 16], 51, "e".into()),
+    ];
+    let ended = [70, 71].map(|id| Change::AddCall(of(id, "slow", CallKind::Status, "b")));
+    let waits = Change::AddCall(of(72, "slow", CallKind::Status, "b"));
+    let all = ended.into_iter().chain(ends).chain([waits]);
+    store.commit(all.collect()).await.unwrap();
+    let late = [70, 71, 79].map(|id| put_off(id, 500));
+    store.commit(late.to_vec()).await.unwrap();
+    assert_eq!((next(72).await, next(61).await), (5, 5));
+    let over = Change::CloseCall([72; 16], CallState::Dropped, 51);
+    store.commit(vec![over]).await.unwrap();
     // So does one that is given up, and one that an operator revives goes before those that came later.
     store
         .commit(vec![Change::GiveUpCall([61; 16], 52, "e".into())])

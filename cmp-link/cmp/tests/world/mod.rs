@@ -279,6 +279,7 @@ impl World {
             credentials: Credentials::api_key(key).unwrap(),
             timeout: Duration::from_secs(10),
             deviations: aid_aid1::deviation::Deviations::default(),
+            iccids: aid_aid1::body::Iccids::Standard,
         })
         .unwrap()
     }

@@ -31,6 +31,8 @@ pub(super) enum Purpose {
     Together,
     /// One decision, which waited in vain for a lock so many times.
     Alone(u32),
+    /// The same, of a decision that shared a transaction in vain.
+    Returned(u32),
     /// New tables: it takes as long as it takes.
     Upgrade,
     /// Reads of one state.
@@ -66,7 +68,7 @@ impl Begin {
     pub(super) fn text(&self, purpose: Purpose) -> Cow<'_, str> {
         Cow::Borrowed(match purpose {
             Purpose::Together => &self.together,
-            Purpose::Alone(waits) => {
+            Purpose::Alone(waits) | Purpose::Returned(waits) => {
                 let lock = set("lock_timeout", LOCK * (1 << waits.min(8)));
                 return Cow::Owned(format!("{}{lock}", self.alone));
             }

@@ -5,7 +5,7 @@ use super::job::{Decide, Job};
 use super::line::Purpose;
 use super::tls;
 use super::url::Server;
-use super::worker::Worker;
+use super::worker::{Places, Worker};
 use crate::counters::Counters;
 use crate::tx::Tx;
 use crate::{Options, Schema, StoreError, Stored};
@@ -22,8 +22,13 @@ use tokio::task::{JoinSet, LocalSet};
 
 /// Threads that make decisions; the server does most of the work.
 const THREADS: usize = 2;
-/// Connections of each thread for transactions that are not shared: reads, and decisions that are made alone.
-const PLACES: usize = 7;
+/// Connections of each thread for transactions that are not shared. Each kind has its own: however many decisions wait
+/// for a lock, reads go on.
+const PLACES: Places<usize> = Places {
+    reads: 3,
+    alone: 7,
+    returned: 3,
+};
 /// Connections of each thread for transactions that decisions share. While one is at work the next decisions gather.
 const BURSTS: usize = 1;
 /// Decisions that wait for a thread; whoever comes later waits to be let in.
@@ -44,7 +49,10 @@ pub(crate) struct Postgres {
 
 #[derive(Debug)]
 struct Thread {
-    queue: mpsc::Sender<Task>,
+    /// Reads.
+    looks: mpsc::Sender<Task>,
+    /// Decisions that are made alone.
+    alone: mpsc::Sender<Task>,
     /// Decisions that share transactions.
     together: mpsc::Sender<Box<dyn Job>>,
     /// Decisions that it makes or that wait for it.
@@ -79,15 +87,22 @@ impl Postgres {
         options.serializable |= server.serializable;
         let mut threads = Vec::new();
         for number in 0..THREADS {
-            let (queue, tasks) = mpsc::channel(QUEUE);
-            let (together, jobs) = mpsc::channel(QUEUE);
+            let (looks, looking) = mpsc::channel(QUEUE);
+            let (alone, deciding) = mpsc::channel(QUEUE);
+            let (together, sharing) = mpsc::channel(QUEUE);
+            let queues = Queues {
+                looks: looking,
+                alone: deciding,
+                together: sharing,
+            };
             let pool = pool(server, &name)?;
             let (name, counters) = (name.clone(), Arc::clone(counters));
             let thread = thread::Builder::new().name(format!("store-{number}"));
             let worker = move || Worker::new(pool, PLACES, name, options, counters);
-            let handle = thread.spawn(move || work(worker(), tasks, jobs));
+            let handle = thread.spawn(move || work(worker(), queues));
             threads.push(Thread {
-                queue,
+                looks,
+                alone,
                 together,
                 load: Arc::default(),
                 handle: handle.map_err(|e| StoreError::Failed(e.to_string()))?,
@@ -106,7 +121,7 @@ impl Postgres {
         thread.ok_or_else(closed)
     }
 
-    /// Runs something on one of the threads.
+    /// Runs a read on one of the threads.
     async fn on_thread<T: Send + 'static>(
         &self,
         task: impl AsyncFnOnce(Rc<Worker>) -> T + Send + 'static,
@@ -122,7 +137,7 @@ impl Postgres {
                 let _ = answer.send(done);
             })
         });
-        thread.queue.send(task).await.map_err(|_| closed())?;
+        thread.looks.send(task).await.map_err(|_| closed())?;
         // What panics takes its answer along, and nothing else.
         answered
             .await
@@ -155,7 +170,7 @@ impl Postgres {
         let job = Box::new(Decide::new(decide, answer, Load::new(&thread.load)));
         let task: Task =
             Box::new(move |worker| Box::pin(async move { worker.alone(job, purpose).await }));
-        thread.queue.send(task).await.map_err(|_| closed())?;
+        thread.alone.send(task).await.map_err(|_| closed())?;
         answered.await.map_err(|_| closed())?
     }
 
@@ -200,12 +215,13 @@ impl Postgres {
     pub(crate) fn close(self) {
         for thread in self.threads {
             let Thread {
-                queue,
+                looks,
+                alone,
                 together,
                 handle,
                 ..
             } = thread;
-            drop((queue, together));
+            drop((looks, alone, together));
             if handle.join().is_err() {
                 tracing::error!("a thread of the database panicked");
             }
@@ -238,7 +254,7 @@ fn pool(server: &Server, name: &str) -> Stored<Pool> {
     let recycling_method = RecyclingMethod::Fast;
     let manager = Manager::from_config(config, connector, ManagerConfig { recycling_method });
     let built = Pool::builder(manager)
-        .max_size(PLACES + BURSTS)
+        .max_size(PLACES.reads + PLACES.alone + PLACES.returned + BURSTS)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(PATIENCE))
         .create_timeout(Some(PATIENCE))
@@ -246,7 +262,14 @@ fn pool(server: &Server, name: &str) -> Stored<Pool> {
     built.map_err(|e| not_opened(e.to_string()))
 }
 
-fn work(worker: Worker, mut tasks: mpsc::Receiver<Task>, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+/// What waits for a thread.
+struct Queues {
+    looks: mpsc::Receiver<Task>,
+    alone: mpsc::Receiver<Task>,
+    together: mpsc::Receiver<Box<dyn Job>>,
+}
+
+fn work(worker: Worker, queues: Queues) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -257,40 +280,52 @@ fn work(worker: Worker, mut tasks: mpsc::Receiver<Task>, mut jobs: mpsc::Receive
             return;
         }
     };
-    let worker = Rc::new(worker);
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
-        let (mut alone, mut bursts) = (JoinSet::new(), JoinSet::new());
-        let (mut has_tasks, mut has_jobs) = (true, true);
-        loop {
-            // As many as there are connections: the rest waits in the queues, in their order.
-            tokio::select! {
-                Some(_) = alone.join_next() => {}
-                Some(burst) = bursts.join_next() => {
-                    for job in burst.unwrap_or_default() {
-                        let worker = Rc::clone(&worker);
-                        alone.spawn_local(async move {
-                            worker.alone(job, Purpose::Alone(0)).await;
-                        });
-                    }
+    LocalSet::new().block_on(&runtime, serve(Rc::new(worker), queues));
+}
+
+/// Takes as much from each queue as there are connections for its kind: the rest waits there, in its order.
+async fn serve(worker: Rc<Worker>, queues: Queues) {
+    let Queues {
+        mut looks,
+        mut alone,
+        mut together,
+    } = queues;
+    let (mut reads, mut decisions) = (JoinSet::new(), JoinSet::new());
+    let (mut bursts, mut returned) = (JoinSet::new(), JoinSet::new());
+    let (mut has_looks, mut has_alone, mut has_jobs) = (true, true, true);
+    loop {
+        tokio::select! {
+            Some(_) = reads.join_next() => {}
+            Some(_) = decisions.join_next() => {}
+            Some(_) = returned.join_next() => {}
+            Some(burst) = bursts.join_next() => {
+                for job in burst.unwrap_or_default() {
+                    let worker = Rc::clone(&worker);
+                    returned.spawn_local(async move {
+                        worker.alone(job, Purpose::Returned(0)).await;
+                    });
                 }
-                task = tasks.recv(), if has_tasks && alone.len() < PLACES => match task {
-                    Some(task) => { alone.spawn_local(task(Rc::clone(&worker))); }
-                    None => has_tasks = false,
-                },
-                job = jobs.recv(), if has_jobs && bursts.len() < BURSTS && alone.len() < QUEUE => match job {
-                    Some(first) => {
-                        let mut burst = vec![first];
-                        while burst.len() < worker.room() && let Ok(next) = jobs.try_recv() {
-                            burst.push(next);
-                        }
-                        let worker = Rc::clone(&worker);
-                        bursts.spawn_local(async move { worker.together(burst).await });
-                    }
-                    None => has_jobs = false,
-                },
-                else => break,
             }
+            task = looks.recv(), if has_looks && reads.len() < PLACES.reads => match task {
+                Some(task) => { reads.spawn_local(task(Rc::clone(&worker))); }
+                None => has_looks = false,
+            },
+            task = alone.recv(), if has_alone && decisions.len() < PLACES.alone => match task {
+                Some(task) => { decisions.spawn_local(task(Rc::clone(&worker))); }
+                None => has_alone = false,
+            },
+            job = together.recv(), if has_jobs && bursts.len() < BURSTS && returned.len() < QUEUE => match job {
+                Some(first) => {
+                    let mut burst = vec![first];
+                    while burst.len() < worker.room() && let Ok(next) = together.try_recv() {
+                        burst.push(next);
+                    }
+                    let worker = Rc::clone(&worker);
+                    bursts.spawn_local(async move { worker.together(burst).await });
+                }
+                None => has_jobs = false,
+            },
+            else => break,
         }
-    });
+    }
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row, Statement as Prepared};
 
@@ -125,6 +126,12 @@ fn borrowed<'v>(values: &'v [Value<'_>]) -> Vec<&'v (dyn ToSql + Sync)> {
     values.iter().map(as_dyn).collect()
 }
 
+/// Whether a server will never accept a statement that it has refused with this code: class 42 (syntax error or access
+/// rule violation) and 0A000 (feature not supported).
+fn is_not_understood(code: &SqlState) -> bool {
+    code.code().starts_with("42") || *code == SqlState::FEATURE_NOT_SUPPORTED
+}
+
 impl Forms {
     /// The form for several lines of a statement.
     async fn of(
@@ -141,10 +148,11 @@ impl Forms {
             Some(text) => client.prepare_cached(text).await.map(|_| ()),
             None => Ok(()),
         };
-        // One that the server does not understand fails this transaction, and no other.
+        // One that the server does not understand fails this transaction, and no other. Any other failure, such as a lock
+        // on its table or a full server, says nothing about the form: it is tried again.
         let known = match &understood {
             Ok(()) => form.clone(),
-            Err(error) if error.code().is_some() => None,
+            Err(error) if error.code().is_some_and(is_not_understood) => None,
             Err(_) => return understood.map(|()| None),
         };
         self.0.borrow_mut().insert(place(sql), known);

@@ -31,11 +31,22 @@ const LONGEST_PAUSE_MS: u64 = 100;
 /// How long a server that can't be reached is not tried again; decisions fail at once meanwhile.
 const DOWN: Duration = Duration::from_millis(250);
 
+/// Something for each kind of transaction that is not shared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places<T> {
+    /// Reads.
+    pub(super) reads: T,
+    /// Decisions that share with nobody.
+    pub(super) alone: T,
+    /// Decisions that come back from a transaction which they shared.
+    pub(super) returned: T,
+}
+
 /// What a thread works with.
 pub(super) struct Worker {
     pool: Pool,
     /// Connections that transactions which are not shared may use.
-    places: Semaphore,
+    places: Places<Semaphore>,
     begin: Begin,
     forms: Forms,
     /// How many decisions may share a transaction now.
@@ -71,14 +82,18 @@ impl Worker {
     /// One with so many connections for transactions that are not shared.
     pub(super) fn new(
         pool: Pool,
-        places: usize,
+        places: Places<usize>,
         name: String,
         options: Options,
         counters: Arc<Counters>,
     ) -> Self {
         Self {
             pool,
-            places: Semaphore::new(places),
+            places: Places {
+                reads: Semaphore::new(places.reads),
+                alone: Semaphore::new(places.alone),
+                returned: Semaphore::new(places.returned),
+            },
             begin: Begin::new(options),
             forms: Forms::default(),
             room: Cell::new(ROOM),
@@ -98,10 +113,16 @@ impl Worker {
     }
 
     async fn connect(&self, purpose: Purpose) -> Stored<Line<'_>> {
-        let place = match purpose {
+        let places = match purpose {
             Purpose::Together => None,
+            Purpose::Read => Some(&self.places.reads),
+            Purpose::Alone(_) | Purpose::Upgrade => Some(&self.places.alone),
+            Purpose::Returned(_) => Some(&self.places.returned),
+        };
+        let place = match places {
             // Never closed.
-            _ => self.places.acquire().await.ok(),
+            Some(places) => places.acquire().await.ok(),
+            None => None,
         };
         let unreached = self.unreached.borrow().clone();
         let first = match unreached {
@@ -170,6 +191,7 @@ impl Worker {
         let stored = loop {
             let purpose = match purpose {
                 Purpose::Alone(_) => Purpose::Alone(locks),
+                Purpose::Returned(_) => Purpose::Returned(locks),
                 other => other,
             };
             let failure = match self.attempt(std::slice::from_mut(&mut job), purpose).await {

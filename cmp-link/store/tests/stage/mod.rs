@@ -13,8 +13,10 @@ use aid_store::{Database, Options, Schema, Sql, Step, Store, StoreError, Tx, par
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use tokio_postgres::{Client, NoTls};
 
 /// Longest time that anything is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,6 +63,29 @@ pub fn file(folder: &Path) -> Database {
 
 pub fn server(postgres: &Postgres) -> Database {
     postgres.url().parse().unwrap()
+}
+
+/// Runs a test with a server, where there is one.
+pub fn with_server<F: Future<Output = ()>>(test: impl FnOnce(Arc<Postgres>) -> F) {
+    let Some(postgres) = Postgres::start() else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(test(Arc::new(postgres)));
+}
+
+/// A connection of the test's own.
+pub async fn client(postgres: &Postgres) -> Client {
+    let connected = tokio_postgres::connect(&postgres.url(), NoTls).await;
+    let (client, connection) = connected.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// How many wait for a lock.
+pub async fn waiting(client: &Client) -> i64 {
+    let text = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
+    client.query_one(text, &[]).await.unwrap().get(0)
 }
 
 /// Runs a test on a new file, and on a new server where there is one.

@@ -5,7 +5,9 @@ use super::books::{Books, SentCode, Update};
 use super::msp::Later;
 use crate::figures::people::{Driver, first};
 use crate::site::Site;
-use aid_aid1::body::{ProfileType, SendActivationCode, SubscriptionType, UpdateSubscriptionInfo};
+use aid_aid1::body::{
+    Iccids, ProfileType, SendActivationCode, SubscriptionType, UpdateSubscriptionInfo,
+};
 use aid_aid1::client::{Call, CmpClient, Settings};
 use aid_aid1::deviation::Deviations;
 use aid_aid1::headers::Credentials;
@@ -49,6 +51,7 @@ impl Partner {
                 credentials: Credentials::api_key(key)?,
                 timeout: TIMEOUT,
                 deviations: Deviations::default(),
+                iccids: Iccids::Standard,
             })
             .map_err(|e| Failure::new(e.to_string()))
         };

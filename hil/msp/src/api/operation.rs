@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aid_aid1::body::{Body as _, RequestActivationCode, SendCsimStatus};
+use aid_aid1::body::{Body as _, Iccids, RequestActivationCode, SendCsimStatus};
 use aid_aid1::deviation::Deviation;
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::operation::{Api as _, MspOperation, RequestProfileStatus};
@@ -55,7 +55,7 @@ async fn decided(msp: &Msp, call: &Call, rules: Arc<dyn Ordering>) -> Result<Ans
     for _ in 0..REPEAT.0 {
         let said = match call.operation {
             MspOperation::RequestActivationCode => {
-                let body = RequestActivationCode::parse(call.bytes());
+                let body = RequestActivationCode::parse_with(call.bytes(), iccids(msp, call));
                 orders::request(msp, call, &key, token, body, Arc::clone(&rules)).await?
             }
             MspOperation::SendCsimStatus => status(msp, call, &key, token).await?,
@@ -75,9 +75,15 @@ async fn decided(msp: &Msp, call: &Call, rules: Arc<dyn Ordering>) -> Result<Ans
     Err(refusal.with_status(StatusCode::SERVICE_UNAVAILABLE))
 }
 
+/// Which ICCIDs the caller may name.
+fn iccids(msp: &Msp, call: &Call) -> Iccids {
+    let cmp = msp.cmp(&call.caller.headers.client_id);
+    cmp.map(|cmp| cmp.iccids).unwrap_or_default()
+}
+
 /// Send CSIM Status (§7.8).
 async fn status(msp: &Msp, call: &Call, key: &Key, token: MspToken) -> Result<Said, ApiError> {
-    let body = SendCsimStatus::parse(call.bytes());
+    let body = SendCsimStatus::parse_with(call.bytes(), iccids(msp, call));
     if let Ok(body) = &body {
         tracing::info!(iccid = %body.iccid, status = %body.status, "status from {}", key.client);
         if !body.eid.is_valid() {
@@ -139,6 +145,7 @@ async fn profile_status(msp: &Msp, call: &Call, token: MspToken) -> Result<Answe
     });
     let found = read.await.map_err(internal)?;
     let profiles = found.ok_or_else(|| ApiError::new(ErrorCode::TokenNotFound))?;
-    let RequestProfileStatus { iccid: wanted } = RequestProfileStatus::from_query(&call.query)?;
+    let RequestProfileStatus { iccid: wanted } =
+        RequestProfileStatus::from_query(&call.query, iccids(msp, call))?;
     report::profile_status(profiles, wanted.as_ref())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use aid_aid1::account_id::{Policy, Secret};
 use aid_aid1::agreed::{self, Several};
+use aid_aid1::body::Iccids;
 use aid_aid1::client::{CmpClient, DEFAULT_TIMEOUT, Settings};
 use aid_aid1::deviation::Deviations;
 use aid_aid1::headers::{Credentials, PartyId};
@@ -66,6 +67,9 @@ pub(crate) struct Cmp {
     /// How activation codes are answered.
     #[serde(default)]
     pub(crate) mode: Mode,
+    /// Whether profiles whose ICCID has 18 digits may be ordered for it and named by it; AID.02 §5.4 has 19 to 22.
+    #[serde(default)]
+    pub(crate) short_iccids: bool,
     /// `operationId`s of our API that it may call; absent: all.
     pub(crate) operations: Option<Vec<String>>,
 }
@@ -108,6 +112,8 @@ pub(crate) struct CmpParty {
     pub(crate) touchpoint: Option<String>,
     /// How activation codes are answered.
     pub(crate) mode: Mode,
+    /// Which ICCIDs may be named between it and us.
+    pub(crate) iccids: Iccids,
     /// `operationId`s of our API that it may call; none: all.
     pub(crate) operations: Option<Vec<String>>,
     /// How it is called.
@@ -130,6 +136,10 @@ impl CmpParty {
             Some(own) => own.clone(),
             None => "msp".parse().map_err(|e| wrong("own_client_id", &e))?,
         };
+        let iccids = match cmp.short_iccids {
+            true => Iccids::Short,
+            false => Iccids::Standard,
+        };
         let settings = Settings {
             base_url: cmp.url.clone(),
             tls: tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key)))?
@@ -144,6 +154,7 @@ impl CmpParty {
             .map_err(at)?,
             timeout: DEFAULT_TIMEOUT,
             deviations: Deviations::default(),
+            iccids,
         };
         // `id:key` or the key alone.
         let newest = cmp.phone_key.iter().next().unwrap_or_default();
@@ -173,6 +184,7 @@ impl CmpParty {
             phone_key: agreed::phone_key(&cmp.phone_key).map_err(at)?,
             redirects: AllowList::new(cmp.redirect_uris.clone()),
             mode: cmp.mode,
+            iccids,
             operations: agreed::operations::<MspOperation>(cmp.operations.as_deref())
                 .map_err(at)?,
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aid_aid1::body::{Body as _, CsimStatus, RequestActivationCode, SendCsimStatus};
+use aid_aid1::body::{Body as _, CsimStatus, Iccids, RequestActivationCode, SendCsimStatus};
 use aid_aid1::error_code::{ApiError, ErrorCode};
 use aid_aid1::headers::PartyId;
 use aid_aid1::operation::{Api as _, CmpOperation, MspOperation};
@@ -177,7 +177,7 @@ async fn twist_work(
     reply: &mut Reply,
 ) -> Result<(), ApiError> {
     if order.before_the_answer && reply.status == StatusCode::CREATED {
-        let request = RequestActivationCode::parse(call.bytes())?.request_id;
+        let request = RequestActivationCode::parse_with(call.bytes(), Iccids::Short)?.request_id;
         let token = path_token(&call.token)?;
         let client = &call.caller.headers.client_id;
         for _ in 0..SENT.0 {
@@ -208,7 +208,7 @@ async fn is_sent(msp: &Msp, client: &PartyId, token: MspToken, request: Uuid) ->
 
 /// Refuses a candidate that is no ICCID, which a sane MSP ignores (§4.3.1).
 fn mind_candidate(body: &[u8]) -> Result<(), ApiError> {
-    let parsed = RequestActivationCode::parse(body)?;
+    let parsed = RequestActivationCode::parse_with(body, Iccids::Short)?;
     let members = strict_json::object(body)?;
     let named = members.get("replaceIccid").is_some_and(|v| !v.is_null());
     if named && parsed.replace_iccid.is_none() {
@@ -234,7 +234,7 @@ async fn forget_dead_token(msp: &Msp, call: &Call) -> Result<(), ApiError> {
 
 /// Tells a CMP about a profile whose status it has just reported, against §7.5.
 async fn inform_about(msp: &Msp, call: &Call) -> Result<(), ApiError> {
-    let body = SendCsimStatus::parse(call.bytes())?;
+    let body = SendCsimStatus::parse_with(call.bytes(), Iccids::Short)?;
     let enabled = body.status == CsimStatus::Enabled;
     let status = if enabled { "valid" } else { "suspended" };
     let profile =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aid_aid1::body::{
-    Body, NotifyTokenInvalid, SendActivationCode, SendMspToken, SendProfileInformation,
+    Body, Iccids, NotifyTokenInvalid, SendActivationCode, SendMspToken, SendProfileInformation,
     UpdateSubscriptionInfo,
 };
 use aid_aid1::client::{Call, CallError};
@@ -79,7 +79,7 @@ async fn call(cmp: &CmpParty, job: &Job) -> Result<(), Failed> {
             client.call(call, &token, &body).await?;
         }
         Kind::SendProfileInformation => {
-            let body = SendProfileInformation::parse(body)?;
+            let body = SendProfileInformation::parse_with(body, Iccids::Short)?;
             client.call(call, &token, &body).await?;
         }
         Kind::UpdateSubscriptionInfo => {
@@ -87,7 +87,7 @@ async fn call(cmp: &CmpParty, job: &Job) -> Result<(), Failed> {
             client.call(call, &token, &body).await?;
         }
         Kind::SendActivationCode => {
-            let body = SendActivationCode::parse(body)?;
+            let body = SendActivationCode::parse_with(body, Iccids::Short)?;
             client.call(call, &token, &body).await?;
         }
         // Not a call to a CMP; `outbox` makes it.

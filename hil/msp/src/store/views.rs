@@ -1,7 +1,6 @@
 //! What each decision of `core` stands on, loaded as one.
 
-use aid_aid1::body::Body as _;
-use aid_aid1::body::SendActivationCode;
+use aid_aid1::body::{Body as _, Iccids, SendActivationCode};
 use aid_id::MspToken;
 use uuid::Uuid;
 
@@ -228,7 +227,7 @@ fn answered_request(row: &OutboxRow) -> Option<Uuid> {
     if row.job.kind != Kind::SendActivationCode {
         return None;
     }
-    match SendActivationCode::parse(row.job.body.as_bytes()).ok()? {
+    match SendActivationCode::parse_with(row.job.body.as_bytes(), Iccids::Short).ok()? {
         SendActivationCode::Code { request_id, .. } => Some(request_id),
         SendActivationCode::Failed { request_id, .. } => request_id,
     }

@@ -12,18 +12,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-/// Longest time that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for something.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so().await {
-        assert!(Instant::now() < end, "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 /// What `/readyz` says.
 async fn is_ready(program: &Program) -> bool {
     let url = format!("{}/readyz", program.admin.replace("https", "http"));

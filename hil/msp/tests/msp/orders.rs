@@ -431,3 +431,45 @@ async fn a_profile_with_a_short_iccid_is_not_given() {
         assert_eq!(cancelled.count(), orders);
     }
 }
+
+// R-5.4-1: where the CMP agreed to it, such a profile is ordered, and may be named by that CMP.
+#[tokio::test]
+async fn a_profile_with_a_short_iccid_is_given_where_that_was_agreed() {
+    let short = "894450080517203295";
+    for own in [true, false] {
+        let more = match own {
+            true => format!("iccids = [\"{short}\"]"),
+            false => String::new(),
+        };
+        let stage = Stage::new("short_iccids = true", &more).await;
+        let token = stage.onboard().await;
+        stage.smdp.answer(move |got, _| {
+            let mut answer = smdp(got);
+            if got.path.contains("downloadOrder") {
+                answer["iccid"] = json!(short);
+            }
+            (200, answer)
+        });
+        let body = ac_request();
+        let lenient = MspClient::new(Settings {
+            iccids: aid_aid1::body::Iccids::Short,
+            ..stage.settings()
+        });
+        let client = lenient.unwrap();
+        let asked = client.request_activation_code(Call::new(), token, &body);
+        let Activation::Now(code) = asked.await.unwrap() else {
+            panic!("the code comes at once");
+        };
+        assert_eq!(code.iccid.unwrap().as_str(), short);
+        let status = SendCsimStatus {
+            iccid: short.parse().unwrap(),
+            eid: body.eid.into(),
+            status: CsimStatus::Installed,
+        };
+        let told = client.send_csim_status(Call::new(), token, &status);
+        told.await.unwrap();
+        let asked = short.parse().unwrap();
+        let listed = client.request_profile_status(Call::new(), token, Some(&asked));
+        assert_eq!(listed.await.unwrap().profiles.len(), 1);
+    }
+}

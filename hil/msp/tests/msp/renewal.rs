@@ -9,21 +9,10 @@ use std::sync::Arc;
 const NEXT: &str = "another shared secret of thirty-two bytes or more";
 const BACK: &str = "https://cmp.example/return";
 
-/// Waits until it is so. What it waits for comes within seconds, so a minute is no measure of time but an end.
-async fn becomes(what: &str, so: impl AsyncFn() -> bool) {
-    for _ in 0..600 {
-        if so().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{what}");
-}
-
 /// Waits until the log says all of it in one line.
 async fn logged(stage: &Stage, parts: &[&str]) {
     let fits = |line: &str| parts.iter().all(|part| line.contains(part));
-    becomes(&format!("{parts:?} in the log"), async || {
+    until(&format!("{parts:?} in the log"), async || {
         stage.msp.log().lines().any(fits)
     })
     .await;
@@ -80,7 +69,7 @@ async fn the_secret_of_account_ids_is_replaced() {
     let page = stage.arrive(&begun, stage.authorize(id.as_str(), BACK));
     let csrf = csrf(page.await).await;
     stage.msp.reconfigure(&old, &both);
-    becomes("the new secret", async || taken(&stage, NEXT).await).await;
+    until("the new secret", async || taken(&stage, NEXT).await).await;
     assert!(taken(&stage, SECRET).await, "both hold");
     let form = [
         ("user", "alice"),
@@ -105,7 +94,7 @@ async fn the_secret_of_account_ids_is_replaced() {
         "account_id_secret = \"too short\"",
         &format!("account_id_secret = \"{NEXT}\""),
     );
-    becomes("the old secret's end", async || {
+    until("the old secret's end", async || {
         !taken(&stage, SECRET).await
     })
     .await;
@@ -124,7 +113,7 @@ async fn api_keys_of_the_file_are_replaced() {
         "api_key_in = [\"keyIn2\", \"keyIn1\"]",
     );
     stage.msp.reconfigure(old, both);
-    becomes("the new key", async || {
+    until("the new key", async || {
         status(&stage, "cmp", "keyIn2").await == 404
     })
     .await;
@@ -136,7 +125,7 @@ async fn api_keys_of_the_file_are_replaced() {
     stage.msp.reconfigure("[aid2]", "[aid1]");
     stage.msp.reconfigure(both, "api_key_in = \"keyIn2\"");
     stage.msp.reconfigure("keyOut1", "keyOut2");
-    becomes("the old key's end", async || {
+    until("the old key's end", async || {
         status(&stage, "cmp", "keyIn1").await == 401
     })
     .await;
@@ -184,7 +173,7 @@ async fn server_certificates_are_replaced() {
     stage.folder.issue("server");
     let after = stage.folder.fingerprint("server");
     assert_ne!(before, after);
-    becomes("the new certificate", async || all_show(after).await).await;
+    until("the new certificate", async || all_show(after).await).await;
     assert_eq!(call().await, 404);
 }
 
@@ -201,15 +190,15 @@ async fn the_ca_of_the_cmps_is_replaced() {
         .msp
         .reconfigure("client_ca = \"ca.pem\"", "client_ca = \"both.pem\"");
     // Of a CA that holds, but of nobody.
-    becomes("the new CA", async || call("other").await == 401).await;
+    until("the new CA", async || call("other").await == 401).await;
     stage.msp.reconfigure(
         "common_name = \"cmp\"",
         "common_name = [\"other\", \"cmp\"]",
     );
-    becomes("the new name", async || call("other").await == 404).await;
+    until("the new name", async || call("other").await == 404).await;
     assert_eq!(call("cmp").await, 404, "both hold");
     std::fs::write(stage.folder.path("both.pem"), read("other-ca.pem")).unwrap();
-    becomes("the old CA's end", async || call("cmp").await == 0).await;
+    until("the old CA's end", async || call("cmp").await == 0).await;
     assert_eq!(call("other").await, 404);
 }
 
@@ -230,7 +219,7 @@ async fn client_certificates_are_replaced() {
     assert_eq!(last(&stage.smdp), before);
     stage.folder.issue("msp");
     let after = stage.folder.fingerprint("msp");
-    becomes("the new certificate at the CMP", async || {
+    until("the new certificate at the CMP", async || {
         let calls = stage.cmp.got().len();
         stage.msp.command(&["update", "--user", "alice"]);
         stage.cmp.wait_for("", calls + 1).await;
@@ -252,7 +241,7 @@ async fn a_hangup_has_the_files_read_again_and_ends_nothing() {
     stage
         .msp
         .reconfigure("api_key_in = \"keyIn1\"", "api_key_in = \"keyIn2\"");
-    becomes("the new key", async || {
+    until("the new key", async || {
         status(&stage, "cmp", "keyIn2").await == 404
     })
     .await;

@@ -12,8 +12,21 @@ pub(crate) use aid_aid1::phone::{EncryptedPhone, PhoneKey};
 pub(crate) use aid_aid1::redirect::percent_encode;
 pub(crate) use aid_id::MspToken;
 pub(crate) use serde_json::{Value, json};
+use std::time::Instant;
 pub(crate) use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) use uuid::Uuid;
+
+/// Longest time that anything is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for something.
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < end, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
 
 pub(crate) fn now() -> u64 {
     SystemTime::now()
@@ -84,6 +97,7 @@ impl Stage {
             credentials: Credentials::api_key(key).unwrap(),
             timeout: Duration::from_secs(10),
             deviations: aid_aid1::deviation::Deviations::default(),
+            iccids: aid_aid1::body::Iccids::Standard,
         }
     }
 

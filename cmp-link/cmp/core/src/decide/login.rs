@@ -165,6 +165,33 @@ fn wrong() -> LoginOutcome {
     }
 }
 
+/// Makes the answer to a login follow the book of the car's session, which was `before` until this decision: where the
+/// account is not in at its end, the login is refused. Such a login is repeated after its session has ended, or carries the
+/// number of another state.
+pub fn follow_book(decision: &mut Decision, before: Option<AccountRef>) {
+    let booked = |change: &Change| match change {
+        Change::Fleet(FleetChange::Session(_, book)) => Some(book.account),
+        _ => None,
+    };
+    let now = decision.changes.iter().rev().find_map(booked);
+    let now = now.unwrap_or(before);
+    for message in &mut decision.down {
+        if let Down::LoginResult { outcome, .. } = &mut message.body
+            && matches!(outcome, LoginOutcome::Accepted { account, .. } if now != Some(*account))
+        {
+            *outcome = not_booked();
+        }
+    }
+}
+
+/// The answer to a login that begins no session.
+#[must_use]
+pub fn not_booked() -> LoginOutcome {
+    LoginOutcome::Refused {
+        reason: "this login is over; log in again".into(),
+    }
+}
+
 /// What is stored when a user enters a car, however they proved who they are.
 pub(super) fn welcome(
     context: &Context,

@@ -5,7 +5,7 @@ use super::deletion::close;
 use super::{Context, Decision, Outgoing};
 use crate::change::Change;
 use crate::model::{Order, OrderState, Profile, ProfileStatus};
-use aid_id::{Eid, Iccid, Id};
+use aid_id::{AccountRef, Eid, Iccid, Id};
 use aid_wire::{Down, OrderKind, OrderOutcome};
 
 /// The message of an order.
@@ -19,6 +19,18 @@ pub fn message(order: &Order) -> Outgoing {
             order_id: order.id,
             kind: order.kind.clone(),
         },
+    }
+}
+
+/// Says in the message of an order whose profile it deletes: EID, account and ICCID go to the car (§4.4.1 [8]).
+pub fn name_account(message: &mut Outgoing, account: AccountRef) {
+    if let Down::Order { kind, .. } = &mut message.body
+        && let OrderKind::Delete { iccid } = kind
+    {
+        *kind = OrderKind::DeleteOf {
+            account,
+            iccid: iccid.clone(),
+        };
     }
 }
 
@@ -54,7 +66,8 @@ impl Decision {
             _ => None,
         });
         for order in given {
-            let OrderKind::Delete { iccid } = &order.kind else {
+            let (OrderKind::Delete { iccid } | OrderKind::DeleteOf { iccid, .. }) = &order.kind
+            else {
                 continue;
             };
             let same = |o: &&Order| {
@@ -106,8 +119,11 @@ pub fn result(
         .push(Change::CloseOrder(order.id, state, code, context.now));
     // The car looked: what it does not have is gone. An order of another link, or about an earlier installation, says
     // nothing of this one.
-    if let (OrderKind::Delete { .. }, OrderOutcome::NotFound, Some(profile)) =
-        (&order.kind, outcome, profile)
+    if let (
+        OrderKind::Delete { .. } | OrderKind::DeleteOf { .. },
+        OrderOutcome::NotFound,
+        Some(profile),
+    ) = (&order.kind, outcome, profile)
         && profile.status.may_be_on_card()
         && order.federation.is_none_or(|f| f == profile.federation)
         && order.created_at >= profile.created_at

@@ -3,12 +3,15 @@
 //! as they come.
 
 use crate::model::{SessionMark, Vehicle};
-use aid_id::AccountRef;
+use aid_id::{AccountRef, Id};
 
 /// Where in a number the count of connections begins, bits.
 const CONNECTION_SHIFT: u32 = 32;
 /// Highest number: bit 63 is not used.
 const LAST: u64 = u64::MAX >> 1;
+/// How many connections a car may be ahead of the book, such as after a database was restored from a backup. A number
+/// beyond is a mistake of the car, which must not use up the numbers of all connections to come.
+const AHEAD: u64 = 1 << 16;
 
 /// The book of one car's session.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,18 +32,35 @@ impl Book {
         }
     }
 
-    /// The car connects: whatever it said before is older than what it says from now on.
+    /// The car connects and sends this `Hello`: whatever it said before is older than what it says from now on. The same
+    /// `Hello` again is the same connection. After the last number it begins anew.
     #[must_use]
-    pub fn connected(&self) -> Self {
-        let connection = (self.number() >> CONNECTION_SHIFT) + 1;
-        let number = connection << CONNECTION_SHIFT;
+    pub fn connected(&self, hello: Id) -> Self {
+        if self.mark.number.is_some() && self.mark.hello == Some(hello) {
+            return *self;
+        }
+        let next = ((self.number() >> CONNECTION_SHIFT) + 1) << CONNECTION_SHIFT;
+        let number = if next > LAST {
+            1 << CONNECTION_SHIFT
+        } else {
+            next
+        };
         Self {
             mark: SessionMark {
-                number: Some(number.min(LAST)),
+                number: Some(number),
+                hello: Some(hello),
                 ..self.mark
             },
             ..*self
         }
+    }
+
+    /// Whether a car that follows this book may give this number to a state.
+    #[must_use]
+    pub fn allows(&self, number: u64) -> bool {
+        let connections =
+            (number >> CONNECTION_SHIFT).saturating_sub(self.number() >> CONNECTION_SHIFT);
+        number <= LAST && connections <= AHEAD
     }
 
     /// The highest number that is known; 0: none.
@@ -49,13 +69,13 @@ impl Book {
         self.mark.number.unwrap_or_default()
     }
 
-    /// The car says who is logged in. `None`: an older state, which changes nothing.
+    /// The car says who is logged in. `None`: an older state, or a number that it may not give; that changes nothing.
     ///
     /// A car can keep or end a session of this book, and return to the one that a login would have replaced which it
     /// gave up. It can't begin one: who was here once may be anywhere now (R-2-10).
     #[must_use]
     pub fn state(&self, number: u64, account: Option<AccountRef>) -> Option<Self> {
-        if number <= self.number() || number > LAST {
+        if number <= self.number() || !self.allows(number) {
             return None;
         }
         let known = |a: &AccountRef| [self.account, self.mark.before].contains(&Some(*a));
@@ -64,6 +84,7 @@ impl Book {
             mark: SessionMark {
                 number: Some(number),
                 before: None,
+                ..self.mark
             },
         })
     }

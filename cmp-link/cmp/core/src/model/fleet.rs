@@ -22,6 +22,8 @@ pub struct SessionMark {
     pub number: Option<u64>,
     /// Whose session the last login has replaced, until the car confirms that login.
     pub before: Option<AccountRef>,
+    /// The message id of the `Hello` that raised the number last.
+    pub hello: Option<Id>,
 }
 
 /// A code that a car shows (the shape of RFC 8628).

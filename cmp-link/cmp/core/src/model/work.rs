@@ -71,8 +71,10 @@ impl Order {
     #[must_use]
     pub fn iccid(&self) -> Option<&Iccid> {
         match &self.kind {
-            OrderKind::Delete { iccid } | OrderKind::Disable { iccid } => Some(iccid),
-            _ => None,
+            OrderKind::Delete { iccid }
+            | OrderKind::DeleteOf { iccid, .. }
+            | OrderKind::Disable { iccid } => Some(iccid),
+            OrderKind::Logout { .. } | OrderKind::DeleteAll | OrderKind::Erase { .. } => None,
         }
     }
 
@@ -80,7 +82,7 @@ impl Order {
     #[must_use]
     pub fn deletes(&self, profile: &Iccid) -> bool {
         self.state == OrderState::Open
-            && matches!(&self.kind, OrderKind::Delete { iccid } if iccid == profile)
+            && matches!(&self.kind, OrderKind::Delete { iccid } | OrderKind::DeleteOf { iccid, .. } if iccid == profile)
     }
 }
 
