@@ -111,6 +111,17 @@ impl Class {
         }
     }
 
+    /// The channel that a class byte names, also one that [`Self::decode`] refuses for another reason
+    /// (secure messaging, chaining); `None` where its coding is reserved and it names none.
+    #[must_use]
+    pub const fn channel_of(cla: u8) -> Option<u8> {
+        match cla & 0x7F {
+            basic @ 0x00..=0x1F => Some(basic & 3),
+            further @ 0x40..=0x7F if cla != 0xFF => Some(4 + (further & 0x0F)),
+            _ => None,
+        }
+    }
+
     /// The interindustry class byte of a channel, as MANAGE CHANNEL's user writes it.
     #[must_use]
     pub const fn interindustry(channel: u8) -> u8 {
@@ -215,6 +226,11 @@ mod tests {
                     "{cla:02X}"
                 );
             }
+        }
+        assert_eq!(Class::channel_of(0x1E), Some(2));
+        assert_eq!(Class::channel_of(0xF5), Some(9));
+        for reserved in [0x20, 0x3F, 0xA0, 0xBF, 0xFF] {
+            assert_eq!(Class::channel_of(reserved), None, "{reserved:02X}");
         }
         assert_eq!(Class::decode(0x10), Err(sw::CHAINING));
         assert_eq!(Class::decode(0x0C), Err(sw::SECURE_MESSAGING));

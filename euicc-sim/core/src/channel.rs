@@ -101,7 +101,7 @@ impl Channels {
     }
 
     /// Opens the first free channel from another: the MF is selected when that is the basic one,
-    /// otherwise the directory that is selected there.
+    /// otherwise what is selected there, application or directory (ETSI TS 102 221 §8.7, §11.1.17).
     ///
     /// # Errors
     /// 6881 when `from` isn't open, 6A81 when all are in use.
@@ -117,19 +117,39 @@ impl Channels {
     /// # Errors
     /// 6881 when `from` isn't open, 6A86 when there is no such channel or it is in use.
     pub(crate) fn open_numbered(&mut self, from: u8, number: u8) -> Result<(), u16> {
-        let uicc = match from {
-            0 => ChannelState::default(),
-            _ => self.get(from)?.uicc.for_new_channel(),
+        let origin = self.get(from)?;
+        let (selected, uicc) = match from {
+            0 => Default::default(),
+            _ => (origin.selected, origin.uicc.for_new_channel()),
         };
         match self.table.get_mut(usize::from(number)) {
             Some(free @ None) => {
                 *free = Some(Channel {
+                    selected,
                     uicc,
                     ..Channel::default()
                 });
                 Ok(())
             }
             _ => Err(sw::WRONG_P1P2),
+        }
+    }
+
+    /// The open channels.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Channel> {
+        self.table.iter().flatten()
+    }
+
+    /// Drops the answer that waits on a channel, on all of them without a number: GET RESPONSE comes
+    /// right after its command (ISO/IEC 7816-4 §11.7.1), so that any other command, one that is refused
+    /// too, loses the data.
+    pub(crate) fn drop_pending(&mut self, number: Option<u8>) {
+        for (at, channel) in (0..).zip(&mut self.table) {
+            if let Some(channel) = channel
+                && number.is_none_or(|n| n == at)
+            {
+                channel.pending.clear();
+            }
         }
     }
 

@@ -15,7 +15,6 @@ pub use tuak::{Lengths, Tuak};
 pub use xor::TestAlgorithm;
 
 use crate::apdu::sw;
-use crate::fs::Change;
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -111,8 +110,17 @@ impl Algorithm {
     }
 }
 
-/// Result of AUTHENTICATE: data, status word, what to store.
-pub(crate) type Answer = (Vec<u8>, u16, Option<Change>);
+/// A sequence number that the network has used now: it must not be accepted again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// IND.
+    pub(crate) index: u8,
+    /// SEQ.
+    pub(crate) seq: u64,
+}
+
+/// Result of AUTHENTICATE: data, status word, the sequence number to store.
+pub(crate) type Answer = (Vec<u8>, u16, Option<Accepted>);
 
 /// RAND and AUTN, each with its length before it.
 fn challenge(data: &[u8]) -> Option<(&[u8; 16], &[u8])> {
@@ -123,7 +131,7 @@ fn challenge(data: &[u8]) -> Option<(&[u8; 16], &[u8])> {
 }
 
 /// 3G context (EPS and 5G too): `with_kc` adds the GSM key (UST service 27).
-pub(crate) fn authenticate(index: u16, key: &Key, data: &[u8], with_kc: bool) -> Answer {
+pub(crate) fn authenticate(key: &Key, data: &[u8], with_kc: bool) -> Answer {
     let fail = |sw| (Vec::new(), sw, None);
     let Some((rand, autn)) = challenge(data) else {
         return fail(sw::WRONG_LENGTH);
@@ -158,12 +166,8 @@ pub(crate) fn authenticate(index: u16, key: &Key, data: &[u8], with_kc: bool) ->
         out.push(8);
         out.extend_from_slice(&gsm_key(&v));
     }
-    let change = accepted.map(|(index_of_sqn, seq)| Change::Sequence {
-        key: index,
-        index: index_of_sqn,
-        seq,
-    });
-    (out, sw::OK, change)
+    let accepted = accepted.map(|(index, seq)| Accepted { index, seq });
+    (out, sw::OK, accepted)
 }
 
 /// GSM context: SRES and Kc from the conversion functions c2 and c3 (TS 33.102 §6.8.1.2).

@@ -179,7 +179,7 @@ fn a_challenge_is_answered_with_every_algorithm_and_length() {
         let key = key(algorithm);
         let data = challenge_for(&key.algorithm, [3; 16], 0x25, [0x80, 0]);
         let v = key.algorithm.vector(&[3; 16]);
-        let (out, sw, _) = authenticate(0, &key, &data, false);
+        let (out, sw, _) = authenticate(&key, &data, false);
         let lengths = [v.res.len(), v.ck.len(), v.ik.len()];
         let expected = format!(
             "db{:02x}{}{:02x}{}{:02x}{}",
@@ -192,7 +192,7 @@ fn a_challenge_is_answered_with_every_algorithm_and_length() {
         );
         assert_eq!((hex::encode(out), sw), (expected, 0x9000));
         // The GSM key is the last 9 bytes when the service is there.
-        let (with_kc, _, _) = authenticate(0, &key, &data, true);
+        let (with_kc, _, _) = authenticate(&key, &data, true);
         let kc = &with_kc[with_kc.len() - 9..];
         let gsm = authenticate_gsm(&key, &data[..17]).0;
         assert_eq!((kc[0], &kc[1..]), (8, &gsm[6..]));
@@ -200,10 +200,10 @@ fn a_challenge_is_answered_with_every_algorithm_and_length() {
         // A byte of the MAC.
         let mut wrong = data.clone();
         *wrong.last_mut().unwrap() ^= 1;
-        assert_eq!(authenticate(0, &key, &wrong, false).1, 0x9862);
+        assert_eq!(authenticate(&key, &wrong, false).1, 0x9862);
         // Lengths that are none.
         for bad in [&data[..data.len() - 1], &data[..33], &[], &[16]] {
-            assert_eq!(authenticate(0, &key, bad, false).1, 0x6700);
+            assert_eq!(authenticate(&key, bad, false).1, 0x6700);
         }
         assert_eq!(authenticate_gsm(&key, &data[..16]).1, 0x6700);
     }
@@ -225,7 +225,7 @@ fn the_test_algorithm_is_that_of_ts_34_108() {
     // AMF FFFF asks for a resynchronisation.
     let key = key(Algorithm::Test(t));
     let data = challenge_for(&key.algorithm, [0; 16], 1, [0xFF, 0xFF]);
-    let (out, sw, change) = authenticate(0, &key, &data, false);
+    let (out, sw, change) = authenticate(&key, &data, false);
     assert_eq!((out[0], out[1], sw, change), (0xDC, 14, 0x9000, None));
     let short = TestAlgorithm { k, res_len: 8 };
     assert_eq!(short.vector(&[0; 16]).res.len(), 8);
@@ -241,16 +241,12 @@ fn a_replayed_challenge_resynchronises_with_the_highest_number() {
         let rand = [3; 16];
         // SEQ 9, IND 4.
         let data = challenge_for(&key.algorithm, rand, 9 << 5 | 4, [0x80, 0]);
-        let change = authenticate(0, &key, &data, false).2;
-        let expected = Change::Sequence {
-            key: 0,
-            index: 4,
-            seq: 9,
-        };
+        let change = authenticate(&key, &data, false).2;
+        let expected = Accepted { index: 4, seq: 9 };
         assert_eq!(change, Some(expected));
         key.sequence.array[4] = 9;
         key.sequence.array[2] = 7;
-        let (out, sw, change) = authenticate(0, &key, &data, false);
+        let (out, sw, change) = authenticate(&key, &data, false);
         assert_eq!((out[0], out[1], sw, change), (0xDC, 14, 0x9000, None));
         // What the network does with AUTS: AK*, then MAC-S for AMF 0000.
         let v = key.algorithm.vector(&rand);

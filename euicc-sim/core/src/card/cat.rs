@@ -5,7 +5,7 @@ use super::{Answer, Card, State};
 use crate::apdu::{Command, sw};
 use crate::nvm::Nvm;
 use aid_rsp::tlv::Reader;
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// How often REFRESH is offered to a terminal that is busy.
@@ -46,21 +46,37 @@ enum Session {
     Fetched(u8),
 }
 
+/// One of the terminals that share a card; a card in a slot has the default one alone. A program that
+/// lets several hosts use one card gives each a number of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Terminal(pub u64);
+
+/// What a terminal has said in TERMINAL PROFILE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Profile {
+    /// It executes REFRESH.
+    refresh: bool,
+    /// It knows the mode that is made for eUICCs.
+    state_change: bool,
+}
+
 /// The state of the toolkit between two resets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cat {
-    /// Has the terminal said in TERMINAL PROFILE that it executes REFRESH?
-    refresh: bool,
-    /// Does it know the mode that is made for eUICCs?
-    state_change: bool,
+    /// Of the terminals that are there, those that sent a TERMINAL PROFILE.
+    profiles: BTreeMap<Terminal, Profile>,
+    /// The terminal whose command is executed now.
+    current: Terminal,
     session: Session,
+    /// The terminal whose command caused the proactive command; nobody else is told of it.
+    owner: Terminal,
     /// Number of the proactive command that is going on.
     number: u8,
 }
 
 impl Cat {
     /// The proactive command: UICC to terminal.
-    const fn command(&self) -> [u8; 11] {
+    fn command(&self) -> [u8; 11] {
         [
             0xD0,
             9,
@@ -77,21 +93,49 @@ impl Cat {
     }
 
     /// The mode that is made for eUICCs, to a terminal that knows it (SGP.22 §3.2.1).
-    const fn mode(&self) -> u8 {
-        match self.state_change {
+    fn mode(&self) -> u8 {
+        match self.profile(self.owner).state_change {
             true => PROFILE_STATE_CHANGE_MODE,
             false => UICC_RESET,
         }
     }
 
+    fn profile(&self, terminal: Terminal) -> Profile {
+        self.profiles.get(&terminal).copied().unwrap_or_default()
+    }
+
+    /// The commands that come now are this terminal's.
+    pub(super) const fn serve(&mut self, terminal: Terminal) {
+        self.current = terminal;
+    }
+
+    /// Forgets a terminal; true when a proactive command of its own ended with it.
+    pub(super) fn forget(&mut self, terminal: Terminal) -> bool {
+        self.profiles.remove(&terminal);
+        let ends = self.owner == terminal && self.session != Session::Idle;
+        if ends {
+            self.session = Session::Idle;
+        }
+        ends
+    }
+
     fn offer(&mut self) {
         self.number = self.number % 0xFE + 1;
+        self.owner = self.current;
         self.session = Session::Offered(1);
     }
 
-    /// The length of the command that waits for FETCH.
-    pub(super) const fn waiting(&self) -> Option<u8> {
-        match self.session {
+    /// Where the proactive command is, as the current terminal may know.
+    fn own_session(&self) -> Session {
+        match self.owner == self.current {
+            true => self.session,
+            false => Session::Idle,
+        }
+    }
+
+    /// The length of the command that waits for the current terminal's FETCH.
+    pub(super) fn waiting(&self) -> Option<u8> {
+        match self.own_session() {
             Session::Offered(_) => Some(self.command().len() as u8),
             _ => None,
         }
@@ -105,13 +149,13 @@ impl<N: Nvm> Card<N> {
     }
 
     /// Would the terminal execute a REFRESH?
-    pub(crate) const fn can_refresh(&self) -> bool {
-        self.cat.refresh
+    pub(crate) fn can_refresh(&self) -> bool {
+        self.cat.profile(self.cat.current).refresh
     }
 
     /// Offers REFRESH with the next answer, to a terminal that can execute it.
     pub(crate) fn offer_refresh(&mut self) {
-        if self.cat.refresh {
+        if self.can_refresh() {
             self.cat.offer();
         }
     }
@@ -138,8 +182,11 @@ impl<N: Nvm> Card<N> {
             return Err(sw::WRONG_LENGTH);
         }
         let has = |(byte, bit): (usize, u8)| c.data.get(byte).is_some_and(|b| b & bit != 0);
-        self.cat.refresh = has(PROFILE_REFRESH);
-        self.cat.state_change = has(PROFILE_STATE_CHANGE);
+        let profile = Profile {
+            refresh: has(PROFILE_REFRESH),
+            state_change: has(PROFILE_STATE_CHANGE),
+        };
+        self.cat.profiles.insert(self.cat.current, profile);
         Ok((Vec::new(), sw::OK))
     }
 
@@ -162,7 +209,7 @@ impl<N: Nvm> Card<N> {
     }
 
     fn fetch(&mut self, c: &Command<'_>) -> Result<Answer, u16> {
-        let Session::Offered(tries) = self.cat.session else {
+        let Session::Offered(tries) = self.cat.own_session() else {
             return Err(sw::CONDITIONS);
         };
         let command = self.cat.command();
@@ -177,12 +224,13 @@ impl<N: Nvm> Card<N> {
     /// The switch happens when the terminal has performed the REFRESH; a terminal that is busy is
     /// asked again, any other result leaves the profiles as they were.
     fn terminal_response(&mut self, c: &Command<'_>) -> Result<Answer, u16> {
-        let Session::Fetched(tries) = self.cat.session else {
+        let Session::Fetched(tries) = self.cat.own_session() else {
             return Err(sw::CONDITIONS);
         };
         let (details, result) = response(c.data).ok_or(sw::WRONG_DATA)?;
-        // Number 0 stands for the last command (TS 102 223 §6.8.1).
-        if details[0] != 0 && (details[0] != self.cat.number || details[1] != REFRESH) {
+        // The details are those of the command, or zeros from a terminal that could not decode them
+        // (TS 102 223 §6.8.1).
+        if details != [0; 3] && details != [self.cat.number, REFRESH, self.cat.mode()] {
             return Err(sw::WRONG_DATA);
         }
         match result {
@@ -226,9 +274,13 @@ impl<N: Nvm> Card<N> {
     }
 }
 
-/// Command details and general result of a TERMINAL RESPONSE (TS 102 223 §6.8, COMPREHENSION-TLV).
+/// Device identities of a TERMINAL RESPONSE: from the terminal to the UICC (TS 102 223 §8.7).
+const TERMINAL_TO_UICC: [u8; 2] = [0x82, 0x81];
+
+/// Command details and general result of a TERMINAL RESPONSE (TS 102 223 §6.8, COMPREHENSION-TLV). It
+/// has the device identities too, which are mandatory; of a data object that comes twice the first counts.
 fn response(mut data: &[u8]) -> Option<([u8; 3], u8)> {
-    let (mut details, mut result) = (None, None);
+    let (mut details, mut devices, mut result) = (None, None, None);
     while let [tag, length, rest @ ..] = data {
         let (length, rest) = match (length, rest) {
             (0x81, [length, rest @ ..]) => (usize::from(*length), rest),
@@ -237,11 +289,13 @@ fn response(mut data: &[u8]) -> Option<([u8; 3], u8)> {
         };
         let (value, rest) = rest.split_at_checked(length)?;
         match tag & 0x7F {
-            0x01 => details = Some(value.try_into().ok()?),
-            0x03 => result = Some(*value.first()?),
+            0x01 if details.is_none() => details = Some(value.try_into().ok()?),
+            0x02 if devices.is_none() => devices = Some(value),
+            0x03 if result.is_none() => result = Some(*value.first()?),
             _ => {}
         }
         data = rest;
     }
-    data.is_empty().then_some((details?, result?))
+    let addressed = devices? == TERMINAL_TO_UICC;
+    (data.is_empty() && addressed).then_some((details?, result?))
 }

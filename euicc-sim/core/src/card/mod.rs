@@ -19,16 +19,18 @@ mod identity;
 mod state;
 
 pub(crate) use cat::Switch;
+pub use cat::Terminal;
 pub use clock::{Clock, NoClock};
 pub use identity::{Chain, Credentials, Identity, IdentityError};
 pub use state::RestoreError;
 pub(crate) use state::{Profile, State, Store};
 
 use crate::apdu::{Class, Command, sw};
-use crate::channel::{Channels, Selected};
+use crate::channel::{Channel, Channels, Selected};
 use crate::fs::MF;
 use crate::isdr::Session;
 use crate::nvm::{Nvm, NvmError};
+use crate::pin::Verified;
 use crate::usim;
 use aid_rsp::crypto::Crypto;
 use aid_rsp::es10::{GetRatResponse, OperatorId, ppr};
@@ -51,9 +53,10 @@ pub const ECASD_AID: [u8; 16] = [
 pub const SVN: [u8; 3] = [2, 4, 0];
 
 /// Answer to reset without its check byte: T=0, eUICC functions in the global interface byte (ETSI
-/// TS 102 221 §6.3.3), eight or more logical channels, 15 historical bytes.
+/// TS 102 221 §6.3.3), eight or more logical channels whose numbers the card or the terminal assigns
+/// (ISO/IEC 7816-4 §12.1.1.9), 15 historical bytes.
 const ATR: [u8; 22] = [
-    0x3B, 0x9F, 0x96, 0x80, 0x3F, 0xC7, 0x82, 0x80, 0x31, 0xE0, 0x73, 0xFE, 0x21, 0x17, 0x67, b'A',
+    0x3B, 0x9F, 0x96, 0x80, 0x3F, 0xC7, 0x82, 0x80, 0x31, 0xE0, 0x73, 0xFE, 0x21, 0x1F, 0x67, b'A',
     b'I', b'D', b'e', b'S', b'I', b'M',
 ];
 
@@ -68,6 +71,9 @@ pub struct Options {
     pub rules: GetRatResponse,
     /// Take profiles of class test, with test keys only (SGP.21 TPRO1, SGP.22 §5.5.3).
     pub test_profiles: bool,
+    /// Sequence number of a new card's first notification. 0 is legal (SGP.22 §3.5), but older LPAs
+    /// skip such a notification without a word.
+    pub first_notification: u32,
 }
 
 impl Default for Options {
@@ -86,9 +92,16 @@ impl Default for Options {
                 rules: alloc::vec![(ppr::PPR1 | ppr::PPR2, alloc::vec![any], true)],
             },
             test_profiles: false,
+            first_notification: 1,
         }
     }
 }
+
+/// Most notifications that wait on the card. One more takes the place of the oldest that reports an
+/// enabling or disabling, or of the oldest of all where none does: installations and deletions, which
+/// change what the SM-DP+ holds, stay longest. No operation is refused for want of room, as a profile
+/// must be disabled whether or not its SM-DP+ can be reached.
+pub const MAX_NOTIFICATIONS: usize = 256;
 
 /// Data and status word.
 pub(crate) type Answer = (Vec<u8>, u16);
@@ -104,10 +117,11 @@ pub struct Card<N> {
     pub(crate) clock: Box<dyn Clock>,
     channels: Channels,
     cat: cat::Cat,
-    /// PINs that were verified, the same on every channel (ETSI TS 102 221 §9.4).
-    verified: Vec<(u16, u8)>,
+    verified: Verified,
     /// The memory failed and could not be read again: only a reset helps.
     broken: bool,
+    switches: u64,
+    pub(crate) lost_notifications: u64,
 }
 
 impl<N: Nvm> Card<N> {
@@ -123,7 +137,7 @@ impl<N: Nvm> Card<N> {
         options: Options,
     ) -> Result<Self, RestoreError> {
         let mut card = Self {
-            store: Store::open(nvm, identity.eid)?,
+            store: Store::open(nvm, identity.eid, options.first_notification)?,
             crypto,
             rng,
             identity,
@@ -132,8 +146,10 @@ impl<N: Nvm> Card<N> {
             clock: Box::new(NoClock),
             channels: Channels::new(),
             cat: cat::Cat::default(),
-            verified: Vec::new(),
+            verified: Verified::default(),
             broken: false,
+            switches: 0,
+            lost_notifications: 0,
         };
         // The power was cut between the answer to EnableProfile and the REFRESH.
         card.broken = card.settle_switch().is_err();
@@ -167,15 +183,48 @@ impl<N: Nvm> Card<N> {
 
     /// Executes one command APDU; always answers at least a status word.
     pub fn transmit(&mut self, apdu: &[u8]) -> Vec<u8> {
-        let (mut data, mut status) = match Command::parse(apdu) {
-            Ok(command) => self.execute(&command).unwrap_or_else(|sw| (Vec::new(), sw)),
-            Err(sw) => (Vec::new(), sw),
-        };
+        self.transmit_from(Terminal::default(), apdu)
+    }
+
+    /// Executes one command APDU of one of several terminals that share the card. They share its
+    /// channels and everything that is selected there; a proactive command belongs to the terminal
+    /// whose command caused it, and what a TERMINAL PROFILE says holds for the terminal that sent it.
+    pub fn transmit_from(&mut self, terminal: Terminal, apdu: &[u8]) -> Vec<u8> {
+        self.cat.serve(terminal);
+        let parsed = Command::parse(apdu);
+        if !parsed.is_ok_and(|c| is_get_response(&c)) {
+            let cla = apdu.first().copied().unwrap_or_default();
+            self.channels.drop_pending(Class::channel_of(cla));
+        }
+        let answer = parsed.and_then(|command| self.execute(&command));
+        let (mut data, mut status) = answer.unwrap_or_else(|sw| (Vec::new(), sw));
         if let Some(length) = self.cat.waiting().filter(|_| status == sw::OK) {
             status = 0x9100 | u16::from(length);
         }
         data.extend_from_slice(&status.to_be_bytes());
         data
+    }
+
+    /// A terminal is gone. What its TERMINAL PROFILE said is forgotten; when it owed the answer to a
+    /// proactive command, the switch of profiles that waits for it happens now, as after a reset.
+    pub fn terminal_left(&mut self, terminal: Terminal) {
+        if self.cat.forget(terminal) && self.settle_switch().is_err() {
+            // The switch stays in memory, and happens at the next reset.
+            self.channels.profile_switched();
+        }
+    }
+
+    /// How often another profile was enabled, or none, since this object was made.
+    #[must_use]
+    pub const fn profile_switches(&self) -> u64 {
+        self.switches
+    }
+
+    /// How many notifications were given up since this object was made because [`MAX_NOTIFICATIONS`]
+    /// others waited.
+    #[must_use]
+    pub const fn lost_notifications(&self) -> u64 {
+        self.lost_notifications
     }
 
     /// The memory, for whoever looks at the card from outside.
@@ -195,9 +244,14 @@ impl<N: Nvm> Card<N> {
         let class = Class::decode(c.cla)?;
         let channel = self.channels.get(class.channel)?;
         if c.ins == 0xC0 {
+            // Class 8X only where STORE DATA has it, because there LPAs, lpac among them, go on in the
+            // class of the command (ETSI TS 102 221 table 10.5 has 0X, 4X, 6X).
+            if class.proprietary && channel.selected == Selected::Uicc {
+                channel.pending.clear();
+                return Err(sw::CLASS);
+            }
             return get_response(&mut channel.pending, c);
         }
-        channel.pending.clear();
         if c.ins == 0xA4 {
             // A selection begins anew: no block of STORE DATA reaches over it.
             channel.drop_chain();
@@ -216,6 +270,7 @@ impl<N: Nvm> Card<N> {
             (false, 0xA4) if c.p1 == 0x04 => self.select_application(class.channel, c),
             _ => self.dispatch(class, c),
         }?;
+        self.end_load_without_isdr();
         let limit = c.ne.unwrap_or(256).min(256);
         if data.len() <= limit {
             return Ok((data, status));
@@ -270,7 +325,7 @@ impl<N: Nvm> Card<N> {
         if c.data.is_empty() || c.data.len() > 16 {
             return Err(sw::WRONG_LENGTH);
         }
-        if c.p2 & 0x90 != 0 {
+        if p2_is_reserved(c.p2) {
             return Err(sw::WRONG_P1P2);
         }
         let image = &self.store.image;
@@ -301,24 +356,47 @@ impl<N: Nvm> Card<N> {
         let (selected, adf) = wanted
             .and_then(|at| found.get(at).copied())
             .ok_or(sw::FILE_NOT_FOUND)?;
+        let ends = c.p2 & SESSION_CONTROL == END_OF_SESSION;
         if selected == Selected::Uicc {
-            core::mem::swap(&mut channel.uicc.verified, &mut self.verified);
-            let r = usim::select_application(image, &mut channel.uicc, adf, c.p2);
-            core::mem::swap(&mut channel.uicc.verified, &mut self.verified);
             channel.selected = Selected::Uicc;
+            let r = usim::select_application(image, &mut channel.uicc, adf, c.p2);
+            // The PINs that are local to it must be verified anew once its last session has ended.
+            let used = |channel: &Channel| channel.uicc.application == Some(adf);
+            if ends && !self.channels.iter().any(used) {
+                self.verified
+                    .retain(|directory| directory == MF || image.root_of(directory) != adf);
+            }
             return Ok((r.data, r.sw));
         }
-        channel.selected = selected;
+        channel.selected = if ends { Selected::Uicc } else { selected };
         channel.uicc = usim::ChannelState::default();
-        let aid = match selected {
-            Selected::Ecasd => ECASD_AID,
-            _ => ISDR_AID,
-        };
         let answer = match c.p2 & 0x0C {
             0x0C => Vec::new(),
-            _ => fci(&aid, selected),
+            _ => fci(selected),
         };
         Ok((answer, sw::OK))
+    }
+
+    /// STATUS where a security domain is selected: what its SELECT answered, or its AID (ETSI TS 102 221
+    /// §11.1.2).
+    fn domain_status(domain: Selected, c: &Command<'_>) -> Result<Answer, u16> {
+        if c.p1 > 2 {
+            return Err(sw::WRONG_P1P2);
+        }
+        let data = match c.p2 {
+            0x00 => fci(domain),
+            0x01 => {
+                let mut w = Writer::new();
+                w.primitive(0x84, domain_aid(domain));
+                w.into_vec()
+            }
+            0x0C => Vec::new(),
+            _ => return Err(sw::WRONG_P1P2),
+        };
+        match c.ne {
+            Some(n) if n < data.len() => Err(0x6C00 | (data.len() & 0xFF) as u16),
+            _ => Ok((data, sw::OK)),
+        }
     }
 
     fn dispatch(&mut self, class: Class, c: &Command<'_>) -> Result<Answer, u16> {
@@ -329,7 +407,7 @@ impl<N: Nvm> Card<N> {
                     return Err(sw::CLASS);
                 }
                 match channel.block(c.p1, c.p2, c.data)? {
-                    Some(request) => self.es10(&request),
+                    Some(request) => self.es10(class.channel, &request),
                     None => Ok((Vec::new(), sw::OK)),
                 }
             }
@@ -342,7 +420,10 @@ impl<N: Nvm> Card<N> {
                 }
                 _ => Err(sw::NOT_FOUND),
             },
-            // SELECT by file leaves the application; STATUS is the UICC's.
+            (domain @ (Selected::Isdr | Selected::Ecasd), 0xF2) if class.proprietary => {
+                Self::domain_status(domain, c)
+            }
+            // SELECT by file leaves the application.
             (Selected::Uicc, _) | (_, 0xA4 | 0xF2) => self.uicc(class.channel, c),
             _ => Err(sw::INSTRUCTION),
         }
@@ -351,22 +432,13 @@ impl<N: Nvm> Card<N> {
     /// The enabled profile, or the bare file system, gets the command.
     fn uicc(&mut self, number: u8, c: &Command<'_>) -> Result<Answer, u16> {
         let channel = self.channels.get(number)?;
-        core::mem::swap(&mut channel.uicc.verified, &mut self.verified);
-        let command = usim::Command {
-            cla: c.cla,
-            ins: c.ins,
-            p1: c.p1,
-            p2: c.p2,
-            data: c.data,
-            ne: c.ne,
-        };
         let r = usim::handle(
             &mut self.store.image,
             &mut channel.uicc,
-            &command,
+            &mut self.verified,
+            c,
             &mut *self.rng,
         );
-        core::mem::swap(&mut channel.uicc.verified, &mut self.verified);
         if c.ins == 0xA4 && r.sw == sw::OK {
             channel.selected = Selected::Uicc;
         }
@@ -410,8 +482,44 @@ impl<N: Nvm> Card<N> {
         if self.store.state().enabled().map(|p| p.slot) != before {
             self.verified.clear();
             self.channels.profile_switched();
+            self.switches += 1;
         }
         Ok(())
+    }
+
+    /// Ends a package whose channel is closed, or has no ISD-R selected any more (see
+    /// [`Session`]).
+    fn end_load_without_isdr(&mut self) {
+        let Some(number) = self.session.loading_on() else {
+            return;
+        };
+        let selected = self.channels.get(number).map(|channel| channel.selected);
+        if selected != Ok(Selected::Isdr) {
+            self.interrupt_load();
+        }
+    }
+}
+
+/// Bits 7 and 6 of SELECT's P2, application session control, and their value for its end.
+const SESSION_CONTROL: u8 = 0x60;
+const END_OF_SESSION: u8 = 0x40;
+
+/// Values of P2 that ETSI TS 102 221 table 11.2 reserves for SELECT by AID: bits 8 and 5, a session
+/// control other than activation and termination, and bits 4 and 3 that name neither the FCI (which
+/// GlobalPlatform has), nor the FCP, nor no data.
+const fn p2_is_reserved(p2: u8) -> bool {
+    p2 & 0x90 != 0 || !matches!(p2 & SESSION_CONTROL, 0 | END_OF_SESSION) || p2 & 0x0C == 0x08
+}
+
+/// Is it GET RESPONSE, whatever its class?
+const fn is_get_response(c: &Command<'_>) -> bool {
+    c.ins == 0xC0
+}
+
+const fn domain_aid(domain: Selected) -> &'static [u8; 16] {
+    match domain {
+        Selected::Ecasd => &ECASD_AID,
+        Selected::Isdr | Selected::Uicc => &ISDR_AID,
     }
 }
 
@@ -448,10 +556,10 @@ fn get_response(pending: &mut Vec<u8>, c: &Command<'_>) -> Result<Answer, u16> {
 }
 
 /// File control information of a security domain; ISD-R adds its version (SGP.22 §5.7.1, tag E0).
-fn fci(aid: &[u8; 16], selected: Selected) -> Vec<u8> {
+fn fci(selected: Selected) -> Vec<u8> {
     let mut w = Writer::new();
     w.constructed(0x6F, |w| {
-        w.primitive(0x84, aid);
+        w.primitive(0x84, domain_aid(selected));
         w.constructed(0xA5, |w| {
             w.primitive(0x9F65, &[0xFF]);
         });

@@ -105,10 +105,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    fn new(eid: [u8; 16]) -> Self {
+    fn new(eid: [u8; 16], next_sequence: u32) -> Self {
         Self {
             eid,
-            next_sequence: 0,
+            next_sequence,
             next_slot: 0,
             default_dp: String::new(),
             profiles: Vec::new(),
@@ -166,6 +166,7 @@ impl State {
 pub(crate) struct Store<N> {
     pub(crate) nvm: N,
     state: State,
+    first_notification: u32,
     /// The enabled profile, or the bare file system without one.
     pub(crate) image: ProfileImage,
     slot: Option<u16>,
@@ -173,10 +174,17 @@ pub(crate) struct Store<N> {
 }
 
 impl<N: Nvm> Store<N> {
-    pub(crate) fn open(nvm: N, eid: [u8; 16]) -> Result<Self, RestoreError> {
+    /// The memory of the card with this EID; the first notification of a new one has the number
+    /// `first_notification`.
+    pub(crate) fn open(
+        nvm: N,
+        eid: [u8; 16],
+        first_notification: u32,
+    ) -> Result<Self, RestoreError> {
         let mut store = Self {
             nvm,
-            state: State::new(eid),
+            state: State::new(eid, first_notification),
+            first_notification,
             image: ProfileImage::bare(),
             slot: None,
             changes: 0,
@@ -201,7 +209,7 @@ impl<N: Nvm> Store<N> {
             Some(bytes) => {
                 State::from_bytes(&bytes).ok_or(RestoreError::Record { key: Key::Card })?
             }
-            None => State::new(self.state.eid),
+            None => State::new(self.state.eid, self.first_notification),
         };
         for profile in &mut state.profiles {
             let key = Key::Metadata(profile.slot);

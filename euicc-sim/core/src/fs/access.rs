@@ -1,8 +1,8 @@
 //! Access rules: EF.ARR records against the PINs that were verified.
 //! ETSI TS 102 221 §9.2, ISO/IEC 7816-4 §9.3.3 (expanded format). Called before every file command.
 
-use super::{MF, ProfileImage};
-use crate::pin;
+use super::{MF, ProfileImage, satisfied};
+use crate::pin::Verified;
 use aid_rsp::tlv::{Reader, Tlv};
 
 /// What a command wants to do with an EF.
@@ -50,7 +50,7 @@ const MAX_DEPTH: u8 = 4;
 /// Does the rule of the file allow it? A file without a rule allows nothing but reading.
 pub(crate) fn allowed(
     image: &ProfileImage,
-    verified: &[(u16, u8)],
+    verified: &Verified,
     file: u16,
     access: Access,
 ) -> bool {
@@ -95,7 +95,7 @@ fn rule(image: &ProfileImage, file: u16) -> Option<alloc::vec::Vec<u8>> {
 
 fn condition(
     image: &ProfileImage,
-    verified: &[(u16, u8)],
+    verified: &Verified,
     file: u16,
     tlv: &Tlv<'_>,
     depth: u8,
@@ -110,7 +110,7 @@ fn condition(
         0xA4 => children
             .find(|t| t.tag == 0x83)
             .and_then(|t| t.value.first().copied())
-            .is_some_and(|key| pin::satisfied(image, verified, file, key)),
+            .is_some_and(|key| satisfied(image, verified, file, key)),
         0xA0 if depth < MAX_DEPTH => children.any(holds),
         0xAF if depth < MAX_DEPTH => {
             let mut any = false;

@@ -1,7 +1,7 @@
 //! The file control parameters that SELECT and STATUS answer.
 //! ETSI TS 102 221 §11.1.1.3, §11.1.1.4. Called by [`crate::usim`].
 
-use super::{Kind, MF, Node, ProfileImage};
+use super::{Kind, MF, Node, ProfileImage, find_pin};
 use crate::pin;
 use aid_rsp::tlv::Writer;
 use alloc::vec::Vec;
@@ -10,6 +10,12 @@ use alloc::vec::Vec;
 const CHARACTERISTICS: u8 = 0x71;
 /// Supported system commands: TERMINAL CAPABILITY (§11.1.1.4.6.8).
 const SYSTEM_COMMANDS: u8 = 0x01;
+
+/// Access mode byte of a directory (ISO/IEC 7816-4 §9.3.2): delete, terminate, activate and deactivate
+/// it, create and delete files in it.
+const ALL_OF_A_DIRECTORY: u8 = 0x7F;
+/// Access mode byte of an EF: read and search. That is what a file without a rule allows.
+const READ: u8 = 0x01;
 
 /// The FCP template of a file.
 pub(crate) fn fcp(image: &ProfileImage, file: u16) -> Vec<u8> {
@@ -31,10 +37,22 @@ pub(crate) fn fcp(image: &ProfileImage, file: u16) -> Vec<u8> {
         };
         proprietary(w, file, node, content);
         w.primitive(0x8A, &[node.lcsi]);
-        if node.rule.1 > 0 {
-            let [h, l] = node.rule.0.to_be_bytes();
-            w.primitive(0x8B, &[h, l, node.rule.1]);
-        }
+        match node.rule {
+            // Security attributes are mandatory (§11.1.1.3). Without a rule of EF.ARR they are those of
+            // the bare MF: its administration is never allowed (§9.2.4, expanded format).
+            (_, 0) if node.is_directory() => w.constructed(0xAB, |w| {
+                w.primitive(0x80, &[ALL_OF_A_DIRECTORY]);
+                w.primitive(0x97, &[]);
+            }),
+            (_, 0) => w.constructed(0xAB, |w| {
+                w.primitive(0x80, &[READ]);
+                w.primitive(0x90, &[]);
+            }),
+            (arr, record) => {
+                let [h, l] = arr.to_be_bytes();
+                w.primitive(0x8B, &[h, l, record])
+            }
+        };
         if node.is_directory() {
             pin_status(image, file, w);
             return;
@@ -76,7 +94,7 @@ fn pin_status(image: &ProfileImage, file: u16, w: &mut Writer) {
     let keys = image.pin_references(file);
     let mut enabled = alloc::vec![0u8; keys.len().div_ceil(8).max(1)];
     for (i, key) in keys.iter().enumerate() {
-        let on = pin::find(image, file, *key)
+        let on = find_pin(image, file, *key)
             .and_then(|p| image.pins.get(p))
             .is_some_and(|p| p.enabled);
         enabled[i / 8] |= u8::from(on) << (7 - i % 8);

@@ -1,5 +1,5 @@
 //! The files of an installed profile: [`ProfileImage`], its tree of [`Node`]s, FCP, access rules.
-//! ETSI TS 102 221 §8, §9, §11.1.1. Called by the installer and by [`crate::usim::handle`].
+//! ETSI TS 102 221 §8, §9, §11.1.1.
 //!
 //! # Contract with the card
 //! [`crate::install::ProfileInstaller`] makes an image from profile elements; [`ProfileImage::to_bytes`]
@@ -12,6 +12,7 @@ mod access;
 mod change;
 mod content;
 mod fcp;
+mod pins;
 
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ pub(crate) use access::{Access, allowed};
 pub use change::Change;
 pub use content::Content;
 pub(crate) use fcp::fcp;
+pub(crate) use pins::{find_pin, satisfied};
 
 /// Index of the master file in an image.
 pub const MF: u16 = 0;
@@ -146,12 +148,6 @@ pub struct ProfileImage {
 }
 
 impl ProfileImage {
-    /// A new installation.
-    #[must_use]
-    pub fn installer() -> crate::install::ProfileInstaller {
-        crate::install::ProfileInstaller::new()
-    }
-
     /// The file system without a profile: only the MF (SGP.22 §3.1.3.3, default file system).
     #[must_use]
     pub fn bare() -> Self {

@@ -21,15 +21,24 @@ use aid_rsp::es10::{
 };
 use aid_rsp::saip::PeSplitter;
 use aid_rsp::tlv::{Tlv, Writer, universal};
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 /// Longest ConfigureISDP, StoreMetadata or ReplaceSessionKeys, bytes.
 const MAX_COMMAND: usize = 4096;
 
+/// A package on its way.
+#[derive(Debug)]
+pub(super) struct Loading {
+    /// The channel on which it began, and goes on.
+    pub(super) channel: u8,
+    pub(super) load: Load,
+    installation: Installation,
+}
+
 /// What the package has brought so far.
 #[derive(Debug, Default)]
-pub(super) struct Installation {
-    pub(super) bsp: Option<Bsp>,
+struct Installation {
+    bsp: Option<Bsp>,
     /// Plaintext of the sequence that is open (profile elements go to the splitter).
     plain: Vec<u8>,
     configure: ConfigureIsdpRequest,
@@ -41,8 +50,9 @@ pub(super) struct Installation {
 }
 
 impl<N: Nvm> Card<N> {
-    /// Takes a piece of the package. An answer with data is the ProfileInstallationResult.
-    pub(super) fn load_segment(&mut self, piece: &[u8]) -> Result<Answer, u16> {
+    /// Takes a piece of the package that came on a channel. An answer with data is the
+    /// ProfileInstallationResult.
+    pub(super) fn load_segment(&mut self, channel: u8, piece: &[u8]) -> Result<Answer, u16> {
         let prepared = self
             .session
             .context
@@ -52,24 +62,33 @@ impl<N: Nvm> Card<N> {
             self.session.load = None;
             return Err(sw::CONDITIONS);
         }
-        let mut load = self.session.load.take().unwrap_or_default();
-        load.push(piece);
-        let outcome = self.run(&mut load);
-        match outcome {
+        let mut loading = match self.session.load.take() {
+            Some(loading) => *loading,
+            None => Loading {
+                channel,
+                load: Load::default(),
+                installation: Installation::default(),
+            },
+        };
+        loading.load.push(piece);
+        match self.run(&mut loading) {
             Ok(false) => {
-                self.session.load = Some(load);
+                self.session.load = Some(Box::new(loading));
                 Ok((Vec::new(), sw::OK))
             }
-            Ok(true) => self.finish(load.installation),
-            Err(failure) => self.refuse(&load.installation, &failure),
+            Ok(true) => self.finish(loading.installation),
+            Err(failure) => self.refuse(&loading.installation, &failure),
         }
     }
 
     /// Works through what is there; `Ok(true)` when the package is complete.
-    fn run(&self, load: &mut Load) -> Result<bool, Failure> {
+    fn run(&self, loading: &mut Loading) -> Result<bool, Failure> {
+        let Loading {
+            load, installation, ..
+        } = loading;
         loop {
             let command = load.command();
-            let more = load.next(|installation, part| match part {
+            let more = load.next(|part| match part {
                 Part::Initialise(request) => self.initialise(installation, &request),
                 Part::Segment(sequence, segment) => {
                     self.segment(installation, sequence, &segment, command)
@@ -334,17 +353,17 @@ impl<N: Nvm> Card<N> {
         }
     }
 
-    /// Gives up a package that is being loaded, because of a reset or because the LPA calls another
-    /// function in the middle: the SM-DP+ learns it from the result, and can try again.
+    /// Gives up a package that is being loaded, because of a reset, because its channel has gone, or
+    /// because an LPA calls another function in the middle (see [`super::Session`]): the SM-DP+ learns it from the result, and can try again.
     pub(crate) fn interrupt_load(&mut self) {
-        let Some(load) = self.session.load.take() else {
+        let Some(loading) = self.session.load.take() else {
             return;
         };
         // Without a secure channel there is nothing to interrupt, and the session goes on.
-        if load.installation.bsp.is_some() {
-            let failure = Failure::new(load.command(), ErrorReason::Interruption);
+        if loading.installation.bsp.is_some() {
+            let failure = Failure::new(loading.load.command(), ErrorReason::Interruption);
             // A failure to store the result leaves the card as if the package had never come.
-            let _ = self.refuse(&load.installation, &failure);
+            let _ = self.refuse(&loading.installation, &failure);
         }
     }
 

@@ -1,7 +1,6 @@
 //! The stream of a Bound Profile Package: pieces in, whole segments out, in the order of §2.5.4.
 //! SGP.22 §2.5.4, §2.5.5, §5.7.6. Buffers at most one segment. Called by [`super::install`].
 
-use super::install::Installation;
 use aid_rsp::bsp::MAX_SEGMENT;
 use aid_rsp::es8::tags;
 use aid_rsp::es10::{BppCommandId, ErrorReason};
@@ -57,7 +56,6 @@ pub(super) struct Load {
     last: Tag,
     /// Segments of the open sequence that were read.
     segments: usize,
-    pub(super) installation: Installation,
 }
 
 impl Load {
@@ -118,10 +116,10 @@ impl Load {
     /// A structure that is no bound profile package, or what `visit` found.
     pub(super) fn next(
         &mut self,
-        visit: impl FnOnce(&mut Installation, Part<'_>) -> Result<(), Failure>,
+        visit: impl FnOnce(Part<'_>) -> Result<(), Failure>,
     ) -> Result<bool, Failure> {
         if let Some((sequence, 0)) = self.open {
-            visit(&mut self.installation, Part::End(sequence))?;
+            visit(Part::End(sequence))?;
             self.open = None;
             return Ok(true);
         }
@@ -158,7 +156,7 @@ impl Load {
                 self.open = Some((sequence, left - total));
                 self.segments += 1;
                 let segment = Tlv::parse(&bytes).map_err(|_| self.structure_error())?;
-                visit(&mut self.installation, Part::Segment(sequence, segment))?;
+                visit(Part::Segment(sequence, segment))?;
             }
             None if self.last == 0 => {
                 if header.tag != 0xBF23 || total > MAX_INITIALISE {
@@ -169,7 +167,7 @@ impl Load {
                 }
                 let bytes = self.consume(total);
                 let request = Tlv::parse(&bytes).map_err(|_| self.structure_error())?;
-                visit(&mut self.installation, Part::Initialise(request))?;
+                visit(Part::Initialise(request))?;
                 self.last = header.tag;
             }
             None => {

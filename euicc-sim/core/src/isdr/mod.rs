@@ -17,20 +17,43 @@ use crate::card::{Answer, Card};
 use crate::nvm::Nvm;
 use aid_rsp::cert::Certificate;
 use aid_rsp::crypto::KeyPair;
-use aid_rsp::es10::{DataObject, Signature, TransactionId};
-use aid_rsp::tlv::parse_header;
+use aid_rsp::es8::tags;
+use aid_rsp::es10::{
+    AuthenticateServerRequest, CancelSessionRequest, DataObject, DeleteProfileRequest,
+    DisableProfileRequest, EnableProfileRequest, EuiccConfiguredAddressesRequest,
+    EuiccMemoryResetRequest, GetEuiccChallengeRequest, GetEuiccDataRequest, GetEuiccInfo1Request,
+    GetEuiccInfo2Request, GetRatRequest, ListNotificationRequest, LoadCrlRequest,
+    NotificationSentRequest, PrepareDownloadRequest, ProfileInfoListRequest,
+    RetrieveNotificationsListRequest, SetDefaultDpAddressRequest, SetNicknameRequest, Signature,
+    TransactionId,
+};
+use aid_rsp::tlv::{Tag, parse_header};
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// What the card holds between the functions of one RSP session. Volatile.
+///
+/// # Several channels
+/// The card has one session, whoever uses it. A bound profile package belongs to the channel on which
+/// it began: its pieces come there, and its result is answered there. On other channels functions that
+/// have nothing to do with the session are executed meanwhile, and leave it alone. Whoever begins
+/// another session there (GetEUICCChallenge, AuthenticateServer, PrepareDownload, CancelSession,
+/// LoadBoundProfilePackage), calls any function between two pieces on the package's own channel, closes
+/// that channel or selects something else on it, ends the package: the SM-DP+ learns it from the signed
+/// result, which is a notification and nobody's answer.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
     /// Of GetEUICCChallenge; good for one AuthenticateServer.
     pub(crate) challenge: Option<[u8; 16]>,
     pub(crate) context: Option<Box<Context>>,
-    load: Option<Box<load::Load>>,
+    load: Option<Box<install::Loading>>,
 }
 
 impl Session {
+    /// The channel of the package that is being loaded.
+    pub(crate) fn loading_on(&self) -> Option<u8> {
+        self.load.as_ref().map(|loading| loading.channel)
+    }
+
     pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
@@ -59,51 +82,74 @@ struct Prepared {
 }
 
 impl<N: Nvm> Card<N> {
-    /// Executes one function; its request is a whole data object, or a piece of a BPP.
-    pub(crate) fn es10(&mut self, request: &[u8]) -> Result<Answer, u16> {
+    /// Executes one function that came on a channel; its request is a whole data object, or a piece of
+    /// a BPP.
+    pub(crate) fn es10(&mut self, channel: u8, request: &[u8]) -> Result<Answer, u16> {
+        let own = self.session.loading_on().is_none_or(|on| on == channel);
         let continues = match self.session.load.as_ref() {
-            Some(load) => load.goes_on_with(request),
-            None => false,
+            Some(loading) if own => loading.load.goes_on_with(request),
+            _ => false,
         };
         if continues {
-            return self.load_segment(request);
+            return self.load_segment(channel, request);
         }
         let header = parse_header(request).map_err(|_| sw::WRONG_DATA);
-        let tag = header.and_then(|h| h.ok_or(sw::WRONG_DATA)).map(|h| h.tag);
-        // Whoever calls another function has given up the BPP. CancelSession tells the reason itself.
-        if tag == Ok(0xBF41) {
-            self.session.load = None;
-        }
-        self.interrupt_load();
-        if request.starts_with(&[0xBF, 0x36]) {
-            return self.load_segment(request);
+        let tag = match header {
+            // The first piece of a package may end within its header.
+            _ if request.starts_with(&BPP) => Ok(tags::BPP),
+            header => header.and_then(|h| h.ok_or(sw::WRONG_DATA)).map(|h| h.tag),
+        };
+        if own || tag.is_ok_and(is_of_the_session) {
+            // CancelSession tells the reason itself.
+            if tag == Ok(CancelSessionRequest::TAG) {
+                self.session.load = None;
+            }
+            self.interrupt_load();
         }
         let tag = tag?;
         let data = match tag {
-            0xBF20 => parse(request).map(|r| self.euicc_info1(r)),
-            0xBF22 => parse(request).map(|r| self.get_euicc_info2(r)),
-            0xBF3E => parse(request).map(|r| self.eid(r)),
-            0xBF3C => parse(request).map(|r| self.configured_addresses(r)),
-            0xBF3F => self.set_default_dp_address(&parse(request)?),
-            0xBF43 => parse(request).map(|r| self.rat(r)),
-            0xBF2E => parse(request).map(|r| self.challenge(r)),
-            0xBF38 => self.authenticate_server(request),
-            0xBF21 => self.prepare_download(&parse(request)?),
-            0xBF41 => self.cancel_session(&parse(request)?),
-            0xBF28 => self.list_notification(&parse(request)?),
-            0xBF2B => self.retrieve_notifications(&parse(request)?),
-            0xBF35 => self.load_crl(request),
-            0xBF30 => self.remove_notification(&parse(request)?),
-            0xBF2D => self.profiles_info(request),
-            0xBF31 => self.enable_profile(&parse(request)?),
-            0xBF32 => self.disable_profile(&parse(request)?),
-            0xBF33 => self.delete_profile(&parse(request)?),
-            0xBF34 => self.memory_reset(&parse(request)?),
-            0xBF29 => self.set_nickname(&parse(request)?),
+            tags::BPP => return self.load_segment(channel, request),
+            GetEuiccInfo1Request::TAG => parse(request).map(|r| self.euicc_info1(r)),
+            GetEuiccInfo2Request::TAG => parse(request).map(|r| self.get_euicc_info2(r)),
+            GetEuiccDataRequest::TAG => parse(request).map(|r| self.eid(r)),
+            EuiccConfiguredAddressesRequest::TAG => {
+                parse(request).map(|r| self.configured_addresses(r))
+            }
+            SetDefaultDpAddressRequest::TAG => self.set_default_dp_address(&parse(request)?),
+            GetRatRequest::TAG => parse(request).map(|r| self.rat(r)),
+            GetEuiccChallengeRequest::TAG => parse(request).map(|r| self.challenge(r)),
+            AuthenticateServerRequest::TAG => self.authenticate_server(request),
+            PrepareDownloadRequest::TAG => self.prepare_download(&parse(request)?),
+            CancelSessionRequest::TAG => self.cancel_session(&parse(request)?),
+            ListNotificationRequest::TAG => self.list_notification(&parse(request)?),
+            RetrieveNotificationsListRequest::TAG => self.retrieve_notifications(&parse(request)?),
+            LoadCrlRequest::TAG => self.load_crl(request),
+            NotificationSentRequest::TAG => self.remove_notification(&parse(request)?),
+            ProfileInfoListRequest::TAG => self.profiles_info(request),
+            EnableProfileRequest::TAG => self.enable_profile(&parse(request)?),
+            DisableProfileRequest::TAG => self.disable_profile(&parse(request)?),
+            DeleteProfileRequest::TAG => self.delete_profile(&parse(request)?),
+            EuiccMemoryResetRequest::TAG => self.memory_reset(&parse(request)?),
+            SetNicknameRequest::TAG => self.set_nickname(&parse(request)?),
             _ => Err(sw::NOT_FOUND),
         }?;
         Ok((data, sw::OK))
     }
+}
+
+/// The bytes of [`tags::BPP`].
+const BPP: [u8; 2] = [0xBF, 0x36];
+
+/// Does this function begin, continue or end an RSP session?
+const fn is_of_the_session(tag: Tag) -> bool {
+    matches!(
+        tag,
+        tags::BPP
+            | GetEuiccChallengeRequest::TAG
+            | AuthenticateServerRequest::TAG
+            | PrepareDownloadRequest::TAG
+            | CancelSessionRequest::TAG
+    )
 }
 
 /// The request, or 6A80.

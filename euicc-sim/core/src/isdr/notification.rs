@@ -3,7 +3,7 @@
 
 use super::Outcome;
 use crate::apdu::sw;
-use crate::card::{Card, Profile, State};
+use crate::card::{Card, MAX_NOTIFICATIONS, Profile, State};
 use crate::nvm::{Key, Nvm, Write};
 use aid_rsp::es10::{
     DataObject, ListNotificationRequest, ListNotificationResponse, NotificationEvent,
@@ -14,9 +14,6 @@ use aid_rsp::es10::{
 };
 use alloc::{boxed::Box, vec::Vec};
 use serde::{Deserialize, Serialize};
-
-/// Most notifications kept; beyond it the oldest ones go.
-const MAX_PENDING: usize = 256;
 
 /// noResultAvailable of RetrieveNotificationsListResponse.
 const NO_RESULT: u8 = 1;
@@ -121,11 +118,41 @@ impl<N: Nvm> Card<N> {
             .collect();
         let mut batch = writes.to_vec();
         batch.extend(records.iter().map(|(key, bytes)| Write::Put(*key, bytes)));
-        let surplus = next.notifications.len().saturating_sub(MAX_PENDING);
-        for oldest in next.notifications.drain(..surplus) {
-            batch.push(Write::Delete(Key::Notification(oldest)));
+        let lost = self.surplus(&next.notifications)?;
+        next.notifications.retain(|n| !lost.contains(n));
+        batch.extend(lost.iter().map(|n| Write::Delete(Key::Notification(*n))));
+        self.commit(next, &batch)?;
+        self.lost_notifications += lost.len() as u64;
+        Ok(())
+    }
+
+    /// What has to go of a list that is too long (see [`MAX_NOTIFICATIONS`]).
+    fn surplus(&mut self, pending: &[u32]) -> Result<Vec<u32>, u16> {
+        let count = pending.len().saturating_sub(MAX_NOTIFICATIONS);
+        let mut lost = Vec::with_capacity(count);
+        if count == 0 {
+            return Ok(lost);
         }
-        self.commit(next, &batch)
+        // Those of this operation are in no memory yet, and are the newest.
+        for sequence in pending {
+            let Some(notification) = self.pending(*sequence)? else {
+                continue;
+            };
+            let event = notification.metadata().event;
+            if matches!(
+                event,
+                NotificationEvent::Enable | NotificationEvent::Disable
+            ) {
+                lost.push(*sequence);
+            }
+            if lost.len() == count {
+                return Ok(lost);
+            }
+        }
+        let others = pending.iter().filter(|n| !lost.contains(n));
+        let others: Vec<u32> = others.take(count - lost.len()).copied().collect();
+        lost.extend(others);
+        Ok(lost)
     }
 
     fn pending(&mut self, sequence: u32) -> Result<Option<PendingNotification>, u16> {

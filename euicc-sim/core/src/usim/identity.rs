@@ -3,9 +3,10 @@
 
 use super::authenticate::{Application, UST, application, current_application};
 use super::suci::{Protection, Scheme, conceal};
-use super::{ChannelState, Command, Outcome, Response};
-use crate::apdu::sw;
+use super::{ChannelState, Outcome, Response};
+use crate::apdu::{Command, sw};
 use crate::fs::{ProfileImage, imsi_digits};
+use crate::pin::Verified;
 use aid_rsp::tlv::{Reader, Writer};
 use alloc::{string::String, vec, vec::Vec};
 use rand_core::CryptoRng;
@@ -25,6 +26,7 @@ const SUCI_OF_IMSI: u8 = 0x01;
 pub(super) fn get_identity(
     image: &ProfileImage,
     state: &ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
     rng: &mut dyn CryptoRng,
 ) -> Outcome {
@@ -34,7 +36,7 @@ pub(super) fn get_identity(
     if !c.data.is_empty() {
         return Err(sw::WRONG_LENGTH);
     }
-    let adf = current_application(image, state)?;
+    let adf = current_application(image, state, verified)?;
     let has = |service| image.has_service(adf, UST, service);
     let available = application(image, adf) == Application::Usim && has(PRIVACY) && has(BY_USIM);
     // A SUPI that is a network access identifier is not concealed here (docs/GAPS.md).

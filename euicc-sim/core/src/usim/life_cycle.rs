@@ -1,9 +1,10 @@
 //! ACTIVATE FILE and DEACTIVATE FILE.
 //! ETSI TS 102 221 §11.1.14, §11.1.15. Called by [`super::handle`].
 
-use super::{ChannelState, Command, Outcome, Response, select};
-use crate::apdu::sw;
+use super::{ChannelState, Outcome, Response, select};
+use crate::apdu::{Command, sw};
 use crate::fs::{ACTIVATED, Access, Change, DEACTIVATED, MF, ProfileImage, allowed};
+use crate::pin::Verified;
 use alloc::vec::Vec;
 
 /// Changes the life cycle of an EF: the current one, or that of an identifier or path, which becomes
@@ -11,6 +12,7 @@ use alloc::vec::Vec;
 pub(super) fn change(
     image: &mut ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
     access: Access,
 ) -> Outcome {
@@ -33,7 +35,7 @@ pub(super) fn change(
     if node.is_directory() {
         return Err(sw::INCOMPATIBLE);
     }
-    if !allowed(image, &state.verified, file, access) {
+    if !allowed(image, verified, file, access) {
         return Err(sw::SECURITY);
     }
     if node.is_terminated() {

@@ -5,6 +5,7 @@ mod authenticate;
 mod identity;
 mod life_cycle;
 mod objects;
+mod pins;
 mod read_write;
 mod records;
 mod select;
@@ -13,31 +14,15 @@ mod suci;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use crate::apdu::sw;
+use crate::apdu::{Command, sw};
 use crate::fs::{Access, Change, MF, Node, ProfileImage, allowed};
-use crate::pin::{self, Action};
+use crate::pin::Verified;
 use alloc::vec::Vec;
+use pins::Action;
 use rand_core::CryptoRng;
 
 pub(crate) use select::select_application;
 pub use suci::{Protection, Scheme, SuciError, conceal};
-
-/// A command as the ISO 7816-4 layer parsed it.
-#[derive(Debug, Clone, Copy)]
-pub struct Command<'a> {
-    /// Class byte (channel bits are ignored here).
-    pub cla: u8,
-    /// Instruction.
-    pub ins: u8,
-    /// P1.
-    pub p1: u8,
-    /// P2.
-    pub p2: u8,
-    /// Command data.
-    pub data: &'a [u8],
-    /// Ne: bytes expected, 256 for Le = 00; `None` without Le.
-    pub ne: Option<usize>,
-}
 
 /// The answer: data, status word, and what must be in NVM before it leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +77,6 @@ pub struct ChannelState {
     pub file: Option<u16>,
     /// Current record, 0 for none.
     pub record: u8,
-    /// PINs verified: directory and key reference.
-    pub verified: Vec<(u16, u8)>,
     /// A data object on its way in or out of a BER-TLV file.
     transfer: Option<objects::Transfer>,
 }
@@ -113,16 +96,18 @@ impl ChannelState {
 pub fn handle(
     image: &mut ProfileImage,
     state: &mut ChannelState,
+    verified: &mut Verified,
     c: &Command<'_>,
     rng: &mut dyn CryptoRng,
 ) -> Response {
     let transfer = state.transfer.take();
-    execute(image, state, c, rng, transfer).unwrap_or_else(Response::status)
+    execute(image, state, verified, c, rng, transfer).unwrap_or_else(Response::status)
 }
 
 fn execute(
     image: &mut ProfileImage,
     state: &mut ChannelState,
+    verified: &mut Verified,
     c: &Command<'_>,
     rng: &mut dyn CryptoRng,
     transfer: Option<objects::Transfer>,
@@ -139,23 +124,28 @@ fn execute(
     match c.ins {
         0xA4 => select::select(image, state, c),
         0xF2 => select::status(image, state, c),
-        0xB0 => read_write::read(image, state, c),
-        0xD6 => read_write::update(image, state, c),
-        0xB2 => records::read(image, state, c),
-        0xDC => records::update(image, state, c),
-        0xA2 => records::search(image, state, c),
-        0x32 => records::increase(image, state, c),
-        0xCB => objects::retrieve(image, state, c, transfer),
-        0xDB => objects::set(image, state, c, transfer),
-        0x04 => life_cycle::change(image, state, c, Access::Deactivate),
-        0x44 => life_cycle::change(image, state, c, Access::Activate),
-        0x88 => authenticate::authenticate(image, state, c),
-        0x78 => identity::get_identity(image, state, c, rng),
-        _ => pin_command(image, state, c),
+        0xB0 => read_write::read(image, state, verified, c),
+        0xD6 => read_write::update(image, state, verified, c),
+        0xB2 => records::read(image, state, verified, c),
+        0xDC => records::update(image, state, verified, c),
+        0xA2 => records::search(image, state, verified, c),
+        0x32 => records::increase(image, state, verified, c),
+        0xCB => objects::retrieve(image, state, verified, c, transfer),
+        0xDB => objects::set(image, state, verified, c, transfer),
+        0x04 => life_cycle::change(image, state, verified, c, Access::Deactivate),
+        0x44 => life_cycle::change(image, state, verified, c, Access::Activate),
+        0x88 => authenticate::authenticate(image, state, verified, c),
+        0x78 => identity::get_identity(image, state, verified, c, rng),
+        _ => pin_command(image, state, verified, c),
     }
 }
 
-fn pin_command(image: &mut ProfileImage, state: &mut ChannelState, c: &Command<'_>) -> Outcome {
+fn pin_command(
+    image: &mut ProfileImage,
+    state: &ChannelState,
+    verified: &mut Verified,
+    c: &Command<'_>,
+) -> Outcome {
     let action = match c.ins {
         0x20 => Action::Verify,
         0x24 => Action::Change,
@@ -170,7 +160,7 @@ fn pin_command(image: &mut ProfileImage, state: &mut ChannelState, c: &Command<'
         _ => return Err(sw::WRONG_P1P2),
     }
     let from = state.directory;
-    let (sw, persist) = pin::command(image, &mut state.verified, from, action, c.p2, c.data);
+    let (sw, persist) = pins::command(image, verified, from, action, c.p2, c.data);
     Ok(Response {
         data: Vec::new(),
         sw,
@@ -183,6 +173,7 @@ fn pin_command(image: &mut ProfileImage, state: &mut ChannelState, c: &Command<'
 fn target(
     image: &ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     sfi: Option<u8>,
     access: Access,
 ) -> Result<u16, u16> {
@@ -201,7 +192,7 @@ fn target(
     }
     let file = state.file.ok_or(sw::NO_EF)?;
     let node = image.node(file).ok_or(sw::NO_EF)?;
-    if !allowed(image, &state.verified, file, access) {
+    if !allowed(image, verified, file, access) {
         return Err(sw::SECURITY);
     }
     // Bit 7 of the special file information: readable and updatable when deactivated.

@@ -3,9 +3,10 @@
 //!
 //! An object is stored when its last block has arrived; what was there before stays until then.
 
-use super::{ChannelState, Command, Outcome, Response, content_node, target};
-use crate::apdu::sw;
+use super::{ChannelState, Outcome, Response, content_node, target};
+use crate::apdu::{Command, sw};
 use crate::fs::{Access, Change, Kind, Node, ProfileImage};
+use crate::pin::Verified;
 use aid_rsp::tlv::{Reader, Tlv, Writer, parse_header};
 use alloc::vec::Vec;
 
@@ -29,6 +30,7 @@ pub(super) enum Transfer {
 fn locate<'i>(
     image: &'i ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
     access: Access,
 ) -> Result<(u16, &'i Node), u16> {
@@ -37,7 +39,7 @@ fn locate<'i>(
         p1 @ 1..=30 => Some(p1),
         _ => return Err(sw::WRONG_P1P2),
     };
-    let file = target(image, state, sfi, access)?;
+    let file = target(image, state, verified, sfi, access)?;
     let (file, node) = content_node(image, file)?;
     if node.kind != Kind::BerTlv {
         return Err(sw::INCOMPATIBLE);
@@ -63,10 +65,11 @@ fn tag_of<'a>(tlv: &Tlv<'a>) -> &'a [u8] {
 pub(super) fn retrieve(
     image: &ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
     transfer: Option<Transfer>,
 ) -> Outcome {
-    let (file, node) = locate(image, state, c, Access::Read)?;
+    let (file, node) = locate(image, state, verified, c, Access::Read)?;
     let block = c.ne.unwrap_or(256);
     let (object, start) = match (c.p2, transfer) {
         (0x80, _) => (object(&node.data.to_vec(), c.data)?, 0),
@@ -103,10 +106,11 @@ fn object(content: &[u8], tag: &[u8]) -> Result<Vec<u8>, u16> {
 pub(super) fn set(
     image: &mut ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
     transfer: Option<Transfer>,
 ) -> Outcome {
-    let (file, node) = locate(image, state, c, Access::Update)?;
+    let (file, node) = locate(image, state, verified, c, Access::Update)?;
     let (object, wanted) = match (c.p2, transfer) {
         (_, _) if c.data.is_empty() => return Err(sw::WRONG_LENGTH),
         (0x80, _) => match begin(c.data)? {

@@ -1,15 +1,17 @@
 //! READ BINARY and UPDATE BINARY.
 //! ETSI TS 102 221 §11.1.3, §11.1.4. Called by [`super::handle`].
 
-use super::{ChannelState, Command, Outcome, Response, content_node, target, wrong_length};
-use crate::apdu::sw;
+use super::{ChannelState, Outcome, Response, content_node, target, wrong_length};
+use crate::apdu::{Command, sw};
 use crate::fs::{Access, Change, Kind, Node, ProfileImage};
+use crate::pin::Verified;
 use alloc::vec::Vec;
 
 /// The transparent file that P1 and P2 name, and the offset in it.
 fn locate<'i>(
     image: &'i ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
     access: Access,
 ) -> Result<(u16, &'i Node, usize), u16> {
@@ -18,7 +20,7 @@ fn locate<'i>(
         p1 @ 0x00..=0x7F => (None, usize::from(p1) << 8 | usize::from(c.p2)),
         _ => return Err(sw::WRONG_P1P2),
     };
-    let (file, node) = content_node(image, target(image, state, sfi, access)?)?;
+    let (file, node) = content_node(image, target(image, state, verified, sfi, access)?)?;
     if node.kind != Kind::Transparent {
         return Err(sw::INCOMPATIBLE);
     }
@@ -28,8 +30,13 @@ fn locate<'i>(
     Ok((file, node, offset))
 }
 
-pub(super) fn read(image: &ProfileImage, state: &mut ChannelState, c: &Command<'_>) -> Outcome {
-    let (_, node, offset) = locate(image, state, c, Access::Read)?;
+pub(super) fn read(
+    image: &ProfileImage,
+    state: &mut ChannelState,
+    verified: &Verified,
+    c: &Command<'_>,
+) -> Outcome {
+    let (_, node, offset) = locate(image, state, verified, c, Access::Read)?;
     if !c.data.is_empty() {
         return Err(sw::WRONG_LENGTH);
     }
@@ -46,9 +53,10 @@ pub(super) fn read(image: &ProfileImage, state: &mut ChannelState, c: &Command<'
 pub(super) fn update(
     image: &mut ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
 ) -> Outcome {
-    let (file, node, offset) = locate(image, state, c, Access::Update)?;
+    let (file, node, offset) = locate(image, state, verified, c, Access::Update)?;
     if c.data.is_empty() || offset + c.data.len() > node.data.len() {
         return Err(sw::WRONG_LENGTH);
     }

@@ -1,15 +1,17 @@
 //! READ RECORD, UPDATE RECORD, SEARCH RECORD, INCREASE.
 //! ETSI TS 102 221 §11.1.5 to §11.1.8. Called by [`super::handle`].
 
-use super::{ChannelState, Command, Outcome, Response, content_node, target, wrong_length};
-use crate::apdu::sw;
+use super::{ChannelState, Outcome, Response, content_node, target, wrong_length};
+use crate::apdu::{Command, sw};
 use crate::fs::{Access, Change, Kind, Node, ProfileImage};
+use crate::pin::Verified;
 use alloc::vec::Vec;
 
 /// The record file that P2 names.
 fn locate<'i>(
     image: &'i ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
     access: Access,
 ) -> Result<(u16, &'i Node), u16> {
@@ -18,7 +20,7 @@ fn locate<'i>(
         31 => return Err(sw::WRONG_P1P2),
         sfi => Some(sfi),
     };
-    let (file, node) = content_node(image, target(image, state, sfi, access)?)?;
+    let (file, node) = content_node(image, target(image, state, verified, sfi, access)?)?;
     match node.kind {
         Kind::Linear | Kind::Cyclic => Ok((file, node)),
         _ => Err(sw::INCOMPATIBLE),
@@ -49,8 +51,13 @@ fn record_number(node: &Node, state: &mut ChannelState, c: &Command<'_>) -> Resu
     Ok(number)
 }
 
-pub(super) fn read(image: &ProfileImage, state: &mut ChannelState, c: &Command<'_>) -> Outcome {
-    let (_, node) = locate(image, state, c, Access::Read)?;
+pub(super) fn read(
+    image: &ProfileImage,
+    state: &mut ChannelState,
+    verified: &Verified,
+    c: &Command<'_>,
+) -> Outcome {
+    let (_, node) = locate(image, state, verified, c, Access::Read)?;
     let len = usize::from(node.record_len);
     if !c.data.is_empty() {
         return Err(sw::WRONG_LENGTH);
@@ -67,9 +74,10 @@ pub(super) fn read(image: &ProfileImage, state: &mut ChannelState, c: &Command<'
 pub(super) fn update(
     image: &mut ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
 ) -> Outcome {
-    let (file, node) = locate(image, state, c, Access::Update)?;
+    let (file, node) = locate(image, state, verified, c, Access::Update)?;
     if c.data.len() != usize::from(node.record_len) {
         return Err(sw::WRONG_LENGTH);
     }
@@ -117,8 +125,13 @@ impl Pattern<'_> {
 }
 
 /// Simple search forward (P2 mode 4) and backward (5), enhanced search (6).
-pub(super) fn search(image: &ProfileImage, state: &mut ChannelState, c: &Command<'_>) -> Outcome {
-    let (_, node) = locate(image, state, c, Access::Read)?;
+pub(super) fn search(
+    image: &ProfileImage,
+    state: &mut ChannelState,
+    verified: &Verified,
+    c: &Command<'_>,
+) -> Outcome {
+    let (_, node) = locate(image, state, verified, c, Access::Read)?;
     let (count, current) = (node.records(), usize::from(state.record));
     let named = |p1: u8| match p1 {
         0 if current == 0 => Err(sw::RECORD_NOT_FOUND),
@@ -172,6 +185,7 @@ pub(super) fn search(image: &ProfileImage, state: &mut ChannelState, c: &Command
 pub(super) fn increase(
     image: &mut ProfileImage,
     state: &mut ChannelState,
+    verified: &Verified,
     c: &Command<'_>,
 ) -> Outcome {
     let sfi = match c.p1 {
@@ -182,7 +196,7 @@ pub(super) fn increase(
     if c.p2 != 0 {
         return Err(sw::WRONG_P1P2);
     }
-    let file = target(image, state, sfi, Access::Increase)?;
+    let file = target(image, state, verified, sfi, Access::Increase)?;
     let (file, node) = content_node(image, file)?;
     if node.kind != Kind::Cyclic {
         return Err(sw::INCOMPATIBLE);

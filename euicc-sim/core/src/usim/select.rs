@@ -2,13 +2,14 @@
 //! ETSI TS 102 221 §8.4, §8.5, §11.1.1, §11.1.2. Called by [`super::handle`]; applications are found by
 //! the card, which has more of them than the profile.
 
-use super::{ChannelState, Command, Outcome, Response};
-use crate::apdu::sw;
+use super::{ChannelState, Outcome, Response};
+use crate::apdu::{Command, sw};
 use crate::fs::{Kind, MF, ProfileImage, fcp};
 use alloc::vec::Vec;
 
 /// SELECT of an ADF that the card has found by its AID. P2 bits 7 and 6: activation, or termination
-/// of the application session.
+/// of the application session; whether PINs stay verified then is the card's to say, which knows the
+/// other channels.
 pub(crate) fn select_application(
     image: &ProfileImage,
     state: &mut ChannelState,
@@ -16,14 +17,7 @@ pub(crate) fn select_application(
     p2: u8,
 ) -> Response {
     if p2 & 0x60 == 0x40 {
-        // The PINs that are local to it must be verified anew.
-        state
-            .verified
-            .retain(|(d, _)| image.root_of(*d) != adf || *d == MF);
-        *state = ChannelState {
-            verified: core::mem::take(&mut state.verified),
-            ..ChannelState::default()
-        };
+        *state = ChannelState::default();
     } else {
         go_to(image, state, adf);
     }
@@ -31,7 +25,9 @@ pub(crate) fn select_application(
 }
 
 pub(super) fn select(image: &ProfileImage, state: &mut ChannelState, c: &Command<'_>) -> Outcome {
-    if c.p2 & 0xF3 != 0 {
+    // FCI (answered as the FCP), FCP, no data; the rest of ETSI TS 102 221 table 11.2 is reserved, or
+    // for selection by AID.
+    if !matches!(c.p2, 0x00 | 0x04 | 0x0C) {
         return Err(sw::WRONG_P1P2);
     }
     let fid = |data: &[u8]| match data {

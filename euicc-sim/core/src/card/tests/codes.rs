@@ -248,8 +248,7 @@ fn every_code_of_the_notification_functions_is_there() {
         &[
             (Status::Ok, &|h| {
                 h.install(1);
-                // 0 is a number like any other.
-                remove(h, 0)
+                remove(h, 1)
             }),
             (Status::NothingToDelete, &|h| remove(h, 0)),
             (Status::NothingToDelete, &|h| {
@@ -258,7 +257,7 @@ fn every_code_of_the_notification_functions_is_there() {
             (Status::UndefinedError, &|h| {
                 h.install(1);
                 h.card.nvm().refuse_commit(0);
-                remove(h, 0)
+                remove(h, 1)
             }),
         ],
     );
@@ -270,30 +269,30 @@ fn every_code_of_the_notification_functions_is_there() {
     };
     let mut host = Host::new();
     assert_eq!(
-        retrieve(&mut host, 0),
+        retrieve(&mut host, 1),
         RetrieveNotificationsListResponse::Error(1)
     );
     host.install(1);
     assert!(matches!(
-        retrieve(&mut host, 0),
+        retrieve(&mut host, 1),
         RetrieveNotificationsListResponse::Ok(list) if list.len() == 1
     ));
-    host.card.nvm().refuse_read(Key::Notification(0));
+    host.card.nvm().refuse_read(Key::Notification(1));
     assert_eq!(
-        retrieve(&mut host, 0),
+        retrieve(&mut host, 1),
         RetrieveNotificationsListResponse::Error(127)
     );
-    host.card.nvm().refuse_read(Key::Notification(0));
+    host.card.nvm().refuse_read(Key::Notification(1));
     let list: ListNotificationResponse = host.call(&ListNotificationRequest::default());
     assert_eq!(list, ListNotificationResponse::Error(127));
     // A damaged record is no notification, and says so.
-    let damage = Write::Put(Key::Notification(0), &[7]);
+    let damage = Write::Put(Key::Notification(1), &[7]);
     host.card
         .nvm()
         .commit(&[damage], Durability::Flushed)
         .unwrap();
     assert_eq!(
-        retrieve(&mut host, 0),
+        retrieve(&mut host, 1),
         RetrieveNotificationsListResponse::Error(127)
     );
     // By event: those of other events are not there, an empty list is no error.

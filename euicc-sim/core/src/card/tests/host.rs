@@ -50,6 +50,21 @@ impl Host<Memory> {
     pub(super) fn new() -> Self {
         Self::with(Memory::new())
     }
+
+    /// A new card whose first notification has this number.
+    pub(super) fn numbered_from(first_notification: u32) -> Self {
+        let mut host = Self::new();
+        let options = Options {
+            first_notification,
+            ..Options::default()
+        };
+        let crypto = Arc::new(host.crypto.clone());
+        let rng = Box::new(TestRng(1000));
+        let identity = Arc::clone(&pki().1);
+        host.card = Card::new(Memory::new(), crypto, rng, identity, options).unwrap();
+        host.open_isdr();
+        host
+    }
 }
 
 impl<N: Nvm> Host<N> {

@@ -41,7 +41,7 @@ fn a_download_ends_in_a_profile_and_its_notifications() {
     assert_eq!(notes.len(), 1);
     assert_eq!(
         (notes[0].seq_number, notes[0].event),
-        (0, NotificationEvent::Install)
+        (1, NotificationEvent::Install)
     );
     assert_eq!(notes[0].address, "smdp.example.com");
 }
@@ -511,5 +511,5 @@ fn notifications_and_their_numbers_outlive_a_memory_reset() {
         .map(|n| (n.seq_number, n.event))
         .collect();
     use NotificationEvent as E;
-    assert_eq!(numbers, [(0, E::Install), (1, E::Delete), (2, E::Install)]);
+    assert_eq!(numbers, [(1, E::Install), (2, E::Delete), (3, E::Install)]);
 }

@@ -87,7 +87,7 @@ fn install_enable_disable_delete_are_atomic() {
         let _ = h.es10(&raw(0xBF34, &[0x82, 2, 5, 0xE0]));
     });
     cut_everywhere("remove a notification", one, &|h| {
-        let _ = h.es10(&raw(0xBF30, &[0x80, 1, 0]));
+        let _ = h.es10(&raw(0xBF30, &[0x80, 1, 1]));
     });
 }
 

@@ -35,19 +35,19 @@ fn enable_disable_delete_make_the_configured_notifications() {
         .collect();
     let (one, two) = (Some(metadata(1).iccid), Some(metadata(2).iccid));
     let expected = [
-        (0, E::Install, one, "smdp"),
-        (1, E::Install, two, "smdp"),
-        (2, E::Enable, one, "smdp"),
-        (3, E::Enable, one, "other"),
-        (4, E::Disable, one, "smdp"),
-        (5, E::Enable, two, "smdp"),
-        (6, E::Enable, two, "other"),
-        (7, E::Disable, two, "smdp"),
-        (8, E::Delete, one, "smdp"),
+        (1, E::Install, one, "smdp"),
+        (2, E::Install, two, "smdp"),
+        (3, E::Enable, one, "smdp"),
+        (4, E::Enable, one, "other"),
+        (5, E::Disable, one, "smdp"),
+        (6, E::Enable, two, "smdp"),
+        (7, E::Enable, two, "other"),
+        (8, E::Disable, two, "smdp"),
+        (9, E::Delete, one, "smdp"),
     ];
     assert_eq!(got, expected);
     // Each is retrieved alone, with a signature that verifies.
-    for sequence in 2..9 {
+    for sequence in 3..10 {
         let request = RetrieveNotificationsListRequest {
             search: Some(NotificationSearch::SeqNumber(sequence)),
         };
@@ -77,20 +77,20 @@ fn enable_disable_delete_make_the_configured_notifications() {
     // Removal, and numbers that go on after a restart.
     let sent = |seq_number| NotificationSentRequest { seq_number };
     assert_eq!(
-        host.call::<_, NotificationSentResponse>(&sent(0)).status,
+        host.call::<_, NotificationSentResponse>(&sent(1)).status,
         NotificationSentStatus::Ok
     );
     assert_eq!(
-        host.call::<_, NotificationSentResponse>(&sent(0)).status,
+        host.call::<_, NotificationSentResponse>(&sent(1)).status,
         NotificationSentStatus::NothingToDelete
     );
-    for n in 1..9 {
+    for n in 2..10 {
         host.call::<_, NotificationSentResponse>(&sent(n));
     }
     let mut host = Host::with(host.card.nvm().clone());
     assert_eq!(host.notifications(), []);
     host.enable(2);
-    assert_eq!(host.notifications()[0].seq_number, 9);
+    assert_eq!(host.notifications()[0].seq_number, 10);
 }
 
 #[test]

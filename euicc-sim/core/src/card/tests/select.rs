@@ -93,7 +93,8 @@ fn an_application_session_ends_when_it_is_told_to() {
     // The global PIN counts still; the local one is to be verified again.
     host.expect("00a4040c07a0000000871002", "9000");
     host.expect("00b0870009", "0809101021436587109000");
-    assert_eq!(host.card.verified, [(0, 1)]);
+    host.expect("0020008108 31313131ffffffff", "63c2");
+    host.expect("0020008108 30303030ffffffff", "9000");
 }
 
 #[test]
@@ -193,11 +194,11 @@ fn the_answer_to_reset_says_what_there_is() {
     let mut host = host();
     let atr = host.card.reset();
     // Card capabilities (73): selection by whole and partial AID and by identifier; channels numbered by
-    // the card, eight or more; no extended length.
+    // the card or the terminal, eight or more; no extended length.
     let at = atr.windows(2).position(|w| w == [0x73, 0xFE]).unwrap();
     let third = atr[at + 3];
     assert_eq!(third & 0x40, 0);
-    assert_eq!((third >> 3 & 3, third & 7), (2, 7));
+    assert_eq!((third >> 3 & 3, third & 7), (3, 7));
 }
 
 #[test]

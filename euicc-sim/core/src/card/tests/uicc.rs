@@ -100,7 +100,7 @@ fn long_answers_come_with_get_response() {
     let mut host = Host::new();
     host.install(1);
     host.enable(1);
-    let request = raw(0xBF2B, &[0xA0, 3, 0x80, 1, 1]);
+    let request = raw(0xBF2B, &[0xA0, 3, 0x80, 1, 2]);
     let apdu = std::format!("{:02x}e2910008{}00", host.cla, hex::encode(request));
     let first = host.apdu(&apdu);
     assert_eq!(first.len(), 258);

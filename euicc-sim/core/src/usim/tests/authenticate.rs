@@ -45,7 +45,7 @@ fn a_usim_authenticates_the_network_once_per_number() {
     s.open();
     // PIN 1 must be verified when it is enabled.
     s.expect("00280001", "30303030ffffffff", "", 0x9000);
-    s.state.verified.clear();
+    s.verified.clear();
     s.expect("00880081", &challenge(96), "", 0x6982);
     s.expect("00200001", "30303030ffffffff", "", 0x9000);
     assert!(s.apdu("00880081", &challenge(96)).0.starts_with("db"));
@@ -169,7 +169,7 @@ fn get_identity_is_refused_where_it_must_be() {
     s.expect("80780001", "00", "", 0x6700);
     s.expect("00780001", "", "", 0x6e00);
     s.expect("00280001", "30303030ffffffff", "", 0x9000);
-    s.state.verified.clear();
+    s.verified.clear();
     s.expect("80780001", "", "", 0x6982);
     // Without the services; with a list that is none; with a key that is none.
     own_sim().expect("80780001", "", "", 0x6985);

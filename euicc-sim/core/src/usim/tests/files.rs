@@ -134,7 +134,7 @@ fn binary_files_are_read_and_updated() {
     s.expect("00d68b00", "", "", 0x6700);
     // Only the administrative key writes EF.IMSI.
     s.expect("00d68708", "97", "", 0x9000);
-    s.state.verified.clear();
+    s.verified.clear();
     s.expect("00d68708", "98", "", 0x6982);
     s.expect("00b08708", "", "97", 0x9000);
 }
@@ -184,7 +184,7 @@ fn deactivated_files_are_closed_until_they_are_activated() {
     s.expect("00040001", "", "", 0x6a86);
     s.expect("00040000", "3f00", "", 0x6981);
     // Without the key that the rule wants.
-    s.state.verified.clear();
+    s.verified.clear();
     s.expect("00040000", "6f90", "", 0x6982);
 }
 

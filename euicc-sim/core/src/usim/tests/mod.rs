@@ -5,9 +5,11 @@ mod objects;
 mod pins;
 mod records;
 
-use super::{ChannelState, Command, handle};
+use super::{ChannelState, handle};
+use crate::apdu::Command;
 use crate::fs::{Change, ProfileImage};
 use crate::install::tests::{create, gfm, install, own, own_with};
+use crate::pin::Verified;
 use alloc::{string::String, vec::Vec};
 
 /// The AID of our USIM.
@@ -41,6 +43,7 @@ impl rand_core::TryCryptoRng for Repeatable {}
 pub(super) struct Sim {
     pub(super) image: ProfileImage,
     pub(super) state: ChannelState,
+    pub(super) verified: Verified,
     rng: Repeatable,
 }
 
@@ -49,6 +52,7 @@ impl Sim {
         Self {
             image: install(der).unwrap(),
             state: ChannelState::default(),
+            verified: Verified::default(),
             rng: Repeatable(1),
         }
     }
@@ -67,6 +71,7 @@ impl Sim {
     /// Selects the USIM and verifies the administrative key.
     pub(super) fn open(&mut self) {
         self.state = ChannelState::default();
+        self.verified.clear();
         let adf = self.image.application(&hex::decode(USIM).unwrap()).unwrap();
         super::select_application(&self.image, &mut self.state, adf, 0x0C);
         self.expect("0020000a", "3535353535353535", "", 0x9000);
@@ -89,7 +94,13 @@ impl Sim {
             ne,
         };
         let before = self.image.clone();
-        let r = handle(&mut self.image, &mut self.state, &c, &mut self.rng);
+        let r = handle(
+            &mut self.image,
+            &mut self.state,
+            &mut self.verified,
+            &c,
+            &mut self.rng,
+        );
         // What was stored and applied again is what is in memory.
         let mut replayed = before;
         if let Some(change) = &r.persist {
@@ -155,6 +166,7 @@ pub(crate) fn touch(image: ProfileImage) {
     let mut sim = Sim {
         image,
         state: ChannelState::default(),
+        verified: Verified::default(),
         rng: Repeatable(7),
     };
     let applications: Vec<u16> = sim.image.applications.iter().map(|(i, _)| *i).collect();

@@ -8,6 +8,7 @@ const BAD: &str = "31313131ffffffff";
 
 fn reset(s: &mut Sim) {
     s.state = ChannelState::default();
+    s.verified.clear();
     let adf = s.image.application(&hex::decode(USIM).unwrap()).unwrap();
     crate::usim::select_application(&s.image, &mut s.state, adf, 0x0C);
 }
