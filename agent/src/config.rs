@@ -2,6 +2,7 @@
 //! Used by `program` and tests; AID traffic never uses the OP's bearer (R-2-12).
 
 use aid_cli::cli::Failure;
+use aid_port::{DeviceTable, EuiccTable};
 use serde::Deserialize;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -20,8 +21,11 @@ pub struct Config {
     /// Users who may use the API besides root and the agent's own.
     #[serde(default)]
     pub api_uids: Vec<u32>,
-    /// The card.
-    pub euicc: Euicc,
+    /// How the card is reached.
+    pub euicc: EuiccTable,
+    /// What the car says about itself to SM-DP+ servers.
+    #[serde(default)]
+    pub device: DeviceTable,
     /// The CMP.
     pub cmp: Cmp,
     /// Trust in SM-DP+ servers.
@@ -30,14 +34,6 @@ pub struct Config {
     /// The admin bearer.
     #[serde(default)]
     pub bearer: Bearer,
-}
-
-/// How the card is reached.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Euicc {
-    /// HOST:PORT or path.
-    pub socket: String,
 }
 
 /// How the CMP is reached.
@@ -91,6 +87,11 @@ impl Config {
             let got = &config.cmp.address;
             return Err(wrong(format!("cmp.address must be HOST:PORT, got {got:?}")));
         }
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let euicc = &mut config.euicc;
+        euicc.check(folder).map_err(|e| wrong(e.to_string()))?;
+        euicc.settings().map_err(|e| wrong(e.to_string()))?;
+        config.device.device().map_err(|e| wrong(e.to_string()))?;
         let paths = [
             &mut config.journal,
             &mut config.api,
@@ -176,6 +177,29 @@ mod tests {
         let config = load(EXAMPLE).expect("example");
         assert!(config.journal.is_absolute());
         assert_eq!(config.cmp.host_port(), Some(("localhost", 8883)));
+    }
+
+    #[test]
+    fn the_card_is_named_in_the_new_and_in_the_old_way() {
+        let port = "port = \"socket:127.0.0.1:7816\"";
+        assert!(EXAMPLE.contains(port));
+        for (text, expected) in [
+            ("socket = \"127.0.0.1:7816\"", "socket:127.0.0.1:7816"),
+            ("port = \"at:/dev/ttyUSB2\"", "at:/dev/ttyUSB2"),
+        ] {
+            let config = load(&EXAMPLE.replace(port, text)).expect(text);
+            let settings = config.euicc.settings().expect("settings");
+            assert_eq!(settings.address.to_string(), expected);
+        }
+        for (text, expected) in [
+            ("", "euicc.port"),
+            ("port = \"/dev/ttyUSB2\"", "did you mean at:/dev/ttyUSB2?"),
+            ("port = \"pcsc\"\nisdr_aid = \"1\"", "isdr_aid"),
+            ("port = \"pcsc\"\n[device]\nimei = \"1\"", "device.imei"),
+        ] {
+            let error = load(&EXAMPLE.replace(port, text)).expect_err(text);
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     // R-2-12

@@ -215,7 +215,7 @@ pub(crate) fn check_eid(eid: &str, config: &Config) -> Result<(), DaemonError> {
     Err(fatal(format!(
         "the card at {} has EID {eid}, but the certificate {} names {name}; \
          use this car's certificate (CN = EID) or its card",
-        config.euicc.socket,
+        config.euicc.name(),
         cert.display()
     )))
 }

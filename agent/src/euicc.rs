@@ -8,8 +8,8 @@ use aid_agent_core::{CardProfile, EuiccError, EuiccOp};
 use aid_cli::cli::Failure;
 use aid_id::{ActivationCode, Iccid};
 use aid_lpa::{
-    Apdu, Bearer, Card, CardError, DownloadRequest, Http, HttpsClient, Lpa, LpaError, Meter,
-    SocketCard,
+    Apdu, Bearer, Card, CardError, CardPort, DownloadRequest, Http, HttpsClient, Lpa, LpaError,
+    Meter, device_info,
 };
 use aid_rsp::es10::{ProfileClass, ProfileState};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct LpaEuicc<A, H> {
     lpa: Lpa<A, H>,
 }
 
-impl LpaEuicc<SocketCard, HttpsClient> {
+impl LpaEuicc<CardPort, HttpsClient> {
     /// The card and the trust that the configuration names; nothing is connected yet.
     ///
     /// # Errors
@@ -35,9 +35,17 @@ impl LpaEuicc<SocketCard, HttpsClient> {
         let rsp = &config.rsp;
         let https = HttpsClient::new(&rsp.ci, bearer, rsp.private_smdp, Arc::clone(&meter))
             .map_err(|f| Failure::new(format!("rsp.ci: {f}")))?;
-        let card = Card::new(SocketCard::new(&config.euicc.socket), meter);
+        let wrong = |text: String| Failure::new(format!("euicc: {text}"));
+        let settings = config.euicc.settings().map_err(|e| wrong(e.to_string()))?;
+        let port = CardPort::open(&settings).map_err(|e| wrong(e.to_string()))?;
+        let mut card = Card::new(port, meter);
+        let isdr = config.euicc.isdr().map_err(|e| wrong(e.to_string()))?;
+        if let Some(aid) = isdr {
+            card = card.with_isdr(&aid);
+        }
+        let device = device_info(&config.device).map_err(|e| wrong(e.to_string()))?;
         Ok(Self {
-            lpa: Lpa::new(card, https),
+            lpa: Lpa::new(card, https).with_device(device),
         })
     }
 }

@@ -2,10 +2,10 @@
 //! SGP.22 §5.7.1, §5.7.2; ISO/IEC 7816-4 §11.1.2; ETSI TS 102 221 §11.1.17, §11.1.19.
 //! Called by the typed functions of `es10`.
 
-use crate::apdu::{Apdu, MAX_RESPONSE};
 use crate::error::CardError;
 use crate::meter::Meter;
 use crate::trace;
+use aid_port::{Apdu, MAX_CHANNEL, MAX_RESPONSE, Opened, TransportError};
 use aid_rsp::es10::DataObject;
 use std::sync::Arc;
 
@@ -18,8 +18,6 @@ pub const ISDR_AID: [u8; 16] = [
 pub const BLOCK: usize = 255;
 /// Longest response that is collected, bytes: some hundred profiles with icons.
 pub const MAX_ANSWER: usize = 512 * 1024;
-/// Highest logical channel number.
-const MAX_CHANNEL: u8 = 19;
 
 /// A card, with the channel to its ISD-R that is opened when needed.
 ///
@@ -30,6 +28,8 @@ pub struct Card<A> {
     meter: Arc<dyn Meter>,
     isdr: Vec<u8>,
     channel: Option<u8>,
+    /// The transport opened the channel, and closes it.
+    managed: bool,
     /// TERMINAL CAPABILITY was sent since the last reset or connection.
     greeted: bool,
 }
@@ -50,6 +50,7 @@ impl<A: Apdu> Card<A> {
             meter,
             isdr: ISDR_AID.to_vec(),
             channel: None,
+            managed: false,
             greeted: false,
         }
     }
@@ -74,10 +75,28 @@ impl<A: Apdu> Card<A> {
 
     /// Closes the channel, when it is open. What the card says to that changes nothing.
     pub fn close(&mut self) {
-        if let Some(channel) = self.channel.take()
-            && let Err(error) = self.exchange("MANAGE CHANNEL", &[0, 0x70, 0x80, channel])
-        {
+        let Some(channel) = self.channel.take() else {
+            return;
+        };
+        let closed = match self.managed {
+            true => self.port.close_channel(channel).map_err(CardError::from),
+            false => {
+                let closed = self.exchange("MANAGE CHANNEL", &[0, 0x70, 0x80, channel]);
+                closed.map(drop)
+            }
+        };
+        if let Err(error) = closed {
             tracing::debug!(%error, channel, "closing the logical channel failed");
+        }
+    }
+
+    /// Profiles were switched: resets the card where nothing else in the device performs the REFRESH
+    /// that it asks for. The switch itself is done, so that a card that does not come back is only logged.
+    pub(crate) fn settle(&mut self) {
+        if self.port.reset_after_switch()
+            && let Err(error) = self.reset()
+        {
+            tracing::warn!(%error, "the card could not be reset after profiles were switched");
         }
     }
 
@@ -86,7 +105,19 @@ impl<A: Apdu> Card<A> {
     /// # Errors
     /// The card has no free channel even after stale ones were closed, or no ISD-R.
     pub fn open(&mut self) -> Result<(), CardError> {
+        if self.port.refreshed() {
+            self.channel = None;
+            self.greeted = false;
+        }
         if self.channel.is_some() {
+            return Ok(());
+        }
+        let opened = self.port.open_channel(&self.isdr).inspect_err(|_| {
+            self.greeted = false;
+        })?;
+        self.managed = matches!(opened, Opened::Channel(_));
+        if let Opened::Channel(channel) = opened {
+            self.channel = Some(channel);
             return Ok(());
         }
         if !self.greeted {
@@ -150,7 +181,9 @@ impl<A: Apdu> Card<A> {
         let kept = self.channel.is_some();
         self.open()?;
         match self.store_data(what, request) {
-            Err(Refusal { error, first: true }) if kept && channel_is_gone(&error) => {
+            Err(Refusal { error, first })
+                if kept && (first && channel_is_gone(&error) || not_executed(&error)) =>
+            {
                 tracing::info!(%error, "the logical channel was gone; opening it again");
                 self.channel = None;
                 self.open()?;
@@ -236,11 +269,12 @@ impl<A: Apdu> Card<A> {
             self.channel = None;
             self.greeted = false;
         })?;
-        let status = answer.split_off(answer.len().saturating_sub(2));
-        let &[sw1, sw2] = &status[..] else {
-            return Err(CardError::Status { what, sw: 0 });
+        let got = answer.len();
+        let status = answer.split_off(got.saturating_sub(2));
+        let (&[sw1, sw2], ..=MAX_RESPONSE) = (&status[..], got) else {
+            let address = "the port".into();
+            return Err(TransportError::Length { address, got }.into());
         };
-        answer.truncate(MAX_RESPONSE - 2);
         let sw = u16::from_be_bytes([sw1, sw2]);
         trace::answer(what, &answer, sw);
         Ok((answer, sw))
@@ -261,6 +295,14 @@ fn channel_is_gone(error: &CardError) -> bool {
             sw: 0x6881 | 0x6D00 | 0x6E00 | 0x6985 | 0x6999 | 0x6A86,
             ..
         }
+    )
+}
+
+/// The transport lost the channel before the card got the command.
+const fn not_executed(error: &CardError) -> bool {
+    matches!(
+        error,
+        CardError::Transport(TransportError::ChannelGone { .. })
     )
 }
 

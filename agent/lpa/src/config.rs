@@ -1,9 +1,10 @@
-//! `aid-lpa.toml` and the same things on the command line. Called by `program`.
+//! `aid-lpa.toml` and the same things on the command line.
 
 use crate::lpa::default_device;
 use crate::tcp::Bearer;
 use aid_cli::cli::Failure;
 use aid_cli::config;
+use aid_port::{DeviceTable, EuiccTable, TableError};
 use aid_rsp::es10::DeviceInfo;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -16,12 +17,15 @@ pub(crate) const EXAMPLE: &str = include_str!("../aid-lpa.example.toml");
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    pub(crate) socket: Option<String>,
+    pub(crate) euicc: EuiccTable,
     pub(crate) ci: Vec<PathBuf>,
-    pub(crate) isdr_aid: Option<String>,
     pub(crate) private_smdp: bool,
     pub(crate) bearer: BearerConfig,
-    pub(crate) device: DeviceConfig,
+    pub(crate) device: DeviceTable,
+    /// The key before `euicc.port`. Still read.
+    socket: Option<String>,
+    /// The key before `euicc.isdr_aid`. Still read.
+    isdr_aid: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -29,12 +33,6 @@ pub(crate) struct Config {
 pub(crate) struct BearerConfig {
     pub(crate) interface: Option<String>,
     pub(crate) source: Option<IpAddr>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct DeviceConfig {
-    pub(crate) imei: Option<String>,
 }
 
 impl Config {
@@ -45,9 +43,24 @@ impl Config {
             *path = config::beside(file, path);
         }
         // A wrong value shall not wait for the operation that needs it.
-        let at = |f: Failure| Failure::new(format!("{}: {f}", file.display()));
-        config.isdr().map_err(at)?;
-        config.device().map_err(at)?;
+        let at = |what: String| Failure::new(format!("{}: {what}", file.display()));
+        for (old, new, key) in [
+            (config.socket.take(), &mut config.euicc.socket, "socket"),
+            (
+                config.isdr_aid.take(),
+                &mut config.euicc.isdr_aid,
+                "isdr_aid",
+            ),
+        ] {
+            if old.is_some() && new.is_some() {
+                let text = format!("{key} is the old place of a key of [euicc]; leave it out");
+                return Err(at(text));
+            }
+            *new = old.or_else(|| new.take());
+        }
+        let folder = file.parent().unwrap_or(Path::new(""));
+        config.euicc.check(folder).map_err(|e| at(e.to_string()))?;
+        config.device().map_err(|e| at(e.to_string()))?;
         Ok(config)
     }
 
@@ -58,48 +71,22 @@ impl Config {
         }
     }
 
-    pub(crate) fn isdr(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let Some(text) = &self.isdr_aid else {
-            return Ok(None);
-        };
-        let digits: Option<Vec<u8>> = text
-            .chars()
-            .map(|c| c.to_digit(16).map(|d| d as u8))
-            .collect();
-        let aid = digits.filter(|d| d.len().is_multiple_of(2) && (10..=32).contains(&d.len()));
-        let aid = aid.ok_or_else(|| {
-            Failure::new(format!(
-                "isdr_aid {text:?} is no AID; give 10 to 32 hexadecimal digits"
-            ))
-        })?;
-        Ok(Some(
-            aid.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect(),
-        ))
-    }
-
-    /// The device with its IMEI, swapped BCD as SGP.22 §4.2 has it.
+    /// The device with its TAC and IMEI.
     pub(crate) fn device(&self) -> Result<DeviceInfo, Failure> {
-        let mut device = default_device();
-        let Some(imei) = &self.device.imei else {
-            return Ok(device);
-        };
-        let digits: Option<Vec<u8>> = imei
-            .chars()
-            .map(|c| c.to_digit(10).map(|d| d as u8))
-            .collect();
-        let digits = digits.filter(|d| d.len() == 15).ok_or_else(|| {
-            Failure::new(format!(
-                "device.imei {imei:?} is no IMEI; give its 15 digits"
-            ))
-        })?;
-        let mut bytes = [0xFF; 8];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks(2)) {
-            *byte = pair.get(1).unwrap_or(&0xF) << 4 | pair[0];
-        }
-        device.tac.copy_from_slice(&bytes[..4]);
-        device.imei = Some(bytes);
-        Ok(device)
+        device_info(&self.device).map_err(|e| Failure::new(e.to_string()))
     }
+}
+
+/// The usual device with the TAC and IMEI of a configuration.
+///
+/// # Errors
+/// A key of the table is malformed.
+pub fn device_info(table: &DeviceTable) -> Result<DeviceInfo, TableError> {
+    let own = table.device()?;
+    let mut device = default_device();
+    device.tac = own.tac.unwrap_or(device.tac);
+    device.imei = own.imei;
+    Ok(device)
 }
 
 #[cfg(test)]
@@ -125,7 +112,10 @@ mod tests {
             })
             .collect();
         let config = load(&all).expect("all options");
-        assert_eq!(config.isdr().expect("AID"), Some(crate::ISDR_AID.to_vec()));
+        assert_eq!(
+            config.euicc.isdr().expect("AID"),
+            Some(crate::ISDR_AID.to_vec())
+        );
         let device = config.device().expect("device");
         assert_eq!(device.tac, [0x00, 0x01, 0x01, 0x01]);
         assert_eq!(device.imei.expect("IMEI")[7], 0xF5);
@@ -133,10 +123,19 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_older_files_are_read() {
+        let old = load("socket = \"127.0.0.1:1\"\nisdr_aid = \"A000000559\"").expect("old");
+        let settings = old.euicc.settings().expect("settings");
+        assert_eq!(settings.address.to_string(), "socket:127.0.0.1:1");
+        assert_eq!(old.euicc.isdr().expect("AID").expect("AID").len(), 5);
+    }
+
+    #[test]
     fn wrong_values_are_named() {
         for (text, expected) in [
             ("isdr_aid = \"A0\"", "isdr_aid"),
-            ("isdr_aid = \"A00000055910é\"", "isdr_aid"),
+            ("socket = \"a:1\"\n[euicc]\nport = \"pcsc\"", "euicc.port"),
+            ("socket = \"a:1\"\n[euicc]\nsocket = \"a:1\"", "old place"),
             ("[device]\nimei = \"1\"", "device.imei"),
             ("colour = 1", "colour"),
             ("[bearer]\nsource = \"x\"", "line 2"),

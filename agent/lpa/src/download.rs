@@ -1,12 +1,12 @@
 //! Profile download: common mutual authentication, download and installation, its notification.
 //! SGP.22 §3.1.2, §3.1.3. Called by the agent and `aid-lpa`.
 
-use crate::apdu::Apdu;
 use crate::error::{CardError, LpaError, ServerError};
 use crate::es9::{self, Http};
 use crate::lpa::{Lpa, is_authority};
 use crate::policy;
 use aid_id::{ActivationCode, Iccid};
+use aid_port::Apdu;
 use aid_rsp::cert::Certificate;
 use aid_rsp::es8;
 use aid_rsp::es9::{

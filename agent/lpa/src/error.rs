@@ -1,7 +1,7 @@
 //! What can go wrong, with the codes of the card and of the SM-DP+.
 //! Made by all modules of this crate; the agent asks for `code` and `permanent`.
 
-use crate::apdu::TransportError;
+use aid_port::TransportError;
 use aid_rsp::es8::SegmentError;
 use aid_rsp::es9::FunctionExecutionStatus;
 use aid_rsp::es10::{BppCommandId, ErrorReason, ppr};

@@ -1,8 +1,8 @@
 //! ES10a, ES10b and ES10c as typed calls. SGP.22 §5.7. Called by `lpa`.
 
-use crate::apdu::Apdu;
 use crate::card::Card;
 use crate::error::{CardError, LpaError};
+use aid_port::{Apdu, TransportError};
 use aid_rsp::es8;
 use aid_rsp::es10::{
     AuthenticateServerRequest, CancelSessionReason, CancelSessionRequest, DataObject as _,
@@ -14,9 +14,9 @@ use aid_rsp::es10::{
     ListNotificationRequest, ListNotificationResponse, NotificationMetadata, NotificationSearch,
     NotificationSentRequest, NotificationSentResponse, NotificationSentStatus, PendingNotification,
     PrepareDownloadRequest, ProfileIdentifier, ProfileInfo, ProfileInfoListRequest,
-    ProfileInfoListResponse, ProfileInstallationResult, RetrieveNotificationsListRequest,
-    RetrieveNotificationsListResponse, SetNicknameRequest, SetNicknameResponse, SetNicknameResult,
-    TransactionId,
+    ProfileInfoListResponse, ProfileInstallationResult, ProfileState,
+    RetrieveNotificationsListRequest, RetrieveNotificationsListResponse, SetNicknameRequest,
+    SetNicknameResponse, SetNicknameResult, TransactionId,
 };
 
 /// Tags that the list of profiles is asked for: no icons, which cost dozens of APDUs.
@@ -192,8 +192,11 @@ impl<A: Apdu> Card<A> {
             profile: ProfileIdentifier::Iccid(iccid),
             refresh: true,
         };
-        let answer: EnableProfileResponse = self.call("EnableProfile", &request)?;
-        expect_ok!("EnableProfile", answer.result, EnableResult::Ok)
+        let answer = self.call("EnableProfile", &request);
+        let result = answer.and_then(|answer: EnableProfileResponse| {
+            expect_ok!("EnableProfile", answer.result, EnableResult::Ok)
+        });
+        self.switched(iccid, ProfileState::Enabled, result)
     }
 
     /// ES10c.DisableProfile with refreshFlag.
@@ -202,8 +205,36 @@ impl<A: Apdu> Card<A> {
             profile: ProfileIdentifier::Iccid(iccid),
             refresh: true,
         };
-        let answer: DisableProfileResponse = self.call("DisableProfile", &request)?;
-        expect_ok!("DisableProfile", answer.result, DisableResult::Ok)
+        let answer = self.call("DisableProfile", &request);
+        let result = answer.and_then(|answer: DisableProfileResponse| {
+            expect_ok!("DisableProfile", answer.result, DisableResult::Ok)
+        });
+        self.switched(iccid, ProfileState::Disabled, result)
+    }
+
+    /// A switch with this goal had this result. A REFRESH may take the connection away before the answer
+    /// is read; then the card's list says what became of it.
+    fn switched(
+        &mut self,
+        iccid: [u8; 10],
+        goal: ProfileState,
+        result: Result<(), CardError>,
+    ) -> Result<(), CardError> {
+        match result {
+            Ok(()) => {
+                self.settle();
+                Ok(())
+            }
+            Err(CardError::Transport(error @ TransportError::Broken { .. })) => {
+                let list = self.profiles().unwrap_or_default();
+                let done = |p: &ProfileInfo| p.iccid == Some(iccid) && p.state == Some(goal);
+                match list.iter().any(done) {
+                    true => Ok(()),
+                    false => Err(error.into()),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// ES10c.DeleteProfile.

@@ -123,7 +123,7 @@ fn installation(reason: ErrorReason) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::apdu::TransportError;
+    use aid_port::TransportError;
     use aid_rsp::es8::SegmentError;
     use aid_rsp::es9::{ResponseHeader, StatusCodeData};
     use aid_rsp::es10::{AuthenticateErrorCode, BppCommandId, DownloadErrorCode};

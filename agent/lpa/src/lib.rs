@@ -8,7 +8,6 @@
 //! program, [`run`]) from the command line. Other transports implement [`Apdu`].
 #![forbid(unsafe_code)]
 
-mod apdu;
 mod card;
 mod config;
 mod download;
@@ -22,12 +21,12 @@ mod meter;
 mod policy;
 mod program;
 mod report;
-mod socket;
 mod tcp;
 mod trace;
 
-pub use apdu::{Apdu, MAX_COMMAND, MAX_RESPONSE, TransportError};
+pub use aid_port::{Apdu, CardPort, MAX_COMMAND, MAX_RESPONSE, SocketCard, TransportError};
 pub use card::{BLOCK, Card, ISDR_AID, MAX_ANSWER, blocks};
+pub use config::device_info;
 pub use download::{DownloadRequest, Downloaded, Stage};
 pub use error::{CardError, LpaError, ServerError};
 pub use es9::{Http, HttpAnswer, HttpError};
@@ -35,5 +34,4 @@ pub use http::HttpsClient;
 pub use lpa::{ChipInfo, Delivered, Lpa, default_device};
 pub use meter::{Meter, Tally};
 pub use program::run;
-pub use socket::SocketCard;
 pub use tcp::Bearer;

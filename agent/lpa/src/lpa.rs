@@ -1,11 +1,11 @@
 //! The LPA: what users and agents ask for, over a card and an HTTP port.
 //! SGP.22 §3.2 (local management), §3.5 (notifications). Called by the agent and `aid-lpa`.
 
-use crate::apdu::Apdu;
 use crate::card::Card;
 use crate::error::{CardError, LpaError, ServerError};
 use crate::es9::{self, Http};
 use aid_id::Iccid;
+use aid_port::Apdu;
 use aid_rsp::es9::{Base64, HandleNotificationRequest};
 use aid_rsp::es10::{
     DeviceCapabilities, DeviceInfo, EuiccConfiguredAddressesResponse, EuiccInfo2,

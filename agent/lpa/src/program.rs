@@ -5,11 +5,12 @@ use crate::config::{Config, EXAMPLE};
 use crate::download::{DownloadRequest, Stage};
 use crate::meter::{Meter, Tally};
 use crate::report;
-use crate::{Card, HttpsClient, Lpa, SocketCard};
+use crate::{Card, CardPort, HttpsClient, Lpa};
 use aid_cli::cli::{self, Failure, LogArgs};
 use aid_cli::printable::printable;
 use aid_cli::validity;
 use aid_id::{ActivationCode, Iccid};
+use aid_port::Address;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -29,8 +30,18 @@ struct Args {
     /// Configuration file (see example-config).
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// HOST:PORT or path of the card's APDU socket.
-    #[arg(long, global = true, value_name = "ADDR")]
+    /// How the card is reached: socket:HOST:PORT, socket:PATH, at:TTY[:BAUD], pcsc[:READER],
+    /// spi:DEVICE[,HZ], i2c:DEVICE,ADDRESS, exec:COMMAND.
+    #[arg(long, global = true, value_name = "PORT")]
+    euicc: Option<Address>,
+    /// The older form of --euicc socket:ADDR.
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR",
+        hide = true,
+        conflicts_with = "euicc"
+    )]
     socket: Option<String>,
     /// Certificate issuer of SM-DP+ servers, DER or PEM; may be given several times.
     #[arg(long, global = true, value_name = "FILE")]
@@ -151,7 +162,8 @@ fn act(args: Args) -> Result<(), Failure> {
         (Action::CheckConfig, None) => return Err(Failure::usage("give --config FILE")),
         _ => {}
     }
-    config.socket = args.socket.or(config.socket);
+    let given = args.euicc.or(args.socket.map(Address::Socket));
+    config.euicc.port = given.or(config.euicc.port);
     if !args.ci.is_empty() {
         config.ci = args.ci;
     }
@@ -193,13 +205,15 @@ impl crate::Http for Servers {
     }
 }
 
-type Port = Lpa<SocketCard, Servers>;
+type Port = Lpa<CardPort, Servers>;
 
 impl Port {
     fn open(config: &Config, tally: &Arc<Tally>) -> Result<Self, Failure> {
-        let socket = config.socket.as_ref().ok_or_else(|| {
-            Failure::usage("no card is named; give --socket ADDR or --config FILE")
+        let settings = config.euicc.settings().map_err(|_| {
+            let text = "no card is named; give --euicc PORT or --config FILE. PORT is";
+            Failure::usage(format!("{text} {}", aid_port::SYNTAX))
         })?;
+        let port = CardPort::open(&settings).map_err(|e| Failure::new(e.to_string()))?;
         let meter: Arc<dyn Meter> = Arc::<Tally>::clone(tally);
         let servers = match config.ci.is_empty() {
             true => Servers::Unconfigured,
@@ -210,8 +224,9 @@ impl Port {
                 Arc::clone(&meter),
             )?),
         };
-        let mut card = Card::new(SocketCard::new(socket), meter);
-        if let Some(aid) = config.isdr()? {
+        let mut card = Card::new(port, meter);
+        let isdr = config.euicc.isdr();
+        if let Some(aid) = isdr.map_err(|e| Failure::new(e.to_string()))? {
             card = card.with_isdr(&aid);
         }
         Ok(Self::new(card, servers).with_device(config.device()?))

@@ -26,7 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("euicc-sim", &["aid-cli", "aid-euicc", "aid-rsp"]),
     // Car.
     ("aid-agent-core", &["aid-id", "aid-wire"]),
-    ("aid-lpa", &["aid-cli", "aid-id", "aid-rsp"]),
+    ("aid-port", &[]),
+    ("aid-lpa", &["aid-cli", "aid-id", "aid-port", "aid-rsp"]),
     ("aid-agent-hostile", &["aid-id", "aid-lpa", "aid-rsp"]),
     (
         "aid-agent",
@@ -36,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "aid-id",
             "aid-journal",
             "aid-lpa",
+            "aid-port",
             "aid-rsp",
         ],
     ),
@@ -88,6 +90,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ),
     ("aid-agent", NO_SERVER),
     ("aid-lpa", NO_SERVER),
+    ("aid-port", NO_SERVER),
 ];
 /// What a car needs of no server. (The agent's local API is axum over a socket of its own.)
 const NO_SERVER: &[&str] = &["rusqlite", "tokio-postgres", "aid-serve", "aid-store"];

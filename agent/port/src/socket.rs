@@ -1,17 +1,12 @@
 //! A card behind a TCP or unix socket, in the framing of vsmartcard's vpcd: a 16-bit big-endian
 //! length, then that many bytes; one byte is a control (power off 00, on 01, reset 02, ATR 04).
-//! Called by the command line and the agent.
 
+use crate::address::socket_is_path;
 use crate::apdu::{Apdu, MAX_RESPONSE, TransportError};
+use crate::table::Timing;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
-
-/// Longest wait for an R-APDU: installing a large profile element takes a card seconds.
-const ANSWER: Duration = Duration::from_secs(60);
-/// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(10);
 
 const POWER_ON: u8 = 0x01;
 const RESET: u8 = 0x02;
@@ -23,6 +18,7 @@ impl<S: Read + Write + Send> Stream for S {}
 /// A card at `HOST:PORT` or at a path. Connects when needed, again after a break.
 pub struct SocketCard {
     address: String,
+    timing: Timing,
     stream: Option<Box<dyn Stream>>,
 }
 
@@ -38,17 +34,27 @@ impl SocketCard {
     pub fn new(address: &str) -> Self {
         Self {
             address: address.to_owned(),
+            timing: Timing::default(),
             stream: None,
         }
+    }
+
+    /// Takes other time limits.
+    #[must_use]
+    pub const fn with_timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
     }
 
     fn connect(&mut self) -> Result<&mut Box<dyn Stream>, TransportError> {
         let stream = match self.stream.take() {
             Some(stream) => stream,
             None => {
-                let mut stream = open(&self.address).map_err(|source| TransportError::Connect {
-                    address: self.address.clone(),
-                    source,
+                let mut stream = open(&self.address, &self.timing).map_err(|source| {
+                    TransportError::Connect {
+                        address: self.address.clone(),
+                        source,
+                    }
                 })?;
                 write_frame(&mut stream, &[POWER_ON]).map_err(|e| self.broken(e))?;
                 stream
@@ -78,21 +84,20 @@ impl SocketCard {
     }
 }
 
-/// A path has a slash or no port; anything else is HOST:PORT.
-fn open(address: &str) -> io::Result<Box<dyn Stream>> {
-    if address.contains('/') || !address.contains(':') {
+fn open(address: &str, timing: &Timing) -> io::Result<Box<dyn Stream>> {
+    if socket_is_path(address) {
         let stream = UnixStream::connect(address)?;
-        stream.set_read_timeout(Some(ANSWER))?;
-        stream.set_write_timeout(Some(ANSWER))?;
+        stream.set_read_timeout(Some(timing.answer))?;
+        stream.set_write_timeout(Some(timing.answer))?;
         return Ok(Box::new(stream));
     }
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for to in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&to, CONNECT) {
+        match TcpStream::connect_timeout(&to, timing.connect) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(ANSWER))?;
-                stream.set_write_timeout(Some(ANSWER))?;
+                stream.set_read_timeout(Some(timing.answer))?;
+                stream.set_write_timeout(Some(timing.answer))?;
                 return Ok(Box::new(stream));
             }
             Err(error) => last = error,
@@ -195,12 +200,12 @@ mod tests {
         let path = folder.path().join("card");
         let listener = UnixListener::bind(&path).expect("bind");
         let server = thread::spawn(move || {
-            for answer in [vec![0x90], vec![0; 300]] {
+            for answer in [vec![0x90], vec![]] {
                 serve(listener.accept().expect("accept").0, vec![answer]);
             }
         });
         let mut card = SocketCard::new(path.to_str().expect("path"));
-        for got in [1, 300] {
+        for got in [1, 0] {
             let error = card.transmit(&[0; 4]).expect_err("refused").to_string();
             assert!(error.contains(&format!("{got} bytes")), "{error}");
         }

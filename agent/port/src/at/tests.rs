@@ -1,0 +1,474 @@
+//! Given a modem that talks, cuts, echoes, is busy, late or restarts, when a task is given to the
+//! machine, then it ends with the answer to its own command or with an error, in bounded time.
+
+use super::lines::{hex, unhex};
+use super::*;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+const ISDR: [u8; 5] = [0xA0, 0, 0, 5, 0x59];
+
+/// How the modem behaves.
+#[derive(Debug, Clone)]
+struct Manner {
+    echo: bool,
+    /// Commands that are answered with "SIM busy" before each that is not.
+    busy: u8,
+    /// It has no +CCHO.
+    basic: bool,
+    /// Lines that it says between others, round and round.
+    noise: Vec<&'static str>,
+    /// Sizes in which its bytes arrive, round and round.
+    cuts: Vec<usize>,
+    /// The number of the command after which it restarts instead of answering.
+    restart_at: Option<u32>,
+    /// The number of the command that is answered after the host gave up.
+    late_at: Option<u32>,
+    /// First session.
+    session: u32,
+    /// It counts bytes, or leaves quotation marks out.
+    odd: u8,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            echo: true,
+            busy: 0,
+            basic: false,
+            noise: Vec::new(),
+            cuts: vec![4096],
+            restart_at: None,
+            late_at: None,
+            session: 1,
+            odd: 0,
+        }
+    }
+}
+
+/// A modem in memory.
+struct Fake {
+    manner: Manner,
+    out: VecDeque<u8>,
+    /// What comes once the host has given up.
+    later: Vec<u8>,
+    session: Option<u32>,
+    commands: u32,
+    busy: u8,
+    said: usize,
+    cut: usize,
+    seen: Vec<String>,
+    executed: Vec<Vec<u8>>,
+}
+
+impl Fake {
+    fn new(manner: Manner) -> Self {
+        Self {
+            busy: manner.busy,
+            manner,
+            out: VecDeque::new(),
+            later: Vec::new(),
+            session: None,
+            commands: 0,
+            said: 0,
+            cut: 0,
+            seen: Vec::new(),
+            executed: Vec::new(),
+        }
+    }
+
+    /// A line, with noise before it.
+    fn say(&mut self, line: &str) {
+        if !self.manner.noise.is_empty() {
+            let noise = self.manner.noise[self.said % self.manner.noise.len()];
+            self.said += 1;
+            self.out.extend(format!("\r\n{noise}\r\n").bytes());
+        }
+        self.out.extend(format!("\r\n{line}\r\n").bytes());
+    }
+
+    fn input(&mut self, text: &str) {
+        let line = text.strip_suffix('\r').expect("a line ends with CR");
+        self.seen.push(line.to_owned());
+        if self.manner.echo {
+            self.out.extend(format!("{line}\r").bytes());
+        }
+        self.commands += 1;
+        if self.manner.restart_at == Some(self.commands) {
+            self.session = None;
+            self.manner.echo = true;
+            self.say("RDY");
+            return;
+        }
+        let before = self.out.len();
+        self.answer(line);
+        if self.manner.late_at == Some(self.commands) {
+            self.later = self.out.drain(before..).collect();
+        }
+    }
+
+    fn answer(&mut self, line: &str) {
+        let card = line.contains("+CGLA") || line.contains("+CSIM") || line.contains("+CCHO");
+        if card && self.busy > 0 {
+            self.busy -= 1;
+            return self.say("+CME ERROR: 14");
+        }
+        self.busy = self.manner.busy;
+        if line == "ATE0V1" {
+            self.manner.echo = false;
+        }
+        if let Some(rest) = line.strip_prefix("AT+CCHO=") {
+            if self.manner.basic {
+                return self.say("ERROR");
+            }
+            assert_eq!(rest, format!("\"{}\"", hex(&ISDR)));
+            self.session = Some(self.manner.session);
+            self.say(&format!("+CCHO: {}", self.manner.session));
+        } else if let Some(rest) = line.strip_prefix("AT+CGLA=") {
+            let (session, rest) = rest.split_once(',').expect("session");
+            if self.session.map(|s| s.to_string()).as_deref() != Some(session) {
+                return self.say("+CME ERROR: 50");
+            }
+            self.apdu("+CGLA", rest);
+        } else if let Some(rest) = line.strip_prefix("AT+CSIM=") {
+            self.apdu("+CSIM", rest);
+        } else if line.starts_with("AT+CCHC=") {
+            self.session = None;
+        } else if line == "AT+CPIN?" {
+            self.say("+CPIN: READY");
+        }
+        self.say("OK");
+    }
+
+    fn apdu(&mut self, name: &str, rest: &str) {
+        let (length, digits) = rest.split_once(',').expect("length");
+        let digits = digits.trim_matches('"');
+        assert_eq!(length.parse(), Ok(digits.len()));
+        let command = unhex(digits).expect("hex");
+        let digits = hex(&answer_to(&command));
+        self.executed.push(command);
+        let line = match self.manner.odd {
+            0 => format!("{name}: {},\"{digits}\"", digits.len()),
+            1 => format!("{name}:{},{}", digits.len(), digits.to_lowercase()),
+            2 => format!("{name}: {},\"{digits}\"", digits.len() / 2),
+            // The answer goes on in the next line.
+            _ => {
+                let (a, b) = digits.split_at(digits.len() / 2);
+                format!("{name}: {},\"{a}\r\n{b}\"", digits.len())
+            }
+        };
+        self.say(&line);
+    }
+
+    /// Some bytes of what it says.
+    fn chunk(&mut self) -> Vec<u8> {
+        let size = self.manner.cuts[self.cut % self.manner.cuts.len()].max(1);
+        self.cut += 1;
+        self.out.drain(..size.min(self.out.len())).collect()
+    }
+}
+
+/// What the card answers: different for every command.
+fn answer_to(command: &[u8]) -> Vec<u8> {
+    let mut answer = command.to_vec();
+    answer.reverse();
+    answer.extend_from_slice(&[0x90, 0]);
+    answer
+}
+
+/// Drives a task to its end on virtual time.
+fn drive(modem: &mut Modem, fake: &mut Fake, now: &mut Millis, task: Task) -> Result<Reply, Fault> {
+    modem.begin(task);
+    for _ in 0..200_000 {
+        match modem.step(*now) {
+            Step::Write(bytes) => fake.input(&String::from_utf8(bytes).expect("text")),
+            Step::Wait(until) if fake.out.is_empty() => *now = until.max(*now + 1),
+            Step::Wait(until) => {
+                *now = (*now + 1).min(until);
+                let chunk = fake.chunk();
+                modem.received(&chunk, *now);
+            }
+            Step::Done(result) => {
+                let later = std::mem::take(&mut fake.later);
+                fake.out.extend(later);
+                return result;
+            }
+        }
+    }
+    panic!("a task without end: {:?}", fake.seen);
+}
+
+/// As the LPA does it: channel, APDUs, again after an error. Every answer that comes is the right one.
+fn session(manner: Manner) -> (Fake, Vec<Result<Vec<u8>, Fault>>) {
+    let (mut modem, mut fake, mut now) = (Modem::new(Timing::default()), Fake::new(manner), 0);
+    modem.connected();
+    let mut results = Vec::new();
+    let mut channel = None;
+    for number in 0..6u8 {
+        let open = match channel {
+            Some(open) => open,
+            None => match drive(&mut modem, &mut fake, &mut now, Task::Open(ISDR.to_vec())) {
+                Ok(Reply::Channel(open)) => open.unwrap_or(2),
+                Ok(other) => panic!("{other:?}"),
+                Err(fault) => {
+                    results.push(Err(fault));
+                    continue;
+                }
+            },
+        };
+        channel = Some(open);
+        let apdu = vec![0x80 | open, 0xE2, 0x91, number, 1, number];
+        match drive(&mut modem, &mut fake, &mut now, Task::Apdu(apdu.clone())) {
+            Ok(Reply::Apdu(answer)) => {
+                assert_eq!(answer, answer_to(&apdu), "{:?}", fake.seen);
+                results.push(Ok(answer));
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(fault) => {
+                channel = None;
+                results.push(Err(fault));
+            }
+        }
+    }
+    let mut sorted = fake.executed.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!(
+        sorted.len(),
+        fake.executed.len(),
+        "executed twice: {:?}",
+        fake.seen
+    );
+    (fake, results)
+}
+
+fn all_good(manner: Manner) -> Fake {
+    let (fake, results) = session(manner);
+    assert!(
+        results.iter().all(Result::is_ok),
+        "{results:?} {:?}",
+        fake.seen
+    );
+    fake
+}
+
+#[test]
+fn a_quiet_modem() {
+    let fake = all_good(Manner::default());
+    let first = [
+        "AT",
+        "ATE0V1",
+        "AT+CMEE=1",
+        "AT+CPIN?",
+        "AT+CCHO=\"A000000559\"",
+    ];
+    assert_eq!(&fake.seen[..5], first);
+    assert_eq!(fake.seen[5], "AT+CGLA=1,12,\"81E291000100\"");
+    assert_eq!(fake.seen.len(), 11);
+}
+
+#[test]
+fn a_modem_without_sessions_gets_commands_as_they_are() {
+    let fake = all_good(Manner {
+        basic: true,
+        ..Manner::default()
+    });
+    assert_eq!(fake.seen[5], "AT+CSIM=12,\"82E291000100\"");
+}
+
+#[test]
+fn sessions_that_are_no_channels_get_channel_one() {
+    for session in [0, 20, 4_000_000_000] {
+        let fake = all_good(Manner {
+            session,
+            ..Manner::default()
+        });
+        assert_eq!(
+            fake.seen[5],
+            format!("AT+CGLA={session},12,\"81E291000100\"")
+        );
+    }
+}
+
+#[test]
+fn a_busy_modem_is_asked_again_for_a_while() {
+    all_good(Manner {
+        busy: 4,
+        ..Manner::default()
+    });
+    let (_, results) = session(Manner {
+        busy: 255,
+        ..Manner::default()
+    });
+    assert!(
+        matches!(&results[0], Err(Fault::Busy(text)) if text.contains("SIM busy")),
+        "{results:?}"
+    );
+}
+
+#[test]
+fn a_refresh_ends_the_session_before_the_next_command() {
+    let (mut modem, mut fake, mut now) = (
+        Modem::new(Timing::default()),
+        Fake::new(Manner::default()),
+        0,
+    );
+    drive(&mut modem, &mut fake, &mut now, Task::Open(ISDR.to_vec())).expect("open");
+    assert!(!modem.take_refreshed());
+    modem.received(
+        b"\r\n+SIM: REFRESH\r\n\r\n+CPIN: NOT READY\r\n\r\n+CPIN: READY\r\n",
+        now,
+    );
+    assert!(modem.take_refreshed() && !modem.take_refreshed());
+    let seen = fake.seen.len();
+    let gone = drive(
+        &mut modem,
+        &mut fake,
+        &mut now,
+        Task::Apdu(vec![0x81, 0xE2, 0, 0, 0]),
+    );
+    assert!(matches!(gone, Err(Fault::ChannelGone(_))), "{gone:?}");
+    assert_eq!(fake.seen.len(), seen, "nothing was sent");
+    let again = drive(&mut modem, &mut fake, &mut now, Task::Open(ISDR.to_vec()));
+    assert_eq!(again, Ok(Reply::Channel(Some(1))));
+}
+
+#[test]
+fn a_reset_takes_the_power_and_waits_for_the_card() {
+    let (mut modem, mut fake, mut now) = (
+        Modem::new(Timing::default()),
+        Fake::new(Manner::default()),
+        0,
+    );
+    assert_eq!(
+        drive(&mut modem, &mut fake, &mut now, Task::Reset),
+        Ok(Reply::Done)
+    );
+    assert_eq!(fake.seen[4..], ["AT+CFUN=0", "AT+CFUN=1", "AT+CPIN?"]);
+    assert!(modem.take_refreshed());
+    assert_eq!(modem.pin(), Pin::Ready);
+}
+
+#[test]
+fn silence_is_an_error_and_nothing_is_sent_for_ever() {
+    let (mut modem, mut now, mut sent) = (Modem::new(Timing::default()), 0, 0);
+    modem.begin(Task::Reset);
+    let result = loop {
+        match modem.step(now) {
+            Step::Write(_) => sent += 1,
+            Step::Wait(until) => now = until,
+            Step::Done(result) => break result,
+        }
+    };
+    assert_eq!((result, sent), (Err(Fault::Silent("AT")), 3));
+    assert!(now <= 10_000, "{now}");
+}
+
+#[test]
+fn longest_answers_pass_and_longer_ones_do_not() {
+    let mut modem = Modem::new(Timing::default());
+    let mut fake = Fake::new(Manner::default());
+    let mut now = 0;
+    drive(&mut modem, &mut fake, &mut now, Task::Open(ISDR.to_vec())).expect("open");
+    for (bytes, good) in [
+        (crate::MAX_RESPONSE, true),
+        (crate::MAX_RESPONSE + 100, false),
+    ] {
+        modem.begin(Task::Apdu(vec![0x81, 0xCA, 0, 0, 0]));
+        let Step::Write(_) = modem.step(now) else {
+            panic!("a command goes out");
+        };
+        let line = format!("+CGLA: {},\"{}\"\r\nOK\r\n", bytes * 2, "90".repeat(bytes));
+        modem.received(line.as_bytes(), now);
+        let Step::Done(result) = modem.step(now) else {
+            panic!("an answer came");
+        };
+        assert_eq!(result.is_ok(), good, "{bytes}");
+    }
+}
+
+/// URCs of several makers that say nothing about the card.
+const NOISE: [&str; 8] = [
+    "+CREG: 1",
+    "+CSQ: 20,99",
+    "RING",
+    "^MODE: 5,7",
+    "+CMTI: \"SM\",1",
+    "+QIND: SMS DONE",
+    "$GPRMC,1,A",
+    "+CPIN: READY",
+];
+
+fn manner() -> impl Strategy<Value = Manner> {
+    let noise = proptest::sample::subsequence(NOISE.to_vec(), 0..4);
+    let cuts = proptest::collection::vec(1usize..40, 1..6);
+    let at = || proptest::option::of(1u32..16);
+    let session = prop_oneof![Just(0u32), 1u32..4, Just(77)];
+    let first = (any::<bool>(), 0u8..4, any::<bool>(), noise, cuts);
+    (first, at(), at(), session, 0u8..4).prop_map(|(first, restart_at, late_at, session, odd)| {
+        let (echo, busy, basic, noise, cuts) = first;
+        Manner {
+            echo,
+            busy,
+            basic,
+            noise,
+            cuts,
+            restart_at,
+            late_at,
+            session,
+            odd,
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// `session` asserts: no answer is another command's, no APDU is executed twice.
+    #[test]
+    fn answers_are_never_mixed_up(manner in manner()) {
+        let disturbed = manner.restart_at.is_some() || manner.late_at.is_some();
+        let (fake, results) = session(manner);
+        let failures = results.iter().filter(|r| r.is_err()).count();
+        if disturbed {
+            prop_assert!(failures <= 2, "{:?} {:?}", results, fake.seen);
+        } else {
+            prop_assert_eq!(failures, 0, "{:?} {:?}", results, fake.seen);
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_a_panic_or_an_answer_that_is_none(
+        chunks in proptest::collection::vec(
+            prop_oneof!["[ -~\r\n]{0,30}", "(\r\n)?(OK|ERROR|\\+CGLA: 4,\"9000\"|\\+CCHO: [0-9]|\\+CME ERROR: [0-9]{1,3}|RDY|\\+CPIN: NOT READY)\r\n"],
+            0..40,
+        ),
+        tasks in proptest::collection::vec(0u8..4, 1..4),
+    ) {
+        let (mut modem, mut now) = (Modem::new(Timing::default()), 0);
+        let mut chunks = chunks.into_iter();
+        for task in tasks {
+            modem.begin(match task {
+                0 => Task::Open(ISDR.to_vec()),
+                1 => Task::Apdu(vec![0x81, 0xE2, 0, 0, 0]),
+                2 => Task::Close(1),
+                _ => Task::Reset,
+            });
+            loop {
+                match modem.step(now) {
+                    Step::Write(_) => {}
+                    Step::Wait(until) => match chunks.next() {
+                        Some(chunk) => modem.received(chunk.as_bytes(), now),
+                        None => now = until,
+                    },
+                    Step::Done(Ok(Reply::Apdu(answer))) => {
+                        prop_assert!((2..=crate::MAX_RESPONSE).contains(&answer.len()));
+                        break;
+                    }
+                    Step::Done(_) => break,
+                }
+            }
+            prop_assert!(now < 4 * 3_600_000);
+        }
+    }
+}
