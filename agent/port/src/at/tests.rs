@@ -1,7 +1,6 @@
 //! Given a modem that talks, cuts, echoes, is busy, late or restarts, when a task is given to the
 //! machine, then it ends with the answer to its own command or with an error, in bounded time.
 
-use super::lines::{hex, unhex};
 use super::*;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -121,7 +120,7 @@ impl Fake {
             if self.manner.basic {
                 return self.say("ERROR");
             }
-            assert_eq!(rest, format!("\"{}\"", hex(&ISDR)));
+            assert_eq!(rest, format!("\"{}\"", hex::encode_upper(ISDR)));
             self.session = Some(self.manner.session);
             self.say(&format!("+CCHO: {}", self.manner.session));
         } else if let Some(rest) = line.strip_prefix("AT+CGLA=") {
@@ -144,8 +143,8 @@ impl Fake {
         let (length, digits) = rest.split_once(',').expect("length");
         let digits = digits.trim_matches('"');
         assert_eq!(length.parse(), Ok(digits.len()));
-        let command = unhex(digits).expect("hex");
-        let digits = hex(&answer_to(&command));
+        let command = hex::decode(digits).expect("hex");
+        let digits = hex::encode_upper(answer_to(&command));
         self.executed.push(command);
         let line = match self.manner.odd {
             0 => format!("{name}: {},\"{digits}\"", digits.len()),
