@@ -13,6 +13,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A running part; killed when it goes.
 struct Part(Child, Value);
@@ -316,4 +317,123 @@ fn over_a_helper_in_perl() {
             )
         },
     );
+}
+
+/// Waits until the agent's status is as wanted; each look is a process of its own.
+fn wait_for(dir: &Path, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let end = Instant::now() + Duration::from_secs(120);
+    loop {
+        let output = aid_hil(
+            dir,
+            &["part", "aidctl", "--api", "agent.sock", "--json", "status"],
+        )
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if wanted(&status) {
+            return status;
+        }
+        assert!(Instant::now() < end, "{what}: {status}");
+    }
+}
+
+/// Given an agent without a card, when the modem (or what the helper talks to) comes, goes and comes
+/// again, then the agent says so and goes on.
+#[test]
+fn an_agent_waits_for_the_card_over_a_modem_and_a_helper() {
+    let helper = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helpers/socket.pl");
+    let exec = format!("exec:perl {helper} card.sock");
+    for (port, flags, named) in [
+        ("at:modem", ["--at", "modem"], "/modem"),
+        (&exec, ["--socket", "card.sock"], "exec:perl"),
+    ] {
+        let bench = Bench::new();
+        let dir = &bench.dir;
+        let file = dir.join("agent.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let is_socket = |line: &&str| line.starts_with("socket = ");
+        let old = text.lines().find(is_socket).expect("the old key");
+        let text = text.replace(old, &format!("port = \"{port}\"\nbusy_s = 1"));
+        std::fs::write(&file, text).unwrap();
+        let _agent = start(dir, &["aid-agent", "run", "--config", "agent.toml"]);
+        {
+            let status = wait_for(dir, "missing", |s| s["card"]["state"] == "missing");
+            let error = status["card"]["error"].as_str().expect("a reason");
+            assert!(error.contains(named), "{error}");
+            let card = bench.card(&flags);
+            wait_for(dir, "present", |s| s["card"]["state"] == "present");
+            drop(card);
+        }
+    }
+}
+
+#[cfg(feature = "pcsc")]
+mod pcsc {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A daemon of our own: its folder is put over /run/pcscd in a mount namespace. Its reader connects to
+    /// the card on loopback.
+    fn daemon(bench: &Bench, port: u16) -> Part {
+        let dir = bench.dir.join("pcscd");
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir(&dir).unwrap();
+        let conf = bench.dir.join("reader.conf");
+        let text = format!(
+            "FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME 127.0.0.1:0x{port:04X}\n\
+             LIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so\nCHANNELID 0x{port:04X}\n"
+        );
+        std::fs::write(&conf, text).unwrap();
+        let script = "mkdir -p /run/pcscd && mount --bind \"$1\" /run/pcscd && \
+             exec /usr/sbin/pcscd --foreground --config \"$2\"";
+        let child = Command::new("unshare")
+            .args(["-m", "sh", "-c", script, "sh"])
+            .args([&dir, &conf])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let part = Part(child, Value::Null);
+        let end = Instant::now() + Duration::from_secs(60);
+        while !bench.lpa("pcsc", &["chip", "info"]).status.success() {
+            assert!(Instant::now() < end, "no card in the reader");
+        }
+        part
+    }
+
+    /// A port with another one behind it, for vpcd's two readers.
+    fn two_ports() -> u16 {
+        loop {
+            let first = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = first.local_addr().unwrap().port();
+            if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+                return port;
+            }
+        }
+    }
+
+    #[test]
+    fn over_a_reader() {
+        if !Path::new("/usr/lib/pcsc/drivers/serial/libifdvpcd.so").exists() {
+            return aid_needs::missing(aid_needs::Need::Pcscd, "there is no pcscd with vpcd");
+        }
+        for quirks in [&[][..], &["--quirk", "stale-channel=2", "--quirk", "61xx"]] {
+            let bench = Bench::new();
+            let port = two_ports();
+            let listen = format!("127.0.0.1:{port}");
+            let flags = [&["--vpcd-listen", &listen][..], quirks].concat();
+            // vpcd 3.3 ends its daemon when nobody answers: both go and come together.
+            let card = bench.card(&flags);
+            let mut both = Some((daemon(&bench, port), card));
+            for address in ["pcsc", "pcsc:Virtual PCD 00 00"] {
+                suite(&bench, address, &mut |meanwhile| {
+                    drop(both.take());
+                    meanwhile();
+                    let card = bench.card(&flags);
+                    both = Some((daemon(&bench, port), card));
+                });
+            }
+        }
+    }
 }

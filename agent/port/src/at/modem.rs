@@ -271,9 +271,11 @@ impl Modem {
         self.end(Err(Fault::Silent(sent.command.name())));
     }
 
-    /// Bytes came from the modem.
+    /// Bytes came from the modem; none where the time was over.
     pub fn received(&mut self, bytes: &[u8], now: Millis) {
-        if let Phase::Draining { quiet_at, .. } = &mut self.phase {
+        if let Phase::Draining { quiet_at, .. } = &mut self.phase
+            && !bytes.is_empty()
+        {
             *quiet_at = now + QUIET;
         }
         let mut lines = std::mem::replace(&mut self.lines, Lines::new(MAX_LINE));

@@ -181,7 +181,10 @@ fn drive(modem: &mut Modem, fake: &mut Fake, now: &mut Millis, task: Task) -> Re
     for _ in 0..200_000 {
         match modem.step(*now) {
             Step::Write(bytes) => fake.input(&String::from_utf8(bytes).expect("text")),
-            Step::Wait(until) if fake.out.is_empty() => *now = until.max(*now + 1),
+            Step::Wait(until) if fake.out.is_empty() => {
+                *now = until.max(*now + 1);
+                modem.received(&[], *now);
+            }
             Step::Wait(until) => {
                 *now = (*now + 1).min(until);
                 let chunk = fake.chunk();
@@ -330,6 +333,18 @@ fn a_refresh_ends_the_session_before_the_next_command() {
     assert_eq!(fake.seen.len(), seen, "nothing was sent");
     let again = drive(&mut modem, &mut fake, &mut now, Task::Open(ISDR.to_vec()));
     assert_eq!(again, Ok(Reply::Channel(Some(1))));
+}
+
+#[test]
+fn a_line_that_is_quiet_is_used_at_once() {
+    let (mut modem, mut fake, mut now) = (
+        Modem::new(Timing::default()),
+        Fake::new(Manner::default()),
+        0,
+    );
+    drive(&mut modem, &mut fake, &mut now, Task::Close(1)).expect("close");
+    drive(&mut modem, &mut fake, &mut now, Task::Open(ISDR.to_vec())).expect("open");
+    assert!(now < 300, "{now} ms of virtual time");
 }
 
 #[test]
