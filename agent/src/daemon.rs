@@ -42,7 +42,8 @@ enum Input {
 }
 
 pub(crate) struct Daemon {
-    pub(crate) agent: Agent,
+    /// Its whole state lies in place: too much for the stack of a task.
+    pub(crate) agent: Box<Agent>,
     pub(crate) store: Store<Folder>,
     /// Makes the link once the card said whose car it is.
     pub(crate) dialer: Arc<Dialer>,
@@ -101,11 +102,7 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
     let dialer = Dialer::new(&config.cmp, &config.bearer).map_err(fatal)?;
-    let software = concat!("aid-agent ", env!("CARGO_PKG_VERSION"));
-    let (now, stamp) = (boot_clock::now(), unix_now().to_string());
-    let folder = Folder(config.journal.clone());
-    let (store, agent) = Store::start(folder, software, now, &stamp).map_err(fatal)?;
-    let agent = agent.with_epoch(uuid::Uuid::new_v4().as_u128() as u32);
+    let (store, agent) = restore(config)?;
 
     let (inputs, mut input) = mpsc::unbounded_channel();
     let from_card = inputs.clone();
@@ -199,6 +196,16 @@ pub async fn run(
         link.close().await;
     }
     ended
+}
+
+/// The agent as its journal has it.
+fn restore(config: &Config) -> Result<(Store<Folder>, Box<Agent>), DaemonError> {
+    let software = concat!("aid-agent ", env!("CARGO_PKG_VERSION"));
+    let (now, stamp) = (boot_clock::now(), unix_now().to_string());
+    let folder = Folder(config.journal.clone());
+    let (store, agent) = Store::start(folder, software, now, &stamp).map_err(fatal)?;
+    let agent = agent.with_epoch(uuid::Uuid::new_v4().as_u128() as u32);
+    Ok((store, Box::new(agent)))
 }
 
 /// The certificate names the car by its card: the CMP would refuse another (R-3.2-3).
@@ -443,7 +450,7 @@ impl Daemon {
                 json!({"accepted": own})
             }
             Command::Provision => {
-                let asked = self.agent.session().is_some_and(|s| s.asking);
+                let asked = self.agent.session().is_some_and(|s| s.asking());
                 if asked {
                     self.event(Event::Provision);
                 }

@@ -115,7 +115,7 @@ pub(crate) struct Store<D: Disk> {
 
 impl<D: Disk> Store<D> {
     /// Opens the journal and restores the core from it, whatever state it is in. `stamp` names what
-    /// is put aside.
+    /// is put aside. The core's state lies in place, and is too large to be passed on the stack.
     ///
     /// # Errors
     /// Another process has the journal open.
@@ -124,7 +124,7 @@ impl<D: Disk> Store<D> {
         software: &str,
         now: BootMs,
         stamp: &str,
-    ) -> Result<(Self, Agent), String> {
+    ) -> Result<(Self, Box<Agent>), String> {
         let mut store = Self {
             disk,
             journal: None,
@@ -133,12 +133,9 @@ impl<D: Disk> Store<D> {
             compaction_failed: false,
         };
         let restore = |found: &Recovered| {
-            Agent::restore(
-                software.to_owned(),
-                found.snapshot.as_deref(),
-                &found.records,
-            )
-            .map_err(|e| Trouble::Damaged(e.to_string()))
+            Agent::restore(software, found.snapshot.as_deref(), &found.records)
+                .map(Box::new)
+                .map_err(|e| Trouble::Damaged(e.to_string()))
         };
         let mut opened = store.open();
         if let Ok((_, found)) = &opened
@@ -170,7 +167,7 @@ impl<D: Disk> Store<D> {
                 agent.handle(now, Event::PersistFailed { text });
                 agent
             }
-            None => Agent::without_journal(software.to_owned()),
+            None => Box::new(Agent::without_journal(software)),
         };
         Ok((store, agent))
     }

@@ -51,7 +51,7 @@ fn user_profile(profile: &UserProfile) -> Value {
 pub(crate) fn profiles(agent: &Agent) -> Value {
     let list = agent.profiles().unwrap_or_default().iter().map(|p| {
         let state = if p.enabled { "enabled" } else { "disabled" };
-        let owner = agent.durable().owners.get(&p.iccid).map(|a| hex(&a.0));
+        let owner = agent.durable().owner(&p.iccid).map(|a| hex(&a.0));
         json!({"iccid": p.iccid.as_str(), "state": state, "owner": owner})
     });
     Value::Array(list.collect())
@@ -135,7 +135,7 @@ pub(crate) fn status(agent: &Agent, around: &Surroundings<'_>) -> Value {
     let session = agent.session().map(|s| {
         json!({"account": hex(&s.account.0), "display_name": s.aup.display_name,
                "msp_name": s.aup.msp_name, "masked_number": s.aup.masked_number,
-               "profile": s.profile.as_ref().map(user_profile), "asking": s.asking})
+               "profile": s.profile.as_ref().map(user_profile), "asking": s.asking()})
     });
     json!({
         "session": session,
@@ -146,7 +146,7 @@ pub(crate) fn status(agent: &Agent, around: &Surroundings<'_>) -> Value {
         "card": around.card(),
         "journal": around.journal(),
         "profiles": profiles(agent),
-        "pending_reports": agent.durable().outbox.len(),
+        "pending_reports": agent.durable().outbox().len(),
         "waiting": waiting(agent, around.clock.now),
     })
 }
@@ -297,7 +297,7 @@ mod tests {
     // R-3.2-6
     #[test]
     fn the_status_says_what_is_waited_for_and_why() {
-        let mut agent = Agent::restore("test".into(), None, &[]).expect("new");
+        let mut agent = Agent::restore("test", None, &[]).expect("new");
         let now = BootMs(1000);
         assert_eq!(shown(&agent, now)["waiting"], Value::Null);
         let (user, pin) = ("ada".to_owned(), Secret::new("123456".into()));

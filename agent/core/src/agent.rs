@@ -1,35 +1,18 @@
-//! The agent's one struct: events in, effects out (ARCHITECTURE §3). Sessions, codes, orders and
-//! the outbox are here; `decide` chooses the card's next operation, `settle` judges its result.
-//! Called by the daemon's loop and by simulations.
+//! The agent's one struct and what can be seen of it; `drive` takes events and hands out effects.
 
-use crate::durable::{Durable, Record, RestoreError};
-use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Event, LoginEnd, Notice, Timer};
-use crate::fault::Fault;
-use crate::numbering::Peer;
-use crate::retry::Wait;
-use crate::waiting::{CodeWait, Deliveries, SetAside};
-use aid_id::{AccountRef, Iccid, Id};
-use aid_wire::{Aup, Down, LoginWay, OrderKind, Up, UserProfile};
-use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    string::String,
-    vec::Vec,
-};
+use crate::bounds::cut;
+use crate::card::{Card, Running, SetAside, Work};
+use crate::driver::{Driver, Session, Wish};
+use crate::durable::{Durable, Fault, Ledger, Record, RestoreError};
+use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Notice};
+use crate::link::Link;
+use crate::waits::Waits;
+use aid_id::{AccountRef, Id};
+use aid_wire::Up;
+use alloc::{string::String, vec::Vec};
 
-/// Who is logged in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// The account.
-    pub account: AccountRef,
-    /// What the HMI shows.
-    pub aup: Aup,
-    /// The whole AID User Profile, once it came; gone with the session (R-2-9).
-    pub profile: Option<UserProfile>,
-    /// The user is to be asked before another OP comes (R-4.5-10).
-    pub asking: bool,
-    /// Profiles that are not to be enabled again in this session.
-    pub(crate) held: BTreeSet<Iccid>,
-}
+/// Name and version of the agent, bytes.
+const MAX_SOFTWARE: usize = 64;
 
 /// Where the agent stands, for the HMI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,77 +37,18 @@ pub enum Phase {
     Stopped,
 }
 
-#[derive(Debug)]
-pub(crate) struct PendingLogin {
-    pub(crate) id: Id,
-    pub(crate) way: LoginWay,
-    pub(crate) deadline: BootMs,
-    /// The CMP's code is shown: its life is known.
-    pub(crate) shown: bool,
-}
-
 /// The core. See the crate's page for how to drive it.
 #[derive(Debug)]
 pub struct Agent {
-    pub(crate) software: String,
-    pub(crate) durable: Durable,
-    /// Epoch of a journal that has none yet.
-    pub(crate) epoch: u32,
-    pub(crate) effects: VecDeque<Queued>,
-    /// Ticket of the persist that is under way.
-    pub(crate) awaiting: Option<u64>,
-    pub(crate) next_ticket: u64,
-    /// Why nothing is journaled at present; `None` while the journal works.
-    pub(crate) fault: Option<Fault>,
-    pub(crate) link_up: bool,
-    /// The CMP behind the link.
-    pub(crate) peer: Peer,
-    /// Number of the last change of the session.
-    pub(crate) session_number: u64,
-    pub(crate) session: Option<Session>,
-    pub(crate) login: Option<PendingLogin>,
-    /// What is on the card; `None` before it was read.
-    pub(crate) card: Option<Vec<CardProfile>>,
-    /// The operation under way.
-    pub(crate) op: Option<(u64, EuiccOp)>,
-    pub(crate) next_op: u64,
-    pub(crate) card_retry: Option<BootMs>,
-    pub(crate) card_failures: u32,
-    /// Since when the link has been up.
-    pub(crate) link_since: Option<BootMs>,
-    /// When the operation under way, or the last one, was begun.
-    pub(crate) begun: BootMs,
-    /// The download that runs, by its request.
-    pub(crate) running: Option<Id>,
-    /// Downloads that failed for a passing cause, by their requests.
-    pub(crate) waits: BTreeMap<Id, Wait>,
-    /// Times in this life that a profile did not fit, by request.
-    pub(crate) full: BTreeMap<Id, u16>,
-    /// What an earlier life left open was looked at.
-    pub(crate) resumed: bool,
-    pub(crate) notifications_due: bool,
-    pub(crate) notifications: Deliveries,
-    /// Profiles whose enabling or deletion fails again and again for a passing cause.
-    pub(crate) set_aside: BTreeMap<Iccid, SetAside>,
-    /// A request for a code that failed for a passing cause.
-    pub(crate) code_wait: Option<CodeWait>,
-    pub(crate) resend: Option<BootMs>,
-    /// Requests that the CMP answered with "later" in this life.
-    pub(crate) pending_answers: BTreeSet<Id>,
-    /// Random base of request ids, moved on with each.
-    pub(crate) request_id: u128,
-    /// Accounts that get no code in this session.
-    pub(crate) refused: Option<AccountRef>,
-    /// The request whose profile the CMP was asked to make space for.
-    pub(crate) space: Option<Id>,
-    /// Profiles that the card does not delete, and its code: they don't stop the deletion of others.
-    pub(crate) undeletable: BTreeMap<Iccid, u16>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Queued {
-    Persist(Vec<Record>),
-    Other(Effect),
+    pub(crate) software: heapless::String<MAX_SOFTWARE>,
+    pub(crate) ledger: Ledger,
+    /// The link to the CMP; `None` while it is down.
+    pub(crate) link: Option<Link>,
+    pub(crate) card: Card,
+    pub(crate) driver: Driver,
+    pub(crate) waits: Waits,
+    /// The last id that was made: a random one, moved on with each.
+    last_id: u128,
 }
 
 impl Agent {
@@ -133,49 +57,31 @@ impl Agent {
     /// # Errors
     /// The journal holds a record that this version can't read.
     pub fn restore(
-        software: String,
+        software: &str,
         snapshot: Option<&[u8]>,
         records: &[Vec<u8>],
     ) -> Result<Self, RestoreError> {
         let durable = Durable::restore(snapshot, records)?;
-        Ok(Self::with(software, durable, None))
+        Ok(Self::with(software, Ledger::new(durable, None)))
     }
 
-    pub(crate) fn with(software: String, durable: Durable, fault: Option<Fault>) -> Self {
+    /// The agent after a start at which the journal can't be read. It disables what is enabled; give
+    /// it the journal's content with [`Agent::restore_late`] once it can be read.
+    #[must_use]
+    pub fn without_journal(software: &str) -> Self {
+        let ledger = Ledger::new(Durable::default(), Some(Fault::Unread));
+        Self::with(software, ledger)
+    }
+
+    fn with(software: &str, ledger: Ledger) -> Self {
         Self {
-            software,
-            durable,
-            epoch: 0,
-            effects: VecDeque::new(),
-            awaiting: None,
-            next_ticket: 0,
-            fault,
-            link_up: false,
-            peer: Peer::default(),
-            session_number: 0,
-            session: None,
-            login: None,
-            card: None,
-            op: None,
-            next_op: 0,
-            card_retry: None,
-            card_failures: 0,
-            link_since: None,
-            begun: BootMs::default(),
-            running: None,
-            waits: BTreeMap::new(),
-            full: BTreeMap::new(),
-            resumed: false,
-            notifications_due: true,
-            notifications: Deliveries::default(),
-            set_aside: BTreeMap::new(),
-            code_wait: None,
-            resend: None,
-            pending_answers: BTreeSet::new(),
-            request_id: 0,
-            refused: None,
-            space: None,
-            undeletable: BTreeMap::new(),
+            software: cut(software),
+            ledger,
+            link: None,
+            card: Card::default(),
+            driver: Driver::default(),
+            waits: Waits::default(),
+            last_id: 0,
         }
     }
 
@@ -185,303 +91,155 @@ impl Agent {
     /// and another begins to count from the start. The topmost bit is not used; 0 is no epoch.
     #[must_use]
     pub fn with_epoch(mut self, random: u32) -> Self {
-        self.epoch = (random & (u32::MAX >> 1)).max(1);
+        self.ledger.set_epoch((random & (u32::MAX >> 1)).max(1));
         // Ids before the first login differ from those of earlier lives.
-        self.request_id = u128::from(random) << 96;
+        self.last_id = u128::from(random) << 96;
         self
-    }
-
-    /// Takes an event. Poll effects and the timeout afterwards.
-    pub fn handle(&mut self, now: BootMs, event: Event) {
-        if self.fault.is_some() {
-            return self.handle_in_fault(now, event);
-        }
-        match event {
-            Event::Boot | Event::JournalRestored => {}
-            Event::LinkUp => self.link_is_up(now),
-            Event::LinkDown => {
-                self.link_up = false;
-                self.link_since = None;
-                self.resend = None;
-                self.peer = Peer::default();
-                // What waits here would overtake the outbox, which LinkUp sends again in order.
-                self.effects.retain(|queued| {
-                    !matches!(
-                        queued,
-                        Queued::Other(Effect::Send { .. } | Effect::AckInbound { .. })
-                    )
-                });
-                self.notify(Notice::LinkDown);
-            }
-            Event::Login {
-                login_id,
-                user,
-                pin,
-            } => self.log_in(now, login_id, LoginWay::Pin { user, pin }),
-            Event::LoginByCode { login_id } => self.log_in(now, login_id, LoginWay::Code),
-            Event::Logout => self.log_out(now),
-            Event::DeleteOwn { iccid } => self.delete_own(iccid),
-            Event::Provision => self.provision(now),
-            Event::Inbound { message_id, body } => self.inbound(now, message_id, body),
-            Event::Persisted { ticket } => {
-                if self.awaiting == Some(ticket) {
-                    self.awaiting = None;
-                }
-            }
-            Event::PersistFailed { text } => return self.fail(text),
-            Event::EuiccDone {
-                op,
-                result,
-                profiles,
-            } => {
-                if self.op.as_ref().is_some_and(|(open, _)| *open == op) {
-                    self.euicc_done(now, result, profiles);
-                }
-            }
-        }
-        self.decide(now);
-    }
-
-    /// Takes the passing of time; call at `poll_timeout`, or at any time.
-    pub fn handle_timeout(&mut self, now: BootMs) {
-        let due = |at: &Option<BootMs>| at.is_some_and(|at| at <= now);
-        if self.fault.is_some() {
-            if due(&self.card_retry) {
-                self.card_retry = None;
-            }
-            return self.secure();
-        }
-        if self.login.as_ref().is_some_and(|l| l.deadline <= now) {
-            let reason = String::from("the CMP did not answer");
-            self.refuse_login(LoginEnd::NoAnswer, reason);
-        }
-        if due(&self.hello_again()) {
-            self.send_hello(now);
-        }
-        if due(&self.resend) {
-            self.send_outstanding(now);
-        }
-        if due(&self.card_retry) {
-            self.card_retry = None;
-        }
-        self.decide(now);
-    }
-
-    /// When to call `handle_timeout` at the latest, and why. Changes with every `handle`.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<(BootMs, Timer)> {
-        if self.fault.is_some() {
-            return self.card_retry.map(|at| (at, Timer::Card));
-        }
-        let timers = [
-            (self.login.as_ref().map(|l| l.deadline), Timer::Login),
-            (self.card_retry, Timer::Card),
-            (self.set_aside_timeout(), Timer::Card),
-            (self.download_timeout(), Timer::Download),
-            (self.code_timeout(), Timer::Download),
-            (self.notifications_timeout(), Timer::Notifications),
-            (self.hello_again(), Timer::Hello),
-            (self.resend, Timer::Resend),
-        ];
-        timers
-            .into_iter()
-            .filter_map(|(at, why)| at.map(|at| (at, why)))
-            .min()
-    }
-
-    /// The next thing to do; `None` until the next event. Nothing comes while a persist is open.
-    pub fn poll_effect(&mut self) -> Option<Effect> {
-        if self.awaiting.is_some() {
-            return None;
-        }
-        match self.effects.pop_front()? {
-            Queued::Other(effect) => Some(effect),
-            Queued::Persist(records) => match postcard::to_allocvec(&records) {
-                Ok(bytes) => {
-                    let ticket = self.next_ticket;
-                    self.next_ticket += 1;
-                    self.awaiting = Some(ticket);
-                    Some(Effect::Persist { ticket, bytes })
-                }
-                Err(_) => {
-                    self.fail(String::from("the agent's records can't be encoded"));
-                    self.poll_effect()
-                }
-            },
-        }
     }
 
     /// The durable state for a journal snapshot; `None` while records are on their way to disk.
     #[must_use]
     pub fn snapshot(&self) -> Option<Vec<u8>> {
-        let open = self.awaiting.is_some()
-            || self.fault.is_some()
-            || self.effects.iter().any(|e| matches!(e, Queued::Persist(_)));
-        if open {
-            None
-        } else {
-            postcard::to_allocvec(&self.durable).ok()
-        }
+        self.ledger.snapshot()
+    }
+
+    /// The state that a failed journal has to begin with again; `None` while the journal works, or its
+    /// content is not known.
+    #[must_use]
+    pub fn unsaved(&self) -> Option<Vec<u8>> {
+        self.ledger.unsaved()
+    }
+
+    /// True while nothing is journaled: nobody can log in.
+    #[must_use]
+    pub fn has_failed_journal(&self) -> bool {
+        self.ledger.fault().is_some()
+    }
+
+    /// True while the journal's content is awaited ([`Agent::restore_late`]).
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.ledger.fault() == Some(Fault::Unread)
+    }
+
+    /// True when the card was secured, as far as it answers: the shell may turn to the journal.
+    #[must_use]
+    pub fn is_secured(&self) -> bool {
+        self.card.running.is_none() && self.ledger.is_idle()
     }
 
     /// What is on disk or on its way there.
     #[must_use]
     pub fn durable(&self) -> &Durable {
-        &self.durable
+        self.ledger.state()
     }
 
     /// Who is logged in.
     #[must_use]
     pub fn session(&self) -> Option<&Session> {
-        self.session.as_ref()
+        self.driver.session.as_ref()
     }
 
-    /// What is on the card, as last read.
+    /// What is on the card, as last read; of more than [`crate::bounds::MAX_PROFILES`] those that matter.
     #[must_use]
     pub fn profiles(&self) -> Option<&[CardProfile]> {
-        self.card.as_deref()
+        self.card.profiles.as_ref().map(|p| p.as_slice())
     }
 
     /// Where the agent stands.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        if self.fault.is_some() {
+        if self.has_failed_journal() {
             return Phase::Stopped;
         }
-        let Some(card) = &self.card else {
+        if self.card.profiles.is_none() {
             return Phase::Starting;
-        };
-        match (&self.op, &self.session, &self.login) {
-            (Some((_, EuiccOp::Enable { .. } | EuiccOp::Disable { .. })), ..) => Phase::Switching,
-            (_, _, Some(_)) => Phase::LoggingIn,
-            (_, None, None) => Phase::Guest,
-            (_, Some(s), None) => {
-                let own = |p: &&CardProfile| self.durable.owner(&p.iccid) == Some(s.account);
-                if card.iter().filter(own).any(|p| p.enabled) {
-                    Phase::Active
-                } else if self
-                    .durable
-                    .downloads
-                    .iter()
-                    .any(|d| d.account == s.account)
-                {
-                    Phase::Downloading
-                } else if self.durable.requests.iter().any(|(_, a)| *a == s.account)
-                    || self.code_wait_of(s.account).is_some()
-                {
-                    Phase::AwaitingCode
-                } else if self.set_aside_of(s.account).is_some() {
-                    Phase::Switching
-                } else {
-                    Phase::NoProfile
-                }
-            }
+        }
+        let switching = self.card.running.is_some_and(|r| r.work == Work::Switch);
+        match (&self.driver.session, &self.driver.login) {
+            _ if switching => Phase::Switching,
+            (_, Some(_)) => Phase::LoggingIn,
+            (None, None) => Phase::Guest,
+            (Some(session), None) => self.phase_of(session),
         }
     }
 
-    // ---- queueing -------------------------------------------------------------------------
+    fn phase_of(&self, session: &Session) -> Phase {
+        let (durable, account) = (self.durable(), session.account);
+        let own = |p: &&CardProfile| durable.owner(&p.iccid) == Some(account);
+        if self.card.iter().filter(own).any(|p| p.enabled) {
+            Phase::Active
+        } else if durable.downloads().iter().any(|d| d.account == account) {
+            Phase::Downloading
+        } else if durable.requests().iter().any(|(_, a)| *a == account)
+            || matches!(session.wish, Wish::Later { .. })
+        {
+            Phase::AwaitingCode
+        } else if self
+            .card
+            .iter()
+            .any(|p| own(&p) && !session.held.contains(&p.iccid))
+        {
+            // It is enabled in a moment, or tried again.
+            Phase::Switching
+        } else {
+            Phase::NoProfile
+        }
+    }
 
-    /// Applies a record and queues it. It joins a persist that has not left yet: being on disk
-    /// earlier than needed is always right, and a list is one fdatasync.
+    /// The profile of the account that rests after failures.
+    pub(crate) fn set_aside_of(&self, account: AccountRef) -> Option<&SetAside> {
+        let aside = self.card.set_aside.iter();
+        let mut own = aside.filter(|(i, _)| self.durable().owner(i) == Some(account));
+        own.find(|(_, a)| a.until.is_some()).map(|(_, a)| a)
+    }
+
+    /// Applies a record and queues it.
     pub(crate) fn record(&mut self, record: Record) {
-        self.durable.apply(&record);
-        if self.fault.is_some() {
-            // The snapshot that ends the fault carries it.
-            return;
-        }
-        let open = self
-            .effects
-            .iter_mut()
-            .rev()
-            .find_map(|queued| match queued {
-                Queued::Persist(list) => Some(list),
-                Queued::Other(_) => None,
-            });
-        match open {
-            Some(list) => list.push(record),
-            None => self.effects.push_back(Queued::Persist(alloc::vec![record])),
-        }
+        self.ledger.record(record);
     }
 
     pub(crate) fn notify(&mut self, notice: Notice) {
-        self.effects
-            .push_back(Queued::Other(Effect::Notify(notice)));
+        self.ledger.offer(Effect::Notify(notice));
+    }
+
+    pub(crate) fn error(&mut self, text: &str) {
+        self.notify(Notice::Error {
+            text: String::from(text),
+        });
     }
 
     pub(crate) fn send(&mut self, message_id: Option<Id>, body: Up) {
-        if self.link_up && self.fault.is_none() {
-            self.effects
-                .push_back(Queued::Other(Effect::Send { message_id, body }));
+        if self.link.is_some() && !self.has_failed_journal() {
+            self.ledger.offer(Effect::Send { message_id, body });
         }
     }
 
-    pub(crate) fn start(&mut self, now: BootMs, what: EuiccOp) {
-        self.begun = now;
-        self.start_op(what);
+    /// Asks the card for something.
+    pub(crate) fn start(&mut self, now: BootMs, work: Work, what: EuiccOp) {
+        self.card.last_number += 1;
+        let number = self.card.last_number;
+        self.card.running = Some(Running {
+            number,
+            begun: now,
+            work,
+        });
+        self.ledger.act(number, what);
     }
 
-    /// As `start`, for operations that nobody asks when they were begun: all but downloads and the
-    /// delivery of notifications.
-    pub(crate) fn start_op(&mut self, what: EuiccOp) {
-        self.next_op += 1;
-        self.op = Some((self.next_op, what.clone()));
-        self.effects.push_back(Queued::Other(Effect::Euicc {
-            op: self.next_op,
-            what,
-        }));
+    /// Since when the link has been up.
+    pub(crate) fn link_since(&self) -> Option<BootMs> {
+        self.link.as_ref().map(|l| l.since)
     }
 
-    // ---- messages of the CMP ----------------------------------------------------------------
-
-    fn inbound(&mut self, now: BootMs, message_id: Id, body: Down) {
-        match body {
-            Down::LoginResult { login_id, outcome } => {
-                return self.login_result(now, login_id, outcome);
-            }
-            Down::LoginCode {
-                login_id,
-                code,
-                url,
-                expires_in,
-            } => return self.login_code(now, login_id, code, url, expires_in),
-            Down::UserProfile { account, profile } => return self.user_profile(account, profile),
-            Down::Space {
-                request_id,
-                granted,
-            } => return self.space_answered(now, request_id, granted),
-            Down::StatusAck { report_seq } => return self.report_acked(report_seq),
-            Down::Ack { message_id } => return self.result_acked(message_id),
-            Down::Welcome {
-                message_id,
-                revision,
-                session,
-            } => return self.welcomed(message_id, revision, session),
-            Down::ActivationCode {
-                request_id,
-                account,
-                outcome,
-            } => {
-                if !self.activation_code(now, request_id, account, outcome) {
-                    return;
-                }
-            }
-            Down::Order { order_id, kind } => self.order(now, order_id, kind),
-        }
-        self.effects
-            .push_back(Queued::Other(Effect::AckInbound { message_id }));
+    /// A fresh id: the random one of the last login, moved on.
+    pub(crate) fn next_id(&mut self) -> Id {
+        self.last_id = self.last_id.wrapping_add(1);
+        self.last_id.to_be_bytes()
     }
 
-    fn order(&mut self, now: BootMs, order_id: Id, kind: OrderKind) {
-        let known = self.durable.orders.iter().find(|o| o.order_id == order_id);
-        if let Some(outcome) = known.map(|o| o.outcome) {
-            if let Some(outcome) = outcome {
-                self.send(Some(order_id), Up::OrderResult { order_id, outcome });
-            }
-        } else if !self.durable.closed.contains(&order_id) {
-            // What the card refused before is tried again for a new order.
-            self.undeletable.clear();
-            self.record(Record::OrderAccepted(order_id, kind));
-        }
-        self.arm_resend(now);
+    /// Makes ids from this random one from now on.
+    pub(crate) fn reseed(&mut self, id: Id) {
+        self.last_id = u128::from_be_bytes(id);
     }
 }

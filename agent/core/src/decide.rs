@@ -1,8 +1,9 @@
 //! Chooses what the card does next, from what is on it, who is logged in and what was ordered.
 //! §4.3 steps 2, 10 and 13; order of urgency: switch off, orders, switch on, download, notify.
-//! Called at the end of every `handle`.
 
 use crate::agent::Agent;
+use crate::card::Work;
+use crate::driver::Wish;
 use crate::durable::{Intent, Operation, Record};
 use crate::event::{BootMs, CardProfile, EuiccOp};
 use aid_id::{AccountRef, Iccid};
@@ -13,7 +14,7 @@ impl Agent {
     pub(crate) fn decide(&mut self, now: BootMs) {
         self.ripen(now);
         self.orders_without_card(now);
-        if self.op.is_none() && self.card_retry.is_none() {
+        if self.card.running.is_none() && self.card.retry.is_none() {
             self.next_operation(now);
         }
         self.missing_code(now);
@@ -21,25 +22,30 @@ impl Agent {
     }
 
     fn next_operation(&mut self, now: BootMs) {
-        let Some(card) = self.card.clone() else {
-            return self.start(now, EuiccOp::List);
+        let Some(profiles) = self.card.profiles.clone() else {
+            return self.start(now, Work::List, EuiccOp::List);
         };
-        if let Some(intent) = self.durable.intent.clone() {
+        let card = profiles.as_slice();
+        if let Some(intent) = self.durable().intent().cloned() {
             return self.begin(now, intent.operation, intent.iccid, intent.attempts);
         }
         // Invariants 1 and 2: an OP of nobody who is here is switched off before anything else.
-        let account = self.session.as_ref().map(|s| s.account);
+        let account = self.driver.account();
         let held = |iccid: &Iccid| {
-            self.session
+            self.driver
+                .session
                 .as_ref()
                 .is_some_and(|s| s.held.contains(iccid))
         };
         let wrong = card.iter().find(|p| {
-            let own = account.is_some() && self.durable.owner(&p.iccid) == account;
+            let own = account.is_some() && self.durable().owner(&p.iccid) == account;
             p.enabled && (!own || held(&p.iccid))
         });
         if let Some(profile) = wrong {
             return self.begin(now, Operation::Disable, profile.iccid.clone(), 0);
+        }
+        if !self.ledger.has_room_for_reports() {
+            return self.deliver_notifications(now);
         }
         if let Some((iccid, enabled)) = self.next_deletion() {
             let operation = if enabled {
@@ -51,7 +57,9 @@ impl Agent {
         }
         if !card.iter().any(|p| p.enabled) && account.is_some() {
             let own = |iccid: &Iccid| {
-                self.durable.owner(iccid) == account && !held(iccid) && !self.is_set_aside(iccid)
+                self.durable().owner(iccid) == account
+                    && !held(iccid)
+                    && !self.card.is_set_aside(iccid)
             };
             if let Some(profile) = card.iter().find(|p| own(&p.iccid)) {
                 return self.begin(now, Operation::Enable, profile.iccid.clone(), 0);
@@ -61,39 +69,38 @@ impl Agent {
         if !card.iter().any(|p| p.enabled)
             && let Some(request_id) = self.next_download(account)
         {
-            return self.begin_download(now, request_id, &card);
+            return self.begin_download(now, request_id, &profiles);
         }
-        if self.link_up && self.notifications_due && self.notifications.are_due() {
-            self.notifications.begin();
-            self.start(now, EuiccOp::Notifications);
-        }
+        self.deliver_notifications(now);
     }
 
-    fn begin(&mut self, now: BootMs, operation: Operation, iccid: Iccid, attempts: u16) {
-        self.begun = now;
-        self.begin_op(operation, iccid, attempts);
+    fn deliver_notifications(&mut self, now: BootMs) {
+        if self.link.is_some() && self.waits.notifications.may_begin() {
+            self.waits.notifications.begin();
+            self.start(now, Work::Notifications, EuiccOp::Notifications);
+        }
     }
 
     /// Journals the intent, then runs it: the effect waits behind the record.
-    pub(crate) fn begin_op(&mut self, operation: Operation, iccid: Iccid, attempts: u16) {
+    pub(crate) fn begin(&mut self, now: BootMs, operation: Operation, iccid: Iccid, attempts: u16) {
         let attempts = attempts.saturating_add(1);
         self.record(Record::Intent(Intent {
             operation,
             iccid: iccid.clone(),
             attempts,
         }));
-        let what = match operation {
-            Operation::Enable => EuiccOp::Enable { iccid },
-            Operation::Disable => EuiccOp::Disable { iccid },
-            Operation::Delete => EuiccOp::Delete { iccid },
+        let (work, what) = match operation {
+            Operation::Enable => (Work::Switch, EuiccOp::Enable { iccid }),
+            Operation::Disable => (Work::Switch, EuiccOp::Disable { iccid }),
+            Operation::Delete => (Work::Delete, EuiccOp::Delete { iccid }),
         };
-        self.start_op(what);
+        self.start(now, work, what);
     }
 
     /// True while an operation on the profile is open.
     pub(crate) fn busy_with(&self, iccid: &Iccid) -> bool {
-        self.durable
-            .intent
+        self.durable()
+            .intent()
             .as_ref()
             .is_some_and(|i| i.iccid == *iccid)
     }
@@ -106,23 +113,30 @@ impl Agent {
 
     /// §4.3 step 2: the user of the session has no OP here, none comes, and none was asked for.
     fn missing_code(&mut self, now: BootMs) {
-        let Some(session) = &self.session else {
+        let Some(session) = &self.driver.session else {
             return;
         };
-        let (account, asking) = (session.account, session.asking);
-        if !asking && self.refused != Some(account) && self.lacks_profile(account) {
+        let account = session.account;
+        if session.wish == Wish::Request
+            && self.durable().has_room_for_code()
+            && self.lacks_profile(account)
+        {
             self.request_code(now, account, false);
         }
     }
 
     /// Whether the user has no OP here, and none comes. False while the card was not read.
     pub(crate) fn lacks_profile(&self, account: AccountRef) -> bool {
-        let Some(card) = &self.card else {
+        if self.card.profiles.is_none() {
             return false;
-        };
-        let own = |p: &CardProfile| self.durable.owner(&p.iccid) == Some(account);
-        !(card.iter().any(own)
-            || self.durable.downloads.iter().any(|d| d.account == account)
-            || self.durable.requests.iter().any(|(_, a)| *a == account))
+        }
+        let own = |p: &CardProfile| self.durable().owner(&p.iccid) == Some(account);
+        !(self.card.iter().any(own)
+            || self
+                .durable()
+                .downloads()
+                .iter()
+                .any(|d| d.account == account)
+            || self.durable().requests().iter().any(|(_, a)| *a == account))
     }
 }

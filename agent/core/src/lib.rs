@@ -1,5 +1,5 @@
 //! The agent's core: events in, effects out, time as an argument; it decides everything, does nothing.
-//! AID.02 §4.3 to §4.5, the car's part. Called by the `aid-agent` daemon and by simulations.
+//! AID.02 §4.3 to §4.5, the car's part.
 //!
 //! ```text
 //! loop {
@@ -17,10 +17,15 @@
 extern crate alloc;
 
 mod agent;
+pub mod bounds;
+mod card;
 mod decide;
+mod drive;
+mod driver;
 mod durable;
 mod event;
 mod fault;
+mod link;
 mod numbering;
 mod orders;
 mod outbox;
@@ -28,14 +33,16 @@ mod retry;
 mod session;
 mod settle;
 mod waiting;
+mod waits;
 
-pub use agent::{Agent, Phase, Session};
+pub use agent::{Agent, Phase};
 pub use aid_id::{AccountRef, Iccid, IccidError, Id, Secret};
 pub use aid_wire::{
     Aup, CodeOutcome, DELETED_BY_USER, Down, Envelope, LoginOutcome, LoginWay, MAX_MESSAGE,
     MessageError, OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up, UserProfile,
     WIRE_VERSION, announced,
 };
+pub use driver::Session;
 pub use durable::{Download, Durable, Intent, Operation, Order, Record, Report, RestoreError};
 pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, LoginEnd, Notice, Timer};
 pub use orders::CALLED_OFF;

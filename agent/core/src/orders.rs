@@ -1,8 +1,9 @@
 //! Orders of the CMP and deletions by the user: what is done at once, what the card has to do, and
 //! when each is over (§4.4, §4.5, A.4). An order is executed once, whatever is repeated.
-//! Called by `decide` before and while it chooses the card's next operation.
 
 use crate::agent::Agent;
+use crate::bounds::{insert, put};
+use crate::card::Profiles;
 use crate::durable::{Download, Record};
 use crate::event::{BootMs, CardProfile};
 use aid_id::{AccountRef, Iccid, Id};
@@ -54,10 +55,10 @@ impl Scope {
 impl Agent {
     /// Orders that are done as soon as they are in the journal, given what is on the card.
     pub(crate) fn orders_without_card(&mut self, now: BootMs) {
-        let Some(card) = self.card.clone() else {
+        let Some(card) = self.card.profiles.clone() else {
             return;
         };
-        for order in self.durable.orders.clone() {
+        for order in self.durable().orders().to_vec() {
             if order.outcome.is_some() {
                 continue;
             }
@@ -74,27 +75,27 @@ impl Agent {
                 self.finish_order(now, order.order_id, outcome);
             }
         }
-        for iccid in self.durable.wanted.clone() {
-            if !card.iter().any(|p| p.iccid == iccid) && !self.busy_with(&iccid) {
+        for iccid in self.durable().wanted().to_vec() {
+            if !card.as_slice().iter().any(|p| p.iccid == iccid) && !self.busy_with(&iccid) {
                 self.record(Record::DeleteGivenUp(iccid));
             }
         }
     }
 
     fn end_session_of(&mut self, now: BootMs, is: impl Fn(AccountRef) -> bool) {
-        if self.session.as_ref().is_some_and(|s| is(s.account)) {
+        if self.driver.session.as_ref().is_some_and(|s| is(s.account)) {
             self.log_out(now);
         }
     }
 
     fn hold(&mut self, iccid: &Iccid) {
-        if let Some(session) = &mut self.session {
-            session.held.insert(iccid.clone());
+        if let Some(session) = &mut self.driver.session {
+            insert(&mut session.held, iccid.clone());
         }
     }
 
-    fn disabled_already(&mut self, iccid: &Iccid, card: &[CardProfile]) -> Option<OrderOutcome> {
-        let Some(profile) = card.iter().find(|p| p.iccid == *iccid) else {
+    fn disabled_already(&mut self, iccid: &Iccid, card: &Profiles) -> Option<OrderOutcome> {
+        let Some(profile) = card.as_slice().iter().find(|p| p.iccid == *iccid) else {
             return Some(OrderOutcome::NotFound);
         };
         self.hold(iccid);
@@ -106,7 +107,7 @@ impl Agent {
         &mut self,
         now: BootMs,
         scope: &Scope,
-        card: &[CardProfile],
+        card: &Profiles,
     ) -> Option<OrderOutcome> {
         if let Scope::One(iccid) = scope {
             self.hold(iccid);
@@ -114,23 +115,29 @@ impl Agent {
         self.end_session_of(now, |a| scope.has_account(a));
         self.call_off(now, scope);
         let left: Vec<Iccid> = card
+            .as_slice()
             .iter()
             .filter(|p| self.in_scope(scope, &p.iccid))
             .map(|p| p.iccid.clone())
             .collect();
         let comes = self
-            .running
+            .card
+            .downloading()
             .and_then(|id| self.download(id))
             .is_some_and(|d| scope.has_download(&d));
         let busy = self
-            .durable
-            .intent
+            .durable()
+            .intent()
             .as_ref()
             .is_some_and(|i| self.in_scope(scope, &i.iccid));
-        if comes || busy || left.iter().any(|i| !self.undeletable.contains_key(i)) {
+        // What is not seen yet may be in the scope.
+        let unseen = card.has_more() && !matches!(scope, Scope::One(_));
+        if comes || busy || unseen || left.iter().any(|i| !self.card.undeletable.contains_key(i)) {
             return None;
         }
-        let failed = left.iter().find_map(|i| self.undeletable.get(i).copied());
+        let failed = left
+            .iter()
+            .find_map(|i| self.card.undeletable.get(i).copied());
         Some(match (failed, scope) {
             (Some(code), _) => OrderOutcome::Failed { code },
             (None, Scope::One(_)) => OrderOutcome::NotFound,
@@ -141,21 +148,22 @@ impl Agent {
     fn in_scope(&self, scope: &Scope, iccid: &Iccid) -> bool {
         match scope {
             Scope::One(one) => one == iccid,
-            Scope::Of(account) => self.durable.owner(iccid) == Some(*account),
+            Scope::Of(account) => self.durable().owner(iccid) == Some(*account),
             Scope::All => true,
         }
     }
 
     /// Ends requests and downloads of the accounts; a download that runs is settled when it ends.
     fn call_off(&mut self, now: BootMs, scope: &Scope) {
-        for (request_id, account) in self.durable.requests.clone() {
+        for (request_id, account) in self.durable().requests().to_vec() {
             if scope.has_account(account) {
-                self.pending_answers.remove(&request_id);
+                self.waits.answered_later.retain(|id| *id != request_id);
                 self.record(Record::RequestClosed(request_id));
             }
         }
-        for download in self.durable.downloads.clone() {
-            if scope.has_download(&download) && self.running != Some(download.request_id) {
+        for download in self.durable().downloads().to_vec() {
+            if scope.has_download(&download) && self.card.downloading() != Some(download.request_id)
+            {
                 self.close_download(download.request_id);
                 let (account, failed) = (Some(download.account), Status::InstallationFailed);
                 self.report_for(now, account, download.iccid, failed, CALLED_OFF);
@@ -165,21 +173,20 @@ impl Agent {
 
     /// The next profile to delete, and whether it is enabled.
     pub(crate) fn next_deletion(&self) -> Option<(Iccid, bool)> {
-        let card = self.card.as_ref()?;
         let scopes = self
-            .durable
-            .orders
+            .durable()
+            .orders()
             .iter()
             .filter(|o| o.outcome.is_none())
             .filter_map(|o| Scope::of(&o.kind))
-            .chain(self.durable.wanted.iter().cloned().map(Scope::One));
+            .chain(self.durable().wanted().iter().cloned().map(Scope::One));
         let mut found = scopes.flat_map(|scope| {
             let fits = move |p: &&CardProfile| {
                 self.in_scope(&scope, &p.iccid)
-                    && !self.undeletable.contains_key(&p.iccid)
-                    && !self.is_set_aside(&p.iccid)
+                    && !self.card.undeletable.contains_key(&p.iccid)
+                    && !self.card.is_set_aside(&p.iccid)
             };
-            card.iter().filter(fits)
+            self.card.iter().filter(fits)
         });
         found.next().map(|p| (p.iccid.clone(), p.enabled))
     }
@@ -187,8 +194,8 @@ impl Agent {
     /// The card refuses to delete this profile for good: orders about it alone have failed, orders
     /// about more go on with the others.
     pub(crate) fn cannot_delete(&mut self, now: BootMs, iccid: &Iccid, code: u16) {
-        self.undeletable.insert(iccid.clone(), code);
-        if self.durable.wanted.contains(iccid) {
+        put(&mut self.card.undeletable, iccid.clone(), code);
+        if self.durable().wanted().contains(iccid) {
             self.record(Record::DeleteGivenUp(iccid.clone()));
         }
         self.finish_deletions(now, iccid, OrderOutcome::Failed { code });
@@ -198,8 +205,8 @@ impl Agent {
     pub(crate) fn finish_deletions(&mut self, now: BootMs, iccid: &Iccid, outcome: OrderOutcome) {
         let about = |kind: &OrderKind| matches!(kind, OrderKind::Delete { iccid: i } | OrderKind::DeleteOf { iccid: i, .. } if i == iccid);
         let open: Vec<Id> = self
-            .durable
-            .orders
+            .durable()
+            .orders()
             .iter()
             .filter(|o| about(&o.kind) && o.outcome.is_none())
             .map(|o| o.order_id)

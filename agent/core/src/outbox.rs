@@ -1,23 +1,20 @@
 //! What the CMP must learn: reports, outcomes of orders, requests and logouts stay in the journal and
 //! are sent again until it has acknowledged them (R-4.3-12, a transactional outbox).
-//! Called by `agent`, `decide`, `session` and `settle`.
 
 use crate::agent::Agent;
 use crate::durable::{Record, Report};
 use crate::event::{BootMs, Notice};
-use crate::numbering::Peer;
+use crate::link::{Link, Peer};
 use aid_id::{AccountRef, Iccid, Id};
 use aid_wire::{ProfileState, Status, Up};
 
-/// Where in the number of a report the epoch begins, bits.
-const EPOCH_SHIFT: u32 = 32;
 /// Time the CMP has to acknowledge reports before they are sent again, ms.
 const RESEND_MS: u64 = 30_000;
 
 impl Agent {
     /// Journals a report and sends it; it stays in the outbox until the CMP has it.
     pub(crate) fn report(&mut self, now: BootMs, iccid: Option<Iccid>, status: Status, code: u16) {
-        let account = iccid.as_ref().and_then(|i| self.durable.owner(i));
+        let account = iccid.as_ref().and_then(|i| self.durable().owner(i));
         self.report_for(now, account, iccid, status, code);
     }
 
@@ -29,55 +26,50 @@ impl Agent {
         status: Status,
         code: u16,
     ) {
+        let seq = self.ledger.next_report();
+        let before = self.durable().report_seq();
         let report = Report {
-            seq: self.next_report(),
+            seq,
             iccid,
             account,
             status,
             code,
         };
-        self.record(Record::Report(report.clone()));
-        self.send(None, status_message(report));
+        self.record(Record::Report(report));
+        if self.link.is_some() && !self.has_failed_journal() {
+            self.ledger.send_reports(before);
+        }
         self.arm_resend(now);
     }
 
-    /// The number of the next report: in the upper half the epoch of the journal, in the lower a count.
-    fn next_report(&self) -> u64 {
-        let last = self.durable.report_seq;
-        let before = if last >> EPOCH_SHIFT == 0 && self.epoch != 0 {
-            u64::from(self.epoch) << EPOCH_SHIFT
-        } else {
-            last
-        };
-        before + 1
-    }
-
     pub(crate) fn arm_resend(&mut self, now: BootMs) {
-        if self.link_up && self.resend.is_none() {
-            self.resend = Some(now.plus(RESEND_MS));
+        if let Some(link) = &mut self.link {
+            link.resend.get_or_insert(now.plus(RESEND_MS));
         }
     }
 
     pub(crate) fn link_is_up(&mut self, now: BootMs) {
-        self.link_up = true;
-        // What waits for the link to be back is tried once it proves to stay.
-        self.link_since.get_or_insert(now);
+        self.link = Some(Link {
+            // What waits for the link to be back is tried once it proves to stay.
+            since: self.link_since().unwrap_or(now),
+            peer: Peer::default(),
+            resend: None,
+        });
         self.notify(Notice::LinkUp);
-        self.peer = Peer::default();
         self.send_hello(now);
         self.send_rest(now);
     }
 
     /// Says what is on the card. What is about sessions waits for the answer, which says what the CMP understands.
     pub(crate) fn send_hello(&mut self, now: BootMs) {
-        let profiles = self.card.iter().flatten().map(|p| ProfileState {
+        let profiles = self.card.iter().map(|p| ProfileState {
             iccid: p.iccid.clone(),
             state: if p.enabled {
                 Status::Enabled
             } else {
                 Status::Disabled
             },
-            owner: self.durable.owner(&p.iccid),
+            owner: self.durable().owner(&p.iccid),
         });
         let hello = Up::Hello {
             software: aid_wire::announce(&self.software),
@@ -89,28 +81,30 @@ impl Agent {
 
     /// Sends again what the CMP has not acknowledged, in order.
     pub(crate) fn send_outstanding(&mut self, now: BootMs) {
-        match &mut self.peer {
+        match self.link.as_mut().map(|l| &mut l.peer) {
             // It has a time of its own.
-            Peer::Unknown { .. } => {}
-            Peer::Unnumbered => self.send_logouts(),
-            Peer::Numbered { sent, .. } => *sent = None,
+            Some(Peer::Unknown { .. }) | None => {}
+            Some(Peer::Unnumbered) => self.send_logouts(),
+            Some(Peer::Numbered { sent, .. }) => *sent = None,
         }
         self.send_rest(now);
     }
 
     pub(crate) fn send_logouts(&mut self) {
-        for (logout_id, account) in self.durable.logouts.clone() {
+        for (logout_id, account) in self.durable().logouts().to_vec() {
             self.send(Some(logout_id), Up::Logout { account });
         }
     }
 
     /// What is not about sessions.
     fn send_rest(&mut self, now: BootMs) {
-        self.resend = None;
-        for report in self.durable.outbox.clone() {
-            self.send(None, status_message(report));
+        if let Some(link) = &mut self.link {
+            link.resend = None;
         }
-        for order in self.durable.orders.clone() {
+        if !self.durable().outbox().is_empty() {
+            self.ledger.send_reports(0);
+        }
+        for order in self.durable().orders().to_vec() {
             if let Some(outcome) = order.outcome {
                 let body = Up::OrderResult {
                     order_id: order.order_id,
@@ -119,8 +113,8 @@ impl Agent {
                 self.send(Some(order.order_id), body);
             }
         }
-        for (request_id, account) in self.durable.requests.clone() {
-            if !self.pending_answers.contains(&request_id) {
+        for (request_id, account) in self.durable().requests().to_vec() {
+            if !self.waits.answered_later.contains(&request_id) {
                 self.send_request(request_id, account);
             }
         }
@@ -130,18 +124,18 @@ impl Agent {
     }
 
     pub(crate) fn has_outstanding(&self) -> bool {
-        !self.durable.outbox.is_empty()
+        !self.durable().outbox().is_empty()
             || self.has_untold_session()
-            || self.durable.orders.iter().any(|o| o.outcome.is_some())
+            || self.durable().orders().iter().any(|o| o.outcome.is_some())
             || self
-                .durable
-                .requests
+                .durable()
+                .requests()
                 .iter()
-                .any(|(id, _)| !self.pending_answers.contains(id))
+                .any(|(id, _)| !self.waits.answered_later.contains(id))
     }
 
     pub(crate) fn report_acked(&mut self, seq: u64) {
-        if self.durable.outbox.iter().any(|r| r.seq == seq) {
+        if self.durable().outbox().iter().any(|r| r.seq == seq) {
             self.record(Record::ReportAcked(seq));
             self.notify(Notice::Reported(seq));
         }
@@ -150,14 +144,14 @@ impl Agent {
 
     pub(crate) fn result_acked(&mut self, id: Id) {
         if self
-            .durable
-            .orders
+            .durable()
+            .orders()
             .iter()
             .any(|o| o.order_id == id && o.outcome.is_some())
         {
             self.record(Record::OrderClosed(id));
         }
-        if self.durable.logouts.iter().any(|(open, _)| *open == id) {
+        if self.durable().logouts().iter().any(|(open, _)| *open == id) {
             self.record(Record::LogoutAcked(id));
         }
         self.session_acked(id);
@@ -165,25 +159,10 @@ impl Agent {
     }
 
     pub(crate) fn disarm_resend(&mut self) {
-        if !self.has_outstanding() {
-            self.resend = None;
+        if !self.has_outstanding()
+            && let Some(link) = &mut self.link
+        {
+            link.resend = None;
         }
-    }
-}
-
-fn status_message(report: Report) -> Up {
-    let Report {
-        seq,
-        iccid,
-        account,
-        status,
-        code,
-    } = report;
-    Up::Status {
-        report_seq: seq,
-        iccid,
-        account,
-        status,
-        code,
     }
 }

@@ -5,8 +5,8 @@
 //! means that the link has been up for [`STEADY_MS`] without a break, and twice as long after each
 //! try at a returned link that failed all the same.
 
+use crate::bounds::{Cause, cut};
 use crate::event::BootMs;
-use alloc::string::String;
 
 /// First pause of a download, ms.
 pub(crate) const DOWNLOAD_MS: u64 = 1000;
@@ -48,7 +48,7 @@ pub(crate) struct Wait {
     /// Set once the time has come: how.
     ready: Option<Ready>,
     /// Why the last try failed, one sentence.
-    pub(crate) cause: String,
+    pub(crate) cause: Cause,
 }
 
 /// Why the time has come.
@@ -63,13 +63,13 @@ pub(crate) enum Ready {
 impl Wait {
     /// After a try that was begun at `begun` and failed by `now`. `returns` counts the tries at a
     /// returned link that failed, this one included.
-    pub(crate) fn new(begun: BootMs, end: BootMs, returns: u16, cause: String) -> Self {
+    pub(crate) fn new(begun: BootMs, end: BootMs, returns: u16, cause: &str) -> Self {
         Self {
             begun,
             end,
             returns,
             ready: None,
-            cause,
+            cause: cut(cause),
         }
     }
 

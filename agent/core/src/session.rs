@@ -1,13 +1,15 @@
 //! Who is logged in: logins and logouts, and the request for a code that a login may lead to.
-//! AID.02 §4.3 steps 1, 2 and 12. Called by `agent` and `decide`.
+//! AID.02 §4.3 steps 1, 2 and 12.
 
-use crate::agent::{Agent, PendingLogin, Session};
+use crate::agent::Agent;
+use crate::bounds::{BAD_CODE, MAX_CREDENTIAL, MAX_OWNERS, MAX_TEXT, insert};
+use crate::driver::{PendingLogin, Session, Wish};
 use crate::durable::{Download, Record};
 use crate::event::{BootMs, LoginEnd, Notice};
-use crate::numbering::Peer;
-use aid_id::{AccountRef, Iccid, Id};
-use aid_wire::{CodeOutcome, LoginOutcome, LoginWay, Up, UserProfile};
-use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use crate::link::Peer;
+use aid_id::{AccountRef, Iccid, Id, MAX_ACTIVATION_CODE, Secret};
+use aid_wire::{Aup, CodeOutcome, LoginOutcome, LoginWay, Status, Up, UserProfile};
+use alloc::{boxed::Box, string::String};
 
 /// Time the CMP has for a login, ms.
 const LOGIN_MS: u64 = 30_000;
@@ -16,12 +18,21 @@ const CODE_LIFE_S: u32 = 3600;
 
 impl Agent {
     pub(crate) fn log_in(&mut self, now: BootMs, id: Id, way: LoginWay) {
-        if self.login.is_some() {
-            self.refuse_login(LoginEnd::Replaced, String::from("another login was begun"));
+        if let LoginWay::Pin { user, pin } = &way
+            && (user.len() > MAX_CREDENTIAL || pin.expose().len() > MAX_CREDENTIAL)
+        {
+            return self.notify(Notice::LoginRefused {
+                login_id: id,
+                cause: LoginEnd::Refused,
+                reason: String::from("the user name or the PIN is too long"),
+            });
         }
-        self.request_id = u128::from_be_bytes(id);
-        self.number_session();
-        self.login = Some(PendingLogin {
+        if self.driver.login.is_some() {
+            self.refuse_login(LoginEnd::Replaced, "another login was begun");
+        }
+        self.reseed(id);
+        self.driver.count();
+        self.driver.login = Some(PendingLogin {
             id,
             way,
             deadline: now.plus(LOGIN_MS),
@@ -32,21 +43,21 @@ impl Agent {
 
     /// Sends the pending login, as soon as it is known what the CMP understands.
     pub(crate) fn send_login(&mut self) {
-        let Some(login) = &self.login else {
+        let Some(login) = &self.driver.login else {
             return;
         };
         let (login_id, way) = (login.id, login.way.clone());
-        let body = match (&self.peer, way) {
-            (Peer::Unknown { .. }, _) => return,
-            (Peer::Unnumbered, LoginWay::Pin { user, pin }) => Up::Login {
+        let body = match (self.peer(), way) {
+            (Some(Peer::Unknown { .. }) | None, _) => return,
+            (Some(Peer::Unnumbered), LoginWay::Pin { user, pin }) => Up::Login {
                 login_id,
                 user,
                 pin,
             },
-            (Peer::Unnumbered, LoginWay::Code) => Up::LoginByCode { login_id },
-            (Peer::Numbered { .. }, way) => Up::NumberedLogin {
-                number: self.session_number,
-                account: self.session.as_ref().map(|s| s.account),
+            (Some(Peer::Unnumbered), LoginWay::Code) => Up::LoginByCode { login_id },
+            (Some(Peer::Numbered { .. }), way) => Up::NumberedLogin {
+                number: self.driver.number,
+                account: self.driver.account(),
                 login_id,
                 way,
             },
@@ -57,14 +68,11 @@ impl Agent {
     /// The login that an answer is about. One that is over, or comes after its time (the car slept
     /// meanwhile), is none.
     fn login_in_time(&mut self, now: BootMs, login_id: Id) -> Option<&mut PendingLogin> {
-        let login = self.login.as_ref().filter(|l| l.id == login_id)?;
+        let login = self.driver.login.as_ref().filter(|l| l.id == login_id)?;
         if login.deadline <= now {
-            self.refuse_login(
-                LoginEnd::NoAnswer,
-                String::from("the CMP answered too late"),
-            );
+            self.refuse_login(LoginEnd::NoAnswer, "the CMP answered too late");
         }
-        self.login.as_mut()
+        self.driver.login.as_mut()
     }
 
     /// The CMP's code for a login by code: it is shown, and waited for as long as it lives.
@@ -97,8 +105,7 @@ impl Agent {
 
     /// The AID User Profile: kept while its user is logged in, and not a moment longer (R-2-9).
     pub(crate) fn user_profile(&mut self, account: AccountRef, profile: UserProfile) {
-        if let Some(session) = &mut self.session
-            && session.account == account
+        if let Some(session) = self.driver.session_of(account)
             && profile.is_bounded()
             && session.profile.as_ref() != Some(&profile)
         {
@@ -107,20 +114,20 @@ impl Agent {
         }
     }
 
-    pub(crate) fn refuse_login(&mut self, cause: LoginEnd, reason: String) {
-        if let Some(login) = self.login.take() {
+    pub(crate) fn refuse_login(&mut self, cause: LoginEnd, reason: &str) {
+        if let Some(login) = self.driver.login.take() {
             // The CMP may have booked it, or may yet: a higher number undoes that.
-            self.number_session();
+            self.driver.count();
             self.notify(Notice::LoginRefused {
                 login_id: login.id,
                 cause,
-                reason,
+                reason: String::from(reason),
             });
         }
     }
 
     pub(crate) fn log_out(&mut self, now: BootMs) {
-        self.refuse_login(LoginEnd::Replaced, String::from("the user logged out"));
+        self.refuse_login(LoginEnd::Replaced, "the user logged out");
         if self.end_session() {
             self.arm_resend(now);
         }
@@ -128,24 +135,22 @@ impl Agent {
 
     /// Ends the session; false when nobody is logged in.
     pub(crate) fn end_session(&mut self) -> bool {
-        if self.session.is_some() {
-            self.number_session();
+        if self.driver.session.is_some() {
+            self.driver.count();
         }
         self.leave()
     }
 
     /// As `end_session`, for a session that another one follows under its own number.
     fn leave(&mut self) -> bool {
-        let Some(Session { account, .. }) = self.session.take() else {
+        let Some(Session { account, .. }) = self.driver.session.take() else {
             return false;
         };
-        self.refused = None;
-        self.code_wait = None;
         // The disable that follows waits for no pause of an earlier failure.
-        self.card_retry = None;
+        self.card.retry = None;
         let logout_id = self.next_id();
         self.record(Record::LoggedOut(logout_id, account));
-        if matches!(self.peer, Peer::Unnumbered) {
+        if matches!(self.peer(), Some(Peer::Unnumbered)) {
             self.send(Some(logout_id), Up::Logout { account });
         }
         self.notify(Notice::LoggedOut { account });
@@ -163,31 +168,31 @@ impl Agent {
                 profiles,
             } => (account, aup, profiles),
             LoginOutcome::Refused { reason } => {
-                return self.refuse_login(LoginEnd::Refused, reason);
+                return self.refuse_login(LoginEnd::Refused, &reason);
             }
         };
-        self.login = None;
-        if self.session.as_ref().is_some_and(|s| s.account != account) {
+        let aup = bounded(aup);
+        self.driver.login = None;
+        if self.driver.account().is_some_and(|a| a != account) {
             self.leave();
             self.arm_resend(now);
         }
         // The CMP has booked this number.
-        self.session_told(self.session_number);
+        self.session_told(self.driver.number);
         for iccid in profiles {
-            let here = self.card.iter().flatten().any(|p| p.iccid == iccid);
-            if here && self.durable.owner(&iccid).is_none() {
-                self.record(Record::Owner(iccid, account));
+            let here = self.card.iter().any(|p| p.iccid == iccid);
+            if here && self.durable().owner(&iccid).is_none() {
+                self.own(iccid, account);
             }
         }
-        self.refused = None;
-        self.code_wait = None;
-        self.set_aside.clear();
-        self.session = Some(Session {
+        self.card.set_aside.clear();
+        self.driver.session = Some(Session {
             account,
             aup: aup.clone(),
             profile: None,
-            asking: false,
-            held: BTreeSet::new(),
+            wish: Wish::Request,
+            failures: 0,
+            held: heapless::Vec::new(),
         });
         self.notify(Notice::LoginAccepted {
             login_id,
@@ -196,31 +201,31 @@ impl Agent {
         });
     }
 
-    /// The user at the HMI deletes an OP; only his own (A.4).
+    /// The user at the HMI deletes an OP; only their own (A.4).
     pub(crate) fn delete_own(&mut self, iccid: Iccid) {
-        let Some(session) = &mut self.session else {
+        let Some(session) = &mut self.driver.session else {
             return;
         };
-        let own = self.durable.owner(&iccid) == Some(session.account);
-        if own && !self.durable.wanted.contains(&iccid) {
-            // Nothing takes its place before he says so.
-            session.asking = true;
-            session.held.insert(iccid.clone());
-            self.undeletable.remove(&iccid);
-            self.set_aside.remove(&iccid);
+        let durable = self.ledger.state();
+        let own = durable.owner(&iccid) == Some(session.account);
+        if own && !durable.wanted().contains(&iccid) {
+            // Nothing takes its place before they say so.
+            session.wish = Wish::Ask;
+            insert(&mut session.held, iccid.clone());
+            self.card.undeletable.remove(&iccid);
+            self.card.set_aside.remove(&iccid);
             self.record(Record::DeleteWanted(iccid));
         }
     }
 
     /// The user wants an OP again.
     pub(crate) fn provision(&mut self, now: BootMs) {
-        if let Some(session) = &mut self.session
-            && session.asking
+        if let Some(session) = &mut self.driver.session
+            && session.asking()
         {
-            session.asking = false;
+            session.wish = Wish::Request;
             let account = session.account;
-            self.refused = None;
-            if self.lacks_profile(account) {
+            if self.lacks_profile(account) && self.durable().has_room_for_code() {
                 self.request_code(now, account, true);
             }
         }
@@ -240,7 +245,7 @@ impl Agent {
 
     /// Sends a request, for the first time or again.
     pub(crate) fn send_request(&mut self, request_id: Id, account: AccountRef) {
-        let body = if self.durable.again.contains(&request_id) {
+        let body = if self.durable().is_again(request_id) {
             Up::RequestAgain {
                 request_id,
                 account,
@@ -268,63 +273,114 @@ impl Agent {
         {
             // The code that is here yields nothing any more. The end of a download that runs says
             // whether it came too late.
-            let idle = self.running != Some(request_id);
+            let idle = self.card.downloading() != Some(request_id);
             if idle {
-                self.fail_download(now, download, *code, reason.clone());
+                self.fail_download(now, &download, *code, reason);
             }
             return idle;
         }
-        if !self.durable.requests.contains(&(request_id, account)) {
+        if !self.durable().requests().contains(&(request_id, account)) {
             // Late, twice, or never asked for: installs nothing (R-4.3-8, R-4.4.1-13).
             self.notify(Notice::CodeRefused);
             return true;
         }
-        if !matches!(outcome, CodeOutcome::Failed { .. } | CodeOutcome::Pending) {
-            self.code_wait = None;
+        if matches!(outcome, CodeOutcome::Pending) {
+            insert(&mut self.waits.answered_later, request_id);
+            self.notify(Notice::CodePending);
+            return true;
+        }
+        self.waits.answered_later.retain(|id| *id != request_id);
+        self.record(Record::RequestClosed(request_id));
+        if !matches!(outcome, CodeOutcome::Failed { .. })
+            && let Some(session) = self.driver.session_of(account)
+        {
+            session.failures = 0;
         }
         match outcome {
-            CodeOutcome::Pending => {
-                self.pending_answers.insert(request_id);
-                self.notify(Notice::CodePending);
-            }
+            CodeOutcome::Pending => {}
             CodeOutcome::Failed { code, reason } => {
-                self.pending_answers.remove(&request_id);
-                self.record(Record::RequestClosed(request_id));
                 self.request_failed(now, request_id, account, code, &reason);
                 self.notify(Notice::CodeFailed { code, reason });
             }
             CodeOutcome::Ask => {
-                self.pending_answers.remove(&request_id);
-                self.record(Record::RequestClosed(request_id));
-                if let Some(session) = &mut self.session
-                    && session.account == account
-                {
-                    session.asking = true;
+                if let Some(session) = self.driver.session_of(account) {
+                    session.wish = Wish::Ask;
                     self.notify(Notice::AskProvision);
                 }
             }
             CodeOutcome::Code { code, iccid } => {
-                self.pending_answers.remove(&request_id);
-                self.record(Record::RequestClosed(request_id));
-                let before = Vec::new();
-                let download = Download {
-                    request_id,
-                    account,
-                    code,
-                    iccid,
-                    before,
-                    attempts: 0,
-                };
-                self.record(Record::Download(download));
-                self.notify(Notice::CodeReceived);
+                self.code_came(now, request_id, account, code, iccid);
             }
         }
         true
     }
 
-    /// A fresh id: the random one of the last login, moved on.
-    pub(crate) fn next_id(&mut self) -> Id {
-        self.request_id = self.request_id.wrapping_add(1);
-        self.request_id.to_be_bytes()
+    fn code_came(
+        &mut self,
+        now: BootMs,
+        request_id: Id,
+        account: AccountRef,
+        code: Secret,
+        iccid: Option<Iccid>,
+    ) {
+        if code.expose().len() > MAX_ACTIVATION_CODE {
+            self.report_for(
+                now,
+                Some(account),
+                iccid,
+                Status::InstallationFailed,
+                BAD_CODE,
+            );
+            self.no_more_codes(account);
+            return self.notify(Notice::InstallationFailed {
+                code: BAD_CODE,
+                text: String::from("the activation code is too long"),
+            });
+        }
+        // The request's place is the download's now.
+        self.record(Record::Download(Box::new(Download {
+            request_id,
+            account,
+            code,
+            iccid,
+            before: heapless::Vec::new(),
+            attempts: 0,
+        })));
+        self.notify(Notice::CodeReceived);
     }
+
+    /// No other code is requested in the session of this account.
+    pub(crate) fn no_more_codes(&mut self, account: AccountRef) {
+        if let Some(session) = self.driver.session_of(account)
+            && !session.asking()
+        {
+            session.wish = Wish::Refused;
+        }
+    }
+
+    /// Notes whose profile it is. That of a profile which is not on the card makes room.
+    pub(crate) fn own(&mut self, iccid: Iccid, account: AccountRef) {
+        let owners = self.durable().owners();
+        if owners.count() >= MAX_OWNERS {
+            let here = |i: &Iccid| self.card.iter().any(|p| p.iccid == *i);
+            let gone = self.durable().owners().find(|(i, _)| !here(i));
+            if let Some(gone) = gone.map(|(i, _)| i.clone()) {
+                self.record(Record::Forget(gone));
+            }
+        }
+        self.record(Record::Owner(iccid, account));
+    }
+}
+
+/// What the HMI shows, cut to what the state holds.
+fn bounded(mut aup: Aup) -> Aup {
+    for text in [
+        &mut aup.display_name,
+        &mut aup.msp_name,
+        &mut aup.masked_number,
+    ] {
+        text.truncate(text.floor_char_boundary(MAX_TEXT));
+        text.shrink_to_fit();
+    }
+    aup
 }

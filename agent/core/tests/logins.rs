@@ -23,7 +23,7 @@ fn ends(agent: &mut Agent) -> Vec<(Id, LoginEnd)> {
 
 #[test]
 fn the_end_of_a_login_says_who_or_what_ended_it() {
-    let mut agent = Agent::restore("test".into(), None, &[]).expect("an empty journal");
+    let mut agent = Agent::restore("test", None, &[]).expect("an empty journal");
     let login = |n: u8| Event::Login {
         login_id: [n; 16],
         user: "eva".into(),

@@ -78,7 +78,7 @@ fn iccid(n: usize) -> Iccid {
 struct Car {
     device: Device,
     store: Store<Device>,
-    agent: Agent,
+    agent: Box<Agent>,
     now: u64,
     ids: u64,
     card: BTreeMap<Iccid, bool>,

@@ -179,7 +179,7 @@ fn a_start_with_a_lost_journal_goes_on_with_the_card() {
 // A journal that this version can't read changes nothing until it is put aside.
 #[test]
 fn an_unreadable_record_leaves_the_secured_agent_as_it_is() {
-    let mut agent = Agent::without_journal("sim".into());
+    let mut agent = Agent::without_journal("sim");
     agent.handle(BootMs(1), Event::Boot);
     let result = agent.restore_late(BootMs(1), None, &[vec![0xFF; 40]]);
     assert!(result.is_err() && agent.is_unread());

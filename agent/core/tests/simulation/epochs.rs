@@ -66,8 +66,8 @@ fn a_restart_counts_on() {
     assert_eq!(numbers(&world), expected);
     // In a snapshot, too.
     let snapshot = world.agent.snapshot().expect("at rest");
-    let agent = Agent::restore("sim".into(), Some(&snapshot), &[]).expect("restored");
-    assert_eq!(agent.durable().report_seq >> 32, u64::from(EPOCH));
+    let agent = Agent::restore("sim", Some(&snapshot), &[]).expect("restored");
+    assert_eq!(agent.durable().report_seq() >> 32, u64::from(EPOCH));
 }
 
 // R-4.3-12: the journal of an agent without epochs, with reports that wait: they keep their numbers,
@@ -107,11 +107,11 @@ fn a_journal_without_an_epoch_gets_one() {
 #[test]
 fn without_an_epoch_the_count_begins_at_one() {
     let mut world = World::new();
-    world.agent = Agent::restore("sim".into(), None, &[]).expect("new");
+    world.agent = Agent::restore("sim", None, &[]).expect("new");
     world.event(Event::Boot);
     world.set_link(true);
     world.settle();
     log_in(&mut world);
     assert_eq!(numbers(&world), [(0, 1), (0, 2)]);
-    assert_eq!(world.agent.with_epoch(0).durable().report_seq, 2);
+    assert_eq!(world.agent.with_epoch(0).durable().report_seq(), 2);
 }

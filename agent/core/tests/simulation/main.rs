@@ -291,7 +291,7 @@ fn a_delete_order_disables_first_and_is_executed_once() {
         .map(|(_, s)| *s)
         .collect();
     assert_eq!(tail, [Status::Deleted, Status::Disabled]);
-    assert!(world.agent.durable().orders.is_empty());
+    assert!(world.agent.durable().orders().is_empty());
     world.inbound(order);
     world.check_reports();
 }

@@ -71,9 +71,9 @@ fn with_a_code() -> World {
 
 /// The CMP gives a code, and the car has it in its journal.
 fn give_code(world: &mut World) {
-    let before = world.on_disk().downloads.len();
+    let before = world.on_disk().downloads().len();
     world.answer();
-    while world.on_disk().downloads.len() == before {
+    while world.on_disk().downloads().len() == before {
         assert!(world.effect());
     }
 }
@@ -350,14 +350,14 @@ fn another_user_is_served_during_the_outage() {
         world.set_link(true);
         world.step(&Step::Login(b'b'));
         run_for(&mut world, 10 * MINUTE);
-        let own: Vec<_> = world.agent.durable().owners.values().copied().collect();
+        let own: Vec<_> = world.agent.durable().owners().map(|(_, a)| a).collect();
         assert_eq!(own, [account(b'b')], "cut {cut}");
         assert_eq!(world.agent.phase(), Phase::Active);
         // Another restart, with this user's download waiting and another user's profile on the card.
         world.cut(false);
         world.set_link(true);
         run_for(&mut world, MINUTE);
-        let own: Vec<_> = world.agent.durable().owners.values().copied().collect();
+        let own: Vec<_> = world.agent.durable().owners().map(|(_, a)| a).collect();
         assert_eq!(own, [account(b'b')], "cut {cut}");
         world.unreachable.clear();
         world.step(&Step::Login(b'a'));
@@ -392,7 +392,7 @@ fn a_refusal_that_stays_ends_the_download_at_once() {
         assert_eq!(world.tries.len(), tries_before + 1);
         assert_eq!(world.agent.phase(), Phase::NoProfile);
         assert_eq!(world.agent.waiting(), None);
-        assert!(world.agent.durable().downloads.is_empty());
+        assert!(world.agent.durable().downloads().is_empty());
         // The next login asks for another code, which is used.
         world.refusal = None;
         world.step(&Step::Logout);
@@ -424,7 +424,7 @@ fn a_code_that_is_withdrawn_is_not_tried_any_more() {
     // Not by a message about somebody else's request.
     world.inbound(message(AccountRef([9; 16])));
     run_for(&mut world, MINUTE);
-    assert_eq!(world.agent.durable().downloads.len(), 1);
+    assert_eq!(world.agent.durable().downloads().len(), 1);
     world.inbound(message(account));
     run_for(&mut world, MINUTE);
     assert_eq!(world.failed, [21]);
@@ -459,7 +459,7 @@ fn a_deletion_order_calls_off_a_download_that_waits() {
     };
     world.inbound(order(2));
     run_for(&mut world, MINUTE);
-    assert_eq!(world.agent.durable().downloads.len(), 1);
+    assert_eq!(world.agent.durable().downloads().len(), 1);
     world.inbound(order(1));
     run_for(&mut world, MINUTE);
     assert_eq!(world.failed, [CALLED_OFF]);

@@ -62,7 +62,7 @@ fn orders_after_months_and_twice_are_executed_once() {
     delete(&mut world, 8, 1);
     world.check_reports();
     assert!(world.card.is_empty());
-    assert!(world.agent.durable().orders.is_empty());
+    assert!(world.agent.durable().orders().is_empty());
     let deleted = history(&world, 1);
     assert_eq!(deleted.iter().filter(|s| **s == Status::Deleted).count(), 1);
 }
@@ -86,7 +86,7 @@ fn a_power_cut_at_any_point_of_a_deletion() {
             delete(&mut world, 9, 1);
             world.check_reports();
             assert!(world.card.is_empty(), "cut {cut}");
-            assert!(world.agent.durable().orders.is_empty(), "cut {cut}");
+            assert!(world.agent.durable().orders().is_empty(), "cut {cut}");
         }
     }
 }
@@ -104,7 +104,7 @@ fn a_reset_deletes_everything_and_ends_the_session() {
     world.check_reports();
     assert!(world.card.is_empty());
     assert!(world.agent.session().is_none());
-    assert!(world.agent.durable().owners.is_empty());
+    assert_eq!(world.agent.durable().owners().count(), 0);
     world.answer();
     world.check_reports();
     assert!(world.card.is_empty(), "a late code installs nothing");
@@ -150,7 +150,7 @@ fn an_erased_user_leaves_nothing_behind() {
     world.check_reports();
     assert!(world.card.is_empty());
     assert!(world.agent.session().is_none());
-    assert!(world.agent.durable().owners.is_empty());
+    assert_eq!(world.agent.durable().owners().count(), 0);
 }
 
 // R-A.4-3: the card is full; the CMP has another profile deleted, then the same code installs.
@@ -212,7 +212,7 @@ fn a_profile_that_somebody_else_deleted_blocks_nothing() {
     world.history.push((iccid(1), Status::Deleted));
     world.step(&Step::Logout);
     world.settle();
-    assert_eq!(world.agent.durable().intent, None);
+    assert_eq!(world.agent.durable().intent(), None);
     assert_eq!(world.agent.phase(), Phase::Guest);
     let last = world.reports.values().last().cloned();
     assert_eq!(last, Some((Some(iccid(1)), Status::Deleted)));
@@ -233,7 +233,7 @@ fn a_user_deletes_his_own_profile_in_the_car() {
     world.step(&Step::Logout);
     world.step(&Step::Login(b'a'));
     world.check_reports();
-    assert!(world.agent.session().is_some_and(|s| s.asking));
+    assert!(world.agent.session().is_some_and(|s| s.asking()));
     assert!(world.requests.is_empty());
     world.step(&Step::Provision);
     world.settle();
@@ -416,4 +416,22 @@ fn older_snapshots_are_read() {
         let state = Durable::restore(Some(older), &[]).expect("older");
         assert_eq!(&state, world.agent.durable());
     }
+}
+
+// R-4.3-14: the user leaves without a link, and somebody begins a login by code that nobody approves.
+#[test]
+fn a_logout_before_a_login_that_nobody_approves_reaches_the_cmp() {
+    let mut world = World::new();
+    for step in [
+        Step::Login(b'a'),
+        Step::Link(true),
+        Step::Run(10),
+        Step::Link(false),
+        Step::Logout,
+        Step::LoginByCode,
+    ] {
+        world.step(&step);
+    }
+    world.check_reports();
+    assert_eq!(world.book.1, None);
 }

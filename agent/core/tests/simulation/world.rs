@@ -167,7 +167,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let agent = Agent::restore("sim".into(), None, &[]).expect("new");
+        let agent = Agent::restore("sim", None, &[]).expect("new");
         let agent = agent.with_epoch(EPOCH);
         let mut world = Self {
             agent,
@@ -275,7 +275,7 @@ impl World {
                 if let Up::Status { report_seq, .. } = &body {
                     let disk = self.on_disk();
                     assert!(
-                        disk.outbox.iter().any(|r| r.seq == *report_seq),
+                        disk.outbox().iter().any(|r| r.seq == *report_seq),
                         "invariant 8: report"
                     );
                 }
@@ -305,7 +305,7 @@ impl World {
         }
         let disk = self.on_disk();
         let wants = |operation, i: &Iccid| {
-            disk.intent
+            disk.intent()
                 .as_ref()
                 .is_some_and(|t| t.operation == operation && t.iccid == *i)
         };
@@ -313,7 +313,7 @@ impl World {
             EuiccOp::Enable { iccid } => wants(Operation::Enable, iccid),
             EuiccOp::Disable { iccid } => wants(Operation::Disable, iccid),
             EuiccOp::Delete { iccid } => wants(Operation::Delete, iccid),
-            EuiccOp::Download { .. } => disk.downloads.first().is_some_and(|d| d.attempts > 0),
+            EuiccOp::Download { .. } => disk.downloads().first().is_some_and(|d| d.attempts > 0),
             EuiccOp::List | EuiccOp::Notifications => true,
         };
         assert!(ok, "invariant 8: {what:?} is not in the journal");
@@ -373,7 +373,7 @@ impl World {
     fn cut_off(&self, what: &EuiccOp) -> bool {
         match what {
             EuiccOp::Download { .. } => {
-                let running = self.on_disk().downloads.first().map(|d| d.account);
+                let running = self.on_disk().downloads().first().map(|d| d.account);
                 self.outage || running.is_some_and(|a| self.unreachable.contains(&a))
             }
             EuiccOp::Notifications => self.outage,
@@ -657,8 +657,8 @@ impl World {
         self.lossy |= self.agent.has_failed_journal();
         let base = self.base.as_deref();
         let agent = match self.disk {
-            Disk::Gone => Agent::without_journal("sim".into()),
-            _ => Agent::restore("sim".into(), base, &self.journal).expect("restore"),
+            Disk::Gone => Agent::without_journal("sim"),
+            _ => Agent::restore("sim", base, &self.journal).expect("restore"),
         };
         self.agent = agent.with_epoch(epoch);
         if self.disk == Disk::Full {
@@ -705,7 +705,7 @@ impl World {
                 .filter(|(_, t)| *t != Timer::Login)
             {
                 // A request that the CMP never answers is repeated for ever.
-                if why == Timer::Resend && self.agent.durable().outbox.is_empty() {
+                if why == Timer::Resend && self.agent.durable().outbox().is_empty() {
                     return;
                 }
                 self.now = self.now.max(at.0);
@@ -774,9 +774,9 @@ impl World {
             }
             Step::DeleteOwn => {
                 let session = self.agent.session().map(|s| s.account);
-                let owners = &self.agent.durable().owners;
-                let own = owners.iter().find(|(_, a)| Some(**a) == session);
-                if let Some(iccid) = own.map(|(i, _)| i.clone()) {
+                let owners = self.agent.durable().owners();
+                let own = owners.filter(|(_, a)| Some(*a) == session);
+                if let Some(iccid) = own.map(|(i, _)| i.clone()).min() {
                     self.event(Event::DeleteOwn { iccid });
                 }
             }
@@ -850,6 +850,12 @@ impl World {
         self.disk = Disk::Good;
         self.check_at_rest();
         assert!(!self.agent.has_failed_journal());
+        if !self.agent.durable().logouts().is_empty() {
+            // A login by code that nobody approves: the CMP learns of the session before when it is over.
+            self.now += 3_700_000;
+            self.agent.handle_timeout(BootMs(self.now));
+            self.check_at_rest();
+        }
         let told: Vec<_> = self
             .reports
             .values()
@@ -863,10 +869,10 @@ impl World {
         } else {
             assert_eq!(told, self.history, "invariant 3");
         }
-        assert!(self.agent.durable().outbox.is_empty());
+        assert!(self.agent.durable().outbox().is_empty());
         // Every end of a session that anybody was told of is known to the CMP, too.
         assert!(
-            self.agent.durable().logouts.is_empty(),
+            self.agent.durable().logouts().is_empty(),
             "logouts undelivered"
         );
         if self.numbered {

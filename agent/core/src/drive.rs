@@ -1,0 +1,183 @@
+//! Events in, effects and timeouts out (ARCHITECTURE §3).
+
+use crate::agent::Agent;
+use crate::bounds::MAX_ORDERS;
+use crate::durable::Record;
+use crate::event::{BootMs, Effect, Event, LoginEnd, Notice, Timer};
+use aid_id::Id;
+use aid_wire::{Down, LoginWay, OrderKind, Up};
+use alloc::string::String;
+
+impl Agent {
+    /// Takes an event. Poll effects and the timeout afterwards.
+    pub fn handle(&mut self, now: BootMs, event: Event) {
+        if self.has_failed_journal() {
+            self.handle_in_fault(now, event);
+        } else {
+            self.handle_event(now, event);
+        }
+        self.check_journal(now);
+    }
+
+    fn handle_event(&mut self, now: BootMs, event: Event) {
+        match event {
+            Event::Boot | Event::JournalRestored => {}
+            Event::LinkUp => self.link_is_up(now),
+            Event::LinkDown => {
+                self.link = None;
+                // What waits here would overtake the outbox, which LinkUp sends again in order.
+                self.ledger.link_lost();
+                self.notify(Notice::LinkDown);
+            }
+            Event::Login {
+                login_id,
+                user,
+                pin,
+            } => self.log_in(now, login_id, LoginWay::Pin { user, pin }),
+            Event::LoginByCode { login_id } => self.log_in(now, login_id, LoginWay::Code),
+            Event::Logout => self.log_out(now),
+            Event::DeleteOwn { iccid } => self.delete_own(iccid),
+            Event::Provision => self.provision(now),
+            Event::Inbound { message_id, body } => self.inbound(now, message_id, body),
+            Event::Persisted { ticket } => self.ledger.persisted(ticket),
+            Event::PersistFailed { text } => return self.fail(now, text),
+            Event::EuiccDone {
+                op,
+                result,
+                profiles,
+            } => {
+                if self.card.running.is_some_and(|r| r.number == op) {
+                    self.euicc_done(now, result, profiles);
+                }
+            }
+        }
+        self.decide(now);
+    }
+
+    /// Goes into the safe state where the journal can't go on.
+    fn check_journal(&mut self, now: BootMs) {
+        if let Some(text) = self.ledger.take_broken() {
+            self.fail(now, String::from(text));
+        }
+    }
+
+    /// Takes the passing of time; call at `poll_timeout`, or at any time.
+    pub fn handle_timeout(&mut self, now: BootMs) {
+        let due = |at: &Option<BootMs>| at.is_some_and(|at| at <= now);
+        if due(&self.card.retry) {
+            self.card.retry = None;
+        }
+        if self.has_failed_journal() {
+            return self.secure(now);
+        }
+        if self
+            .driver
+            .login
+            .as_ref()
+            .is_some_and(|l| l.deadline <= now)
+        {
+            self.refuse_login(LoginEnd::NoAnswer, "the CMP did not answer");
+        }
+        if due(&self.hello_again()) {
+            self.send_hello(now);
+        }
+        if due(&self.resend_at()) {
+            self.send_outstanding(now);
+        }
+        self.decide(now);
+        self.check_journal(now);
+    }
+
+    /// When to call `handle_timeout` at the latest, and why. Changes with every `handle`.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(BootMs, Timer)> {
+        if self.has_failed_journal() {
+            return self.card.retry.map(|at| (at, Timer::Card));
+        }
+        let timers = [
+            (self.driver.login.as_ref().map(|l| l.deadline), Timer::Login),
+            (self.card.retry, Timer::Card),
+            (self.set_aside_timeout(), Timer::Card),
+            (self.download_timeout(), Timer::Download),
+            (self.code_timeout(), Timer::Download),
+            (self.notifications_timeout(), Timer::Notifications),
+            (self.hello_again(), Timer::Hello),
+            (self.resend_at(), Timer::Resend),
+        ];
+        timers
+            .into_iter()
+            .filter_map(|(at, why)| at.map(|at| (at, why)))
+            .min()
+    }
+
+    /// The next thing to do; `None` until the next event. Nothing comes while a persist is open.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.ledger.poll()
+    }
+
+    fn resend_at(&self) -> Option<BootMs> {
+        self.link.as_ref().and_then(|l| l.resend)
+    }
+
+    fn inbound(&mut self, now: BootMs, message_id: Id, body: Down) {
+        match body {
+            Down::LoginResult { login_id, outcome } => {
+                return self.login_result(now, login_id, outcome);
+            }
+            Down::LoginCode {
+                login_id,
+                code,
+                url,
+                expires_in,
+            } => return self.login_code(now, login_id, code, url, expires_in),
+            Down::UserProfile { account, profile } => return self.user_profile(account, profile),
+            Down::Space {
+                request_id,
+                granted,
+            } => return self.space_answered(now, request_id, granted),
+            Down::StatusAck { report_seq } => return self.report_acked(report_seq),
+            Down::Ack { message_id } => return self.result_acked(message_id),
+            Down::Welcome {
+                message_id,
+                revision,
+                session,
+            } => return self.welcomed(message_id, revision, session),
+            Down::ActivationCode {
+                request_id,
+                account,
+                outcome,
+            } => {
+                if !self.activation_code(now, request_id, account, outcome) {
+                    return;
+                }
+            }
+            Down::Order { order_id, kind } => {
+                if !self.order(now, order_id, kind) {
+                    return;
+                }
+            }
+        }
+        self.ledger.offer(Effect::AckInbound { message_id });
+    }
+
+    /// Takes an order; false: there is no room for it now, and the CMP repeats it.
+    fn order(&mut self, now: BootMs, order_id: Id, kind: OrderKind) -> bool {
+        let orders = self.durable().orders();
+        let known = orders.iter().find(|o| o.order_id == order_id);
+        if let Some(outcome) = known.map(|o| o.outcome) {
+            if let Some(outcome) = outcome {
+                self.send(Some(order_id), Up::OrderResult { order_id, outcome });
+            }
+        } else if !self.durable().is_closed(order_id) {
+            if orders.len() >= MAX_ORDERS {
+                return false;
+            }
+            // What the card refused before is tried again for a new order.
+            self.card.undeletable.clear();
+            self.record(Record::OrderAccepted(order_id, kind));
+            self.look_again();
+        }
+        self.arm_resend(now);
+        true
+    }
+}

@@ -1,0 +1,81 @@
+//! Who is logged in, and who wants to be.
+
+use crate::bounds::{Cause, MAX_PROFILES};
+use crate::event::BootMs;
+use aid_id::{AccountRef, Iccid, Id};
+use aid_wire::{Aup, LoginWay, UserProfile};
+
+/// Who is logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The account.
+    pub account: AccountRef,
+    /// What the HMI shows.
+    pub aup: Aup,
+    /// The whole AID User Profile, once it came; gone with the session (R-2-9).
+    pub profile: Option<UserProfile>,
+    /// Whether a code is requested where the user has no OP here.
+    pub(crate) wish: Wish,
+    /// Failed requests for a code in a row.
+    pub(crate) failures: u16,
+    /// Profiles that are not to be enabled again in this session.
+    pub(crate) held: heapless::Vec<Iccid, MAX_PROFILES>,
+}
+
+impl Session {
+    /// The user is to be asked before another OP comes (R-4.5-10).
+    #[must_use]
+    pub fn asking(&self) -> bool {
+        self.wish == Wish::Ask
+    }
+}
+
+/// Whether a code is requested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// As soon as the user has no OP here.
+    Request,
+    /// After a while: the last request failed for a passing cause.
+    Later { until: BootMs, cause: Cause },
+    /// Not in this session: it was refused.
+    Refused,
+    /// After the user has said so.
+    Ask,
+}
+
+/// A login that the CMP has not judged yet.
+#[derive(Debug)]
+pub(crate) struct PendingLogin {
+    pub(crate) id: Id,
+    pub(crate) way: LoginWay,
+    pub(crate) deadline: BootMs,
+    /// The CMP's code is shown: its life is known.
+    pub(crate) shown: bool,
+}
+
+/// Who is in the car.
+#[derive(Debug, Default)]
+pub(crate) struct Driver {
+    pub(crate) session: Option<Session>,
+    pub(crate) login: Option<PendingLogin>,
+    /// Number of the last change of the session.
+    pub(crate) number: u64,
+}
+
+impl Driver {
+    /// The account of who is logged in.
+    pub(crate) fn account(&self) -> Option<AccountRef> {
+        self.session.as_ref().map(|s| s.account)
+    }
+
+    /// The session, where it is this account's.
+    pub(crate) fn session_of(&mut self, account: AccountRef) -> Option<&mut Session> {
+        self.session.as_mut().filter(|s| s.account == account)
+    }
+
+    /// Something happened to the session. Nothing of it is journaled: the CMP says at each connection from where to
+    /// count, and after a restart nobody is logged in.
+    pub(crate) fn count(&mut self) {
+        self.number = self.number.saturating_add(1);
+    }
+}
