@@ -147,7 +147,7 @@ pub async fn run(
         sequence: 0,
         transactions: Transactions::default(),
         login: LastLogin::default(),
-        watchdog: Watchdog::new(supervisor.watchdog(), now),
+        watchdog: Watchdog::new(supervisor.watchdog(), boot_clock::now()),
         supervisor,
         status: String::new(),
     };
