@@ -74,6 +74,7 @@ fn needs_restart<'a>(old: &Config, new: &Config) -> Vec<&'a str> {
         ("api", old.api != new.api),
         ("api_uids", old.api_uids != new.api_uids),
         ("[euicc]", old.euicc != new.euicc),
+        ("[device]", old.device != new.device),
         ("[rsp]", old.rsp != new.rsp),
         ("[bearer]", old.bearer != new.bearer),
     ];

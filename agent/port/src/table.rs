@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The table `[euicc]`: how the card is reached.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EuiccTable {
     /// How the card is reached.
@@ -24,7 +24,7 @@ pub struct EuiccTable {
 }
 
 /// The table `[device]`: what the device says about itself (SGP.22 §4.2).
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeviceTable {
     /// IMEI, 15 digits.

@@ -44,7 +44,7 @@ pub(super) fn local(seconds: u64) -> String {
     at.map_or_else(
         || seconds.to_string(),
         |at| {
-            let at = at.to_zoned(TimeZone::system());
+            let at = at.to_zoned_datetime(TimeZone::system());
             at.strftime("%Y-%m-%d %H:%M:%S").to_string()
         },
     )
@@ -66,7 +66,7 @@ pub(super) fn time(text: &str, now: u64, zone: &TimeZone) -> Result<u64, String>
             return Ok(now.saturating_add(u64::from(number) * seconds));
         }
     }
-    let local = |at: DateTime| at.to_zoned(zone.clone()).map(|at| at.timestamp());
+    let local = |at: DateTime| at.to_zoned_datetime(zone.clone()).map(|at| at.timestamp());
     let at = match (text.parse::<Timestamp>(), text.parse::<DateTime>()) {
         (Ok(at), _) => at,
         (_, Ok(at)) => local(at).map_err(|_| wrong())?,
