@@ -141,6 +141,7 @@ impl Bench {
             port,
         ];
         aid_hil(&self.dir, &[&always[..], args].concat())
+            .env("PCSCLITE_CSOCK_NAME", self.dir.join("pcscd/pcscd.comm"))
             .output()
             .unwrap()
     }
@@ -476,8 +477,13 @@ mod pcsc {
             .unwrap();
         let part = Part(child, Value::Null);
         let end = Instant::now() + Duration::from_secs(60);
-        while !bench.lpa(READER, &["chip", "info"]).status.success() {
-            assert!(Instant::now() < end, "no card in the reader");
+        loop {
+            let output = bench.lpa(READER, &["chip", "info"]);
+            if output.status.success() {
+                break;
+            }
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(Instant::now() < end, "no card in the reader: {errors}");
         }
         part
     }
