@@ -54,7 +54,7 @@ fn a_notification_that_is_not_there_is_not_reported_as_done() {
             ])
             .output()
             .unwrap();
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(output.status.code(), Some(13), "{output:?}");
         assert!(output.stdout.is_empty());
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("no notification 4"), "{text}");
