@@ -1,7 +1,8 @@
 //! What tests need of the machine beyond a Rust toolchain: shared public test data, PostgreSQL,
 //! mosquitto, openssl, the right to mount a small disk that fills up, prlimit, a C compiler for a library that makes
-//! calls fail. A test without it says that it was skipped and passes. Where `AID_REQUIRE` lists the need (`AID_REQUIRE=shared,postgres`), the test fails instead: CI lists
-//! what it has provided, so that nothing is skipped there unnoticed.
+//! calls fail, the PC/SC daemon with a virtual reader, tshark. A test without it says that it was skipped and passes.
+//! Where `AID_REQUIRE` lists the need (`AID_REQUIRE=shared,postgres`), the test fails instead: CI lists what it has
+//! provided, so that nothing is skipped there unnoticed.
 #![forbid(unsafe_code)]
 
 pub mod disk;
@@ -34,11 +35,15 @@ pub enum Need {
     Prlimit,
     /// The C compiler `cc`, and programs of glibc, into which what it makes can be loaded.
     Cc,
+    /// The PC/SC daemon `pcscd`, the driver of vsmartcard's virtual reader, and the client `scriptor`.
+    Pcscd,
+    /// `tshark`, Wireshark's command line.
+    Tshark,
 }
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Shared,
         Self::Postgres,
         Self::Mosquitto,
@@ -46,6 +51,8 @@ impl Need {
         Self::Mount,
         Self::Prlimit,
         Self::Cc,
+        Self::Pcscd,
+        Self::Tshark,
     ];
 
     /// Its name in `AID_REQUIRE`.
@@ -59,6 +66,8 @@ impl Need {
             Self::Mount => "mount",
             Self::Prlimit => "prlimit",
             Self::Cc => "cc",
+            Self::Pcscd => "pcscd",
+            Self::Tshark => "tshark",
         }
     }
 
@@ -72,6 +81,8 @@ impl Need {
             Self::Mount => "run the tests as root, where file systems may be mounted",
             Self::Prlimit => "Debian: apt-get install util-linux",
             Self::Cc => "Debian: apt-get install gcc libc6-dev",
+            Self::Pcscd => "Debian: apt-get install pcscd vsmartcard-vpcd pcsc-tools",
+            Self::Tshark => "Debian: apt-get install tshark",
         }
     }
 }
