@@ -8,6 +8,13 @@
 mod address;
 mod apdu;
 pub mod at;
+#[cfg(feature = "bus")]
+pub mod bus;
+pub mod exec;
+mod fd;
+mod lines;
+#[cfg(feature = "pcsc")]
+mod pcsc;
 mod port;
 mod socket;
 mod table;
@@ -15,6 +22,9 @@ mod table;
 pub use address::{Address, AddressError, DEFAULT_BAUD, DEFAULT_SPI_HZ, MAX_ADDRESS, SYNTAX};
 pub use apdu::{Apdu, MAX_CHANNEL, MAX_COMMAND, MAX_RESPONSE, Opened, TransportError, channel_of};
 pub use at::AtCard;
+pub use exec::ExecCard;
+#[cfg(feature = "pcsc")]
+pub use pcsc::PcscCard;
 pub use port::{CardPort, PortError};
 pub use socket::SocketCard;
 pub use table::{Device, DeviceTable, EuiccTable, Settings, TableError, Timing};

@@ -3,6 +3,7 @@
 use crate::address::Address;
 use crate::apdu::{Apdu, Opened, TransportError};
 use crate::at::AtCard;
+use crate::exec::ExecCard;
 use crate::socket::SocketCard;
 use crate::table::Settings;
 use std::fmt;
@@ -44,6 +45,7 @@ impl CardPort {
         let Settings {
             address, timing, ..
         } = settings;
+        #[cfg(not(all(feature = "bus", feature = "pcsc")))]
         let absent = |feature| PortError::Feature {
             address: address.to_string(),
             feature,
@@ -51,10 +53,19 @@ impl CardPort {
         let inner: Box<dyn Apdu + Send> = match address {
             Address::Socket(to) => Box::new(SocketCard::new(to).with_timing(*timing)),
             Address::At { tty, baud } => Box::new(AtCard::new(tty, *baud, *timing)),
+            #[cfg(feature = "pcsc")]
+            Address::Pcsc { reader } => Box::new(crate::pcsc::PcscCard::new(reader.as_deref())),
+            #[cfg(not(feature = "pcsc"))]
             Address::Pcsc { .. } => return Err(absent("pcsc")),
-            Address::Spi { .. } => return Err(absent("bus")),
-            Address::I2c { .. } => return Err(absent("bus")),
-            Address::Exec(_) => return Err(absent("exec")),
+            #[cfg(feature = "bus")]
+            Address::Spi { device, hertz } => Box::new(crate::bus::BusCard::spi(device, *hertz)),
+            #[cfg(feature = "bus")]
+            Address::I2c { device, address } => {
+                Box::new(crate::bus::BusCard::i2c(device, *address))
+            }
+            #[cfg(not(feature = "bus"))]
+            Address::Spi { .. } | Address::I2c { .. } => return Err(absent("bus")),
+            Address::Exec(words) => Box::new(ExecCard::new(words, *timing)),
         };
         let reset_after_switch = settings
             .reset_after_switch

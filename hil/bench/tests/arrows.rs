@@ -26,7 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("euicc-sim", &["aid-cli", "aid-euicc", "aid-rsp"]),
     // Car.
     ("aid-agent-core", &["aid-id", "aid-wire"]),
-    ("aid-port", &[]),
+    ("aid-port", &["aid-t1"]),
     ("aid-lpa", &["aid-cli", "aid-id", "aid-port", "aid-rsp"]),
     ("aid-agent-hostile", &["aid-id", "aid-lpa", "aid-rsp"]),
     (

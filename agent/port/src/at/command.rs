@@ -1,6 +1,6 @@
 //! The commands that are sent to a modem, and what it says on its own.
 
-use super::lines::{Line, hex};
+use super::lines::Line;
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub(super) enum Command {
 impl Command {
     /// The line to send.
     pub(super) fn text(&self) -> String {
-        let apdu = |apdu: &[u8]| format!("{},\"{}\"", apdu.len() * 2, hex(apdu));
+        let apdu = |apdu: &[u8]| format!("{},\"{}\"", apdu.len() * 2, hex::encode_upper(apdu));
         match self {
             Self::Call => "AT\r".into(),
             Self::Plain => "ATE0V1\r".into(),
             Self::Numbers => "AT+CMEE=1\r".into(),
             Self::Pin | Self::Back => "AT+CPIN?\r".into(),
             Self::CloseStale(session) | Self::Close(session) => format!("AT+CCHC={session}\r"),
-            Self::Open(aid) => format!("AT+CCHO=\"{}\"\r", hex(aid)),
+            Self::Open(aid) => format!("AT+CCHO=\"{}\"\r", hex::encode_upper(aid)),
             Self::Channel(session, bytes) => format!("AT+CGLA={session},{}\r", apdu(bytes)),
             Self::Basic(bytes) => format!("AT+CSIM={}\r", apdu(bytes)),
             Self::Off => "AT+CFUN=0\r".into(),

@@ -1,4 +1,4 @@
-//! A modem's bytes as lines, and what each of them is. ITU-T V.250 §5.7; 3GPP TS 27.007 §9.2.
+//! What each line of a modem is. ITU-T V.250 §5.7; 3GPP TS 27.007 §9.2.
 
 use crate::apdu::MAX_RESPONSE;
 
@@ -6,44 +6,6 @@ use crate::apdu::MAX_RESPONSE;
 pub(super) const MAX_LINE: usize = 2 * MAX_RESPONSE + 64;
 /// Longest piece of a modem's text in an error, characters.
 const MAX_TEXT: usize = 80;
-
-/// Cuts bytes into lines. CR and LF both end a line; empty lines are left out.
-#[derive(Debug, Default)]
-pub(super) struct Lines {
-    line: Vec<u8>,
-    /// The line became too long: the rest of it is dropped.
-    overlong: bool,
-}
-
-impl Lines {
-    /// Takes bytes; calls `each` with every line that ends in them. An overlong line is `None`.
-    pub(super) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Option<&str>)) {
-        for byte in bytes {
-            match byte {
-                b'\r' | b'\n' => {
-                    if std::mem::take(&mut self.overlong) {
-                        each(None);
-                    } else {
-                        let text = String::from_utf8_lossy(&self.line);
-                        let text = text.trim();
-                        if !text.is_empty() {
-                            each(Some(text));
-                        }
-                    }
-                    self.line.clear();
-                }
-                _ if self.line.len() == MAX_LINE => self.overlong = true,
-                byte => self.line.push(*byte),
-            }
-        }
-    }
-
-    /// Forgets an unfinished line.
-    pub(super) fn clear(&mut self) {
-        self.line = Vec::new();
-        self.overlong = false;
-    }
-}
 
 /// A reason for which a modem refused a command: a final result code other than OK.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,49 +130,13 @@ pub(super) fn answer(rest: &str) -> Option<Vec<u8>> {
     let (length, digits) = rest.split_once(',')?;
     let length: usize = length.trim().parse().ok()?;
     let digits = digits.trim().trim_matches('"');
-    let bytes = unhex(digits)?;
+    let bytes = hex::decode(digits).ok()?;
     (length == digits.len() || length == bytes.len()).then_some(bytes)
-}
-
-/// Bytes of hexadecimal digits.
-pub(crate) fn unhex(digits: &str) -> Option<Vec<u8>> {
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |byte: &u8| (*byte as char).to_digit(16).map(|d| d as u8);
-    let pairs = digits.as_bytes().chunks_exact(2);
-    pairs
-        .map(|pair| Some(digit(&pair[0])? << 4 | digit(&pair[1])?))
-        .collect()
-}
-
-/// Hexadecimal digits of bytes.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let digit = |n: u8| DIGITS[usize::from(n & 15)] as char;
-    let digits = bytes.iter().flat_map(|b| [digit(b >> 4), digit(*b)]);
-    digits.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn lines(chunks: &[&[u8]]) -> Vec<Option<String>> {
-        let (mut cutter, mut seen) = (Lines::default(), Vec::new());
-        for chunk in chunks {
-            cutter.push(chunk, |line| seen.push(line.map(str::to_owned)));
-        }
-        seen
-    }
-
-    #[test]
-    fn an_overlong_line_is_reported_and_the_next_one_read() {
-        let long = vec![b'x'; 3 * MAX_LINE];
-        let seen = lines(&[&long, b"OK\r\nOK\r\n"]);
-        assert_eq!(seen, [None, Some("OK".into())]);
-    }
 
     #[test]
     fn what_lines_are() {
@@ -247,22 +173,6 @@ mod tests {
             "4,\"90é\"",
         ] {
             assert_eq!(answer(bad), None, "{bad}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn cuts_make_no_difference(text in "[ -~\r\n]{0,60}", cuts in proptest::collection::vec(0usize..60, 0..6)) {
-            let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(text.len())).collect();
-            cuts.extend([0, text.len()]);
-            cuts.sort_unstable();
-            let pieces: Vec<&[u8]> = cuts.windows(2).map(|w| &text.as_bytes()[w[0]..w[1]]).collect();
-            prop_assert_eq!(lines(&pieces), lines(&[text.as_bytes()]));
-        }
-
-        #[test]
-        fn hex_there_and_back(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
-            prop_assert_eq!(unhex(&hex(&bytes)), Some(bytes));
         }
     }
 }

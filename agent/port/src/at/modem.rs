@@ -12,9 +12,10 @@
 mod answers;
 
 use super::command::{Command, is_refresh, is_restart};
-use super::lines::{Cause, Line, Lines, MAX_LINE};
+use super::lines::{Cause, Line, MAX_LINE};
 use super::task::{Fault, Millis, Pin, Reply, Step, Task};
 use crate::apdu::{MAX_CHANNEL, channel_of};
+use crate::lines::Lines;
 use crate::table::Timing;
 use std::collections::VecDeque;
 
@@ -92,7 +93,7 @@ impl Modem {
     pub fn new(timing: Timing) -> Self {
         Self {
             timing,
-            lines: Lines::default(),
+            lines: Lines::new(MAX_LINE),
             phase: Phase::Idle,
             queue: VecDeque::new(),
             task: None,
@@ -270,12 +271,14 @@ impl Modem {
         self.end(Err(Fault::Silent(sent.command.name())));
     }
 
-    /// Bytes came from the modem.
+    /// Bytes came from the modem; none where the time was over.
     pub fn received(&mut self, bytes: &[u8], now: Millis) {
-        if let Phase::Draining { quiet_at, .. } = &mut self.phase {
+        if let Phase::Draining { quiet_at, .. } = &mut self.phase
+            && !bytes.is_empty()
+        {
             *quiet_at = now + QUIET;
         }
-        let mut lines = std::mem::take(&mut self.lines);
+        let mut lines = std::mem::replace(&mut self.lines, Lines::new(MAX_LINE));
         lines.push(bytes, |line| match line {
             Some(line) => self.line(line, now),
             None => self.overlong(),

@@ -1,5 +1,6 @@
 //! A serial line in raw mode that nobody else uses: TIOCEXCL and flock. termios(3), ioctl_tty(2).
 
+use crate::fd;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
@@ -11,9 +12,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// Bytes that are read at once.
-const CHUNK: usize = 4096;
 
 /// The line; given back when dropped.
 #[derive(Debug)]
@@ -49,55 +47,16 @@ impl Tty {
     }
 
     /// Writes all of it within a time.
-    pub(crate) fn write(&self, mut bytes: &[u8], limit: Duration) -> io::Result<()> {
-        let end = Instant::now() + limit;
-        while !bytes.is_empty() {
-            if !self.ready(PollFlags::OUT, end)? {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            match rustix::io::write(&self.0, bytes) {
-                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    pub(crate) fn write(&self, bytes: &[u8], limit: Duration) -> io::Result<()> {
+        fd::write(&self.0, bytes, Instant::now() + limit)
     }
 
     /// Reads what comes first; nothing when the time is over.
     pub(crate) fn read(&self, end: Instant) -> io::Result<Vec<u8>> {
-        loop {
-            if !self.ready(PollFlags::IN, end)? {
-                return Ok(Vec::new());
-            }
-            let mut bytes = vec![0; CHUNK];
-            match rustix::io::read(&self.0, bytes.as_mut_slice()) {
-                // A serial line has no end: this one hung up.
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(read) => {
-                    bytes.truncate(read);
-                    return Ok(bytes);
-                }
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    fn ready(&self, wanted: PollFlags, end: Instant) -> io::Result<bool> {
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let left = rustix::time::Timespec {
-                tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            };
-            let mut fds = [PollFd::new(&self.0, wanted)];
-            match poll(&mut fds, Some(&left)) {
-                Ok(0) => return Ok(false),
-                Ok(_) => return Ok(true),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        // A serial line has no end: one that ends has hung up.
+        match fd::read(&self.0, end)? {
+            Some(bytes) if bytes.is_empty() => Err(io::ErrorKind::UnexpectedEof.into()),
+            bytes => Ok(bytes.unwrap_or_default()),
         }
     }
 
