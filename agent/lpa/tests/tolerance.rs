@@ -78,9 +78,7 @@ fn a_card_that_refuses_one_form_of_a_request_is_asked_in_another() {
     }
     // A card without a function refuses every form, and is not asked for ever.
     let mut fakes = fakes(0);
-    fakes
-        .1
-        .with(|card| card.refuse.extend([(0xBF2D, 0x6A88)]));
+    fakes.1.with(|card| card.refuse.extend([(0xBF2D, 0x6A88)]));
     let error = fakes.0.profiles().expect_err("refused");
     assert!(
         matches!(error, CardError::Status { sw: 0x6A88, .. }),
