@@ -132,7 +132,7 @@ impl<A: Apdu + Send, H: Http + Send> Euicc for LpaEuicc<A, H> {
 
 impl<A: Apdu, H: Http> LpaEuicc<A, H> {
     fn download(&mut self, code: &str, progress: &mut dyn FnMut(&str)) -> Result<(), LpaError> {
-        let code: ActivationCode = code.parse()?;
+        let code = ActivationCode::from_pasted(code)?;
         // Nobody is there to type a confirmation code; the LPA says so when one is wanted.
         let request = DownloadRequest {
             code: Some(code),

@@ -4,7 +4,6 @@
 use crate::answers;
 use crate::edit::Edits;
 use aid_lpa::{Apdu, MAX_COMMAND, TransportError};
-use aid_rsp::es10::{DataObject as _, FinalResult, ProfileInstallationResult};
 use aid_rsp::tlv::{Tlv, parse_header};
 use std::sync::{Arc, Mutex};
 
@@ -114,11 +113,27 @@ impl Inside {
         answer
     }
 
+    /// A success is what the card reports as one, in a form that can be read; or, where its result can't be read, the
+    /// profile in its list.
     fn note_success(&mut self, answer: &[u8]) {
-        let read = ProfileInstallationResult::from_slice(answer);
-        self.success |= read
-            .is_ok_and(|result| matches!(result.data.value().result, FinalResult::Success { .. }));
+        let listed = answer.starts_with(&[0xBF, 0x2D])
+            && answer.windows(10).any(|bytes| bytes == answers::ICCID);
+        let result = find_result(answer);
+        self.success |= listed || result;
     }
+}
+
+/// Whether a ProfileInstallationResult whose finalResult is a success is in there: the answer itself, or a notification.
+fn find_result(answer: &[u8]) -> bool {
+    fn inside(tlv: &Tlv<'_>, depth: usize) -> bool {
+        let success = |field: &Tlv<'_>| {
+            field.tag == 0xA2 && field.children().any().is_ok_and(|c| c.tag == 0xA0)
+        };
+        tlv.children().filter_map(Result::ok).any(|child| {
+            tlv.tag == 0xBF27 && success(&child) || depth < 5 && inside(&child, depth + 1)
+        })
+    }
+    Tlv::parse(answer).is_ok_and(|tlv| inside(&tlv, 0))
 }
 
 impl Apdu for HostileCard {

@@ -20,6 +20,7 @@ mod server;
 
 use aid_id::{ActivationCode, Iccid};
 use aid_lpa::{Card, Delivered, DownloadRequest, Lpa, LpaError, Tally};
+use aid_rsp::es10::CancelSessionReason;
 use card::HostileCard;
 use edit::Edits;
 use server::HostileServer;
@@ -27,7 +28,7 @@ use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
 /// What the LPA can be asked for; the first byte of an input, modulo their number.
-pub const OPERATIONS: u8 = 10;
+pub const OPERATIONS: u8 = 14;
 
 /// The target.
 ///
@@ -78,10 +79,41 @@ fn operate(lpa: &mut Lpa<HostileCard, HostileServer>, operation: u8, card: &Host
             ignore(lpa.set_nickname(&iccid, "name"));
             ignore(lpa.delete(&iccid));
         }
-        _ => {
+        9 => {
             ignore(lpa.notifications());
             ignore(lpa.remove_notification(7));
         }
+        10 => {
+            ignore(lpa.profile_list());
+            ignore(lpa.notification(7));
+            ignore(lpa.set_default_smdp("smdp.example.com"));
+            ignore(lpa.purge());
+        }
+        11 => reject(lpa),
+        12 => {
+            if let Ok(Some(offer)) = lpa.discover_smdp(None, &mut |_| {}) {
+                lpa.postpone(offer);
+            }
+        }
+        _ => {
+            let events = lpa.discover_smds(answers::SERVER, &mut |_| {});
+            assert!(events.as_ref().is_ok_and(|e| e.len() <= 256) || events.is_err());
+            ignore(events);
+        }
+    }
+}
+
+/// An offer that is looked at and rejected.
+fn reject(lpa: &mut Lpa<HostileCard, HostileServer>) {
+    let request = request(0);
+    match lpa.offer(request.code.as_ref(), &mut |_| {}) {
+        Ok(offer) => {
+            let read = Iccid::from_bcd(&offer.metadata.iccid).ok();
+            assert_eq!(read.as_ref(), Some(&offer.iccid));
+            assert!(!offer.server().is_empty());
+            ignore(lpa.reject(offer, CancelSessionReason::EndUserRejection));
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 
@@ -102,7 +134,7 @@ fn request(operation: u8) -> DownloadRequest {
         _ => None,
     };
     DownloadRequest {
-        code: code.map(|c| c.parse::<ActivationCode>().expect("activation code")),
+        code: code.map(|c| ActivationCode::from_pasted(&c).expect("activation code")),
         confirmation_code: (operation == 1).then(|| Zeroizing::new("1234".to_owned())),
     }
 }
@@ -138,7 +170,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> = (0..OPERATIONS).map(|operation| vec![operation]).collect();
     for place in 0..edit::PLACES {
         for edit in edit::examples(place) {
-            for operation in [0, 1, 2, 3, 4, 5, 6, 9] {
+            for operation in [0, 1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13] {
                 let mut seed = vec![operation];
                 seed.extend_from_slice(&edit);
                 seeds.push(seed);

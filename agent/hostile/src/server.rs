@@ -52,6 +52,8 @@ impl HostileServer {
                     "smdpSigned2": object(21, answers::smdp_signed2()),
                     "smdpSignature2": object(22, signature),
                     "smdpCertificate": object(23, answers::certificate(540)),
+                    // Of an SM-DS.
+                    "eventEntries": [{"eventId": "E-1", "rspServerAddress": answers::SERVER}],
                 });
                 (1, value)
             }

@@ -4,10 +4,12 @@
 
 use crate::error::CardError;
 use crate::meter::Meter;
+use crate::pcap::Pcap;
 use crate::trace;
 use aid_port::{Apdu, MAX_CHANNEL, MAX_RESPONSE, Opened, TransportError};
 use aid_rsp::es10::DataObject;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// AID of the ISD-R (SGP.22 §2.4.5, SGP.02 annex H).
 pub const ISDR_AID: [u8; 16] = [
@@ -32,6 +34,8 @@ pub struct Card<A> {
     managed: bool,
     /// TERMINAL CAPABILITY was sent since the last reset or connection.
     greeted: bool,
+    /// Where every APDU is recorded.
+    pcap: Option<Pcap>,
 }
 
 impl<A> std::fmt::Debug for Card<A> {
@@ -52,7 +56,15 @@ impl<A: Apdu> Card<A> {
             channel: None,
             managed: false,
             greeted: false,
+            pcap: None,
         }
+    }
+
+    /// Records every APDU in a file.
+    #[must_use]
+    pub fn with_pcap(mut self, pcap: Pcap) -> Self {
+        self.pcap = Some(pcap);
+        self
     }
 
     /// Takes another AID of the ISD-R: some cards have odd ones.
@@ -269,6 +281,7 @@ impl<A: Apdu> Card<A> {
             self.channel = None;
             self.greeted = false;
         })?;
+        self.record(command, &answer);
         let got = answer.len();
         let status = answer.split_off(got.saturating_sub(2));
         let (&[sw1, sw2], ..=MAX_RESPONSE) = (&status[..], got) else {
@@ -278,6 +291,20 @@ impl<A: Apdu> Card<A> {
         let sw = u16::from_be_bytes([sw1, sw2]);
         trace::answer(what, &answer, sw);
         Ok((answer, sw))
+    }
+}
+
+impl<A> Card<A> {
+    /// A file that can't be written ends the recording, not the work.
+    fn record(&mut self, command: &[u8], answer: &[u8]) {
+        let Some(pcap) = &mut self.pcap else {
+            return;
+        };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        if let Err(error) = pcap.record(command, answer, now.unwrap_or_default()) {
+            tracing::warn!(%error, "APDUs are no longer recorded");
+            self.pcap = None;
+        }
     }
 }
 

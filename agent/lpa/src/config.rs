@@ -2,6 +2,7 @@
 
 use crate::lpa::default_device;
 use crate::tcp::Bearer;
+use crate::trust::Trust;
 use aid_cli::cli::Failure;
 use aid_cli::config;
 use aid_port::{DeviceTable, EuiccTable, TableError};
@@ -19,6 +20,8 @@ pub(crate) const EXAMPLE: &str = include_str!("../aid-lpa.example.toml");
 pub(crate) struct Config {
     pub(crate) euicc: EuiccTable,
     pub(crate) ci: Vec<PathBuf>,
+    pub(crate) trust: Option<Trust>,
+    pub(crate) ci_folder: Option<PathBuf>,
     pub(crate) private_smdp: bool,
     pub(crate) bearer: BearerConfig,
     pub(crate) device: DeviceTable,
@@ -41,6 +44,12 @@ impl Config {
         let mut config: Self = config::load(file)?;
         for path in &mut config.ci {
             *path = config::beside(file, path);
+        }
+        if let Some(Trust::File(path)) = &mut config.trust {
+            *path = config::beside(file, path);
+        }
+        if let Some(folder) = &mut config.ci_folder {
+            *folder = config::beside(file, folder);
         }
         // A wrong value shall not wait for the operation that needs it.
         let at = |what: String| Failure::new(format!("{}: {what}", file.display()));

@@ -129,8 +129,8 @@ pub enum LpaError {
     /// The server.
     #[error(transparent)]
     Server(#[from] ServerError),
-    /// The activation code is none.
-    #[error("this is no activation code: {0}")]
+    /// The activation code is malformed.
+    #[error("not an activation code: {0}")]
     Code(#[from] aid_id::ActivationCodeError),
     /// The code has no SM-DP+ and the card no default one.
     #[error("neither the activation code nor the card names an SM-DP+")]
@@ -150,6 +150,14 @@ pub enum LpaError {
         server: String,
         /// OID of the activation code.
         expected: String,
+    },
+    /// The server proves itself with a certificate of another name (SGP.22 §4.1).
+    #[error("{server} shows a certificate for {names}; it is not the SM-DP+ that was asked")]
+    ServerName {
+        /// FQDN.
+        server: String,
+        /// The names in CERT.DPauth.
+        names: String,
     },
     /// A confirmation code is needed.
     #[error("this profile needs a confirmation code; give it with the download")]

@@ -2,25 +2,22 @@
 
 use crate::card::Card;
 use crate::error::{CardError, LpaError};
+use crate::read::Unread;
 use aid_port::{Apdu, TransportError};
 use aid_rsp::es8;
 use aid_rsp::es10::{
     AuthenticateServerRequest, CancelSessionReason, CancelSessionRequest, DataObject as _,
     DeleteProfileRequest, DeleteProfileResponse, DeleteResult, DisableProfileRequest,
     DisableProfileResponse, DisableResult, EnableProfileRequest, EnableProfileResponse,
-    EnableResult, EuiccConfiguredAddressesRequest, EuiccConfiguredAddressesResponse, EuiccInfo2,
-    GetEuiccChallengeRequest, GetEuiccChallengeResponse, GetEuiccDataRequest, GetEuiccDataResponse,
-    GetEuiccInfo1Request, GetEuiccInfo2Request, GetRatRequest, GetRatResponse,
-    ListNotificationRequest, ListNotificationResponse, NotificationMetadata, NotificationSearch,
-    NotificationSentRequest, NotificationSentResponse, NotificationSentStatus, PendingNotification,
-    PrepareDownloadRequest, ProfileIdentifier, ProfileInfo, ProfileInfoListRequest,
-    ProfileInfoListResponse, ProfileInstallationResult, ProfileState,
-    RetrieveNotificationsListRequest, RetrieveNotificationsListResponse, SetNicknameRequest,
-    SetNicknameResponse, SetNicknameResult, TransactionId,
+    EnableResult, EuiccMemoryResetRequest, EuiccMemoryResetResponse, GetEuiccChallengeRequest,
+    GetEuiccChallengeResponse, GetEuiccDataRequest, GetEuiccDataResponse, GetEuiccInfo1Request,
+    GetRatRequest, GetRatResponse, NotificationSentRequest, NotificationSentResponse,
+    NotificationSentStatus, PrepareDownloadRequest, ProfileIdentifier, ProfileInfo, ProfileState,
+    ResetResult, SetDefaultDpAddressRequest, SetDefaultDpAddressResponse,
+    SetDefaultDpAddressResult, SetNicknameRequest, SetNicknameResponse, SetNicknameResult,
+    TransactionId,
 };
-
-/// Tags that the list of profiles is asked for: no icons, which cost dozens of APDUs.
-const PROFILE_TAGS: [u8; 9] = [0x5A, 0x4F, 0x9F, 0x70, 0x90, 0x91, 0x92, 0x95, 0x99];
+use aid_rsp::tlv::TlvError;
 
 /// Result `Ok` is success; anything else is a refusal with its code and name.
 macro_rules! expect_ok {
@@ -46,19 +43,6 @@ impl<A: Apdu> Card<A> {
     /// ES10b.GetEUICCInfo, EUICCInfo1 as it came: it goes to the server untouched.
     pub(crate) fn info1(&mut self) -> Result<Vec<u8>, CardError> {
         self.request("GetEUICCInfo1", &GetEuiccInfo1Request.to_vec())
-    }
-
-    /// ES10b.GetEUICCInfo, EUICCInfo2.
-    pub(crate) fn info2(&mut self) -> Result<EuiccInfo2, CardError> {
-        self.call("GetEUICCInfo2", &GetEuiccInfo2Request)
-    }
-
-    /// ES10a.GetEuiccConfiguredAddresses.
-    pub(crate) fn addresses(&mut self) -> Result<EuiccConfiguredAddressesResponse, CardError> {
-        self.call(
-            "GetEuiccConfiguredAddresses",
-            &EuiccConfiguredAddressesRequest,
-        )
     }
 
     /// ES10b.GetRAT.
@@ -89,14 +73,15 @@ impl<A: Apdu> Card<A> {
         self.request("PrepareDownload", &request.to_vec())
     }
 
-    /// ES10b.LoadBoundProfilePackage. Stops at the result, which may come before the end. Returns
-    /// it as it came, too.
+    /// ES10b.LoadBoundProfilePackage. Stops at the answer, which may come before the end, and returns it as it came.
+    ///
+    /// # Errors
+    /// [`LpaError::NoResult`] when the card took everything and answered nothing.
     pub(crate) fn load(
         &mut self,
         bpp: &[u8],
         mut progress: impl FnMut(usize, usize),
-    ) -> Result<(ProfileInstallationResult, Vec<u8>), LpaError> {
-        const WHAT: &str = "LoadBoundProfilePackage";
+    ) -> Result<Vec<u8>, LpaError> {
         let pieces = es8::segments(bpp)?;
         self.open()?;
         let mut done = 0;
@@ -105,9 +90,7 @@ impl<A: Apdu> Card<A> {
             done += piece.len();
             progress(done, bpp.len());
             if !answer.is_empty() {
-                let result = ProfileInstallationResult::from_slice(&answer);
-                let result = result.map_err(|source| CardError::Answer { what: WHAT, source })?;
-                return Ok((result, answer));
+                return Ok(answer);
             }
         }
         Err(LpaError::NoResult)
@@ -126,35 +109,6 @@ impl<A: Apdu> Card<A> {
         self.request("CancelSession", &request.to_vec())
     }
 
-    /// ES10b.ListNotification, ascending.
-    pub(crate) fn notifications(&mut self) -> Result<Vec<NotificationMetadata>, CardError> {
-        const WHAT: &str = "ListNotification";
-        match self.call(WHAT, &ListNotificationRequest::default())? {
-            ListNotificationResponse::Ok(mut list) => {
-                list.sort_by_key(|n| n.seq_number);
-                Ok(list)
-            }
-            ListNotificationResponse::Error(code) => Err(undefined(WHAT, code)),
-        }
-    }
-
-    /// ES10b.RetrieveNotificationsList of one number; none when it is gone.
-    pub(crate) fn notification(
-        &mut self,
-        seq_number: u64,
-    ) -> Result<Option<PendingNotification>, CardError> {
-        const WHAT: &str = "RetrieveNotificationsList";
-        let search = Some(NotificationSearch::SeqNumber(seq_number));
-        match self.call(WHAT, &RetrieveNotificationsListRequest { search })? {
-            RetrieveNotificationsListResponse::Ok(list) => Ok(list
-                .into_iter()
-                .find(|n| n.metadata().seq_number == seq_number)),
-            // noResultAvailable
-            RetrieveNotificationsListResponse::Error(1) => Ok(None),
-            RetrieveNotificationsListResponse::Error(code) => Err(undefined(WHAT, code)),
-        }
-    }
-
     /// ES10b.RemoveNotificationFromList; one that is gone already is no error.
     pub(crate) fn remove_notification(&mut self, seq_number: u64) -> Result<(), CardError> {
         let request = NotificationSentRequest { seq_number };
@@ -171,18 +125,48 @@ impl<A: Apdu> Card<A> {
 
     /// ES10c.GetProfilesInfo, without icons.
     pub(crate) fn profiles(&mut self) -> Result<Vec<ProfileInfo>, CardError> {
-        const WHAT: &str = "GetProfilesInfo";
-        let request = ProfileInfoListRequest {
-            search: None,
-            tag_list: Some(PROFILE_TAGS.to_vec()),
+        let list = self.profile_list()?;
+        for unread in list.iter().flat_map(|p| &p.unread) {
+            tracing::warn!(field = unread.field, reason = %unread.reason, "a field of a profile on the card cannot be read");
+        }
+        // What is enabled must not pass for disabled.
+        if list
+            .iter()
+            .any(|p| Unread::names(&p.unread, &["profileState", "ProfileInfo"]))
+        {
+            return Err(CardError::Answer {
+                what: "GetProfilesInfo",
+                source: TlvError::Value {
+                    tag: 0x9F70,
+                    reason: "profileState cannot be read",
+                },
+            });
+        }
+        Ok(list.into_iter().map(|p| p.info).collect())
+    }
+
+    /// ES10a.SetDefaultDpAddress; empty removes it.
+    pub(crate) fn set_default_smdp(&mut self, address: &str) -> Result<(), CardError> {
+        const WHAT: &str = "SetDefaultDpAddress";
+        let request = SetDefaultDpAddressRequest {
+            address: address.to_owned(),
         };
-        match self.call(WHAT, &request)? {
-            ProfileInfoListResponse::Ok(list) => Ok(list),
-            ProfileInfoListResponse::Error(error) => Err(CardError::Refused {
-                what: WHAT,
-                code: error.code(),
-                name: error.name(),
-            }),
+        let answer: SetDefaultDpAddressResponse = self.call(WHAT, &request)?;
+        expect_ok!(
+            "SetDefaultDpAddress",
+            answer.result,
+            SetDefaultDpAddressResult::Ok
+        )
+    }
+
+    /// ES10c.eUICCMemoryReset with options of [`reset_options`](aid_rsp::es10::reset_options); `false` when there was
+    /// nothing to delete.
+    pub(crate) fn memory_reset(&mut self, options: u32) -> Result<bool, CardError> {
+        let request = EuiccMemoryResetRequest { options };
+        let answer: EuiccMemoryResetResponse = self.call("eUICCMemoryReset", &request)?;
+        match answer.result {
+            ResetResult::NothingToDelete => Ok(false),
+            result => expect_ok!("eUICCMemoryReset", result, ResetResult::Ok).map(|()| true),
         }
     }
 
@@ -254,13 +238,5 @@ impl<A: Apdu> Card<A> {
         };
         let answer: SetNicknameResponse = self.call("SetNickname", &request)?;
         expect_ok!("SetNickname", answer.result, SetNicknameResult::Ok)
-    }
-}
-
-fn undefined(what: &'static str, code: u8) -> CardError {
-    CardError::Refused {
-        what,
-        code,
-        name: "undefinedError",
     }
 }

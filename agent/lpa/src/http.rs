@@ -1,19 +1,21 @@
 //! The HTTPS port over ureq and rustls: trust in the RSP's certificate issuers only, sockets bound
-//! to the admin bearer, payload counted, one connection kept for a whole download.
-//! SGP.22 §2.6.6 (TLS 1.2 or later, server authentication), §6.2. Called by agent and command line.
+//! to the admin bearer, payload counted, one connection kept for a whole download, pauses that servers ask for kept.
+//! SGP.22 §2.6.6 (TLS 1.2 or later, server authentication), §6.2.
 
 use crate::es9::{Http, HttpAnswer, HttpError};
 use crate::meter::Meter;
 use crate::tcp::{Bearer, BearerConnector};
+use crate::trust::TrustedIssuers;
 use aid_cli::cli::Failure;
 use aid_cli::tls;
 use aid_id::smdp_address;
 use aid_rsp::es9::{
     ADMIN_PROTOCOL, CONTENT_TYPE, Function as _, HandleNotificationRequest, MAX_RESPONSE,
 };
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 use ureq::config::Config;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::DefaultResolver;
@@ -27,11 +29,22 @@ const NOTIFY: Duration = Duration::from_secs(10);
 /// Longest time that an idle connection is used again.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// Longest pause that a server can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 3600);
+/// Calls of one function, the first included, while a server asks for pauses that are waited for.
+const MAX_CALLS: u32 = 3;
+/// Servers whose pauses are remembered.
+const MAX_PAUSES: usize = 256;
+
 /// HTTPS to SM-DP+ servers.
 #[derive(Debug)]
 pub struct HttpsClient {
     agent: ureq::Agent,
     private: bool,
+    /// Longest pause that is waited for; a longer one is an error until it is over.
+    patience: Duration,
+    /// Servers that asked for a pause, and when it ends.
+    pauses: BTreeMap<String, Instant>,
 }
 
 impl HttpsClient {
@@ -47,14 +60,24 @@ impl HttpsClient {
         private: bool,
         meter: Arc<dyn Meter>,
     ) -> Result<Self, Failure> {
-        let mut roots = Vec::new();
-        for file in ci {
-            // Says which file is no trust anchor; ureq would leave it out silently.
-            tls::roots(&[file])?;
-            for certificate in tls::certificates(file)? {
-                roots.push(Certificate::from_der(&certificate).to_owned());
-            }
-        }
+        let issuers = TrustedIssuers::of_files(ci)?;
+        Self::with_issuers(&issuers, bearer, private, meter)
+    }
+
+    /// The same with the issuers of a named trust set.
+    ///
+    /// # Errors
+    /// The set is empty.
+    pub fn with_issuers(
+        issuers: &TrustedIssuers,
+        bearer: Bearer,
+        private: bool,
+        meter: Arc<dyn Meter>,
+    ) -> Result<Self, Failure> {
+        let roots: Vec<Certificate<'static>> = issuers
+            .certificates()
+            .map(|der| Certificate::from_der(der).to_owned())
+            .collect();
         if roots.is_empty() {
             return Err(Failure::new(
                 "no certificate issuer is configured; name the CI of the SM-DP+ servers",
@@ -82,8 +105,79 @@ impl HttpsClient {
         Ok(Self {
             agent: ureq::Agent::with_parts(config, connector, DefaultResolver::default()),
             private,
+            patience: Duration::ZERO,
+            pauses: BTreeMap::new(),
         })
     }
+
+    /// Waits for pauses that servers ask for (Retry-After), as long as they are not longer than this, and calls again.
+    /// Without it, a server that asked for a pause is not called before its end ([`HttpError::Later`]).
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// What is left of the pause that a server asked for.
+    fn pause_left(&mut self, server: &str) -> Option<Duration> {
+        let end = *self.pauses.get(server)?;
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.pauses.remove(server);
+            return None;
+        }
+        Some(left)
+    }
+
+    /// Waits until a server may be called.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the server names a time, and there is no event that would end it"
+    )]
+    fn await_turn(&mut self, server: &str) -> Result<(), HttpError> {
+        let Some(left) = self.pause_left(server) else {
+            return Ok(());
+        };
+        if left > self.patience {
+            return Err(HttpError::Later {
+                server: server.to_owned(),
+                seconds: left.as_secs().max(1),
+            });
+        }
+        tracing::info!(%server, seconds = left.as_secs(), "the server asks for a pause; waiting");
+        std::thread::sleep(left);
+        self.pauses.remove(server);
+        Ok(())
+    }
+
+    /// Notes the pause that an answer asks for; true when it is short enough to be waited for.
+    fn note_pause(&mut self, server: &str, status: u16, retry_after: Option<&str>) -> bool {
+        if !matches!(status, 429 | 503) {
+            return false;
+        }
+        let Some(pause) = retry_after.and_then(|value| pause(value, SystemTime::now())) else {
+            return false;
+        };
+        if self.pauses.len() < MAX_PAUSES {
+            self.pauses
+                .insert(server.to_owned(), Instant::now() + pause);
+        }
+        pause <= self.patience
+    }
+}
+
+/// The pause of a Retry-After header (RFC 9110 §10.2.3): seconds, or the date of its end.
+fn pause(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    let pause = match value.bytes().all(|b| b.is_ascii_digit()) && !value.is_empty() {
+        // A number with too many digits is a long time.
+        true => Duration::from_secs(value.parse().unwrap_or(u64::MAX)),
+        false => {
+            let end = httpdate::parse_http_date(value).ok()?;
+            end.duration_since(now).unwrap_or_default()
+        }
+    };
+    Some(pause.min(LONGEST_PAUSE))
 }
 
 impl Http for HttpsClient {
@@ -94,6 +188,26 @@ impl Http for HttpsClient {
                 what: format!("{not}; on a bench set private_smdp"),
             })?;
         }
+        let mut calls = 1;
+        loop {
+            self.await_turn(server)?;
+            let (answer, retry_after) = self.post_once(server, path, body)?;
+            let again = self.note_pause(server, answer.status, retry_after.as_deref());
+            if !again || calls == MAX_CALLS {
+                return Ok(answer);
+            }
+            calls += 1;
+        }
+    }
+}
+
+impl HttpsClient {
+    fn post_once(
+        &self,
+        server: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<(HttpAnswer, Option<String>), HttpError> {
         let wrong = |error: ureq::Error| explain(server, &error);
         let mut request = self.agent.post(format!("https://{server}{path}"));
         if path == HandleNotificationRequest::PATH {
@@ -106,13 +220,15 @@ impl Http for HttpsClient {
             .send(body)
             .map_err(wrong)?;
         let status = response.status().as_u16();
+        let retry_after = response.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|v| v.to_str().ok()).map(str::to_owned);
         let body = response
             .body_mut()
             .with_config()
             .limit(MAX_RESPONSE as u64)
             .read_to_vec()
             .map_err(wrong)?;
-        Ok(HttpAnswer { status, body })
+        Ok((HttpAnswer { status, body }, retry_after))
     }
 }
 
@@ -138,4 +254,28 @@ fn explain(server: &str, error: &ureq::Error) -> HttpError {
         other => other.to_string(),
     };
     HttpError::Unreachable { server, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_seconds_or_dates() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (value, seconds) in [
+            ("0", Some(0)),
+            (" 120 ", Some(120)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("99999999999999999999999", Some(24 * 3600)),
+            ("Fri, 01 Jan 2100 00:00:00 GMT", Some(24 * 3600)),
+            ("", None),
+            ("soon", None),
+            ("-1", None),
+            ("1.5", None),
+        ] {
+            assert_eq!(pause(value, now).map(|p| p.as_secs()), seconds, "{value:?}");
+        }
+    }
 }

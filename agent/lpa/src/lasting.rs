@@ -21,7 +21,11 @@ impl LpaError {
             Self::Code(_) | Self::NoAddress => true,
             // Another server or session answered, or a damaged package came: the next answer may be
             // the right one.
-            Self::Mismatch { .. } | Self::Oid { .. } | Self::Package(_) | Self::NoResult => false,
+            Self::Mismatch { .. }
+            | Self::Oid { .. }
+            | Self::ServerName { .. }
+            | Self::Package(_)
+            | Self::NoResult => false,
             // Nobody can type one here.
             Self::ConfirmationCode => true,
             Self::ServerRefused { name, .. } => !matches!(
@@ -62,6 +66,7 @@ impl ServerError {
             Self::Http(error) => match error {
                 HttpError::Unreachable { .. }
                 | HttpError::Tls { .. }
+                | HttpError::Later { .. }
                 | HttpError::TooLong { .. } => false,
             },
             // A function that failed is answered with status 200 (§6.5.1.4): any other status, 404

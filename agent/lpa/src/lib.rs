@@ -9,29 +9,43 @@
 #![forbid(unsafe_code)]
 
 mod card;
+mod checks;
 mod config;
+mod delivery;
+mod discover;
 mod download;
 mod error;
 mod es10;
 mod es9;
 mod http;
 mod lasting;
+mod listing;
 mod lpa;
 mod meter;
+mod pcap;
 mod policy;
 mod program;
+mod read;
 mod report;
+mod session;
+mod settle;
 mod tcp;
 mod trace;
+mod trust;
 
 pub use aid_port::{Apdu, CardPort, MAX_COMMAND, MAX_RESPONSE, SocketCard, TransportError};
 pub use card::{BLOCK, Card, ISDR_AID, MAX_ANSWER, blocks};
 pub use config::device_info;
-pub use download::{DownloadRequest, Downloaded, Stage};
+pub use delivery::Delivered;
+pub use discover::Event;
+pub use download::{DownloadRequest, Downloaded, Offer, Stage};
 pub use error::{CardError, LpaError, ServerError};
 pub use es9::{Http, HttpAnswer, HttpError};
 pub use http::HttpsClient;
-pub use lpa::{ChipInfo, Delivered, Lpa, default_device};
+pub use lpa::{Lpa, default_device};
 pub use meter::{Meter, Tally};
+pub use pcap::Pcap;
 pub use program::run;
+pub use read::{ChipInfo, EuiccInfo, ListedNotification, ListedProfile, Unread};
 pub use tcp::Bearer;
+pub use trust::{KnownIssuer, LIVE, TEST, Trust, TrustedIssuers};

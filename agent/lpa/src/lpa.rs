@@ -1,16 +1,12 @@
-//! The LPA: what users and agents ask for, over a card and an HTTP port.
-//! SGP.22 §3.2 (local management), §3.5 (notifications). Called by the agent and `aid-lpa`.
+//! The LPA: local management of profiles over a card and an HTTP port. SGP.22 §3.2.
 
 use crate::card::Card;
-use crate::error::{CardError, LpaError, ServerError};
-use crate::es9::{self, Http};
+use crate::error::CardError;
+use crate::es9::Http;
+use crate::read::{ChipInfo, ListedProfile};
 use aid_id::Iccid;
 use aid_port::Apdu;
-use aid_rsp::es9::{Base64, HandleNotificationRequest};
-use aid_rsp::es10::{
-    DeviceCapabilities, DeviceInfo, EuiccConfiguredAddressesResponse, EuiccInfo2,
-    NotificationMetadata, PendingNotification, ProfileInfo, eid_digits,
-};
+use aid_rsp::es10::{DeviceCapabilities, DeviceInfo, ProfileInfo, eid_digits, reset_options};
 
 /// A device that supports LTE, release 15, and has no TAC of its own: the GSMA's test TAC.
 #[must_use]
@@ -27,35 +23,14 @@ pub fn default_device() -> DeviceInfo {
     }
 }
 
-/// What a chip says about itself.
-#[derive(Debug, Clone)]
-pub struct ChipInfo {
-    /// 32 digits.
-    pub eid: String,
-    /// EUICCInfo2.
-    pub info2: EuiccInfo2,
-    /// Default SM-DP+ and root SM-DS.
-    pub addresses: EuiccConfiguredAddressesResponse,
-}
-
-/// What became of the pending notifications.
-#[derive(Debug, Default)]
-pub struct Delivered {
-    /// Sequence numbers that a server accepted and the card removed.
-    pub accepted: Vec<u64>,
-    /// Sequence numbers that stay on the card, and why. A server's later notifications wait for
-    /// its earlier ones.
-    pub waiting: Vec<(u64, String)>,
-    /// The first failure of all.
-    pub error: Option<LpaError>,
-}
-
 /// A Local Profile Assistant.
 #[derive(Debug)]
 pub struct Lpa<A, H> {
     pub(crate) card: Card<A>,
     pub(crate) http: H,
     pub(crate) device: DeviceInfo,
+    /// On a bench: servers may have certificates of other names.
+    pub(crate) bench: bool,
 }
 
 impl<A: Apdu, H: Http> Lpa<A, H> {
@@ -65,7 +40,16 @@ impl<A: Apdu, H: Http> Lpa<A, H> {
             card,
             http,
             device: default_device(),
+            bench: false,
         }
+    }
+
+    /// Accepts SM-DP+ servers whose certificate CERT.DPauth names another host than the one that was asked (SGP.22
+    /// §4.1): for a bench.
+    #[must_use]
+    pub fn with_bench(mut self, bench: bool) -> Self {
+        self.bench = bench;
+        self
     }
 
     /// Says what the device is (SGP.22 §4.2).
@@ -98,19 +82,44 @@ impl<A: Apdu, H: Http> Lpa<A, H> {
     /// # Errors
     /// [`CardError`].
     pub fn chip_info(&mut self) -> Result<ChipInfo, CardError> {
-        Ok(ChipInfo {
-            eid: self.eid()?,
-            info2: self.card.info2()?,
-            addresses: self.card.addresses()?,
-        })
+        self.card.chip_info()
     }
 
-    /// All profiles on the card, without icons.
+    /// All profiles on the card, without icons, for a decision: what is enabled can be told from what is not.
+    ///
+    /// # Errors
+    /// [`CardError`]; the state of a profile can't be read.
+    pub fn profiles(&mut self) -> Result<Vec<ProfileInfo>, CardError> {
+        self.card.profiles()
+    }
+
+    /// All profiles on the card for people: each with the fields that could not be read.
     ///
     /// # Errors
     /// [`CardError`].
-    pub fn profiles(&mut self) -> Result<Vec<ProfileInfo>, CardError> {
-        self.card.profiles()
+    pub fn profile_list(&mut self) -> Result<Vec<ListedProfile>, CardError> {
+        self.card.profile_list()
+    }
+
+    /// Sets the default SM-DP+ address, up to 255 bytes; empty removes it.
+    ///
+    /// # Errors
+    /// [`CardError::Refused`] with the result of SGP.22 §5.7.4.
+    pub fn set_default_smdp(&mut self, address: &str) -> Result<(), CardError> {
+        self.card.set_default_smdp(address)
+    }
+
+    /// Deletes all operational profiles and those test profiles that were loaded in the field, and removes the default
+    /// SM-DP+ address (eUICCMemoryReset). `false` when there was nothing to delete.
+    ///
+    /// # Errors
+    /// [`CardError::Refused`] with the result of SGP.22 §5.7.19.
+    pub fn purge(&mut self) -> Result<bool, CardError> {
+        self.card.memory_reset(
+            reset_options::DELETE_OPERATIONAL_PROFILES
+                | reset_options::DELETE_FIELD_LOADED_TEST_PROFILES
+                | reset_options::RESET_DEFAULT_SMDP_ADDRESS,
+        )
     }
 
     /// Enables a profile; the one that was enabled is disabled by that.
@@ -147,87 +156,6 @@ impl<A: Apdu, H: Http> Lpa<A, H> {
     pub fn set_nickname(&mut self, iccid: &Iccid, name: &str) -> Result<(), CardError> {
         let iccid = bcd(iccid, "SetNickname")?;
         self.card.set_nickname(iccid, name)
-    }
-
-    /// Pending notifications, ascending sequence numbers.
-    ///
-    /// # Errors
-    /// [`CardError`].
-    pub fn notifications(&mut self) -> Result<Vec<NotificationMetadata>, CardError> {
-        self.card.notifications()
-    }
-
-    /// Removes a notification that nobody has got. Its server will not know what happened.
-    ///
-    /// # Errors
-    /// [`CardError`].
-    pub fn remove_notification(&mut self, seq_number: u64) -> Result<(), CardError> {
-        self.card.remove_notification(seq_number)
-    }
-
-    /// Delivers all pending notifications, or the one with this number, in sequence order, and
-    /// removes each after its server has accepted it (SGP.22 §3.5). A server that fails gets no
-    /// later ones; other servers get theirs.
-    ///
-    /// # Errors
-    /// The card fails; failures of servers are in [`Delivered`].
-    pub fn deliver(&mut self, only: Option<u64>) -> Result<Delivered, CardError> {
-        let mut result = Delivered::default();
-        let mut failed: Vec<String> = Vec::new();
-        for metadata in self.card.notifications()? {
-            let number = metadata.seq_number;
-            if only.is_some_and(|only| only != number) {
-                continue;
-            }
-            if failed.contains(&metadata.address) {
-                let why = format!("{} has not accepted an earlier one", metadata.address);
-                result.waiting.push((number, why));
-                continue;
-            }
-            let Some(notification) = self.card.notification(number)? else {
-                continue;
-            };
-            match self.deliver_one(&notification.to_vec(), &notification) {
-                Ok(()) => result.accepted.push(number),
-                Err(LpaError::Card(error)) => return Err(error),
-                Err(error) => {
-                    failed.push(metadata.address);
-                    result.waiting.push((number, error.to_string()));
-                    result.error.get_or_insert(error);
-                }
-            }
-        }
-        Ok(result)
-    }
-
-    /// Delivers a notification with these bytes, then removes it.
-    pub(crate) fn deliver_one(
-        &mut self,
-        bytes: &[u8],
-        notification: &PendingNotification,
-    ) -> Result<(), LpaError> {
-        let metadata = notification.metadata();
-        let server = &metadata.address;
-        let pending = Base64::new(bytes.to_vec()).ok_or_else(|| ServerError::Json {
-            server: server.clone(),
-            function: "handleNotification",
-            what: format!("the card's notification has {} bytes", bytes.len()),
-        })?;
-        if !is_authority(server) {
-            return Err(ServerError::Json {
-                server: server.clone(),
-                function: "handleNotification",
-                what: "the notification's address is no host name".into(),
-            }
-            .into());
-        }
-        let request = HandleNotificationRequest {
-            pending_notification: pending,
-        };
-        es9::notify(&mut self.http, server, &request)?;
-        tracing::info!(number = metadata.seq_number, %server, "notification accepted");
-        self.card.remove_notification(metadata.seq_number)?;
-        Ok(())
     }
 }
 

@@ -1,22 +1,31 @@
 //! Profile Policy Rules against the card's Rules Authorisation Table.
-//! SGP.22 §2.9.2, §3.1.3 step 2 (LPA's check). Called by the download.
+//! SGP.22 §2.9.2, §3.1.3 step 2 (LPA's check).
 
 use aid_rsp::es10::{GetRatResponse, OperatorId};
 
-/// Whether each rule of the profile is allowed for its operator. Consent of the user counts as
-/// given: logging in to a car that is to provision itself is the consent (AID.02 §4.3).
-pub(crate) fn allowed(rat: &GetRatResponse, rules: u32, owner: Option<&OperatorId>) -> bool {
-    (0..32)
-        .map(|bit| 1u32 << bit)
-        .filter(|bit| rules & bit != 0 && *bit != aid_rsp::es10::ppr::UPDATE_CONTROL)
-        .all(|bit| {
-            rat.rules.iter().any(|(pprs, operators, _)| {
-                pprs & bit != 0
-                    && operators
-                        .iter()
-                        .any(|o| owner.is_some_and(|p| matches(o, p)))
-            })
-        })
+/// Whether the user has to agree to these rules of a profile of this operator; `None` where the table does not allow one
+/// of them. A rule that several entries allow needs consent when all of them ask for it.
+pub(crate) fn consent(
+    rat: &GetRatResponse,
+    rules: u32,
+    owner: Option<&OperatorId>,
+) -> Option<bool> {
+    let bits = (0..32).map(|bit| 1u32 << bit);
+    let mut needed = false;
+    for bit in bits.filter(|b| rules & b != 0 && *b != aid_rsp::es10::ppr::UPDATE_CONTROL) {
+        let for_owner = |operators: &[OperatorId]| {
+            operators
+                .iter()
+                .any(|o| owner.is_some_and(|p| matches(o, p)))
+        };
+        let entries = rat.rules.iter();
+        let allowing =
+            entries.filter(|(pprs, operators, _)| pprs & bit != 0 && for_owner(operators));
+        let mut asks = allowing.map(|(_, _, consent)| *consent).peekable();
+        asks.peek()?;
+        needed |= asks.all(|asks| asks);
+    }
+    Some(needed)
 }
 
 /// A digit E is a wildcard (§2.9.2.1); gid1 and gid2 must match where the entry has them.
@@ -55,14 +64,14 @@ mod tests {
             ],
         };
         let (ours, other) = (operator([0x62, 0xF2, 0x10]), operator([0x00, 0xF1, 0x10]));
-        assert!(allowed(&rat, PPR1 | PPR2, Some(&ours)));
-        assert!(allowed(&rat, PPR2, Some(&other)));
-        assert!(!allowed(&rat, PPR1, Some(&other)));
-        assert!(
-            !allowed(&rat, PPR2, None),
-            "a rule without an operator is nobody's"
-        );
-        assert!(!allowed(&GetRatResponse::default(), PPR2, Some(&ours)));
-        assert!(allowed(&GetRatResponse::default(), 0, None));
+        assert_eq!(consent(&rat, PPR1, Some(&ours)), Some(false));
+        assert_eq!(consent(&rat, PPR1 | PPR2, Some(&ours)), Some(true));
+        assert_eq!(consent(&rat, PPR2, Some(&other)), Some(true));
+        assert_eq!(consent(&rat, PPR1, Some(&other)), None);
+        assert_eq!(consent(&rat, PPR1 | PPR2, Some(&other)), None);
+        let nobody = consent(&rat, PPR2, None);
+        assert_eq!(nobody, None, "a rule without an operator is nobody's");
+        assert_eq!(consent(&GetRatResponse::default(), PPR2, Some(&ours)), None);
+        assert_eq!(consent(&GetRatResponse::default(), 0, None), Some(false));
     }
 }

@@ -38,7 +38,7 @@ fn a_profile_is_downloaded_and_its_server_told_within_the_budget() {
         .download(&request(), &mut |s| stages.push(s))
         .expect("installed");
     assert_eq!(done.iccid.as_str(), "8949010000000000001");
-    assert_eq!((done.seq_number, done.notification_error), (7, None));
+    assert_eq!((done.seq_number, done.notification_error), (Some(7), None));
     fakes.0.enable(&done.iccid).expect("enabled");
     fakes.0.release();
     assert_eq!(
@@ -382,9 +382,12 @@ fn answers_of_the_card_cut_anywhere_are_errors() {
         let whole = answers()[&tag].clone();
         for end in (1..whole.len()).step_by(whole.len() / 60 + 1) {
             let mut fakes = fakes(100);
-            fakes
-                .1
-                .with(|card| drop(card.answers.insert(tag, whole[..end].to_vec())));
+            fakes.1.with(|card| {
+                card.answers.insert(tag, whole[..end].to_vec());
+                // The card has no profile, and no notification that says what became of it.
+                let none = ProfileInfoListResponse::Ok(vec![]).to_vec();
+                card.answers.insert(0xBF2D, none);
+            });
             let error = fail(&mut fakes);
             assert!(
                 matches!(error, LpaError::Card(CardError::Answer { .. })),

@@ -104,6 +104,23 @@ fn site() -> Site {
             "/away",
             post(|| async { (StatusCode::FOUND, [("location", "/echo")]) }),
         );
+    // Busy at its first calls; busy for long.
+    let calls = Arc::new(Mutex::new(0));
+    let busy = move |()| (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]);
+    let soon = move || {
+        let calls = Arc::clone(&calls);
+        async move {
+            let mut calls = calls.lock().expect("lock");
+            *calls += 1;
+            if *calls % 3 == 0 {
+                Ok("done")
+            } else {
+                Err(busy(()))
+            }
+        }
+    };
+    let long = || async { (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "600")]) };
+    let router = router.route("/soon", post(soon)).route("/long", post(long));
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
     let listener = runtime.block_on(http::bind("127.0.0.1:0")).expect("bind");
     let addr = listener.local_addr().expect("address");
@@ -251,4 +268,30 @@ fn nothing_leaves_but_through_the_bearer() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_pause_that_a_server_asks_for_is_kept() {
+    let site = site();
+    let (mut client, tally) = site.client("ci.der", Bearer::default());
+    // A short one is waited for.
+    let answer = client.post(&site.server(), "/soon", b"{}").expect("answer");
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"done"[..]));
+    // Until a long one is over nothing is sent.
+    let answer = client.post(&site.server(), "/long", b"{}").expect("answer");
+    assert_eq!(answer.status, 429);
+    let sent = tally.sent.load(Ordering::Relaxed);
+    let error = client
+        .post(&site.server(), "/echo", b"{}")
+        .expect_err("pause");
+    let HttpError::Later { seconds, .. } = error else {
+        panic!("{error}");
+    };
+    assert!((1..=600).contains(&seconds), "{seconds}");
+    assert_eq!(tally.sent.load(Ordering::Relaxed), sent);
+    // Other servers are not meant.
+    let other = client
+        .post("localhost:1", "/echo", b"{}")
+        .expect_err("nobody");
+    assert!(matches!(other, HttpError::Unreachable { .. }), "{other}");
 }

@@ -12,10 +12,10 @@ pub const MAX_ACTIVATION_CODE: usize = 255;
 /// could fetch the profile.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ActivationCode {
-    address: String,
-    matching_id: String,
-    oid: Option<String>,
-    confirmation_code: bool,
+    pub(crate) address: String,
+    pub(crate) matching_id: String,
+    pub(crate) oid: Option<String>,
+    pub(crate) confirmation_code: bool,
 }
 
 /// A text that is no activation code.
@@ -64,6 +64,17 @@ impl ActivationCode {
             confirmation_code,
         };
         code.to_string().parse()
+    }
+
+    /// The same code with the matching id in capitals, where that is another one: SGP.22 §4.1 has capitals only, people
+    /// and their programs write small letters.
+    #[must_use]
+    pub fn in_capitals(&self) -> Option<Self> {
+        let matching_id = self.matching_id.to_ascii_uppercase();
+        (matching_id != self.matching_id).then(|| Self {
+            matching_id,
+            ..self.clone()
+        })
     }
 
     /// The SM-DP+ address: `host` or `host:port`.
@@ -157,7 +168,7 @@ fn is_address(text: &str) -> bool {
 }
 
 /// `1.3.6.1`: at least two arcs of digits, without leading zeros.
-fn is_oid(text: &str) -> bool {
+pub(crate) fn is_oid(text: &str) -> bool {
     let arc = |a: &str| {
         !a.is_empty()
             && a.bytes().all(|b| b.is_ascii_digit())

@@ -12,6 +12,7 @@ mod eid;
 mod iccid;
 mod msp_token;
 pub mod partner;
+mod pasted;
 mod secret;
 pub mod smdp_address;
 

@@ -184,6 +184,8 @@ pub(crate) fn answers() -> BTreeMap<Tag, Vec<u8>> {
         (0xBF32, ok(0x32)),
         (0xBF33, ok(0x33)),
         (0xBF29, ok(0x29)),
+        (0xBF34, ok(0x34)),
+        (0xBF3F, ok(0x3F)),
         (0xBF36, installation_result(success()).to_vec()),
         (
             0xBF3C,
@@ -223,6 +225,12 @@ pub(crate) struct Inside {
     /// The connection breaks at this C-APDU.
     pub(crate) break_at: Option<usize>,
     pub(crate) apdus: usize,
+    /// Returns long answers whole, as modems do that fetch the rest themselves.
+    pub(crate) whole: bool,
+    /// Requests that begin with these bytes are refused with this status.
+    pub(crate) refuse_form: Vec<(Vec<u8>, u16)>,
+    /// Answers to ListNotification and RetrieveNotificationsList instead of those of `notifications`.
+    pub(crate) raw_lists: BTreeMap<Tag, Vec<u8>>,
     /// Answer to a wrong Le with 6Cxx once.
     pub(crate) wrong_le: bool,
 }
@@ -260,6 +268,16 @@ impl Inside {
         if let Some(sw) = self.refuse.get(&tag) {
             return Err(*sw);
         }
+        let refused = self.refuse_form.iter();
+        if let Some((_, sw)) = refused
+            .into_iter()
+            .find(|(form, _)| request.starts_with(form))
+        {
+            return Err(*sw);
+        }
+        if let Some(raw) = self.raw_lists.get(&tag) {
+            return Ok(raw.clone());
+        }
         match tag {
             0xBF28 => {
                 let list = self.notifications.iter().map(|n| n.metadata().clone());
@@ -267,13 +285,15 @@ impl Inside {
             }
             0xBF2B => {
                 let request = RetrieveNotificationsListRequest::from_slice(request).expect("form");
-                let Some(NotificationSearch::SeqNumber(n)) = request.search else {
-                    panic!("asked for {:?}", request.search);
+                let n = match request.search {
+                    Some(NotificationSearch::SeqNumber(n)) => Some(n),
+                    None => None,
+                    other => panic!("asked for {other:?}"),
                 };
                 let list = self
                     .notifications
                     .iter()
-                    .filter(|p| p.metadata().seq_number == n);
+                    .filter(|p| n.is_none_or(|n| p.metadata().seq_number == n));
                 Ok(RetrieveNotificationsListResponse::Ok(list.cloned().collect()).to_vec())
             }
             0xBF30 => {
@@ -307,7 +327,7 @@ impl Inside {
     fn answer(&mut self, data: Vec<u8>) -> Vec<u8> {
         let mut data = data;
         let mut sw = 0x9000u16;
-        if data.len() > 256 {
+        if data.len() > 256 && !self.whole {
             self.pending = data.split_off(256);
             sw = 0x6100 | self.pending.len().min(256) as u16 & 0xFF;
         }

@@ -1,13 +1,25 @@
-//! Bounded JSON fields: base64, hexadecimal digits, text. SGP.22 §6.5.2.
-//! A field that is too long fails before it is decoded. Called by the messages of ES2+ and ES9+.
+//! Bounded JSON fields of ES2+ and ES9+: base64, hexadecimal digits, text. SGP.22 §6.5.2.
+//!
+//! A field that is too long fails before it is decoded. Encodings whose meaning is clear are read: base64 with white
+//! space, without padding or in the alphabet for URLs, digits with white space around them.
 
 use alloc::{string::String, vec::Vec};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
+use base64::{Engine, engine::DecodePaddingMode};
 use core::fmt;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Bytes as base64 (RFC 4648 §4, padded), at most `MAX` of them.
+/// Reads with or without padding, and whatever the unused bits at the end are: the bytes are the same.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Bytes as base64 (RFC 4648 §4), at most `MAX` of them. Written with padding and without line breaks.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Base64<const MAX: usize>(Vec<u8>);
 
@@ -115,7 +127,31 @@ impl<T, F: FnOnce(&str) -> Option<T>> Visitor<'_> for StrVisitor<F> {
     }
 }
 
+/// Decodes base64 of at most `max` bytes; white space does not count.
+fn decode(text: &str, max: usize) -> Option<Vec<u8>> {
+    let limit = max.div_ceil(3) * 4;
+    let plain = |b: u8| !b.is_ascii_whitespace() && !matches!(b, b'-' | b'_');
+    if text.bytes().all(plain) {
+        return (text.len() <= limit)
+            .then(|| LENIENT.decode(text).ok())
+            .flatten();
+    }
+    let mut digits = Vec::with_capacity(text.len().min(limit));
+    for digit in text.bytes().filter(|b| !b.is_ascii_whitespace()) {
+        if digits.len() == limit {
+            return None;
+        }
+        digits.push(match digit {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => other,
+        });
+    }
+    LENIENT.decode(digits).ok()
+}
+
 fn from_hex(text: &str, max: usize) -> Option<Vec<u8>> {
+    let text = text.trim_ascii();
     if text.is_empty() || text.len() > 2 * max || !text.len().is_multiple_of(2) {
         return None;
     }
@@ -128,12 +164,7 @@ fn from_hex(text: &str, max: usize) -> Option<Vec<u8>> {
 
 impl<'de, const MAX: usize> Deserialize<'de> for Base64<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let read = |text: &str| {
-            if text.len() > MAX.div_ceil(3) * 4 {
-                return None;
-            }
-            STANDARD.decode(text).ok().and_then(Self::new)
-        };
+        let read = |text: &str| decode(text, MAX).and_then(Self::new);
         deserializer.deserialize_str(StrVisitor {
             what: "base64",
             max: MAX,

@@ -1,9 +1,13 @@
-//! Headers of requests and responses, and the execution status: SGP.22 §5.2.6, §6.5.1.
-//! Called by the messages of ES2+ and ES9+.
+//! Headers of requests and responses of ES2+ and ES9+, and the execution status: SGP.22 §5.2.6, §6.5.1.
+//!
+//! The codes of a refusal decide what is done next. So they are read whatever the texts beside them are: too long, with
+//! line breaks, numbers, or missing.
 
 use super::Text;
+use alloc::string::{String, ToString as _};
 use core::fmt;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Header of a request (ES2+ demands it, ES9+ of v2 has none).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,12 +34,16 @@ pub struct FunctionExecutionStatus {
     /// The status.
     pub status: ExecutionStatus,
     /// Why, unless executed successfully.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "data_or_none"
+    )]
     pub status_code_data: Option<StatusCodeData>,
 }
 
-/// Status of SGP.22 §5.2.6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Status of SGP.22 §5.2.6. Read in any case, and with any character between its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum ExecutionStatus {
     /// Done.
     #[serde(rename = "Executed-Success")]
@@ -51,19 +59,130 @@ pub enum ExecutionStatus {
     Expired,
 }
 
+impl<'de> Deserialize<'de> for ExecutionStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text: Text<64> = lenient(deserializer)?;
+        let letters = |c: &char| c.is_ascii_alphabetic();
+        let word: String = text.as_str().chars().filter(letters).collect();
+        match word.to_ascii_lowercase().as_str() {
+            "executedsuccess" => Ok(Self::Success),
+            "executedwithwarning" => Ok(Self::WithWarning),
+            "failed" => Ok(Self::Failed),
+            "expired" => Ok(Self::Expired),
+            _ => Err(D::Error::custom(format_args!(
+                "unknown execution status {text:?}"
+            ))),
+        }
+    }
+}
+
+/// Reads what may be a text: numbers as their digits, anything else as nothing. Control characters become spaces, and
+/// what is longer than `MAX` bytes is cut off.
+fn lenient<'de, const MAX: usize, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Text<MAX>, D::Error> {
+    deserializer.deserialize_any(AnyText)
+}
+
+/// The same where the member may be missing: nothing in it counts as missing.
+fn lenient_option<'de, const MAX: usize, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Text<MAX>>, D::Error> {
+    let text: Text<MAX> = lenient(deserializer)?;
+    Ok((!text.as_str().is_empty()).then_some(text))
+}
+
+struct AnyText<const MAX: usize>;
+
+impl<'de, const MAX: usize> Visitor<'de> for AnyText<MAX> {
+    type Value = Text<MAX>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        let mut line = String::new();
+        for c in text.trim().chars() {
+            let c = if c.is_control() { ' ' } else { c };
+            if line.len() + c.len_utf8() > MAX {
+                break;
+            }
+            line.push(c);
+        }
+        Ok(Text::new(line).unwrap_or_default())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Text::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Text::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Text::default())
+    }
+}
+
+/// Codes, or none where something else than an object stands in their place.
+fn data_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<StatusCodeData>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Data {
+        Codes(StatusCodeData),
+        Other(IgnoredAny),
+    }
+    Ok(match Data::deserialize(deserializer)? {
+        Data::Codes(data) => Some(data),
+        Data::Other(IgnoredAny) => None,
+    })
+}
+
 /// Subject and reason codes of SGP.22 §5.2.6.1, §5.2.6.2.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusCodeData {
-    /// Which entity or object, e.g. `8.1.1` (EID).
+    /// Which entity or object, e.g. `8.1.1` (EID); empty where the peer left it out.
+    #[serde(default, deserialize_with = "lenient")]
     pub subject_code: Text<32>,
-    /// What about it, e.g. `3.8` (refused).
+    /// What about it, e.g. `3.8` (refused); empty where the peer left it out.
+    #[serde(default, deserialize_with = "lenient")]
     pub reason_code: Text<32>,
     /// The object itself, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient_option"
+    )]
     pub subject_identifier: Option<Text<256>>,
     /// The reason, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "lenient_option"
+    )]
     pub message: Option<Text<1024>>,
 }
 
