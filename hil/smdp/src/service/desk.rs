@@ -110,6 +110,7 @@ impl<'a> Desk<'a> {
         now: u64,
     ) -> Stored<Decided<(Option<String>, Option<String>)>> {
         let (request, by) = (request.clone(), by.clone());
+        let underscore = self.limits.matching_id_underscore;
         let decided = self.store.decide(async move |books| {
             let order = match find(books, request.iccid.as_str(), &by).await? {
                 Ok(order) => order,
@@ -118,6 +119,7 @@ impl<'a> Desk<'a> {
             let is_taken = is_taken(books, &request, &order.iccid).await?;
             let confirmation = Confirmation {
                 request: &request,
+                underscore,
                 now,
             };
             Ok(Decided::about(order, |order| {
@@ -134,6 +136,7 @@ impl<'a> Desk<'a> {
     /// The database.
     pub async fn place(self, placing: &Placing, by: &By, now: u64) -> Stored<Decided<Order>> {
         let (placing, owner) = (placing.clone(), by.owner().to_owned());
+        let underscore = self.limits.matching_id_underscore;
         let expires_at = placing.expires_at.or_else(|| self.limits.expiry(now));
         let decided = self.store.decide(async move |books| {
             let mut orders = books.candidates(&placing.download).await?;
@@ -149,7 +152,11 @@ impl<'a> Desk<'a> {
             order.expires_at = expires_at;
             if let Some(request) = &placing.confirm {
                 let is_taken = is_taken(books, request, &order.iccid).await?;
-                let confirmation = Confirmation { request, now };
+                let confirmation = Confirmation {
+                    request,
+                    underscore,
+                    now,
+                };
                 if let Err(refusal) = order.confirm(confirmation, is_taken, &mut rng()) {
                     return Ok(Decided::unchanged(Err(refusal)));
                 }
