@@ -4,8 +4,8 @@
 #
 #   TTCN3=DIR [BIN=DIR] [WORK=DIR] hil/smdp/strangers/ttcn3.sh [strict|lenient] [CASE...]
 #
-# TTCN3 is the suite's checkout, compiled as its README says (_build/smdpp/smdpp_Tests). BIN has aid-smdp and euicc-sim;
-# without it a debug build is taken. WORK keeps configuration, orders and logs; without it they are removed. lenient
+# TTCN3 is the suite's checkout, compiled as its README says (_build/smdpp/smdpp_Tests). BIN has aid-smdp, euicc-sim
+# and aid-lpa; without it a debug build is taken. WORK keeps configuration, orders and logs; without it they are removed. lenient
 # turns on what INTEROP.md names: an underscore in MatchingIDs that operators choose. With CASEs (smdpp_Tests.TC_...,
 # ES2Plus_Tests.TC_...) only these run. All traffic is on loopback; /etc/hosts must have testsmdpplus1.example.com as 127.0.0.1.
 set -euo pipefail
@@ -15,6 +15,8 @@ shift || true
 bin=${BIN:-$here/../../../target/debug}
 host=testsmdpplus1.example.com
 eid=89049032123451234512345678901235
+# One default order is tried some forty times by the suite.
+attempts=100
 # Ports of ES9+ (NIST), ES2+ and ES9+ (brainpool, by the TLS front).
 es9=18000 es2=18002 brp=18001 plain=18003
 
@@ -96,11 +98,11 @@ profile ppr1 "$(luhn 8988000000000004000)" 'profile_type = "Ppr1"' 'policy_rules
 cat >smdp.toml <<TOML
 database = "smdp.db"
 inventory = "profiles"
-address = "$host"
+address = "$host:$es9"
 ci = ["$ci/CERT_CI_ECDSA_NIST.der", "$ci/CERT_CI_ECDSA_BRP.der"]
 protection = "own-keys"
 [orders]
-attempts = 100
+attempts = $attempts
 matching_id_underscore = true
 [es9]
 listen = "127.0.0.1:$es9"
@@ -152,7 +154,19 @@ order --profile-type Named --matching-id EVENT_RESTRICTED --eid 8904903212345123
 order --profile-type Named --matching-id AC_MAX_RETRIES
 order --profile-type Ppr1 --matching-id AC_PPR1
 for _ in $(seq 60); do order --profile-type Default --default --eid $eid; done
+# An order that was tried too often: a card without room for the profile takes its package, as often as may be.
+room=$(($(stat -c %s "$(ls profiles/n-*.der | head -1)") + 50))
+"$bin/euicc-sim" serve --log warn --pki "$sgp26" --memory $room --socket ./card.sock >card 2>logs/card.log & card=$!
+pids+=($card)
+for _ in $(seq 1 100); do [ ! -s card ] || break; sleep 0.1; done
+for _ in $(seq $attempts); do
+    "$bin/aid-lpa" --log warn --socket ./card.sock --ci "$ci/CERT_CI_ECDSA_NIST.der" --private-smdp profile download \
+        --smdp "$host:$es9" --matching-id AC_MAX_RETRIES --yes >>logs/lpa 2>&1 || true
+done
+kill $card
 stop
+# The suite names the server without its port.
+sed -i "s/^address.*/address = \"$host\"/" smdp.toml
 sed -i "s/^matching_id_underscore.*/matching_id_underscore = $underscore/" smdp.toml
 serve
 
