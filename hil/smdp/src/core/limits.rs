@@ -19,6 +19,9 @@ pub struct Limits {
     pub code_failures: u32,
     /// Days from DownloadOrder until an order expires; `None`: it never does.
     pub expire_after_days: Option<u32>,
+    /// Also `_` may be in a MatchingID, which SGP.22 §4.1.1 does not have: some operators use it, and cards and LPAs
+    /// carry any text.
+    pub matching_id_underscore: bool,
 }
 
 impl Default for Limits {
@@ -27,6 +30,7 @@ impl Default for Limits {
             attempts: MAX_ATTEMPTS,
             code_failures: MAX_CODE_FAILURES,
             expire_after_days: None,
+            matching_id_underscore: false,
         }
     }
 }

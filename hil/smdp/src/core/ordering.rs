@@ -15,6 +15,8 @@ use rand_core::CryptoRng;
 pub struct Confirmation<'a> {
     /// The request.
     pub request: &'a ConfirmOrderRequest,
+    /// Also `_` may be in its MatchingID.
+    pub underscore: bool,
     /// Unix seconds.
     pub now: u64,
 }
@@ -178,7 +180,13 @@ impl Order {
         is_taken: bool,
         rng: &mut dyn CryptoRng,
     ) -> Result<(), Refusal> {
-        let Confirmation { request, now } = confirmation;
+        let Confirmation {
+            request,
+            underscore,
+            now,
+        } = confirmation;
+        let fits =
+            |id: &str| is_matching_id(id) || underscore && is_matching_id(&id.replace('_', "-"));
         let eid = checked_eid(request.eid.as_ref().map(AsRef::as_ref))?;
         if let (Some(own), Some(given)) = (&self.eid, &eid)
             && own != given
@@ -225,9 +233,10 @@ impl Order {
                     "an order without MatchingID needs an EID",
                 ));
             }
-            Some(wanted) if !is_matching_id(wanted) => {
+            Some(wanted) if !fits(wanted) => {
+                let or = if underscore { ", underscore" } else { "" };
                 return Err(Refusal::matching_id_invalid(format!(
-                    "MatchingID {wanted:?} has other characters than A-Z, 0-9 and hyphen"
+                    "MatchingID {wanted:?} has other characters than A-Z, 0-9 and hyphen{or}"
                 )));
             }
             Some(wanted) if is_taken => {

@@ -153,6 +153,7 @@ impl<'a> Desk<'a> {
         now: u64,
     ) -> Stored<Decided<(Option<String>, Option<String>)>> {
         let (request, by) = (request.clone(), by.clone());
+        let underscore = self.limits.matching_id_underscore;
         let decided = self.store.decide(async move |books| {
             let order = match find(books, request.iccid.as_str(), &by).await? {
                 Ok(order) => order,
@@ -161,6 +162,7 @@ impl<'a> Desk<'a> {
             let is_taken = is_taken(books, &request, &order.iccid).await?;
             let confirmation = Confirmation {
                 request: &request,
+                underscore,
                 now,
             };
             Ok(Decided::about(order, |order| {
@@ -177,6 +179,7 @@ impl<'a> Desk<'a> {
     /// The database.
     pub async fn place(self, placing: &Placing, by: &By, now: u64) -> Stored<Decided<Order>> {
         let (placing, owner) = (placing.clone(), by.owner().to_owned());
+        let underscore = self.limits.matching_id_underscore;
         let expires_at = placing.expires_at.or_else(|| self.limits.expiry(now));
         let templates = Arc::clone(self.templates);
         let decided = self.store.decide(async move |books| {
@@ -193,7 +196,11 @@ impl<'a> Desk<'a> {
             order.expires_at = expires_at;
             if let Some(request) = &placing.confirm {
                 let is_taken = is_taken(books, request, &order.iccid).await?;
-                let confirmation = Confirmation { request, now };
+                let confirmation = Confirmation {
+                    request,
+                    underscore,
+                    now,
+                };
                 if let Err(refusal) = order.confirm(confirmation, is_taken, &mut rng()) {
                     return Ok(Decided::unchanged(Err(refusal)));
                 }

@@ -6,7 +6,7 @@ use aid_rsp::es2::{
     ReleaseProfileRequest,
 };
 use aid_rsp::es9::{RequestHeader, Text};
-use aid_smdp::core::{OrderState, is_matching_id};
+use aid_smdp::core::{Limits, OrderState, is_matching_id};
 
 const OTHER_EID: &str = "89049032123451234512345678901299";
 
@@ -163,6 +163,36 @@ async fn confirm_order() {
         .unwrap();
     let got = bench.authenticate(&bench.card(), Some("AC-1")).await;
     got.unwrap();
+}
+
+#[tokio::test]
+async fn an_underscore_in_a_matching_id_is_for_those_who_ask_for_it() {
+    for (underscore, wanted, refusal) in [
+        (false, "A_1", Some(("8.2.6", "2.1"))),
+        (false, "_", Some(("8.2.6", "2.1"))),
+        (true, "A_1-B", None),
+        (true, "_", None),
+        (true, "a_1", Some(("8.2.6", "2.1"))),
+        (true, "A_$", Some(("8.2.6", "2.1"))),
+        (true, "A_ ", Some(("8.2.6", "2.1"))),
+        (true, "", Some(("8.1.1", "2.2"))),
+    ] {
+        let bench = Bench::with_limits(Limits {
+            matching_id_underscore: underscore,
+            ..Limits::default()
+        })
+        .await;
+        let s = &bench.service;
+        let request = download(Some(ICCID), None, None);
+        s.download_order(&request, OPERATOR, NOW).await.unwrap();
+        let mut request = confirm(ICCID);
+        request.matching_id = Text::new(wanted);
+        let got = s.confirm_order(&request, OPERATOR, NOW).await;
+        match refusal {
+            Some(codes) => refused(got, codes),
+            None => assert_eq!(got.unwrap().matching_id.as_str(), wanted),
+        }
+    }
 }
 
 #[tokio::test]
