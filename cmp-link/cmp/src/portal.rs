@@ -16,9 +16,11 @@ use aid_cmp_core::model::Account;
 use aid_serve::limit::retry_after;
 use aid_serve::page as shell_page;
 use axum::Router;
+use axum::body::to_bytes;
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use cookie::SESSION;
@@ -97,8 +99,27 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/preference", post(settings::preference))
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
+        .layer(from_fn(without_nul))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .with_state(service)
+}
+
+/// Refuses U+0000, wherever it stands in an address or a form: no text has it, and not every database stores it.
+async fn without_nul(request: Request, next: Next) -> Response {
+    const REFUSAL: Refusal = Refusal(
+        StatusCode::BAD_REQUEST,
+        "The form has a character that is not allowed.",
+    );
+    let has_nul = |text: &[u8]| text.contains(&0) || text.windows(3).any(|w| w == b"%00");
+    if has_nul(request.uri().to_string().as_bytes()) {
+        return REFUSAL.into_response();
+    }
+    let (parts, body) = request.into_parts();
+    match to_bytes(body, MAX_FORM).await {
+        Ok(bytes) if has_nul(&bytes) => REFUSAL.into_response(),
+        Ok(bytes) => next.run(Request::from_parts(parts, bytes.into())).await,
+        Err(_) => Refusal(StatusCode::PAYLOAD_TOO_LARGE, "The form was too large.").into_response(),
+    }
 }
 
 fn shown(page: String) -> Response {

@@ -36,6 +36,11 @@ async fn world() -> World {
 }
 
 async fn login_as(car: &mut Car, id: Id, user: &str, pin: &str) {
+    let outcome = login_outcome(car, id, user, pin).await;
+    assert!(matches!(outcome, LoginOutcome::Accepted { .. }));
+}
+
+async fn login_outcome(car: &mut Car, id: Id, user: &str, pin: &str) -> LoginOutcome {
     let body = Up::Login {
         login_id: id,
         user: user.into(),
@@ -44,10 +49,7 @@ async fn login_as(car: &mut Car, id: Id, user: &str, pin: &str) {
     car.send(id, body).await;
     loop {
         match car.message().await.body {
-            Down::LoginResult { outcome, .. } => {
-                assert!(matches!(outcome, LoginOutcome::Accepted { .. }));
-                return;
-            }
+            Down::LoginResult { outcome, .. } => return outcome,
             Down::ActivationCode { .. } => {}
             other => panic!("{other:?}"),
         }
@@ -216,7 +218,8 @@ async fn a_code_that_comes_after_the_session_waits_for_the_next_one() {
     given(&mut car, [2; 16], EVA).await;
     // Eva's login, delivered again after the logout, lets nobody in.
     logout(&mut car, [7; 16], EVA).await;
-    login_as(&mut car, [6; 16], "eva", PIN).await;
+    let again = login_outcome(&mut car, [6; 16], "eva", PIN).await;
+    assert!(matches!(again, LoginOutcome::Refused { .. }), "{again:?}");
     let vehicle = world.store.vehicle(world.eid).await.unwrap().unwrap();
     assert_eq!(vehicle.session, None);
     assert_eq!(codes_until_hello(&mut car, [24; 16]).await, 0);

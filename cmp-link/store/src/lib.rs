@@ -11,6 +11,7 @@ mod counters;
 mod error;
 #[cfg(test)]
 mod faults;
+mod job;
 mod location;
 mod migrate;
 mod postgres;

@@ -4,7 +4,6 @@
 //! notification. So engines that speak its protocol, and poolers that hand out a connection per transaction, will do.
 
 mod burst;
-mod job;
 mod line;
 mod pool;
 mod shared;

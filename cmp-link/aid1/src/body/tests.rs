@@ -563,8 +563,7 @@ fn short_iccids_are_read_where_they_were_agreed() {
     let response = json!({"activationCode": "1$smdp.example$M", "profileType": "personal",
         "swappedIccid": ICCID, "iccid": ICCID});
     let information = json!({"profiles": [{"iccid": ICCID, "status": "valid", "reason": null}]});
-    let statuses =
-        json!({"profiles": [{"iccid": ICCID, "status": "valid", "profileType": "personal"}]});
+    let statuses = json!({"profiles": [{"iccid": ICCID, "status": "enabled"}]});
     // What can't be read there is as good as absent (§4.3.1).
     for (iccids, read) in [
         (Iccids::Standard, Value::Null),

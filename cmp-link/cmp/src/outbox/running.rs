@@ -2,7 +2,6 @@
 
 use super::LaneOf;
 use aid_cmp_core::model::Call;
-use std::collections::HashMap;
 use tokio::task::{Id, JoinSet};
 
 /// A call that has ended.
@@ -28,8 +27,8 @@ pub(super) enum End {
 #[derive(Debug, Default)]
 pub(super) struct Running {
     tasks: JoinSet<End>,
-    /// Which call each task makes: one that panics does not say.
-    calls: HashMap<Id, (LaneOf, Call)>,
+    /// Which call each task makes: one that panics does not say. There are few.
+    calls: Vec<(Id, LaneOf, Call)>,
 }
 
 impl Running {
@@ -41,7 +40,7 @@ impl Running {
         made: impl Future<Output = End> + Send + 'static,
     ) {
         let task = self.tasks.spawn(made);
-        self.calls.insert(task.id(), (lane, call));
+        self.calls.push((task.id(), lane, call));
     }
 
     /// Waits for the next one that ends; none where none runs.
@@ -51,7 +50,9 @@ impl Running {
                 Ok((task, end)) => (task, end),
                 Err(error) => (error.id(), End::Panicked),
             };
-            if let Some((lane, call)) = self.calls.remove(&task) {
+            let found = self.calls.iter().position(|(id, ..)| *id == task);
+            if let Some(at) = found {
+                let (_, lane, call) = self.calls.swap_remove(at);
                 return Some(Made { lane, call, end });
             }
         }
@@ -113,7 +114,7 @@ mod tests {
         ended.sort_unstable();
         let done: Vec<u8> = (0..20).filter(|n| n % 4 != 3).collect();
         assert_eq!(ended, done);
-        let left: Vec<u8> = running.calls.values().map(|(_, c)| c.id[0] % 4).collect();
+        let left: Vec<u8> = running.calls.iter().map(|(.., c)| c.id[0] % 4).collect();
         assert_eq!(left, [3; 5]);
         running.shutdown().await;
         assert!(running.next().await.is_none());

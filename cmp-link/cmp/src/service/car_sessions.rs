@@ -3,6 +3,7 @@
 use super::car_login::Begun;
 use super::cars::Follow;
 use super::{Service, fresh};
+use crate::names::sign_in_name;
 use crate::store::{Stored, Tx};
 use aid_cmp_core::change::{Change, FleetChange, Lock};
 use aid_cmp_core::decide::session::Book;
@@ -19,9 +20,6 @@ struct Login {
     user: String,
     pin: Secret,
 }
-
-/// Longest user name that is looked up, bytes.
-const MAX_NAME: usize = 128;
 
 /// What is known of a car that says something of its session.
 #[derive(Debug)]
@@ -220,7 +218,8 @@ impl Service {
         let (login_id, pin) = (login.login_id, login.pin.expose());
         let name = login.user.trim().to_lowercase();
         let mut account = None;
-        if name.len() <= MAX_NAME
+        // One that no user can have is looked up by none.
+        if let Some(name) = sign_in_name(&login.user)
             && let Some(found) = tx.account_named(&name).await?
         {
             let locked = tx.locked_account(found.id).await?;

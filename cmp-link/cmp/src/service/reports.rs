@@ -2,6 +2,7 @@
 
 use super::Service;
 use crate::store::{Stored, Tx};
+use aid_cli::printable::printable;
 use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::{Context, Decision, hello, status};
 use aid_cmp_core::model::{CodeRequest, Order, Profile, Report, RequestState};
@@ -96,7 +97,8 @@ impl Service {
         decision.changes.push(Change::Seen {
             eid,
             at: context.now,
-            software: software.chars().take(128).collect(),
+            // It is shown to operators and stored, whatever the car has in it.
+            software: printable(&software).chars().take(128).collect(),
             card: found.card,
         });
         for lost in found.lost {

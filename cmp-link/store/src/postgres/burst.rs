@@ -2,10 +2,10 @@
 //! once, and when all of it is answered they run on. What one of them holds ([`crate::Tx::hold`]) the others wait for, and
 //! they see what it has written: as if they had been made one after the other.
 
-use super::job::{Ended, Job};
 use super::tx::PostgresTx;
 use super::wave::{Answer, Asked};
 use crate::StoreError;
+use crate::job::{Ended, Job};
 use crate::tx::{Broken, Connection, Tx};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,12 +1,12 @@
 //! The connections to a server, and the threads that make decisions on them. A decision borrows from its transaction
 //! across its waits, so it stays on one thread; several run there side by side.
 
-use super::job::{Decide, Job};
 use super::line::Purpose;
 use super::tls;
 use super::url::Server;
 use super::worker::{Places, Worker};
 use crate::counters::Counters;
+use crate::job::{Decide, Job};
 use crate::tx::Tx;
 use crate::{Options, Schema, StoreError, Stored};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};

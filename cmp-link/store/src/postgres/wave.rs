@@ -258,3 +258,21 @@ pub(super) async fn send(
     }
     Ok(answers.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_understood_is_given_up_for_good() {
+        for code in ["42601", "42P01", "42703", "42883", "42501", "0A000"] {
+            assert!(is_not_understood(&SqlState::from_code(code)), "{code}");
+        }
+        for code in [
+            "57014", "57P01", "55P03", "53200", "53300", "53400", "40001", "40P01", "58030",
+            "XX000", "25006", "25P02", "08006", "26000",
+        ] {
+            assert!(!is_not_understood(&SqlState::from_code(code)), "{code}");
+        }
+    }
+}

@@ -2,12 +2,12 @@
 //! asks for it.
 
 use super::burst::Burst;
-use super::job::{Ended, Job};
 use super::line::{Begin, Line, Purpose};
 use super::tx::{PostgresTx, store_error};
 use super::url::chain;
 use super::wave::{self, Asked, Forms};
 use crate::counters::Counters;
+use crate::job::{Ended, Job};
 use crate::tx::{Broken, Connection, Tx};
 use crate::{Options, StoreError, Stored};
 use deadpool_postgres::{Pool, PoolError};
@@ -252,6 +252,8 @@ impl Worker {
 
     /// Makes decisions in one transaction: all are stored, or none.
     async fn attempt(&self, jobs: &mut [Box<dyn Job>], purpose: Purpose) -> Result<(), Failure> {
+        // What an earlier attempt yielded is no answer to a failure of this one.
+        jobs.iter_mut().for_each(|job| job.forget());
         let line = self.connect(purpose).await.map_err(Failure::Final)?;
         let Some(client) = line.client() else {
             return Err(Failure::Final(StoreError::Failed(

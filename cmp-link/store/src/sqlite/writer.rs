@@ -9,6 +9,7 @@
 use super::tx::Texts;
 use super::{File, Prepared, SqliteTx, at_once, begin, execute, store_error};
 use crate::counters::Counters;
+use crate::job::{Decide, Ended, Job};
 use crate::tx::{Broken, Connection as On, Tx};
 use crate::{StoreError, Stored};
 use rusqlite::Connection;
@@ -24,76 +25,6 @@ const QUEUE: usize = 1024;
 const BATCH: usize = 256;
 /// After how many decisions for which the database itself fails, each alone, the rest of a batch is given up.
 const DOWN: u32 = 2;
-
-/// How a decision ended on a transaction.
-pub(crate) enum Ended {
-    /// It can be committed, beside others.
-    Well,
-    /// It has written, and must not be committed.
-    Badly,
-    /// It failed, or the database did.
-    Broken(Broken, StoreError),
-}
-
-/// A decision that waits. It may be run several times.
-pub(crate) trait Job: Send {
-    /// Forgets what it yielded: that was about a state of the database which was never stored.
-    fn forget(&mut self);
-    /// Runs it, and keeps what it yields.
-    fn run(&mut self, tx: &Tx<'_>) -> Ended;
-    /// Answers whoever waits: what it yielded, or why it was not stored.
-    fn answer(self: Box<Self>, stored: Stored<()>);
-}
-
-/// A decision as a function.
-struct Decide<F, T, E> {
-    decide: F,
-    result: Option<Result<T, E>>,
-    /// One of its own statements failed, so its own error says why.
-    broke: bool,
-    answer: oneshot::Sender<Result<T, E>>,
-}
-
-impl<F, T, E> Job for Decide<F, T, E>
-where
-    F: for<'t> AsyncFn(&'t Tx<'t>) -> Result<T, E> + Send,
-    T: Send,
-    E: From<StoreError> + Send,
-{
-    fn forget(&mut self) {
-        self.result = None;
-        self.broke = false;
-    }
-
-    fn run(&mut self, tx: &Tx<'_>) -> Ended {
-        let Some(result) = at_once((self.decide)(tx)) else {
-            let text = "a decision waits for something else than the database";
-            return Ended::Broken(Broken::Failed, StoreError::Failed(text.into()));
-        };
-        let refused = result.is_err();
-        self.result = Some(result);
-        match tx.broken() {
-            Some((broken, error)) => {
-                self.broke = true;
-                Ended::Broken(broken, error)
-            }
-            None if refused && tx.wrote.get() => Ended::Badly,
-            None => Ended::Well,
-        }
-    }
-
-    fn answer(self: Box<Self>, stored: Stored<()>) {
-        let result = match (stored, self.result) {
-            (Ok(()), Some(result)) => result,
-            (Ok(()), None) => Err(StoreError::Failed("the decision was not made".into()).into()),
-            // What it made of the failure of its statement says more than we can.
-            (Err(_), Some(Err(own))) if self.broke => Err(own),
-            (Err(error), _) => Err(error.into()),
-        };
-        // Whoever asked may be gone; the decision stands.
-        let _ = self.answer.send(result);
-    }
-}
 
 /// Why a transaction was not committed.
 struct Failure {
@@ -149,12 +80,7 @@ impl Writer {
         E: From<StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job = Decide {
-            decide,
-            result: None,
-            broke: false,
-            answer,
-        };
+        let job = Decide::new(decide, answer, ());
         let gone = || StoreError::Failed("the database is closed".into());
         self.queue.send(Box::new(job)).await.map_err(|_| gone())?;
         // Whoever stops waiting here stops nothing: the thread goes on.
@@ -295,13 +221,16 @@ impl Thread {
             running.set(index);
             let on = On::Sqlite(SqliteTx::new(&statements, &self.file));
             let tx = Tx::new(on);
-            let ended = job.run(&tx);
+            let ended = at_once(job.run(&tx)).unwrap_or_else(|| {
+                let text = "a decision waits for something else than the database";
+                Ended::Broken(Broken::Failed, StoreError::Failed(text.into()))
+            });
             reads += tx.reads.get();
             if alone {
                 self.counters.read(reads);
             }
             match ended {
-                Ended::Well => {}
+                Ended::Well(_) => {}
                 // Its refusal is its answer.
                 Ended::Badly if alone => return done("ROLLBACK").map_err(failed(At::Commit)),
                 Ended::Badly => {

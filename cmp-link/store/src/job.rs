@@ -1,4 +1,4 @@
-//! Decisions that wait for a transaction.
+//! Decisions that wait for a transaction, of either database.
 
 use crate::tx::{Broken, Tx};
 use crate::{StoreError, Stored};
@@ -7,7 +7,7 @@ use std::pin::Pin;
 use tokio::sync::oneshot;
 
 /// How a decision ended on a transaction.
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// It can be committed, beside others. Whether it wrote something.
     Well(bool),
     /// It has written, and must not be committed.
@@ -17,10 +17,12 @@ pub(super) enum Ended {
 }
 
 /// A decision at work.
-pub(super) type Running<'a> = Pin<Box<dyn Future<Output = Ended> + 'a>>;
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Ended> + 'a>>;
 
 /// A decision that waits. It may be run several times.
-pub(super) trait Job: Send {
+pub(crate) trait Job: Send {
+    /// Forgets what it yielded: that was about a state of the database which was never stored.
+    fn forget(&mut self);
     /// Runs it, and keeps what it yields instead of what it yielded before.
     fn run<'a>(&'a mut self, tx: &'a Tx<'a>) -> Running<'a>;
     /// Answers whoever waits: what it yielded, or why it was not stored.
@@ -28,7 +30,7 @@ pub(super) trait Job: Send {
 }
 
 /// A decision as a function, and what lives as long as somebody waits for it.
-pub(super) struct Decide<F, T, E, L> {
+pub(crate) struct Decide<F, T, E, L> {
     decide: F,
     result: Option<Result<T, E>>,
     /// One of its own statements failed, so its own error says why.
@@ -38,7 +40,7 @@ pub(super) struct Decide<F, T, E, L> {
 }
 
 impl<F, T, E, L> Decide<F, T, E, L> {
-    pub(super) fn new(decide: F, answer: oneshot::Sender<Result<T, E>>, load: L) -> Self {
+    pub(crate) fn new(decide: F, answer: oneshot::Sender<Result<T, E>>, load: L) -> Self {
         Self {
             decide,
             result: None,
@@ -56,9 +58,13 @@ where
     E: From<StoreError> + Send,
     L: Send,
 {
-    fn run<'a>(&'a mut self, tx: &'a Tx<'a>) -> Running<'a> {
+    fn forget(&mut self) {
         self.result = None;
         self.broke = false;
+    }
+
+    fn run<'a>(&'a mut self, tx: &'a Tx<'a>) -> Running<'a> {
+        self.forget();
         Box::pin(async move {
             let result = (self.decide)(tx).await;
             let refused = result.is_err();
