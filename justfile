@@ -33,10 +33,15 @@ cluster *ARGS:
 fuzz TARGET="all" SECONDS="60" *FLAGS:
     .ci/fuzz {{TARGET}} {{SECONDS}} {{FLAGS}}
 
-# Mutants of account_id, redirect, phone and the pure core (cargo install cargo-mutants --locked; hours; docs/MUTANTS.md)
+# The cores built and linked for microcontrollers, with their sizes: just mcu, or just mcu thumbv7em-none-eabihf
+mcu *TARGETS:
+    .ci/mcu {{TARGETS}}
+
+# Mutants of account_id, redirect, phone, and the cores and journal (cargo install cargo-mutants --locked; hours; docs/MUTANTS.md)
 mutants *FLAGS:
     cargo mutants -o target/mutants-aid1 -p aid-aid1 -f cmp-link/aid1/src/account_id.rs -f cmp-link/aid1/src/redirect.rs -f cmp-link/aid1/src/phone.rs {{FLAGS}} -- --tests
     cargo mutants -o target/mutants-core -p aid-cmp-core {{FLAGS}} -- --tests
+    cargo mutants -o target/mutants-agent -p aid-agent-core -p aid-journal {{FLAGS}} -- --tests
 
 # schemathesis against a live aid-cmp and aid-msp over mutual TLS (needs python3)
 contract:
