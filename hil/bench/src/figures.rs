@@ -11,6 +11,7 @@ mod fleet;
 mod handshakes;
 mod instructions;
 mod provisioning;
+mod rsp;
 mod size;
 mod upkeep;
 mod vehicle;
@@ -52,7 +53,7 @@ pub(crate) struct BenchArgs {
     /// Keep-alive connections of the suite `aid1`; 16 and then 64 without it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     connections: Option<u32>,
-    /// Send Activation Code calls of the suite `aid1`, and handshakes of the suite `handshakes`.
+    /// Send Activation Code calls of the suite `aid1`, handshakes of the suite `handshakes`, and downloads of the suite `rsp`.
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,
     /// Let the CMP of the suite `aid1` keep its state in a PostgreSQL that is started for it.
@@ -79,6 +80,8 @@ enum Suite {
     Handshakes,
     /// AID1 at the CMP: Send Activation Code beside a bare HTTP server, login to activation code.
     Aid1,
+    /// The SM-DP+: InitiateAuthentication beside its signature, downloads per core, memory of sessions.
+    Rsp,
     /// Lines of the crates that the servers link.
     Size,
     /// A tick, a login and calls of AID1 at the CMP with a thousand and with a million vehicles in its database.
@@ -139,6 +142,7 @@ pub(crate) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<(), Failure> {
             Suite::Aid1 if args.postgres => aid1::run_on_postgres(args, logs)?,
             Suite::Handshakes => handshakes::run(args, logs)?,
             Suite::Aid1 => aid1::run(args, logs)?,
+            Suite::Rsp => rsp::run(args)?,
             Suite::Size => size::run()?,
             Suite::Upkeep => upkeep::run(args)?,
         };

@@ -3,14 +3,17 @@
 use aid_cli::cli::Failure;
 use aid_cli::config;
 use aid_rsp::cert::Certificate;
-use aid_rsp::crypto::{Crypto, PrivateKey, SoftwareCrypto};
+use aid_rsp::crypto::{Crypto, PrivateKey};
 use aid_serve::admin;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::core::{Dp, Limits, Protection, Signer, Signers};
+use crate::crypto::ServerCrypto;
 use crate::operators::{self, Operators};
+use crate::store::Retention;
+use crate::template::{self, Template};
 
 /// What `example-config` prints.
 pub const EXAMPLE: &str = include_str!("../aid-smdp.example.toml");
@@ -50,6 +53,12 @@ pub struct Config {
     /// How often and how long an order can be tried.
     #[serde(default)]
     pub orders: Limits,
+    /// Profiles that are made on demand.
+    #[serde(default)]
+    pub template: Vec<template::Entry>,
+    /// For how long what is over is kept.
+    #[serde(default)]
+    pub retention: Retention,
     /// Keys of packages whose file in the inventory says nothing else.
     #[serde(default)]
     pub protection: Protection,
@@ -133,6 +142,9 @@ impl Config {
         for path in paths.into_iter().chain(&mut config.ci).chain(further) {
             *path = config::beside(file, path);
         }
+        for icon in template::icons(&mut config.template) {
+            *icon = config::beside(file, icon);
+        }
         config.admin.resolve(file);
         let address = &config.address;
         let valid = |b: u8| b.is_ascii_alphanumeric() || b".:-".contains(&b);
@@ -164,6 +176,15 @@ impl Config {
             tracing::warn!("no [[operator]] is named: nobody can order over ES2+");
         }
         Ok(operators)
+    }
+
+    /// The templates of profiles; `address` is where cards report.
+    ///
+    /// # Errors
+    /// One that can't make profiles.
+    pub fn templates(&self, address: &str) -> Result<Vec<Template>, Failure> {
+        // Icons are named in full already.
+        Template::all(&self.template, Path::new("."), address, self.protection)
     }
 
     /// The files of its certificates.
@@ -215,7 +236,7 @@ impl Config {
             Some(host) => format!("{host}:{port}"),
             None => self.address.clone(),
         };
-        let crypto: Arc<dyn Crypto> = Arc::new(SoftwareCrypto::new());
+        let crypto: Arc<dyn Crypto> = Arc::new(ServerCrypto::new());
         let pairs = self.further.iter().map(|f| (&f.dpauth, &f.dppb));
         let signers = std::iter::once((&self.dpauth, &self.dppb))
             .chain(pairs)

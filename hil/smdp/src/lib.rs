@@ -5,11 +5,13 @@
 
 pub mod config;
 pub mod core;
+pub mod crypto;
 pub mod inventory;
 pub mod operators;
 mod program;
 pub mod service;
 pub mod store;
+pub mod template;
 mod trace;
 pub mod web;
 

@@ -1,11 +1,12 @@
 //! The command line of `aid-smdp`.
 
 mod order;
+mod profile;
 mod table;
 
 use crate::config::{self, Config};
 use crate::inventory::{self, Reader};
-use crate::service::Service;
+use crate::service::{Service, upkeep};
 use crate::store::Store;
 use crate::web;
 use aid_cli::cli::{self, Arguments, Failure, LogArgs};
@@ -65,6 +66,9 @@ enum Command {
     /// Place, change and look at orders, also while the server runs.
     #[command(subcommand)]
     Order(OrderCommand),
+    /// Look at profiles that were made from a template.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
     /// Look at notifications.
     #[command(subcommand)]
     Notification(NotificationCommand),
@@ -84,6 +88,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
         Command::CheckConfig(file) => check(&file),
         Command::Serve(file) => cli::block_on(serve(file)),
         Command::Order(command) => cli::block_on(order::run(command)),
+        Command::Profile(command) => cli::block_on(profile::run(command)),
         Command::Notification(NotificationCommand::List(args)) => {
             cli::block_on(list_notifications(args))
         }
@@ -106,6 +111,7 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
         return Err(Failure::new(inventory.broken().join("; ")));
     }
     let profiles = inventory.len();
+    config.templates(dp.address())?;
     validity::warn(&warnings);
     cli::print(&format!(
         "{} is valid; {operators} operators, {profiles} profiles in the inventory\n",
@@ -140,14 +146,16 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         address = dp.address(),
         "inventory"
     );
-    if inventory.is_empty() {
+    if inventory.is_empty() && config.template.is_empty() {
         tracing::warn!(folder = %config.inventory.display(), "the inventory is empty: nothing can be ordered");
     }
     let store = Store::open(&config.database).await?;
     if let Err(error) = store.reserve_log().await {
         tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
     }
-    let service = Arc::new(Service::start(dp, inventory, store, config.orders, web::now()).await?);
+    let templates = config.templates(dp.address())?;
+    let service = Service::start(dp, inventory, store, config.orders, web::now()).await?;
+    let service = Arc::new(service.with_templates(templates));
     private::warn_of_open(config.keys());
     let listen = [
         ("es9", es9_address),
@@ -172,7 +180,8 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         es2,
         admin.serve(shown(&service), stop.clone()),
         certificates.watch(stop.clone()),
-        inventory::watch(Arc::clone(&service), reader, stop)
+        inventory::watch(Arc::clone(&service), reader, stop.clone()),
+        upkeep(Arc::clone(&service), config.retention, stop)
     );
     let store = service.store().clone();
     drop(service);

@@ -20,6 +20,13 @@ pub enum Algorithm {
         /// OPc.
         opc: [u8; 16],
     },
+    /// TUAK with a key of 128 bits and TOPc; RES and MAC of 64 bits, CK and IK of 128, one iteration of Keccak.
+    Tuak {
+        /// K.
+        k: [u8; 16],
+        /// TOPc.
+        topc: [u8; 32],
+    },
     /// The test algorithm of TS 34.108 with K.
     UsimTest {
         /// K.
@@ -31,6 +38,7 @@ impl fmt::Debug for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Milenage { .. } => "Milenage(****)",
+            Self::Tuak { .. } => "Tuak(****)",
             Self::UsimTest { .. } => "UsimTest(****)",
         })
     }
@@ -140,6 +148,7 @@ impl ProfileBuilder {
                 w.primitive(0x81, &[]);
                 match self.algorithm {
                     Algorithm::Milenage { .. } => w.primitive(0x84, &[]),
+                    Algorithm::Tuak { .. } => w.primitive(0x85, &[]),
                     Algorithm::UsimTest { .. } => w.primitive(0x91, &[]),
                 };
             });
@@ -267,6 +276,10 @@ impl ProfileBuilder {
                         Algorithm::Milenage { k, opc } => {
                             w.uint(0x80, 1).primitive(0x81, &[0x01]);
                             w.primitive(0x82, k).primitive(0x83, opc)
+                        }
+                        Algorithm::Tuak { k, topc } => {
+                            w.uint(0x80, 2).primitive(0x81, &[0x01]);
+                            w.primitive(0x82, k).primitive(0x83, topc).uint(0x87, 1)
                         }
                         Algorithm::UsimTest { k } => {
                             w.uint(0x80, 3).primitive(0x81, &[0x02]);

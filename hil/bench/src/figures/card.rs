@@ -5,6 +5,8 @@
 mod crowd;
 mod download;
 
+pub(super) use crowd::resident_kib;
+
 use super::{BenchArgs, Figures};
 use crate::site::Subject;
 use aid_cli::cli::Failure;

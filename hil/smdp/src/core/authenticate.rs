@@ -1,7 +1,10 @@
 //! Common mutual authentication, and the offer of a profile: SGP.22 §3.1.2, §3.1.3, §5.6.1, §5.6.3.
 //! Called for InitiateAuthentication and AuthenticateClient.
 
-use super::{Dp, Euicc, Initiated, Limits, Offered, Order, OrderState, Profile, Refusal, Target};
+use super::{
+    Begun, Dp, Euicc, Initiated, Limits, Offered, Order, OrderState, Profile, Refusal, Target,
+    TicketKey,
+};
 use aid_rsp::cert::{CertError, Certificate, TrustAnchor};
 use aid_rsp::crypto::CryptoError;
 use aid_rsp::es9::{
@@ -50,14 +53,16 @@ fn invalid(what: &str, error: impl std::fmt::Display) -> Refusal {
 }
 
 impl Dp {
-    /// ES9+.InitiateAuthentication.
+    /// ES9+.InitiateAuthentication at `now`, unix seconds. Nothing has to be kept of it: [`Self::resume`].
     ///
     /// # Errors
     /// [`Refusal`] of SGP.22 §5.6.1.
     pub fn initiate(
         &self,
         request: &InitiateAuthenticationRequest,
+        tickets: &TicketKey,
         rng: &mut dyn CryptoRng,
+        now: u64,
     ) -> Result<(Initiated, InitiateAuthenticationOk), Refusal> {
         let address = request.smdp_address.as_str();
         if !self.is_own_address(address) {
@@ -100,11 +105,15 @@ impl Dp {
             )
         })?;
         let auth = &self.signers(index)?.auth;
-        let (mut id, mut server_challenge) = ([0; 16], [0; 16]);
-        rng.fill_bytes(&mut id);
-        rng.fill_bytes(&mut server_challenge);
-        let transaction_id =
-            TransactionId::new(&id).ok_or_else(|| Refusal::internal("transaction id"))?;
+        let transaction_id = tickets
+            .issue(now, rng)
+            .ok_or_else(|| Refusal::internal("transaction id"))?;
+        let server_challenge = tickets.challenge(Begun {
+            transaction_id: &transaction_id,
+            server_address: address,
+            ci_key_id: anchor.key_id(),
+            signers: index,
+        });
         let signed = Signed::new(ServerSigned1 {
             transaction_id,
             euicc_challenge,
@@ -125,10 +134,53 @@ impl Dp {
             transaction_id,
             server_address: address.into(),
             server_challenge,
-            ci_key_id: anchor.key_id().to_vec(),
+            ci_key_id: Some(anchor.key_id().to_vec()),
             signers: index,
         };
         Ok((session, answer))
+    }
+
+    /// The session that a card answers: what its challenge was made for is found again from what the card signed.
+    /// `response` is an AuthenticateServerResponse, of which nothing is verified yet.
+    #[must_use]
+    pub fn resume(&self, id: TransactionId, tickets: &TicketKey, response: &[u8]) -> Initiated {
+        let mut session = Initiated {
+            transaction_id: id,
+            server_address: self.address.clone(),
+            // Overwritten, or equal to no challenge that a card signs in good faith.
+            server_challenge: tickets.challenge(Begun {
+                transaction_id: &id,
+                server_address: "",
+                ci_key_id: &[],
+                signers: usize::MAX,
+            }),
+            ci_key_id: None,
+            signers: 0,
+        };
+        let Ok(AuthenticateServerResponse::Ok(ok)) =
+            AuthenticateServerResponse::from_slice(response)
+        else {
+            return session;
+        };
+        let signed = ok.euicc_signed1.value();
+        for anchor in &self.anchors {
+            for signers in 0..self.signers.len() {
+                let challenge = tickets.challenge(Begun {
+                    transaction_id: &id,
+                    server_address: &signed.server_address,
+                    ci_key_id: anchor.key_id(),
+                    signers,
+                });
+                if challenge == signed.server_challenge {
+                    session.server_address.clone_from(&signed.server_address);
+                    session.server_challenge = challenge;
+                    session.ci_key_id = Some(anchor.key_id().to_vec());
+                    session.signers = signers;
+                    return session;
+                }
+            }
+        }
+        session
     }
 
     pub(super) fn sign(
@@ -211,7 +263,8 @@ impl Dp {
     ) -> Result<Euicc, Refusal> {
         let eum = Certificate::from_der(eum).map_err(|e| eum_refusal(&e))?;
         let anchor = TrustAnchor::find(&self.anchors, &eum).map_err(|e| eum_refusal(&e))?;
-        if session.is_some_and(|s| s.ci_key_id != anchor.key_id()) {
+        let ci = session.and_then(|s| s.ci_key_id.as_deref());
+        if ci.is_some_and(|ci| ci != anchor.key_id()) {
             return Err(Refusal::ci_unknown("the EUM certificate is of another CI"));
         }
         let crypto = &*self.crypto;

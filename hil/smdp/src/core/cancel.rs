@@ -69,7 +69,16 @@ impl Order {
         {
             return false;
         }
+        // A user who was to type a Confirmation Code and did not, or mistyped it, has not said no to the profile, though
+        // LPAs say so: the order is open for whoever has the code, until it expires or too many are wrong.
+        let lacks_code =
+            self.confirmation_code.is_some() && !self.knows_session(&session.transaction_id);
         match reason {
+            CancelSessionReason::EndUserRejection | CancelSessionReason::UndefinedReason
+                if lacks_code =>
+            {
+                self.enter(OrderState::Released, now);
+            }
             CancelSessionReason::Postponed | CancelSessionReason::Timeout => {
                 self.enter(OrderState::Released, now);
             }

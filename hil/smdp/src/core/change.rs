@@ -1,6 +1,7 @@
 //! What a decision wants stored, and what it answers once that is on disk.
 
-use super::{Euicc, Notice, Order, Refusal, Stock};
+use super::{Euicc, Notice, Offered, OfferedOrder, Order, Refusal, Stock};
+use crate::template::Made;
 use aid_rsp::es10::TransactionId;
 
 /// One change of the books. `store` writes each of them; one that it does not know does not compile.
@@ -8,6 +9,8 @@ use aid_rsp::es10::TransactionId;
 pub enum Change {
     /// A profile that the inventory has for the first time.
     Profile(Box<Order>, Stock),
+    /// A profile that was made from a template: it can be ordered, and is stored with its package.
+    Made(Box<Made>, u64),
     /// The inventory has this package as the first of its ICCID, or no package of it any more: the profile can be
     /// ordered or not.
     InInventory(Stock, bool),
@@ -26,6 +29,10 @@ pub enum Change {
         /// Unix seconds.
         created_at: u64,
     },
+    /// A session whose card was offered this order; last used at, unix seconds.
+    Session(Box<Offered>, OfferedOrder, u64),
+    /// A session that is over.
+    SessionOver(TransactionId),
     /// A notification that verified.
     Notification {
         /// What it says.

@@ -14,6 +14,7 @@ mod profile;
 mod refusal;
 mod session;
 mod stock;
+mod ticket;
 
 pub use authenticate::Authenticated;
 pub use bind::{Binding, Prepared};
@@ -28,9 +29,11 @@ pub use ordering::{BY_HAND, Confirmation, is_matching_id};
 pub use profile::{Profile, Protection};
 pub use refusal::Refusal;
 pub use session::{
-    Euicc, Initiated, MAX_SESSIONS, Offered, OfferedOrder, SESSION_SECONDS, Session, Sessions,
+    Euicc, Initiated, MAX_SESSIONS, Offered, OfferedOrder, SESSION_SECONDS, SESSIONS_PER_EUICC,
+    StoredSession, has_time,
 };
 pub use stock::{Known, Stock, restock};
+pub use ticket::{Begun, SECRET_LEN, TicketKey};
 
 use aid_rsp::cert::{CertError, Certificate, Role, TrustAnchor};
 use aid_rsp::crypto::{Crypto, OpCounts, PrivateKey};

@@ -167,6 +167,14 @@ impl Order {
             .is_none_or(|sessions| sessions.contains(&id.to_string()))
     }
 
+    /// Is this session known to have given out a BPP of this order?
+    pub(super) fn knows_session(&self, id: &TransactionId) -> bool {
+        let id = id.to_string();
+        self.sessions
+            .as_ref()
+            .is_some_and(|sessions| sessions.contains(&id))
+    }
+
     /// The session that gave out the newest BPP, where that is known.
     pub(super) fn newest_session(&self) -> Option<&str> {
         self.sessions.as_ref()?.last().map(String::as_str)

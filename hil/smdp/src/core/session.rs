@@ -1,16 +1,19 @@
 //! RSP sessions: from InitiateAuthentication until the BPP is given out. SGP.22 §3.1.2, §3.1.3.
-//! They live in memory for minutes. What a peer relies on later (the order, the binding) is stored;
-//! a session lost with a restart is answered as unknown, and the LPA begins anew.
+//! What only has begun is in its transaction id and challenge ([`TicketKey`](super::TicketKey)); what a card has proved
+//! itself for is stored before the offer is answered, so that both outlive a restart.
 
 use super::{Order, Refusal};
 use aid_rsp::crypto::PublicKey;
 use aid_rsp::es10::TransactionId;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
 
-/// How long a session waits for its next request, seconds.
+/// How long a session waits: from InitiateAuthentication to AuthenticateClient, and from there on; seconds.
 pub const SESSION_SECONDS: u64 = 600;
-/// Sessions at once; the oldest ends when there are more.
-pub const MAX_SESSIONS: usize = 10_000;
+/// Sessions of cards at once. Each needs a certificate of an eUICC, and a card has few; a card that comes when there are
+/// more is told to come again, and ends nobody else's.
+pub const MAX_SESSIONS: u64 = 100_000;
+/// Sessions of one eUICC at once; its oldest ends when there are more.
+pub const SESSIONS_PER_EUICC: usize = 4;
 
 /// An eUICC that has proved itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +35,9 @@ pub struct Initiated {
     pub server_address: String,
     /// What the card must sign.
     pub server_challenge: [u8; 16],
-    /// Key identifier of the CI for the card's chain.
-    pub ci_key_id: Vec<u8>,
+    /// Key identifier of the CI for the card's chain; `None` where the card answers no challenge of ours, so that it is
+    /// refused whatever its chain.
+    pub ci_key_id: Option<Vec<u8>>,
     /// Which of the server's certificates are used.
     pub signers: usize,
 }
@@ -60,7 +64,7 @@ pub struct Offered {
 
 /// Which of a profile's orders a session was offered, and how far it was by then: a profile may be
 /// cancelled and ordered again while the session lasts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferedOrder {
     life: u64,
     /// The session that had given out the order's newest BPP.
@@ -99,65 +103,29 @@ impl OfferedOrder {
     }
 }
 
-/// A session's state.
+/// What is stored of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Session {
-    /// The card has to prove itself.
-    Initiated(Initiated),
+pub enum StoredSession {
     /// The card has been offered a profile.
-    Offered(Offered, OfferedOrder),
+    Offered(Box<Offered>, OfferedOrder),
+    /// It is over, and can't begin again.
+    Over,
 }
 
-/// All sessions.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    entries: BTreeMap<TransactionId, (u64, Session)>,
-}
-
-impl Sessions {
-    /// Keeps a session; ends those that have waited too long, and the oldest when there are too
-    /// many. `now` in unix seconds. One that began later than now began under a wrong clock, and waits no longer
-    /// than the others.
-    pub fn put(&mut self, id: TransactionId, session: Session, now: u64) {
-        self.entries
-            .retain(|_, (since, _)| since.abs_diff(now) < SESSION_SECONDS);
-        if self.entries.len() >= MAX_SESSIONS
-            && let Some(oldest) = self
-                .entries
-                .iter()
-                .min_by_key(|(_, (since, _))| *since)
-                .map(|(id, _)| *id)
-        {
-            self.entries.remove(&oldest);
-        }
-        self.entries.insert(id, (now, session));
-    }
-
-    /// Takes a session out, so that two requests can't use it at the same time.
-    pub fn take(&mut self, id: &TransactionId, now: u64) -> Option<Session> {
-        let (since, session) = self.entries.remove(id)?;
-        (since.abs_diff(now) < SESSION_SECONDS).then_some(session)
-    }
+/// Has a session that was last used at `since` still time? One that was used later than now was used under a wrong
+/// clock, and waits no longer than the others.
+#[must_use]
+pub const fn has_time(since: u64, now: u64) -> bool {
+    since.abs_diff(now) < SESSION_SECONDS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn session(id: TransactionId) -> Session {
-        Session::Initiated(Initiated {
-            transaction_id: id,
-            server_address: String::new(),
-            server_challenge: [0; 16],
-            ci_key_id: Vec::new(),
-            signers: 0,
-        })
-    }
-
     #[test]
     fn a_session_ends_in_time_whatever_the_clock_said_when_it_began() {
         const NOW: u64 = 1_800_000_000;
-        let id = |n| TransactionId::new(&[n; 16]).expect("an id");
         for (since, lives) in [
             (NOW, true),
             (NOW - SESSION_SECONDS + 1, true),
@@ -167,12 +135,7 @@ mod tests {
             (u64::MAX, false),
             (0, false),
         ] {
-            let mut sessions = Sessions::default();
-            sessions.put(id(1), session(id(1)), since);
-            assert_eq!(sessions.take(&id(1), NOW).is_some(), lives, "{since}");
-            sessions.put(id(1), session(id(1)), since);
-            sessions.put(id(2), session(id(2)), NOW);
-            assert_eq!(sessions.entries.len(), 1 + usize::from(lives), "{since}");
+            assert_eq!(has_time(since, NOW), lives, "{since}");
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::core::{BY_HAND, Decided, OrderState};
 use crate::service::{By, Desk, Placing};
 use crate::store::{Listed, Store, Stored};
+use crate::template::Template;
 use crate::web;
 use aid_cli::cli::{self, Failure};
 use aid_cli::hidden;
@@ -17,6 +18,7 @@ use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::json;
+use std::sync::Arc;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum OrderCommand {
@@ -193,16 +195,21 @@ impl View {
 struct Books {
     config: Config,
     store: Store,
+    templates: Arc<[Template]>,
 }
 
 impl Books {
     async fn open(file: &ConfigFile) -> Result<Self, Failure> {
         let (config, store) = open(file).await?;
-        Ok(Self { config, store })
+        Ok(Self {
+            templates: config.templates(&config.address)?.into(),
+            config,
+            store,
+        })
     }
 
     const fn desk(&self) -> Desk<'_> {
-        Desk::new(&self.store, self.config.orders)
+        Desk::new(&self.store, self.config.orders, &self.templates)
     }
 
     /// Reports what became of an order: a sentence, or what `order show --json` prints.

@@ -2,11 +2,15 @@
 //! so that a command may work beside a running server.
 
 use super::rng;
-use crate::core::{BY_HAND, Change, Confirmation, Decided, Limits, Order, Refusal, plain_iccid};
+use crate::core::{
+    BY_HAND, Change, Confirmation, Decided, Limits, Order, OrderState, Refusal, plain_iccid,
+};
 use crate::store::{Books, Store, Stored};
+use crate::template::{Made, Template};
 use aid_rsp::es2::{
     CancelOrderRequest, ConfirmOrderRequest, DownloadOrderRequest, FinalProfileStatus,
 };
+use std::sync::Arc;
 
 /// Who changes an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,18 +69,52 @@ async fn is_taken(books: Books<'_>, request: &ConfirmOrderRequest, iccid: &str) 
     Ok(taken.is_some_and(|other| other.iccid != iccid))
 }
 
+/// What there is to choose from: where no profile is available, one that a template makes now, with the change that
+/// stores it.
+async fn candidates(
+    books: Books<'_>,
+    request: &DownloadOrderRequest,
+    templates: &[Template],
+    now: u64,
+) -> Stored<(Vec<Order>, Option<Made>)> {
+    let mut orders = books.candidates(request).await?;
+    let is_available = |order: &Order| order.state == OrderState::Available;
+    let made = match orders.iter().any(is_available) {
+        true => None,
+        false => books.make(templates, request, &mut rng()).await?,
+    };
+    if let Some(made) = &made {
+        let (iccid, profile_type) = (made.stock.iccid.clone(), made.stock.profile_type.clone());
+        orders.push(Order::available(iccid, profile_type, now));
+    }
+    Ok((orders, made))
+}
+
+/// The change that stores a profile which was made, where it was chosen.
+fn making(made: Option<Made>, iccid: &str, now: u64) -> impl Iterator<Item = Change> {
+    let chosen = made.filter(|made| made.stock.iccid == iccid);
+    chosen
+        .into_iter()
+        .map(move |made| Change::Made(Box::new(made), now))
+}
+
 /// Orders of a store.
 #[derive(Debug, Clone, Copy)]
 pub struct Desk<'a> {
     store: &'a Store,
     limits: Limits,
+    templates: &'a Arc<[Template]>,
 }
 
 impl<'a> Desk<'a> {
     /// Changes the orders of this store.
     #[must_use]
-    pub const fn new(store: &'a Store, limits: Limits) -> Self {
-        Self { store, limits }
+    pub const fn new(store: &'a Store, limits: Limits, templates: &'a Arc<[Template]>) -> Self {
+        Self {
+            store,
+            limits,
+            templates,
+        }
     }
 
     /// DownloadOrder; yields the order. SGP.22 §5.3.1.
@@ -91,9 +129,14 @@ impl<'a> Desk<'a> {
     ) -> Stored<Decided<String>> {
         let (request, owner) = (request.clone(), by.owner().to_owned());
         let expires_at = self.limits.expiry(now);
+        let templates = Arc::clone(self.templates);
         let decided = self.store.decide(async move |books| {
-            let orders = books.candidates(&request).await?;
-            let decided = Order::download(&orders, &request, &owner, expires_at, now);
+            let (orders, made) = candidates(books, &request, &templates, now).await?;
+            let mut decided = Order::download(&orders, &request, &owner, expires_at, now);
+            if let Ok(iccid) = &decided.result {
+                // The profile is stored before its order.
+                decided.changes = making(made, iccid, now).chain(decided.changes).collect();
+            }
             Ok(decided)
         });
         decided.await
@@ -138,11 +181,12 @@ impl<'a> Desk<'a> {
         let (placing, owner) = (placing.clone(), by.owner().to_owned());
         let underscore = self.limits.matching_id_underscore;
         let expires_at = placing.expires_at.or_else(|| self.limits.expiry(now));
+        let templates = Arc::clone(self.templates);
         let decided = self.store.decide(async move |books| {
-            let mut orders = books.candidates(&placing.download).await?;
-            if let Some(file) = &placing.package {
-                orders = books.package(file, &placing.download).await?;
-            }
+            let (orders, made) = match &placing.package {
+                Some(file) => (books.package(file, &placing.download).await?, None),
+                None => candidates(books, &placing.download, &templates, now).await?,
+            };
             let download = &placing.download;
             let placed = Order::ordered(&orders, download, &owner, now).map(|(order, _)| order);
             let mut order = match placed {
@@ -162,7 +206,9 @@ impl<'a> Desk<'a> {
                 }
             }
             Ok(Decided {
-                changes: vec![Change::Order(Box::new(order.clone()))],
+                changes: making(made, &order.iccid, now)
+                    .chain([Change::Order(Box::new(order.clone()))])
+                    .collect(),
                 result: Ok(order),
             })
         });

@@ -18,7 +18,7 @@ fn by(operator: &str) -> By {
 
 impl Service {
     const fn desk(&self) -> Desk<'_> {
-        Desk::new(&self.store, self.limits)
+        Desk::new(&self.store, self.limits, &self.templates)
     }
 
     /// ES2+.DownloadOrder.

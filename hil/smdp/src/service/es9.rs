@@ -1,11 +1,11 @@
 //! ES9+ over sessions and the store. SGP.22 §5.6.
-//! A session is taken out while a request works with it; a failed step ends it, except where the
-//! specification lets the LPA try again (wrong Confirmation Code, lost answer).
+//! A session is stored before its offer is answered. A failed step ends it, except where the specification lets the LPA
+//! try again (wrong Confirmation Code, lost answer).
 
 use super::{Service, internal, rng};
 use crate::core::{
     Binding, Change, Decided, Euicc, Offered, OfferedOrder, Order, OrderState, Prepared, Profile,
-    Refusal, Session,
+    Refusal, SESSIONS_PER_EUICC, StoredSession, has_time,
 };
 use aid_cli::cli::TRACE;
 use aid_rsp::es9::{
@@ -15,6 +15,7 @@ use aid_rsp::es9::{
 };
 use aid_rsp::es10::{PendingNotification, TransactionId};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Bytes of an unreadable notification that the log gets.
 const LOGGED: usize = 256;
@@ -26,7 +27,7 @@ fn unknown() -> Refusal {
 }
 
 impl Service {
-    /// ES9+.InitiateAuthentication.
+    /// ES9+.InitiateAuthentication. Nothing is kept of it.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -35,28 +36,18 @@ impl Service {
         request: &InitiateAuthenticationRequest,
         now: u64,
     ) -> Result<InitiateAuthenticationOk, Refusal> {
-        let (session, answer) = self.dp.initiate(request, &mut rng())?;
-        let id = session.transaction_id;
-        self.sessions().put(id, Session::Initiated(session), now);
-        Ok(answer)
+        let begun = self.dp.initiate(request, &self.tickets, &mut rng(), now);
+        begun.map(|(_, answer)| answer)
     }
 
-    fn take(&self, id: &[u8], now: u64) -> Result<Session, Refusal> {
+    /// The session that was offered a profile.
+    async fn offered(&self, id: &[u8], now: u64) -> Result<(Offered, OfferedOrder), Refusal> {
         let id = TransactionId::new(id).ok_or_else(unknown)?;
-        self.sessions().take(&id, now).ok_or_else(unknown)
-    }
-
-    fn take_offered(&self, id: &[u8], now: u64) -> Result<(Offered, OfferedOrder), Refusal> {
-        match self.take(id, now)? {
-            Session::Offered(session, order) => Ok((session, order)),
-            Session::Initiated(_) => Err(unknown()),
+        match self.store.session(&id, now).await {
+            Ok(Some(StoredSession::Offered(session, order))) => Ok((*session, order)),
+            Ok(Some(StoredSession::Over) | None) => Err(unknown()),
+            Err(error) => Err(internal(&error)),
         }
-    }
-
-    fn keep(&self, session: Offered, order: OfferedOrder, now: u64) {
-        let id = session.transaction_id;
-        self.sessions()
-            .put(id, Session::Offered(session, order), now);
     }
 
     /// ES9+.AuthenticateClient.
@@ -68,10 +59,13 @@ impl Service {
         request: &AuthenticateClientRequest,
         now: u64,
     ) -> Result<AuthenticateClientOk, Refusal> {
-        let Session::Initiated(session) = self.take(request.transaction_id.as_bytes(), now)? else {
+        let id = TransactionId::new(request.transaction_id.as_bytes()).ok_or_else(unknown)?;
+        let began = self.tickets.began(&id, now);
+        if !began.is_some_and(|began| has_time(began, now)) {
             return Err(unknown());
-        };
+        }
         let response = request.authenticate_server_response.as_bytes();
+        let session = self.dp.resume(id, &self.tickets, response);
         let card = self.dp.authenticate(&session, response, now)?;
         tracing::trace!(
             target: TRACE,
@@ -80,12 +74,58 @@ impl Service {
             card.matching_id.as_deref().unwrap_or_default().len()
         );
         let wanted = card.matching_id.as_deref().unwrap_or_default();
-        // Nothing is stored here: what is offered is checked again when the card asks for it.
+        // What is offered is checked again when the card asks for it.
         let order = self.order_for(wanted, &card.euicc, now).await?;
-        let profile = self.profile(&order.iccid, order.package.as_deref())?;
+        let profile = self.profile(&order.iccid, order.package.as_deref()).await?;
         let (offered, answer) = self.dp.offer(&card, &order, &profile, &self.limits, now)?;
-        self.keep(offered, OfferedOrder::of(&order), now);
+        self.begin(offered, OfferedOrder::of(&order), now).await?;
         Ok(answer)
+    }
+
+    /// Stores that a card was offered a profile. A session begins once, and one too many ends the card's own oldest.
+    async fn begin(&self, session: Offered, order: OfferedOrder, now: u64) -> Result<(), Refusal> {
+        self.check_room()?;
+        let begun = self.decide(async move |books| {
+            if books.session(&session.transaction_id, now).await?.is_some() {
+                return Ok(Decided::unchanged(Err(unknown())));
+            }
+            let own = books.sessions_of(&session.euicc.eid).await?.into_iter();
+            let mut changes: Vec<Change> = own
+                .skip(SESSIONS_PER_EUICC - 1)
+                .map(Change::SessionOver)
+                .collect();
+            let session = Box::new(session.clone());
+            changes.push(Change::Session(session, order.clone(), now));
+            Ok(Decided {
+                changes,
+                result: Ok(()),
+            })
+        });
+        begun.await?;
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Stores what a refusal does to a session: it is over, or may be tried again and is remembered as refused. Where
+    /// that fails the session stays as it was, until its time is over.
+    async fn refused(&self, mut session: Offered, order: OfferedOrder, may_retry: bool, now: u64) {
+        if may_retry && session.refused {
+            return;
+        }
+        session.refused = true;
+        let kept = self.decide(async move |_| {
+            let change = match may_retry {
+                true => Change::Session(Box::new(session.clone()), order.clone(), now),
+                false => Change::SessionOver(session.transaction_id),
+            };
+            Ok(Decided {
+                changes: vec![change],
+                result: Ok(()),
+            })
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "the refusal is not stored with its session");
+        }
     }
 
     /// The order of a MatchingID, or the one that waits for this eUICC.
@@ -100,10 +140,17 @@ impl Service {
         Order::waiting_for(card, orders.map_err(|e| internal(&e))?, &self.limits, now)
     }
 
-    fn profile(&self, iccid: &str, package: Option<&str>) -> Result<Arc<Profile>, Refusal> {
-        let inventory = self.inventory();
-        inventory.get(iccid, package).cloned().ok_or_else(|| {
+    async fn profile(&self, iccid: &str, package: Option<&str>) -> Result<Arc<Profile>, Refusal> {
+        if let Some(profile) = self.inventory().get(iccid, package) {
+            return Ok(Arc::clone(profile));
+        }
+        let made = self.store.made(iccid).await.map_err(|e| internal(&e))?;
+        let made = made.ok_or_else(|| {
             Refusal::bpp_unavailable(format!("profile {iccid} is no longer in the inventory"))
+        })?;
+        let profile = made.profile(&self.templates);
+        profile.map(Arc::new).map_err(|why| {
+            Refusal::bpp_unavailable(format!("profile {iccid} can't be delivered: {why}"))
         })
     }
 
@@ -116,11 +163,10 @@ impl Service {
         request: &GetBoundProfilePackageRequest,
         now: u64,
     ) -> Result<GetBoundProfilePackageOk, Refusal> {
-        let (mut session, order) = self.take_offered(request.transaction_id.as_bytes(), now)?;
+        let (session, order) = self.offered(request.transaction_id.as_bytes(), now).await?;
         let answer = self.bind(&session, &order, request, now).await;
-        session.refused |= answer.is_err();
-        if answer.as_ref().map_or_else(may_retry, |_| true) {
-            self.keep(session, order, now);
+        if let Err(refusal) = &answer {
+            self.refused(session, order, may_retry(refusal), now).await;
         }
         answer
     }
@@ -132,7 +178,9 @@ impl Service {
         request: &GetBoundProfilePackageRequest,
         now: u64,
     ) -> Result<GetBoundProfilePackageOk, Refusal> {
-        let profile = self.profile(&session.iccid, session.package.as_deref())?;
+        let profile = self
+            .profile(&session.iccid, session.package.as_deref())
+            .await?;
         let response = request.prepare_download_response.as_bytes();
         let prepared = self
             .dp
@@ -155,9 +203,13 @@ impl Service {
         let (session, offered) = (session.clone(), offered.clone());
         let limits = self.limits;
         let bound = self.decide(async move |books| {
+            let is_live = matches!(
+                books.session(&session.transaction_id, now).await?,
+                Some(StoredSession::Offered(..))
+            );
             let order = match books.order(&session.iccid).await? {
-                Some(order) => offered.check(&order).map(|()| order),
-                None => Err(unknown()),
+                Some(order) if is_live => offered.check(&order).map(|()| order),
+                _ => Err(unknown()),
             };
             let order = match order {
                 Ok(order) => order,
@@ -187,14 +239,10 @@ impl Service {
         request: &CancelSessionRequest,
         now: u64,
     ) -> Result<(), Refusal> {
-        let (session, offered) = self.take_offered(request.transaction_id.as_bytes(), now)?;
+        let (session, offered) = self.offered(request.transaction_id.as_bytes(), now).await?;
         let response = request.cancel_session_response.as_bytes();
-        let result = self.cancel(&session, &offered, response, now).await;
-        if result.is_err() {
-            // A forged cancellation must not end somebody's session, and what was not stored can be sent again.
-            self.keep(session, offered, now);
-        }
-        result
+        // A forged cancellation must not end somebody's session, and what was not stored can be sent again.
+        self.cancel(&session, &offered, response, now).await
     }
 
     async fn cancel(
@@ -209,13 +257,20 @@ impl Service {
         let (session, offered) = (session.clone(), offered.clone());
         let limits = self.limits;
         let cancelled = self.decide(async move |books| {
-            let Some(order) = books.order(&session.iccid).await? else {
-                return Ok(Decided::unchanged(Ok(())));
+            let id = session.transaction_id;
+            let stored = books.session(&id, now).await?;
+            if !matches!(stored, Some(StoredSession::Offered(..))) {
+                return Ok(Decided::unchanged(Err(unknown())));
+            }
+            let mut decided = match books.order(&session.iccid).await? {
+                Some(order) => Decided::about(order, |order| {
+                    order.cancelled_by_card(&session, &offered, reason, &limits, now);
+                    Ok(())
+                }),
+                None => Decided::unchanged(Ok(())),
             };
-            Ok(Decided::about(order, |order| {
-                order.cancelled_by_card(&session, &offered, reason, &limits, now);
-                Ok(())
-            }))
+            decided.changes.push(Change::SessionOver(id));
+            Ok(decided)
         });
         cancelled.await
     }

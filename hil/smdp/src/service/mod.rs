@@ -3,16 +3,20 @@
 mod desk;
 mod es2;
 mod es9;
+mod upkeep;
 
 pub use desk::{By, Desk, Placing};
+pub use upkeep::upkeep;
 
-use crate::core::{Change, Decided, Dp, Limits, Refusal, Sessions};
+use crate::core::{Change, Decided, Dp, Limits, MAX_SESSIONS, Refusal, TicketKey};
 use crate::inventory::Inventory;
 use crate::store::{Books, Store, StoreError, Stored};
+use crate::template::Template;
 use aid_rsp::crypto::OpCounts;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// A running SM-DP+.
 pub struct Service {
@@ -20,7 +24,10 @@ pub struct Service {
     inventory: RwLock<Arc<Inventory>>,
     store: Store,
     limits: Limits,
-    sessions: Mutex<Sessions>,
+    templates: Arc<[Template]>,
+    tickets: TicketKey,
+    /// How many sessions of cards are stored, at most.
+    sessions: AtomicU64,
     /// Operations that were logged already.
     logged: Mutex<OpCounts>,
 }
@@ -38,15 +45,26 @@ impl Service {
         now: u64,
     ) -> Result<Self, StoreError> {
         store.offer(inventory.stock(), now).await?;
+        let tickets = store.ticket_key(TicketKey::random(&mut rng())).await?;
+        let sessions = AtomicU64::new(store.count_sessions().await?);
         let logged = Mutex::new(dp.operations());
         Ok(Self {
             dp,
             inventory: RwLock::new(Arc::new(inventory)),
             store,
             limits,
-            sessions: Mutex::new(Sessions::default()),
+            templates: Arc::new([]),
+            tickets,
+            sessions,
             logged,
         })
+    }
+
+    /// The same with templates that make profiles on demand.
+    #[must_use]
+    pub fn with_templates(mut self, templates: Vec<Template>) -> Self {
+        self.templates = templates.into();
+        self
     }
 
     /// The inventory as it is now.
@@ -74,9 +92,15 @@ impl Service {
         self.store.offer(stock, now).await
     }
 
-    fn sessions(&self) -> MutexGuard<'_, Sessions> {
-        // A panic elsewhere leaves at worst a session too few.
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Is there room for one more session?
+    fn check_room(&self) -> Result<(), Refusal> {
+        if self.sessions.load(Ordering::Relaxed) < MAX_SESSIONS {
+            return Ok(());
+        }
+        tracing::warn!(sessions = MAX_SESSIONS, "no room for a session");
+        Err(Refusal::internal(
+            "too many downloads at once, try again later",
+        ))
     }
 
     /// Logs the cryptographic operations since the last call, for a bench that states the pure

@@ -1,9 +1,15 @@
 //! What a decision may read: only on the transaction that stores what it decides.
 
-use super::{StoreError, Stored};
-use crate::core::{Known, Notice, Order, OrderState, Stock, call_of, plain_iccid};
+use super::{StoreError, Stored, made, sessions};
+use crate::core::{Known, Notice, Order, OrderState, Stock, StoredSession, call_of, plain_iccid};
+use crate::template::{Made, Template};
 use aid_rsp::es2::DownloadOrderRequest;
+use aid_rsp::es10::TransactionId;
 use aid_store::{Fields, Tx, Value, params};
+use rand_core::CryptoRng;
+
+/// Numbers of a template that are skipped in one decision because their ICCIDs are taken.
+const SKIPPED: usize = 1000;
 
 /// The books as they are at the moment of a decision.
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +63,18 @@ const OF_FILE: &str =
 const FURTHER_OF_FILE: &str = "SELECT o.body, f.profile_type, f.file FROM further f JOIN orders o ON o.iccid = f.iccid \
      WHERE f.file = $1 LIMIT 2";
 const KNOWN_FURTHER: &str = "/* reads all: the inventory, when it is read */ SELECT iccid, file, profile_type, name FROM further";
-const KNOWN: &str = "/* reads all: the inventory, when it is read */ SELECT iccid, file, profile_type, name, in_inventory FROM orders";
+const KNOWN: &str = "/* reads all: the inventory, when it is read */ SELECT iccid, file, profile_type, name, in_inventory FROM orders o \
+     WHERE NOT EXISTS (SELECT 1 FROM made m WHERE m.iccid = o.iccid)";
 const NOTICE: &str =
     "SELECT 1 FROM notifications WHERE eid = $1 AND seq_number = $2 AND digest = $3";
 
 impl<'t> Books<'t> {
     pub(super) const fn new(tx: &'t Tx<'t>) -> Self {
         Self(tx)
+    }
+
+    pub(super) const fn tx(self) -> &'t Tx<'t> {
+        self.0
     }
 
     /// The order of a profile.
@@ -148,6 +159,38 @@ impl<'t> Books<'t> {
             .collect())
     }
 
+    /// A new profile for an order that finds none: the next of the template of the type that is wished, or of the first
+    /// template where none is. `None`: there is no such template, or all of its profiles are made.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn make(
+        self,
+        templates: &[Template],
+        request: &DownloadOrderRequest,
+        rng: &mut (dyn CryptoRng + Send),
+    ) -> Stored<Option<Made>> {
+        let kind: Option<&str> = request.profile_type.as_ref().map(AsRef::as_ref);
+        let fits = |template: &&Template| kind.is_none_or(|kind| kind == template.profile_type());
+        if request.iccid.is_some() {
+            return Ok(None);
+        }
+        for template in templates.iter().filter(fits) {
+            let mut number = made::next(self.0, template.name()).await?;
+            for _ in 0..SKIPPED {
+                let Ok(made) = template.make(number, rng) else {
+                    break;
+                };
+                // A file of the inventory may have an ICCID of the range.
+                if self.order(&made.stock.iccid).await?.is_none() {
+                    return Ok(Some(made));
+                }
+                number += 1;
+            }
+        }
+        Ok(None)
+    }
+
     /// All profiles that were ever in the inventory.
     ///
     /// # Errors
@@ -171,6 +214,22 @@ impl<'t> Books<'t> {
             first,
             further: further.into_iter().collect(),
         })
+    }
+
+    /// What is stored of a session, where it has still time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn session(self, id: &TransactionId, now: u64) -> Stored<Option<StoredSession>> {
+        sessions::session(self.0, id, now).await
+    }
+
+    /// The sessions of an eUICC that are not over, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sessions_of(self, eid: &str) -> Stored<Vec<TransactionId>> {
+        sessions::of_euicc(self.0, eid).await
     }
 
     /// Whether a notification is stored already.

@@ -1,14 +1,19 @@
 //! Orders, bindings and notifications in SQL. Everything that changes goes through [`Store::decide`].
 
 mod books;
+mod made;
 mod read;
 mod schema;
+mod sessions;
+mod upkeep;
 mod write;
 
 pub use aid_store::{StoreError, Stored};
 pub use books::Books;
+pub use upkeep::{Pruned, Retention};
 
-use crate::core::{Decided, Order, Stock, restock};
+use crate::core::{Decided, Order, Stock, StoredSession, TicketKey, restock};
+use aid_rsp::es10::TransactionId;
 use aid_store::{Database, Options};
 use serde::Serialize;
 use std::path::Path;
@@ -84,6 +89,35 @@ impl Store {
         let stored =
             self.decide(async move |books| Ok(restock(&stock, &books.known().await?, now)));
         stored.await.map(|_| ())
+    }
+
+    /// What is stored of a session, where it has still time.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn session(&self, id: &TransactionId, now: u64) -> Stored<Option<StoredSession>> {
+        let id = *id;
+        let look = self
+            .0
+            .read(async move |tx| sessions::session(tx, &id, now).await);
+        look.await
+    }
+
+    /// How many sessions are stored.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count_sessions(&self) -> Stored<u64> {
+        self.0.read(async |tx| sessions::count(tx).await).await
+    }
+
+    /// The secret that transaction ids are made with: `new` from now on, where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ticket_key(&self, new: TicketKey) -> Stored<TicketKey> {
+        let made = self.0.change(async move |tx| sessions::key(tx, &new).await);
+        made.await
     }
 
     /// Grows the database's log once, for a process that will commit often; see [`aid_store::Store::reserve_log`].

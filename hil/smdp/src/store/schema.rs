@@ -23,5 +23,15 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
         name: "orders",
         sql: Sql::Both(include_str!("../../migrations/0011_orders.sql")),
     },
+    Step {
+        version: 12,
+        name: "sessions",
+        sql: Sql::Both(include_str!("../../migrations/0012_sessions.sql")),
+    },
+    Step {
+        version: 13,
+        name: "made",
+        sql: Sql::Both(include_str!("../../migrations/0013_made.sql")),
+    },
 ])
 .by_index();

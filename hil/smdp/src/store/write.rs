@@ -1,8 +1,8 @@
 //! Writes what a decision wants changed.
 
 use super::books::seq_number;
-use super::{StoreError, Stored};
-use crate::core::{Change, Order, Stock};
+use super::{StoreError, Stored, made, sessions};
+use crate::core::{Change, Order, SESSION_SECONDS, Stock};
 use aid_store::{Tx, Value, params};
 
 const PROFILE: &str = "INSERT INTO orders \
@@ -22,18 +22,16 @@ const NOTICE: &str = "INSERT INTO notifications \
 /// Every kind of change is written here; without a wildcard arm, a new one does not compile before it is.
 pub(super) async fn write(tx: &Tx<'_>, change: &Change) -> Stored<()> {
     match change {
-        Change::Profile(profile, stock) => {
-            let values = params![
-                &profile.iccid,
-                &profile.profile_type,
-                profile.state.as_str(),
-                body(profile)?,
-                &stock.file,
-                &stock.name,
-                profile.changed_at
-            ];
-            tx.run(PROFILE, values).await?;
+        Change::Made(profile, now) => {
+            let order = Order::available(
+                profile.stock.iccid.clone(),
+                profile.stock.profile_type.clone(),
+                *now,
+            );
+            new_profile(tx, &order, &profile.stock).await?;
+            made::put(tx, profile, *now).await?;
         }
+        Change::Profile(profile, stock) => new_profile(tx, profile, stock).await?,
         Change::InInventory(stock, is) => {
             let Stock {
                 iccid,
@@ -84,6 +82,11 @@ pub(super) async fn write(tx: &Tx<'_>, change: &Change) -> Stored<()> {
             ];
             tx.run(BINDING, values).await?;
         }
+        Change::Session(session, order, now) => {
+            sessions::put(tx, session, order, *now).await?;
+            sessions::sweep(tx, now.saturating_sub(SESSION_SECONDS)).await?;
+        }
+        Change::SessionOver(id) => sessions::end(tx, id).await?,
         Change::Notification {
             notice,
             der,
@@ -101,6 +104,20 @@ pub(super) async fn write(tx: &Tx<'_>, change: &Change) -> Stored<()> {
             tx.run(NOTICE, &values).await?;
         }
     }
+    Ok(())
+}
+
+async fn new_profile(tx: &Tx<'_>, profile: &Order, stock: &Stock) -> Stored<()> {
+    let values = params![
+        &profile.iccid,
+        &profile.profile_type,
+        profile.state.as_str(),
+        body(profile)?,
+        &stock.file,
+        &stock.name,
+        profile.changed_at
+    ];
+    tx.run(PROFILE, values).await?;
     Ok(())
 }
 

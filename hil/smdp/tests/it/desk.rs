@@ -8,11 +8,13 @@ use crate::program::{Running, client, program, site, start};
 use aid_rsp::es2::{DownloadOrderRequest, ReleaseProfileRequest};
 use aid_rsp::es9::{Function, RequestHeader, Response, Text};
 use aid_rsp::es10::ppr;
-use aid_smdp::core::{Limits, OrderState, Protection};
+use aid_smdp::core::{Limits, OrderState, Protection, TicketKey};
 use aid_smdp::inventory::{Reader, load};
 use aid_smdp::service::{By, Desk, Placing};
+use aid_smdp::template::Template;
 use serde_json::Value;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Runs `aid-smdp order … --config smdp.toml`; standard output, or the error.
 fn order(dir: &Path, args: &[&str]) -> Result<String, String> {
@@ -288,7 +290,7 @@ async fn limits_are_those_of_the_configuration() {
     let limits = Limits {
         attempts: 2,
         code_failures: 1,
-        expire_after_days: None,
+        ..Limits::default()
     };
     let bench = Bench::with_limits(limits).await;
     let matching_id = bench.order(None, Some("1234")).await;
@@ -382,7 +384,8 @@ async fn packages_with_one_iccid_are_ordered_by_their_type() {
     let dp_pb = bench.pki.dp_pb.key.public;
     assert_eq!(card.open(&bpp, &dp_pb).package, other);
     // By hand, by its file.
-    let desk = Desk::new(s.store(), Limits::default());
+    let none: Arc<[Template]> = Arc::new([]);
+    let desk = Desk::new(s.store(), Limits::default(), &none);
     let placing = Placing {
         download: DownloadOrderRequest::default(),
         package: Some("other".into()),
@@ -422,7 +425,8 @@ async fn port_443_is_the_same_as_none() {
         let dp = crate::bench::dp_named(&[&pki], own);
         let card = Card::new(&pki, crate::bench::EID, pki.euicc.clone());
         let mut rng = getrandom::rand_core::UnwrapErr(getrandom::SysRng);
-        let got = dp.initiate(&card.initiate(given), &mut rng);
+        let tickets = TicketKey::random(&mut rng);
+        let got = dp.initiate(&card.initiate(given), &tickets, &mut rng, NOW);
         assert_eq!(got.is_ok(), same, "{own} {given}");
     }
 }

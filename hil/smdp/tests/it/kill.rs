@@ -8,15 +8,16 @@ use crate::program::{client, site, start};
 use aid_rsp::crypto::SoftwareCrypto;
 use aid_rsp::es2::{ConfirmOrderRequest, DownloadOrderRequest};
 use aid_rsp::es9::{
-    AuthenticateClientRequest, Base64, Function, GetBoundProfilePackageRequest,
-    HandleNotificationRequest, Hex, Response, Text,
+    AuthenticateClientOk, AuthenticateClientRequest, Base64, Function,
+    GetBoundProfilePackageRequest, HandleNotificationRequest, Hex, Response, Text,
 };
 use aid_rsp::es10::{TransactionId, eid_digits};
 use aid_rsp::pki::{DAY, Identity, MintParams, RspPki};
-use aid_smdp::core::OrderState;
+use aid_smdp::core::{OrderState, StoredSession};
 use aid_smdp::store::{Store, StoredNotice};
 use getrandom::SysRng;
 use getrandom::rand_core::{Rng as _, UnwrapErr};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -37,6 +38,8 @@ const ANY_ICCID: [u8; 10] = [0x98; 10];
 enum Acknowledged {
     Ordered(String, [u8; 16]),
     Confirmed(String, String),
+    /// A session in which the card had been offered the profile.
+    Offered(String, [u8; 16], Box<AuthenticateClientOk>),
     Bound(String, [u8; 16], TransactionId),
     Notified(String, [u8; 16], u64),
 }
@@ -126,6 +129,11 @@ impl Caller {
             authenticate_server_response: Base64::new(ok_response(response)).unwrap(),
         };
         let offer = call(&self.lpa, &self.es9, &request).await?;
+        self.heard.push(Acknowledged::Offered(
+            profile.to_owned(),
+            eid,
+            Box::new(offer.clone()),
+        ));
         self.card.otk = None;
         let request = GetBoundProfilePackageRequest {
             transaction_id: Hex::new(&id).unwrap(),
@@ -166,6 +174,7 @@ async fn is_stored(dir: &Path, all: &[Acknowledged]) {
     for what in all {
         let (Acknowledged::Ordered(iccid, _)
         | Acknowledged::Confirmed(iccid, _)
+        | Acknowledged::Offered(iccid, ..)
         | Acknowledged::Bound(iccid, ..)
         | Acknowledged::Notified(iccid, ..)) = what;
         let order = store.order(iccid).await.unwrap().unwrap();
@@ -175,6 +184,8 @@ async fn is_stored(dir: &Path, all: &[Acknowledged]) {
                 assert_eq!(order.eid.as_deref(), Some(&*eid_digits(eid)), "{what:?}");
             }
             Acknowledged::Confirmed(_, id) => assert_eq!(order.matching_id.as_ref(), Some(id)),
+            // A card has a few sessions at once: its newest is judged, in `sessions_are_stored`.
+            Acknowledged::Offered(..) => {}
             Acknowledged::Bound(iccid, eid, id) => {
                 let bound_to = store.bound_to(id).await.unwrap().expect("the binding");
                 assert_eq!(&bound_to.iccid, iccid);
@@ -189,6 +200,31 @@ async fn is_stored(dir: &Path, all: &[Acknowledged]) {
                 assert_eq!(notices.iter().filter(is_it).count(), 1, "{what:?}");
             }
         }
+    }
+    store.close().await;
+}
+
+/// The newest offer of each card in what was acknowledged in one round.
+fn newest_offers(round: &[Acknowledged]) -> BTreeMap<[u8; 16], (String, AuthenticateClientOk)> {
+    let offers = round.iter().filter_map(|what| match what {
+        Acknowledged::Offered(iccid, eid, offer) => {
+            Some((*eid, (iccid.clone(), (**offer).clone())))
+        }
+        _ => None,
+    });
+    offers.collect()
+}
+
+/// A card that was offered a profile can go on.
+async fn sessions_are_stored(dir: &Path, round: &[Acknowledged]) {
+    let store = Store::open(&dir.join("smdp.db")).await.unwrap();
+    for (eid, (iccid, offer)) in newest_offers(round) {
+        let id = TransactionId::new(offer.transaction_id.as_bytes()).unwrap();
+        let session = store.session(&id, aid_smdp::web::now()).await.unwrap();
+        let Some(StoredSession::Offered(session, _)) = session else {
+            panic!("the session of {iccid} is lost");
+        };
+        assert_eq!((&session.iccid, session.euicc.eid_bytes), (&iccid, eid));
     }
     store.close().await;
 }
@@ -208,6 +244,7 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
     let cards: Vec<_> = (0..CARDS).map(|n| mint(&pki, n)).collect();
 
     let mut all = Vec::new();
+    let mut offers = BTreeMap::new();
     for round in 0..ROUNDS {
         let (running, es9, es2) = start(dir);
         let random = usize::try_from(UnwrapErr(SysRng).next_u32()).unwrap();
@@ -244,6 +281,8 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
         }
         let list = heard.list.lock().unwrap().clone();
         assert!(list.len() >= ANSWERS.0);
+        sessions_are_stored(dir, &list).await;
+        offers = newest_offers(&list);
         all.extend(list);
         is_stored(dir, &all).await;
     }
@@ -255,9 +294,32 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
         match what {
             Acknowledged::Bound(iccid, eid, id) => open.push((iccid.clone(), *eid, *id)),
             Acknowledged::Notified(iccid, ..) => open.retain(|(other, ..)| other != iccid),
-            Acknowledged::Ordered(..) | Acknowledged::Confirmed(..) => {}
+            Acknowledged::Ordered(..) | Acknowledged::Confirmed(..) | Acknowledged::Offered(..) => {
+            }
         }
     }
+    // One that was offered a profile, and killed before it had the package, gets it now.
+    let mut resumed = 0;
+    for (eid, (iccid, offer)) in offers {
+        let of_it =
+            |a: &Acknowledged| matches!(a, Acknowledged::Bound(other, ..) if *other == iccid);
+        if all.iter().any(of_it) {
+            continue;
+        }
+        let (_, identity) = cards.iter().find(|(own, _)| *own == eid).unwrap();
+        let mut card = Card::new(&pki, eid, identity.clone());
+        let id = offer.transaction_id.as_bytes();
+        let request = GetBoundProfilePackageRequest {
+            transaction_id: Hex::new(id).unwrap(),
+            prepare_download_response: Base64::new(card.prepare(&offer, None)).unwrap(),
+        };
+        call(&lpa, &es9, &request).await.expect("it is not killed");
+        let id = TransactionId::new(id).unwrap();
+        all.push(Acknowledged::Bound(iccid.clone(), eid, id));
+        open.push((iccid, eid, id));
+        resumed += 1;
+    }
+    println!("{resumed} downloads went on after a kill");
     for (iccid, eid, id) in open {
         let (_, identity) = cards.iter().find(|(own, _)| *own == eid).unwrap();
         let card = Card::new(&pki, eid, identity.clone());

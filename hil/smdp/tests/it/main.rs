@@ -21,4 +21,6 @@ mod notifications;
 mod orders;
 mod program;
 mod refusals;
+mod sessions;
+mod templates;
 mod vectors;

@@ -8,7 +8,7 @@ use aid_rsp::es10::{
     PrepareDownloadResponse, TransactionId, Version,
 };
 use aid_rsp::pki::DAY;
-use aid_smdp::core::{Limits, Order, OrderState, SESSION_SECONDS};
+use aid_smdp::core::{Limits, Order, OrderState, SESSION_SECONDS, TicketKey};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 
@@ -219,13 +219,21 @@ async fn get_bound_profile_package() {
 async fn every_altered_byte_of_the_cards_answers_is_refused() {
     let bench = Bench::new().await;
     let (dp, mut card, mut rng) = (dp(&bench.pki), bench.card(), UnwrapErr(SysRng));
-    let (session, ok) = dp.initiate(&card.initiate(ADDRESS), &mut rng).unwrap();
+    let tickets = TicketKey::random(&mut rng);
+    let begun = dp.initiate(&card.initiate(ADDRESS), &tickets, &mut rng, NOW);
+    let (session, ok) = begun.unwrap();
     let answer = ok_response(card.authenticate(&ok, Some("M")));
+    assert_eq!(
+        dp.resume(session.transaction_id, &tickets, &answer),
+        session
+    );
     let authenticated = dp.authenticate(&session, &answer, NOW).unwrap();
     for i in 0..answer.len() {
         let mut altered = answer.clone();
         altered[i] ^= 1 << (i % 8);
         assert!(dp.authenticate(&session, &altered, NOW).is_err(), "{i}");
+        let resumed = dp.resume(session.transaction_id, &tickets, &altered);
+        assert!(dp.authenticate(&resumed, &altered, NOW).is_err(), "{i}");
         assert!(dp.authenticate(&session, &answer[..i], NOW).is_err(), "{i}");
     }
 

@@ -61,7 +61,7 @@ fn a_recorded_card_is_believed() {
         transaction_id,
         server_address: signed.value().server_address.clone(),
         server_challenge: signed.value().server_challenge,
-        ci_key_id: anchor.key_id().to_vec(),
+        ci_key_id: Some(anchor.key_id().to_vec()),
         signers: 0,
     };
     let response = session("auth-server-response.der");

@@ -157,7 +157,7 @@ impl Idle {
 }
 
 /// Memory of this process that is in RAM, KiB.
-fn resident_kib() -> Result<f64, Failure> {
+pub(in crate::figures) fn resident_kib() -> Result<f64, Failure> {
     let status = std::fs::read_to_string("/proc/self/status")
         .map_err(|e| Failure::new(format!("cannot read /proc/self/status: {e}; needs Linux")))?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
@@ -176,5 +176,66 @@ mod tests {
         assert_eq!(crowd.cards, 3);
         assert!(crowd.nvm_kib > 1.0);
         assert!(crowd.authenticate_us > 0.0);
+    }
+
+    /// A profile that aid-smdp makes on demand is downloaded, installed and enabled, and the SIM answers a network that
+    /// has the keys which the operator is given.
+    #[test]
+    fn a_profile_made_on_demand_authenticates() {
+        use aid_smdp::template::{Aka, Entry, Template};
+        use getrandom::{SysRng, rand_core::UnwrapErr};
+        let entry = |algorithm| Entry {
+            name: format!("{algorithm:?}"),
+            profile_type: "Lab".into(),
+            iccid_first: match algorithm {
+                Aka::Milenage => "894901000000000000".into(),
+                Aka::Tuak => "894902000000000000".into(),
+            },
+            imsi_first: "001010000000001".into(),
+            count: 10,
+            mnc_digits: 2,
+            algorithm,
+            pin: "1234".into(),
+            pin2: "5678".into(),
+            smsp: None,
+            metadata: Default::default(),
+        };
+        let entries = [entry(Aka::Milenage), entry(Aka::Tuak)];
+        let here = Path::new(".");
+        let templates = Template::all(&entries, here, "localhost", Default::default()).unwrap();
+        let mut made = templates
+            .iter()
+            .map(|t| t.make(7, &mut UnwrapErr(SysRng)).unwrap());
+        let (milenage, tuak) = (made.next().unwrap(), made.next().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("made.der");
+        std::fs::write(&file, &milenage.package).unwrap();
+        let subject = Subject::from_file(&file).unwrap();
+        assert_eq!(
+            (&subject.iccid, &subject.imsi),
+            (&milenage.stock.iccid, &milenage.secrets.imsi)
+        );
+        let bytes = |text: &str| <[u8; 16]>::try_from(hex::decode(text).unwrap()).unwrap();
+        let aka = crate::site::Aka::Milenage {
+            k: bytes(&milenage.secrets.k),
+            opc: bytes(&milenage.secrets.opc),
+        };
+        assert!(subject.aka == aka, "the keys are those of the network");
+        let crowd = Crowd::measure(Some(&file), 1).unwrap();
+        assert!(crowd.authenticate_us > 0.0);
+        // The bench's network has no TUAK: the card takes the profile, with the keys that the operator is given.
+        let mut installer = aid_euicc::install::ProfileInstaller::new();
+        let mut splitter = aid_rsp::saip::PeSplitter::new();
+        splitter.push(&tuak.package);
+        while let Some(element) = splitter.next_pe().unwrap() {
+            installer.push(&element).unwrap();
+        }
+        let image = installer.finish().unwrap();
+        assert_eq!(image.imsi().as_deref(), Some(tuak.secrets.imsi.as_str()));
+        let aid_euicc::auth::Algorithm::Tuak(key) = &image.keys[0].algorithm else {
+            panic!("another algorithm");
+        };
+        assert_eq!(hex::encode_upper(&key.k), tuak.secrets.k);
+        assert_eq!(hex::encode_upper(key.topc), tuak.secrets.opc);
     }
 }
