@@ -15,6 +15,7 @@
 mod answers;
 mod card;
 mod edit;
+pub mod port;
 mod server;
 
 use aid_id::{ActivationCode, Iccid};

@@ -113,7 +113,11 @@ impl PcscCard {
         }
         match cards.pop() {
             Some(card) if cards.is_empty() => Ok(card),
-            Some(_) => {
+            Some(card) => {
+                // By default a card is reset when it is let go; somebody may be using these.
+                for other in cards.into_iter().chain([card]) {
+                    let _ = other.disconnect(Disposition::LeaveCard);
+                }
                 let text = format!("several readers have a card; name one of: {}", there());
                 Err(self.no_card(text))
             }

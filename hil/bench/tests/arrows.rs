@@ -28,7 +28,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("aid-agent-core", &["aid-id", "aid-wire"]),
     ("aid-port", &["aid-t1"]),
     ("aid-lpa", &["aid-cli", "aid-id", "aid-port", "aid-rsp"]),
-    ("aid-agent-hostile", &["aid-id", "aid-lpa", "aid-rsp"]),
+    (
+        "aid-agent-hostile",
+        &["aid-id", "aid-lpa", "aid-port", "aid-rsp"],
+    ),
     (
         "aid-agent",
         &[

@@ -92,7 +92,7 @@ impl Bench {
         let own = (pki.join("msp.pem"), pki.join("msp.key"));
         let config = aid_cli::tls::client_config(&pki.join("ca.pem"), Some((&own.0, &own.1)));
         let name = "localhost".try_into().unwrap();
-        let client = rustls::ClientConnection::new(config.unwrap().into(), name).unwrap();
+        let client = rustls::ClientConnection::new(config.unwrap(), name).unwrap();
         let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let mut tls = rustls::StreamOwned::new(client, stream);
         let body = body.to_string();
@@ -141,6 +141,7 @@ impl Bench {
             port,
         ];
         aid_hil(&self.dir, &[&always[..], args].concat())
+            .env("PCSCLITE_CSOCK_NAME", self.dir.join("pcscd/pcscd.comm"))
             .output()
             .unwrap()
     }
@@ -288,7 +289,7 @@ fn over_a_modem() {
 fn over_a_helper_in_the_shell() {
     over(
         &["--lpac-stdio", "127.0.0.1:0"],
-        &[&[], &["61xx=all", "slow=3"]],
+        &[&[], &["stale-channel=2", "slow=3"]],
         &|bench, card| {
             // The port is another one after a restart.
             let address = card.address("lpac-stdio");
@@ -319,6 +320,84 @@ fn over_a_helper_in_perl() {
     );
 }
 
+/// A soldered eUICC: T=1' blocks over buses in memory, the card behind them reached over its socket.
+mod bus {
+    use super::*;
+    use aid_lpa::{Apdu as _, Bearer, Card, HttpsClient, Lpa, SocketCard, Tally};
+    use aid_port::bus::{BusCard, Link};
+    use aid_rsp::es10::ProfileState;
+    use aid_t1::{Apdus, Cip, Faults, I2cCard, I2cHost, SpiCard, SpiHost};
+    use std::sync::Arc;
+
+    struct Behind(SocketCard);
+
+    impl Apdus for Behind {
+        fn reset(&mut self) {
+            self.0.reset().unwrap();
+        }
+        fn transmit(&mut self, apdu: &[u8]) -> Vec<u8> {
+            self.0.transmit(apdu).unwrap()
+        }
+    }
+
+    struct NoDelay;
+
+    impl embedded_hal::delay::DelayNs for NoDelay {
+        fn delay_ns(&mut self, _: u32) {}
+    }
+
+    #[test]
+    fn over_spi_and_i2c() {
+        for spi in [true, false] {
+            let bench = Bench::new();
+            let _card = bench.card(&["--socket", "card.sock", "--quirk", "61xx=all"]);
+            let socket = bench.dir.join("card.sock").display().to_string();
+            let (iccid, code) = bench.order();
+            bench.ok(&format!("socket:{socket}"), &["profile", "download", &code]);
+            // Lost blocks and wrong bits are the protocol's business.
+            let faults = Faults {
+                wrong_bit: 40,
+                lost: 50,
+                slow: 10,
+                seed: 1,
+            };
+            let open = move || -> std::io::Result<Box<dyn Link>> {
+                let behind = Behind(SocketCard::new(&socket));
+                Ok(match spi {
+                    true => Box::new(SpiHost::new(
+                        SpiCard::new(behind, Cip::spi(), faults),
+                        NoDelay,
+                    )),
+                    false => {
+                        let card = I2cCard::new(behind, 0x48, Cip::i2c(), faults);
+                        Box::new(I2cHost::new(card, 0x48, NoDelay))
+                    }
+                })
+            };
+            let meter = Arc::new(Tally::default());
+            let ci = bench
+                .dir
+                .join("pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der");
+            let https = HttpsClient::new(&[ci], Bearer::default(), true, meter.clone()).unwrap();
+            let port = BusCard::new("bus".into(), Box::new(open));
+            let mut lpa = Lpa::new(Card::new(port, meter), https);
+            let text = std::fs::read_to_string(bench.dir.join("euicc.toml")).unwrap();
+            assert!(text.contains(&lpa.eid().unwrap()));
+            let state = |lpa: &mut Lpa<BusCard, HttpsClient>| lpa.profiles().unwrap()[0].state;
+            let iccid = iccid.parse().unwrap();
+            assert_eq!(state(&mut lpa), Some(ProfileState::Disabled));
+            // The card is reset after each switch: nothing else performs its REFRESH.
+            lpa.enable(&iccid).unwrap();
+            assert_eq!(state(&mut lpa), Some(ProfileState::Enabled));
+            lpa.disable(&iccid).unwrap();
+            assert_eq!(state(&mut lpa), Some(ProfileState::Disabled));
+            assert!(lpa.deliver(None).unwrap().waiting.is_empty());
+            lpa.delete(&iccid).unwrap();
+            assert!(lpa.profiles().unwrap().is_empty());
+        }
+    }
+}
+
 /// Waits until the agent's status is as wanted; each look is a process of its own.
 fn wait_for(dir: &Path, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let end = Instant::now() + Duration::from_secs(120);
@@ -345,7 +424,7 @@ fn an_agent_waits_for_the_card_over_a_modem_and_a_helper() {
     let helper = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helpers/socket.pl");
     let exec = format!("exec:perl {helper} card.sock");
     for (port, flags, named) in [
-        ("at:modem", ["--at", "modem"], "/modem"),
+        ("at:modem", ["--at", "modem"], "at:modem"),
         (&exec, ["--socket", "card.sock"], "exec:perl"),
     ] {
         let bench = Bench::new();
@@ -373,6 +452,8 @@ mod pcsc {
     use super::*;
     use std::net::TcpListener;
 
+    const READER: &str = "pcsc:Virtual PCD 00 00";
+
     /// A daemon of our own: its folder is put over /run/pcscd in a mount namespace. Its reader connects to
     /// the card on loopback.
     fn daemon(bench: &Bench, port: u16) -> Part {
@@ -396,8 +477,13 @@ mod pcsc {
             .unwrap();
         let part = Part(child, Value::Null);
         let end = Instant::now() + Duration::from_secs(60);
-        while !bench.lpa("pcsc", &["chip", "info"]).status.success() {
-            assert!(Instant::now() < end, "no card in the reader");
+        loop {
+            let output = bench.lpa(READER, &["chip", "info"]);
+            if output.status.success() {
+                break;
+            }
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(Instant::now() < end, "no card in the reader: {errors}");
         }
         part
     }
@@ -426,14 +512,20 @@ mod pcsc {
             // vpcd 3.3 ends its daemon when nobody answers: both go and come together.
             let card = bench.card(&flags);
             let mut both = Some((daemon(&bench, port), card));
-            for address in ["pcsc", "pcsc:Virtual PCD 00 00"] {
-                suite(&bench, address, &mut |meanwhile| {
-                    drop(both.take());
-                    meanwhile();
-                    let card = bench.card(&flags);
-                    both = Some((daemon(&bench, port), card));
-                });
-            }
+            suite(&bench, READER, &mut |meanwhile| {
+                drop(both.take());
+                meanwhile();
+                let card = bench.card(&flags);
+                both = Some((daemon(&bench, port), card));
+            });
+            // vpcd's second reader has a card, too.
+            let several = bench.fails("pcsc", &["chip", "info"]);
+            assert!(
+                several.contains("name one of: Virtual PCD 00 00"),
+                "{several}"
+            );
+            let none = bench.fails("pcsc:Omnikey", &["chip", "info"]);
+            assert!(none.contains("there are: Virtual PCD 00 00"), "{none}");
         }
     }
 }

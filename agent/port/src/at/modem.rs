@@ -80,6 +80,8 @@ pub struct Modem {
     /// What +CCHO answered the last time that it failed.
     no_channel: Option<Cause>,
     refreshed: bool,
+    /// The card restarts, or did: it is asked for its state before a channel is opened.
+    unsettled: bool,
     pin: Pin,
     pause: Millis,
     busy_until: Option<Millis>,
@@ -105,6 +107,7 @@ impl Modem {
             manual: false,
             no_channel: None,
             refreshed: false,
+            unsettled: false,
             pin: Pin::Unknown,
             pause: FIRST_PAUSE,
             busy_until: None,
@@ -167,6 +170,9 @@ impl Modem {
                 let stale = self.stale.drain(..);
                 self.queue.extend(stale.map(Command::CloseStale));
                 self.manual = false;
+                if self.ready && self.unsettled {
+                    self.queue.push_back(Command::Pin);
+                }
                 self.queue.push_back(Command::Open(aid));
             }
             Task::Apdu(apdu) => {
@@ -347,7 +353,7 @@ impl Modem {
     }
 
     fn card_is_gone(&mut self) {
-        self.refreshed = true;
+        (self.refreshed, self.unsettled) = (true, true);
         self.sessions.clear();
         self.stale.clear();
         self.manual = false;
@@ -414,11 +420,7 @@ impl Modem {
         if now + self.pause > until {
             return match command {
                 // What it waited for is not necessary.
-                Command::Pin => {
-                    self.pin = Pin::Unknown;
-                    self.ready = true;
-                    self.busy_until = None;
-                }
+                Command::Pin => self.told(Pin::Unknown),
                 Command::Back => self.end(Ok(Reply::Done)),
                 command => self.end(Err(Fault::Busy(format!("{}: {why}", command.name())))),
             };
@@ -426,6 +428,13 @@ impl Modem {
         self.queue.push_front(command);
         self.phase = Phase::Next(now + self.pause);
         self.pause = (self.pause * 2).min(LAST_PAUSE);
+    }
+
+    /// The card has said how it is.
+    fn told(&mut self, pin: Pin) {
+        self.pin = pin;
+        (self.ready, self.unsettled) = (true, false);
+        (self.pause, self.busy_until) = (FIRST_PAUSE, None);
     }
 
     /// Forgets an unfinished line: the shell lost the tty.

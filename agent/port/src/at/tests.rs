@@ -333,6 +333,11 @@ fn a_refresh_ends_the_session_before_the_next_command() {
     assert_eq!(fake.seen.len(), seen, "nothing was sent");
     let again = drive(&mut modem, &mut fake, &mut now, Task::Open(ISDR.to_vec()));
     assert_eq!(again, Ok(Reply::Channel(Some(1))));
+    // The card may still be starting: it is asked first.
+    assert_eq!(
+        fake.seen[seen..seen + 2],
+        ["AT+CPIN?", "AT+CCHO=\"A000000559\""]
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::super::command::Command;
 use super::super::lines::{Cause, answer};
 use super::super::task::{Fault, Millis, Pin, Reply};
-use super::{CALLS, DRAIN, FIRST_PAUSE, Modem, Phase, QUIET};
+use super::{CALLS, DRAIN, Modem, Phase, QUIET};
 use crate::apdu::MAX_CHANNEL;
 
 impl Modem {
@@ -30,11 +30,7 @@ impl Modem {
             },
             // Modems without these work all the same.
             Command::Plain | Command::Numbers | Command::CloseStale(_) => {}
-            Command::Pin => {
-                self.pin = Pin::read(&result, info);
-                self.ready = true;
-                (self.pause, self.busy_until) = (FIRST_PAUSE, None);
-            }
+            Command::Pin => self.told(Pin::read(&result, info)),
             Command::Open(_) => self.opened(result, info),
             Command::Channel(..) => match result {
                 Ok(()) => self.apdu(info),
@@ -69,7 +65,7 @@ impl Modem {
                 }
             }
             Command::Back => {
-                self.pin = Pin::read(&result, info);
+                self.told(Pin::read(&result, info));
                 self.end(Ok(Reply::Done));
             }
         }
