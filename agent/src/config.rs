@@ -195,11 +195,13 @@ mod tests {
             ("", "euicc.port"),
             ("port = \"/dev/ttyUSB2\"", "did you mean at:/dev/ttyUSB2?"),
             ("port = \"pcsc\"\nisdr_aid = \"1\"", "isdr_aid"),
-            ("port = \"pcsc\"\n[device]\nimei = \"1\"", "device.imei"),
         ] {
             let error = load(&EXAMPLE.replace(port, text)).expect_err(text);
             assert!(error.contains(expected), "{error}");
         }
+        let device = EXAMPLE.replace("[device]\n", "[device]\nimei = \"1\"\n");
+        let error = load(&device).expect_err("imei");
+        assert!(error.contains("device.imei"), "{error}");
     }
 
     // R-2-12
