@@ -150,7 +150,8 @@ impl Bench {
         let output = self.lpa(port, args);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{port} {args:?}: {errors}");
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        let mut envelope: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        envelope["result"].take()
     }
 
     fn fails(&self, port: &str, args: &[&str]) -> String {
