@@ -43,6 +43,11 @@ mutants *FLAGS:
     cargo mutants -o target/mutants-core -p aid-cmp-core {{FLAGS}} -- --tests
     cargo mutants -o target/mutants-agent -p aid-agent-core -p aid-journal {{FLAGS}} -- --tests
 
+# Mutants of the card and of the RSP objects it verifies (as mutants; docs/MUTANTS.md, section Card)
+mutants-card *FLAGS:
+    cargo mutants -o target/mutants-rsp -p aid-rsp -f 'euicc-sim/rsp/src/bsp/*.rs' -f 'euicc-sim/rsp/src/cert/*.rs' {{FLAGS}} -- --lib
+    cargo mutants -o target/mutants-euicc -p aid-euicc -f euicc-sim/core/src/pin.rs -f 'euicc-sim/core/src/usim/pins.rs' -f 'euicc-sim/core/src/fs/pins.rs' -f 'euicc-sim/core/src/auth/*.rs' -f 'euicc-sim/core/src/isdr/*.rs' {{FLAGS}} -- --lib
+
 # schemathesis against a live aid-cmp and aid-msp over mutual TLS (needs python3)
 contract:
     .ci/schemathesis

@@ -31,7 +31,7 @@ rm -r "$work/car/pki/rsp"
 "$bin/euicc-sim" mint-pki --seed 1 --dir "$work/car/pki/rsp" >/dev/null
 pki=$work/car/pki
 "$bin/aid-smdp" serve --config "$work/car/smdp.toml" >"$work/smdp" & pids+=($!)
-"$bin/euicc-sim" serve --seed 1 --pki "$pki/rsp" --socket 127.0.0.1:0 >"$work/card" & pids+=($!)
+"$bin/euicc-sim" serve --seed 1 --quirk first-notification=0 --pki "$pki/rsp" --socket 127.0.0.1:0 >"$work/card" & pids+=($!)
 card=$(ready "$work/card" apdu)
 es9=$(ready "$work/smdp" es9)
 es2=$(ready "$work/smdp" es2)

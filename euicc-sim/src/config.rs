@@ -30,6 +30,8 @@ listen = "127.0.0.1:0"
 
 # The EID, 32 digits. It must be that of the eUICC certificate; without this line it is taken from there.
 eid = "89049032123451234512345678901235"
+# Refuse an EID whose check digits are wrong; without this line there is a warning.
+# strict_eid = true
 
 # Certificates and key, one by one. `pki = "DIR"` in the place of this section takes them from a folder
 # in the layout of SGP.26 (euicc-sim mint-pki makes one); with neither the card mints its own.
@@ -112,6 +114,9 @@ pub(crate) struct CardArgs {
     /// The EID, 32 digits; default: that of the certificate.
     #[arg(long, value_name = "DIGITS", help_heading = "The card")]
     pub(crate) eid: Option<String>,
+    /// Refuse an EID whose check digits are wrong, instead of a warning (SGP.29).
+    #[arg(long, help_heading = "The card")]
+    pub(crate) strict_eid: bool,
     /// Certificates and key: a folder in the layout of SGP.26. Without it (and without a
     /// configuration) the card mints its own, kept beside the memory as NVM.pki.
     #[arg(long, value_name = "DIR", help_heading = "The card")]
@@ -147,6 +152,8 @@ struct File {
     lpac_stdio: Option<String>,
     at: Option<PathBuf>,
     eid: Option<String>,
+    #[serde(default)]
+    strict_eid: bool,
     pki: Option<PathBuf>,
     certificates: Option<Certificates>,
     #[serde(default)]
@@ -269,6 +276,8 @@ pub(crate) struct Wanted {
     pub(crate) lpac_stdio: Option<String>,
     pub(crate) at: Option<PathBuf>,
     pub(crate) eid: Option<String>,
+    /// Wrong check digits are an error, not a warning.
+    pub(crate) strict_eid: bool,
     pub(crate) pki: Pki,
     pub(crate) nvm: Option<PathBuf>,
     pub(crate) name: String,
@@ -345,6 +354,7 @@ impl Wanted {
             lpac_stdio: args.lpac_stdio.clone().or(file.lpac_stdio),
             at: args.at.clone().or(file.at.map(beside)),
             eid: args.eid.clone().or(file.eid),
+            strict_eid: args.strict_eid || file.strict_eid,
             pki,
             nvm: args.nvm.clone().or(file.nvm.map(beside)),
             name: file.card.name.unwrap_or_else(|| "card".into()),

@@ -1,6 +1,7 @@
 //! Serves the software eUICC: over sockets, as a PC/SC card, to lpac, as an AT modem; on SPI and I2C
 //! in the crate `aid-t1`. Its NVM is a file. Called by `main`, and by the bench as a part.
 
+mod answer;
 mod at;
 mod client;
 mod config;
@@ -14,13 +15,14 @@ mod seeded;
 mod serve;
 mod served;
 mod setup;
+mod store_data;
 mod trace;
 mod transport;
 
 use aid_cli::cli::{self, Arguments, Failure, LogArgs};
 use aid_cli::printable::printable;
 use aid_cli::validity;
-use aid_rsp::es10::eid_from_digits;
+use aid_rsp::es10::{eid_check_digits_fit, eid_from_digits};
 use aid_rsp::saip::builder::{Algorithm, ProfileBuilder};
 use clap::{Parser, Subcommand};
 use config::{CardArgs, Wanted};
@@ -190,6 +192,9 @@ fn check(args: &CardArgs) -> Result<(), Failure> {
 fn mint(dir: &Path, eid: &str, tls_name: &str, seed: Option<u64>) -> Result<(), Failure> {
     let digits = eid_from_digits(eid)
         .ok_or_else(|| Failure::usage(format!("--eid {eid:?} is no EID; write its 32 digits")))?;
+    if !eid_check_digits_fit(&digits) {
+        tracing::warn!("{}", setup::wrong_check_digits(eid));
+    }
     if dir.join("CertificateIssuer").exists() {
         let text = format!("{} has a PKI already; choose another --dir", dir.display());
         return Err(Failure::new(text));

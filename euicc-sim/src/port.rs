@@ -1,13 +1,22 @@
 //! What a transport sees: something that is reset and takes APDUs, and may lose its power.
-//! The card is one, each quirk is a layer around one. Called by [`crate::served`].
+//! The card is one, each quirk is a layer around one.
 
 use crate::nvm::{CardNvm, Enables};
-use crate::quirk::StoreData;
-use aid_euicc::card::Card;
+use crate::store_data::StoreData;
+use aid_euicc::card::{Card, Terminal};
 
 /// The card did not answer: its power was cut. It is fresh again at the next command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
+
+/// What happened on a card, of which a host may have to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Counts {
+    /// Another profile is enabled, or none.
+    pub(crate) switches: u64,
+    /// Notifications were given up because the list is full.
+    pub(crate) lost_notifications: u64,
+}
 
 /// A card, or something in front of one.
 pub(crate) trait Port: Send {
@@ -15,8 +24,12 @@ pub(crate) trait Port: Send {
     fn reset(&mut self) -> Vec<u8>;
     /// The answer to reset, without a reset.
     fn atr(&self) -> Vec<u8>;
-    /// Executes one command APDU; at least a status word.
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone>;
+    /// Executes one command APDU of a host; at least a status word.
+    fn transmit(&mut self, host: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone>;
+    /// A host is gone.
+    fn leave(&mut self, host: Terminal);
+    /// What happened on the card since it was made.
+    fn counts(&self) -> Counts;
     /// Writes to disk what was only buffered.
     fn flush(&mut self) -> std::io::Result<()>;
 }
@@ -30,8 +43,16 @@ impl Port for Box<dyn Port> {
         (**self).atr()
     }
 
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
-        (**self).transmit(apdu)
+    fn transmit(&mut self, host: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
+        (**self).transmit(host, apdu)
+    }
+
+    fn leave(&mut self, host: Terminal) {
+        (**self).leave(host);
+    }
+
+    fn counts(&self) -> Counts {
+        (**self).counts()
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -84,13 +105,25 @@ impl Port for CardPort {
         self.card.atr()
     }
 
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
+    fn leave(&mut self, host: Terminal) {
+        self.card.terminal_left(host);
+        self.power_lost();
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            switches: self.card.profile_switches(),
+            lost_notifications: self.card.lost_notifications(),
+        }
+    }
+
+    fn transmit(&mut self, host: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
         let function = self.functions.complete(apdu);
         let forget = self.forget > 0 && function == Some(ENABLE);
         if forget {
             self.enables.hold(true);
         }
-        let answer = self.card.transmit(apdu);
+        let answer = self.card.transmit_from(host, apdu);
         if self.power_lost() {
             return Err(Gone);
         }

@@ -1,34 +1,86 @@
 //! The card that all transports share: one command at a time, traced, and counted.
-//! Whoever wants to know of it is told when the card asks to be fetched from, or was reset.
-//! Called by [`crate::transport`] and [`crate::at`].
+//!
+//! Each connection, and the modem, is a [`Host`]: the card has the toolkit of each of them apart, so that
+//! a proactive command is fetched and answered by the host whose command caused it. A modem is told when
+//! another host has reset the card or enabled another profile.
 
-use crate::port::{Gone, Port};
+use crate::port::{Counts, Gone, Port};
 use crate::trace;
 use aid_cli::cli;
+use aid_euicc::card::{MAX_NOTIFICATIONS, Terminal};
 use aid_rsp::crypto::{CryptoStats, OpCounts};
 use std::io;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What a modem wants to know of what others did to the card.
+/// What a modem wants to know of what other hosts did to the card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// 91xx: a proactive command waits.
-    Proactive,
-    /// Somebody reset the card.
+    /// Another profile is enabled, or none: what was read of files is void.
+    Switched,
+    /// The card was reset.
     Reset,
 }
 
-/// Who is told; [`Served::watch`] gives one out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Watcher(usize);
+/// One of the hosts of a card; the card forgets it when it is dropped.
+pub(crate) struct Host<C: Deref<Target = Served>> {
+    card: C,
+    terminal: Terminal,
+}
+
+impl<C: Deref<Target = Served>> Host<C> {
+    /// A host that is told what others do, with a function that must not wait for anything.
+    pub(crate) fn watching(card: C, tell: impl Fn(Notice) + Send + 'static) -> Self {
+        let host = Self::new(card);
+        let watchers = &host.card.watchers;
+        let mut watchers = watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.push((host.terminal, Box::new(tell)));
+        drop(watchers);
+        host
+    }
+
+    /// A host that asks when it wants to know something.
+    pub(crate) fn new(card: C) -> Self {
+        let terminal = Terminal(card.hosts.fetch_add(1, Ordering::Relaxed));
+        Self { card, terminal }
+    }
+
+    /// Executes one command APDU.
+    pub(crate) fn transmit(&self, apdu: &[u8]) -> io::Result<Vec<u8>> {
+        self.card.transmit(self.terminal, apdu)
+    }
+
+    /// Resets the card; the answer to reset.
+    pub(crate) fn reset(&self, why: &str) -> io::Result<Vec<u8>> {
+        self.card.reset(self.terminal, why)
+    }
+
+    /// The answer to reset, without a reset.
+    pub(crate) fn atr(&self) -> io::Result<Vec<u8>> {
+        self.card.atr()
+    }
+
+    /// Another number than before: whatever channels there were are closed, or somebody else's.
+    pub(crate) fn start(&self) -> u64 {
+        self.card.starts.load(Ordering::Relaxed)
+    }
+}
+
+impl<C: Deref<Target = Served>> Drop for Host<C> {
+    fn drop(&mut self) {
+        self.card.leave(self.terminal);
+    }
+}
 
 /// The card, shared.
 pub(crate) struct Served {
     port: Mutex<Box<dyn Port>>,
     stats: Arc<CryptoStats>,
-    watchers: Mutex<Vec<Tell>>,
+    watchers: Mutex<Vec<(Terminal, Tell)>>,
+    /// The number of the next host; 0 is nobody's.
+    hosts: AtomicU64,
     /// How often the card began anew: logical channels of before are gone.
     starts: AtomicU64,
     stopped: (Mutex<bool>, Condvar),
@@ -43,29 +95,50 @@ impl Served {
             port: Mutex::new(port),
             stats,
             watchers: Mutex::new(Vec::new()),
+            hosts: AtomicU64::new(1),
             starts: AtomicU64::new(0),
             stopped: (Mutex::new(false), Condvar::new()),
         }
     }
 
-    /// From now on `tell` is called with what others do; it must not wait for anything.
-    pub(crate) fn watch(&self, tell: impl Fn(Notice) + Send + 'static) -> Watcher {
-        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        watchers.push(Box::new(tell));
-        Watcher(watchers.len() - 1)
-    }
-
-    fn tell(&self, by: Option<Watcher>, notice: Notice) {
+    fn tell(&self, by: Terminal, notice: Notice) {
         let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        for (at, watcher) in watchers.iter().enumerate() {
-            if by != Some(Watcher(at)) {
-                watcher(notice);
+        for (host, tell) in watchers.iter() {
+            if *host != by {
+                tell(notice);
             }
         }
     }
 
+    /// A host has gone. A switch of profiles for which the card waited for it happens now.
+    fn leave(&self, host: Terminal) {
+        let watchers = self.watchers.lock();
+        let mut watchers = watchers.unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|(terminal, _)| *terminal != host);
+        drop(watchers);
+        // A card that has failed has nothing to forget.
+        let Ok(mut port) = self.lock() else { return };
+        let before = port.counts();
+        port.leave(host);
+        let after = port.counts();
+        drop(port);
+        self.report(host, before, after);
+    }
+
+    fn report(&self, by: Terminal, before: Counts, after: Counts) {
+        if after.lost_notifications > before.lost_notifications {
+            tracing::warn!(
+                lost = after.lost_notifications,
+                "{MAX_NOTIFICATIONS} notifications wait; the card gave up an old one, which no SM-DP+ will get"
+            );
+        }
+        if after.switches > before.switches {
+            self.tell(by, Notice::Switched);
+        }
+    }
+
     /// Resets the card; the answer to reset.
-    pub(crate) fn reset(&self, by: Option<Watcher>, why: &str) -> io::Result<Vec<u8>> {
+    fn reset(&self, by: Terminal, why: &str) -> io::Result<Vec<u8>> {
         let mut port = self.lock()?;
         tracing::trace!(target: cli::TRACE, "<- {why}");
         let atr = port.reset();
@@ -75,24 +148,20 @@ impl Served {
         Ok(atr)
     }
 
-    /// Another number than before: whatever channels there were are closed, or somebody else's.
-    pub(crate) fn start(&self) -> u64 {
-        self.starts.load(Ordering::Relaxed)
-    }
-
     /// The answer to reset, without a reset.
-    pub(crate) fn atr(&self) -> io::Result<Vec<u8>> {
+    fn atr(&self) -> io::Result<Vec<u8>> {
         let atr = self.lock()?.atr();
         tracing::trace!(target: cli::TRACE, "-> ATR {}", hex::encode(&atr));
         Ok(atr)
     }
 
     /// Executes one command APDU.
-    pub(crate) fn transmit(&self, by: Option<Watcher>, apdu: &[u8]) -> io::Result<Vec<u8>> {
+    fn transmit(&self, by: Terminal, apdu: &[u8]) -> io::Result<Vec<u8>> {
         let mut port = self.lock()?;
-        let before = self.stats.counts();
-        let answer = port.transmit(apdu);
+        let (before, counts) = (self.stats.counts(), port.counts());
+        let answer = port.transmit(by, apdu);
         figures(self.stats.counts().since(before));
+        let after = port.counts();
         // Under the lock, so that the lines of several clients come in the card's order.
         match &answer {
             Ok(answer) => trace::exchange(apdu, answer),
@@ -104,9 +173,7 @@ impl Served {
         drop(port);
         match answer {
             Ok(answer) => {
-                if answer.len() >= 2 && answer[answer.len() - 2] == 0x91 {
-                    self.tell(by, Notice::Proactive);
-                }
+                self.report(by, counts, after);
                 Ok(answer)
             }
             Err(Gone) => {

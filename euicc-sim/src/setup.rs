@@ -9,7 +9,7 @@ use crate::seeded::Seeded;
 use aid_cli::cli::Failure;
 use aid_euicc::card::{Card, Credentials, Identity, IdentityError, Options};
 use aid_rsp::crypto::SoftwareCrypto;
-use aid_rsp::es10::{eid_digits, eid_from_digits};
+use aid_rsp::es10::{eid_check_digits_fit, eid_digits, eid_from_digits};
 use aid_rsp::pki::RspPki;
 use getrandom::SysRng;
 use rand_core::{CryptoRng, UnwrapErr};
@@ -84,6 +84,14 @@ impl Setup {
                 }
             },
         };
+        if !eid_check_digits_fit(&eid) {
+            let wrong = wrong_check_digits(&eid_digits(&eid));
+            if wanted.strict_eid {
+                let source = &wanted.source;
+                return Err(Failure::new(format!("{source}: {wrong}")));
+            }
+            tracing::warn!("{wrong}");
+        }
         let crypto = SoftwareCrypto::new();
         let identity = Identity::new(eid, credentials, &crypto)
             .map_err(|error| mismatch(&wanted, places.as_ref(), &error))?;
@@ -93,6 +101,10 @@ impl Setup {
             root_ds: wanted.root_ds.clone(),
             rules: wanted.rules.clone().unwrap_or(options.rules),
             test_profiles: wanted.test_profiles,
+            first_notification: match wanted.quirks.first_notification {
+                Some(number) => number,
+                None => options.first_notification,
+            },
         };
         Ok(Self {
             wanted,
@@ -151,6 +163,14 @@ impl Setup {
         let port = Box::new(CardPort::new(card, enables, quirks.enable_lost));
         Ok(quirks.wrap(port, self.wanted.seed.unwrap_or(0)))
     }
+}
+
+/// What is said of an EID whose check digits are wrong.
+pub(crate) fn wrong_check_digits(eid: &str) -> String {
+    format!(
+        "the check digits of EID {eid} are wrong (SGP.29): others may refuse this card; \
+         correct the last two digits"
+    )
 }
 
 /// The files of the card's certificates, where it has some.

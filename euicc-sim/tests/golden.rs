@@ -27,6 +27,8 @@ fn serve(seed: &str, more: &[&str]) -> Served {
     let mut child = program()
         .args(["serve", "--log", "warn", "--seed", seed])
         .args(["--socket", "127.0.0.1:0"])
+        // As the card of the recordings had it.
+        .args(["--quirk", "first-notification=0"])
         .args(more)
         .stdout(Stdio::piped())
         .spawn()

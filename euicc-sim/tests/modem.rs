@@ -5,7 +5,7 @@
 
 mod served;
 
-use served::{ISDR, Served, at, program, serve, tty};
+use served::{ISDR, Served, at, exchange, program, serve, tty};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 
@@ -174,4 +174,93 @@ fn an_enabling_that_is_lost_at_the_reset() {
     };
     assert!(state(false).contains("9F700101"), "enabled");
     assert!(state(true).contains("9F700100"), "and forgotten");
+}
+
+/// One card, a modem and other hosts, all with a toolkit or without: a proactive command is that of the
+/// host whose command caused it (ETSI TS 102 221 §7.4.2, TS 102 223 §6.2).
+#[test]
+fn a_refresh_belongs_to_the_host_that_caused_it() {
+    let folder = with_profile();
+    let ways = ["--at", "modem", "--nvm", "nvm", "--socket", "127.0.0.1:0"];
+    let card = serve(
+        folder.path(),
+        &[&ways[..], &["--lpac-stdio", "127.0.0.1:0"]].concat(),
+    );
+    let mut modem = tty(&folder.path().join("modem"));
+    open(&mut modem);
+    // A reader with a toolkit of its own enables the profile: the command is for it to fetch.
+    let mut reader = std::net::TcpStream::connect(card.address("apdu")).unwrap();
+    assert_eq!(exchange(&mut reader, "8010000003010080"), "9000");
+    let channel = exchange(&mut reader, "0070000001");
+    let cla = &channel[1..2];
+    let fci = exchange(&mut reader, &format!("0{cla}A4040010{ISDR}00"));
+    assert!(fci.ends_with("9000"), "{fci}");
+    let enable = format!("8{cla}E2910014BF3111A00C5A0A988800000000000000F18101FF00");
+    assert_eq!(exchange(&mut reader, &enable), "bf3103800100910b");
+    // The modem neither sees it, nor fetches it, nor loses its session.
+    assert_eq!(
+        at(&mut modem, "AT+CSIM=10,\"8012000000\""),
+        ["+CSIM: 4,\"6985\"", "OK"]
+    );
+    assert_eq!(
+        at(&mut modem, "AT+CGLA=1,10,\"80F2000C00\""),
+        ["+CGLA: 4,\"9000\"", "OK"]
+    );
+    assert_eq!(
+        at(&mut modem, "AT+CMEE=2;+CIMI"),
+        ["+CME ERROR: SIM not inserted"]
+    );
+    let command = exchange(&mut reader, "801200000b");
+    assert_eq!(command, "d0098103010104820281829000");
+    let performed = "801400000c810301010402028281030100";
+    assert_eq!(exchange(&mut reader, performed), "9000");
+    // Now the modem is told that there is another profile.
+    until(&mut modem, "+SIM: REFRESH");
+    until(&mut modem, "+CPIN: READY");
+    assert_eq!(at(&mut modem, "AT+CIMI"), ["001010000000001", "OK"]);
+    assert_eq!(
+        at(&mut modem, "AT+CGLA=1,10,\"80F2000C00\""),
+        ["+CGLA: 4,\"9000\"", "OK"]
+    );
+    // lpac has no toolkit: its switch is at once, whatever the other hosts have.
+    let mut lpac =
+        BufReader::new(std::net::TcpStream::connect(card.address("lpac-stdio")).unwrap());
+    let mut ask = |func: &str, param: &str| {
+        let payload = serde_json::json!({"func": func, "param": param});
+        let line = serde_json::json!({"type": "apdu", "payload": payload});
+        writeln!(lpac.get_mut(), "{line}").unwrap();
+        let mut answer = String::new();
+        lpac.read_line(&mut answer).unwrap();
+        serde_json::from_str::<serde_json::Value>(&answer).unwrap()["payload"].clone()
+    };
+    let number = ask("logic_channel_open", ISDR)["ecode"].as_i64().unwrap();
+    let disable = format!("8{number}E2910014BF3211A00C5A0A988800000000000000F18101FF");
+    assert_eq!(ask("transmit", &disable)["data"], "BF32038001009000");
+    until(&mut modem, "+SIM: REFRESH");
+    assert_eq!(at(&mut modem, "AT+CIMI"), ["+CME ERROR: SIM not inserted"]);
+    // And a modem's own switch is the modem's.
+    let enabled = at(&mut modem, &self::enable(1));
+    assert!(enabled[0].ends_with("910B\""), "{enabled:?}");
+    assert_eq!(exchange(&mut reader, "8012000000"), "6985");
+    until(&mut modem, "+CPIN: READY");
+    assert_eq!(at(&mut modem, "AT+CIMI"), ["001010000000001", "OK"]);
+}
+
+#[test]
+fn a_host_that_goes_in_the_middle_of_a_refresh_blocks_nobody() {
+    let folder = with_profile();
+    let ways = ["--at", "modem", "--nvm", "nvm", "--socket", "127.0.0.1:0"];
+    let card = serve(folder.path(), &ways);
+    let mut modem = tty(&folder.path().join("modem"));
+    open(&mut modem);
+    let mut reader = std::net::TcpStream::connect(card.address("apdu")).unwrap();
+    assert_eq!(exchange(&mut reader, "8010000003010080"), "9000");
+    assert!(exchange(&mut reader, "0070000200").ends_with("9000"));
+    assert!(exchange(&mut reader, &format!("02A404000C{}", &ISDR[..24])).ends_with("9000"));
+    let enable = "82E2910014BF3111A00C5A0A988800000000000000F18101FF00";
+    assert_eq!(exchange(&mut reader, enable), "bf3103800100910b");
+    drop(reader);
+    until(&mut modem, "+SIM: REFRESH");
+    until(&mut modem, "+CPIN: READY");
+    assert_eq!(at(&mut modem, "AT+CIMI"), ["001010000000001", "OK"]);
 }

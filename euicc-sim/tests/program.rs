@@ -214,3 +214,44 @@ fn the_example_is_a_configuration() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
 }
+
+#[test]
+fn wrong_check_digits_of_an_eid_are_a_warning_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = "89049032123451234512345678901236";
+    let check = |eid: &str, strict: bool| {
+        let config = folder.path().join("card.toml");
+        let text = format!("nvm = \"new.nvm\"\neid = \"{eid}\"\nstrict_eid = {strict}\n");
+        std::fs::write(&config, text).unwrap();
+        let pki = folder.path().join(eid);
+        let output = program()
+            .args(["mint-pki", "--eid", eid, "--dir"])
+            .arg(&pki)
+            .output()
+            .unwrap();
+        // The second time there is a PKI already.
+        let warned = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(warned.contains("check digits"), eid == wrong, "{warned}");
+        let output = program()
+            .args(["check-config", "--config"])
+            .arg(&config)
+            .arg("--pki")
+            .arg(&pki)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.success(), said)
+    };
+    let (ok, said) = check("89049032123451234512345678901235", true);
+    assert!(ok && !said.contains("check digits"), "{said}");
+    let (ok, said) = check(wrong, false);
+    assert!(
+        ok && said.contains("check digits") && said.contains(wrong),
+        "{said}"
+    );
+    let (ok, said) = check(wrong, true);
+    assert!(
+        !ok && said.contains("correct the last two digits"),
+        "{said}"
+    );
+}

@@ -108,8 +108,7 @@ fn rules_are_allowed_need_consent_or_end_the_session() {
 
 #[test]
 fn rules_that_cannot_be_read_are_not_taken_for_none() {
-    let bytes = metadata().to_vec();
-    let mut broken = bytes.clone();
+    let mut broken = metadata().to_vec();
     broken.extend_from_slice(&[0x99, 2, 9, 0]);
     broken[2] += 4;
     let mut value = client(&metadata(), false);

@@ -149,8 +149,21 @@ pub fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
     } else {
         PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| wrong(&e))?
     };
-    ring::sign::any_supported_type(&key).map_err(|e| wrong(&e))?;
+    ring::sign::any_supported_type(&key).map_err(|e| match is_brainpool(key.secret_der()) {
+        true => Failure::new(format!(
+            "{} is on a brainpool curve, which the TLS of this program does not have; give key and certificate on \
+             P-256, and let a TLS front that uses OpenSSL serve the brainpool ones, e.g. stunnel",
+            file.display()
+        )),
+        false => wrong(&e),
+    })?;
     Ok(key)
+}
+
+/// Is an EC key on a brainpool curve (RFC 5639)? PKCS#8 and SEC1 name the curve by its OID, 1.3.36.3.3.2.8.1.1.x.
+fn is_brainpool(key: &[u8]) -> bool {
+    const CURVES: &[u8] = &[0x06, 0x09, 0x2B, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01];
+    key.windows(CURVES.len()).any(|window| window == CURVES)
 }
 
 /// Refuses what the verifier within refuses, and logs who came with a certificate whose time is not now:

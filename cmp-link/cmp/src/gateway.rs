@@ -4,6 +4,7 @@
 //! Called by `serve`.
 
 pub mod broker;
+mod headers;
 mod patience;
 mod session;
 

@@ -169,3 +169,142 @@ async fn a_message_ends_where_it_ends() {
         }
     }
 }
+
+/// The properties of a CONNACK.
+fn properties(connack: &[u8]) -> &[u8] {
+    &connack[3..]
+}
+
+// MQTT 5 §3.2.2.3.4, §3.2.2.3.5: what the gateway does not offer it says, and a client that uses it all the same is told why.
+#[tokio::test(flavor = "multi_thread")]
+async fn connack_says_what_is_not_offered() {
+    let world = World::new().await;
+    let mut raw = Raw::open(&world).await;
+    let (_, connack) = raw.connect(&[]).await;
+    // Maximum QoS 1; retained messages, wildcards, identifiers and shared subscriptions: none.
+    for property in [[0x24, 1], [0x25, 0], [0x28, 0], [0x29, 0], [0x2A, 0]] {
+        let found = properties(&connack).windows(2).any(|w| w == property);
+        assert!(found, "{property:?} in {connack:?}");
+    }
+    let mut retained = publish(&world, 1, &message());
+    retained[0] |= 1;
+    raw.send(&retained).await;
+    assert_eq!(raw.ends_without(0x40).await, Some(0x9A));
+    let mut raw = connected(&world).await;
+    let mut twice = publish(&world, 1, &message());
+    twice[0] = 0x34;
+    raw.send(&twice).await;
+    assert_eq!(raw.ends_without(0x50).await, Some(0x9B));
+}
+
+// MQTT 5 §3.8.4: no more is granted than was asked for, and messages come as it was granted.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_granted_qos_is_that_of_the_subscription() {
+    let world = World::new().await;
+    for (asked, granted) in [(0, 0), (1, 1), (2, 1)] {
+        let mut raw = connected(&world).await;
+        let mut packet = subscribe(&world, 1, &[]);
+        *packet.last_mut().unwrap() = asked;
+        raw.send(&packet).await;
+        let (kind, body) = raw.next().await.unwrap();
+        assert_eq!((kind, body.last()), (0x90, Some(&granted)), "{asked}");
+        raw.send(&publish(&world, 2, &message())).await;
+        let kind = loop {
+            let (kind, _) = raw.next().await.unwrap();
+            if kind != 0x40 {
+                break kind;
+            }
+        };
+        assert_eq!(kind, 0x30 | granted << 1, "{asked}");
+    }
+}
+
+// MQTT 5 §1.5.4, §2.1.3, §3.1.2.3: what no packet may have ends the connection, and nothing of it is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_packets_end_the_connection() {
+    let world = World::new().await;
+    // Reserved flags of SUBSCRIBE.
+    for flags in [0x80, 0x81, 0x84, 0x8F] {
+        let mut raw = connected(&world).await;
+        let mut packet = subscribe(&world, 1, &[]);
+        packet[0] = flags;
+        raw.send(&packet).await;
+        raw.ends_without(0x90).await;
+    }
+    // The reserved flag of CONNECT.
+    let mut raw = Raw::open(&world).await;
+    let head = [&text("MQTT")[..], &[5, 3, 0, 30, 0]].concat();
+    raw.send(&packet(0x10, &[head, text("")].concat())).await;
+    if let Some((kind, body)) = raw.next().await {
+        assert!(kind != 0x20 || body[1] >= 0x80, "{kind:#x} {body:?}");
+    }
+    // U+0000 in topics, at its ends and within.
+    let (up, down) = (topic_up(&world.eid), topic_down(&world.eid));
+    let with = |topic: &str| {
+        [
+            format!("{topic}\0"),
+            format!("\0{topic}"),
+            topic.replace('/', "\0"),
+        ]
+    };
+    for topic in with(&up) {
+        let mut raw = connected(&world).await;
+        let body = [&text(&topic)[..], &[0, 1, 0], &message()].concat();
+        raw.send(&packet(0x32, &body)).await;
+        raw.ends_without(0x40).await;
+    }
+    for topic in with(&down) {
+        let mut raw = connected(&world).await;
+        let body = [&[0, 1, 0][..], &text(&topic), &[1]].concat();
+        raw.send(&packet(0x82, &body)).await;
+        raw.ends_without(0x90).await;
+    }
+}
+
+/// An acknowledgement of a message to the car.
+fn puback(body: &[u8]) -> Vec<u8> {
+    let length = usize::from(u16::from_be_bytes([body[0], body[1]]));
+    packet(0x40, &body[2 + length..4 + length])
+}
+
+// MQTT 5 §4.9: messages beyond a client's Receive Maximum wait for its acknowledgements, and none is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_beyond_the_receive_maximum_wait() {
+    let world = World::new().await;
+    for maximum in [1_u8, 2, 5] {
+        let mut raw = Raw::open(&world).await;
+        let (_, connack) = raw.connect(&[0x21, 0, maximum]).await;
+        assert_eq!(connack[1], 0);
+        raw.send(&subscribe(&world, 1, &[])).await;
+        assert_eq!(raw.next().await.unwrap().0, 0x90);
+        // Each is answered with a message.
+        let asked: Vec<u16> = (2..14).collect();
+        let (mut taken, mut answers) = (0, Vec::new());
+        for id in &asked {
+            raw.send(&publish(&world, *id, &message())).await;
+            // The gateway takes it whether or not its answer can go.
+            loop {
+                let (kind, body) = raw.next().await.unwrap();
+                if kind == 0x40 {
+                    taken += 1;
+                    break;
+                }
+                answers.push(body);
+            }
+        }
+        assert_eq!(taken, asked.len());
+        assert!(answers.len() <= usize::from(maximum), "{}", answers.len());
+        let mut next = 0;
+        while next < asked.len() {
+            while answers.len() <= next {
+                let (kind, body) = raw.next().await.unwrap();
+                assert_eq!(kind, 0x32);
+                answers.push(body);
+            }
+            // No more than it may have at once.
+            assert!(answers.len() - next <= usize::from(maximum));
+            raw.send(&puback(&answers[next])).await;
+            next += 1;
+        }
+    }
+}

@@ -2,28 +2,25 @@
 //! ETSI TS 102 221 §7.3.1.1, §11.1.17. Called by the modem's commands.
 
 use super::error::Cme;
-use crate::quirk::split;
-use crate::served::{Served, Watcher};
+use crate::answer::split;
+use crate::served::{Host, Served};
 use aid_euicc::apdu::Class;
 use std::sync::Arc;
 
 /// The card, as the modem holds it.
-pub(super) struct CardHandle {
-    card: Arc<Served>,
-    watcher: Watcher,
-}
+pub(super) struct CardHandle(Host<Arc<Served>>);
 
 /// An answer: data and status word.
 pub(super) type Answer = (Vec<u8>, u16);
 
 impl CardHandle {
-    pub(super) const fn new(card: Arc<Served>, watcher: Watcher) -> Self {
-        Self { card, watcher }
+    pub(super) const fn new(host: Host<Arc<Served>>) -> Self {
+        Self(host)
     }
 
     /// One command, one answer, as they are.
     pub(super) fn raw(&self, apdu: &[u8]) -> Result<Vec<u8>, Cme> {
-        let answer = self.card.transmit(Some(self.watcher), apdu);
+        let answer = self.0.transmit(apdu);
         answer.map_err(|_| Cme::SimFailure)
     }
 
@@ -49,7 +46,7 @@ impl CardHandle {
 
     /// Resets the card.
     pub(super) fn reset(&self) -> Result<(), Cme> {
-        let reset = self.card.reset(Some(self.watcher), "RESET by the modem");
+        let reset = self.0.reset("RESET by the modem");
         reset.map(drop).map_err(|_| Cme::SimFailure)
     }
 

@@ -6,12 +6,13 @@ mod command;
 mod error;
 mod files;
 mod modem;
+mod registers;
 mod sessions;
 mod toolkit;
 mod tty;
 
 use crate::quirk::Quirks;
-use crate::served::{Notice, Served};
+use crate::served::{Host, Notice, Served};
 use aid_cli::cli::Failure;
 use card::CardHandle;
 use modem::{Modem, Reply};
@@ -37,14 +38,14 @@ enum Event {
 #[derive(Default)]
 struct Pending {
     reset: AtomicBool,
-    proactive: AtomicBool,
+    switched: AtomicBool,
 }
 
 impl Pending {
     fn note(&self, notice: Notice) {
         let flag = match notice {
             Notice::Reset => &self.reset,
-            Notice::Proactive => &self.proactive,
+            Notice::Switched => &self.switched,
         };
         flag.store(true, Ordering::Release);
     }
@@ -52,11 +53,11 @@ impl Pending {
     /// What there is, in the order in which it makes sense.
     fn take(&self) -> impl Iterator<Item = Notice> {
         let reset = self.reset.swap(false, Ordering::AcqRel);
-        let proactive = self.proactive.swap(false, Ordering::AcqRel);
+        let switched = self.switched.swap(false, Ordering::AcqRel);
         let reset = reset.then_some(Notice::Reset);
-        reset
-            .into_iter()
-            .chain(proactive.then_some(Notice::Proactive))
+        // After a reset everything is read again in any case.
+        let switched = (switched && reset.is_none()).then_some(Notice::Switched);
+        reset.into_iter().chain(switched)
     }
 }
 
@@ -75,13 +76,12 @@ pub(crate) fn start(path: &Path, card: &Arc<Served>, quirks: &Quirks) -> Result<
     let (to, events) = sync_channel(MAX_WAITING);
     let pending = Arc::new(Pending::default());
     let (note, wake) = (Arc::clone(&pending), to.clone());
-    let watcher = card.watch(move |notice| {
+    let host = Host::watching(Arc::clone(card), move |notice| {
         note.note(notice);
         // Where the queue is full the modem looks after what is in it.
         let _ = wake.try_send(Event::Wake);
     });
-    let handle = CardHandle::new(Arc::clone(card), watcher);
-    let modem = Modem::new(handle, quirks);
+    let modem = Modem::new(CardHandle::new(host), quirks);
     let mut line = Line {
         modem,
         tty,

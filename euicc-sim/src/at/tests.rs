@@ -2,7 +2,7 @@ use super::card::CardHandle;
 use super::modem::{Modem, Reply};
 use crate::config::{CardArgs, Wanted};
 use crate::quirk::Quirks;
-use crate::served::{Notice, Served};
+use crate::served::{Host, Notice, Served};
 use crate::setup::Setup;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -19,10 +19,10 @@ fn modem(quirks: &[&str]) -> (Modem, Arc<Served>, Receiver<Notice>) {
     let stats = setup.crypto.shared_stats();
     let served = Arc::new(Served::new(setup.card().unwrap(), stats));
     let (to, notices) = channel();
-    let watcher = served.watch(move |notice| {
+    let host = Host::watching(Arc::clone(&served), move |notice| {
         let _ = to.send(notice);
     });
-    let mut modem = Modem::new(CardHandle::new(Arc::clone(&served), watcher), &parsed);
+    let mut modem = Modem::new(CardHandle::new(host), &parsed);
     let hello = modem.power_on();
     assert_eq!(text(&hello), "+CPIN: NOT INSERTED");
     assert!(say(&mut modem, "ATE0").ends_with("OK"));
@@ -105,7 +105,7 @@ fn power_is_the_modems_to_switch() {
     assert_eq!(say(&mut modem, "AT+CFUN?;+CFUN=0"), "+CFUN: 1\nOK");
     assert_eq!(say(&mut modem, "AT+CPIN?"), "ERROR");
     assert_eq!(
-        served.transmit(None, &[1, 0xA4, 0, 0x0C]).unwrap(),
+        Host::new(&*served).transmit(&[1, 0xA4, 0, 0x0C]).unwrap(),
         [0x68, 0x81]
     );
     assert_eq!(say(&mut modem, "AT+CFUN=1"), "OK\n+CPIN: NOT INSERTED");
@@ -119,14 +119,18 @@ fn power_is_the_modems_to_switch() {
 fn what_others_do_to_the_card_is_noticed() {
     let (mut modem, served, notices) = modem(&[]);
     say(&mut modem, &format!("AT+CCHO=\"{ISDR}\""));
-    served.reset(None, "RESET").unwrap();
+    Host::new(&*served).reset("RESET").unwrap();
     let notice = notices.try_iter().last().unwrap();
     assert_eq!(notice, Notice::Reset);
     let reply = modem.notice(notice);
     assert_eq!(text(&reply), "+CPIN: NOT READY\n+CPIN: NOT INSERTED");
     assert_eq!(say(&mut modem, "AT+CCHC=1"), "ERROR");
-    // Nothing waits: nothing happens.
-    assert_eq!(text(&modem.notice(Notice::Proactive)), "");
+    // Another profile, or none, by another host's command.
+    let reply = modem.notice(Notice::Switched);
+    assert_eq!(
+        text(&reply),
+        "+SIM: REFRESH\n+CPIN: NOT READY\n+CPIN: NOT INSERTED"
+    );
 }
 
 #[test]
@@ -136,4 +140,43 @@ fn noise_comes_between_lines() {
         say(&mut modem, "AT+CMEE?"),
         "+CREG: 1\n+CMEE: 0\n+CREG: 1\nOK"
     );
+}
+
+#[test]
+fn s_parameters_are_kept_and_obeyed() {
+    let (mut modem, ..) = modem(&[]);
+    for line in [
+        "ATS0=0",
+        "ats0=0",
+        "AT S0 = 0",
+        "ATS0=0E0V1",
+        "ATS0=",
+        "ATX4&C1&D2S7=45 S0=0 L1 M1",
+    ] {
+        assert_eq!(say(&mut modem, line), "OK", "{line}");
+    }
+    assert_eq!(say(&mut modem, "ATS7?S3?"), "045\n013\nOK");
+    assert_eq!(say(&mut modem, "ATS0=2S0?+CMEE?"), "002\n+CMEE: 0\nOK");
+    // What is no register, no value of it, or no syntax.
+    for line in [
+        "ATS1?", "ATS99=0", "ATS6=1", "ATS3=128", "ATS0=256", "ATS", "ATS0", "ATS0=?", "ATE2",
+        "ATE=1",
+    ] {
+        assert_eq!(say(&mut modem, line), "ERROR", "{line}");
+    }
+    // Nothing behind a wrong command is executed.
+    assert_eq!(say(&mut modem, "ATS1=1S0=9"), "ERROR");
+    assert_eq!(say(&mut modem, "ATS0?"), "002\nOK");
+    // S3 ends lines from the next one on, S5 takes characters back.
+    assert_eq!(say(&mut modem, "ATS5=35"), "OK");
+    assert_eq!(say(&mut modem, "ATXYZ###S0?"), "002\nOK");
+    assert_eq!(modem.input(b"ATS3=59\r").text, b";\nOK;\n");
+    assert_eq!(modem.input(b"ATS0?;").text, b";\n002;\n;\nOK;\n");
+    assert_eq!(modem.input(b"ATZ;").text, b"\r\nOK\r\n");
+    assert_eq!(say(&mut modem, "ATE0").lines().last(), Some("OK"));
+    // Q1: information only.
+    assert_eq!(say(&mut modem, "ATQ1"), "");
+    assert_eq!(say(&mut modem, "AT+CMEE?"), "+CMEE: 0");
+    assert_eq!(say(&mut modem, "AT+NONE"), "");
+    assert_eq!(say(&mut modem, "ATQ0"), "OK");
 }

@@ -1,8 +1,9 @@
 //! Quirks of the way to the card: wrong bits, and slow answers.
 //! Each is a layer around a [`Port`]. Made by [`super::Quirks::wrap`].
 
-use crate::port::{Gone, Port};
+use crate::port::{Counts, Gone, Port};
 use crate::seeded::Seeded;
+use aid_euicc::card::Terminal;
 use std::time::Duration;
 
 /// Flips one bit in one of N commands and one of N answers.
@@ -35,10 +36,18 @@ impl<P: Port> Port for BitErrors<P> {
         self.port.atr()
     }
 
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
+    fn leave(&mut self, host: Terminal) {
+        self.port.leave(host);
+    }
+
+    fn counts(&self) -> Counts {
+        self.port.counts()
+    }
+
+    fn transmit(&mut self, host: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
         let mut apdu = apdu.to_vec();
         self.spoil(&mut apdu);
-        let mut answer = self.port.transmit(&apdu)?;
+        let mut answer = self.port.transmit(host, &apdu)?;
         self.spoil(&mut answer);
         Ok(answer)
     }
@@ -77,10 +86,18 @@ impl<P: Port> Port for Slow<P> {
         self.port.atr()
     }
 
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
+    fn leave(&mut self, host: Terminal) {
+        self.port.leave(host);
+    }
+
+    fn counts(&self) -> Counts {
+        self.port.counts()
+    }
+
+    fn transmit(&mut self, host: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
         let micros = self.longest.as_micros() as u64;
         (self.sleep)(Duration::from_micros(self.rng.below(micros + 1)));
-        self.port.transmit(apdu)
+        self.port.transmit(host, apdu)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -22,7 +22,7 @@ struct Known {
     about: &'static str,
 }
 
-const KNOWN: [Known; 13] = [
+const KNOWN: [Known; 14] = [
     known(
         "stale-channel",
         "[=N]",
@@ -88,6 +88,11 @@ const KNOWN: [Known; 13] = [
         "",
         "the AT modem knows no toolkit: no TERMINAL PROFILE, no FETCH",
     ),
+    known(
+        "first-notification",
+        "[=N]",
+        "a new card numbers its notifications from N (default 0) instead of 1; older LPAs skip number 0",
+    ),
 ];
 
 const fn known(name: &'static str, arg: &'static str, about: &'static str) -> Known {
@@ -120,6 +125,7 @@ pub(crate) struct Quirks {
     pub(crate) bit_errors: Option<u64>,
     pub(crate) power_cut: Option<Cut>,
     pub(crate) no_terminal_profile: bool,
+    pub(crate) first_notification: Option<u32>,
 }
 
 impl Quirks {
@@ -175,6 +181,7 @@ impl Quirks {
             "enable-lost" => self.enable_lost = number(1, ANY)?,
             "bit-errors" => self.bit_errors = Some(number(50, ANY)?.into()),
             "no-terminal-profile" => self.no_terminal_profile = true,
+            "first-notification" => self.first_notification = Some(number(0, 0..=u32::MAX)?),
             _ => {
                 let (write, after) = match arg.and_then(|a| a.split_once(':')) {
                     Some((write, "after")) => (write, true),
@@ -217,51 +224,6 @@ impl Quirks {
         }
         port
     }
-}
-
-/// Follows STORE DATA blocks (GlobalPlatform Card Specification §11.11) on each logical channel.
-#[derive(Debug, Default)]
-pub(crate) struct StoreData {
-    /// Tag of the function whose blocks are coming, by class byte.
-    tags: std::collections::BTreeMap<u8, u16>,
-}
-
-impl StoreData {
-    /// The tag of the ES10 function whose last block this command is.
-    pub(crate) fn complete(&mut self, apdu: &[u8]) -> Option<u16> {
-        let [cla, 0xE2, p1, p2, lc, data @ ..] = apdu else {
-            return None;
-        };
-        if cla & 0x80 == 0 || data.len() < usize::from(*lc) {
-            return None;
-        }
-        if *p2 == 0 {
-            self.tags.remove(cla);
-            if let [high, low, ..] = data {
-                self.tags.insert(*cla, u16::from_be_bytes([*high, *low]));
-            }
-        }
-        let last = p1 & 0x80 != 0;
-        if last { self.tags.remove(cla) } else { None }
-    }
-}
-
-/// Data and status word of an answer.
-pub(crate) fn split(answer: &[u8]) -> (&[u8], u16) {
-    match answer.split_last_chunk::<2>() {
-        Some((data, sw)) => (data, u16::from_be_bytes(*sw)),
-        None => (&[], 0x6F00),
-    }
-}
-
-/// A bare status word as an answer.
-pub(crate) fn status(sw: u16) -> Vec<u8> {
-    sw.to_be_bytes().to_vec()
-}
-
-/// The logical channel that a class byte names; the basic one for a class byte without any.
-pub(crate) fn channel(cla: u8) -> u8 {
-    aid_euicc::apdu::Class::decode(cla).map_or(0, |class| class.channel)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Quirks of how an answer is handed over: 61xx and GET RESPONSE, in small pieces.
 //! ISO/IEC 7816-3 §12.2 (T=0), ETSI TS 102 221 §7.3.1.1. Made by [`super::Quirks::wrap`].
 
-use super::{channel, split, status};
-use crate::port::{Gone, Port};
+use crate::answer::{channel, split, status};
+use crate::port::{Counts, Gone, Port};
+use aid_euicc::card::Terminal;
 use std::collections::BTreeMap;
 
 /// Which answers wait for GET RESPONSE.
@@ -35,8 +36,8 @@ impl<P: Port> Pieces<P> {
     }
 
     /// The whole answer, whatever pieces the card makes of it.
-    fn whole(&mut self, apdu: &[u8]) -> Result<(Vec<u8>, u16), Gone> {
-        let answer = self.port.transmit(apdu)?;
+    fn whole(&mut self, host: Terminal, apdu: &[u8]) -> Result<(Vec<u8>, u16), Gone> {
+        let answer = self.port.transmit(host, apdu)?;
         let (data, mut sw) = split(&answer);
         let mut data = data.to_vec();
         while sw >> 8 == 0x61 {
@@ -47,7 +48,7 @@ impl<P: Port> Pieces<P> {
                 0,
                 sw as u8,
             ];
-            let answer = self.port.transmit(&get)?;
+            let answer = self.port.transmit(host, &get)?;
             let (more, next) = split(&answer);
             if more.is_empty() && next >> 8 == 0x61 {
                 break;
@@ -81,7 +82,15 @@ impl<P: Port> Port for Pieces<P> {
         self.port.atr()
     }
 
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
+    fn leave(&mut self, host: Terminal) {
+        self.port.leave(host);
+    }
+
+    fn counts(&self) -> Counts {
+        self.port.counts()
+    }
+
+    fn transmit(&mut self, host: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
         let number = channel(apdu.first().copied().unwrap_or(0));
         let held = self.held.remove(&number);
         if let ([_, 0xC0, 0, 0, le], Some((data, sw))) = (apdu, held) {
@@ -93,7 +102,7 @@ impl<P: Port> Port for Pieces<P> {
             }
             return Ok(self.piece(number, data, sw, want.min(self.limit)));
         }
-        let (data, sw) = self.whole(apdu)?;
+        let (data, sw) = self.whole(host, apdu)?;
         let wait = match self.wait {
             None => false,
             Some(When::Always) => true,

@@ -1,9 +1,10 @@
 //! Quirks of channels and of the toolkit: channels that are taken or get lost, a card that says
 //! catBusy. SGP.22 §5.7.16-§5.7.19, ETSI TS 102 221 §11.1.17. Made by [`super::Quirks::wrap`].
 
-use super::{StoreData, channel, split, status};
-use crate::port::{Gone, Port};
-use aid_euicc::card::ISDR_AID;
+use crate::answer::{channel, split, status};
+use crate::port::{Counts, Gone, Port};
+use crate::store_data::StoreData;
+use aid_euicc::card::{ISDR_AID, Terminal};
 use std::collections::BTreeMap;
 
 /// Answers catBusy a number of times.
@@ -37,7 +38,15 @@ impl<P: Port> Port for CatBusy<P> {
         self.port.atr()
     }
 
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
+    fn leave(&mut self, host: Terminal) {
+        self.port.leave(host);
+    }
+
+    fn counts(&self) -> Counts {
+        self.port.counts()
+    }
+
+    fn transmit(&mut self, host: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
         let function = self.functions.complete(apdu);
         if let Some(tag @ (0xBF31 | 0xBF32 | 0xBF34)) = function
             && self.times > 0
@@ -46,7 +55,7 @@ impl<P: Port> Port for CatBusy<P> {
             let [high, low] = tag.to_be_bytes();
             return Ok(vec![high, low, 3, 0x80, 1, CAT_BUSY, 0x90, 0x00]);
         }
-        self.port.transmit(apdu)
+        self.port.transmit(host, apdu)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -82,28 +91,39 @@ impl<P: Port> Port for LostChannel<P> {
         self.port.atr()
     }
 
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
+    fn leave(&mut self, host: Terminal) {
+        self.port.leave(host);
+    }
+
+    fn counts(&self) -> Counts {
+        self.port.counts()
+    }
+
+    fn transmit(&mut self, host: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
         let number = channel(apdu.first().copied().unwrap_or(0));
         if let [_, 0x70, 0x80, closed, ..] = apdu {
             self.used.remove(closed);
         }
         if number == 0 {
-            return self.port.transmit(apdu);
+            return self.port.transmit(host, apdu);
         }
         let used = self.used.entry(number).or_default();
         *used += 1;
         if *used > self.commands {
             self.used.remove(&number);
-            self.port.transmit(&[0, 0x70, 0x80, number])?;
+            self.port.transmit(host, &[0, 0x70, 0x80, number])?;
             return Ok(status(0x6881));
         }
-        self.port.transmit(apdu)
+        self.port.transmit(host, apdu)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.port.flush()
     }
 }
+
+/// The host that a program was which crashed.
+const NOBODY: Terminal = Terminal(0);
 
 /// Leaves logical channels open, as a program does that crashed.
 pub(crate) struct StaleChannel<P> {
@@ -119,8 +139,9 @@ impl<P: Port> StaleChannel<P> {
     }
 
     fn open(&mut self) {
+        let host = NOBODY;
         for _ in 0..self.channels {
-            let Ok(answer) = self.port.transmit(&[0, 0x70, 0, 0, 1]) else {
+            let Ok(answer) = self.port.transmit(host, &[0, 0x70, 0, 0, 1]) else {
                 return;
             };
             let ([number], 0x9000) = split(&answer) else {
@@ -129,7 +150,7 @@ impl<P: Port> StaleChannel<P> {
             let mut select = vec![aid_euicc::apdu::Class::interindustry(*number)];
             select.extend_from_slice(&[0xA4, 4, 0x0C, 16]);
             select.extend_from_slice(&ISDR_AID);
-            if self.port.transmit(&select).is_err() {
+            if self.port.transmit(host, &select).is_err() {
                 return;
             }
         }
@@ -147,8 +168,16 @@ impl<P: Port> Port for StaleChannel<P> {
         self.port.atr()
     }
 
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
-        let answer = self.port.transmit(apdu);
+    fn leave(&mut self, host: Terminal) {
+        self.port.leave(host);
+    }
+
+    fn counts(&self) -> Counts {
+        self.port.counts()
+    }
+
+    fn transmit(&mut self, host: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
+        let answer = self.port.transmit(host, apdu);
         if answer.is_err() {
             self.open();
         }

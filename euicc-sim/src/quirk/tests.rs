@@ -1,5 +1,8 @@
 use super::*;
-use crate::port::Gone;
+use crate::port::{Counts, Gone};
+use aid_euicc::card::Terminal;
+
+const HOST: Terminal = Terminal(1);
 
 /// Repeats the command's data (after Lc) with 9000, or the answers that were put in.
 #[derive(Default)]
@@ -18,7 +21,13 @@ impl Port for Echo {
         vec![0x3B]
     }
 
-    fn transmit(&mut self, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
+    fn leave(&mut self, _: Terminal) {}
+
+    fn counts(&self) -> Counts {
+        Counts::default()
+    }
+
+    fn transmit(&mut self, _: Terminal, apdu: &[u8]) -> Result<Vec<u8>, Gone> {
         self.seen.push(apdu.to_vec());
         let mut answer = match apdu {
             [_, 0x70, 0, 0, ..] => vec![self.seen.iter().filter(|a| a[1] == 0x70).count() as u8],
@@ -39,7 +48,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 #[track_caller]
 fn exchange(port: &mut impl Port, apdu: &str, expected: &str) {
-    assert_eq!(port.transmit(&hex(apdu)), Ok(hex(expected)), "{apdu}");
+    assert_eq!(port.transmit(HOST, &hex(apdu)), Ok(hex(expected)), "{apdu}");
 }
 
 #[test]
@@ -140,7 +149,7 @@ fn bits_are_wrong_now_and_then_and_a_seed_repeats_them() {
     let run = |seed| {
         let rng = Seeded::new(seed, "bit-errors");
         let mut port = BitErrors::new(Echo::default(), 4, rng);
-        let answers = (0..400).map(|_| port.transmit(&hex("00a40000021234")).unwrap());
+        let answers = (0..400).map(|_| port.transmit(HOST, &hex("00a40000021234")).unwrap());
         let answers: Vec<_> = answers.collect();
         let wrong = answers.iter().filter(|a| **a != hex("12349000")).count();
         assert!((100..250).contains(&wrong), "{wrong}");

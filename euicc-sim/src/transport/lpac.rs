@@ -2,8 +2,8 @@
 //! lpac's standard streams are joined to a socket. Called by [`super::Listener`].
 
 use super::listen::Stream;
-use crate::quirk::split;
-use crate::served::Served;
+use crate::answer::split;
+use crate::served::{Host, Served};
 use aid_euicc::apdu::Class;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -45,24 +45,25 @@ const FAILED: i32 = -1;
 
 /// Serves one lpac until it goes; the channels that it leaves open are closed.
 pub(crate) fn talk(stream: &mut dyn Stream, card: &Served) -> io::Result<()> {
-    let mut host = Host {
-        card,
+    let card = Host::new(card);
+    let mut lpac = Lpac {
         open: Vec::new(),
         start: card.start(),
+        card,
     };
-    let end = host.lines(stream);
-    host.close_all();
+    let end = lpac.lines(stream);
+    lpac.close_all();
     end
 }
 
-struct Host<'a> {
-    card: &'a Served,
+struct Lpac<'a> {
+    card: Host<&'a Served>,
     open: Vec<u8>,
     /// When the channels were opened.
     start: u64,
 }
 
-impl Host<'_> {
+impl Lpac<'_> {
     fn lines(&mut self, stream: &mut dyn Stream) -> io::Result<()> {
         let mut buffer = Vec::new();
         let mut chunk = [0; 4096];
@@ -138,7 +139,7 @@ impl Host<'_> {
     }
 
     fn transmit(&self, apdu: &[u8]) -> Option<Vec<u8>> {
-        self.card.transmit(None, apdu).ok()
+        self.card.transmit(apdu).ok()
     }
 
     /// Forgets channels that were closed by a reset: another client may have them now.

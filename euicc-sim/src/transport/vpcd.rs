@@ -3,7 +3,7 @@
 
 use super::listen::Stream;
 use crate::frame;
-use crate::served::Served;
+use crate::served::{Host, Served};
 use crate::trace;
 use std::io;
 use std::net::TcpStream;
@@ -15,15 +15,16 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Serves one client until it goes.
 pub(crate) fn talk(stream: &mut dyn Stream, card: &Served) -> io::Result<()> {
+    let host = Host::new(card);
     while let Some(request) = frame::read(stream)? {
         match request[..] {
             [] => return Err(io::ErrorKind::InvalidData.into()),
-            [frame::ATR] => frame::write(stream, &card.atr()?)?,
+            [frame::ATR] => frame::write(stream, &host.atr()?)?,
             [control @ (frame::OFF | frame::ON | frame::RESET)] => {
-                card.reset(None, trace::control(control))?;
+                host.reset(trace::control(control))?;
             }
             [control] => tracing::debug!(control, "unknown control code"),
-            _ => frame::write(stream, &card.transmit(None, &request)?)?,
+            _ => frame::write(stream, &host.transmit(&request)?)?,
         }
     }
     Ok(())

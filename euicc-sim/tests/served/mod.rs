@@ -2,6 +2,7 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -30,8 +31,20 @@ pub(crate) fn program() -> Command {
 }
 
 pub(crate) fn serve(folder: &Path, args: &[&str]) -> Served {
+    serve_in(folder, args, &[])
+}
+
+/// With these variables in its environment.
+pub(crate) fn serve_in(
+    folder: &Path,
+    args: &[&str],
+    environment: &[(&'static str, OsString)],
+) -> Served {
     let mut child = program()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .args(["serve", "--log", "warn", "--seed", "1"])
+        // As the card of the golden recordings had it.
+        .args(["--quirk", "first-notification=0"])
         .args(args)
         .current_dir(folder)
         .stdout(Stdio::piped())

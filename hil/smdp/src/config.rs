@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::core::{Dp, Limits, Protection, Signer, Signers};
 use crate::crypto::ServerCrypto;
 use crate::operators::{self, Operators};
+use crate::progress;
 use crate::store::Retention;
 use crate::template::{self, Template};
 
@@ -53,6 +54,8 @@ pub struct Config {
     /// How often and how long an order can be tried.
     #[serde(default)]
     pub orders: Limits,
+    /// How operators are told of downloads.
+    pub progress: Option<progress::Config>,
     /// Profiles that are made on demand.
     #[serde(default)]
     pub template: Vec<template::Entry>,
@@ -145,6 +148,9 @@ impl Config {
         for icon in template::icons(&mut config.template) {
             *icon = config::beside(file, icon);
         }
+        if let Some(progress) = &mut config.progress {
+            progress.resolve(file);
+        }
         config.admin.resolve(file);
         let address = &config.address;
         let valid = |b: u8| b.is_ascii_alphanumeric() || b".:-".contains(&b);
@@ -204,6 +210,7 @@ impl Config {
         .chain(further)
         .chain(&self.admin.cert)
         .chain(&self.admin.client_ca)
+        .chain(self.progress.iter().flat_map(|p| [&p.ca, &p.cert]))
         .cloned()
         .collect()
     }
@@ -218,7 +225,9 @@ impl Config {
             &self.dpauth.key,
             &self.dppb.key,
         ];
+        let progress = self.progress.iter().map(|p| &p.key);
         let keys = keys.into_iter().chain(further).chain(&self.admin.key);
+        let keys = keys.chain(progress);
         keys.map(PathBuf::as_path)
     }
 

@@ -9,6 +9,7 @@ pub mod crypto;
 pub mod inventory;
 pub mod operators;
 mod program;
+pub mod progress;
 pub mod service;
 pub mod store;
 pub mod template;

@@ -8,7 +8,7 @@ use crate::config::{self, Config};
 use crate::inventory::{self, Reader};
 use crate::service::{Service, upkeep};
 use crate::store::Store;
-use crate::web;
+use crate::{progress, web};
 use aid_cli::cli::{self, Arguments, Failure, LogArgs};
 use aid_cli::printable::printable;
 use aid_cli::validity;
@@ -112,6 +112,7 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     }
     let profiles = inventory.len();
     config.templates(dp.address())?;
+    told(&config)?;
     validity::warn(&warnings);
     cli::print(&format!(
         "{} is valid; {operators} operators, {profiles} profiles in the inventory\n",
@@ -155,7 +156,8 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     }
     let templates = config.templates(dp.address())?;
     let service = Service::start(dp, inventory, store, config.orders, web::now()).await?;
-    let service = Arc::new(service.with_templates(templates));
+    let told = told(&config)?;
+    let service = Arc::new(service.with_templates(templates).telling(told.clone()));
     private::warn_of_open(config.keys());
     let listen = [
         ("es9", es9_address),
@@ -181,12 +183,29 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         admin.serve(shown(&service), stop.clone()),
         certificates.watch(stop.clone()),
         inventory::watch(Arc::clone(&service), reader, stop.clone()),
-        upkeep(Arc::clone(&service), config.retention, stop)
+        upkeep(Arc::clone(&service), config.retention, stop.clone()),
+        progress::work(told, service.store().clone(), stop)
     );
     let store = service.store().clone();
     drop(service);
     store.close().await;
     Ok(())
+}
+
+/// The operators that are told of downloads: each must be an operator of this server.
+fn told(config: &Config) -> Result<Option<progress::Operators>, Failure> {
+    let Some(progress) = &config.progress else {
+        return Ok(None);
+    };
+    let operators = config.operators()?;
+    for name in progress.operators.keys() {
+        if !operators.names().any(|known| known == name) {
+            return Err(Failure::new(format!(
+                "[progress] operators: no [[operator]] has the name {name:?}"
+            )));
+        }
+    }
+    progress::Operators::new(progress).map(Some)
 }
 
 /// What the admin listener shows: ready as long as the database can be written.

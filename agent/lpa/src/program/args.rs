@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// Show progress on stderr with --json, too, one JSON object a line.
     #[arg(long, global = true)]
     pub(crate) progress: bool,
-    /// Ask nothing, agree to everything.
+    /// Agree without being asked. A Confirmation Code is asked for all the same.
     #[arg(long, short, global = true)]
     pub(crate) yes: bool,
     #[command(subcommand)]

@@ -2,22 +2,24 @@
 //! QoS 1 from the vehicle is acknowledged when its message is on disk, and not before.
 //! Called by the gateway for each connection.
 
+mod connect;
+
+use super::headers::Headers;
 use super::patience::Patience;
 use crate::service::{Frame, QUEUE, Service, Taken};
 use aid_cli::signal::Stop;
 use aid_id::Eid;
 use aid_wire::{Envelope, Up, topic_down, topic_up};
+use connect::has_reserved_flag;
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event, TimerKind};
-use mqtt_protocol_core::mqtt::packet::{
-    AssignedClientIdentifier, Packet, Property, Qos, SessionExpiryInterval,
-    SubscriptionIdentifierAvailable, v5_0,
-};
+use mqtt_protocol_core::mqtt::packet::{Packet, Property, Qos, v5_0};
 use mqtt_protocol_core::mqtt::prelude::*;
 use mqtt_protocol_core::mqtt::result_code::{
-    ConnectReasonCode, DisconnectReasonCode, PubackReasonCode, SubackReasonCode, UnsubackReasonCode,
+    DisconnectReasonCode, PubackReasonCode, SubackReasonCode, UnsubackReasonCode,
 };
 use mqtt_protocol_core::mqtt::{Connection, Version, role};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -79,6 +81,11 @@ pub(super) struct Session {
     subscribed: Option<u64>,
     /// The sender is the service's once the vehicle has subscribed: when it drops it, the session ends.
     queue: (Option<mpsc::Sender<Box<Frame>>>, mpsc::Receiver<Box<Frame>>),
+    /// Messages that wait until the vehicle has acknowledged others (Receive Maximum).
+    waiting: VecDeque<Box<Frame>>,
+    /// The QoS of its subscription.
+    granted: Qos,
+    headers: Headers,
     patience: Patience,
     out: Vec<u8>,
 }
@@ -109,6 +116,9 @@ impl Session {
             connected: false,
             subscribed: None,
             queue: (Some(sender), receiver),
+            waiting: VecDeque::new(),
+            granted: Qos::AtLeastOnce,
+            headers: Headers::default(),
             patience: Patience::new(Instant::now()),
             out: Vec::new(),
         }
@@ -165,16 +175,21 @@ impl Session {
                 }
                 self.received(&bytes).await?;
             }
-            Next::Frame(Some(frame)) => self.publish(*frame).await?,
+            Next::Frame(Some(frame)) if self.waiting.len() < QUEUE => self.waiting.push_back(frame),
+            // It acknowledges nothing. The database sends that again.
+            Next::Frame(Some(_)) => {}
             Next::Frame(None) => {
                 self.dropped().await;
                 return Err(Some("it was cut off, or it connected again".into()));
             }
         }
         // What was queued meanwhile leaves in the same write.
-        while let Ok(frame) = self.queue.1.try_recv() {
-            self.publish(*frame).await?;
+        while self.waiting.len() < QUEUE
+            && let Ok(frame) = self.queue.1.try_recv()
+        {
+            self.waiting.push_back(frame);
         }
+        self.publish_waiting();
         self.flush().await.map_err(Some)
     }
 
@@ -195,6 +210,9 @@ impl Session {
 
     async fn received(&mut self, bytes: &[u8]) -> Result<(), End> {
         self.patience.heard(Instant::now());
+        if !self.headers.fit(bytes) {
+            return self.malformed("a malformed fixed header").await;
+        }
         let mut cursor = Cursor::new(bytes);
         while (cursor.position() as usize) < bytes.len() {
             let events = self.mqtt.recv(&mut cursor);
@@ -268,6 +286,9 @@ impl Session {
 
     async fn packet(&mut self, packet: Packet) -> Result<(), End> {
         match packet {
+            Packet::V5_0Connect(connect) if has_reserved_flag(&connect) => {
+                self.malformed("the reserved flag of CONNECT is set").await
+            }
             Packet::V5_0Connect(connect) => self.connect(&connect),
             Packet::V5_0Subscribe(subscribe) => self.subscribe(&subscribe).await,
             Packet::V5_0Unsubscribe(unsubscribe) => {
@@ -287,53 +308,6 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, connect: &v5_0::Connect) -> Result<(), End> {
-        let id_fits =
-            |eid: Eid| connect.client_id().is_empty() || connect.client_id() == eid.as_str();
-        let reason = match self.eid {
-            None => ConnectReasonCode::NotAuthorized,
-            Some(eid) if !id_fits(eid) => ConnectReasonCode::ClientIdentifierNotValid,
-            // MQTT 5 §4.12: a method that the server does not know. Certificates say who somebody is.
-            Some(_)
-                if has(&connect.props, |p| {
-                    matches!(p, Property::AuthenticationMethod(_))
-                }) =>
-            {
-                ConnectReasonCode::BadAuthenticationMethod
-            }
-            Some(_) if connect.will_flag() => ConnectReasonCode::ImplementationSpecificError,
-            Some(_) => ConnectReasonCode::Success,
-        };
-        let mut builder = v5_0::Connack::builder()
-            .session_present(false)
-            .reason_code(reason);
-        if let (Some(eid), ConnectReasonCode::Success) = (self.eid, reason) {
-            // No session outlives its connection: what waits is in the database.
-            let mut properties: Vec<Property> = Vec::new();
-            properties.extend(SessionExpiryInterval::new(0).map(Property::from));
-            properties.extend(SubscriptionIdentifierAvailable::new(0).map(Property::from));
-            if connect.client_id().is_empty() {
-                let assigned = AssignedClientIdentifier::new(eid.as_str());
-                properties.extend(assigned.map(Property::from));
-            }
-            builder = builder.props(properties);
-        }
-        if let Ok(packet) = builder.build() {
-            self.send(packet);
-        }
-        if reason != ConnectReasonCode::Success {
-            return Err(Some(format!("CONNECT refused: {reason:?}")));
-        }
-        self.connected = true;
-        if connect.keep_alive() == 0 {
-            self.patience.open(Instant::now());
-        }
-        if let Some(eid) = self.eid {
-            tracing::trace!(target: "trace", "<- MQTT {eid} CONNECT");
-        }
-        Ok(())
-    }
-
     async fn subscribe(&mut self, subscribe: &v5_0::Subscribe) -> Result<(), End> {
         let Some(eid) = self.eid else {
             return Err(Some("SUBSCRIBE by nobody".into()));
@@ -349,28 +323,31 @@ impl Session {
             self.disconnect(reason).await;
             return Err(Some("it uses a subscription identifier".into()));
         }
+        let entries = subscribe.entries();
+        if entries.iter().any(|e| e.topic_filter().contains('\0')) {
+            return self.malformed("U+0000 in a topic filter").await;
+        }
         let own = topic_down(&eid);
-        let mut granted = false;
-        let judge = |filter: &str| {
-            if filter == own {
-                granted = true;
-                SubackReasonCode::GrantedQos1
-            } else {
+        let mut granted = None;
+        let mut codes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            codes.push(if entry.topic_filter() != own {
                 tracing::warn!(%eid, "subscription to a topic that is not the vehicle's own");
                 SubackReasonCode::NotAuthorized
-            }
-        };
-        let filters: Vec<String> = subscribe
-            .entries()
-            .iter()
-            .map(|e| e.topic_filter().to_owned())
-            .collect();
-        let codes = filters.iter().map(String::as_str).map(judge).collect();
+            } else if entry.sub_opts().qos() == Qos::AtMostOnce {
+                granted = Some(Qos::AtMostOnce);
+                SubackReasonCode::GrantedQos0
+            } else {
+                granted = Some(Qos::AtLeastOnce);
+                SubackReasonCode::GrantedQos1
+            });
+        }
         let builder = v5_0::Suback::builder().packet_id(subscribe.packet_id());
         if let Ok(packet) = builder.reason_codes(codes).build() {
             self.send(packet);
         }
-        if granted {
+        if let Some(granted) = granted {
+            self.granted = granted;
             tracing::trace!(target: "trace", "<- MQTT {eid} SUBSCRIBE");
             let sender = self.queue.0.take().unwrap_or_else(|| {
                 // A second subscription in one session: what waited is sent again.
@@ -399,6 +376,15 @@ impl Session {
         };
         if publish.packet_id() == Some(0) {
             return self.malformed("a PUBLISH with packet id 0").await;
+        }
+        // CONNACK said that there are none (MQTT 5 §3.2.2.3.5).
+        if publish.retain() {
+            self.disconnect(DisconnectReasonCode::RetainNotSupported)
+                .await;
+            return Err(Some("it sends a retained message".into()));
+        }
+        if publish.topic_name().contains('\0') {
+            return self.malformed("U+0000 in a topic").await;
         }
         let reason = if publish.topic_name() != topic_up(&eid) {
             tracing::warn!(%eid, "publication to a topic that is not the vehicle's own");
@@ -449,27 +435,44 @@ impl Session {
         }
     }
 
-    async fn publish(&mut self, frame: Frame) -> Result<(), End> {
+    /// Sends what waits, as much of it as the vehicle takes before it acknowledges (MQTT 5 §4.9).
+    fn publish_waiting(&mut self) {
         let Some(eid) = self.eid else {
-            return Ok(());
+            return;
         };
-        // An unacknowledged window that is full: the database sends it again.
-        if self.mqtt.get_receive_maximum_vacancy_for_send() == Some(0) {
-            return Ok(());
+        while let Some(frame) = self.waiting.pop_front() {
+            let acknowledged = self.granted == Qos::AtLeastOnce;
+            let mut id = None;
+            if acknowledged {
+                let full = self.mqtt.get_receive_maximum_vacancy_for_send() == Some(0);
+                match self.mqtt.acquire_packet_id() {
+                    Ok(free) if !full => id = Some(free),
+                    taken => {
+                        if let Ok(free) = taken {
+                            self.mqtt.release_packet_id(free);
+                        }
+                        self.waiting.push_front(frame);
+                        return;
+                    }
+                }
+            }
+            tracing::trace!(target: "trace", "-> MQTT {eid} {} bytes {}", frame.bytes.len(), frame.what);
+            let packet = v5_0::Publish::builder()
+                .topic_name(topic_down(&eid))
+                .and_then(|b| {
+                    let b = b.qos(self.granted).payload(frame.bytes);
+                    match id {
+                        Some(id) => b.packet_id(id).build(),
+                        None => b.build(),
+                    }
+                });
+            match packet {
+                Ok(packet) => self.send(packet),
+                Err(error) => tracing::warn!(?error, "a message was not sent"),
+            }
         }
-        let Ok(id) = self.mqtt.acquire_packet_id() else {
-            return Ok(());
-        };
-        tracing::trace!(target: "trace", "-> MQTT {eid} {} bytes {}", frame.bytes.len(), frame.what);
-        let packet = v5_0::Publish::builder()
-            .topic_name(topic_down(&eid))
-            .map(|b| b.qos(Qos::AtLeastOnce).packet_id(id).payload(frame.bytes))
-            .and_then(|b| b.build());
-        match packet {
-            Ok(packet) => self.send(packet),
-            Err(error) => tracing::warn!(?error, "a message was not sent"),
-        }
-        Ok(())
+        // An empty queue takes no memory: most vehicles are silent.
+        self.waiting = VecDeque::new();
     }
 }
 

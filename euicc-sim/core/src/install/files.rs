@@ -1,7 +1,8 @@
 //! Files: from templates and from GenericFileManagement.
 //! TCA eUICC Profile Package §8.3. Called by the installer.
 
-use super::template::{Shape, Template, fill};
+use super::shape::{Shape, fill};
+use super::template::Template;
 use super::{Pattern, ProfileInstaller, code, has_rules_of_mf};
 use crate::fs::{ACTIVATED, Content, Kind, MAX_FILE, MF, Node, ProfileImage};
 use aid_rsp::saip::{Fcp, FileCommand, FilePe, GfmCommand, PeHeader, PeKind};

@@ -4,6 +4,7 @@
 mod files;
 mod rows;
 mod secrets;
+mod shape;
 mod status;
 mod template;
 
@@ -13,9 +14,10 @@ pub(crate) mod tests;
 pub use status::{PeStatus, code};
 
 use crate::fs::{Content, Kind, MF, ProfileImage};
-use aid_rsp::saip::{PeHeader, PeKind, ProfileElement, ProfileHeader};
-use alloc::vec::Vec;
-use template::{Pattern, Template};
+use aid_rsp::saip::{PeHeader, PeKind, ProfileElement, ProfileHeader, service_name};
+use alloc::{string::String, vec::Vec};
+use shape::Pattern;
+use template::Template;
 
 /// SAIP major versions that are understood.
 const VERSIONS: core::ops::RangeInclusive<u8> = 2..=3;
@@ -147,6 +149,43 @@ impl ProfileInstaller {
     fn image(&mut self) -> Result<&mut ProfileImage, u16> {
         self.image.as_mut().ok_or(code::INVALID_FORMAT)
     }
+}
+
+/// What a package mandates in its header that this card does not offer, in words for people: "mandates
+/// javacard, which this card does not offer". `None` when the card would take the header.
+#[must_use]
+pub fn not_offered(header: &ProfileHeader) -> Option<String> {
+    if check_header(header).is_ok() {
+        return None;
+    }
+    let missing = header.services & !SERVICES;
+    let services = (0..64)
+        .filter(|n| missing >> n & 1 == 1)
+        .map(|n| service_name(n).map_or_else(|| alloc::format!("service {n}"), String::from));
+    let mut names: Vec<String> = services.collect();
+    if header.unknown_services {
+        names.push("a service without a known name".into());
+    }
+    if !VERSIONS.contains(&header.major) {
+        names.push(alloc::format!(
+            "version {} of the package format",
+            header.major
+        ));
+    }
+    if !header
+        .templates
+        .iter()
+        .all(|oid| Template::find(oid).is_some())
+    {
+        names.push("a file template that is not known".into());
+    }
+    if !header.mandatory_aids.is_empty() {
+        names.push("an application or library on the card".into());
+    }
+    let names = names.join(" and ");
+    Some(alloc::format!(
+        "mandates {names}, which this card does not offer"
+    ))
 }
 
 /// Does the card have what the header says the profile can't do without?

@@ -1,12 +1,11 @@
 //! The files of each template: component of the element, identifier, size, access rule, SFI, content.
 //! TCA eUICC Profile Package Annex A; the identifiers are those of TS 31.102, TS 31.103, C.S0065.
-//! Read by [`super::template`].
 //!
 //! `T(size)` is a transparent file, `L(records, length)` a linear one, `C` a cyclic one, `B` a BER-TLV
 //! one; 0 stands for a value that the package has to give. The access rule is a record of EF.ARR.
 
-use super::template::Pattern::{self, Ends, Fill, Repeat};
-use super::template::Shape::{self, B, C, Dir, L, T};
+use super::shape::Pattern::{self, Ends, Fill, Repeat};
+use super::shape::Shape::{self, B, C, Dir, L, T};
 
 /// One file: component, identifier, shape, access rule, SFI, content.
 pub(super) type Row = (u8, u16, Shape, u8, u8, Pattern);

@@ -78,4 +78,6 @@ pub(crate) mod oid {
 }
 
 #[cfg(test)]
+mod chain_tests;
+#[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! ProfileInstallationResult: SGP.22 §2.5.6. Called by the card, read by LPA and SM-DP+.
 
 use super::code::result_codes;
-use super::notify::NotificationMetadata;
+use super::event::NotificationMetadata;
 use super::object::{DataObject, Signature, Signed, TransactionId};
 use super::tag;
 use crate::tlv::{Reader, Tag, TlvError, Writer, universal};

@@ -2,7 +2,7 @@
 //! Called by card, LPA (what it shows) and SM-DP+ (what it writes).
 
 use super::code::result_codes;
-use super::notify::NotificationEvent;
+use super::event::NotificationEvent;
 use super::object::DataObject;
 use super::tag;
 use crate::tlv::{Reader, Tag, Tlv, TlvError, Writer, universal};

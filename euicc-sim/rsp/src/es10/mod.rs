@@ -10,6 +10,7 @@ mod cancel;
 mod code;
 mod crl;
 mod eid;
+mod event;
 mod info;
 mod install;
 mod manage;
@@ -29,7 +30,10 @@ pub use cancel::{
     EuiccCancelSessionSigned,
 };
 pub use crl::{LoadCrlError, LoadCrlRequest, LoadCrlResponse};
-pub use eid::{GetEuiccDataRequest, GetEuiccDataResponse, eid_digits, eid_from_digits};
+pub use eid::{
+    GetEuiccDataRequest, GetEuiccDataResponse, eid_check_digits_fit, eid_digits, eid_from_digits,
+};
+pub use event::{NotificationEvent, NotificationMetadata};
 pub use info::{
     EuiccInfo1, EuiccInfo2, GetEuiccInfo1Request, GetEuiccInfo2Request, SubjectKeyIdentifier,
     Version, rsp_capability, uicc_capability,
@@ -52,10 +56,9 @@ pub use metadata::{
     UpdateMetadataRequest, ppr,
 };
 pub use notify::{
-    ListNotificationRequest, ListNotificationResponse, NotificationEvent, NotificationMetadata,
-    NotificationSearch, NotificationSentRequest, NotificationSentResponse, NotificationSentStatus,
-    OtherSignedNotification, PendingNotification, RetrieveNotificationsListRequest,
-    RetrieveNotificationsListResponse,
+    ListNotificationRequest, ListNotificationResponse, NotificationSearch, NotificationSentRequest,
+    NotificationSentResponse, NotificationSentStatus, OtherSignedNotification, PendingNotification,
+    RetrieveNotificationsListRequest, RetrieveNotificationsListResponse,
 };
 pub use object::{DataObject, Signature, Signed, TransactionId};
 pub use prepare::{

@@ -25,6 +25,46 @@ pub struct ProfileHeader {
     pub mandatory_aids: Vec<Vec<u8>>,
 }
 
+/// Names of ServicesList, by the number of their tags (PEDefinitions 3.3.1).
+const SERVICES: [&str; 30] = [
+    "contactless",
+    "usim",
+    "isim",
+    "csim",
+    "milenage",
+    "tuak128",
+    "cave",
+    "gba-usim",
+    "gba-isim",
+    "mbms",
+    "eap",
+    "javacard",
+    "multos",
+    "multiple-usim",
+    "multiple-isim",
+    "multiple-csim",
+    "tuak256",
+    "usim-test-algorithm",
+    "ber-tlv",
+    "dfLink",
+    "cat-tp",
+    "get-identity",
+    "profile-a-x25519",
+    "profile-b-p256",
+    "suciCalculatorApi",
+    "dns-resolution",
+    "scp11ac",
+    "scp11c-authorization-mechanism",
+    "s16mode",
+    "eaka",
+];
+
+/// The name of a service in eUICC-Mandatory-services, for people; `None` for one that is not known.
+#[must_use]
+pub fn service_name(number: u8) -> Option<&'static str> {
+    SERVICES.get(usize::from(number)).copied()
+}
+
 impl ProfileHeader {
     /// The ICCID in digits.
     #[must_use]

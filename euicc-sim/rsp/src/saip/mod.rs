@@ -15,7 +15,7 @@ mod tests;
 use crate::tlv::{Reader, Tag, Tlv, TlvError};
 pub use element::{PeHeader, PeKind, ProfileElement, elements};
 pub use file::{Fcp, FileCommand, FilePe, GfmCommand, Proprietary};
-pub use header::ProfileHeader;
+pub use header::{ProfileHeader, service_name};
 pub use params::{
     AkaAlgorithm, AkaConfiguration, AkaParameter, AlgoParameter, PinCodes, PinConfiguration,
     PukConfiguration,

@@ -7,6 +7,7 @@ use super::card::CardHandle;
 use super::command::{Ask, Command, Params, commands};
 use super::error::Cme;
 use super::files::{self, Pin, Restricted};
+use super::registers::Registers;
 use super::sessions::Sessions;
 use super::toolkit::{self, Asked};
 use crate::quirk::Quirks;
@@ -43,6 +44,9 @@ pub(super) struct Modem {
     too_long: bool,
     echo: bool,
     verbose: bool,
+    /// Q1: no result codes.
+    quiet: bool,
+    registers: Registers,
     /// +CMEE: 0 none, 1 numbers, 2 texts.
     errors: u32,
     functionality: Functionality,
@@ -70,6 +74,8 @@ impl Modem {
             too_long: false,
             echo: true,
             verbose: true,
+            quiet: false,
+            registers: Registers::default(),
             errors: 0,
             functionality: Functionality::Full,
             sessions: Sessions::default(),
@@ -98,7 +104,7 @@ impl Modem {
     pub(super) fn notice(&mut self, notice: Notice) -> Reply {
         if self.functionality != Functionality::Minimum {
             match notice {
-                Notice::Proactive => self.fetch(0x9100),
+                Notice::Switched => self.refreshed(false),
                 Notice::Reset => {
                     self.sessions.forget();
                     self.urc("+CPIN: NOT READY");
@@ -116,15 +122,16 @@ impl Modem {
                 self.out.text.push(*byte);
             }
             match byte {
-                b'\r' => {
+                end if *end == self.registers.terminator() => {
                     let line = std::mem::take(&mut self.line);
                     let long = std::mem::take(&mut self.too_long);
                     self.execute_line(&line, long);
                 }
-                b'\n' => {}
-                0x08 | 0x7F => {
+                back if *back == self.registers.editor() || *back == 0x7F => {
                     self.line.pop();
                 }
+                // Other control characters count for nothing (V.250 §5.2.2).
+                0x00..=0x1F => {}
                 _ if self.line.len() >= MAX_LINE => self.too_long = true,
                 byte => {
                     self.line.push(*byte);
@@ -173,11 +180,19 @@ impl Modem {
         match (name.as_str(), *ask) {
             ("E", ask) => self.echo = basic(ask, 1)? == 1,
             ("V", ask) => self.verbose = basic(ask, 1)? == 1,
-            ("Q" | "X" | "&C" | "&D" | "&W" | "S0" | "H", _) => {}
-            ("Z" | "&F", _) => {
-                (self.echo, self.verbose, self.errors) = (true, true, 0);
+            ("Q", ask) => self.quiet = basic(ask, 1)? == 1,
+            // Of calls and lines that are not there: taken, without effect.
+            ("X", ask) => drop(basic(ask, 4)?),
+            ("L" | "M", ask) => drop(basic(ask, 3)?),
+            ("&C" | "&D", ask) => drop(basic(ask, 2)?),
+            ("&W" | "H" | "P" | "T", ask) => drop(basic(ask, 1)?),
+            ("Z" | "&F", ask) => {
+                basic(ask, 1)?;
+                self.defaults();
             }
-            ("I", _) => {
+            (name, ask) if name.starts_with('S') => self.register(&name[1..], ask)?,
+            ("I", ask) => {
+                basic(ask, 9)?;
                 self.info("aid euicc-sim");
                 self.info(concat!("Revision: ", env!("CARGO_PKG_VERSION")));
             }
@@ -246,6 +261,28 @@ impl Modem {
         Ok(())
     }
 
+    /// As after power on.
+    fn defaults(&mut self) {
+        (self.echo, self.verbose, self.quiet, self.errors) = (true, true, false, 0);
+        self.registers = Registers::default();
+    }
+
+    /// An S-parameter: `S3?` answers three digits.
+    fn register(&mut self, number: &str, ask: Ask<'_>) -> Done {
+        let number: u32 = number.parse().map_err(|_| Cme::NotSupported)?;
+        let value = self.registers.get(number).ok_or(Cme::NotSupported)?;
+        match ask {
+            Ask::Read => self.info(&format!("{value:03}")),
+            Ask::Set(text) => {
+                let value = Params::new(text).number(0, 255)?;
+                let set = self.registers.set(number, value);
+                set.ok_or(Cme::WrongParameters)?;
+            }
+            Ask::Run | Ask::Test => return Err(Cme::NotSupported),
+        }
+        Ok(())
+    }
+
     fn cfun(&mut self, ask: Ask<'_>) -> Done {
         let text = match ask {
             Ask::Test => {
@@ -279,7 +316,7 @@ impl Modem {
             return self.card.reset();
         }
         if reset {
-            (self.echo, self.verbose, self.errors) = (true, true, 0);
+            self.defaults();
         }
         if reset || was_off {
             self.sessions.forget();
@@ -289,7 +326,7 @@ impl Modem {
         Ok(())
     }
 
-    fn crsm(&mut self, params: &Params<'_>) -> Done {
+    fn crsm(&mut self, params: &Params) -> Done {
         let byte = |at| -> Result<u8, Cme> {
             if params.optional(at).is_none() {
                 return Ok(0);
@@ -378,26 +415,29 @@ impl Modem {
         }
         match toolkit::serve(&self.card, sw) {
             Ok(Asked::Nothing) | Err(_) => {}
-            Ok(asked @ (Asked::Reset | Asked::Initialise)) => {
-                if !self.quirks.mute_refresh {
-                    self.urc("+SIM: REFRESH");
-                    self.urc("+CPIN: NOT READY");
-                }
-                if asked == Asked::Reset {
-                    self.sessions.forget();
-                    if self.card.reset().is_err() {
-                        tracing::warn!("the modem's card can't be reset");
-                    }
-                    if toolkit::announce(&self.card).is_err() {
-                        tracing::warn!("the modem's card does not answer");
-                    }
-                }
-                if self.quirks.refresh_drops_tty {
-                    self.out.drop_tty = true;
-                } else if !self.quirks.mute_refresh {
-                    self.sim_state();
-                }
+            Ok(asked @ (Asked::Reset | Asked::Initialise)) => self.refreshed(asked == Asked::Reset),
+        }
+    }
+
+    /// The card has another profile: the host is told, after a reset where the card wants one.
+    fn refreshed(&mut self, reset: bool) {
+        if !self.quirks.mute_refresh {
+            self.urc("+SIM: REFRESH");
+            self.urc("+CPIN: NOT READY");
+        }
+        if reset {
+            self.sessions.forget();
+            if self.card.reset().is_err() {
+                tracing::warn!("the modem's card can't be reset");
             }
+            if toolkit::announce(&self.card).is_err() {
+                tracing::warn!("the modem's card does not answer");
+            }
+        }
+        if self.quirks.refresh_drops_tty {
+            self.out.drop_tty = true;
+        } else if !self.quirks.mute_refresh {
+            self.sim_state();
         }
     }
 
@@ -409,14 +449,24 @@ impl Modem {
 
     /// An unsolicited result code.
     fn urc(&mut self, text: &str) {
-        self.line_out(text);
+        if !self.quiet {
+            self.line_out(text);
+        }
     }
 
     fn line_out(&mut self, text: &str) {
-        let end = if self.verbose { "\r\n" } else { "" };
-        self.out.text.extend_from_slice(end.as_bytes());
+        let end = [self.registers.terminator(), self.registers.formatter()];
+        if self.verbose {
+            self.out.text.extend_from_slice(&end);
+        }
         self.out.text.extend_from_slice(text.as_bytes());
-        self.out.text.extend_from_slice(b"\r\n");
+        self.out.text.extend_from_slice(&end);
+    }
+
+    /// A result code in digits.
+    fn number_out(&mut self, number: u8) {
+        let end = self.registers.terminator();
+        self.out.text.extend_from_slice(&[b'0' + number, end]);
     }
 
     /// The quirk that says something between two lines.
@@ -435,10 +485,11 @@ impl Modem {
     fn finish(&mut self, done: Done) {
         self.noise();
         match (done, self.errors, self.verbose) {
+            _ if self.quiet => {}
             (Ok(()), _, true) => self.line_out("OK"),
-            (Ok(()), _, false) => self.out.text.extend_from_slice(b"0\r"),
+            (Ok(()), _, false) => self.number_out(0),
             (Err(_), 0, true) => self.line_out("ERROR"),
-            (Err(_), 0, false) => self.out.text.extend_from_slice(b"4\r"),
+            (Err(_), 0, false) => self.number_out(4),
             (Err(e), 1, _) => self.line_out(&format!("+CME ERROR: {}", e.code().0)),
             (Err(e), ..) => self.line_out(&format!("+CME ERROR: {}", e.code().1)),
         }

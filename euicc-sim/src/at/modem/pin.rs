@@ -43,7 +43,7 @@ impl Modem {
         Ok(())
     }
 
-    pub(super) fn clck(&mut self, params: &Params<'_>) -> Done {
+    pub(super) fn clck(&mut self, params: &Params) -> Done {
         if params.string(0)? != "SC" {
             return Err(Cme::NotSupported);
         }
@@ -61,7 +61,7 @@ impl Modem {
         files::pin_action(&self.card, action)
     }
 
-    pub(super) fn cpwd(&mut self, params: &Params<'_>) -> Done {
+    pub(super) fn cpwd(&mut self, params: &Params) -> Done {
         if params.string(0)? != "SC" {
             return Err(Cme::NotSupported);
         }

@@ -1,6 +1,10 @@
 //! NVM in a file: a log of batches, each with its length and CRC, read whole at start.
-//! A batch that was cut off at the end of the file did not happen; damage before its end is told, and
-//! nothing is changed then. Called by [`crate::setup`].
+//! A batch that was cut off at the end of the file did not happen; damage before its end is reported, and
+//! nothing is changed then.
+//!
+//! Where a disk fails so that nobody knows what is on it, all records are written to another file, which
+//! is read back and takes the place of the first one: at once, together with the batch that failed, or
+//! before the next batch. A memory goes on as soon as its disk does.
 //!
 //! Layout: 8 bytes magic, 4 bytes version; then per batch 4 bytes length, 4 bytes CRC-32C over
 //! length and content, and the content: per write one byte (1 put, 2 delete), 5 bytes of key, and for
@@ -65,6 +69,18 @@ pub enum OpenError {
         /// Bytes of the file.
         size: u64,
     },
+    /// It is there, but shorter than its header: something has cut it off, for a new memory gets its name
+    /// only when its header is on disk.
+    #[error(
+        "the card's memory {path} has only {size} bytes: it was emptied or cut off; put a backup in its place, \
+         or remove it to begin with an empty card"
+    )]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        size: u64,
+    },
     /// Of another version of the program.
     #[error(
         "the card's memory {path} has format {found}, this program writes format {VERSION}; use the program that made it"
@@ -87,7 +103,7 @@ pub struct FileNvm {
     len: u64,
     /// Bytes of the file, zeros after the valid ones included.
     room: u64,
-    /// After a failure whose outcome nobody knows, nothing more is written.
+    /// After a failure whose outcome nobody knows, nothing is added to this file any more.
     failed: Option<String>,
 }
 
@@ -130,9 +146,11 @@ impl FileNvm {
             path: path.into(),
             source,
         };
+        if !path.exists() {
+            create(path).map_err(failed)?;
+        }
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.mode(0o600).open(path).map_err(failed)?;
+        let mut file = options.read(true).write(true).open(path).map_err(failed)?;
         private::tighten(path, &file);
         match file.try_lock() {
             Ok(()) => {}
@@ -145,15 +163,11 @@ impl FileNvm {
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed)?;
-        // Power may have gone while the header was written: a piece of it is an empty memory.
-        let header = header();
-        if bytes.len() < HEADER && header.starts_with(&bytes) {
-            file.set_len(0).map_err(failed)?;
-            file.rewind().map_err(failed)?;
-            file.write_all(&header).map_err(failed)?;
-            file.sync_all().map_err(failed)?;
-            sync_folder(path).map_err(failed)?;
-            bytes = header.to_vec();
+        if bytes.len() < HEADER && header().starts_with(&bytes) {
+            return Err(OpenError::CutOff {
+                path: path.into(),
+                size,
+            });
         }
         if !bytes.starts_with(MAGIC) || bytes.len() < HEADER {
             return Err(OpenError::Foreign { path: path.into() });
@@ -240,10 +254,9 @@ impl FileNvm {
         Ok(())
     }
 
-    /// Writes only the live records into a new file that takes the place of this one.
-    fn compact(&mut self) -> io::Result<()> {
-        let writes: Vec<Write<'_>> = self
-            .records
+    /// Writes these records, and nothing else, into a new file that takes the place of this one.
+    fn write_anew(&mut self, records: &BTreeMap<Key, Vec<u8>>) -> io::Result<()> {
+        let writes: Vec<Write<'_>> = records
             .iter()
             .map(|(key, data)| Write::Put(*key, data))
             .collect();
@@ -255,12 +268,28 @@ impl FileNvm {
         let mut file = options.mode(0o600).open(&new)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
+        // What was written is what is read, also by whoever opens it next.
+        if fs::read(&new)? != bytes {
+            return Err(io::Error::other("it does not hold what was written to it"));
+        }
         file.try_lock().map_err(io::Error::from)?;
         fs::rename(&new, &self.path)?;
-        sync_folder(&self.path)?;
+        // From here on the name means the new file, whatever else fails.
         self.file = file;
         self.len = bytes.len() as u64;
         self.room = self.len;
+        let synced = sync_folder(&self.path);
+        if let Err(error) = &synced {
+            self.failed = Some(error.to_string());
+        }
+        synced
+    }
+
+    /// Goes on with another file after a failure, when the disk lets it.
+    fn recover(&mut self, records: &BTreeMap<Key, Vec<u8>>) -> io::Result<()> {
+        self.write_anew(records)?;
+        self.failed = None;
+        tracing::warn!(file = %self.path.display(), "the memory was written anew after a failure of its disk");
         Ok(())
     }
 
@@ -275,25 +304,54 @@ impl Nvm for FileNvm {
     }
 
     fn commit(&mut self, batch: &[Write<'_>], durability: Durability) -> Result<(), NvmError> {
-        if let Some(reason) = &self.failed {
-            return Err(NvmError {
-                reason: reason.clone(),
-            });
-        }
-        self.append(&frame(batch), durability).map_err(|error| {
-            let reason = format!("cannot write {}: {error}", self.path.display());
+        let failure = |path: &Path, error: &io::Error| {
+            let reason = format!("cannot write {}: {error}", path.display());
             tracing::error!("{reason}; the card answers 6581 and keeps its state");
             NvmError { reason }
-        })?;
+        };
+        if self.failed.is_some() {
+            let records = std::mem::take(&mut self.records);
+            let recovered = self.recover(&records);
+            self.records = records;
+            recovered.map_err(|error| failure(&self.path, &error))?;
+        }
+        if let Err(error) = self.append(&frame(batch), durability) {
+            if self.failed.is_none() {
+                // The batch did not happen.
+                return Err(failure(&self.path, &error));
+            }
+            let mut next = self.records.clone();
+            apply(&mut next, batch);
+            self.recover(&next)
+                .map_err(|_| failure(&self.path, &error))?;
+            self.records = next;
+            return Ok(());
+        }
         apply(&mut self.records, batch);
-        if self.len > 2 * self.live() + SLACK
-            && let Err(error) = self.compact()
-        {
-            // The old file is still there and whole.
-            tracing::warn!(file = %self.path.display(), "cannot write the memory anew: {error}");
+        if self.len > 2 * self.live() + SLACK {
+            let records = std::mem::take(&mut self.records);
+            let compacted = self.write_anew(&records);
+            self.records = records;
+            if let Err(error) = compacted {
+                // The batch is on disk, in the old file or the new one.
+                tracing::warn!(file = %self.path.display(), "cannot write the memory anew: {error}");
+            }
         }
         Ok(())
     }
+}
+
+/// Makes an empty memory. It gets its name when its header is on disk, so that a file that is shorter was
+/// not made so.
+fn create(path: &Path) -> io::Result<()> {
+    let new = with_suffix(path, ".new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    let mut file = options.mode(0o600).open(&new)?;
+    file.write_all(&header())?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    sync_folder(path)
 }
 
 fn header() -> [u8; HEADER] {

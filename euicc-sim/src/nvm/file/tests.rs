@@ -30,6 +30,18 @@ fn a_file_cut_anywhere_has_the_batches_before_the_cut() {
     whole.truncate(end + 24);
     for cut in 0..=whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
+        if cut < HEADER {
+            // Never made so, and not taken for an empty card.
+            for open in [
+                |p: &Path| FileNvm::open(p).map(drop),
+                |p: &Path| FileNvm::repair(p).map(drop),
+            ] {
+                let error = open(&path).unwrap_err();
+                assert!(matches!(error, OpenError::CutOff { size, .. } if size == cut as u64));
+                assert_eq!(fs::read(&path).unwrap().len(), cut, "nothing was changed");
+            }
+            continue;
+        }
         let mut nvm = FileNvm::open(&path).unwrap();
         let batches = ends.iter().rev().find(|(end, _)| *end <= cut as u64);
         let batches = batches.map_or(0, |(_, n)| *n);
@@ -126,8 +138,11 @@ fn a_full_disk_leaves_the_old_state() {
     let Ok(file) = OpenOptions::new().read(true).write(true).open("/dev/full") else {
         return;
     };
+    let folder = tempfile::tempdir().unwrap();
+    // A folder where no other file can be made: it is none.
+    let path = folder.path().join("gone/nvm");
     let mut nvm = FileNvm {
-        path: "/dev/full".into(),
+        path: path.clone(),
         file,
         records: BTreeMap::from([(Key::Card, b"old".to_vec())]),
         len: 0,
@@ -135,7 +150,17 @@ fn a_full_disk_leaves_the_old_state() {
         failed: None,
     };
     let batch = [Write::Put(Key::Card, &b"new"[..])];
-    let error = nvm.commit(&batch, Durability::Flushed).unwrap_err();
-    assert!(error.reason.contains("/dev/full"), "{error}");
-    assert_eq!(nvm.get(Key::Card).unwrap().unwrap(), b"old");
+    for _ in 0..2 {
+        let error = nvm.commit(&batch, Durability::Flushed).unwrap_err();
+        assert!(error.reason.contains("gone/nvm"), "{error}");
+        assert_eq!(nvm.get(Key::Card).unwrap().unwrap(), b"old");
+    }
+    // As soon as there is a disk, it goes on.
+    fs::create_dir(folder.path().join("gone")).unwrap();
+    nvm.commit(&batch, Durability::Flushed).unwrap();
+    put(&mut nvm, Key::OneTimeKey, b"later");
+    drop(nvm);
+    let mut nvm = FileNvm::open(&path).unwrap();
+    assert_eq!(nvm.get(Key::Card).unwrap().unwrap(), b"new");
+    assert_eq!(nvm.get(Key::OneTimeKey).unwrap().unwrap(), b"later");
 }

@@ -79,7 +79,7 @@ async fn measure(args: &BenchArgs) -> Result<Figures, Failure> {
             0 => drop(lab.initiate(&request)?),
             _ => {
                 lab.cancelled(&matching_id, CancelSessionReason::Postponed)
-                    .await?
+                    .await?;
             }
         }
     }

@@ -100,6 +100,11 @@ impl Subject {
             ))
         };
         let header = ProfileHeader::of_package(&package).map_err(|e| wrong(&e))?;
+        if let Some(reason) = aid_euicc::install::not_offered(&header) {
+            return Err(Failure::new(format!(
+                "{name} {reason}; give a package without it, such as those of TS.48 V5 or later"
+            )));
+        }
         let elements = saip::elements(&package).map_err(|e| wrong(&e))?;
         let (aka, next_sequence) = elements
             .iter()

@@ -1,6 +1,6 @@
 //! What a decision wants stored, and what it answers once that is on disk.
 
-use super::{Euicc, Notice, Offered, OfferedOrder, Order, Refusal, Stock};
+use super::{Euicc, Notice, Offered, OfferedOrder, Order, Progress, Refusal, Stock};
 use crate::template::Made;
 use aid_rsp::es10::TransactionId;
 
@@ -31,6 +31,8 @@ pub enum Change {
     },
     /// A session whose card was offered this order; last used at, unix seconds.
     Session(Box<Offered>, OfferedOrder, u64),
+    /// What the operator of an order is told.
+    Progress(Box<Progress>),
     /// A session that is over.
     SessionOver(TransactionId),
     /// A notification that verified.

@@ -11,6 +11,7 @@ mod notify;
 mod order;
 mod ordering;
 mod profile;
+mod progress;
 mod refusal;
 mod session;
 mod stock;
@@ -27,6 +28,7 @@ pub(crate) use ordering::call_of;
 pub(crate) use ordering::plain_iccid;
 pub use ordering::{BY_HAND, Confirmation, is_matching_id};
 pub use profile::{Profile, Protection};
+pub use progress::{Progress, Step};
 pub use refusal::Refusal;
 pub use session::{
     Euicc, Initiated, MAX_SESSIONS, Offered, OfferedOrder, SESSION_SECONDS, SESSIONS_PER_EUICC,

@@ -269,6 +269,13 @@ impl Order {
         before != (self.state, self.installed_seq, self.deleted_seq)
     }
 
+    /// Is an installation result of this eUICC about this very order?
+    #[must_use]
+    pub fn is_about(&self, notice: &Notice) -> bool {
+        self.eid.as_ref() == Some(&notice.eid)
+            && notice.session.is_some_and(|id| self.is_bound_by(&id))
+    }
+
     /// Was a BPP of this order given out?
     fn may_be_on_card(&self) -> bool {
         self.sessions.as_ref().map_or_else(

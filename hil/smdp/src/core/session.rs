@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const SESSION_SECONDS: u64 = 600;
 /// Sessions of cards at once. Each needs a certificate of an eUICC, and a card has few; a card that comes when there are
 /// more is told to come again, and ends nobody else's.
-pub const MAX_SESSIONS: u64 = 100_000;
+pub const MAX_SESSIONS: u64 = 1_000_000;
 /// Sessions of one eUICC at once; its oldest ends when there are more.
 pub const SESSIONS_PER_EUICC: usize = 4;
 

@@ -4,8 +4,8 @@
 
 use super::{Service, internal, rng};
 use crate::core::{
-    Binding, Change, Decided, Euicc, Offered, OfferedOrder, Order, OrderState, Prepared, Profile,
-    Refusal, SESSIONS_PER_EUICC, StoredSession, has_time,
+    Binding, Change, Decided, Euicc, Offered, OfferedOrder, Order, OrderState, Outcome, Prepared,
+    Profile, Refusal, SESSIONS_PER_EUICC, Step, StoredSession, has_time,
 };
 use aid_cli::cli::TRACE;
 use aid_rsp::es9::{
@@ -78,13 +78,16 @@ impl Service {
         let order = self.order_for(wanted, &card.euicc, now).await?;
         let profile = self.profile(&order.iccid, order.package.as_deref()).await?;
         let (offered, answer) = self.dp.offer(&card, &order, &profile, &self.limits, now)?;
-        self.begin(offered, OfferedOrder::of(&order), now).await?;
+        self.begin(offered, order, now).await?;
         Ok(answer)
     }
 
     /// Stores that a card was offered a profile. A session begins once, and one too many ends the card's own oldest.
-    async fn begin(&self, session: Offered, order: OfferedOrder, now: u64) -> Result<(), Refusal> {
+    async fn begin(&self, session: Offered, mut order: Order, now: u64) -> Result<(), Refusal> {
         self.check_room()?;
+        let offered = OfferedOrder::of(&order);
+        order.eid = Some(session.euicc.eid.clone());
+        let told = Self::tell(self.told.as_ref(), &order, Step::Eligible, now);
         let begun = self.decide(async move |books| {
             if books.session(&session.transaction_id, now).await?.is_some() {
                 return Ok(Decided::unchanged(Err(unknown())));
@@ -95,7 +98,8 @@ impl Service {
                 .map(Change::SessionOver)
                 .collect();
             let session = Box::new(session.clone());
-            changes.push(Change::Session(session, order.clone(), now));
+            changes.push(Change::Session(session, offered.clone(), now));
+            changes.extend(told.clone());
             Ok(Decided {
                 changes,
                 result: Ok(()),
@@ -202,6 +206,7 @@ impl Service {
     ) -> Result<Binding, Refusal> {
         let (session, offered) = (session.clone(), offered.clone());
         let limits = self.limits;
+        let told = self.told.clone();
         let bound = self.decide(async move |books| {
             let is_live = matches!(
                 books.session(&session.transaction_id, now).await?,
@@ -215,8 +220,19 @@ impl Service {
                 Ok(order) => order,
                 Err(refusal) => return Ok(Decided::unchanged(Err(refusal))),
             };
-            let mut decided =
-                Decided::about(order, |order| order.bind(&session, &prepared, &limits, now));
+            let mut after = order.clone();
+            let mut decided = Decided::about(order, |order| {
+                let bound = order.bind(&session, &prepared, &limits, now);
+                after.clone_from(order);
+                bound
+            });
+            let step = match &decided.result {
+                Ok(_) => Some(Step::GivenOut),
+                Err(why) if why.subject == "8.2.7" => Some(Step::CodeRefused(why.clone())),
+                Err(_) => None,
+            };
+            let told = step.and_then(|step| Self::tell(told.as_ref(), &after, step, now));
+            decided.changes.extend(told);
             if decided.result.is_ok() {
                 decided.changes.push(Change::Binding {
                     transaction_id: session.transaction_id,
@@ -310,6 +326,11 @@ impl Service {
                 return Ok(());
             }
         };
+        let result = match &notification {
+            PendingNotification::Installation(result) => result.data.bytes().to_vec(),
+            PendingNotification::Other(_) => Vec::new(),
+        };
+        let told_to = self.told.clone();
         let (decided, der) = (notice.clone(), der.to_vec());
         let received = self.decide(async move |books| {
             let is_known = books.is_known(&decided).await?;
@@ -317,7 +338,22 @@ impl Service {
                 Some(iccid) => books.order(iccid).await?,
                 None => None,
             };
-            Ok(decided.clone().received(is_known, order, der.clone(), now))
+            let step = match &decided.outcome {
+                Outcome::Installed => Some(Step::Installed(result.clone())),
+                Outcome::Failed { text, .. } => {
+                    Some(Step::NotInstalled(text.clone(), result.clone()))
+                }
+                _ => None,
+            };
+            // Of the order that the report is about, and once: neither of an earlier order of the profile nor again.
+            let of_it = order
+                .as_ref()
+                .filter(|order| order.is_about(&decided) && !is_known);
+            let told = of_it.zip(step);
+            let told = told.and_then(|(o, step)| Self::tell(told_to.as_ref(), o, step, now));
+            let mut made = decided.clone().received(is_known, order, der.clone(), now);
+            made.changes.extend(told);
+            Ok(made)
         });
         let received = received.await?;
         tracing::info!(

@@ -8,8 +8,11 @@ mod upkeep;
 pub use desk::{By, Desk, Placing};
 pub use upkeep::upkeep;
 
-use crate::core::{Change, Decided, Dp, Limits, MAX_SESSIONS, Refusal, TicketKey};
+use crate::core::{
+    Change, Decided, Dp, Limits, MAX_SESSIONS, Order, Progress, Refusal, Step, TicketKey,
+};
 use crate::inventory::Inventory;
+use crate::progress::Operators;
 use crate::store::{Books, Store, StoreError, Stored};
 use crate::template::Template;
 use aid_rsp::crypto::OpCounts;
@@ -25,6 +28,8 @@ pub struct Service {
     store: Store,
     limits: Limits,
     templates: Arc<[Template]>,
+    /// Operators that are told of downloads.
+    told: Option<Operators>,
     tickets: TicketKey,
     /// How many sessions of cards are stored, at most.
     sessions: AtomicU64,
@@ -54,6 +59,7 @@ impl Service {
             store,
             limits,
             templates: Arc::new([]),
+            told: None,
             tickets,
             sessions,
             logged,
@@ -64,6 +70,13 @@ impl Service {
     #[must_use]
     pub fn with_templates(mut self, templates: Vec<Template>) -> Self {
         self.templates = templates.into();
+        self
+    }
+
+    /// The same with operators that are told of the downloads of their orders.
+    #[must_use]
+    pub fn telling(mut self, operators: Option<Operators>) -> Self {
+        self.told = operators;
         self
     }
 
@@ -113,6 +126,13 @@ impl Service {
         if new != OpCounts::default() {
             tracing::debug!(target: "figures", sign = new.sign, verify = new.verify, ecdh = new.ecdh, keygen = new.keygen, "cryptography");
         }
+    }
+
+    /// The change that tells the operator of an order, where that is wished.
+    fn tell(told: Option<&Operators>, order: &Order, step: Step, now: u64) -> Option<Change> {
+        let progress = Progress::of(order, step, now)?;
+        let is_told = told.is_some_and(|told| told.has(&progress.operator));
+        is_told.then(|| Change::Progress(Box::new(progress)))
     }
 
     /// Lets a decision be made and stored; its answer is given after that. See [`Store::decide`].

@@ -2,6 +2,7 @@
 
 mod books;
 mod made;
+mod outbox;
 mod read;
 mod schema;
 mod sessions;
@@ -10,6 +11,7 @@ mod write;
 
 pub use aid_store::{StoreError, Stored};
 pub use books::Books;
+pub use outbox::Due;
 pub use upkeep::{Pruned, Retention};
 
 use crate::core::{Decided, Order, Stock, StoredSession, TicketKey, restock};

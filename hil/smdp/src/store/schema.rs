@@ -33,5 +33,10 @@ pub(super) static SCHEMA: Schema = Schema::new(&[
         name: "made",
         sql: Sql::Both(include_str!("../../migrations/0013_made.sql")),
     },
+    Step {
+        version: 14,
+        name: "progress",
+        sql: Sql::Both(include_str!("../../migrations/0014_progress.sql")),
+    },
 ])
 .by_index();

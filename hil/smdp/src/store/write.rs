@@ -1,7 +1,7 @@
 //! Writes what a decision wants changed.
 
 use super::books::seq_number;
-use super::{StoreError, Stored, made, sessions};
+use super::{StoreError, Stored, made, outbox, sessions};
 use crate::core::{Change, Order, SESSION_SECONDS, Stock};
 use aid_store::{Tx, Value, params};
 
@@ -86,6 +86,7 @@ pub(super) async fn write(tx: &Tx<'_>, change: &Change) -> Stored<()> {
             sessions::put(tx, session, order, *now).await?;
             sessions::sweep(tx, now.saturating_sub(SESSION_SECONDS)).await?;
         }
+        Change::Progress(progress) => outbox::put(tx, progress).await?,
         Change::SessionOver(id) => sessions::end(tx, id).await?,
         Change::Notification {
             notice,

@@ -290,7 +290,7 @@ async fn limits_are_those_of_the_configuration() {
     let limits = Limits {
         attempts: 2,
         code_failures: 1,
-        expire_after_days: None,
+        ..Limits::default()
     };
     let bench = Bench::with_limits(limits).await;
     let matching_id = bench.order(None, Some("1234")).await;

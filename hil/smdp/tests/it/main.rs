@@ -20,6 +20,7 @@ mod migrate;
 mod notifications;
 mod orders;
 mod program;
+mod progress;
 mod refusals;
 mod sessions;
 mod templates;

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// A CA with a server and a client certificate for ES2+.
-fn es2_pki(dir: &Path) {
+pub(crate) fn es2_pki(dir: &Path) {
     let write = |name: &str, text: String| std::fs::write(dir.join(name), text).unwrap();
     let mut ca = CertificateParams::new(vec![]).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -264,6 +264,21 @@ fn a_failure_is_one_sentence() {
     std::fs::write(dir.join("profiles/bad.der"), b"hello").unwrap();
     fails("bad.der");
     std::fs::remove_file(dir.join("profiles/bad.der")).unwrap();
+    // A TLS key on brainpoolP256r1, in PKCS#8 or whatever the PKI writes.
+    let brainpool = dir.join("brainpool");
+    let pki = crate::bench::mint_on(aid_rsp::crypto::Curve::BrainpoolP256r1);
+    pki.write_to(&brainpool).unwrap();
+    let tls_key = dir.join("DPtls/SK_S_SM_DP_TLS_NIST.pem");
+    let kept = std::fs::read(&tls_key).unwrap();
+    let mut files = std::fs::read_dir(brainpool.join("DPtls")).unwrap();
+    let other = files.find_map(|file| {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        (name.starts_with("SK_") && name.ends_with(".pem")).then(|| file.path())
+    });
+    std::fs::copy(other.unwrap(), &tls_key).unwrap();
+    fails("brainpool");
+    std::fs::write(&tls_key, kept).unwrap();
     // The binding key with the authentication certificate.
     let key = dir.join("DPauth/SK_S_SM_DPauth_ECDSA_NIST.pem");
     std::fs::copy(dir.join("DPpb/SK_S_SM_DPpb_ECDSA_NIST.pem"), &key).unwrap();

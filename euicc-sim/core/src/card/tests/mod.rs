@@ -9,6 +9,7 @@ mod install;
 mod install_codes;
 mod kinds;
 mod listing;
+mod mismatch;
 mod pki;
 mod power;
 mod profiles;

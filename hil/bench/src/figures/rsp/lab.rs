@@ -47,7 +47,7 @@ pub(super) struct Lab {
     package_bytes: usize,
 }
 
-fn refused(refusal: Refusal) -> Failure {
+fn refused(refusal: &Refusal) -> Failure {
     Failure::new(format!("the SM-DP+ refused: {refusal}"))
 }
 
@@ -162,7 +162,7 @@ impl Lab {
         request: &InitiateAuthenticationRequest,
     ) -> Result<InitiateAuthenticationOk, Failure> {
         let begun = self.service.initiate_authentication(request, self.now);
-        begun.map_err(refused)
+        begun.map_err(|e| refused(&e))
     }
 
     /// A new order of a new profile; its MatchingID.
@@ -183,7 +183,7 @@ impl Lab {
         let order = desk.place(&placing, &By::Hand(None), self.now).await?;
         Ok(order
             .result
-            .map_err(refused)?
+            .map_err(|e| refused(&e))?
             .matching_id
             .unwrap_or_default())
     }
@@ -257,7 +257,7 @@ impl Lab {
         let start = processor_us();
         let offer = self.service.authenticate_client(&request, self.now).await;
         us += processor_us() - start;
-        let offer = offer.map_err(refused)?;
+        let offer = offer.map_err(|e| refused(&e))?;
 
         let curve = self.pki.dp_pb.key.private.curve();
         let one_time = self.card.generate(curve, &mut UnwrapErr(SysRng));
@@ -281,7 +281,7 @@ impl Lab {
             .get_bound_profile_package(&request, self.now)
             .await;
         us += processor_us() - start;
-        package.map_err(refused)?;
+        package.map_err(|e| refused(&e))?;
 
         let data = Signed::new(ProfileInstallationResultData {
             transaction_id: id_of(&id)?,
@@ -305,7 +305,7 @@ impl Lab {
         let start = processor_us();
         let handled = self.service.handle_notification(&request, self.now).await;
         us += processor_us() - start;
-        handled.map_err(refused)?;
+        handled.map_err(|e| refused(&e))?;
         Ok(us)
     }
 
@@ -318,7 +318,11 @@ impl Lab {
         let ok = self.initiate(&self.initiate_request())?;
         let request = self.authenticate(&ok, matching_id)?;
         let offer = self.service.authenticate_client(&request, self.now).await;
-        let id = offer.map_err(refused)?.transaction_id.as_bytes().to_vec();
+        let id = offer
+            .map_err(|e| refused(&e))?
+            .transaction_id
+            .as_bytes()
+            .to_vec();
         let signed = Signed::new(EuiccCancelSessionSigned {
             transaction_id: id_of(&id)?,
             smdp_oid: self.oid.clone(),
@@ -333,6 +337,6 @@ impl Lab {
             cancel_session_response: field(response.to_vec())?,
         };
         let cancelled = self.service.cancel_session(&request, self.now).await;
-        cancelled.map_err(refused)
+        cancelled.map_err(|e| refused(&e))
     }
 }

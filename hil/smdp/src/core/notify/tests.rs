@@ -19,6 +19,7 @@ const LIMITS: Limits = Limits {
     attempts: 10,
     code_failures: 3,
     expire_after_days: None,
+    matching_id_underscore: false,
 };
 
 fn session(n: u8) -> TransactionId {
