@@ -264,7 +264,7 @@ fn over_a_socket() {
         &["--socket", "card.sock"],
         &[
             &[],
-            &["61xx=all", "stale-channel=3"],
+            &["61xx=all", "stale-channel=3", "first-notification"],
             &["small-segments=17", "slow=3"],
         ],
         &|bench, _| format!("socket:{}", bench.dir.join("card.sock").display()),
@@ -276,7 +276,7 @@ fn over_a_modem() {
     over(
         &["--at", "modem"],
         &[
-            &["urc-noise=2", "61xx"],
+            &["urc-noise=2", "61xx", "first-notification"],
             &["refresh-drops-tty"],
             &["mute-refresh", "stale-channel=2"],
             &["no-terminal-profile", "small-segments=40"],
