@@ -150,7 +150,8 @@ impl Bench {
         let output = self.lpa(port, args);
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{port} {args:?}: {errors}");
-        serde_json::from_slice(&output.stdout).expect("JSON")
+        let mut envelope: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        envelope["result"].take()
     }
 
     fn fails(&self, port: &str, args: &[&str]) -> String {
@@ -263,7 +264,7 @@ fn over_a_socket() {
         &["--socket", "card.sock"],
         &[
             &[],
-            &["61xx=all", "stale-channel=3"],
+            &["61xx=all", "stale-channel=3", "first-notification"],
             &["small-segments=17", "slow=3"],
         ],
         &|bench, _| format!("socket:{}", bench.dir.join("card.sock").display()),
@@ -275,7 +276,7 @@ fn over_a_modem() {
     over(
         &["--at", "modem"],
         &[
-            &["urc-noise=2", "61xx"],
+            &["urc-noise=2", "61xx", "first-notification"],
             &["refresh-drops-tty"],
             &["mute-refresh", "stale-channel=2"],
             &["no-terminal-profile", "small-segments=40"],

@@ -7,7 +7,8 @@
 //! ```
 //! A modem says things on its own between (and within) answers, is busy, restarts, answers late. A late
 //! answer never counts as the next command's: after a timeout the line is drained before it is used again,
-//! and the final result code behind an answer to another command is dropped.
+//! and the final result code behind an answer to another command is dropped. That rests on modems answering
+//! commands in order (V.250 §5.7.1): a bare result code says nothing about its command.
 
 mod answers;
 

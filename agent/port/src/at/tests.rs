@@ -1,179 +1,13 @@
 //! Given a modem that talks, cuts, echoes, is busy, late or restarts, when a task is given to the
 //! machine, then it ends with the answer to its own command or with an error, in bounded time.
 
+mod fake;
+
 use super::*;
+use fake::{Fake, Manner, answer_to};
 use proptest::prelude::*;
-use std::collections::VecDeque;
 
 const ISDR: [u8; 5] = [0xA0, 0, 0, 5, 0x59];
-
-/// How the modem behaves.
-#[derive(Debug, Clone)]
-struct Manner {
-    echo: bool,
-    /// Commands that are answered with "SIM busy" before each that is not.
-    busy: u8,
-    /// It has no +CCHO.
-    basic: bool,
-    /// Lines that it says between others, round and round.
-    noise: Vec<&'static str>,
-    /// Sizes in which its bytes arrive, round and round.
-    cuts: Vec<usize>,
-    /// The number of the command after which it restarts instead of answering.
-    restart_at: Option<u32>,
-    /// The number of the command that is answered after the host gave up.
-    late_at: Option<u32>,
-    /// First session.
-    session: u32,
-    /// It counts bytes, or leaves quotation marks out.
-    odd: u8,
-}
-
-impl Default for Manner {
-    fn default() -> Self {
-        Self {
-            echo: true,
-            busy: 0,
-            basic: false,
-            noise: Vec::new(),
-            cuts: vec![4096],
-            restart_at: None,
-            late_at: None,
-            session: 1,
-            odd: 0,
-        }
-    }
-}
-
-/// A modem in memory.
-struct Fake {
-    manner: Manner,
-    out: VecDeque<u8>,
-    /// What comes once the host has given up.
-    later: Vec<u8>,
-    session: Option<u32>,
-    commands: u32,
-    busy: u8,
-    said: usize,
-    cut: usize,
-    seen: Vec<String>,
-    executed: Vec<Vec<u8>>,
-}
-
-impl Fake {
-    fn new(manner: Manner) -> Self {
-        Self {
-            busy: manner.busy,
-            manner,
-            out: VecDeque::new(),
-            later: Vec::new(),
-            session: None,
-            commands: 0,
-            said: 0,
-            cut: 0,
-            seen: Vec::new(),
-            executed: Vec::new(),
-        }
-    }
-
-    /// A line, with noise before it.
-    fn say(&mut self, line: &str) {
-        if !self.manner.noise.is_empty() {
-            let noise = self.manner.noise[self.said % self.manner.noise.len()];
-            self.said += 1;
-            self.out.extend(format!("\r\n{noise}\r\n").bytes());
-        }
-        self.out.extend(format!("\r\n{line}\r\n").bytes());
-    }
-
-    fn input(&mut self, text: &str) {
-        let line = text.strip_suffix('\r').expect("a line ends with CR");
-        self.seen.push(line.to_owned());
-        if self.manner.echo {
-            self.out.extend(format!("{line}\r").bytes());
-        }
-        self.commands += 1;
-        if self.manner.restart_at == Some(self.commands) {
-            self.session = None;
-            self.manner.echo = true;
-            self.say("RDY");
-            return;
-        }
-        let before = self.out.len();
-        self.answer(line);
-        if self.manner.late_at == Some(self.commands) {
-            self.later = self.out.drain(before..).collect();
-        }
-    }
-
-    fn answer(&mut self, line: &str) {
-        let card = line.contains("+CGLA") || line.contains("+CSIM") || line.contains("+CCHO");
-        if card && self.busy > 0 {
-            self.busy -= 1;
-            return self.say("+CME ERROR: 14");
-        }
-        self.busy = self.manner.busy;
-        if line == "ATE0V1" {
-            self.manner.echo = false;
-        }
-        if let Some(rest) = line.strip_prefix("AT+CCHO=") {
-            if self.manner.basic {
-                return self.say("ERROR");
-            }
-            assert_eq!(rest, format!("\"{}\"", hex::encode_upper(ISDR)));
-            self.session = Some(self.manner.session);
-            self.say(&format!("+CCHO: {}", self.manner.session));
-        } else if let Some(rest) = line.strip_prefix("AT+CGLA=") {
-            let (session, rest) = rest.split_once(',').expect("session");
-            if self.session.map(|s| s.to_string()).as_deref() != Some(session) {
-                return self.say("+CME ERROR: 50");
-            }
-            self.apdu("+CGLA", rest);
-        } else if let Some(rest) = line.strip_prefix("AT+CSIM=") {
-            self.apdu("+CSIM", rest);
-        } else if line.starts_with("AT+CCHC=") {
-            self.session = None;
-        } else if line == "AT+CPIN?" {
-            self.say("+CPIN: READY");
-        }
-        self.say("OK");
-    }
-
-    fn apdu(&mut self, name: &str, rest: &str) {
-        let (length, digits) = rest.split_once(',').expect("length");
-        let digits = digits.trim_matches('"');
-        assert_eq!(length.parse(), Ok(digits.len()));
-        let command = hex::decode(digits).expect("hex");
-        let digits = hex::encode_upper(answer_to(&command));
-        self.executed.push(command);
-        let line = match self.manner.odd {
-            0 => format!("{name}: {},\"{digits}\"", digits.len()),
-            1 => format!("{name}:{},{}", digits.len(), digits.to_lowercase()),
-            2 => format!("{name}: {},\"{digits}\"", digits.len() / 2),
-            // The answer goes on in the next line.
-            _ => {
-                let (a, b) = digits.split_at(digits.len() / 2);
-                format!("{name}: {},\"{a}\r\n{b}\"", digits.len())
-            }
-        };
-        self.say(&line);
-    }
-
-    /// Some bytes of what it says.
-    fn chunk(&mut self) -> Vec<u8> {
-        let size = self.manner.cuts[self.cut % self.manner.cuts.len()].max(1);
-        self.cut += 1;
-        self.out.drain(..size.min(self.out.len())).collect()
-    }
-}
-
-/// What the card answers: different for every command.
-fn answer_to(command: &[u8]) -> Vec<u8> {
-    let mut answer = command.to_vec();
-    answer.reverse();
-    answer.extend_from_slice(&[0x90, 0]);
-    answer
-}
 
 /// Drives a task to its end on virtual time.
 fn drive(modem: &mut Modem, fake: &mut Fake, now: &mut Millis, task: Task) -> Result<Reply, Fault> {
@@ -190,11 +24,7 @@ fn drive(modem: &mut Modem, fake: &mut Fake, now: &mut Millis, task: Task) -> Re
                 let chunk = fake.chunk();
                 modem.received(&chunk, *now);
             }
-            Step::Done(result) => {
-                let later = std::mem::take(&mut fake.later);
-                fake.out.extend(later);
-                return result;
-            }
+            Step::Done(result) => return result,
         }
     }
     panic!("a task without end: {:?}", fake.seen);
@@ -340,6 +170,61 @@ fn a_refresh_ends_the_session_before_the_next_command() {
     );
 }
 
+/// Commands one to five are those of the start and +CCHO, six is the first APDU.
+#[test]
+fn a_restart_before_an_apdu_is_no_failure_and_in_one_is_named_at_once() {
+    for restart_at in 1..=5 {
+        let fake = all_good(Manner {
+            restart_at: Some(restart_at),
+            ..Manner::default()
+        });
+        let starts = fake.seen.iter().filter(|line| *line == "ATE0V1").count();
+        assert!(starts <= 2, "{:?}", fake.seen);
+    }
+    let (_, results) = session(Manner {
+        restart_at: Some(6),
+        ..Manner::default()
+    });
+    assert_eq!(results[0], Err(Fault::Restarted));
+    assert!(results[1..].iter().all(Result::is_ok), "{results:?}");
+}
+
+#[test]
+fn a_late_answer_costs_one_failure_and_its_session_is_closed() {
+    for late_by in [1, 2] {
+        let (fake, results) = session(Manner {
+            late_at: Some(6),
+            late_by,
+            ..Manner::default()
+        });
+        assert_eq!(results[0], Err(Fault::Silent("AT+CGLA")), "{late_by}");
+        assert!(
+            results[1..].iter().all(Result::is_ok),
+            "{results:?} {:?}",
+            fake.seen
+        );
+        assert_eq!(
+            fake.seen[6..9],
+            ["AT", "AT+CCHC=1", "AT+CCHO=\"A000000559\""]
+        );
+    }
+}
+
+#[test]
+fn a_result_that_nobody_asked_for_makes_the_line_be_drained() {
+    let (mut modem, mut fake, mut now) = (
+        Modem::new(Timing::default()),
+        Fake::new(Manner::default()),
+        0,
+    );
+    drive(&mut modem, &mut fake, &mut now, Task::Open(ISDR.to_vec())).expect("open");
+    let seen = fake.seen.len();
+    modem.received(b"\r\nOK\r\n", now);
+    let apdu = Task::Apdu(vec![0x81, 0xE2, 0, 0, 0]);
+    drive(&mut modem, &mut fake, &mut now, apdu).expect("answer");
+    assert_eq!(fake.seen[seen..], ["AT", "AT+CGLA=1,10,\"81E2000000\""]);
+}
+
 #[test]
 fn a_line_that_is_quiet_is_used_at_once() {
     let (mut modem, mut fake, mut now) = (
@@ -424,7 +309,10 @@ fn manner() -> impl Strategy<Value = Manner> {
     let at = || proptest::option::of(1u32..16);
     let session = prop_oneof![Just(0u32), 1u32..4, Just(77)];
     let first = (any::<bool>(), 0u8..4, any::<bool>(), noise, cuts);
-    (first, at(), at(), session, 0u8..4).prop_map(|(first, restart_at, late_at, session, odd)| {
+    // Modems answer in order (V.250 §5.7.1): a late result comes before that of the next command.
+    let late = (at(), Just(1u32));
+    (first, at(), late, session, 0u8..4).prop_map(|(first, restart_at, late, session, odd)| {
+        let (late_at, late_by) = late;
         let (echo, busy, basic, noise, cuts) = first;
         Manner {
             echo,
@@ -434,6 +322,7 @@ fn manner() -> impl Strategy<Value = Manner> {
             cuts,
             restart_at,
             late_at,
+            late_by,
             session,
             odd,
         }
@@ -450,7 +339,7 @@ proptest! {
         let (fake, results) = session(manner);
         let failures = results.iter().filter(|r| r.is_err()).count();
         if disturbed {
-            prop_assert!(failures <= 2, "{:?} {:?}", results, fake.seen);
+prop_assert!(failures <= 2, "{:?} {:?}", results, fake.seen);
         } else {
             prop_assert_eq!(failures, 0, "{:?} {:?}", results, fake.seen);
         }
