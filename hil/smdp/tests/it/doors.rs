@@ -225,7 +225,7 @@ async fn an_order_is_its_operators_alone() {
     };
     let cancel = |requester| CancelOrderRequest {
         header: header(requester),
-        eid: None,
+        eid: Text::new(EID_DIGITS),
         iccid: iccid.clone(),
         matching_id: None,
         final_profile_status_indicator: FinalProfileStatus::Unavailable,

@@ -121,7 +121,7 @@ async fn a_cancellation_that_is_not_stored_can_be_repeated() {
     let s = &bench.service;
     let cancel = CancelOrderRequest {
         header: RequestHeader::default(),
-        eid: None,
+        eid: Text::new(EID_DIGITS),
         iccid: Text::new(ICCID).unwrap(),
         matching_id: None,
         final_profile_status_indicator: FinalProfileStatus::Available,

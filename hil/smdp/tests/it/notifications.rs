@@ -102,7 +102,8 @@ async fn a_forged_notification_does_not_count() {
     let der = other.notify(1, NotificationEvent::Delete, SWAPPED);
     bench.notify(der).await.unwrap();
     assert_eq!(bench.stored().await.state, OrderState::Installed);
-    refused(bench.notify(vec![1, 2, 3]).await, ("1.6", "2.1"));
+    // What can't be read is acknowledged, or the LPA would repeat it for ever.
+    bench.notify(vec![1, 2, 3]).await.unwrap();
 }
 
 // R-4.4.1-11 R-4.5-6

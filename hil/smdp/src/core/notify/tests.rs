@@ -96,7 +96,7 @@ fn ordered(order: &Order, eid: &str) -> Order {
 fn cancel(order: &mut Order) {
     let request = CancelOrderRequest {
         header: RequestHeader::default(),
-        eid: None,
+        eid: order.eid.as_deref().and_then(Text::new),
         iccid: Text::new(ICCID).unwrap(),
         matching_id: None,
         final_profile_status_indicator: FinalProfileStatus::Available,
