@@ -1,5 +1,5 @@
 //! Given an element that this card can't install, then the PEStatus is the specification's.
-use super::{element, gfm, install, own_elements, own_with};
+use super::{element, gfm, install, own, own_elements, own_with};
 use crate::install::code;
 use aid_rsp::tlv::Writer;
 use alloc::{vec, vec::Vec};
@@ -364,4 +364,35 @@ fn the_order_of_elements_is_checked() {
         refused(&own_with(&[bare])),
         (code::INVALID_FORMAT, Some(90))
     );
+}
+
+#[test]
+fn what_a_package_mandates_and_the_card_lacks_is_named() {
+    use aid_rsp::saip::ProfileHeader;
+    let header = ProfileHeader::of_package(&own()).unwrap();
+    assert_eq!(crate::install::not_offered(&header), None);
+    let text = |change: &dyn Fn(&mut ProfileHeader)| {
+        let mut header = header.clone();
+        change(&mut header);
+        crate::install::not_offered(&header).unwrap_or_default()
+    };
+    assert_eq!(
+        text(&|h| h.services |= 1 << 11),
+        "mandates javacard, which this card does not offer"
+    );
+    assert_eq!(
+        text(&|h| h.services |= 1 << 7 | 1 << 12 | 1 << 40),
+        "mandates gba-usim and multos and service 40, which this card does not offer"
+    );
+    for (change, word) in [
+        (
+            &(|h: &mut ProfileHeader| h.major = 9) as &dyn Fn(&mut ProfileHeader),
+            "version 9",
+        ),
+        (&|h| h.unknown_services = true, "a service without"),
+        (&|h| h.templates.push(std::vec![1, 2]), "template"),
+        (&|h| h.mandatory_aids.push(std::vec![0xA0]), "library"),
+    ] {
+        assert!(text(change).contains(word), "{word}");
+    }
 }
