@@ -413,6 +413,10 @@ fn reporting() -> Car {
 #[test]
 fn more_reports_than_fit() {
     let mut car = reporting();
+    // The last one is that of a disable; the enable after it does not begin.
+    let waiting = car.agent.durable().outbox().len();
+    assert_eq!(waiting, MAX_REPORTS - REPORTS_RESERVED);
+    assert!(!car.card[0].enabled);
     let enables = |car: &Car| car.asked(|what| matches!(what, EuiccOp::Enable { .. }));
     car.event(Event::Logout);
     car.run();
@@ -572,4 +576,52 @@ fn a_journal_from_before_the_bounds_is_read() {
     assert_eq!(state.logouts().len(), MAX_LOGOUTS);
     assert_eq!(state.owners().count(), MAX_OWNERS);
     assert_eq!(state.owner(&iccid(999)), Some(EVA));
+}
+
+/// What comes for free, until the queue takes no more of it.
+fn flood(car: &mut Car) {
+    for n in 0..MAX_EFFECTS {
+        let (code, reason) = (90, "later".into());
+        let outcome = CodeOutcome::Failed { code, reason };
+        let request_id = id(n);
+        car.inbound(Down::ActivationCode {
+            request_id,
+            account: ADA,
+            outcome,
+        });
+    }
+}
+
+#[test]
+fn messages_and_notices_leave_room_for_records() {
+    let mut car = Car::online(&[(1, false)]);
+    car.order(1, delete(90));
+    car.poll();
+    assert!(car.ticket.is_some(), "the journal hangs");
+    flood(&mut car);
+    car.persisted();
+    assert_eq!(car.poll().len(), MAX_EFFECTS - EFFECTS_RESERVED);
+    assert!(!car.agent.has_failed_journal());
+}
+
+// R-4.3-12: a report whose message had no room is sent with the next repetition.
+#[test]
+fn a_report_without_room_is_sent_later() {
+    let mut car = Car::online(&[(1, false)]);
+    car.log_in(EVA, &[1]);
+    car.run_but(|what| matches!(what, EuiccOp::Enable { .. }));
+    car.order(1, delete(90));
+    car.poll();
+    assert!(car.ticket.is_some(), "the journal hangs");
+    // The record of this one waits, and is joined by that of the report.
+    car.order(2, delete(90));
+    flood(&mut car);
+    car.card_says(Ok(()));
+    let report = |up: &Up| matches!(up, Up::Status { .. });
+    car.run();
+    assert_eq!(car.sent(report), 0);
+    assert_eq!(car.agent.durable().outbox().len(), 1);
+    while car.wait() != Timer::Resend {}
+    car.run();
+    assert_eq!(car.sent(report), 1);
 }

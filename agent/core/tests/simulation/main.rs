@@ -12,6 +12,7 @@ mod epochs;
 mod outages;
 mod passing;
 mod procedures;
+mod restarts;
 mod world;
 
 use aid_agent_core::*;

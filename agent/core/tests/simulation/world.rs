@@ -35,6 +35,8 @@ pub(crate) enum Step {
     /// The user at the HMI deletes his own profile, and says yes to another.
     DeleteOwn,
     Provision,
+    /// So many operations on profiles fail before one works again.
+    Failures(u8),
     /// The next download does not fit on the card.
     Full,
     /// The CMP sends this user's AID User Profile, whoever is logged in.
@@ -235,17 +237,32 @@ impl World {
         Durable::restore(self.base.as_deref(), &self.journal).expect("journal")
     }
 
+    /// What the agent wants to be done next.
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        self.agent.poll_effect()
+    }
+
+    /// The card does what it was asked; false where it was asked nothing.
+    pub(crate) fn card_turn(&mut self) -> bool {
+        let op = self.op.take();
+        if let Some((op, what)) = &op {
+            self.card_works(*op, what);
+        }
+        op.is_some()
+    }
+
     /// Carries out one effect; false when there is none.
     pub(crate) fn effect(&mut self) -> bool {
-        let Some(effect) = self.agent.poll_effect() else {
-            return match self.op.take() {
-                Some((op, what)) => {
-                    self.card_works(op, &what);
-                    true
-                }
-                None => false,
-            };
-        };
+        match self.next_effect() {
+            Some(effect) => {
+                self.carry_out(effect);
+                true
+            }
+            None => self.card_turn(),
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Persist { ticket, bytes } => {
                 self.persists += 1;
@@ -291,7 +308,6 @@ impl World {
             Effect::Notify(Notice::LoggedOut { .. }) => self.ended += 1,
             Effect::AckInbound { .. } | Effect::Notify(_) => {}
         }
-        true
     }
 
     /// Invariant 8: nothing happens on the card that is not in the journal as an intent.
@@ -781,6 +797,7 @@ impl World {
                 }
             }
             Step::Provision => self.event(Event::Provision),
+            Step::Failures(count) => self.failures = usize::from(*count),
             Step::Full => self.full_next = true,
             Step::Profile(user) => {
                 let profile = user_profile(*user);
