@@ -448,9 +448,9 @@ fn a_journal_from_before_the_bounds_is_read() {
     assert_eq!(state.owner(&iccid(999)), Some(EVA));
 }
 
-/// What comes for free, until the queue takes no more of it.
-fn flood(car: &mut Car) {
-    for n in 0..MAX_EFFECTS {
+/// What comes for free, so many times.
+fn flood(car: &mut Car, times: usize) {
+    for n in 0..times {
         let (code, reason) = (90, "later".into());
         let outcome = CodeOutcome::Failed { code, reason };
         let request_id = id(n);
@@ -468,10 +468,25 @@ fn messages_and_notices_leave_room_for_records() {
     car.order(1, delete(90));
     car.poll();
     assert!(car.ticket.is_some(), "the journal hangs");
-    flood(&mut car);
+    flood(&mut car, MAX_EFFECTS);
     car.persisted();
     assert_eq!(car.poll().len(), MAX_EFFECTS - EFFECTS_RESERVED);
     assert!(!car.agent.has_failed_journal());
+}
+
+// R-4.3-12: others that wait are no reason to hold it back.
+#[test]
+fn a_report_with_room_is_sent_at_once() {
+    let mut car = Car::online(&[(1, false)]);
+    car.log_in(EVA, &[1]);
+    car.run_but(|what| matches!(what, EuiccOp::Enable { .. }));
+    car.order(1, delete(90));
+    car.poll();
+    assert!(car.ticket.is_some(), "the journal hangs");
+    flood(&mut car, 10);
+    car.card_says(Ok(()));
+    car.run();
+    assert_eq!(car.sent(|up| matches!(up, Up::Status { .. })), 1);
 }
 
 // R-4.3-12: a report whose message had no room is sent with the next repetition.
@@ -485,7 +500,7 @@ fn a_report_without_room_is_sent_later() {
     assert!(car.ticket.is_some(), "the journal hangs");
     // The record of this one waits, and is joined by that of the report.
     car.order(2, delete(90));
-    flood(&mut car);
+    flood(&mut car, MAX_EFFECTS);
     car.card_says(Ok(()));
     let report = |up: &Up| matches!(up, Up::Status { .. });
     car.run();
