@@ -88,6 +88,8 @@ pub(crate) struct Card {
     /// When the card is asked again after a failure.
     pub(crate) retry: Option<BootMs>,
     pub(crate) failures: u32,
+    /// The modem reports a call: no profile is switched.
+    pub(crate) call: bool,
     /// What an earlier life left open was looked at.
     pub(crate) resumed: bool,
     /// Profiles that rest after failures.

@@ -27,6 +27,9 @@ impl Agent {
         };
         let card = profiles.as_slice();
         if let Some(intent) = self.durable().intent().cloned() {
+            if self.card.call && intent.operation != Operation::Delete {
+                return;
+            }
             return self.begin(now, intent.operation, intent.iccid, intent.attempts);
         }
         // Invariants 1 and 2: an OP of nobody who is here is switched off before anything else.
@@ -42,12 +45,17 @@ impl Agent {
             p.enabled && (!own || held(&p.iccid))
         });
         if let Some(profile) = wrong {
+            if self.card.call {
+                return;
+            }
             return self.begin(now, Operation::Disable, profile.iccid.clone(), 0);
         }
         if !self.ledger.has_room_for_reports() {
             return self.deliver_notifications(now);
         }
-        if let Some((iccid, enabled)) = self.next_deletion() {
+        if let Some((iccid, enabled)) = self.next_deletion()
+            && !(enabled && self.card.call)
+        {
             let operation = if enabled {
                 Operation::Disable
             } else {
@@ -55,7 +63,7 @@ impl Agent {
             };
             return self.begin(now, operation, iccid, 0);
         }
-        if !card.iter().any(|p| p.enabled) && account.is_some() {
+        if !card.iter().any(|p| p.enabled) && account.is_some() && !self.card.call {
             let own = |iccid: &Iccid| {
                 self.durable().owner(iccid) == account
                     && !held(iccid)

@@ -38,6 +38,8 @@ impl Agent {
             Event::Logout => self.log_out(now),
             Event::DeleteOwn { iccid } => self.delete_own(iccid),
             Event::Provision => self.provision(now),
+            Event::Call { active } => self.card.call = active,
+            Event::Ignition { on } => self.ignition(now, on),
             Event::Inbound { message_id, body } => self.inbound(now, message_id, body),
             Event::Persisted { ticket } => self.ledger.persisted(ticket),
             Event::PersistFailed { text } => return self.fail(now, text),
@@ -78,6 +80,9 @@ impl Agent {
         {
             self.refuse_login(LoginEnd::NoAnswer, "the CMP did not answer");
         }
+        if due(&self.driver.parked_until()) {
+            self.log_out(now);
+        }
         if due(&self.hello_again()) {
             self.send_hello(now);
         }
@@ -103,6 +108,7 @@ impl Agent {
             (self.notifications_timeout(), Timer::Notifications),
             (self.hello_again(), Timer::Hello),
             (self.resend_at(), Timer::Resend),
+            (self.driver.parked_until(), Timer::Parked),
         ];
         timers
             .into_iter()

@@ -5,6 +5,9 @@ use crate::event::BootMs;
 use aid_id::{AccountRef, Iccid, Id};
 use aid_wire::{Aup, LoginWay, UserProfile};
 
+/// Time after the ignition was switched off in which the session goes on, ms: the driver refuels, or buys a paper.
+const PARKED_MS: u64 = 10 * 60 * 1000;
+
 /// Who is logged in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -60,6 +63,8 @@ pub(crate) struct Driver {
     pub(crate) login: Option<PendingLogin>,
     /// Number of the last change of the session.
     pub(crate) number: u64,
+    /// Since when the ignition has been off, or the user has been in since.
+    pub(crate) parked: Option<BootMs>,
 }
 
 impl Driver {
@@ -71,6 +76,12 @@ impl Driver {
     /// The session, where it is this account's.
     pub(crate) fn session_of(&mut self, account: AccountRef) -> Option<&mut Session> {
         self.session.as_mut().filter(|s| s.account == account)
+    }
+
+    /// When the session ends because the car is parked (§4.3 step 12).
+    pub(crate) fn parked_until(&self) -> Option<BootMs> {
+        let since = self.parked.filter(|_| self.session.is_some())?;
+        Some(since.plus(PARKED_MS))
     }
 
     /// Something happened to the session. Nothing of it is journaled: the CMP says at each connection from where to

@@ -33,6 +33,8 @@ pub enum Timer {
     Hello,
     /// Reports and results without an acknowledgement are sent again.
     Resend,
+    /// The car has been parked for so long that the session ends.
+    Parked,
 }
 
 /// A profile on the card.
@@ -89,6 +91,17 @@ pub enum Event {
     },
     /// The user answered the question of `Notice::AskProvision` with yes.
     Provision,
+    /// The modem reports that a call, an emergency call among them, begins or is over: no profile is
+    /// enabled or disabled meanwhile.
+    Call {
+        /// True from the first ring or dialled digit on.
+        active: bool,
+    },
+    /// The ignition was switched on or off: the session ends a grace time after it was switched off.
+    Ignition {
+        /// True when it is on.
+        on: bool,
+    },
     /// A message of the CMP.
     Inbound {
         /// Its envelope's message id.

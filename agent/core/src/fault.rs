@@ -115,6 +115,8 @@ impl Agent {
                 }
                 return self.decide(now);
             }
+            Event::Call { active } => self.card.call = active,
+            Event::Ignition { on } => self.ignition(now, on),
             // The CMP repeats what is not acknowledged; nobody is logged in.
             Event::Boot
             | Event::Logout
@@ -134,6 +136,9 @@ impl Agent {
         }
         if self.card.profiles.is_none() {
             return self.start(now, Work::List, EuiccOp::List);
+        }
+        if self.card.call {
+            return;
         }
         let enabled = self
             .card

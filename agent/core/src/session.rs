@@ -133,6 +133,12 @@ impl Agent {
         }
     }
 
+    /// The ignition was switched on or off; said twice it is still the first time that counts.
+    pub(crate) fn ignition(&mut self, now: BootMs, on: bool) {
+        let since = self.driver.parked.unwrap_or(now);
+        self.driver.parked = (!on).then_some(since);
+    }
+
     /// Ends the session; false when nobody is logged in.
     pub(crate) fn end_session(&mut self) -> bool {
         if self.driver.session.is_some() {
@@ -186,6 +192,8 @@ impl Agent {
             }
         }
         self.card.set_aside.clear();
+        // Who logs in to a parked car sits in it.
+        self.driver.parked = self.driver.parked.map(|_| now);
         self.driver.session = Some(Session {
             account,
             aup: aup.clone(),

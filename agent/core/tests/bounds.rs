@@ -265,136 +265,6 @@ fn a_cause_is_cut() {
     assert_eq!(waiting.cause, "ö".repeat(MAX_CAUSE / 2));
 }
 
-// More profiles than the agent follows: all are deleted all the same, and nobody's OP stays enabled.
-#[test]
-fn more_profiles_than_are_followed() {
-    for enabled in [0, 1, 33, 69] {
-        let profiles: Vec<(u64, bool)> = (0..70).map(|n| (n, n == enabled)).collect();
-        let mut car = Car::online(&profiles);
-        assert_eq!(car.agent.profiles().map(<[_]>::len), Some(MAX_PROFILES));
-        assert!(!car.card.iter().any(|p| p.enabled), "nobody is there");
-        car.order(1, OrderKind::DeleteAll);
-        car.run();
-        assert!(car.card.is_empty(), "{} are left", car.card.len());
-        let done = |up: &Up| {
-            matches!(
-                up,
-                Up::OrderResult {
-                    outcome: OrderOutcome::Done,
-                    ..
-                }
-            )
-        };
-        assert_eq!(car.sent(done), 1);
-    }
-}
-
-// One that is not seen is found when an order names it.
-#[test]
-fn an_order_for_a_profile_that_is_not_seen() {
-    let profiles: Vec<(u64, bool)> = (0..70).map(|n| (n, false)).collect();
-    let mut car = Car::online(&profiles);
-    let seen = car
-        .agent
-        .profiles()
-        .unwrap_or_default()
-        .iter()
-        .any(|p| p.iccid == iccid(69));
-    assert!(!seen);
-    car.order(1, delete(69));
-    car.run();
-    assert_eq!(car.card.len(), 69);
-    let done = |up: &Up| {
-        matches!(
-            up,
-            Up::OrderResult {
-                outcome: OrderOutcome::Done,
-                ..
-            }
-        )
-    };
-    assert_eq!(car.sent(done), 1);
-    car.order(2, delete(200));
-    car.run();
-    let none = |up: &Up| {
-        matches!(
-            up,
-            Up::OrderResult {
-                outcome: OrderOutcome::NotFound,
-                ..
-            }
-        )
-    };
-    assert_eq!(car.sent(none), 1);
-}
-
-// What comes could not be told from what is not seen: the CMP is asked for space instead.
-#[test]
-fn no_download_where_it_would_not_be_seen() {
-    for (count, begins) in [(MAX_PROFILES - 1, true), (MAX_PROFILES, false), (70, false)] {
-        let profiles: Vec<(u64, bool)> = (0..count as u64).map(|n| (n, false)).collect();
-        let mut car = Car::online(&profiles);
-        car.log_in(EVA, &[]);
-        car.run();
-        let (request_id, account) = car.agent.durable().requests()[0];
-        let code = Secret::new("1$smdp.example$M".into());
-        let outcome = CodeOutcome::Code { code, iccid: None };
-        car.inbound(Down::ActivationCode {
-            request_id,
-            account,
-            outcome,
-        });
-        car.run();
-        let begun = car.asked(|what| matches!(what, EuiccOp::Download { .. }));
-        assert_eq!(begun, usize::from(begins), "{count} profiles");
-        let asked = car.sent(|up| matches!(up, Up::CardFull { .. }));
-        assert_eq!(asked, usize::from(!begins), "{count} profiles");
-        if count == MAX_PROFILES {
-            // Space is made, and it comes.
-            car.inbound(Down::Space {
-                request_id,
-                granted: true,
-            });
-            car.order(1, delete(5));
-            car.run();
-            let begun = car.asked(|what| matches!(what, EuiccOp::Download { .. }));
-            assert_eq!(begun, 1);
-            assert_eq!(car.agent.phase(), Phase::Active);
-        }
-    }
-}
-
-// The owner of a profile that is gone makes room; one that is here stays.
-#[test]
-fn more_owners_than_fit() {
-    let mut car = Car::online(&[(1, false)]);
-    car.log_in(EVA, &[1]);
-    car.run();
-    car.event(Event::Logout);
-    car.run();
-    for n in 2..2 * MAX_OWNERS as u64 {
-        // Somebody deletes the last one at a workshop, and installs another.
-        car.card.retain(|p| p.iccid == iccid(1));
-        car.card.push(CardProfile {
-            iccid: iccid(n),
-            enabled: false,
-        });
-        car.event(Event::LinkDown);
-        car.event(Event::LinkUp);
-        car.order(200, OrderKind::Disable { iccid: iccid(1) });
-        car.inbound(Down::Ack {
-            message_id: [200; 16],
-        });
-        car.run();
-        car.log_in(ADA, &[n]);
-        car.run();
-        car.event(Event::Logout);
-        car.run();
-    }
-    assert!(car.agent.durable().owners().count() <= MAX_OWNERS);
-    assert_eq!(car.agent.durable().owner(&iccid(1)), Some(EVA));
-}
-
 /// A car that has had no acknowledgement for so many reports, and whose user is in.
 fn reporting() -> Car {
     let mut car = Car::online(&[(1, false)]);
@@ -413,6 +283,10 @@ fn reporting() -> Car {
 #[test]
 fn more_reports_than_fit() {
     let mut car = reporting();
+    // The last one is that of a disable; the enable after it does not begin.
+    let waiting = car.agent.durable().outbox().len();
+    assert_eq!(waiting, MAX_REPORTS - REPORTS_RESERVED);
+    assert!(!car.card[0].enabled);
     let enables = |car: &Car| car.asked(|what| matches!(what, EuiccOp::Enable { .. }));
     car.event(Event::Logout);
     car.run();
@@ -572,4 +446,67 @@ fn a_journal_from_before_the_bounds_is_read() {
     assert_eq!(state.logouts().len(), MAX_LOGOUTS);
     assert_eq!(state.owners().count(), MAX_OWNERS);
     assert_eq!(state.owner(&iccid(999)), Some(EVA));
+}
+
+/// What comes for free, so many times.
+fn flood(car: &mut Car, times: usize) {
+    for n in 0..times {
+        let (code, reason) = (90, "later".into());
+        let outcome = CodeOutcome::Failed { code, reason };
+        let request_id = id(n);
+        car.inbound(Down::ActivationCode {
+            request_id,
+            account: ADA,
+            outcome,
+        });
+    }
+}
+
+#[test]
+fn messages_and_notices_leave_room_for_records() {
+    let mut car = Car::online(&[(1, false)]);
+    car.order(1, delete(90));
+    car.poll();
+    assert!(car.ticket.is_some(), "the journal hangs");
+    flood(&mut car, MAX_EFFECTS);
+    car.persisted();
+    assert_eq!(car.poll().len(), MAX_EFFECTS - EFFECTS_RESERVED);
+    assert!(!car.agent.has_failed_journal());
+}
+
+// R-4.3-12: others that wait are no reason to hold it back.
+#[test]
+fn a_report_with_room_is_sent_at_once() {
+    let mut car = Car::online(&[(1, false)]);
+    car.log_in(EVA, &[1]);
+    car.run_but(|what| matches!(what, EuiccOp::Enable { .. }));
+    car.order(1, delete(90));
+    car.poll();
+    assert!(car.ticket.is_some(), "the journal hangs");
+    flood(&mut car, 10);
+    car.card_says(Ok(()));
+    car.run();
+    assert_eq!(car.sent(|up| matches!(up, Up::Status { .. })), 1);
+}
+
+// R-4.3-12: a report whose message had no room is sent with the next repetition.
+#[test]
+fn a_report_without_room_is_sent_later() {
+    let mut car = Car::online(&[(1, false)]);
+    car.log_in(EVA, &[1]);
+    car.run_but(|what| matches!(what, EuiccOp::Enable { .. }));
+    car.order(1, delete(90));
+    car.poll();
+    assert!(car.ticket.is_some(), "the journal hangs");
+    // The record of this one waits, and is joined by that of the report.
+    car.order(2, delete(90));
+    flood(&mut car, MAX_EFFECTS);
+    car.card_says(Ok(()));
+    let report = |up: &Up| matches!(up, Up::Status { .. });
+    car.run();
+    assert_eq!(car.sent(report), 0);
+    assert_eq!(car.agent.durable().outbox().len(), 1);
+    while car.wait() != Timer::Resend {}
+    car.run();
+    assert_eq!(car.sent(report), 1);
 }

@@ -7,11 +7,15 @@
     reason = "a failed expectation is a failed test"
 )]
 
+mod checks;
+mod cmp;
 mod disk;
 mod epochs;
 mod outages;
 mod passing;
 mod procedures;
+mod restarts;
+mod steps;
 mod world;
 
 use aid_agent_core::*;

@@ -35,6 +35,8 @@ pub(crate) enum Step {
     /// The user at the HMI deletes his own profile, and says yes to another.
     DeleteOwn,
     Provision,
+    /// So many operations on profiles fail before one works again.
+    Failures(u8),
     /// The next download does not fit on the card.
     Full,
     /// The CMP sends this user's AID User Profile, whoever is logged in.
@@ -88,7 +90,7 @@ pub(crate) fn accepted(login_id: [u8; 16], user: u8) -> Down {
 }
 
 /// The CMP's answer to a login by code that nobody has approved yet.
-fn shown_code(login_id: [u8; 16]) -> Down {
+pub(crate) fn shown_code(login_id: [u8; 16]) -> Down {
     Down::LoginCode {
         login_id,
         code: "BCDF-GHJK".into(),
@@ -235,17 +237,32 @@ impl World {
         Durable::restore(self.base.as_deref(), &self.journal).expect("journal")
     }
 
+    /// What the agent wants to be done next.
+    pub(crate) fn next_effect(&mut self) -> Option<Effect> {
+        self.agent.poll_effect()
+    }
+
+    /// The card does what it was asked; false where it was asked nothing.
+    pub(crate) fn card_turn(&mut self) -> bool {
+        let op = self.op.take();
+        if let Some((op, what)) = &op {
+            self.card_works(*op, what);
+        }
+        op.is_some()
+    }
+
     /// Carries out one effect; false when there is none.
     pub(crate) fn effect(&mut self) -> bool {
-        let Some(effect) = self.agent.poll_effect() else {
-            return match self.op.take() {
-                Some((op, what)) => {
-                    self.card_works(op, &what);
-                    true
-                }
-                None => false,
-            };
-        };
+        match self.next_effect() {
+            Some(effect) => {
+                self.carry_out(effect);
+                true
+            }
+            None => self.card_turn(),
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Persist { ticket, bytes } => {
                 self.persists += 1;
@@ -291,53 +308,6 @@ impl World {
             Effect::Notify(Notice::LoggedOut { .. }) => self.ended += 1,
             Effect::AckInbound { .. } | Effect::Notify(_) => {}
         }
-        true
-    }
-
-    /// Invariant 8: nothing happens on the card that is not in the journal as an intent.
-    pub(crate) fn invariant_8_intent(&self, what: &EuiccOp) {
-        if self.agent.has_failed_journal() {
-            // The one thing that needs no journal, and with nobody logged in.
-            let allowed = matches!(what, EuiccOp::Disable { .. } | EuiccOp::List);
-            assert!(allowed, "{what:?} without a journal");
-            assert!(self.agent.session().is_none());
-            return;
-        }
-        let disk = self.on_disk();
-        let wants = |operation, i: &Iccid| {
-            disk.intent()
-                .as_ref()
-                .is_some_and(|t| t.operation == operation && t.iccid == *i)
-        };
-        let ok = match what {
-            EuiccOp::Enable { iccid } => wants(Operation::Enable, iccid),
-            EuiccOp::Disable { iccid } => wants(Operation::Disable, iccid),
-            EuiccOp::Delete { iccid } => wants(Operation::Delete, iccid),
-            EuiccOp::Download { .. } => disk.downloads().first().is_some_and(|d| d.attempts > 0),
-            EuiccOp::List | EuiccOp::Notifications => true,
-        };
-        assert!(ok, "invariant 8: {what:?} is not in the journal");
-    }
-
-    /// What an order about many profiles is for is so when its result first leaves the car (A.4).
-    fn invariant_reset(&mut self, order_id: [u8; 16], outcome: OrderOutcome) {
-        let Some(kind) = self.resets.get(&order_id) else {
-            return;
-        };
-        if self.reset_results.insert(order_id, outcome).is_some() {
-            return;
-        }
-        let owner = |i: &Iccid| self.agent.durable().owner(i);
-        match kind {
-            OrderKind::DeleteAll => assert!(self.card.is_empty(), "reset: {:?}", self.card),
-            OrderKind::Erase { account } => assert!(
-                !self.card.keys().any(|i| owner(i) == Some(*account)),
-                "erased: {:?}",
-                self.card
-            ),
-            _ => {}
-        }
-        assert_eq!(outcome, OrderOutcome::Done);
     }
 
     pub(crate) fn happens(&mut self, what: &EuiccOp) {
@@ -443,198 +413,6 @@ impl World {
         });
     }
 
-    /// The CMP takes what came up and answers.
-    pub(crate) fn cmp(&mut self) {
-        for (message_id, up) in std::mem::take(&mut self.uplink) {
-            match up {
-                Up::Login { login_id, user, .. } => {
-                    self.inbound(accepted(login_id, user.as_bytes()[0]));
-                }
-                Up::LoginByCode { login_id } => {
-                    let approved = *self.codes.entry(login_id).or_default();
-                    self.inbound(match approved {
-                        Some(user) => accepted(login_id, user),
-                        None => shown_code(login_id),
-                    });
-                }
-                Up::CardFull {
-                    request_id,
-                    account: _,
-                } => {
-                    let victim = self.card.iter().find(|(_, e)| !**e).map(|(i, _)| i.clone());
-                    let granted = victim.is_some();
-                    if let Some(iccid) = victim {
-                        let order_id = self.id();
-                        let kind = OrderKind::Delete { iccid };
-                        self.inbound(Down::Order { order_id, kind });
-                    }
-                    self.inbound(Down::Space {
-                        request_id,
-                        granted,
-                    });
-                }
-                Up::RequestAgain {
-                    request_id,
-                    account,
-                } => {
-                    self.asked_again += 1;
-                    self.asks.retain(|a| *a != account);
-                    if !self.requests.contains(&(request_id, account)) {
-                        self.requests.push((request_id, account));
-                    }
-                }
-                Up::RequestActivationCode {
-                    request_id,
-                    account,
-                } if self.asks.contains(&account) => {
-                    let outcome = CodeOutcome::Ask;
-                    self.inbound(Down::ActivationCode {
-                        request_id,
-                        account,
-                        outcome,
-                    });
-                }
-                Up::RequestActivationCode {
-                    request_id,
-                    account,
-                } => {
-                    if !self.requests.contains(&(request_id, account)) {
-                        self.requests.push((request_id, account));
-                    }
-                }
-                Up::Status {
-                    report_seq,
-                    iccid,
-                    status,
-                    account,
-                    code,
-                } => {
-                    if status == Status::InstallationFailed
-                        && !self.reports.contains_key(&report_seq)
-                    {
-                        self.failed.push(code);
-                    }
-                    if let (Status::Deleted, DELETED_BY_USER, Some(account)) =
-                        (status, code, account)
-                        && !self.asks.contains(&account)
-                        && !self.reports.contains_key(&report_seq)
-                    {
-                        self.asks.push(account);
-                    }
-                    // Counted without a gap, in each epoch.
-                    let first = report_seq as u32 == 1;
-                    assert!(
-                        first || self.reports.contains_key(&(report_seq - 1)),
-                        "invariant 3: gap before report {report_seq}"
-                    );
-                    let old = self.reports.insert(report_seq, (iccid.clone(), status));
-                    assert!(
-                        old.is_none_or(|o| o == (iccid, status)),
-                        "invariant 3: report changed"
-                    );
-                    self.inbound(Down::StatusAck { report_seq });
-                }
-                Up::OrderResult { order_id, outcome } => {
-                    self.outcomes.insert(order_id, outcome);
-                    self.inbound(Down::Ack {
-                        message_id: order_id,
-                    });
-                }
-                Up::Logout { account } => {
-                    let message_id = message_id.expect("a logout has an id");
-                    let old = self.logouts.insert(message_id, account);
-                    assert!(old.is_none_or(|o| o == account), "one id for two logouts");
-                    self.inbound(Down::Ack { message_id });
-                }
-                Up::Hello { software, .. } => {
-                    let message_id = message_id.expect("a Hello has an id");
-                    let revision = announced(&software);
-                    assert_eq!(revision, 2);
-                    self.book.0 = ((self.book.0 >> 32) + 1) << 32;
-                    self.inbound(match self.numbered {
-                        true => Down::Welcome {
-                            message_id,
-                            revision,
-                            session: self.book.0,
-                        },
-                        false => Down::Ack { message_id },
-                    });
-                }
-                Up::NumberedLogin {
-                    number,
-                    account,
-                    login_id,
-                    way,
-                } => {
-                    if !self.hear(message_id, number, account) {
-                        continue;
-                    }
-                    let approved = match way {
-                        LoginWay::Pin { user, .. } => Some(user.as_bytes()[0]),
-                        LoginWay::Code => *self.codes.entry(login_id).or_default(),
-                    };
-                    if let Some(user) = approved {
-                        self.enter(number, user);
-                        self.inbound(accepted(login_id, user));
-                    } else {
-                        self.code_numbers.insert(login_id, number);
-                        self.inbound(shown_code(login_id));
-                    }
-                }
-                Up::Session { number, account } => {
-                    if self.hear(message_id, number, account) {
-                        let message_id = message_id.expect("a session's state has an id");
-                        self.inbound(Down::Ack { message_id });
-                    }
-                }
-                Up::Ack { .. } => {}
-            }
-        }
-    }
-
-    /// The book takes a number that is higher than its own; false: it is lower, and the car is told.
-    fn hear(&mut self, id: Option<[u8; 16]>, number: u64, account: Option<AccountRef>) -> bool {
-        if number < self.book.0 {
-            self.inbound(Down::Welcome {
-                message_id: id.expect("what is about sessions has an id"),
-                revision: 2,
-                session: self.book.0,
-            });
-            return false;
-        }
-        if number > self.book.0 {
-            self.book = (number, account);
-        }
-        true
-    }
-
-    fn enter(&mut self, number: u64, user: u8) {
-        if number == self.book.0 {
-            self.book.1 = Some(account(user));
-        }
-    }
-
-    pub(crate) fn answer(&mut self) {
-        if let Some((request_id, account)) = self.requests.pop() {
-            self.codes_given += 1;
-            let outcome = CodeOutcome::Code {
-                code: Secret::new(format!("1$s$M-{}", self.codes_given)),
-                iccid: None,
-            };
-            let code = Down::ActivationCode {
-                request_id,
-                account,
-                outcome,
-            };
-            self.last_code = Some(code.clone());
-            if self.link {
-                self.inbound(code);
-            } else {
-                self.requests.push((request_id, account));
-            }
-        }
-    }
-
     pub(crate) fn set_link(&mut self, up: bool) {
         if self.link != up {
             self.link = up;
@@ -715,174 +493,5 @@ impl World {
             }
         }
         panic!("does not come to rest");
-    }
-
-    pub(crate) fn step(&mut self, step: &Step) {
-        match step {
-            Step::Login(user) => {
-                let login_id = self.id();
-                let (user, pin) = (char::from(*user).to_string(), Secret::new("123456".into()));
-                self.event(Event::Login {
-                    login_id,
-                    user,
-                    pin,
-                });
-            }
-            Step::Logout => self.event(Event::Logout),
-            Step::Link(up) => self.set_link(*up),
-            Step::Run(n) => {
-                for _ in 0..*n {
-                    if !self.effect() {
-                        self.cmp();
-                    }
-                }
-            }
-            Step::Answer => self.answer(),
-            Step::Delete(n) => {
-                let (order_id, iccid) = (self.id(), iccid(u64::from(*n)));
-                self.inbound(Down::Order {
-                    order_id,
-                    kind: OrderKind::Delete { iccid },
-                });
-            }
-            Step::Repeat => {
-                if let Some(code) = self.last_code.clone() {
-                    self.inbound(code);
-                }
-            }
-            Step::Fail => self.fail_next = true,
-            Step::Cut(happened) => self.cut(*happened),
-            Step::LoginByCode => {
-                let login_id = self.id();
-                self.event(Event::LoginByCode { login_id });
-            }
-            Step::Approve(user) => {
-                let open = self.codes.iter_mut().find(|(_, who)| who.is_none());
-                if let Some((login_id, who)) = open.map(|(id, who)| (*id, who)) {
-                    *who = Some(*user);
-                    let message = accepted(login_id, *user);
-                    if let Some(number) = self.code_numbers.get(&login_id).copied() {
-                        self.enter(number, *user);
-                    }
-                    self.inbound(message);
-                }
-            }
-            Step::DeleteAll => self.reset(OrderKind::DeleteAll),
-            Step::Erase(user) => {
-                let account = account(*user);
-                self.reset(OrderKind::Erase { account });
-            }
-            Step::DeleteOwn => {
-                let session = self.agent.session().map(|s| s.account);
-                let owners = self.agent.durable().owners();
-                let own = owners.filter(|(_, a)| Some(*a) == session);
-                if let Some(iccid) = own.map(|(i, _)| i.clone()).min() {
-                    self.event(Event::DeleteOwn { iccid });
-                }
-            }
-            Step::Provision => self.event(Event::Provision),
-            Step::Full => self.full_next = true,
-            Step::Profile(user) => {
-                let profile = user_profile(*user);
-                let account = account(*user);
-                self.inbound(Down::UserProfile { account, profile });
-            }
-            Step::Disk(disk) => self.disk = *disk,
-            Step::Outage(outage) => self.outage = *outage,
-            Step::Away(away) => self.away = *away,
-            Step::Time => {
-                self.now += 40_000;
-                self.agent.handle_timeout(BootMs(self.now));
-            }
-        }
-    }
-
-    /// An order about many profiles.
-    pub(crate) fn reset(&mut self, kind: OrderKind) {
-        if self.link {
-            let order_id = self.id();
-            self.resets.insert(order_id, kind.clone());
-            self.inbound(Down::Order { order_id, kind });
-        }
-    }
-
-    /// What must hold when nothing is under way.
-    pub(crate) fn check_at_rest(&mut self) {
-        self.settle();
-        let session = self.agent.session().map(|s| s.account);
-        let enabled: Vec<_> = self
-            .card
-            .iter()
-            .filter(|(_, e)| **e)
-            .map(|(i, _)| i.clone())
-            .collect();
-        // R-2-9: the AID User Profile is that of who is logged in, and of nobody else.
-        if let Some(s) = self.agent.session()
-            && let Some(profile) = &s.profile
-        {
-            let name = char::from(s.account.0[0]).to_string();
-            assert_eq!(
-                profile.display_name, name,
-                "somebody else's AID User Profile"
-            );
-        }
-        // Invariants 1 and 2, R-4.3-15.
-        assert!(enabled.len() <= 1, "invariant 2: {enabled:?}");
-        for iccid in enabled {
-            assert!(
-                session.is_some(),
-                "invariant 1: {iccid} enabled, nobody logged in"
-            );
-            assert_eq!(
-                self.agent.durable().owner(&iccid),
-                session,
-                "invariant 2: foreign OP"
-            );
-        }
-    }
-
-    /// Invariant 3: the CMP's list of reports is the card's history, once the car is online.
-    pub(crate) fn check_reports(&mut self) {
-        (self.outage, self.away) = (false, false);
-        self.set_link(true);
-        // Whatever the disk is like, nothing stays enabled for nobody.
-        self.check_at_rest();
-        self.disk = Disk::Good;
-        self.check_at_rest();
-        assert!(!self.agent.has_failed_journal());
-        if !self.agent.durable().logouts().is_empty() {
-            // A login by code that nobody approves: the CMP learns of the session before when it is over.
-            self.now += 3_700_000;
-            self.agent.handle_timeout(BootMs(self.now));
-            self.check_at_rest();
-        }
-        let told: Vec<_> = self
-            .reports
-            .values()
-            .filter(|(_, s)| *s != Status::InstallationFailed)
-            .map(|(i, s)| (i.clone().expect("iccid"), *s))
-            .collect();
-        if self.lossy {
-            let mut history = self.history.iter();
-            let ordered = told.iter().all(|t| history.any(|h| h == t));
-            assert!(ordered, "invariant 3: {told:?} of {:?}", self.history);
-        } else {
-            assert_eq!(told, self.history, "invariant 3");
-        }
-        assert!(self.agent.durable().outbox().is_empty());
-        // Every end of a session that anybody was told of is known to the CMP, too.
-        assert!(
-            self.agent.durable().logouts().is_empty(),
-            "logouts undelivered"
-        );
-        if self.numbered {
-            let session = self.agent.session().map(|s| s.account);
-            assert_eq!(self.book.1, session, "the book of sessions");
-        } else {
-            assert!(
-                self.lossy || self.logouts.len() >= self.ended,
-                "a logout was lost"
-            );
-        }
     }
 }
