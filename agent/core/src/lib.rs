@@ -39,8 +39,8 @@ pub use agent::{Agent, Phase};
 pub use aid_id::{AccountRef, Iccid, IccidError, Id, Secret};
 pub use aid_wire::{
     Aup, CodeOutcome, DELETED_BY_USER, Down, Envelope, LoginOutcome, LoginWay, MAX_MESSAGE,
-    MessageError, OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up, UserProfile,
-    WIRE_VERSION, announced,
+    MessageError, OrderKind, OrderOutcome, ProfileState, REVISION, Status, SubscriptionView, Up,
+    UserProfile, WIRE_VERSION, announced,
 };
 pub use driver::Session;
 pub use durable::{Download, Durable, Intent, Operation, Order, Record, Report, RestoreError};

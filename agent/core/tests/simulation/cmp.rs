@@ -110,7 +110,7 @@ impl World {
                 Up::Hello { software, .. } => {
                     let message_id = message_id.expect("a Hello has an id");
                     let revision = announced(&software);
-                    assert_eq!(revision, 2);
+                    assert_eq!(revision, REVISION);
                     self.book.0 = ((self.book.0 >> 32) + 1) << 32;
                     self.inbound(match self.numbered {
                         true => Down::Welcome {
@@ -158,7 +158,7 @@ impl World {
         if number < self.book.0 {
             self.inbound(Down::Welcome {
                 message_id: id.expect("what is about sessions has an id"),
-                revision: 2,
+                revision: REVISION,
                 session: self.book.0,
             });
             return false;
