@@ -2,7 +2,7 @@
 //! And what the supervisor is told of the agent.
 
 use crate::boot_clock;
-use crate::config::Config;
+use crate::config::{Bearer, Config};
 use crate::daemon::{Daemon, check_eid};
 use crate::link::Dialer;
 use aid_agent_core::Event;
@@ -13,7 +13,7 @@ impl Daemon {
     /// present link alone.
     pub(crate) async fn reload(&mut self, config: &mut Config, new: Config) {
         self.supervisor.reloading();
-        match self.replace_link(&new).await {
+        match self.replace_link(&new, &config.bearer).await {
             Ok(()) => {
                 for name in needs_restart(config, &new) {
                     tracing::warn!(
@@ -30,12 +30,13 @@ impl Daemon {
         self.supervisor.ready();
     }
 
-    /// Connects anew, also when the names of the files are the same: their content may not be.
-    async fn replace_link(&mut self, new: &Config) -> Result<(), String> {
+    /// Connects anew, also when the names of the files are the same: their content may not be. The bearer stays, as that
+    /// of the LPA does.
+    async fn replace_link(&mut self, new: &Config, bearer: &Bearer) -> Result<(), String> {
         if let Some(eid) = &self.eid {
             check_eid(eid, new).map_err(|e| e.to_string())?;
         }
-        self.dialer = Arc::new(Dialer::new(&new.cmp, &new.bearer)?);
+        self.dialer = Arc::new(Dialer::new(&new.cmp, bearer)?);
         if let Some(link) = self.link.take() {
             link.close().await;
             if std::mem::take(&mut self.link_up) {

@@ -316,8 +316,10 @@ impl Agent {
 fn rank(durable: &Durable, profile: &CardProfile) -> u8 {
     let iccid = &profile.iccid;
     let about = |kind: &OrderKind| match kind {
-        OrderKind::Delete { iccid: one } | OrderKind::Disable { iccid: one } => one == iccid,
-        _ => false,
+        OrderKind::Delete { iccid: one }
+        | OrderKind::DeleteOf { iccid: one, .. }
+        | OrderKind::Disable { iccid: one } => one == iccid,
+        OrderKind::Logout { .. } | OrderKind::DeleteAll | OrderKind::Erase { .. } => false,
     };
     if profile.enabled || durable.intent().is_some_and(|i| i.iccid == *iccid) {
         0

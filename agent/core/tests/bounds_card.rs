@@ -38,6 +38,16 @@ fn more_profiles_than_are_followed() {
 // One that is not seen is found when an order names it.
 #[test]
 fn an_order_for_a_profile_that_is_not_seen() {
+    let of = |number| OrderKind::DeleteOf {
+        account: EVA,
+        iccid: iccid(number),
+    };
+    for kind in [delete, of] {
+        finds_what_is_not_seen(kind);
+    }
+}
+
+fn finds_what_is_not_seen(kind: impl Fn(u64) -> OrderKind) {
     let profiles: Vec<(u64, bool)> = (0..70).map(|n| (n, false)).collect();
     let mut car = Car::online(&profiles);
     let seen = car
@@ -47,7 +57,7 @@ fn an_order_for_a_profile_that_is_not_seen() {
         .iter()
         .any(|p| p.iccid == iccid(69));
     assert!(!seen);
-    car.order(1, delete(69));
+    car.order(1, kind(69));
     car.run();
     assert_eq!(car.card.len(), 69);
     let done = |up: &Up| {
@@ -60,7 +70,7 @@ fn an_order_for_a_profile_that_is_not_seen() {
         )
     };
     assert_eq!(car.sent(done), 1);
-    car.order(2, delete(200));
+    car.order(2, kind(200));
     car.run();
     let none = |up: &Up| {
         matches!(

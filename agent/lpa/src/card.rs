@@ -251,6 +251,8 @@ impl<A: Apdu> Card<A> {
             }
             (data, sw) = self.transmit(what, &again)?;
         }
+        // One correction of Le for each GET RESPONSE; a card that never agrees would be asked for ever.
+        let mut corrected = false;
         while sw & 0xFF00 == 0x6100 {
             let get = [command[0] & 0x7F, 0xC0, 0, 0, sw as u8];
             let (more, next) = self.transmit("GET RESPONSE", &get)?;
@@ -261,9 +263,10 @@ impl<A: Apdu> Card<A> {
             data.extend_from_slice(&more);
             sw = match next & 0xFF00 {
                 // The rest is shorter than it said.
-                0x6C00 => 0x6100 | next & 0xFF,
+                0x6C00 if !corrected => 0x6100 | next & 0xFF,
                 _ => next,
             };
+            corrected = next & 0xFF00 == 0x6C00;
         }
         Ok((data, sw))
     }

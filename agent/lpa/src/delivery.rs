@@ -90,9 +90,12 @@ impl<A: Apdu, H: Http> Lpa<A, H> {
             };
             match self.deliver_one(&address, &bytes, Some(number)) {
                 Ok(()) => result.accepted.push(number),
-                Err(LpaError::Card(error)) => return Err(error),
+                Err(LpaError::Card(error @ CardError::Transport(_))) => return Err(error),
                 Err(error) => {
-                    failed.push(address);
+                    // A card that keeps what was accepted says nothing against the server.
+                    if !matches!(error, LpaError::Card(_)) {
+                        failed.push(address);
+                    }
                     result.waiting.push((number, error.to_string()));
                     result.error.get_or_insert(error);
                 }

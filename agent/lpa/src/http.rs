@@ -158,9 +158,10 @@ impl HttpsClient {
         let Some(pause) = retry_after.and_then(|value| pause(value, SystemTime::now())) else {
             return false;
         };
-        if self.pauses.len() < MAX_PAUSES {
-            self.pauses
-                .insert(server.to_owned(), Instant::now() + pause);
+        let now = Instant::now();
+        self.pauses.retain(|_, until| *until > now);
+        if self.pauses.len() < MAX_PAUSES || self.pauses.contains_key(server) {
+            self.pauses.insert(server.to_owned(), now + pause);
         }
         pause <= self.patience
     }

@@ -16,7 +16,7 @@ pub(crate) enum Asked<A> {
     /// Something that the program itself does.
     Program(A),
     /// Something about the program.
-    Manual(Manual),
+    Manual(Box<Manual>),
 }
 
 /// A request for completions or manual pages.
@@ -39,11 +39,11 @@ pub(crate) fn parse<A: Arguments>(args: Vec<OsString>) -> Result<Asked<A>, clap:
         Some((COMPLETIONS, given)) if has_manual(&command) => {
             let shell = given.get_one::<Shell>("shell").copied();
             let what = What::Completions(shell.unwrap_or(Shell::Bash));
-            Ok(Asked::Manual(Manual { command, what }))
+            Ok(Asked::Manual(Box::new(Manual { command, what })))
         }
         Some((MAN, given)) if has_manual(&command) => {
             let what = pages(given);
-            Ok(Asked::Manual(Manual { command, what }))
+            Ok(Asked::Manual(Box::new(Manual { command, what })))
         }
         _ => A::from_arg_matches(&matches)
             .map(Asked::Program)

@@ -54,7 +54,8 @@ pub(super) fn download(lpa: &mut Port, wish: &Wish<'_>, args: &Args) -> Result<D
     let mut progress = Progress::of(args);
     let may_ask = ask::is_terminal() && !args.yes;
     let mut typed: Option<Zeroizing<String>> = None;
-    let mut agreed = false;
+    // What the user agreed to: another offer is another question.
+    let mut agreed = None;
     let mut tries = 0;
     loop {
         let offer = lpa.offer(code.as_ref(), &mut |stage| progress.show(stage))?;
@@ -63,11 +64,16 @@ pub(super) fn download(lpa: &mut Port, wish: &Wish<'_>, args: &Args) -> Result<D
             lpa.postpone(offer);
             return Ok(Done::Previewed(value));
         }
-        let offer = match agreed {
+        let terms = (
+            offer.iccid.clone(),
+            offer.metadata.clone(),
+            offer.rules_need_consent,
+        );
+        let offer = match agreed.as_ref() == Some(&terms) {
             true => offer,
             false => agree(lpa, offer, may_ask, args, wish.wait)?,
         };
-        agreed = true;
+        agreed = Some(terms);
         let given = wish.confirmation_code.map(str::trim);
         if offer.confirmation_code_required() && given.is_none() && ask::is_terminal() {
             let question = "Confirmation Code (nothing is shown; Enter alone means later): ";
