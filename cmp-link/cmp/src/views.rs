@@ -84,7 +84,7 @@ pub async fn without_repeated_deletions(tx: &Tx<'_>, decision: Decision) -> Stor
     }
 }
 
-/// The messages of a decision, orders to delete with whose profile it is (§4.4.1 [8]).
+/// The messages of a decision, orders to delete with whose profile it is (§4.4.1, step 8).
 ///
 /// # Errors
 /// The store failed.
@@ -102,7 +102,7 @@ pub async fn messages(tx: &Tx<'_>, decision: &mut Decision) -> Stored<Vec<Outgoi
     Ok(messages)
 }
 
-/// The message of an order, one to delete with whose profile it is (§4.4.1 [8]).
+/// The message of an order, one to delete with whose profile it is (§4.4.1, step 8).
 ///
 /// # Errors
 /// The store failed.

@@ -315,7 +315,7 @@ pub enum OrderKind {
         /// The account.
         account: AccountRef,
     },
-    /// As `Delete`, and says whose profile it is (AID.02 §4.4.1 [8]; revision 3).
+    /// As `Delete`, and says whose profile it is (AID.02 §4.4.1, step 8; revision 3).
     DeleteOf {
         /// The CMP's reference to the account; neither the MSP's token nor the account id of a redirection.
         account: AccountRef,

@@ -1,4 +1,4 @@
-//! A card behind a modem's AT port: the machine of [`modem`] on a tty.
+//! A card behind a modem's AT port: the machine of `modem` on a tty.
 
 mod command;
 mod lines;

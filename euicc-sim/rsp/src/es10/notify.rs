@@ -97,7 +97,7 @@ impl PendingNotification {
 /// ListNotificationRequest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ListNotificationRequest {
-    /// Only these events (bits of [`NotificationEvent`]).
+    /// Only these events (bits of [`NotificationEvent`](super::NotificationEvent)).
     pub events: Option<u32>,
 }
 
@@ -146,7 +146,7 @@ impl DataObject for ListNotificationResponse {
 pub enum NotificationSearch {
     /// The one with this number.
     SeqNumber(u64),
-    /// Those of these events (bits of [`NotificationEvent`]).
+    /// Those of these events (bits of [`NotificationEvent`](super::NotificationEvent)).
     Events(u32),
 }
 

@@ -22,7 +22,7 @@ pub fn message(order: &Order) -> Outgoing {
     }
 }
 
-/// Says in the message of an order whose profile it deletes: EID, account and ICCID go to the car (§4.4.1 [8]).
+/// Says in the message of an order whose profile it deletes: EID, account and ICCID go to the car (§4.4.1, step 8).
 pub fn name_account(message: &mut Outgoing, account: AccountRef) {
     if let Down::Order { kind, .. } = &mut message.body
         && let OrderKind::Delete { iccid } = kind
