@@ -96,18 +96,22 @@ impl Crypto for ServerCrypto {
 
     fn verify(
         &self,
-        key: &PublicKey,
+        public: &PublicKey,
         parts: &[&[u8]],
         signature: &[u8],
     ) -> Result<(), CryptoError> {
-        if key.curve() != Curve::NistP256 {
-            return self.software.verify(key, parts, signature);
+        if public.curve() != Curve::NistP256 {
+            return self.software.verify(public, parts, signature);
         }
         self.stats().count_verify();
         let mut all = Vec::new();
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key.as_bytes());
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public.as_bytes());
         let verified = key.verify(joined(parts, &mut all), signature);
-        verified.map_err(|_| CryptoError::Signature)
+        // ring does not say why: the other one names the failure, with counters of its own because it is one verification.
+        verified.map_err(|_| {
+            let why = SoftwareCrypto::new().verify(public, parts, signature);
+            why.err().unwrap_or(CryptoError::Signature)
+        })
     }
 
     fn ecdh(&self, own: &PrivateKey, peer: &PublicKey) -> Result<SharedSecret, CryptoError> {
@@ -169,6 +173,39 @@ mod tests {
                             .is_err()
                     );
                 }
+            }
+        }
+        // Both name a failure alike, whatever is wrong with the key, the signature or both; it is one verification.
+        for curve in [Curve::NistP256, Curve::BrainpoolP256r1] {
+            let pair = server.generate(curve, &mut UnwrapErr(SysRng));
+            let signature = software.sign(&pair.private, &[b"x"]).unwrap();
+            let keys = [0, 1, 33, 64].map(|at| {
+                let mut point = *pair.public.as_bytes();
+                point[at] ^= u8::from(at != 0);
+                PublicKey::from_bytes(curve, &point).unwrap()
+            });
+            let mut altered = signature;
+            altered[7] ^= 1;
+            for (n, key) in keys.iter().enumerate() {
+                for signature in [
+                    &signature[..],
+                    &altered,
+                    &[0; 64],
+                    &[0xFF; 64],
+                    &[1; 63],
+                    &[],
+                ] {
+                    let before = server.stats().counts().verify;
+                    let got = server.verify(key, &[b"x"], signature);
+                    assert_eq!(server.stats().counts().verify, before + 1);
+                    assert_eq!(got, software.verify(key, &[b"x"], signature));
+                }
+                let expected = if n == 0 {
+                    Ok(())
+                } else {
+                    Err(CryptoError::PublicKey)
+                };
+                assert_eq!(server.verify(key, &[b"x"], &signature), expected);
             }
         }
         // A scalar that is none is refused, as by the other.

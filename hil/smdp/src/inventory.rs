@@ -11,7 +11,7 @@ use crate::core::{Profile, Protection, Stock};
 use aid_cli::cli::Failure;
 use aid_cli::config;
 use aid_rsp::saip::{self, ProfileHeader};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -65,6 +65,19 @@ impl Inventory {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.profiles.is_empty()
+    }
+
+    /// Leaves out the packages with these ICCIDs, which profiles have that were made from a template.
+    pub fn leave_out(&mut self, iccids: &BTreeSet<String>) {
+        for iccid in iccids {
+            for package in self.profiles.remove(iccid).unwrap_or_default() {
+                self.broken.push(format!(
+                    "{}.der: a template has made a profile with its ICCID {iccid}; remove the file, or give the package \
+                     another ICCID",
+                    package.file
+                ));
+            }
+        }
     }
 
     /// What is wrong with files that were left out, one sentence each.

@@ -12,8 +12,8 @@ pub enum Change {
     /// A profile that was made from a template: it can be ordered, and is stored with its package.
     Made(Box<Made>, u64),
     /// The inventory has this package as the first of its ICCID, or no package of it any more: the profile can be
-    /// ordered or not.
-    InInventory(Stock, bool),
+    /// ordered or not. Since when, unix seconds.
+    InInventory(Stock, bool, u64),
     /// All packages of the inventory whose ICCID an earlier one has too.
     Further(Vec<Stock>),
     /// An order as it is from now on.

@@ -24,15 +24,22 @@ pub struct Known {
     /// Further packages of the same ICCIDs: the operator chooses by type or file, and one of them can be ordered at a
     /// time.
     pub further: BTreeSet<Stock>,
+    /// ICCIDs of profiles that were made from a template.
+    pub made: BTreeSet<String>,
 }
 
 /// Decides what a reading of the inventory changes: new profiles become available, and known ones keep their orders. One
 /// that finds the inventory as it was changes nothing, so that it needs no room on the disk. `stock` is in the order of
-/// the files.
-pub fn restock(stock: &[Stock], known: &Known, now: u64) -> Decided<()> {
+/// the files. Yields the ICCIDs of packages that are left out because a template has made a profile with the same one.
+pub fn restock(stock: &[Stock], known: &Known, now: u64) -> Decided<BTreeSet<String>> {
     let mut first: BTreeMap<&str, &Stock> = BTreeMap::new();
     let mut further = BTreeSet::new();
+    let mut taken = BTreeSet::new();
     for package in stock {
+        if known.made.contains(&package.iccid) {
+            taken.insert(package.iccid.clone());
+            continue;
+        }
         match first.get(package.iccid.as_str()) {
             None => drop(first.insert(&package.iccid, package)),
             Some(_) => drop(further.insert(package.clone())),
@@ -47,12 +54,12 @@ pub fn restock(stock: &[Stock], known: &Known, now: u64) -> Decided<()> {
                 changes.push(Change::Profile(Box::new(order), (*package).clone()));
             }
             Some((was, true)) if was == *package => {}
-            Some(_) => changes.push(Change::InInventory((*package).clone(), true)),
+            Some(_) => changes.push(Change::InInventory((*package).clone(), true, now)),
         }
     }
     for (iccid, (was, is)) in &known.first {
         if *is && !first.contains_key(iccid.as_str()) {
-            changes.push(Change::InInventory(was.clone(), false));
+            changes.push(Change::InInventory(was.clone(), false, now));
         }
     }
     if further != known.further {
@@ -60,7 +67,7 @@ pub fn restock(stock: &[Stock], known: &Known, now: u64) -> Decided<()> {
     }
     Decided {
         changes,
-        result: Ok(()),
+        result: Ok(taken),
     }
 }
 
@@ -84,7 +91,7 @@ mod tests {
                 .iter()
                 .map(|(i, is)| ((*i).to_owned(), (package(i, i, "t"), *is)))
                 .collect(),
-            further: BTreeSet::new(),
+            ..Known::default()
         };
         let profiles = ["1", "2", "3"].map(|i| package(i, i, "t"));
         let all = known(&[("1", true), ("2", true), ("3", true), ("4", false)]);
@@ -94,11 +101,26 @@ mod tests {
         assert_eq!(
             restock(&profiles, &other, 1).changes,
             [
-                Change::InInventory(package("2", "2", "t"), true),
+                Change::InInventory(package("2", "2", "t"), true, 1),
                 Change::Profile(Box::new(order), package("3", "3", "t")),
-                Change::InInventory(package("4", "4", "t"), false),
+                Change::InInventory(package("4", "4", "t"), false, 1),
             ]
         );
+    }
+
+    #[test]
+    fn a_package_with_the_iccid_of_a_made_profile_is_left_out() {
+        let known = Known {
+            made: ["1".to_owned()].into(),
+            ..Known::default()
+        };
+        let packages = [package("1", "a", "t"), package("1", "b", "u")];
+        let decided = restock(&packages, &known, 1);
+        assert_eq!(decided.changes, []);
+        assert_eq!(decided.result, Ok(known.made.clone()));
+        let decided = restock(&[package("2", "c", "t")], &known, 1);
+        assert_eq!(decided.changes.len(), 1);
+        assert_eq!(decided.result, Ok(BTreeSet::new()));
     }
 
     #[test]
@@ -118,7 +140,7 @@ mod tests {
         assert_eq!(
             changes,
             [
-                Change::InInventory(package("1", "b", "u"), true),
+                Change::InInventory(package("1", "b", "u"), true, 1),
                 Change::Further(Vec::new())
             ]
         );

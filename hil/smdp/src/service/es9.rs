@@ -111,13 +111,17 @@ impl Service {
     }
 
     /// Stores what a refusal does to a session: it is over, or may be tried again and is remembered as refused. Where
-    /// that fails the session stays as it was, until its time is over.
+    /// that fails the session stays as it was, until its time is over. A session that is over meanwhile stays so.
     async fn refused(&self, mut session: Offered, order: OfferedOrder, may_retry: bool, now: u64) {
         if may_retry && session.refused {
             return;
         }
         session.refused = true;
-        let kept = self.decide(async move |_| {
+        let kept = self.decide(async move |books| {
+            let stored = books.session(&session.transaction_id, now).await?;
+            if !matches!(stored, Some(StoredSession::Offered(..))) {
+                return Ok(Decided::unchanged(Ok(())));
+            }
             let change = match may_retry {
                 true => Change::Session(Box::new(session.clone()), order.clone(), now),
                 false => Change::SessionOver(session.transaction_id),
@@ -145,13 +149,15 @@ impl Service {
     }
 
     async fn profile(&self, iccid: &str, package: Option<&str>) -> Result<Arc<Profile>, Refusal> {
-        if let Some(profile) = self.inventory().get(iccid, package) {
-            return Ok(Arc::clone(profile));
-        }
+        // First: a file of the inventory with the same ICCID is another profile, with other keys.
         let made = self.store.made(iccid).await.map_err(|e| internal(&e))?;
-        let made = made.ok_or_else(|| {
-            Refusal::bpp_unavailable(format!("profile {iccid} is no longer in the inventory"))
-        })?;
+        let Some(made) = made else {
+            let inventory = self.inventory();
+            let profile = inventory.get(iccid, package).map(Arc::clone);
+            return profile.ok_or_else(|| {
+                Refusal::bpp_unavailable(format!("profile {iccid} is no longer in the inventory"))
+            });
+        };
         let profile = made.profile(&self.templates);
         profile.map(Arc::new).map_err(|why| {
             Refusal::bpp_unavailable(format!("profile {iccid} can't be delivered: {why}"))
@@ -169,8 +175,13 @@ impl Service {
     ) -> Result<GetBoundProfilePackageOk, Refusal> {
         let (session, order) = self.offered(request.transaction_id.as_bytes(), now).await?;
         let answer = self.bind(&session, &order, request, now).await;
-        if let Err(refusal) = &answer {
-            self.refused(session, order, may_retry(refusal), now).await;
+        match &answer {
+            // Not this session's: it is over already, or the answer names another one, which anybody can send.
+            Err(refusal) if refusal.subject == unknown().subject => {}
+            Err(refusal) => {
+                self.refused(session, order, may_retry(refusal), now).await;
+            }
+            Ok(_) => {}
         }
         answer
     }
@@ -368,10 +379,6 @@ impl Service {
 fn may_retry(refusal: &Refusal) -> bool {
     matches!(
         (refusal.subject, refusal.reason),
-        ("8.2.7", "2.2" | "3.8")
-            | ("1.2", "4.2")
-            | ("8.1", "6.1")
-            | ("1.6", "2.1")
-            | ("8.10.1", "3.9")
+        ("8.2.7", "2.2" | "3.8") | ("1.2", "4.2") | ("8.1", "6.1") | ("1.6", "2.1")
     )
 }

@@ -18,6 +18,7 @@ use crate::template::Template;
 use aid_rsp::crypto::OpCounts;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -44,12 +45,13 @@ impl Service {
     /// The database fails.
     pub async fn start(
         dp: Dp,
-        inventory: Inventory,
+        mut inventory: Inventory,
         store: Store,
         limits: Limits,
         now: u64,
     ) -> Result<Self, StoreError> {
-        store.offer(inventory.stock(), now).await?;
+        let taken = store.offer(inventory.stock(), now).await?;
+        leave_out(&mut inventory, &taken);
         let tickets = store.ticket_key(TicketKey::random(&mut rng())).await?;
         let sessions = AtomicU64::new(store.count_sessions().await?);
         let logged = Mutex::new(dp.operations());
@@ -95,14 +97,23 @@ impl Service {
     ///
     /// # Errors
     /// The database fails: what is new can't be ordered yet.
-    pub async fn renew(&self, inventory: Inventory, now: u64) -> Result<(), StoreError> {
+    pub async fn renew(&self, mut inventory: Inventory, now: u64) -> Result<(), StoreError> {
         let stock = inventory.stock();
         // First, so that what can be ordered can be delivered.
+        self.serve(inventory.clone());
+        let taken = self.store.offer(stock, now).await?;
+        if !taken.is_empty() {
+            leave_out(&mut inventory, &taken);
+            self.serve(inventory);
+        }
+        Ok(())
+    }
+
+    fn serve(&self, inventory: Inventory) {
         *self
             .inventory
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(inventory);
-        self.store.offer(stock, now).await
     }
 
     /// Is there room for one more session?
@@ -160,6 +171,15 @@ impl Service {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+}
+
+/// Leaves out the packages with these ICCIDs, and logs it.
+fn leave_out(inventory: &mut Inventory, iccids: &BTreeSet<String>) {
+    let before = inventory.broken().len();
+    inventory.leave_out(iccids);
+    for why in &inventory.broken()[before..] {
+        tracing::error!(error = why, "left out of the inventory");
     }
 }
 

@@ -65,6 +65,7 @@ const FURTHER_OF_FILE: &str = "SELECT o.body, f.profile_type, f.file FROM furthe
 const KNOWN_FURTHER: &str = "/* reads all: the inventory, when it is read */ SELECT iccid, file, profile_type, name FROM further";
 const KNOWN: &str = "/* reads all: the inventory, when it is read */ SELECT iccid, file, profile_type, name, in_inventory FROM orders o \
      WHERE NOT EXISTS (SELECT 1 FROM made m WHERE m.iccid = o.iccid)";
+const MADE: &str = "/* reads all: the inventory, when it is read */ SELECT iccid FROM made";
 const NOTICE: &str =
     "SELECT 1 FROM notifications WHERE eid = $1 AND seq_number = $2 AND digest = $3";
 
@@ -191,7 +192,7 @@ impl<'t> Books<'t> {
         Ok(None)
     }
 
-    /// All profiles that were ever in the inventory.
+    /// All profiles that were ever in the inventory, and the ICCIDs of those that were made.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -210,9 +211,11 @@ impl<'t> Books<'t> {
         });
         let first = first.await?.into_iter().collect();
         let further = self.0.all(KNOWN_FURTHER, &[], stock).await?;
+        let made = self.0.all(MADE, &[], |row| row.text()).await?;
         Ok(Known {
             first,
             further: further.into_iter().collect(),
+            made: made.into_iter().collect(),
         })
     }
 

@@ -12,12 +12,13 @@ mod write;
 pub use aid_store::{StoreError, Stored};
 pub use books::Books;
 pub use outbox::Due;
-pub use upkeep::{Pruned, Retention};
+pub use upkeep::{Gone, Pruned, Retention};
 
 use crate::core::{Decided, Order, Stock, StoredSession, TicketKey, restock};
 use aid_rsp::es10::TransactionId;
 use aid_store::{Database, Options};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A stored notification, for lists.
@@ -83,14 +84,15 @@ impl Store {
         made.await
     }
 
-    /// Names the profiles that can be delivered from now on; known ones keep their orders.
+    /// Names the profiles that can be delivered from now on; known ones keep their orders. Yields the ICCIDs of packages
+    /// that are left out because a template has made a profile with the same one.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is stored.
-    pub async fn offer(&self, stock: Vec<Stock>, now: u64) -> Stored<()> {
+    pub async fn offer(&self, stock: Vec<Stock>, now: u64) -> Stored<BTreeSet<String>> {
         let stored =
             self.decide(async move |books| Ok(restock(&stock, &books.known().await?, now)));
-        stored.await.map(|_| ())
+        Ok(stored.await?.result.unwrap_or_default())
     }
 
     /// What is stored of a session, where it has still time.

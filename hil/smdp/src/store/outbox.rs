@@ -38,7 +38,8 @@ pub(super) async fn put(tx: &Tx<'_>, progress: &Progress) -> Stored<()> {
 }
 
 impl Store {
-    /// What is due at `now`, unix seconds: the first page.
+    /// What is due at `now`, unix seconds: the first page. A row that can't be read is logged and removed: the others
+    /// must not wait behind it.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -46,18 +47,36 @@ impl Store {
         let look = self.0.read(async move |tx| {
             let values = params![now, PAGE];
             let due = tx.all(DUE, values, |row| {
-                Ok(Due {
-                    id: row.number()?,
-                    operator: row.text()?,
-                    request: serde_json::from_str(&row.text()?)
-                        .map_err(|e| StoreError::Unreadable(format!("an odd progress: {e}")))?,
-                    created_at: row.number()?,
-                    attempts: row.number()?,
+                let (id, operator) = (row.number()?, row.text()?);
+                let body = row.text()?;
+                let (created_at, attempts) = (row.number()?, row.number()?);
+                Ok(match serde_json::from_str(&body) {
+                    Ok(request) => Ok(Due {
+                        id,
+                        operator,
+                        request,
+                        created_at,
+                        attempts,
+                    }),
+                    Err(error) => Err((id, operator, error.to_string())),
                 })
             });
             due.await
         });
-        look.await
+        let mut due = Vec::new();
+        for row in look.await? {
+            match row {
+                Ok(row) => due.push(row),
+                Err((id, operator, why)) => {
+                    tracing::error!(id, operator, why, "an unreadable progress is removed");
+                    // Where that fails it is found again the next time.
+                    if let Err(error) = self.done(id).await {
+                        tracing::warn!(id, %error, "it could not be removed");
+                    }
+                }
+            }
+        }
+        Ok(due)
     }
 
     /// Notes that an operator was told, or never will be.

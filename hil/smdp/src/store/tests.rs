@@ -1,6 +1,6 @@
 use super::*;
 use crate::core::Change;
-use crate::core::OrderState;
+use crate::core::{OrderState, Progress, Step};
 use aid_rsp::es2::DownloadOrderRequest;
 use aid_rsp::es9::{RequestHeader, Text};
 
@@ -213,4 +213,40 @@ async fn a_file_that_is_no_database_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("no/x.db"), "{error}");
+}
+
+#[tokio::test]
+async fn an_unreadable_progress_holds_up_no_other() {
+    let (_folder, store) = store().await;
+    let mut order = store.order(ONE).await.unwrap().unwrap();
+    order.operator = Some("msp".into());
+    order.eid = Some(EID.into());
+    let odd = ["", "x", "[1", "{\"header\":7}"];
+    for at in 0..=odd.len() as u64 {
+        let progress = Progress::of(&order, Step::Eligible, at).unwrap();
+        let stored = store.decide(async move |_| {
+            Ok(Decided {
+                changes: vec![Change::Progress(Box::new(progress.clone()))],
+                result: Ok(()),
+            })
+        });
+        stored.await.unwrap().result.unwrap();
+    }
+    let mut due = store.due(9).await.unwrap();
+    assert_eq!(due.len(), odd.len() + 1);
+    let last = due.pop().unwrap();
+    for (due, body) in due.iter().zip(odd) {
+        let id = due.id;
+        let damaged = store.0.change(async move |tx| {
+            let sql = "UPDATE progress SET body = $2 WHERE id = $1";
+            tx.run(sql, aid_store::params![id, body]).await
+        });
+        assert_eq!(damaged.await.unwrap(), 1);
+    }
+    assert_eq!(store.due(9).await.unwrap(), std::slice::from_ref(&last));
+    let left = store.0.read(async |tx| {
+        let sql = "/* reads all: a test */ SELECT id FROM progress";
+        tx.all(sql, &[], |row| row.number::<i64>()).await
+    });
+    assert_eq!(left.await.unwrap(), [last.id], "the odd ones are removed");
 }

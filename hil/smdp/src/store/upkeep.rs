@@ -16,7 +16,8 @@ const DAY: u64 = 86_400;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retention {
-    /// Orders that have expired, and orders that are over of profiles that the inventory has no more.
+    /// Orders that have expired; and profiles that the inventory has no more, since they went, whose order is over and
+    /// whose bindings are removed.
     pub orders_days: u32,
     /// Whom a BPP was given to: an installation result that comes later is acknowledged, and not counted.
     pub bindings_days: u32,
@@ -32,6 +33,15 @@ impl Default for Retention {
             notifications_days: 365,
         }
     }
+}
+
+/// What becomes of profiles that the inventory has no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// They stay: the inventory is empty or damaged, so that they may come back.
+    Keep,
+    /// They are forgotten in time, where no card can have them.
+    Forget,
 }
 
 /// How much was removed.
@@ -57,10 +67,13 @@ const BINDINGS: &str = "DELETE FROM bindings WHERE rowid IN \
       ORDER BY created_at LIMIT $2)";
 const EXPIRED: &str =
     "SELECT iccid FROM orders WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2";
-const GONE: &str = "SELECT iccid FROM orders INDEXED BY orders_gone WHERE in_inventory = 0 \
-     AND state IN ('available', 'deleted', 'error', 'unavailable') AND changed_at <= $1 \
-     ORDER BY changed_at LIMIT $2";
-const NO_BINDINGS: &str = "DELETE FROM bindings WHERE iccid = $1";
+/// The list of states is that of the index. A profile that must not be ordered again stays, and so does a failed one that
+/// a card may have: when its file came back, it would be available. Orders of versions that did not note their sessions
+/// count as given out.
+const GONE: &str = "SELECT iccid FROM orders o INDEXED BY orders_gone WHERE in_inventory = 0 \
+     AND state IN ('available', 'deleted', 'error', 'unavailable') AND changed_at <= $1 AND state <> 'unavailable' \
+     AND (state <> 'error' OR CASE WHEN json_valid(body) THEN json_extract(body, '$.sessions') = '[]' ELSE 0 END) \
+     AND NOT EXISTS (SELECT 1 FROM bindings b WHERE b.iccid = o.iccid) ORDER BY changed_at LIMIT $2";
 const NO_ORDER: &str = "DELETE FROM orders WHERE iccid = $1";
 
 fn before(now: u64, days: u32) -> u64 {
@@ -68,21 +81,27 @@ fn before(now: u64, days: u32) -> u64 {
 }
 
 impl Store {
-    /// Removes what is older than it may be; `now` in unix seconds. Others work between its pages.
+    /// Removes what is older than it may be; `now` in unix seconds. Others work between its pages. Profiles that the
+    /// inventory has no more are forgotten only with [`Gone::Forget`].
     ///
     /// # Errors
     /// The database; what was removed until then is gone.
-    pub async fn prune(&self, retention: Retention, now: u64) -> Stored<Pruned> {
+    pub async fn prune(&self, retention: Retention, gone: Gone, now: u64) -> Stored<Pruned> {
         let over = now.saturating_sub(SESSION_SECONDS);
         let ahead = now.saturating_add(2 * SESSION_SECONDS);
         let notifications = before(now, retention.notifications_days);
         let bindings = before(now, retention.bindings_days);
         let orders = before(now, retention.orders_days);
+        // Bindings before profiles, which stay as long as they have one.
         Ok(Pruned {
             sessions: self.pages(SESSIONS, over).await? + self.pages(SESSIONS_AHEAD, ahead).await?,
             notifications: self.pages(NOTIFICATIONS, notifications).await?,
             bindings: self.pages(BINDINGS, bindings).await?,
-            orders: self.expire(orders, now).await? + self.forget(orders).await?,
+            orders: self.expire(orders, now).await?
+                + match gone {
+                    Gone::Keep => 0,
+                    Gone::Forget => self.forget(orders).await?,
+                },
         })
     }
 
@@ -115,7 +134,7 @@ impl Store {
         }
     }
 
-    /// Forgets profiles that the inventory has no more and that are in no card.
+    /// Forgets profiles that the inventory has no more and that no card can have.
     async fn forget(&self, before: u64) -> Stored<u64> {
         let mut total = 0;
         loop {
@@ -124,7 +143,6 @@ impl Store {
                     .all(GONE, params![before, PAGE], |row| row.text())
                     .await?;
                 for iccid in &found {
-                    tx.run(NO_BINDINGS, params![iccid]).await?;
                     tx.run(NO_ORDER, params![iccid]).await?;
                 }
                 Ok::<_, super::StoreError>(found.len() as u64)

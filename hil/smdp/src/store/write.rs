@@ -7,13 +7,13 @@ use aid_store::{Tx, Value, params};
 
 const PROFILE: &str = "INSERT INTO orders \
      (iccid, profile_type, state, in_inventory, body, file, name, changed_at) VALUES ($1, $2, $3, 1, $4, $5, $6, $7)";
-const IN_INVENTORY: &str =
-    "UPDATE orders SET in_inventory = $2, profile_type = $3, file = $4, name = $5 WHERE iccid = $1";
+const IN_INVENTORY: &str = "UPDATE orders SET in_inventory = $2, profile_type = $3, file = $4, name = $5, changed_at = $6 WHERE iccid = $1";
 const NO_FURTHER: &str = "/* reads all: an inventory that has changed */ DELETE FROM further";
 const FURTHER: &str =
     "INSERT INTO further (iccid, file, profile_type, name) VALUES ($1, $2, $3, $4)";
+/// The column `changed_at` says since when a profile that is gone may be forgotten: since it went, or its order changed.
 const ORDER: &str = "UPDATE orders SET state = $2, eid = $3, matching_id = $4, call = $5, body = $6, \
-     changed_at = $7, expires_at = $8 WHERE iccid = $1";
+     changed_at = CASE WHEN in_inventory = 0 AND changed_at > $7 THEN changed_at ELSE $7 END, expires_at = $8 WHERE iccid = $1";
 const BINDING: &str = "INSERT INTO bindings (transaction_id, iccid, eid, public_key, created_at) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT (transaction_id) DO NOTHING";
 const NOTICE: &str = "INSERT INTO notifications \
@@ -32,14 +32,14 @@ pub(super) async fn write(tx: &Tx<'_>, change: &Change) -> Stored<()> {
             made::put(tx, profile, *now).await?;
         }
         Change::Profile(profile, stock) => new_profile(tx, profile, stock).await?,
-        Change::InInventory(stock, is) => {
+        Change::InInventory(stock, is, since) => {
             let Stock {
                 iccid,
                 file,
                 profile_type,
                 name,
             } = stock;
-            let values = params![iccid, *is, profile_type, file, name];
+            let values = params![iccid, *is, profile_type, file, name, *since];
             tx.run(IN_INVENTORY, values).await?;
         }
         Change::Further(list) => {

@@ -15,6 +15,7 @@ use aid_rsp::es10::{DataObject, EuiccSigned1, TransactionId};
 use aid_rsp::pki::{DAY, MintParams, RspPki};
 use aid_rsp::saip::builder::{Algorithm, ProfileBuilder};
 use aid_smdp::core::{Dp, Limits, Order, Protection, Refusal, Signer, Signers};
+use aid_smdp::crypto::ServerCrypto;
 use aid_smdp::service::Service;
 use aid_smdp::store::Store;
 use getrandom::SysRng;
@@ -76,7 +77,7 @@ pub(crate) fn dp_named(pkis: &[&RspPki], address: &str) -> Dp {
         key: i.key.private.clone(),
     };
     Dp::new(
-        Arc::new(SoftwareCrypto::new()),
+        Arc::new(ServerCrypto::new()),
         pkis.iter()
             .map(|pki| certificate(&pki.ci.certificate))
             .collect(),

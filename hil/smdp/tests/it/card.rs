@@ -318,3 +318,15 @@ impl Card {
 pub(crate) fn ok_response(response: AuthenticateResponseOk) -> Vec<u8> {
     AuthenticateServerResponse::Ok(Box::new(response)).to_vec()
 }
+
+/// A BPP with zeros as smdpSign: all that repeats when a package is given out again, as no two signatures are alike.
+pub(crate) fn without_signature(bpp: &[u8]) -> Vec<u8> {
+    let mut parts = Tlv::parse_tag(bpp, tags::BPP).unwrap().children();
+    let request = InitialiseSecureChannelRequest::read(&parts.any().unwrap()).unwrap();
+    let signature = request.smdp_sign.as_bytes();
+    let at = bpp.windows(signature.len()).position(|w| w == signature);
+    let at = at.unwrap();
+    let mut out = bpp.to_vec();
+    out[at..at + signature.len()].fill(0);
+    out
+}

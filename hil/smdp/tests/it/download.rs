@@ -1,7 +1,7 @@
 //! Downloads that work, and those that are repeated or cancelled.
 
 use crate::bench::{Bench, EID_DIGITS, ICCID, NOW, mint, mint_on, refused};
-use crate::card::DP_OID;
+use crate::card::{DP_OID, without_signature};
 use aid_rsp::crypto::Curve;
 use aid_rsp::es9::{Base64, CancelSessionRequest, Hex};
 use aid_rsp::es10::{CancelSessionReason, Signed, TransactionId};
@@ -92,7 +92,13 @@ async fn a_lost_answer_can_be_fetched_again() {
     let prepared = card.prepare(&offer, None);
     let id = offer.transaction_id.as_bytes();
     let first = bench.bpp(id, prepared.clone()).await.unwrap();
-    assert_eq!(bench.bpp(id, prepared).await.unwrap(), first);
+    let again = bench.bpp(id, prepared).await.unwrap();
+    let [first, again] = [first, again].map(|ok| ok.bound_profile_package.into_bytes());
+    assert_eq!(without_signature(&again), without_signature(&first));
+    for bpp in [first, again] {
+        let opened = card.open(&bpp, &bench.pki.dp_pb.key.public);
+        assert_eq!(opened.package, bench.package);
+    }
 }
 
 #[tokio::test]

@@ -109,12 +109,7 @@ async fn an_operator_is_told_of_each_step_once_it_can_be() {
     assert!(told[3]["resultData"].is_string());
 
     // An order that nobody is told of fills nothing; a failed installation is told with its reason.
-    bench
-        .service
-        .store()
-        .prune(Default::default(), NOW)
-        .await
-        .unwrap();
+    bench.service.prune(Default::default(), NOW).await.unwrap();
     let (session, _) = {
         let desk = aid_smdp::service::Desk::new(&store, Default::default(), &NONE);
         let to = aid_rsp::es2::FinalProfileStatus::Available;

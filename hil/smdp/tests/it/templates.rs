@@ -1,11 +1,13 @@
 //! Profiles made on demand: an inventory that never runs dry.
 
-use crate::bench::{Bench, NOW, OPERATOR, refused};
+use crate::bench::{ADDRESS, Bench, NOW, OPERATOR, dp, refused};
 use aid_rsp::es2::{ConfirmOrderRequest, DownloadOrderRequest};
 use aid_rsp::es9::Text;
 use aid_rsp::saip::{self, AkaAlgorithm, AkaConfiguration, ProfileElement};
-use aid_smdp::core::OrderState;
-use aid_smdp::inventory::Side;
+use aid_smdp::core::{Limits, OrderState, Protection};
+use aid_smdp::inventory::{Inventory, Side, load};
+use aid_smdp::service::Service;
+use aid_smdp::store::Store;
 use aid_smdp::template::{Aka, Entry, Template};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -154,4 +156,56 @@ async fn every_order_gets_a_profile_of_its_own_until_the_range_ends() {
         .download_order(&DownloadOrderRequest::default(), OPERATOR, NOW)
         .await;
     assert_eq!(any.unwrap().iccid.as_str(), crate::bench::ICCID);
+}
+
+/// A file may get the ICCID of a profile that was made before: it is left out and reported, and the card gets the profile
+/// that was ordered, at a start and while the server runs.
+#[tokio::test]
+async fn a_file_with_the_iccid_of_a_made_profile_is_left_out() {
+    let bench = bench(10).await;
+    let s = &bench.service;
+    let got = s.download_order(&wish("Lab Milenage"), OPERATOR, NOW).await;
+    let iccid = got.unwrap().iccid;
+    let confirm = ConfirmOrderRequest {
+        iccid: iccid.clone(),
+        release_flag: true,
+        ..Default::default()
+    };
+    let confirmed = s.confirm_order(&confirm, OPERATOR, NOW).await.unwrap();
+    let profiles = bench.folder.path().join("profiles");
+    for name in ["a", "b"] {
+        let package = crate::bench::package(iccid.as_str());
+        std::fs::write(profiles.join(format!("{name}.der")), package).unwrap();
+    }
+    let read = || load(&profiles, ADDRESS, Protection::SessionKeys).unwrap();
+    let is_left_out = |inventory: &Inventory| {
+        assert!(inventory.get(iccid.as_str(), None).is_none());
+        assert_eq!((inventory.len(), inventory.broken().len()), (2, 2));
+        for (why, file) in inventory.broken().iter().zip(["a.der", "b.der"]) {
+            assert!(why.contains(file) && why.contains(iccid.as_str()), "{why}");
+        }
+    };
+    let before = s.store().listed(iccid.as_str()).await.unwrap();
+    s.renew(read(), NOW).await.unwrap();
+    is_left_out(&s.inventory());
+    assert_eq!(s.store().listed(iccid.as_str()).await.unwrap(), before);
+
+    let store = Store::open(&bench.folder.path().join("smdp.db")).await;
+    let limits = Limits::default();
+    let started = Service::start(dp(&bench.pki), read(), store.unwrap(), limits, NOW).await;
+    is_left_out(&started.unwrap().inventory());
+    assert_eq!(s.store().listed(iccid.as_str()).await.unwrap(), before);
+
+    let mut card = bench.card();
+    let id = confirmed.matching_id.as_str();
+    let (_, bpp) = bench.download(&mut card, id).await;
+    let opened = card.open(&bpp, &bench.pki.dp_pb.key.public);
+    let made = s.store().made(iccid.as_str()).await.unwrap().unwrap();
+    assert_eq!(opened.package, made.package);
+    // Without the files nothing is wrong any more.
+    for name in ["a.der", "b.der"] {
+        std::fs::remove_file(profiles.join(name)).unwrap();
+    }
+    s.renew(read(), NOW).await.unwrap();
+    assert_eq!(s.inventory().broken().len(), 0);
 }
