@@ -1,5 +1,5 @@
 //! What a changed configuration changes without a restart: the link to the CMP, with its address, certificate and key.
-//! And what the supervisor is told of the agent.
+//! Also what the agent reports to the supervisor.
 
 use crate::boot_clock;
 use crate::config::{Bearer, Config};

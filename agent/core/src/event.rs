@@ -188,7 +188,7 @@ pub enum Effect {
     Euicc {
         /// Comes back in `EuiccDone`.
         op: u64,
-        /// What.
+        /// The operation.
         what: EuiccOp,
     },
     /// Tell the HMI.
@@ -267,7 +267,7 @@ pub enum Notice {
     CodeFailed {
         /// Code of §5.5.
         code: u16,
-        /// Why.
+        /// The reason, for a person.
         reason: String,
     },
     /// A profile was installed.
@@ -276,7 +276,7 @@ pub enum Notice {
     InstallationFailed {
         /// Code of the card or server.
         code: u16,
-        /// Why.
+        /// The reason, for a person.
         text: String,
     },
     /// A profile was enabled.

@@ -26,7 +26,7 @@ pub enum CardError {
     Answer {
         /// The command.
         what: &'static str,
-        /// Why.
+        /// What is malformed.
         source: TlvError,
     },
     /// The response goes on without end.
@@ -199,9 +199,9 @@ pub enum LpaError {
     /// The card did not install the profile.
     #[error("the card did not install the profile: {reason} at {command}")]
     Installation {
-        /// Where.
+        /// The command of the package that failed.
         command: BppCommandId,
-        /// Why.
+        /// The card's reason (SGP.22 §2.5.6).
         reason: ErrorReason,
     },
 }

@@ -26,7 +26,7 @@ pub enum HttpError {
     Unreachable {
         /// FQDN.
         server: String,
-        /// Why.
+        /// The reason, for a person.
         what: String,
     },
     /// TLS failed, mostly because of the server's certificate.
@@ -37,7 +37,7 @@ pub enum HttpError {
     Tls {
         /// FQDN.
         server: String,
-        /// Why.
+        /// The reason, for a person.
         what: String,
     },
     /// The server asked for a pause (Retry-After) that is not over.

@@ -255,10 +255,9 @@ mod tests {
     }
 
     #[test]
-    fn a_card_that_is_lost_is_reset_before_the_next_command() {
+    fn a_card_that_does_not_answer_the_start_is_started_again() {
         for spi in [true, false] {
             let echo = Echo::default();
-            // The first time nothing passes after the start.
             let lost = Faults {
                 lost: 1,
                 ..Faults::default()
@@ -268,6 +267,44 @@ mod tests {
             assert!(matches!(error, TransportError::Connect { .. }), "{error}");
             assert!(card.transmit(&[0, 2, 0, 0]).is_ok());
         }
+    }
+
+    /// A bus that starts and fails at the first command.
+    struct Loose;
+
+    impl Link for Loose {
+        fn start(&mut self) -> Result<(), LinkError> {
+            Ok(())
+        }
+        fn transmit(&mut self, _: &[u8]) -> Result<Vec<u8>, LinkError> {
+            Err(LinkError::Bus("loose".into()))
+        }
+        fn reset(&mut self) -> Result<(), LinkError> {
+            Err(LinkError::Bus("loose".into()))
+        }
+    }
+
+    #[test]
+    fn a_card_that_is_lost_in_a_command_is_reset_before_the_next() {
+        let echo = Echo::default();
+        let (seen, mut opened) = (echo.clone(), false);
+        let open = move || -> io::Result<Box<dyn Link>> {
+            if !std::mem::replace(&mut opened, true) {
+                return Ok(Box::new(Loose));
+            }
+            let bus = SpiCard::new(echo.clone(), Cip::spi(), Faults::default());
+            Ok(Box::new(SpiHost::new(bus, NoDelay)))
+        };
+        let mut card = BusCard::new("bus".into(), Box::new(open));
+        let error = card.transmit(&[0, 1, 0, 0]).expect_err("lost");
+        assert!(matches!(error, TransportError::Broken { .. }), "{error}");
+        assert!(card.refreshed(), "what was selected on the card is gone");
+        let next = vec![0, 2, 0, 0];
+        assert!(card.transmit(&next).is_ok());
+        // Once: the link stands now.
+        assert!(card.transmit(&next).is_ok());
+        let seen = seen.0.lock().expect("lock").clone();
+        assert_eq!(seen, [b"reset".to_vec(), next.clone(), next]);
     }
 
     #[test]

@@ -308,7 +308,7 @@ fn over_a_helper_in_the_shell() {
 /// The card's socket, by a helper in Perl that manages channels itself.
 #[test]
 fn over_a_helper_in_perl() {
-    let helper = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helpers/socket.pl");
+    let helper = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lpac_stdio_to_socket.pl");
     over(
         &["--socket", "card.sock"],
         &[&[], &["small-segments=40", "slow=3"]],
@@ -422,7 +422,7 @@ fn wait_for(dir: &Path, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
 /// again, then the agent says so and goes on.
 #[test]
 fn an_agent_waits_for_the_card_over_a_modem_and_a_helper() {
-    let helper = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helpers/socket.pl");
+    let helper = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lpac_stdio_to_socket.pl");
     let exec = format!("exec:perl {helper} card.sock");
     for (port, flags, named) in [
         ("at:modem", ["--at", "modem"], "at:modem"),

@@ -20,7 +20,7 @@ pub enum Operation {
 /// An operation that may or may not have happened: settled by looking at the card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
-    /// What.
+    /// What is about to be done to the card.
     pub operation: Operation,
     /// On which profile.
     pub iccid: Iccid,

@@ -32,7 +32,7 @@ const MAX_ENTRIES: usize = 1024;
 pub struct Unread {
     /// Name, e.g. `profileName`.
     pub field: &'static str,
-    /// Why.
+    /// Why it cannot be read, with the name of the field.
     pub reason: String,
 }
 

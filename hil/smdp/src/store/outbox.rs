@@ -21,7 +21,7 @@ pub struct Due {
     pub id: i64,
     /// Whom.
     pub operator: String,
-    /// What.
+    /// The request, as it is sent.
     pub request: HandleDownloadProgressInfoRequest,
     /// When it happened, unix seconds.
     pub created_at: u64,

@@ -37,7 +37,7 @@ pub struct Order {
     pub id: Id,
     /// The car.
     pub eid: Eid,
-    /// What.
+    /// What the car has to do.
     pub kind: OrderKind,
     /// Why, for support.
     pub reason: String,

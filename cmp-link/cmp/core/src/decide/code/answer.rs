@@ -33,7 +33,7 @@ pub enum Answer {
     Failed {
         /// Code of §5.5, or 0.
         code: u16,
-        /// Why.
+        /// The reason, for a person.
         reason: String,
     },
 }
