@@ -68,6 +68,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         "aid-smdp",
         &["aid-cli", "aid-rsp", "aid-serve", "aid-store"],
     ),
+    // Bench.
+    ("aid-report", &["aid-cli"]),
+    ("aid-judge", &["aid-report"]),
 ];
 
 /// What only tests of a crate may depend on, beside `aid-needs` and the crate itself.
