@@ -171,14 +171,28 @@ impl RspPki {
         crypto: &dyn Crypto,
         rng: &mut dyn CryptoRng,
     ) -> Result<Identity, CryptoError> {
-        let digits = eid_digits(params.eid);
-        let mut minter = Minter {
-            params,
-            crypto,
-            rng,
-        };
-        minter.euicc(&self.eum, &digits)
+        mint_euicc(&self.eum, params, crypto, rng)
     }
+}
+
+/// Mints an eUICC under an EUM whose key was kept. The EID must begin with the 8 digits that the EUM's certificate
+/// names to pass validation.
+///
+/// # Errors
+/// [`CryptoError`] from signing.
+pub fn mint_euicc(
+    eum: &Identity,
+    params: &MintParams<'_>,
+    crypto: &dyn Crypto,
+    rng: &mut dyn CryptoRng,
+) -> Result<Identity, CryptoError> {
+    let digits = eid_digits(params.eid);
+    let mut minter = Minter {
+        params,
+        crypto,
+        rng,
+    };
+    minter.euicc(eum, &digits)
 }
 
 struct Minter<'a, 'r> {
