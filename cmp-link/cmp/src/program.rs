@@ -40,15 +40,9 @@ pub use sync::SyncWhom;
 struct Cli {
     #[command(flatten)]
     logs: LogArgs,
-    /// Configuration file.
-    #[arg(
-        long,
-        global = true,
-        env = "AID_CMP_CONFIG",
-        default_value = "aid-cmp.toml",
-        value_name = "FILE"
-    )]
-    config: PathBuf,
+    /// Configuration file; default: cmp.toml here, or /etc/aid/cmp.toml.
+    #[arg(long, global = true, env = "AID_CMP_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
@@ -81,13 +75,13 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 }
 
 async fn command(cli: Cli) -> Result<(), Failure> {
-    let path = &cli.config;
+    if matches!(cli.command, Command::ExampleConfig) {
+        let row = json!({"config": config::EXAMPLE});
+        return say(config::EXAMPLE.trim_end(), row, cli.json);
+    }
+    let path = &aid_cli::config::find(cli.config.as_deref(), "cmp")?;
     match cli.command {
-        Command::ExampleConfig => say(
-            config::EXAMPLE.trim_end(),
-            json!({"config": config::EXAMPLE}),
-            cli.json,
-        ),
+        Command::ExampleConfig => Ok(()),
         Command::Serve => serve::serve(path).await,
         Command::CheckConfig => {
             let config = config::check(path)?;

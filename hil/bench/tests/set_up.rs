@@ -1,5 +1,5 @@
-//! `aid-hil init` adds cars, drivers and profiles to a set-up that exists: what it adds is as good as what was there, and
-//! nothing that was there changes.
+//! A set-up of `aid-hil init`: its programs find their configurations, and `init` adds cars, drivers and profiles to it
+//! that are as good as the first ones, without a change to these.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -105,6 +105,60 @@ fn proved_eid(dir: &Path, suffix: &str) -> String {
         Some(now.unwrap().as_secs()),
     );
     hex::encode(eid.unwrap())
+}
+
+#[test]
+fn programs_find_their_configuration_in_the_folder_that_they_start_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (site, empty) = (folder.path().join("site"), folder.path().join("empty"));
+    added(&site, &[]);
+    std::fs::create_dir(&empty).unwrap();
+    let ci = "ci = [\"pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der\"]\n";
+    std::fs::write(site.join("lpa.toml"), ci).unwrap();
+    let check = |place: &Path, part: &str, args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aid-hil"));
+        command.args(["part", part, "check-config"]).args(args);
+        command.env_remove("AID_LOG").current_dir(place);
+        command.output().unwrap()
+    };
+    for (part, variable, file) in [
+        ("aid-cmp", "AID_CMP_CONFIG", "cmp.toml"),
+        ("aid-msp", "AID_MSP_CONFIG", "msp.toml"),
+        ("aid-smdp", "AID_SMDP_CONFIG", "smdp.toml"),
+        ("aid-agent", "AID_AGENT_CONFIG", "agent.toml"),
+        ("aidctl", "AID_AGENT_CONFIG", "agent.toml"),
+        ("aid-lpa", "AID_LPA_CONFIG", "lpa.toml"),
+        ("euicc-sim", "AID_EUICC_CONFIG", "euicc.toml"),
+    ] {
+        let found = check(&site, part, &["-v"]);
+        assert!(found.status.success(), "{part}: {found:?}");
+        let log = String::from_utf8(found.stderr).unwrap();
+        assert!(
+            log.contains("configuration") && log.contains(file),
+            "{part}: {log}"
+        );
+        // The variable wins over the file that is here.
+        let mut other = Command::new(env!("CARGO_BIN_EXE_aid-hil"));
+        other.args(["part", part, "check-config"]);
+        let other = other
+            .env(variable, empty.join("other.toml"))
+            .current_dir(&site)
+            .output();
+        let other = other.unwrap();
+        let error = String::from_utf8(other.stderr).unwrap();
+        assert!(
+            !other.status.success() && error.contains("other.toml"),
+            "{part}: {error}"
+        );
+        let none = check(&empty, part, &[]);
+        assert_eq!(
+            (none.status.code(), none.stdout.len()),
+            (Some(2), 0),
+            "{part}: {none:?}"
+        );
+        let error = String::from_utf8(none.stderr).unwrap();
+        assert!(error.contains("--config"), "{part}: {error}");
+    }
 }
 
 #[test]
