@@ -6,10 +6,11 @@ use crate::api::{self, Api, Call, Command, Told};
 use crate::boot_clock::{self, BootTimer};
 use crate::card::{self, CardEvent, Counters, Euicc};
 use crate::config::Config;
+use crate::dialer::Dialer;
 use crate::health::{self, Clock, Trouble};
 use crate::inbox::{self, Publication};
 use crate::last_login::LastLogin;
-use crate::link::{self, Dialer, Link, LinkEvent};
+use crate::link::{self, Link, LinkEvent};
 use crate::store::{Folder, Store};
 use crate::transactions::Transactions;
 use crate::view::{self, Surroundings};
@@ -64,7 +65,6 @@ pub(crate) struct Daemon {
     pub(crate) counters: Arc<Counters>,
     /// C-APDUs when the card last ended an operation.
     apdus: u64,
-    bearer: String,
     sequence: u64,
     transactions: Transactions,
     login: LastLogin,
@@ -101,7 +101,7 @@ pub async fn run(
     mut reload: mpsc::Receiver<Config>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
-    let dialer = Dialer::new(&config.cmp, &config.bearer).map_err(fatal)?;
+    let dialer = Dialer::new(&config.cmp, config.bearer.bearers()).map_err(fatal)?;
     let (store, agent) = restore(config)?;
 
     let (inputs, mut input) = mpsc::unbounded_channel();
@@ -143,7 +143,6 @@ pub async fn run(
         told: 0,
         apdus: counters.read().0,
         counters,
-        bearer: config.bearer.name().to_owned(),
         sequence: 0,
         transactions: Transactions::default(),
         login: LastLogin::default(),
@@ -474,7 +473,7 @@ impl Daemon {
     fn surroundings(&self) -> Surroundings<'_> {
         Surroundings {
             link_up: self.link_up,
-            bearer: &self.bearer,
+            bearer: self.dialer.bearer(),
             link: self.link_trouble.as_ref(),
             card_seen: self.agent.profiles().is_some(),
             card: self.card_trouble.as_ref(),

@@ -75,7 +75,7 @@ fn waiting(agent: &Agent, now: BootMs) -> Value {
 /// What is around the core: for `GET /v1/status`.
 pub(crate) struct Surroundings<'a> {
     pub(crate) link_up: bool,
-    pub(crate) bearer: &'a str,
+    pub(crate) bearer: String,
     /// Why the link is down, or what the server refuses.
     pub(crate) link: Option<&'a Trouble>,
     /// The card answered at least once.
@@ -283,7 +283,7 @@ mod tests {
     fn shown(agent: &Agent, now: BootMs) -> Value {
         let around = Surroundings {
             link_up: true,
-            bearer: "lo",
+            bearer: "lo".to_owned(),
             link: None,
             card_seen: true,
             card: None,
