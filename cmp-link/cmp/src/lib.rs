@@ -9,6 +9,7 @@ pub mod config;
 pub mod gateway;
 mod gauges;
 pub mod names;
+pub mod openid;
 pub mod outbox;
 pub mod password;
 pub mod portal;

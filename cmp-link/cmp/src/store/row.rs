@@ -5,9 +5,9 @@ use super::{SessionRow, StoreError, Stored};
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated, Doubt,
-    Federation, Happening, Hold, Judgement, LoginCode, LoginCodeState, MspVerdict, NoticeKind,
-    Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, ProfileStatus,
-    RequestState, SessionMark, SyncRun, UserNotice, Vehicle,
+    Federation, Happening, Hold, Identity, Judgement, LoginCode, LoginCodeState, MspVerdict,
+    NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
+    ProfileStatus, RequestState, SessionMark, SyncRun, UserNotice, Vehicle,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
 use aid_store::Fields;
@@ -199,6 +199,19 @@ table!($ select_preference "user_preference", preference(row) -> (String, String
     name = row.text()?;
     value = row.text()?;
     => (name, value)
+});
+
+table!($ select_identity "openid_identity", identity(row) -> Identity {
+    issuer = row.text()?;
+    subject = row.text()?;
+    account = account_ref(row)?;
+    since = row.number()?;
+    => Identity {
+        issuer,
+        subject,
+        account,
+        since,
+    }
 });
 
 table!($ select_notice "notice", notice(row) -> UserNotice {

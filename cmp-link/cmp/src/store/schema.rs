@@ -87,6 +87,14 @@ const STEPS: &[Step] = &[
             postgres: include_str!("../../migrations/0081_hello.postgres.sql"),
         },
     },
+    Step {
+        version: 82,
+        name: "pages",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0082_pages.sqlite.sql"),
+            postgres: include_str!("../../migrations/0082_pages.postgres.sql"),
+        },
+    },
 ];
 
 /// A step that is the same for both databases.
