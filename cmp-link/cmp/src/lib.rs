@@ -6,9 +6,11 @@
 
 pub mod api;
 pub mod config;
+pub mod desk;
 pub mod gateway;
 mod gauges;
 pub mod names;
+pub mod operator;
 pub mod outbox;
 pub mod password;
 pub mod portal;
@@ -17,5 +19,6 @@ pub mod service;
 pub mod smdp;
 pub mod store;
 pub mod views;
+pub mod webhooks;
 
 pub use program::run;
