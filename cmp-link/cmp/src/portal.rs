@@ -77,7 +77,7 @@ pub fn router(service: Arc<Service>) -> Router {
     let not_so = || async { Refusal(StatusCode::METHOD_NOT_ALLOWED, "That is not possible here.") };
     Router::new()
         .route("/", get(account::account))
-        .route("/style.css", get(|| async { shell_page::style() }))
+        .merge(page::assets())
         .route("/login", get(login::form).post(login::login))
         .route("/register", get(login::register_form).post(login::register))
         .route("/logout", post(login::logout))
@@ -165,6 +165,17 @@ async fn sender(
             "The page was too old. Please load it again.",
         ))
     }
+}
+
+/// What a visitor sees who has sent too many forms.
+pub fn too_many(_: &HeaderMap, wait: Duration) -> Response {
+    let seconds = retry_after(wait);
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    let text = format!("Please try again in {seconds} {unit}.");
+    with_status(
+        StatusCode::TOO_MANY_REQUESTS,
+        page::message("Too many attempts", &text),
+    )
 }
 
 /// The token of forms under a cookie.

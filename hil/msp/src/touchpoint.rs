@@ -61,11 +61,19 @@ pub(crate) fn router(msp: Msp) -> Router {
         .route("/consent", get(consent::form).post(consent::decide))
         .route("/connect", post(arrive::connect))
         .route("/end", get(account::ask_end).post(account::end))
-        .route("/style.css", get(|| async { page::style() }))
+        .merge(pages::assets())
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .with_state(shared)
+}
+
+/// What a visitor sees who has sent too many forms.
+pub(crate) fn too_many(_: &HeaderMap, wait: std::time::Duration) -> Response {
+    let seconds = aid_serve::limit::retry_after(wait);
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    let text = format!("Too many attempts. Please try again in {seconds} {unit}.");
+    message(StatusCode::TOO_MANY_REQUESTS, &text)
 }
 
 /// One sentence as a page.

@@ -173,6 +173,7 @@ pub async fn serve_until(
                 portal::router(Arc::clone(&service)),
                 portal::GUESSES,
                 service.config.file.limits.login,
+                portal::too_many,
             ),
             stop.clone(),
         )),

