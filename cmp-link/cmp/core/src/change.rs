@@ -3,9 +3,9 @@
 use crate::decide::session::Book;
 use crate::decide::tries;
 use crate::model::{
-    Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation, Happening,
-    Hold, Identity, LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession,
-    Profile, Report, SyncRun, UserNotice, Vehicle,
+    Account, Answered, ApiKey, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation,
+    Happening, Hold, Identity, LoginCode, Member, Onboarding, OnboardingState, Order, OrderState,
+    PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle, Webhook,
 };
 use aid_aid1::body::CsimStatus;
 use aid_aid1::deviation::Deviation;
@@ -128,6 +128,8 @@ pub enum Change {
     Remember(Answered),
     /// Something about a link and its MSP.
     Link(LinkChange),
+    /// Something about who works at the operator's desk.
+    Desk(DeskChange),
     /// Somebody did something.
     Audit(Audit),
 }
@@ -187,6 +189,42 @@ pub enum FleetChange {
     PutLoginCode(LoginCode),
     /// A user's preference; none removes it.
     SetPreference(AccountRef, String, Option<String>),
+}
+
+/// A change of who works at the operator's desk, and of what is called back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeskChange {
+    /// A key of the admin API.
+    AddKey(ApiKey),
+    /// The key does not open anything any more, from this time on.
+    RevokeKey(Id, u64),
+    /// Somebody signs in at the console from now on, with what is said here and nothing else.
+    PutMember(Member),
+    /// Nobody of this name signs in any more; all their sessions end.
+    RemoveMember(String),
+    /// A session of the console: the hash of its cookie, whose, and until when.
+    AddSession(String, String, u64),
+    /// The session ends.
+    EndSession(String),
+    /// An address hears of orders and alarms from now on.
+    AddWebhook(Webhook),
+    /// It does not any more; what it has not heard is dropped.
+    RemoveWebhook(Id),
+    /// An event has reached the address: the webhook and the event.
+    Heard(Id, Id),
+    /// An event has not reached the address, and is sent again.
+    NotHeard {
+        /// The webhook.
+        webhook: Id,
+        /// The event.
+        event: Id,
+        /// Tries so far.
+        attempts: u32,
+        /// When it is sent again, Unix milliseconds.
+        next_at: u64,
+        /// What went wrong.
+        error: String,
+    },
 }
 
 /// A change that a user makes about their account.
@@ -266,6 +304,7 @@ impl Change {
             | Self::Happened(_)
             | Self::UseIv { .. }
             | Self::Remember(_)
+            | Self::Desk(_)
             | Self::Audit(_) => Behind::Nothing,
             Self::Seen { eid, .. } | Self::RetireVehicle(eid, ..) | Self::ForgetLogins(eid) => {
                 vehicle(eid)

@@ -29,9 +29,11 @@ macro_rules! text_enum {
     };
 }
 
+mod desk;
 mod fleet;
 mod work;
 
+pub use desk::{ApiKey, Member, Role, Webhook};
 pub use fleet::{LoginCode, LoginCodeState, SessionMark};
 pub use work::{Answered, Call, CallKind, CallState, Happening, Order, OrderState};
 
