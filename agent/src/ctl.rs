@@ -2,6 +2,7 @@
 //! One request over the unix socket; a login is followed to its end, events until interrupted.
 
 mod login;
+mod signal;
 mod watch;
 
 use crate::config::{Config, EXAMPLE};
@@ -86,6 +87,16 @@ enum Action {
     Events,
     /// Show APDUs and bytes.
     Counters,
+    /// Tell the agent a signal of the vehicle, or list all of them.
+    #[command(after_help = signal::NAMES)]
+    Signal {
+        /// ignition, speed, moving, call, or the name of the Vehicle Signal Specification; default: list all.
+        #[arg(requires = "value")]
+        name: Option<String>,
+        /// Its value: ignition on or off; speed in km/h; moving and call true or false.
+        #[arg(allow_hyphen_values = true)]
+        value: Option<String>,
+    },
     /// Print a commented example of the agent's configuration file.
     ExampleConfig,
     /// Check the agent's configuration file.
@@ -149,6 +160,13 @@ fn login_request(action: &Action) -> Result<(&'static str, String), String> {
 }
 
 fn act(args: &Args, api: &Path) -> Result<(), String> {
+    let (signal, value) = match &args.action {
+        Action::Signal {
+            name: Some(name),
+            value: Some(value),
+        } => signal::request(name, value),
+        _ => (String::new(), String::new()),
+    };
     let delete = match &args.action {
         Action::Delete { iccid } => format!("/v1/profiles/{}/delete", digits(iccid)?),
         _ => String::new(),
@@ -164,6 +182,8 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
         Action::Status { .. } => ("GET", "/v1/status", String::new()),
         Action::Profiles => ("GET", "/v1/profiles", String::new()),
         Action::Counters => ("GET", "/v1/counters", String::new()),
+        Action::Signal { name: Some(_), .. } => ("PUT", signal.as_str(), value),
+        Action::Signal { name: None, .. } => ("GET", "/v1/signals", String::new()),
         Action::Events | Action::ExampleConfig | Action::CheckConfig => return Ok(()),
     };
     let (status, answer) = open(api, method, path, &body)?;

@@ -11,6 +11,7 @@ use crate::health::{self, Clock, Trouble};
 use crate::inbox::{self, Publication};
 use crate::last_login::LastLogin;
 use crate::link::{self, Link, LinkEvent};
+use crate::signals::{Refused, Signals};
 use crate::store::{Folder, Store};
 use crate::transactions::Transactions;
 use crate::view::{self, Surroundings};
@@ -68,6 +69,7 @@ pub(crate) struct Daemon {
     sequence: u64,
     transactions: Transactions,
     login: LastLogin,
+    signals: Signals,
     pub(crate) supervisor: Supervisor,
     pub(crate) watchdog: Watchdog,
     /// What the supervisor was last told.
@@ -146,6 +148,7 @@ pub async fn run(
         sequence: 0,
         transactions: Transactions::default(),
         login: LastLogin::default(),
+        signals: Signals::default(),
         watchdog: Watchdog::new(supervisor.watchdog(), boot_clock::now()),
         supervisor,
         status: String::new(),
@@ -203,7 +206,10 @@ fn restore(config: &Config) -> Result<(Store<Folder>, Box<Agent>), DaemonError> 
     let (now, stamp) = (boot_clock::now(), unix_now().to_string());
     let folder = Folder(config.journal.clone());
     let (store, agent) = Store::start(folder, software, now, &stamp).map_err(fatal)?;
-    let agent = agent.with_epoch(uuid::Uuid::new_v4().as_u128() as u32);
+    let grace = u64::from(config.session.grace_s) * 1000;
+    let agent = agent
+        .with_epoch(uuid::Uuid::new_v4().as_u128() as u32)
+        .with_grace(grace);
     Ok((store, Box::new(agent)))
 }
 
@@ -403,7 +409,12 @@ impl Daemon {
     fn command(&mut self, command: Command) -> Value {
         let asks = matches!(
             command,
-            Command::Status | Command::Profiles | Command::Counters
+            Command::Status
+                | Command::Profiles
+                | Command::Counters
+                | Command::Signals
+                // What the vehicle says is noted in any case.
+                | Command::Signal(..)
         );
         if asks {
             return self.answer(command);
@@ -457,16 +468,38 @@ impl Daemon {
             }
             Command::Status => {
                 let mut status = view::status(&self.agent, &self.surroundings());
+                status["vehicle"] = self.signals.shown();
                 status["login"] = self.login.shown();
                 status["seq"] = json!(self.told);
                 status["time"] = json!(rfc3339());
                 status
             }
+            Command::Signal(name, value) => self.signal(&name, &value),
+            Command::Signals => self.signals.values(),
             Command::Profiles => view::profiles(&self.agent),
             Command::Counters => {
                 let (apdus, rx, tx) = self.counters.read();
                 view::counters(apdus, rx, tx)
             }
+        }
+    }
+
+    /// Takes a signal of the vehicle; says what is wrong with it.
+    fn signal(&mut self, name: &str, value: &Value) -> Value {
+        match self.signals.set(name, value) {
+            Ok(change) => {
+                if change.visible {
+                    let mut event = self.signals.shown();
+                    event["event"] = json!("vehicle");
+                    self.publish(event);
+                }
+                if let Some(event) = change.event {
+                    self.event(event);
+                }
+                json!({})
+            }
+            Err(Refused::Unknown) => json!({"unknown": true}),
+            Err(Refused::Value(expected)) => json!({"expected": expected}),
         }
     }
 

@@ -19,6 +19,7 @@ mod last_login;
 mod link;
 mod program;
 mod reload;
+mod signals;
 mod store;
 mod transactions;
 mod view;

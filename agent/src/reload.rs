@@ -79,6 +79,7 @@ fn needs_restart<'a>(old: &Config, new: &Config) -> Vec<&'a str> {
         ("[rsp]", old.rsp != new.rsp),
         ("[bearer]", old.bearer != new.bearer),
         ("op_interface", old.op_interface != new.op_interface),
+        ("[session]", old.session != new.session),
     ];
     let names = changed.into_iter().filter(|(_, is)| *is);
     names.map(|(name, _)| name).collect()
@@ -106,6 +107,7 @@ mod tests {
             ("api", "api = \"agent.sock\"", "api = \"a.sock\""),
             ("api_uids", "# api_uids", "api_uids"),
             ("[rsp]", "private_smdp = false", "private_smdp = true"),
+            ("[session]", "grace_s = 600", "grace_s = 5"),
             ("[bearer]", "source = \"\"", "source = \"127.0.0.1\""),
         ] {
             let new = load(&example.replace(from, to));
