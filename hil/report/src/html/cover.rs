@@ -116,7 +116,7 @@ pub(super) fn requirements(report: &Report, most: usize) -> Markup {
     html! {
         h2 { "Requirements" }
         table {
-            thead { tr { th { "Requirement" } th { "Verdict" } th { "Shown by" } } }
+            thead { tr { th { "Id" } th { "Verdict" } th { "Shown by" } } }
             tbody { @for (_, row) in shown { (maud::PreEscaped(row)) } }
         }
         @if left_out > 0 {
