@@ -50,6 +50,8 @@ enum Action {
     Bench(figures::BenchArgs),
     /// Kill every part of a cluster under load, and compare the books (docs/cluster.md).
     Cluster(cluster::ClusterArgs),
+    /// Judge somebody else's CMP, MSP, SM-DP+, LPA, card or vehicle, one test per requirement (docs/judge.md).
+    Judge(aid_judge::JudgeArgs),
     /// Write or check docs/CONFORMANCE.md from the requirement ids on the tests.
     Conformance(conformance::ConformanceArgs),
     /// Run one cryptographic operation some times: what `bench --instructions` counts.
@@ -99,6 +101,7 @@ fn act(args: &Args) -> Result<(), Failure> {
         Action::Init(init) => site::init(init),
         Action::Bench(bench) => figures::run(bench, &args.logs),
         Action::Cluster(cluster) => cluster::run(cluster, &args.logs),
+        Action::Judge(judge) => judge.run(),
         Action::CryptoOperation(operation) => figures::run_operation(operation),
         Action::Conformance(conformance) => conformance::run(conformance),
         Action::Part { program, .. } => Err(Failure::usage(format!(
