@@ -19,6 +19,7 @@ mod report;
 mod scenario;
 mod site;
 mod story;
+mod watch;
 
 use aid_cli::cli::{self, Arguments, Failure, LogArgs};
 use clap::{Parser, Subcommand};
@@ -59,6 +60,8 @@ enum Action {
     Compare(compare::CompareArgs),
     /// Repeat the run of a report with its seed, and say whether the same verdicts came (docs/report.md).
     Replay(replay::ReplayArgs),
+    /// Judge somebody else's CMP, MSP, SM-DP+, LPA, card or vehicle, one test per requirement (docs/judge.md).
+    Judge(aid_judge::JudgeArgs),
     /// Write or check docs/CONFORMANCE.md from the requirement ids on the tests.
     Conformance(conformance::ConformanceArgs),
     /// Run one cryptographic operation some times: what `bench --instructions` counts.
@@ -113,6 +116,7 @@ fn act(args: &Args) -> Result<(), Failure> {
         Action::Fleet(fleet) => fleet::run(fleet, &args.logs),
         Action::Compare(compare) => compare::run(compare),
         Action::Replay(replay) => replay::run(replay),
+        Action::Judge(judge) => judge.run(),
         Action::CryptoOperation(operation) => figures::run_operation(operation),
         Action::Conformance(conformance) => conformance::run(conformance),
         Action::Part { program, .. } => Err(Failure::usage(format!(

@@ -52,7 +52,7 @@ const VALUES: &[&str] = &[
 const DROPPED: &[&str] = &["--report", "--junit", "--html", "--keep"];
 
 /// Flags that a repetition has no use for.
-const DROPPED_FLAGS: &[&str] = &["--json", "--watch", "--all", "--trace"];
+const DROPPED_FLAGS: &[&str] = &["--json", "--watch", "--trace"];
 
 /// Repeats the run; the exit code is 1 when a verdict differs.
 pub(crate) fn run(args: &ReplayArgs) -> Result<(), Failure> {
@@ -205,7 +205,8 @@ fn with_case(words: &[String], report: &Report, case: &str) -> Vec<String> {
     }
     let mut rest = words.iter().skip(fixed);
     while let Some(word) = rest.next() {
-        if !word.starts_with('-') {
+        // One case in place of all.
+        if !word.starts_with('-') || word == "--all" {
             continue;
         }
         made.push(word.clone());

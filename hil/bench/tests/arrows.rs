@@ -69,8 +69,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["aid-cli", "aid-rsp", "aid-serve", "aid-store"],
     ),
     // Bench.
-    ("aid-report", &["aid-cli", "aid-id", "aid-rsp", "aid-wire"]),
-    ("aid-judge", &["aid-report"]),
+    ("aid-report", &["aid-cli", "aid-rsp", "aid-wire"]),
+    ("aid-judge", &["aid-cli", "aid-report"]),
 ];
 
 /// What only tests of a crate may depend on, beside `aid-needs` and the crate itself.

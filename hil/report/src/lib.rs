@@ -24,11 +24,11 @@ pub use document::{MAX_DOCUMENT, ReadError};
 pub use html::{MAX_PAGE, STYLE, page, sequence, sequence_row};
 pub use mask::{MASK, Mask};
 pub use message::{Field, Message, Protocol};
-pub use outputs::{Outputs, open, summary};
+pub use outputs::{Outputs, open, show, summary};
 pub use record::{
     MAX_BYTES, MAX_FIELDS, MAX_MESSAGES, MAX_NAME, MAX_TITLE, MAX_VALUE, Recorder, Request,
     Response, Route, instruction, status_word,
 };
 pub use report::{FORMAT, Kind, Laboratory, Report, Version};
-pub use table::{Colours, table};
+pub use table::{Colours, case_lines, heading, table};
 pub use verdict::{Tally, Verdict};

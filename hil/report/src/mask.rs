@@ -127,7 +127,7 @@ impl Mask {
     /// activation code (SGP.22 §4.1) the matchingID is remembered, too.
     pub fn learn(&mut self, value: &str) {
         let value = value.trim();
-        if value.len() < SHORTEST || EMPTY.contains(&value) || self.values.len() >= MOST {
+        if value.len() < SHORTEST || says_nothing(value) || self.values.len() >= MOST {
             return;
         }
         let mut end = value.len().min(LONGEST);
@@ -148,7 +148,7 @@ impl Mask {
     pub fn field(&mut self, name: &str, value: &str) -> String {
         if Self::is_secret(name) || is_code(name, value) {
             self.learn(value);
-            return if value.is_empty() || EMPTY.contains(&value) {
+            return if value.is_empty() || says_nothing(value) {
                 value.to_owned()
             } else {
                 MASK.to_owned()
@@ -275,6 +275,15 @@ impl Finder {
         out.push_str(text.get(done..).unwrap_or_default());
         out
     }
+}
+
+/// No secret: a placeholder, or the length that one of our programs traces in its place.
+fn says_nothing(value: &str) -> bool {
+    let is_length = |open: char, close: &str| {
+        let digits = value.strip_prefix(open).and_then(|v| v.strip_suffix(close));
+        digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+    };
+    EMPTY.contains(&value) || is_length('<', " characters>") || is_length('(', " characters)")
 }
 
 /// Is it a code that a person copies, under a name that errors use, too: `{"code":"BDFH-JKLM"}`?

@@ -107,8 +107,11 @@ impl Report {
     }
 }
 
-/// Prints a text that has colours and whose other parts are printable already.
-fn show(text: &str) -> Result<(), Failure> {
+/// Prints a text to stdout that has colours and whose other parts are printable already, such as a table.
+///
+/// # Errors
+/// Stdout is closed.
+pub fn show(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

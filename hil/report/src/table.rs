@@ -54,28 +54,39 @@ const WIDEST: usize = 56;
 pub fn table(report: &Report, colours: Colours) -> String {
     let width = report.cases.iter().map(|case| case.name.chars().count());
     let width = width.max().unwrap_or(0).clamp(4, WIDEST);
-    let mut out = String::new();
-    // Writing into a String does not fail.
-    let _ = writeln!(
-        out,
-        "{:<13}{:<width$} {:>10} {:>7}  clause",
-        "verdict", "case", "ms", "APDUs"
-    );
+    let mut out = heading(width);
     for case in &report.cases {
-        let ms = case.counts.us as f64 / 1000.0;
-        let _ = writeln!(
-            out,
-            "{}{:<width$} {ms:>10.1} {:>7}  {}",
-            colours.verdict(case.verdict),
-            printable(&case.name),
-            case.counts.apdus,
-            printable(&case.clause)
-        );
-        if let Some(line) = why(case) {
-            let _ = writeln!(out, "             {line}");
-        }
+        out.push_str(&case_lines(case, width, colours));
     }
+    // Writing into a String does not fail.
     let _ = writeln!(out, "{}", summary(report));
+    out
+}
+
+/// The heading of a table whose names have this width, characters.
+#[must_use]
+pub fn heading(width: usize) -> String {
+    format!(
+        "{:<13}{:<width$} {:>10} {:>7}  clause\n",
+        "verdict", "case", "ms", "APDUs"
+    )
+}
+
+/// The lines of one case: for a table that grows while the run goes on.
+#[must_use]
+pub fn case_lines(case: &Case, width: usize, colours: Colours) -> String {
+    let ms = case.counts.us as f64 / 1000.0;
+    let mut out = format!(
+        "{}{:<width$} {ms:>10.1} {:>7}  {}\n",
+        colours.verdict(case.verdict),
+        printable(&case.name),
+        case.counts.apdus,
+        printable(&case.clause)
+    );
+    if let Some(line) = why(case) {
+        // Writing into a String does not fail.
+        let _ = writeln!(out, "             {line}");
+    }
     out
 }
 

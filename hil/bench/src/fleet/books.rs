@@ -64,10 +64,29 @@ pub(super) struct Parked {
 /// State of each profile by (EID, ICCID).
 type Book = BTreeMap<(String, String), String>;
 
-/// Compares all books.
+/// The books of all servers.
+#[derive(Debug, Clone, Default)]
+struct Books {
+    /// The last state that the CMP has of each profile.
+    cmp: Book,
+    /// The last state that the MSP was told.
+    msp: Book,
+    /// Profiles of whose installation the SM-DP+ was notified.
+    smdp: BTreeSet<String>,
+}
+
+/// Reads the books of all servers, and compares them with the cards.
 pub(super) fn compare(site: &Site, cars: &[Parked]) -> Result<Vec<Invariant>, Failure> {
-    let (cmp, msp) = (at_cmp(site)?, at_msp(site)?);
-    let smdp = at_smdp(site)?;
+    let books = Books {
+        cmp: at_cmp(site)?,
+        msp: at_msp(site)?,
+        smdp: at_smdp(site)?,
+    };
+    Ok(judge(&books, cars))
+}
+
+fn judge(books: &Books, cars: &[Parked]) -> Vec<Invariant> {
+    let Books { cmp, msp, smdp } = books;
     let mut parked = Invariant::new(
         "fleet/parked",
         "No profile is enabled in a car that nobody is logged in to.",
@@ -114,33 +133,41 @@ pub(super) fn compare(site: &Site, cars: &[Parked]) -> Result<Vec<Invariant>, Fa
             single.check(other.is_none(), || {
                 format!("{iccid} in {} and {}", car.eid, other.unwrap_or_default())
             });
-            for (book, rule) in [(&cmp, &mut told), (&msp, &mut forwarded)] {
+            for (book, rule) in [(cmp, &mut told), (msp, &mut forwarded)] {
                 let state = book.get(&key).map(String::as_str);
                 rule.check(state == Some("disabled"), || {
-                    format!("{iccid} in {}: disabled on the card, {state:?} in the books", car.eid)
+                    format!(
+                        "{iccid} in {}: disabled on the card, {state:?} in the books",
+                        car.eid
+                    )
                 });
             }
             notified.check(smdp.contains(iccid), || format!("{iccid} in {}", car.eid));
             on_cards.insert(key);
         }
         if car.withdrawn {
-            gone.check(car.profiles.is_empty(), || format!("{} has a profile", car.eid));
+            gone.check(car.profiles.is_empty(), || {
+                format!("{} has a profile", car.eid)
+            });
         } else if car.drove {
             kept.check(car.profiles.len() == 1, || {
                 format!("{} has {} profiles", car.eid, car.profiles.len())
             });
         }
     }
-    for (book, rule) in [(&cmp, &mut told), (&msp, &mut forwarded)] {
+    for (book, rule) in [(cmp, &mut told), (msp, &mut forwarded)] {
         for (key, state) in book {
             let there = on_cards.contains(key);
             let ended = matches!(state.as_str(), "deleted" | "installation_failed");
             rule.check(there || ended, || {
-                format!("{} in {}: {state} in the books, not on the card", key.1, key.0)
+                format!(
+                    "{} in {}: {state} in the books, not on the card",
+                    key.1, key.0
+                )
             });
         }
     }
-    Ok(vec![parked, single, told, forwarded, notified, gone, kept])
+    vec![parked, single, told, forwarded, notified, gone, kept]
 }
 
 fn text(value: &serde_json::Value, name: &str) -> String {
@@ -149,14 +176,16 @@ fn text(value: &serde_json::Value, name: &str) -> String {
 
 fn at_cmp(site: &Site) -> Result<Book, Failure> {
     let list = books::list(site, "aid-cmp", "cmp.toml", "profile")?;
-    let row = |row: &serde_json::Value| ((text(row, "eid"), text(row, "iccid")), text(row, "status"));
+    let row =
+        |row: &serde_json::Value| ((text(row, "eid"), text(row, "iccid")), text(row, "status"));
     Ok(list.iter().map(row).collect())
 }
 
 /// The last report about each profile.
 fn at_msp(site: &Site) -> Result<Book, Failure> {
     let list = books::list(site, "aid-msp", "msp.toml", "status")?;
-    let row = |row: &serde_json::Value| ((text(row, "eid"), text(row, "iccid")), text(row, "status"));
+    let row =
+        |row: &serde_json::Value| ((text(row, "eid"), text(row, "iccid")), text(row, "status"));
     Ok(list.iter().map(row).collect())
 }
 
@@ -164,4 +193,93 @@ fn at_msp(site: &Site) -> Result<Book, Failure> {
 fn at_smdp(site: &Site) -> Result<BTreeSet<String>, Failure> {
     let list = books::list(site, "aid-smdp", "smdp.toml", "notification")?;
     Ok(list.iter().map(|row| text(row, "iccid")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ICCID: &str = "8988000000000000003";
+    const OTHER: &str = "8988000000000000011";
+
+    fn car(eid: &str, profiles: &[(&str, bool)], withdrawn: bool) -> Parked {
+        let profile = |(iccid, enabled): &(&str, bool)| CardProfile {
+            iccid: iccid.parse().unwrap(),
+            enabled: *enabled,
+        };
+        Parked {
+            eid: eid.to_owned(),
+            profiles: profiles.iter().map(profile).collect(),
+            withdrawn,
+            drove: true,
+        }
+    }
+
+    /// Two cars: one keeps its profile, the other's driver was withdrawn.
+    fn sound() -> (Books, Vec<Parked>) {
+        let key = |eid: &str, iccid: &str| (eid.to_owned(), iccid.to_owned());
+        let book = Book::from([
+            (key("1", ICCID), "disabled".to_owned()),
+            (key("2", OTHER), "deleted".to_owned()),
+        ]);
+        let books = Books {
+            cmp: book.clone(),
+            msp: book,
+            smdp: BTreeSet::from([ICCID.to_owned(), OTHER.to_owned()]),
+        };
+        (
+            books,
+            vec![car("1", &[(ICCID, false)], false), car("2", &[], true)],
+        )
+    }
+
+    fn broken(books: &Books, cars: &[Parked]) -> Vec<&'static str> {
+        let all = judge(books, cars).into_iter();
+        all.filter(|rule| rule.broken > 0)
+            .map(|rule| rule.name)
+            .collect()
+    }
+
+    #[test]
+    fn each_invariant_is_broken_by_its_own_defect() {
+        let (books, cars) = sound();
+        assert!(broken(&books, &cars).is_empty());
+        assert!(judge(&books, &cars).iter().all(|rule| rule.checked > 0));
+
+        let enabled = vec![car("1", &[(ICCID, true)], false), car("2", &[], true)];
+        assert_eq!(broken(&books, &enabled), ["fleet/parked"]);
+        let mut twice = sound().0;
+        for book in [&mut twice.cmp, &mut twice.msp] {
+            book.insert(("3".into(), ICCID.into()), "disabled".into());
+        }
+        let two_cards = vec![
+            car("1", &[(ICCID, false)], false),
+            car("2", &[], true),
+            car("3", &[(ICCID, false)], false),
+        ];
+        assert_eq!(broken(&twice, &two_cards), ["fleet/one-card"]);
+        let withdrawn = vec![car("1", &[(ICCID, false)], true), car("2", &[], true)];
+        assert_eq!(broken(&books, &withdrawn), ["fleet/withdrawn"]);
+        let lost = vec![car("1", &[(ICCID, false)], false), car("2", &[], false)];
+        assert_eq!(broken(&books, &lost), ["fleet/kept"]);
+
+        let wrong = |change: fn(&mut Books)| {
+            let (mut books, cars) = sound();
+            change(&mut books);
+            broken(&books, &cars)
+        };
+        assert_eq!(
+            wrong(|b| drop(b.cmp.insert(("1".into(), ICCID.into()), "enabled".into()))),
+            ["fleet/books-of-cmp"]
+        );
+        assert_eq!(
+            wrong(|b| drop(b.msp.remove(&("1".into(), ICCID.into())))),
+            ["fleet/books-of-msp"]
+        );
+        assert_eq!(
+            wrong(|b| drop(b.msp.insert(("2".into(), OTHER.into()), "disabled".into()))),
+            ["fleet/books-of-msp"]
+        );
+        assert_eq!(wrong(|b| b.smdp.clear()), ["fleet/books-of-smdp"]);
+    }
 }

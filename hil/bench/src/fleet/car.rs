@@ -38,6 +38,8 @@ pub(super) struct Shared {
     /// Card operations at once, as many as there are clients for ES9+.
     pub(super) operations: Arc<Semaphore>,
     pub(super) began: Instant,
+    /// The CMP is down on purpose.
+    pub(super) outage: AtomicBool,
     pub(super) over: AtomicBool,
 }
 
@@ -253,10 +255,13 @@ impl Car {
 
     /// Notes that the link is gone; the core hears of it before anything else is done.
     fn lost(&mut self, why: &str) {
+        let planned = self.returned.is_some() || self.shared.outage.load(Ordering::Relaxed);
         if self.link.take().is_some() {
             self.shared.tally.connected.fetch_sub(1, Ordering::Relaxed);
             self.state.connected.store(false, Ordering::Relaxed);
-            tracing::debug!(car = self.number, why, "link lost");
+            if !planned {
+                self.shared.tally.error(&format!("link lost: {why}"));
+            }
             self.pause();
             self.is_lost = true;
         }

@@ -13,6 +13,7 @@ use aid_lpa::{Apdu, Bearer, Http, HttpAnswer, HttpError, HttpsClient, Lpa, Meter
 use aid_rsp::crypto::{Crypto, SoftwareCrypto};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use tracing::subscriber::NoSubscriber;
 
 /// A card behind the APDU port.
 struct Inside(Card<Memory>);
@@ -93,13 +94,16 @@ impl CarCard {
         &mut self,
         what: &EuiccOp,
     ) -> (Result<(), EuiccError>, Option<Vec<CardProfile>>) {
-        let result = match what {
-            EuiccOp::List => Ok(()),
-            what => self.0.execute(what, &mut |_| ()),
-        };
-        match self.0.list() {
-            Ok(list) => (result, Some(list)),
-            Err(error) => (result.and(Err(error)), None),
-        }
+        // What one LPA logs for one car is a flood for a fleet.
+        tracing::subscriber::with_default(NoSubscriber::default(), || {
+            let result = match what {
+                EuiccOp::List => Ok(()),
+                what => self.0.execute(what, &mut |_| ()),
+            };
+            match self.0.list() {
+                Ok(list) => (result, Some(list)),
+                Err(error) => (result.and(Err(error)), None),
+            }
+        })
     }
 }

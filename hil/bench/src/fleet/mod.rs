@@ -127,7 +127,9 @@ pub(crate) fn run(args: &FleetArgs, logs: &LogArgs) -> Result<(), Failure> {
         Some(seed) => seed,
         // Within what every reader of JSON keeps exact.
         None => {
-            getrandom::u64().map_err(|e| Failure::new(format!("no random numbers: {e}; give --seed")))? >> 11
+            getrandom::u64()
+                .map_err(|e| Failure::new(format!("no random numbers: {e}; give --seed")))?
+                >> 11
         }
     };
     let temporary = Workshop::new("fleet", &std::env::temp_dir())?;
@@ -199,6 +201,7 @@ impl Running {
             handshakes: Semaphore::new(HANDSHAKES),
             operations: Arc::new(Semaphore::new(OPERATIONS)),
             began: Instant::now(),
+            outage: AtomicBool::new(false),
             over: AtomicBool::new(false),
         });
         let (mut states, mut wishes, mut tasks) = (Vec::new(), Vec::new(), JoinSet::new());
@@ -237,7 +240,12 @@ impl Running {
     }
 
     /// Waits until `so_many` says that all are there; false when that took longer than `patience`.
-    async fn wait(&self, phase: &'static str, patience: Duration, so_many: impl Fn(&Self) -> u64) -> bool {
+    async fn wait(
+        &self,
+        phase: &'static str,
+        patience: Duration,
+        so_many: impl Fn(&Self) -> u64,
+    ) -> bool {
         let (begin, all) = (Instant::now(), self.states.len() as u64);
         let mut progress = Progress::begin(phase, all);
         loop {
@@ -246,7 +254,10 @@ impl Running {
             let over = begin.elapsed() > patience;
             if now >= all || over {
                 let seconds = begin.elapsed().as_secs_f64();
-                progress.end(&format!("{now} of {all} after {seconds:.1} s; {}", self.tally().line()));
+                progress.end(&format!(
+                    "{now} of {all} after {seconds:.1} s; {}",
+                    self.tally().line()
+                ));
                 return now >= all;
             }
             tokio::time::sleep(LOOK).await;
@@ -301,7 +312,10 @@ async fn drive(
     let own_cpu = crate::process::own_cpu();
     let begin = Instant::now();
     let mut running = Running::start(site, fleet, world, drivers)?;
-    if !running.wait("connecting", args.patience, Running::connected).await {
+    if !running
+        .wait("connecting", args.patience, Running::connected)
+        .await
+    {
         stuck.push("connecting: not every car was connected in time".to_owned());
     }
     let (connected, connect_s) = (running.connected(), begin.elapsed().as_secs_f64());
@@ -309,22 +323,27 @@ async fn drive(
     if !running.wait("parking", args.patience, Running::idle).await {
         stuck.push("parking: not every car came to rest in time".to_owned());
     }
-    let drove: Vec<bool> = running.states.iter().map(|s| !s.profiles().is_empty()).collect();
+    let drove: Vec<bool> = running
+        .states
+        .iter()
+        .map(|s| !s.profiles().is_empty())
+        .collect();
     let mut servers_cpu = cmp.cpu();
     let withdrawn = choose(&drove, &mut random);
+    running.shared.outage.store(true, Ordering::Relaxed);
     cmp.kill();
     withdraw(site, &names, &withdrawn)?;
     let back = Instant::now();
     cmp = start(site, "aid-cmp", "cmp.toml", &logs.log)?;
-    for (n, wish) in running.wishes.iter().enumerate() {
+    for wish in &running.wishes {
         // A car that is stuck has said so above.
         let _ = wish.try_send(Wish::Returned(back));
-        let _ = n;
     }
     let returned = |running: &Running| running.tally().count(What::Return) as u64;
     if !running.wait("returning", args.patience, returned).await {
         stuck.push("returning: not every car was back in time".to_owned());
     }
+    running.shared.outage.store(false, Ordering::Relaxed);
     if !settled(site, &running, &withdrawn, args.patience).await? {
         stuck.push("settling: orders or reports were still open".to_owned());
     }
@@ -381,7 +400,10 @@ fn withdraw(site: &Site, names: &[String], withdrawn: &[usize]) -> Result<(), Fa
         output(site, "aid-msp", &args, "")?;
         progress.at(done as u64 + 1, "the CMP is down meanwhile");
     }
-    progress.end(&format!("{} drivers while the CMP is down", withdrawn.len()));
+    progress.end(&format!(
+        "{} drivers while the CMP is down",
+        withdrawn.len()
+    ));
     Ok(())
 }
 
@@ -397,7 +419,9 @@ async fn settled(
     let is_settled = loop {
         let idle = running.idle();
         progress.at(idle, &running.tally().line());
-        let gone = withdrawn.iter().all(|n| running.states[*n].profiles().is_empty());
+        let gone = withdrawn
+            .iter()
+            .all(|n| running.states[*n].profiles().is_empty());
         if gone && idle == all && nothing_open(site)? {
             break true;
         }
@@ -417,7 +441,7 @@ fn nothing_open(site: &Site) -> Result<bool, Failure> {
     let summary: serde_json::Value = serde_json::from_str(&text)?;
     let row = summary.get(0).unwrap_or(&summary);
     let is_zero = |name: &str| row[name].as_u64().unwrap_or(0) == 0;
-    Ok(["open_orders", "due_calls", "waiting_calls", "open_requests"]
+    Ok(["open_orders", "due_calls", "open_requests"]
         .iter()
         .all(|name| is_zero(name)))
 }
@@ -463,7 +487,17 @@ mod tests {
         assert_eq!(time("10m"), Ok(Duration::from_secs(600)));
         assert_eq!(time("1h"), Ok(Duration::from_secs(3600)));
         assert_eq!(time("7"), Ok(Duration::from_secs(7)));
-        for bad in ["", "s", "0s", "-1s", "25h", "1d", "1.5s", "99999999999999999999h", "é"] {
+        for bad in [
+            "",
+            "s",
+            "0s",
+            "-1s",
+            "25h",
+            "1d",
+            "1.5s",
+            "99999999999999999999h",
+            "é",
+        ] {
             assert!(time(bad).is_err(), "{bad}");
         }
         assert_eq!(rate("0.5"), Ok(0.5));

@@ -3,9 +3,7 @@
 use super::{FleetArgs, Found};
 use aid_cli::cli::Failure;
 use aid_cli::printable::printable;
-use aid_report::{
-    Case, Counts, FORMAT, Kind, Laboratory, Report, Step, Verdict, Version,
-};
+use aid_report::{Case, Counts, FORMAT, Kind, Laboratory, Report, Step, Verdict, Version};
 use std::fmt::Write as _;
 
 /// Most kinds of errors that are written out.
@@ -50,7 +48,14 @@ pub(super) fn text(found: &Found) -> String {
     out
 }
 
-fn case(name: &str, about: &str, clause: &str, failures: &[String], args: &FleetArgs, seed: u64) -> Case {
+fn case(
+    name: &str,
+    about: &str,
+    clause: &str,
+    failures: &[String],
+    args: &FleetArgs,
+    seed: u64,
+) -> Case {
     let failed = !failures.is_empty();
     Case {
         name: name.to_owned(),
@@ -103,7 +108,12 @@ pub(super) fn report(
         .map(|spread| Step {
             title: format!(
                 "{} {}: median {:.1} ms, 90 % {:.1}, 99 % {:.1}, longest {:.1}",
-                spread.count, spread.what, spread.p50_ms, spread.p90_ms, spread.p99_ms, spread.max_ms
+                spread.count,
+                spread.what,
+                spread.p50_ms,
+                spread.p90_ms,
+                spread.p99_ms,
+                spread.max_ms
             ),
             verdict: Verdict::Pass,
             requirements: Vec::new(),

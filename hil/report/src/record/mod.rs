@@ -6,6 +6,7 @@ mod fields;
 mod http;
 mod sgp22;
 mod status;
+mod traced;
 
 pub use apdu::{instruction, status_word};
 pub use http::{Request, Response};
