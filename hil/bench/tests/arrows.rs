@@ -70,12 +70,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["aid-cli", "aid-rsp", "aid-serve", "aid-store"],
     ),
     // Bench.
-    ("aid-report", &["aid-cli"]),
-    ("aid-judge", &["aid-report"]),
+    ("aid-report", &["aid-cli", "aid-rsp", "aid-wire"]),
+    ("aid-judge", &["aid-cli", "aid-report"]),
 ];
 
 /// What only tests of a crate may depend on, beside `aid-needs` and the crate itself.
-const TESTS: &[(&str, &str)] = &[("aid-lpa", "aid-serve"), ("euicc-sim", "aid-t1")];
+const TESTS: &[(&str, &str)] = &[
+    ("aid-lpa", "aid-serve"),
+    ("euicc-sim", "aid-t1"),
+    ("aid-report", "aid-id"),
+];
 
 /// The only crate that may depend on all others.
 const BENCH: &str = "aid-hil";
