@@ -70,7 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // Bench.
     ("aid-report", &["aid-cli"]),
-    ("aid-judge", &["aid-cli", "aid-report"]),
+    ("aid-judge", &["aid-cli", "aid-lpa", "aid-port", "aid-report", "aid-rsp"]),
 ];
 
 /// What only tests of a crate may depend on, beside `aid-needs` and the crate itself.

@@ -7,9 +7,11 @@
 //! A kind of target is a [`Subject`]: the type that holds its connections, its part of the target file, and its tests.
 //! [`JudgeArgs`] is the command; its table of kinds has one line for each.
 
+pub mod card;
 mod command;
 mod evidence;
 mod random;
+mod rsp;
 mod run;
 mod subject;
 mod target;
