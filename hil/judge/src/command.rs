@@ -16,7 +16,10 @@ use std::time::Instant;
 type Judge = (&'static str, fn(&JudgeArgs) -> Result<Report, Failure>);
 
 /// The kinds of targets. Each is a [`Subject`]; `judge::<cmp::Cmp>` judges one.
-const KINDS: &[Judge] = &[("card", judge::<crate::card::Rig>)];
+const KINDS: &[Judge] = &[
+    ("card", judge::<crate::card::Rig>),
+    ("smdp", judge::<crate::smdp::Rig>),
+];
 
 /// Options of `aid-hil judge`.
 #[derive(Debug, clap::Args)]

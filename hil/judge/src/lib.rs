@@ -13,6 +13,7 @@ mod evidence;
 mod random;
 mod rsp;
 mod run;
+pub mod smdp;
 mod subject;
 mod target;
 mod test;

@@ -188,7 +188,7 @@ fn unknown_instruction(rig: &mut Rig) -> Checked {
 }
 
 fn open_another(rig: &mut Rig) -> Checked<u8> {
-    let (data, sw) = rig.command(&[0x00, 0x70, 0x00, 0x00, 0x01])?;
+    let (data, sw) = whole(rig, &[0x00, 0x70, 0x00, 0x00, 0x01])?;
     match (&data[..], sw) {
         ([channel @ 1..=19], 0x9000) => Ok(*channel),
         (_, 0x6A81 | 0x6881 | 0x6A84) => Err(Finding::Lacking(
@@ -202,7 +202,7 @@ fn open_another(rig: &mut Rig) -> Checked<u8> {
 }
 
 fn close(rig: &mut Rig, channel: u8) -> Checked {
-    let (_, sw) = rig.command(&[0x00, 0x70, 0x80, channel])?;
+    let (_, sw) = whole(rig, &[0x00, 0x70, 0x80, channel])?;
     must(is_success(sw), "MANAGE CHANNEL, close: 9000", || {
         format!("status word {sw:04X}")
     })

@@ -153,7 +153,7 @@ pub(super) fn load(rig: &mut Rig, package: &Package) -> Checked<Loaded> {
     let prepared = session.prepared(rig)?;
     let pieces = bound(rig, prepared.value(), package)?;
     rig.installed.push(package.metadata.iccid);
-    rig.open_channel()?;
+    rig.ensure_open()?;
     for piece in pieces {
         match rig.piece(&piece)? {
             Ok(answer) if answer.is_empty() => {}

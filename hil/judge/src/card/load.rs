@@ -307,7 +307,7 @@ fn interrupted(rig: &mut Rig) -> Checked {
     let prepared = session.prepared(rig)?;
     let pieces = bound(rig, prepared.value(), &package(&profile))?;
     rig.installed.push(profile.iccid);
-    rig.open_channel()?;
+    rig.ensure_open()?;
     for piece in pieces.iter().take(pieces.len() - 1) {
         if let Err(sw) = rig.piece(piece)? {
             return Err(Finding::broken(
@@ -343,7 +343,7 @@ fn no_session(rig: &mut Rig) -> Checked {
 /// Sends pieces that must not be installed.
 fn not_taken(rig: &mut Rig, iccid: [u8; 10], pieces: &[Vec<u8>], what: &str) -> Checked {
     rig.installed.push(iccid);
-    rig.open_channel()?;
+    rig.ensure_open()?;
     for piece in pieces {
         match rig.piece(piece)? {
             Ok(answer) if answer.is_empty() => {}
@@ -361,7 +361,7 @@ fn replayed(rig: &mut Rig) -> Checked {
     let prepared = session.prepared(rig)?;
     let pieces = bound(rig, prepared.value(), &package(&profile))?;
     rig.installed.push(profile.iccid);
-    rig.open_channel()?;
+    rig.ensure_open()?;
     for piece in &pieces {
         if !rig.piece(piece)?.is_ok_and(|answer| answer.is_empty()) {
             break;

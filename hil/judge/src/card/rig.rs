@@ -256,8 +256,14 @@ impl Rig {
     }
 
     /// Opens the channel, if it is not open.
+    pub(super) fn ensure_open(&mut self) -> Checked {
+        self.card.open().map_err(|e| finding("SELECT ISD-R", &e))
+    }
+
+    /// Opens a channel of its own for single commands; its number.
     pub(super) fn open_channel(&mut self) -> Checked<u8> {
-        self.card.open().map_err(|e| finding("SELECT ISD-R", &e))?;
+        self.card.close();
+        self.ensure_open()?;
         self.wire
             .channel()
             .ok_or_else(|| Finding::Hidden("the port has no logical channel".to_owned()))

@@ -2,7 +2,9 @@
 //! APDUs, and findings. SGP.22 v2.4.
 
 pub(crate) mod dp;
+pub(crate) mod euicc;
 pub(crate) mod findings;
+pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod names;
 pub(crate) mod profile;

@@ -2,7 +2,7 @@
 
 use super::names;
 use crate::evidence::Evidence;
-use aid_port::{Apdu, Opened, TransportError};
+use aid_port::{Apdu, Opened, TransportError, channel_of};
 use aid_report::{Message, Protocol};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -18,7 +18,7 @@ struct Exchange {
 struct Inside {
     port: Box<dyn Apdu + Send>,
     seen: Vec<Exchange>,
-    /// The logical channel that was opened last.
+    /// The logical channel on which an application was selected last.
     channel: Option<u8>,
     /// The transport opens channels by itself.
     managed: bool,
@@ -49,7 +49,7 @@ impl Recorder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The logical channel that was opened last.
+    /// The logical channel on which an application was selected last.
     pub(crate) fn channel(&self) -> Option<u8> {
         self.inside().channel
     }
@@ -119,10 +119,9 @@ impl Apdu for Recorder {
         let mut inside = self.inside();
         let at = Instant::now();
         let result = inside.port.transmit(command);
-        if let ([_, 0x70, 0, 0, ..], Ok(answer)) = (command, &result)
-            && let [channel, 0x90, 0x00] = answer[..]
-        {
-            inside.channel = Some(channel);
+        // Whoever opens a channel selects an application on it next.
+        if let [class, 0xA4, 0x04, ..] = *command {
+            inside.channel = Some(channel_of(class));
         }
         inside.seen.push(Exchange {
             at,
