@@ -74,7 +74,13 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What only tests of a crate may depend on, beside `aid-needs` and the crate itself.
-const TESTS: &[(&str, &str)] = &[("aid-lpa", "aid-serve"), ("euicc-sim", "aid-t1")];
+const TESTS: &[(&str, &str)] = &[
+    ("aid-judge", "aid-euicc"),
+    ("aid-judge", "aid-serve"),
+    ("aid-judge", "aid-smdp"),
+    ("aid-lpa", "aid-serve"),
+    ("euicc-sim", "aid-t1"),
+];
 
 /// The only crate that may depend on all others.
 const BENCH: &str = "aid-hil";
