@@ -70,13 +70,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // Bench.
     ("aid-report", &["aid-cli"]),
-    ("aid-judge", &["aid-cli", "aid-lpa", "aid-port", "aid-report", "aid-rsp"]),
+    (
+        "aid-judge",
+        &[
+            "aid-cli",
+            "aid-euicc",
+            "aid-lpa",
+            "aid-port",
+            "aid-report",
+            "aid-rsp",
+            "aid-serve",
+        ],
+    ),
 ];
 
 /// What only tests of a crate may depend on, beside `aid-needs` and the crate itself.
 const TESTS: &[(&str, &str)] = &[
-    ("aid-judge", "aid-euicc"),
-    ("aid-judge", "aid-serve"),
+    ("aid-judge", "aid-id"),
     ("aid-judge", "aid-smdp"),
     ("aid-lpa", "aid-serve"),
     ("euicc-sim", "aid-t1"),

@@ -89,9 +89,17 @@ fn cases(report: &Value, verdict: &str) -> Vec<String> {
 /// Nothing failed, nothing is inconclusive, and at least so many passed.
 fn passes((report, code): &(Value, i32), least: usize, what: &str) {
     assert_eq!(cases(report, "fail"), Vec::<String>::new(), "{what}");
-    assert_eq!(cases(report, "inconclusive"), Vec::<String>::new(), "{what}");
+    assert_eq!(
+        cases(report, "inconclusive"),
+        Vec::<String>::new(),
+        "{what}"
+    );
     let passed = cases(report, "pass").len();
-    assert!(passed >= least, "{what}: {passed} passed, {:?}", cases(report, "skipped"));
+    assert!(
+        passed >= least,
+        "{what}: {passed} passed, {:?}",
+        cases(report, "skipped")
+    );
     assert_eq!(*code, 0, "{what}");
 }
 
@@ -165,8 +173,14 @@ mod card {
         let file = site.dir.join("target.toml");
         for (text, says) in [
             ("name = \"x\"\n[card]\n", "euicc"),
-            ("name = \"x\"\n[card.euicc]\nport = \"socket:a:1\"\ncolour = 1\n", "line 4"),
-            ("name = \"x\"\n[card.euicc]\nport = \"card.sock\"\n", "socket:"),
+            (
+                "name = \"x\"\n[card.euicc]\nport = \"socket:a:1\"\ncolour = 1\n",
+                "line 4",
+            ),
+            (
+                "name = \"x\"\n[card.euicc]\nport = \"card.sock\"\n",
+                "socket:",
+            ),
             (
                 "name = \"x\"\n[card.euicc]\nport = \"socket:a:1\"\n[card.server]\npki = \"none\"\n",
                 "none",
@@ -180,5 +194,54 @@ mod card {
             assert!(errors.contains(says), "{says}: {errors}");
             assert_eq!(output.status.code(), Some(2), "{errors}");
         }
+    }
+}
+
+mod smdp {
+    use super::*;
+
+    /// A running server of a set-up, and its target file.
+    fn serve(site: &Site) -> (Part, String) {
+        let part = start(&site.dir, &["aid-smdp", "serve", "--config", "smdp.toml"]);
+        let port = |way: &str| {
+            let address = part.1["listen"][way].as_str().unwrap();
+            address.rsplit(':').next().unwrap().to_owned()
+        };
+        let target = format!(
+            "name = \"aid-smdp\"\n[smdp]\naddress = \"localhost:{}\"\n[smdp.euicc]\npki = \"pki/rsp\"\n\
+             [smdp.es2]\naddress = \"localhost:{}\"\nca = \"pki/aid/ca.pem\"\ncert = \"pki/aid/msp.pem\"\n\
+             key = \"pki/aid/msp.key\"\n",
+            port("es9"),
+            port("es2")
+        );
+        (part, target)
+    }
+
+    #[test]
+    fn aid_smdp_passes() {
+        let site = Site::new();
+        let (_smdp, target) = serve(&site);
+        passes(&site.judge("smdp", &target, &[]), 65, "aid-smdp");
+    }
+}
+
+mod lpa {
+    use super::*;
+
+    #[test]
+    fn aid_lpa_passes() {
+        let site = Site::new();
+        let program = env!("CARGO_BIN_EXE_aid-hil");
+        let lpa = format!(
+            "\"{program}\", \"part\", \"aid-lpa\", \"--json\", \"--private-smdp\", \"--ci\", \"{{ci}}\", \
+             \"--euicc\", \"socket:{{card}}\""
+        );
+        let target = format!(
+            "name = \"aid-lpa\"\n[lpa]\ndownload = [{lpa}, \"profile\", \"download\", \"{{code}}\"]\n\
+             download_with_code = [{lpa}, \"profile\", \"download\", \"--confirmation-code\", \
+             \"{{confirmation_code}}\", \"{{code}}\"]\n\
+             notifications = [{lpa}, \"notification\", \"process\"]\n"
+        );
+        passes(&site.judge("lpa", &target, &[]), 30, "aid-lpa");
     }
 }

@@ -18,6 +18,7 @@ type Judge = (&'static str, fn(&JudgeArgs) -> Result<Report, Failure>);
 /// The kinds of targets. Each is a [`Subject`]; `judge::<cmp::Cmp>` judges one.
 const KINDS: &[Judge] = &[
     ("card", judge::<crate::card::Rig>),
+    ("lpa", judge::<crate::lpa::Rig>),
     ("smdp", judge::<crate::smdp::Rig>),
 ];
 

@@ -10,6 +10,7 @@
 pub mod card;
 mod command;
 mod evidence;
+pub mod lpa;
 mod random;
 mod rsp;
 mod run;

@@ -37,7 +37,9 @@ fn es2_pki(dir: &Path) {
     for (name, common_name) in [("server", "smdp"), ("client", "msp")] {
         let names = vec!["localhost".into(), "127.0.0.1".into()];
         let mut params = CertificateParams::new(names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, common_name);
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &issuer).unwrap();
         write(&format!("{name}.pem"), certificate.pem());
@@ -224,7 +226,10 @@ impl Site {
             let [es9_router, es2_router] = routers;
             tokio::spawn(http::serve(es9, Some(es9_tls), es9_router, stop.clone()));
             tokio::spawn(http::serve(es2, Some(es2_tls), es2_router, stop));
-            (format!("localhost:{es9_port}"), format!("localhost:{es2_port}"))
+            (
+                format!("localhost:{es9_port}"),
+                format!("localhost:{es2_port}"),
+            )
         });
         Self {
             folder,
@@ -268,7 +273,10 @@ fn a_correct_server_passes_twice() {
         assert_eq!(not_passed(&cases), Vec::<String>::new());
         assert!(cases.iter().all(|c| !c.messages.is_empty()));
         let text = serde_json::to_string(&cases).unwrap();
-        assert!(!text.contains("12345678\\\""), "a Confirmation Code in the report");
+        assert!(
+            !text.contains("12345678\\\""),
+            "a Confirmation Code in the report"
+        );
     }
 }
 
@@ -306,7 +314,12 @@ fn a_server_that_is_away_is_inconclusive() {
         rig
     };
     let cases = judge(&mut rig, &["SGP22-5.6.1"]);
-    assert_eq!(named(&cases, Verdict::Inconclusive).len(), cases.len(), "{:?}", not_passed(&cases));
+    assert_eq!(
+        named(&cases, Verdict::Inconclusive).len(),
+        cases.len(),
+        "{:?}",
+        not_passed(&cases)
+    );
 }
 
 /// Each variant: the id that finds it, what is wrong with it, and the proxy that breaks the server.
@@ -458,6 +471,11 @@ fn each_broken_server_is_found_by_its_id() {
     for (id, what, proxy) in variants() {
         let site = Site::new(Some(proxy));
         let cases = judge(&mut site.rig(true), &[id]);
-        assert_eq!(named(&cases, Verdict::Fail), [id], "{what}: {:?}", not_passed(&cases));
+        assert_eq!(
+            named(&cases, Verdict::Fail),
+            [id],
+            "{what}: {:?}",
+            not_passed(&cases)
+        );
     }
 }

@@ -68,6 +68,11 @@ impl Folder {
         certificate(&self.ci_file())
     }
 
+    /// The CI with its key, which only test PKIs have.
+    pub(crate) fn ci_identity(&self) -> Result<Identity, String> {
+        self.identity("CertificateIssuer", "CI_ECDSA")
+    }
+
     /// A certificate with its key.
     pub(crate) fn identity(&self, folder: &str, name: &str) -> Result<Identity, String> {
         identity(
