@@ -71,11 +71,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // Bench.
     ("aid-report", &["aid-cli", "aid-rsp", "aid-wire"]),
-    ("aid-judge", &["aid-cli", "aid-report"]),
+    (
+        "aid-judge",
+        &[
+            "aid-cli",
+            "aid-euicc",
+            "aid-lpa",
+            "aid-port",
+            "aid-report",
+            "aid-rsp",
+            "aid-serve",
+        ],
+    ),
 ];
 
 /// What only tests of a crate may depend on, beside `aid-needs` and the crate itself.
 const TESTS: &[(&str, &str)] = &[
+    ("aid-judge", "aid-id"),
+    ("aid-judge", "aid-smdp"),
     ("aid-lpa", "aid-serve"),
     ("euicc-sim", "aid-t1"),
     ("aid-report", "aid-id"),

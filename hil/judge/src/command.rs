@@ -16,7 +16,11 @@ use std::time::Instant;
 type Judge = (&'static str, fn(&JudgeArgs) -> Result<Report, Failure>);
 
 /// The kinds of targets. Each is a [`Subject`]; `judge::<cmp::Cmp>` judges one.
-const KINDS: &[Judge] = &[];
+const KINDS: &[Judge] = &[
+    ("card", judge::<crate::card::Rig>),
+    ("lpa", judge::<crate::lpa::Rig>),
+    ("smdp", judge::<crate::smdp::Rig>),
+];
 
 /// Width of the names of tests in the table, characters.
 const WIDTH: usize = 32;
@@ -98,7 +102,6 @@ fn verdict(report: &Report) -> Result<(), Failure> {
 }
 
 /// Runs the wanted tests of one kind.
-#[allow(dead_code, reason = "the table of kinds is filled by the kinds")]
 fn judge<S: Subject>(args: &JudgeArgs) -> Result<Report, Failure> {
     let (cover, target) = target::load::<S>(&args.target)?;
     let seed = match args.seed {
@@ -167,7 +170,6 @@ fn rfc3339(time: Timestamp) -> Result<String, Failure> {
 }
 
 /// A pattern that selects nothing is a mistake, not a run without failures.
-#[allow(dead_code, reason = "see judge")]
 fn check_patterns<S: Subject>(
     wanted: &Wanted,
     tests: &[crate::test::Test<S>],

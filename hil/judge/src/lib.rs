@@ -7,10 +7,14 @@
 //! A kind of target is a [`Subject`]: the type that holds its connections, its part of the target file, and its tests.
 //! [`JudgeArgs`] is the command; its table of kinds has one line for each.
 
+pub mod card;
 mod command;
 mod evidence;
+pub mod lpa;
 mod random;
+mod rsp;
 mod run;
+pub mod smdp;
 mod subject;
 mod target;
 mod test;

@@ -195,6 +195,32 @@ pub fn mint_euicc(
     minter.euicc(eum, &digits)
 }
 
+impl RspPki {
+    /// Mints another TLS certificate of the SM-DP+ under the same CI, with the names and the validity of `params`.
+    ///
+    /// # Errors
+    /// [`CryptoError`] from signing.
+    pub fn mint_dp_tls(
+        &self,
+        params: &MintParams<'_>,
+        crypto: &dyn Crypto,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Identity, CryptoError> {
+        let subject = Subject {
+            organization: Some(DP_ORGANIZATION),
+            common_name: params.tls_names.first().copied().unwrap_or("localhost"),
+            serial_number: None,
+        };
+        let mut minter = Minter {
+            params,
+            crypto,
+            rng,
+        };
+        let profile = Profile::leaf(Role::DpTls, subject, params.dp_oid);
+        minter.identity(Some(&self.ci), &profile)
+    }
+}
+
 struct Minter<'a, 'r> {
     params: &'a MintParams<'a>,
     crypto: &'a dyn Crypto,
