@@ -39,6 +39,7 @@ impl LpaEuicc<CardPort, HttpsClient> {
         if let Some(aid) = isdr {
             card = card.with_isdr(&aid);
         }
+        card = card.with_refresh(config.euicc.refresh_flag.unwrap_or(true));
         let device = device_info(&config.device).map_err(|e| wrong(e.to_string()))?;
         Ok(Self {
             lpa: Lpa::new(card, https).with_device(device),

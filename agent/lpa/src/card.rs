@@ -36,6 +36,8 @@ pub struct Card<A> {
     greeted: bool,
     /// Where every APDU is recorded.
     pcap: Option<Pcap>,
+    /// refreshFlag of EnableProfile and DisableProfile.
+    pub(crate) refresh: bool,
 }
 
 impl<A> std::fmt::Debug for Card<A> {
@@ -57,6 +59,7 @@ impl<A: Apdu> Card<A> {
             managed: false,
             greeted: false,
             pcap: None,
+            refresh: true,
         }
     }
 
@@ -64,6 +67,15 @@ impl<A: Apdu> Card<A> {
     #[must_use]
     pub fn with_pcap(mut self, pcap: Pcap) -> Self {
         self.pcap = Some(pcap);
+        self
+    }
+
+    /// refreshFlag of EnableProfile and DisableProfile (SGP.22 §5.7.16, §5.7.17), true without this: does the card tell
+    /// the device of a switch by a proactive REFRESH? Without it the card switches at once, and it is the caller's
+    /// business that the device notices.
+    #[must_use]
+    pub fn with_refresh(mut self, refresh: bool) -> Self {
+        self.refresh = refresh;
         self
     }
 

@@ -170,11 +170,11 @@ impl<A: Apdu> Card<A> {
         }
     }
 
-    /// ES10c.EnableProfile with refreshFlag.
+    /// ES10c.EnableProfile.
     pub(crate) fn enable(&mut self, iccid: [u8; 10]) -> Result<(), CardError> {
         let request = EnableProfileRequest {
             profile: ProfileIdentifier::Iccid(iccid),
-            refresh: true,
+            refresh: self.refresh,
         };
         let answer = self.call("EnableProfile", &request);
         let result = answer.and_then(|answer: EnableProfileResponse| {
@@ -183,11 +183,11 @@ impl<A: Apdu> Card<A> {
         self.switched(iccid, ProfileState::Enabled, result)
     }
 
-    /// ES10c.DisableProfile with refreshFlag.
+    /// ES10c.DisableProfile.
     pub(crate) fn disable(&mut self, iccid: [u8; 10]) -> Result<(), CardError> {
         let request = DisableProfileRequest {
             profile: ProfileIdentifier::Iccid(iccid),
-            refresh: true,
+            refresh: self.refresh,
         };
         let answer = self.call("DisableProfile", &request);
         let result = answer.and_then(|answer: DisableProfileResponse| {

@@ -182,6 +182,8 @@ fn open(config: &Config, args: &Args, tally: &Arc<Tally>) -> Result<Port, Fault>
     if let Some(aid) = isdr.map_err(|e| Fault::usage(e.to_string()))? {
         card = card.with_isdr(&aid);
     }
+    let refresh = args.action.refresh_flag().or(config.euicc.refresh_flag);
+    card = card.with_refresh(refresh.unwrap_or(true));
     if let Some(file) = &args.pcap {
         let pcap = Pcap::create(file).map_err(|e| {
             Fault::new(

@@ -143,6 +143,52 @@ fn every_command_has_the_same_envelope() {
 }
 
 #[test]
+fn the_refresh_flag_is_that_of_the_command_line_or_of_the_configuration() {
+    let card = FakeCard::new();
+    let socket = serve_card(&card);
+    let folder = tempfile::tempdir().expect("folder");
+    let config = |flag: &str| {
+        let file = folder.path().join(format!("lpa-{flag}.toml"));
+        let text = format!("[euicc]\nport = \"socket:{socket}\"\nrefresh_flag = {flag}\n");
+        std::fs::write(&file, text).expect("write");
+        file.display().to_string()
+    };
+    let (on, off) = (config("true"), config("false"));
+    let iccid = "8949010000000000001";
+    for (verb, tag) in [("enable", 0x31), ("disable", 0x32)] {
+        for (config, flag, expected) in [
+            (None, None, 0xFF),
+            (None, Some("0"), 0),
+            (Some(&off), None, 0),
+            (Some(&off), Some("1"), 0xFF),
+            (Some(&on), Some("0"), 0),
+        ] {
+            let mut args = match config {
+                Some(file) => vec!["--config", file],
+                None => vec!["--socket", &socket],
+            };
+            args.extend(["profile", verb, iccid]);
+            args.extend(flag);
+            card.with(|card| card.requests.clear());
+            succeeds(&args);
+            card.with(|card| {
+                let of_verb = |request: &&Vec<u8>| request.starts_with(&[0xBF, tag]);
+                let request = card.requests.iter().find(of_verb).expect("a request");
+                assert!(
+                    request.ends_with(&[0x81, 1, expected]),
+                    "{args:?}: {request:02X?}"
+                );
+            });
+        }
+    }
+    fails(
+        &["--socket", &socket, "profile", "enable", iccid, "yes"],
+        "usage",
+        2,
+    );
+}
+
+#[test]
 fn failures_have_their_class_and_exit_code() {
     let card = FakeCard::new();
     let socket = serve_card(&card);

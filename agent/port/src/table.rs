@@ -17,6 +17,8 @@ pub struct EuiccTable {
     pub isdr_aid: Option<String>,
     /// Reset the card after profiles were switched; without it the transport decides.
     pub reset_after_switch: Option<bool>,
+    /// Ask the card for a proactive REFRESH when profiles are switched (refreshFlag, SGP.22 §5.7.16); default: true.
+    pub refresh_flag: Option<bool>,
     /// Longest wait for the answer to an APDU, seconds.
     pub answer_s: Option<u32>,
     /// How long a busy modem, or one that restarts, is waited for, seconds.

@@ -135,11 +135,19 @@ pub(crate) enum Profile {
     Enable {
         /// ICCID, 18 to 20 digits, or AID of the ISD-P.
         profile: String,
+        /// 1: the card tells the device by a proactive REFRESH; 0: it switches without a word. Default: refresh_flag of the
+        /// configuration, or 1.
+        #[arg(value_name = "REFRESH_FLAG", value_parser = refresh_flag)]
+        refresh: Option<bool>,
     },
     /// Disable a profile.
     Disable {
         /// ICCID, 18 to 20 digits, or AID of the ISD-P.
         profile: String,
+        /// 1: the card tells the device by a proactive REFRESH; 0: it switches without a word. Default: refresh_flag of the
+        /// configuration, or 1.
+        #[arg(value_name = "REFRESH_FLAG", value_parser = refresh_flag)]
+        refresh: Option<bool>,
     },
     /// Delete a profile for good; it must be disabled.
     Delete {
@@ -192,7 +200,26 @@ impl cli::Arguments for Args {
     }
 }
 
+/// refreshFlag as lpac has it.
+fn refresh_flag(text: &str) -> Result<bool, String> {
+    match text {
+        "0" => Ok(false),
+        "1" => Ok(true),
+        _ => Err("the refresh flag is 0 or 1".to_owned()),
+    }
+}
+
 impl Action {
+    /// The refreshFlag that the command line names.
+    pub(crate) const fn refresh_flag(&self) -> Option<bool> {
+        match self {
+            Self::Profile(Profile::Enable { refresh, .. } | Profile::Disable { refresh, .. }) => {
+                *refresh
+            }
+            _ => None,
+        }
+    }
+
     /// The command's words, as the envelope has them.
     pub(crate) const fn name(&self) -> &'static str {
         match self {

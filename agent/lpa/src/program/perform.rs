@@ -174,12 +174,12 @@ fn on_profile(
                 }
             }
         }
-        Profile::Enable { profile } => {
+        Profile::Enable { profile, .. } => {
             let iccid = iccid_of(lpa, profile)?;
             lpa.enable(&iccid)?;
             Ok(json!({"iccid": iccid.as_str(), "state": "enabled"}))
         }
-        Profile::Disable { profile } => {
+        Profile::Disable { profile, .. } => {
             let iccid = iccid_of(lpa, profile)?;
             lpa.disable(&iccid)?;
             Ok(json!({"iccid": iccid.as_str(), "state": "disabled"}))
