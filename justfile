@@ -29,6 +29,10 @@ bench *ARGS:
 cluster *ARGS:
     cargo run --release -p aid-hil -- cluster {{ARGS}}
 
+# Kill aid-hub 200 times under load: just hub-kills, or just hub-kills 50
+hub-kills KILLS="200":
+    AID_HUB_KILLS={{KILLS}} cargo test -p aid-hub --test hub kill
+
 # Hostile input for so many seconds: just fuzz, or just fuzz apdu 1800 (needs cargo-fuzz; docs/FUZZING.md)
 fuzz TARGET="all" SECONDS="60" *FLAGS:
     .ci/fuzz {{TARGET}} {{SECONDS}} {{FLAGS}}

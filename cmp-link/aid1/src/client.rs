@@ -7,6 +7,7 @@
 //! counts if it has the shape of a success, only a refusal in the words of §5.5 is the peer's own, and
 //! [`CallError::is_transient`] says of everything else that the call is worth repeating.
 
+mod carrier;
 mod http;
 
 use std::marker::PhantomData;
@@ -33,6 +34,7 @@ use http::Http;
 
 pub use crate::operation::Activation;
 pub use crate::received::Received;
+pub use carrier::{Carried, Carrier};
 
 /// Time limit of a call, unless set: more than the three seconds that AID.02 §7.7.1 allows a synchronous answer.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);

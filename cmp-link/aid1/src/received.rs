@@ -27,10 +27,22 @@ impl Received {
         self.status
     }
 
+    /// `Content-Type` in lower case, cleaned; empty if there is none.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
     /// The body.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// The body, without a copy.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
     }
 
     /// Whether there is no body.

@@ -231,10 +231,21 @@ pub fn to_headers(span: Option<&Span>, map: &mut HeaderMap) {
 
 /// Runs a future inside a span: calls that it makes for the same transaction are its children.
 pub fn within<F: Future>(span: Option<&Span>, future: F) -> Within<F> {
+    inside(span.map(|span| span.place), future)
+}
+
+/// As [`within`], by the place of the span: for a task that goes on where the span was begun elsewhere.
+pub fn inside<F: Future>(place: Option<Place>, future: F) -> Within<F> {
     Within {
-        place: span.map(|span| span.place),
+        place,
         future: Box::pin(future),
     }
+}
+
+/// The place of the span that this task is in.
+#[must_use]
+pub fn here() -> Option<Place> {
+    CURRENT.with_borrow(|current| *current)
 }
 
 /// See [`within`].

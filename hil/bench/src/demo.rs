@@ -19,6 +19,9 @@ pub(crate) struct DemoArgs {
     /// The MSP answers 201 and sends the activation code later (AID.02 §4.3 steps 4 to 6).
     #[arg(long)]
     async_ac: bool,
+    /// CMP and MSP reach each other through aid-hub (docs/hub.md).
+    #[arg(long)]
+    hub: bool,
     /// SAIP profile package in DER to install; default: one that our own builder makes.
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
@@ -117,6 +120,7 @@ pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
     let options = Options {
         profile: args.profile.as_deref(),
         async_ac: args.async_ac,
+        hub: args.hub,
         ..Options::default()
     };
     let site = match Site::create(dir, options) {

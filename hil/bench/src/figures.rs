@@ -9,6 +9,7 @@ mod cost;
 mod count;
 mod fleet;
 mod handshakes;
+mod hub;
 mod instructions;
 mod provisioning;
 mod rsp;
@@ -51,10 +52,10 @@ pub(crate) struct BenchArgs {
     /// Vehicles of the fleet; each needs two open files on this machine, in two processes.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     vehicles: u32,
-    /// Keep-alive connections of the suite `aid1`; 16 and then 64 without it.
+    /// Keep-alive connections of the suites `aid1` (16 and then 64 without it) and `hub` (2 without it).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     connections: Option<u32>,
-    /// Send Activation Code calls of the suite `aid1`, handshakes of the suite `handshakes`, and downloads of the suite `rsp`.
+    /// Send Activation Code calls of the suite `aid1`, calls of each operation of the suite `hub`, handshakes of the suite `handshakes`, and downloads of the suite `rsp`.
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,
     /// Let the CMP of the suite `aid1` keep its state in a PostgreSQL that is started for it.
@@ -81,6 +82,8 @@ enum Suite {
     Handshakes,
     /// AID1 at the CMP: Send Activation Code beside a bare HTTP server, login to activation code.
     Aid1,
+    /// aid-hub: time and processor time that it adds to a call, beside haproxy with the same TLS.
+    Hub,
     /// The SM-DP+: InitiateAuthentication beside its signature, downloads per core, memory of sessions.
     Rsp,
     /// Lines of the crates that the servers link.
@@ -143,6 +146,7 @@ pub(crate) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<(), Failure> {
             Suite::Aid1 if args.postgres => aid1::run_on_postgres(args, logs)?,
             Suite::Handshakes => handshakes::run(args, logs)?,
             Suite::Aid1 => aid1::run(args, logs)?,
+            Suite::Hub => hub::run(args, logs)?,
             Suite::Rsp => rsp::run(args)?,
             Suite::Size => size::run()?,
             Suite::Upkeep => upkeep::run(args)?,

@@ -7,12 +7,13 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The parts, by program name.
-pub(crate) const PROGRAMS: [&str; 7] = [
+pub(crate) const PROGRAMS: [&str; 8] = [
     "aid-agent",
     "aidctl",
     "aid-lpa",
     "euicc-sim",
     "aid-cmp",
+    "aid-hub",
     "aid-msp",
     "aid-smdp",
 ];
@@ -27,6 +28,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         "aid-lpa" => aid_lpa::run(args),
         "euicc-sim" => euicc_sim::run(args),
         "aid-cmp" => aid_cmp::run(args),
+        "aid-hub" => aid_hub::run(args),
         "aid-msp" => aid_msp::run(args),
         "aid-smdp" => aid_smdp::run(args),
         // No part of the system: what `bench aid1` compares with.

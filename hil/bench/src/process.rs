@@ -109,7 +109,7 @@ pub(crate) fn own_cpu() -> Duration {
     cpu_of(std::process::id())
 }
 
-fn cpu_of(process: u32) -> Duration {
+pub(crate) fn cpu_of(process: u32) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task"));
     let nanoseconds = tasks.into_iter().flatten().flatten().filter_map(|task| {
         let account = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
@@ -224,6 +224,11 @@ impl Part {
                 self.log.display()
             )),
         }
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Processor time of its threads so far; zero where the kernel keeps no account.

@@ -62,6 +62,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "aid-hub",
+        &["aid-aid1", "aid-cli", "aid-id", "aid-serve", "aid-store"],
+    ),
+    (
         "aid-msp",
         &["aid-aid1", "aid-cli", "aid-id", "aid-serve", "aid-store"],
     ),

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{Call, CallError, Settings};
+use super::{Call, CallError, Carried, Settings};
 use crate::body::{ActivationCodeResponse, Body as _, Iccids};
 use crate::contract::Contract;
 use crate::deviation::{self, Deviation, Deviations};
@@ -170,7 +170,7 @@ impl Http {
         &self.deviations
     }
 
-    /// Makes one request in a span of its own.
+    /// Makes one request of our own in a span of its own.
     ///
     /// # Errors
     /// [`CallError`] if no complete answer came.
@@ -181,15 +181,40 @@ impl Http {
         call: Call,
         body: Option<Vec<u8>>,
     ) -> Result<Received, CallError> {
-        let peer = self.target_id.as_str();
+        let headers = Headers {
+            request_id: call.request_id,
+            correlation_id: call.correlation_id,
+            client_id: self.own_id.clone(),
+            target_id: self.target_id.clone(),
+        };
+        let kind = body
+            .as_ref()
+            .map(|_| HeaderValue::from_static("application/json"));
+        let carried = Carried {
+            operation,
+            headers,
+            path: path.to_owned(),
+            kind,
+            body,
+            traceparent: None,
+            limit: None,
+        };
+        self.carry(carried).await
+    }
+
+    /// Makes one request under the names that it brings, in a span of its own.
+    ///
+    /// # Errors
+    /// [`CallError`] if no complete answer came.
+    pub(super) async fn carry(&self, carried: Carried) -> Result<Received, CallError> {
         let span = Span::begin(
-            operation.name,
+            carried.operation.name,
             Kind::Client,
-            call.correlation_id,
+            carried.headers.correlation_id,
             None,
-            peer,
+            carried.headers.target_id.as_str(),
         );
-        let answer = self.ask(operation, path, call, body, span.as_ref());
+        let answer = self.ask(carried, span.as_ref());
         let answer = answer.await;
         if let Some(span) = span {
             span.end(answer.as_ref().ok().map(|answer| answer.status.as_u16()));
@@ -197,36 +222,40 @@ impl Http {
         answer
     }
 
-    async fn ask(
-        &self,
-        operation: &'static Contract,
-        path: &str,
-        call: Call,
-        body: Option<Vec<u8>>,
-        span: Option<&Span>,
-    ) -> Result<Received, CallError> {
-        let headers = Headers {
-            request_id: call.request_id,
-            correlation_id: call.correlation_id,
-            client_id: self.own_id.clone(),
-            target_id: self.target_id.clone(),
-        };
+    async fn ask(&self, carried: Carried, span: Option<&Span>) -> Result<Received, CallError> {
+        let Carried {
+            operation,
+            headers,
+            path,
+            kind,
+            body,
+            traceparent,
+            limit,
+        } = carried;
+        let (request_id, target) = (headers.request_id, &headers.target_id);
         tracing::trace!(
             target: "trace",
-            "-> AID1 {operation} to {} request {} correlation {} {}",
-            self.target_id, call.request_id, call.correlation_id,
+            "-> AID1 {operation} to {target} request {request_id} correlation {} {}",
+            headers.correlation_id,
             summary(body.as_deref().unwrap_or_default()),
         );
-        let mut headers = headers.to_map(&self.credentials);
-        span::to_headers(span, &mut headers);
+        let mut map = headers.to_map(&self.credentials);
+        if let Some(place) = traceparent {
+            map.insert(span::TRACEPARENT, place);
+        }
+        span::to_headers(span, &mut map);
+        if let Some(kind) = kind {
+            map.insert(CONTENT_TYPE, kind);
+        }
         let mut request = self
             .client
             .request(operation.method.clone(), format!("{}{path}", self.base))
-            .headers(headers);
+            .headers(map);
+        if let Some(limit) = limit {
+            request = request.timeout(limit);
+        }
         if let Some(body) = body {
-            request = request
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(body);
+            request = request.body(body);
         }
         let outcome = async {
             let mut response = request.send().await?;
@@ -242,7 +271,7 @@ impl Http {
         };
         let (status, headers, body) = outcome
             .await
-            .map_err(|error: reqwest::Error| self.failure(&error))?;
+            .map_err(|error: reqwest::Error| self.failure(&error, limit))?;
         let Some(body) = body else {
             let reason = format!("{status}, more than {MAX_BODY} bytes");
             return Err(CallError::Contract {
@@ -253,8 +282,8 @@ impl Http {
         };
         tracing::trace!(
             target: "trace",
-            "<- AID1 {operation} {status} from {} request {} {}",
-            self.target_id, call.request_id, summary(&body),
+            "<- AID1 {operation} {status} from {target} request {request_id} {}",
+            summary(&body),
         );
         let kind = headers
             .get(CONTENT_TYPE)
@@ -269,12 +298,12 @@ impl Http {
         })
     }
 
-    fn failure(&self, error: &reqwest::Error) -> CallError {
+    fn failure(&self, error: &reqwest::Error, limit: Option<Duration>) -> CallError {
         let url = self.base.clone();
         if error.is_timeout() {
             CallError::Timeout {
                 url,
-                seconds: self.seconds,
+                seconds: limit.map_or(self.seconds, |limit| limit.as_secs()),
             }
         } else if error.is_connect() {
             CallError::Connect {

@@ -6,8 +6,8 @@
 //! same requests by the same client, which is in this process and takes its share of the processor. They
 //! take turns, so that whatever else the machine does disturbs all.
 
-mod bare;
-mod load;
+pub(super) mod bare;
+pub(super) mod load;
 mod login;
 pub(crate) mod people;
 mod postgres;
@@ -42,13 +42,13 @@ pub(crate) const UNLIMITED: &str =
 
 /// Median and 99th percentile, milliseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Spread {
-    median_ms: f64,
-    p99_ms: f64,
+pub(super) struct Spread {
+    pub(super) median_ms: f64,
+    pub(super) p99_ms: f64,
 }
 
 impl Spread {
-    fn of(mut times: Vec<Duration>) -> Self {
+    pub(super) fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
         let at = |share: f64| {
             let last = times.len().saturating_sub(1);
@@ -208,7 +208,12 @@ impl Side {
     }
 }
 
-fn start(program: &'static str, args: &[&str], site: &Site, log: &str) -> Result<Part, Failure> {
+pub(super) fn start(
+    program: &'static str,
+    args: &[&str],
+    site: &Site,
+    log: &str,
+) -> Result<Part, Failure> {
     Part::start(Spawn {
         program,
         suffix: "",

@@ -37,6 +37,9 @@ pub(crate) struct ScenarioArgs {
     /// Show the names and what each is about.
     #[arg(long, conflicts_with_all = ["names", "all"])]
     list: bool,
+    /// CMP and MSP reach each other through aid-hub (docs/hub.md).
+    #[arg(long)]
+    hub: bool,
     /// Print one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -67,6 +70,8 @@ struct Needs {
     async_ac: bool,
     /// The MSP misbehaves when it is asked to.
     controlled: bool,
+    /// CMP and MSP reach each other through aid-hub.
+    hub: bool,
 }
 
 impl Needs {
@@ -83,6 +88,7 @@ impl Needs {
             },
             async_ac: false,
             controlled: false,
+            hub: false,
         }
     }
 
@@ -163,7 +169,10 @@ struct Outcome {
 
 /// Plays what the command line asks for; a scenario that fails is a failure.
 pub(crate) fn run(args: &ScenarioArgs, logs: &LogArgs) -> Result<(), Failure> {
-    let chosen = choose(args)?;
+    let mut chosen = choose(args)?;
+    for scenario in &mut chosen {
+        scenario.needs.hub = args.hub;
+    }
     if args.list {
         return list(&chosen, args.json);
     }

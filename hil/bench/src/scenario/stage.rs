@@ -38,6 +38,7 @@ impl Stage {
     pub(super) fn open(dir: &Path, needs: Needs, logs: &LogArgs) -> Result<Self, Failure> {
         let options = Options {
             async_ac: needs.async_ac,
+            hub: needs.hub,
             more: needs.more,
             ..Options::default()
         };
@@ -50,6 +51,7 @@ impl Stage {
             aid_cli::private::write(&file, text.as_bytes())?;
         }
         books::enrol(&site)?;
+        books::connect(&site)?;
         let broker = match needs.more.broker {
             true => Some(Broker::start(&site)?),
             false => None,
@@ -63,6 +65,9 @@ impl Stage {
             steps: Vec::new(),
             _broker: broker,
         };
+        if stage.site.has_hub() {
+            stage.start("aid-hub", "", &["serve", "--config", "hub.toml"])?;
+        }
         for (program, config) in SERVERS {
             stage.start(program, "", &["serve", "--config", config])?;
         }

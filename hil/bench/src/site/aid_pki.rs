@@ -13,10 +13,10 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Servers: AID1, portal and gateway of the CMP, AID1 and touchpoint of the MSP, ES2+ of the SM-DP+.
-const SERVERS: [&str; 3] = ["cmp-server", "msp-server", "smdp-server"];
+/// Servers: AID1, portal and gateway of the CMP, AID1 and touchpoint of the MSP, ES2+ of the SM-DP+, AID1 of the hub.
+const SERVERS: [&str; 4] = ["cmp-server", "msp-server", "smdp-server", "hub-server"];
 /// Clients on AID1 and ES2+.
-const PARTNERS: [&str; 2] = ["cmp", "msp"];
+const PARTNERS: [&str; 3] = ["cmp", "msp", "hub"];
 /// The CMP as a client of a broker: files, and common name, which is its MQTT client id there.
 const BROKER_CLIENT: (&str, &str) = ("cmp-broker", "aid-cmp");
 

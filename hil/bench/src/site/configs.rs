@@ -12,6 +12,22 @@ struct Shared {
     msp_to_cmp: String,
 }
 
+mod hub;
+
+/// Where a party calls the other, and the common name of the certificate that calls it: the other's, or the hub's.
+fn peer(
+    site: &Site,
+    options: Options<'_>,
+    port: u16,
+    name: &'static str,
+) -> (String, &'static str) {
+    let (port, name) = match options.hub {
+        true => (site.ports.hub, "hub"),
+        false => (port, name),
+    };
+    (format!("https://localhost:{port}"), name)
+}
+
 /// What each calls itself on AID1.
 const CMP_ID: &str = "cmpAid";
 const MSP_ID: &str = "mspExample";
@@ -27,9 +43,12 @@ pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure
     for (name, text) in [
         ("smdp.toml", smdp(site)),
         ("msp.toml", msp(site, &shared, options)?),
-        ("cmp.toml", cmp(site, &shared, options.more.broker)?),
+        ("cmp.toml", cmp(site, &shared, options)?),
     ] {
         write::file(&site.path(name), text.as_bytes())?;
+    }
+    if options.hub {
+        hub::write(site, &shared)?;
     }
     for car in &site.cars {
         let suffix = &car.suffix;
@@ -127,6 +146,7 @@ fn smdp(site: &Site) -> String {
 fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Failure> {
     let ports = &site.ports;
     let mode = if options.async_ac { "async" } else { "sync" };
+    let (url, common_name) = peer(site, options, ports.cmp_aid1, "cmp");
     let mut doc = Doc::default()
         .head("The Mobile Service Provider of this set-up.")
         .set("database", "state/msp.sqlite")
@@ -153,13 +173,13 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .set("name", "AID Test CMP")
         .set("client_id", CMP_ID)
         .set("own_client_id", MSP_ID)
-        .set("url", format!("https://localhost:{}", ports.cmp_aid1))
+        .set("url", url)
         .set("ca", "pki/aid/ca.pem")
         .set("cert", "pki/aid/msp.pem")
         .set("key", "pki/aid/msp.key")
         .set("api_key_out", shared.msp_to_cmp.as_str())
         .set("api_key_in", shared.cmp_to_msp.as_str())
-        .set("common_name", "cmp")
+        .set("common_name", common_name)
         .set("account_id_secret", shared.account_id_secret.as_str())
         .set("phone_key", shared.phone_key.as_str())
         .set(
@@ -208,8 +228,10 @@ pub(super) fn subscriber(
     })
 }
 
-fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
+fn cmp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Failure> {
     let ports = &site.ports;
+    let broker = options.more.broker;
+    let (url, common_name) = peer(site, options, ports.msp_aid1, "msp");
     let portal = format!("https://localhost:{}", ports.portal);
     let touchpoint = format!("https://localhost:{}", ports.touchpoint);
     // At somebody else's broker the CMP is a client as the cars are.
@@ -245,7 +267,7 @@ fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
         .set("name", "AID Test MSP")
         .set("client_id", MSP_ID)
         .set("own_client_id", CMP_ID)
-        .set("url", format!("https://localhost:{}", ports.msp_aid1))
+        .set("url", url)
         .set(
             "touchpoint",
             format!("https://localhost:{}/authorize", ports.touchpoint),
@@ -255,7 +277,7 @@ fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
         .set("key", "pki/aid/cmp.key")
         .set("api_key_out", shared.cmp_to_msp.as_str())
         .set("api_key_in", shared.msp_to_cmp.as_str())
-        .set("common_name", "msp")
+        .set("common_name", common_name)
         .set("account_id_secret", shared.account_id_secret.as_str())
         .set("phone_key", shared.phone_key.as_str())
         .set("redirect_uri", format!("{portal}/linked"))

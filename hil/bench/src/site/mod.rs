@@ -42,6 +42,9 @@ pub(crate) struct InitArgs {
     /// The MSP answers 201 and sends the activation code later.
     #[arg(long, conflicts_with_all = ["add_car", "add_driver", "add_profile"])]
     async_ac: bool,
+    /// CMP and MSP reach each other through aid-hub (docs/hub.md).
+    #[arg(long)]
+    hub: bool,
     /// Print what was written as JSON.
     #[arg(long)]
     json: bool,
@@ -57,6 +60,8 @@ pub(crate) struct Options<'a> {
     pub(crate) profile: Option<&'a Path>,
     /// Does the MSP answer 201 and send the activation code later?
     pub(crate) async_ac: bool,
+    /// Do CMP and MSP reach each other through aid-hub?
+    pub(crate) hub: bool,
     /// Cars, drivers and profiles beyond the first.
     pub(crate) more: More,
 }
@@ -213,6 +218,11 @@ impl Site {
         Ok(site)
     }
 
+    /// Whether CMP and MSP reach each other through a hub.
+    pub(crate) fn has_hub(&self) -> bool {
+        self.path("hub.toml").exists()
+    }
+
     /// Makes the folder of the logs.
     pub(crate) fn make_logs(&self) -> std::io::Result<()> {
         let _open = leftovers::gate();
@@ -303,9 +313,11 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
         Options {
             profile: args.profile.as_deref(),
             async_ac: args.async_ac,
+            hub: args.hub,
             more: More::default(),
         },
     )?;
+    crate::story::books::connect(&site)?;
     let driver = &site.driver;
     if args.json {
         let json = serde_json::json!({

@@ -24,6 +24,7 @@ pub(crate) struct Ports {
     pub(crate) cmp_aid1: u16,
     pub(crate) portal: u16,
     pub(crate) gateway: u16,
+    pub(crate) hub: u16,
     /// Holds the block's first port, so that no other set-up takes the block.
     _mark: TcpListener,
 }
@@ -49,6 +50,7 @@ impl Ports {
             cmp_aid1: next()?,
             portal: next()?,
             gateway: next()?,
+            hub: next()?,
             _mark: mark,
         };
         let cards = (0..more).map(|_| next()).collect::<Result<_, _>>()?;

@@ -76,6 +76,26 @@ pub(crate) fn poll(
     Ok(())
 }
 
+/// Makes the CMP and the MSP known to the hub, where there is one.
+pub(crate) fn connect(site: &Site) -> Result<(), Failure> {
+    if !site.has_hub() {
+        return Ok(());
+    }
+    for file in ["hub-msp.toml", "hub-cmp.toml"] {
+        let args = [
+            "party",
+            "add",
+            "--replace",
+            "--file",
+            file,
+            "--config",
+            "hub.toml",
+        ];
+        output(site, "aid-hub", &args, "")?;
+    }
+    Ok(())
+}
+
 /// Makes the drivers and the cars known to the CMP.
 pub(crate) fn enrol(site: &Site) -> Result<(), Failure> {
     for driver in &site.drivers {

@@ -207,7 +207,10 @@ impl Story<'_> {
         self.say("Starting eUICC, SM-DP+, MSP, CMP and agent on 127.0.0.1");
         self.site.make_logs()?;
         books::enrol(self.site)?;
-        for (program, args) in PARTS {
+        books::connect(self.site)?;
+        let hub = [("aid-hub", ["serve", "--config", "hub.toml"].as_slice())];
+        let hub = hub.into_iter().filter(|_| self.site.has_hub());
+        for (program, args) in hub.chain(PARTS) {
             self.parts.push(Part::start(Spawn {
                 program,
                 suffix: "",

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// What the part is called.
-pub(super) const PROGRAM: &str = "bare-http";
+pub(in crate::figures) const PROGRAM: &str = "bare-http";
 
 /// Answers every request with an empty 201: what `bench aid1` compares with.
 #[derive(Debug, clap::Parser)]
@@ -51,7 +51,7 @@ impl cli::Arguments for Args {
 }
 
 /// Arguments for a server that listens here with the certificate that the CMP has.
-pub(super) fn arguments(listen: &str) -> [&str; 8] {
+pub(in crate::figures) fn arguments(listen: &str) -> [&str; 8] {
     [
         "--listen",
         listen,

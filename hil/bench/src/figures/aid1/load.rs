@@ -35,7 +35,7 @@ pub(super) struct Sender {
 }
 
 /// Connections to one server.
-pub(super) struct Lines(Vec<SendRequest<Body>>);
+pub(in crate::figures) struct Lines(Vec<SendRequest<Body>>);
 
 /// Requests that nobody has sent yet.
 type Open = Arc<Mutex<std::vec::IntoIter<Request<Body>>>>;
@@ -93,28 +93,37 @@ impl Sender {
 
     /// Connects as often as was asked for.
     pub(super) async fn open(&self, port: u16) -> Result<Lines, String> {
-        let mut lines = Vec::new();
-        for _ in 0..self.connections {
-            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-                .await
-                .map_err(text)?;
-            stream.set_nodelay(true).map_err(text)?;
-            let name = ServerName::try_from("localhost").map_err(text)?;
-            let tls = TlsConnector::from(Arc::clone(&self.tls));
-            let stream = tls.connect(name, stream).await.map_err(text)?;
-            let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(text)?;
-            // What it fails with, the sender's next request fails with.
-            tokio::spawn(connection);
-            lines.push(sender);
-        }
-        Ok(Lines(lines))
+        open(&self.tls, self.connections, port).await
     }
+}
+
+/// Connects as often as is asked for.
+pub(in crate::figures) async fn open(
+    tls: &Arc<ClientConfig>,
+    connections: u32,
+    port: u16,
+) -> Result<Lines, String> {
+    let mut lines = Vec::new();
+    for _ in 0..connections {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .map_err(text)?;
+        stream.set_nodelay(true).map_err(text)?;
+        let name = ServerName::try_from("localhost").map_err(text)?;
+        let tls = TlsConnector::from(Arc::clone(tls));
+        let stream = tls.connect(name, stream).await.map_err(text)?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(text)?;
+        // What it fails with, the sender's next request fails with.
+        tokio::spawn(connection);
+        lines.push(sender);
+    }
+    Ok(Lines(lines))
 }
 
 impl Lines {
     /// Sends all of these, each connection its next when it has its answer: how long that took, and each
     /// of them.
-    pub(super) async fn send(
+    pub(in crate::figures) async fn send(
         &mut self,
         requests: Vec<Request<Body>>,
         answer: StatusCode,
@@ -157,7 +166,7 @@ async fn one_after_the_other(
         if status != answer {
             let body = String::from_utf8_lossy(&body);
             return Err(format!(
-                "Send Activation Code was answered {status}, not {answer}: {body}"
+                "a call was answered {status}, not {answer}: {body}"
             ));
         }
     }

@@ -1,0 +1,220 @@
+//! The hub as a whole: what listener, deliveries, upkeep and console share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aid_cli::cli::Failure;
+use aid_serve::limit::{Limiter, Rate};
+use aid_serve::live::Live;
+use tokio::sync::Notify;
+
+use crate::carriers::{Carriers, OwnTls};
+use crate::config::Config;
+use crate::core::delivery::Patience;
+use crate::core::directory::Directory;
+use crate::core::pair::PairId;
+use crate::flights::Flights;
+use crate::store::{Book, Meter, Store};
+
+/// The hub. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Hub(Arc<Inner>);
+
+/// What [`Hub`] points to.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// The database.
+    pub(crate) store: Store,
+    /// Parties and pairs, and how they are reached.
+    network: Live<Network>,
+    /// How the hub shows itself to the parties.
+    own: Live<OwnTls>,
+    /// Longest time for a synchronous activation code.
+    pub(crate) synchronous: Duration,
+    /// Longest time for any other answer.
+    pub(crate) answer: Duration,
+    /// Pauses between deliveries.
+    pub(crate) patience: Patience,
+    /// Deliveries to one target at once.
+    pub(crate) places: usize,
+    /// How long things are kept.
+    pub(crate) retention: crate::config::Retention,
+    /// Calls that are being answered.
+    pub(crate) flights: Arc<Flights>,
+    /// Wakes the deliveries.
+    pub(crate) due: Notify,
+    /// Wrong keys of a certificate.
+    pub(crate) certificates: Limiter<[u8; 32]>,
+    pair_rate: Rate,
+    uncounted: Mutex<Meter>,
+}
+
+impl std::ops::Deref for Hub {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// Parties and pairs as they are now, and how they are reached.
+#[derive(Debug)]
+pub(crate) struct Network {
+    /// Of the book that it was made of.
+    pub(crate) revision: i64,
+    /// Who may call whom.
+    pub(crate) directory: Directory,
+    /// How each is called.
+    pub(crate) carriers: Carriers,
+    limiters: BTreeMap<PairId, (Rate, Arc<Limiter<()>>)>,
+}
+
+impl Network {
+    /// Takes one token of a pair.
+    ///
+    /// # Errors
+    /// There is none; how long until there is one.
+    pub(crate) fn take(&self, pair: &PairId, now: Instant) -> Result<(), Duration> {
+        match self.limiters.get(pair) {
+            Some((_, limiter)) => limiter.take(&(), now),
+            None => Ok(()),
+        }
+    }
+
+    fn new(
+        book: &Book,
+        own: &Arc<OwnTls>,
+        usual: Rate,
+        before: Option<&Self>,
+    ) -> Result<Self, Failure> {
+        let directory = book.directory().map_err(Failure::new)?;
+        let carriers = Carriers::new(directory.parties(), own, before.map(|b| &b.carriers))?;
+        let mut limiters = BTreeMap::new();
+        for pair in directory.pairs() {
+            let (id, rate) = (pair.id(), pair.rate.map_or(usual, Rate::from));
+            let same = before.and_then(|before| before.limiters.get(&id));
+            // A pair that nothing changed for goes on with the tokens that it has.
+            let limiter = match same.filter(|(had, _)| *had == rate) {
+                Some((_, limiter)) => Arc::clone(limiter),
+                None => Arc::new(Limiter::new(rate)),
+            };
+            limiters.insert(id, (rate, limiter));
+        }
+        Ok(Self {
+            revision: book.revision,
+            directory,
+            carriers,
+            limiters,
+        })
+    }
+}
+
+impl Hub {
+    /// Opens the database, and reads parties and keys.
+    ///
+    /// # Errors
+    /// A file, a value or the database is not usable.
+    pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
+        let own = Arc::new(OwnTls::read(&config.client)?);
+        let store = Store::open(&config.database).await?;
+        let book = store.book().await?;
+        let network = Network::new(&book, &own, config.limits.pair, None)?;
+        let ms = |ms: u32| Duration::from_millis(u64::from(ms));
+        Ok(Self(Arc::new(Inner {
+            store,
+            network: Live::new(Arc::new(network)),
+            own: Live::new(own),
+            synchronous: ms(config.limits.synchronous_ms),
+            answer: ms(config.limits.answer_ms),
+            patience: config.delivery.patience(),
+            places: usize::from(config.delivery.places),
+            retention: config.retention,
+            flights: Arc::default(),
+            due: Notify::new(),
+            certificates: Limiter::new(config.limits.certificate),
+            pair_rate: config.limits.pair,
+            uncounted: Mutex::default(),
+        })))
+    }
+
+    /// Parties and pairs as they are now. Whoever asks twice for one call may see two states.
+    #[must_use]
+    pub(crate) fn network(&self) -> Arc<Network> {
+        self.network.now()
+    }
+
+    /// Reads the parties again where they have changed.
+    ///
+    /// # Errors
+    /// They cannot be used, or the database failed: what was in force stays so.
+    pub(crate) async fn follow(&self) -> Result<(), Failure> {
+        let (now, own) = (self.network(), self.own.now());
+        if self.store.revision().await? == now.revision && now.carriers.are_of(&own) {
+            return Ok(());
+        }
+        let book = self.store.book().await?;
+        let network = Network::new(&book, &own, self.pair_rate, Some(&now))?;
+        self.network.renew(Arc::new(network));
+        tracing::info!(
+            revision = book.revision,
+            "parties and pairs were read again"
+        );
+        self.due.notify_one();
+        Ok(())
+    }
+
+    /// Shows the parties another certificate, from the next [`Hub::follow`] on.
+    pub(crate) fn renew(&self, own: OwnTls) {
+        self.own.renew(Arc::new(own));
+    }
+
+    /// Counts something that is stored by the next [`Hub::flush`].
+    pub(crate) fn count(&self, meter: Meter) {
+        // Counts are added one by one, so a panic elsewhere does not matter.
+        let mut uncounted = self
+            .uncounted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        uncounted.merge(meter);
+    }
+
+    /// Stores what was counted.
+    pub(crate) async fn flush(&self) {
+        let counted = std::mem::take(
+            &mut *self
+                .uncounted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        if counted.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.count(counted.clone()).await {
+            tracing::error!(%error, "the meter was not stored; it is tried again");
+            self.count(counted);
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A time as RFC 3339 has it, in UTC.
+#[must_use]
+pub(crate) fn rfc3339(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+}
+
+/// The day of a time, in UTC.
+#[must_use]
+pub(crate) fn day(ms: i64) -> String {
+    let text = rfc3339(ms);
+    text.split('T').next().unwrap_or_default().to_owned()
+}

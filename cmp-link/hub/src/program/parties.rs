@@ -1,0 +1,263 @@
+//! `aid-hub party`: the life of a party.
+
+use std::path::{Path, PathBuf};
+
+use aid_aid1::headers::{Credentials, PartyId};
+use aid_cli::cli::Failure;
+use aid_id::partner::MAX_VALUES;
+use serde_json::{Value, json};
+
+use super::args::PartyAction;
+use super::by_operator;
+use crate::core::pair::Pair;
+use crate::core::party::{PartyRecord, Role};
+use crate::core::proof::Proof;
+use crate::onboarding::{Description, Onboarded, Pairs, new_key, sha256_of};
+use crate::shown;
+use crate::store::{Book, Edit, Store};
+
+pub(super) async fn act(store: &Store, action: PartyAction) -> Result<Vec<Value>, Failure> {
+    let one = match action {
+        PartyAction::List => {
+            let book = store.book().await?;
+            return Ok(book.parties.values().map(shown::party).collect());
+        }
+        PartyAction::Show { id } => {
+            let book = store.book().await?;
+            let party = book
+                .parties
+                .get(&id)
+                .ok_or_else(|| Failure::new(absent(&id)))?;
+            shown::party(party)
+        }
+        PartyAction::Add { file, replace } => {
+            let onboarded = Description::read(&file)?;
+            let action = if replace {
+                "party replaced"
+            } else {
+                "party added"
+            };
+            let edit = by_operator(action, onboarded.record.id.to_string(), None);
+            add(store, onboarded, replace, edit).await?
+        }
+        PartyAction::Suspend { id, why } => {
+            suspend(store, id, Some(why.reason.clone()), why.reason).await?
+        }
+        PartyAction::Resume { id, why } => suspend(store, id, None, why.reason).await?,
+        PartyAction::Rotate {
+            id,
+            certificate,
+            sha256,
+            common_name,
+            only,
+        } => {
+            let hash = hash(certificate.as_deref(), sha256)?;
+            rotate(store, id, hash, common_name, only).await?
+        }
+        PartyAction::RotateKey { id, only, out } => rotate_key(store, id, only, out).await?,
+        PartyAction::Remove { id, why } => {
+            let edit = by_operator("party removed", id.to_string(), Some(why.reason));
+            let removed = store.edit(edit, move |book: &mut Book| {
+                if book
+                    .pairs
+                    .values()
+                    .any(|pair| pair.msp == id || pair.cmp == id)
+                {
+                    return Err(format!("{id} has pairs; remove them first"));
+                }
+                book.parties.remove(&id).ok_or_else(|| absent(&id))
+            });
+            json!({"removed": removed.await?.id})
+        }
+    };
+    Ok(vec![one])
+}
+
+fn absent(id: &PartyId) -> String {
+    format!("there is no party {id}; `party list` shows them")
+}
+
+fn found<'b>(book: &'b mut Book, id: &PartyId) -> Result<&'b mut PartyRecord, String> {
+    book.parties.get_mut(id).ok_or_else(|| absent(id))
+}
+
+fn hash(certificate: Option<&Path>, sha256: Option<String>) -> Result<Option<String>, Failure> {
+    match certificate {
+        Some(file) => sha256_of(&PathBuf::from(file)).map(Some),
+        None => Ok(sha256),
+    }
+}
+
+/// Adds a party, with its pairs.
+///
+/// # Errors
+/// It is there already, contradicts what is there, or the database failed.
+pub(crate) async fn add(
+    store: &Store,
+    onboarded: Onboarded,
+    replace: bool,
+    edit: Edit,
+) -> Result<Value, Failure> {
+    let Onboarded {
+        record,
+        pairs,
+        made_in,
+        made_out,
+    } = onboarded;
+    let kept_in = made_in.is_some() && replace;
+    let kept_out = made_out.is_some() && replace;
+    let stored = store.edit(edit, move |book: &mut Book| {
+        let mut record = record.clone();
+        let id = record.id.clone();
+        if let Some(before) = book.parties.get(&id) {
+            if !replace {
+                return Err(format!("{id} is there already; --replace replaces it"));
+            }
+            if before.role != record.role {
+                return Err(format!("{id} has another role; remove it first"));
+            }
+            // Keys that were made because the description has none are not needed: the party has some.
+            if kept_in {
+                record.proofs = before.proofs.clone();
+            }
+            if kept_out {
+                record.api_key_out = before.api_key_out.clone();
+                record.basic_out = before.basic_out.clone();
+            }
+            record.suspended = before.suspended.clone();
+        }
+        let role = record.role;
+        book.parties.insert(id.clone(), record.clone());
+        let others: Vec<PartyId> = match &pairs {
+            Pairs::None => Vec::new(),
+            Pairs::These(list) => list.clone(),
+            Pairs::All(_) => {
+                let other = book.parties.values().filter(|party| party.role != role);
+                other.map(|party| party.id.clone()).collect()
+            }
+        };
+        for other in others {
+            let pair = match role {
+                Role::Msp => Pair::new(id.clone(), other),
+                Role::Cmp => Pair::new(other, id.clone()),
+            };
+            book.pairs.entry(pair.id()).or_insert(pair);
+        }
+        Ok(record)
+    });
+    let record = stored.await?;
+    let mut shown = shown::party(&record);
+    // Shown once: what is stored of the first is a hash.
+    if let Some(key) = made_in.filter(|key| is_of(&record, key)) {
+        shown["api_key_in"] = json!(key);
+    }
+    if let Some(key) = made_out.filter(|key| record.api_key_out.as_ref() == Some(key)) {
+        shown["api_key_out"] = json!(key);
+    }
+    Ok(shown)
+}
+
+fn is_of(record: &PartyRecord, key: &str) -> bool {
+    let proof = Credentials::api_key(key).map(|key| Proof::of(&key).to_string());
+    proof.is_ok_and(|proof| record.proofs.contains(&proof))
+}
+
+/// Suspends a party for a reason, or resumes it.
+pub(crate) async fn suspend(
+    store: &Store,
+    id: PartyId,
+    suspended: Option<String>,
+    reason: String,
+) -> Result<Value, Failure> {
+    let action = match suspended {
+        Some(_) => "party suspended",
+        None => "party resumed",
+    };
+    let edit = by_operator(action, id.to_string(), Some(reason));
+    let changed = store.edit(edit, move |book: &mut Book| {
+        let party = found(book, &id)?;
+        party.suspended.clone_from(&suspended);
+        Ok(party.clone())
+    });
+    Ok(shown::party(&changed.await?))
+}
+
+/// Puts a value before the others, or in their place.
+fn newest(list: &mut Vec<String>, new: Option<&String>, only: bool) -> Result<(), String> {
+    if let Some(new) = new {
+        list.retain(|old| old != new);
+        list.insert(0, new.clone());
+    }
+    if only {
+        list.truncate(1);
+    }
+    match list.len() <= MAX_VALUES {
+        true => Ok(()),
+        false => Err(format!(
+            "that would be more than {MAX_VALUES}; end the older ones with --only first"
+        )),
+    }
+}
+
+async fn rotate(
+    store: &Store,
+    id: PartyId,
+    hash: Option<String>,
+    common_name: Option<String>,
+    only: bool,
+) -> Result<Value, Failure> {
+    if hash.is_none() && common_name.is_none() && !only {
+        let text =
+            "say what is new: --certificate FILE, --sha256 HASH or --common-name NAME; or --only";
+        return Err(Failure::usage(text));
+    }
+    let hash = hash.map(|text| text.replace(':', "").to_ascii_lowercase());
+    let action = if only {
+        "party certificates ended"
+    } else {
+        "party certificate added"
+    };
+    let edit = by_operator(action, id.to_string(), None);
+    let changed = store.edit(edit, move |book: &mut Book| {
+        let party = found(book, &id)?;
+        if hash.is_some() && party.certificate_sha256.is_empty() {
+            // A list of hashes beside names demands both: the present certificate would be refused.
+            return Err(format!(
+                "{id} is known by common name; give --common-name, or all its hashes with `party add --replace`"
+            ));
+        }
+        newest(&mut party.certificate_sha256, hash.as_ref(), only)?;
+        newest(&mut party.common_name, common_name.as_ref(), only)?;
+        Ok(party.clone())
+    });
+    Ok(shown::party(&changed.await?))
+}
+
+async fn rotate_key(store: &Store, id: PartyId, only: bool, out: bool) -> Result<Value, Failure> {
+    let key = new_key()?;
+    let proof = Proof::of(&Credentials::api_key(&key)?).to_string();
+    let action = match (only, out) {
+        (true, _) => "party keys ended",
+        (_, true) => "key of the hub replaced",
+        _ => "party key added",
+    };
+    let edit = by_operator(action, id.to_string(), None);
+    let made = key.clone();
+    let changed = store.edit(edit, move |book: &mut Book| {
+        let party = found(book, &id)?;
+        if out {
+            party.api_key_out = Some(made.clone());
+            party.basic_out = None;
+        } else {
+            newest(&mut party.proofs, Some(&proof).filter(|_| !only), only)?;
+        }
+        Ok(party.clone())
+    });
+    let mut shown = shown::party(&changed.await?);
+    match (only, out) {
+        (true, _) => {}
+        (_, true) => shown["api_key_out"] = json!(key),
+        _ => shown["api_key_in"] = json!(key),
+    }
+    Ok(shown)
+}

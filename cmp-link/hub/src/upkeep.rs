@@ -1,0 +1,99 @@
+//! What is done now and then: parties that have changed are read again, the meter is stored, what is old goes, calls of an
+//! instance that died are taken over, and gauges are set.
+
+use std::time::{Duration, Instant};
+
+use aid_cli::clock::Steadiness;
+use aid_cli::signal::Stop;
+use aid_serve::metrics::Gauge;
+
+use crate::hub::{Hub, day, now_ms};
+use crate::store::{CallState, Retention, Stored};
+
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// Pause between two removals of what is old.
+const TIDY: Duration = Duration::from_secs(10);
+/// Most calls that a gauge counts.
+const COUNTED: i64 = 10_000;
+const DAY: i64 = 86_400_000;
+
+static WAITING: Gauge = Gauge::new(
+    "aid_hub_waiting",
+    "Calls that were accepted and are to be delivered; counted to 10000",
+);
+static DEAD: Gauge = Gauge::new(
+    "aid_hub_dead",
+    "Calls that the hub has given up: replay or drop them; counted to 10000",
+);
+
+/// Runs until stopped; stores then what was counted last.
+pub(crate) async fn run(hub: Hub, stop: Stop) {
+    let start = Instant::now();
+    let wall = || now_ms().unsigned_abs();
+    let mut clock = Steadiness::new(wall(), start.elapsed());
+    let mut tidied: Option<Instant> = None;
+    let stopped = stop.wait();
+    tokio::pin!(stopped);
+    loop {
+        if let Err(error) = hub.follow().await {
+            tracing::error!(%error, "the changed parties are not used; what was in force stays so");
+        }
+        hub.flush().await;
+        hub.flights.sweep(Instant::now());
+        let steady = clock.look(wall(), start.elapsed());
+        if tidied.is_none_or(|at| at.elapsed() >= TIDY) {
+            tidied = Some(Instant::now());
+            if let Err(error) = tidy(&hub, steady).await {
+                tracing::error!(%error, "what is old was not removed");
+            }
+        }
+        tokio::select! {
+            () = &mut stopped => break,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+    hub.flush().await;
+}
+
+async fn tidy(hub: &Hub, steady: bool) -> Stored<()> {
+    let now = now_ms();
+    if hub.store.adopt(now, now).await? > 0 {
+        hub.due.notify_one();
+    }
+    let waiting = hub.store.count_calls(CallState::Waiting, COUNTED).await?;
+    let queued = hub.store.count_calls(CallState::Queued, COUNTED).await?;
+    WAITING.set(&[], waiting + queued);
+    DEAD.set(&[], hub.store.count_calls(CallState::Dead, COUNTED).await?);
+    // A clock that jumped makes everything old in an instant; it is mostly right again soon.
+    if steady {
+        let kept = hub.retention;
+        let before = |days: u16| now - i64::from(days) * DAY;
+        let gone = hub.store.prune(Retention {
+            answers: before(kept.answers_days),
+            letters: before(kept.letters_days),
+            ended_tokens: before(kept.ended_tokens_days),
+            pending_tokens: before(1),
+            audit: before(kept.audit_days),
+            meter_day: day(before(kept.meter_days)),
+        });
+        if gone.await? > 0 {
+            hub.store.empty_log().await?;
+        }
+    }
+    Ok(())
+}
+
+/// What a single instance finds at its start: calls that were being answered when it ended are nobody's any more.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn resume(hub: &Hub) -> Stored<()> {
+    if hub.store.is_shared() {
+        return Ok(());
+    }
+    let now = now_ms();
+    hub.store.release().await?;
+    while hub.store.adopt(i64::MAX, now).await? > 0 {}
+    Ok(())
+}
