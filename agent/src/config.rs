@@ -1,11 +1,14 @@
 //! `agent.toml`: parsed once, unknown keys refused, paths made absolute, bearer rules checked.
-//! Used by `program` and tests; AID traffic never uses the OP's bearer (R-2-12).
+//! AID traffic never uses the OP's bearer (R-2-12).
+
+mod bearers;
 
 use aid_cli::cli::Failure;
 use aid_port::{DeviceTable, EuiccTable};
 use serde::Deserialize;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+
+pub use bearers::BearerList;
 
 /// The commented example, also committed beside the crate.
 pub const EXAMPLE: &str = include_str!("../aid-agent.example.toml");
@@ -31,9 +34,29 @@ pub struct Config {
     /// Trust in SM-DP+ servers.
     #[serde(default)]
     pub rsp: Rsp,
-    /// The admin bearer.
+    /// The admin bearers, best first.
     #[serde(default)]
-    pub bearer: Bearer,
+    pub bearer: BearerList,
+    /// The OP's own interface: never used for AID traffic (R-2-12). Empty: not known.
+    #[serde(default)]
+    pub op_interface: String,
+    /// When sessions end.
+    #[serde(default)]
+    pub session: Session,
+}
+
+/// When sessions end by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Session {
+    /// Seconds for which a session goes on after the ignition was switched off, 0 to 86,400.
+    pub grace_s: u32,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self { grace_s: 600 }
+    }
 }
 
 /// How the CMP is reached.
@@ -62,18 +85,6 @@ pub struct Rsp {
     pub private_smdp: bool,
 }
 
-/// The bearer of AID traffic; empty strings mean no restriction.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Bearer {
-    /// Interface that sockets are bound to.
-    pub interface: String,
-    /// Source address that sockets are bound to.
-    pub source: String,
-    /// The OP's own interface.
-    pub op_interface: String,
-}
-
 impl Config {
     /// Reads and checks the file.
     ///
@@ -82,10 +93,14 @@ impl Config {
     pub fn load(file: &Path) -> Result<Self, Failure> {
         let wrong = |what: String| Failure::new(format!("{}: {what}", file.display()));
         let mut config: Self = aid_cli::config::load(file)?;
-        config.bearer.check().map_err(wrong)?;
+        config.bearer.check(&config.op_interface).map_err(wrong)?;
         if config.cmp.host_port().is_none() {
             let got = &config.cmp.address;
             return Err(wrong(format!("cmp.address must be HOST:PORT, got {got:?}")));
+        }
+        if config.session.grace_s > 86_400 {
+            let text = "session.grace_s must be at most 86400 (a day)";
+            return Err(wrong(text.into()));
         }
         let folder = file.parent().unwrap_or(Path::new(""));
         let euicc = &mut config.euicc;
@@ -125,39 +140,6 @@ impl Cmp {
         let (host, port) = self.address.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         Some((host, port.parse().ok()?)).filter(|_| !host.is_empty())
-    }
-}
-
-impl Bearer {
-    fn check(&self) -> Result<(), String> {
-        if !self.source.is_empty() && self.source.parse::<IpAddr>().is_err() {
-            return Err(format!(
-                "bearer.source must be an IP address, got {:?}",
-                self.source
-            ));
-        }
-        if !self.op_interface.is_empty() && self.op_interface == self.interface {
-            return Err(format!(
-                "bearer.interface {:?} is the OP's own interface; AID traffic needs another one",
-                self.interface
-            ));
-        }
-        if !self.op_interface.is_empty() && self.interface.is_empty() && self.source.is_empty() {
-            return Err(
-                "bearer.op_interface is set, but no admin bearer: set bearer.interface".into(),
-            );
-        }
-        Ok(())
-    }
-
-    /// Name for the HMI.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match (self.interface.is_empty(), self.source.is_empty()) {
-            (false, _) => &self.interface,
-            (true, false) => &self.source,
-            (true, true) => "default",
-        }
     }
 }
 
@@ -202,15 +184,6 @@ mod tests {
         let device = EXAMPLE.replace("[device]\n", "[device]\nimei = \"1\"\n");
         let error = load(&device).expect_err("imei");
         assert!(error.contains("device.imei"), "{error}");
-    }
-
-    // R-2-12
-    #[test]
-    fn the_ops_own_interface_is_refused_by_name() {
-        let text = EXAMPLE.replace("interface = \"\"  ", "interface = \"rmnet1\"  ");
-        let own = text.replace("op_interface = \"\"", "op_interface = \"rmnet1\"");
-        let error = load(&own).expect_err("refused");
-        assert!(error.contains("rmnet1"), "{error}");
     }
 
     #[test]

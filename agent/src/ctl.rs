@@ -2,15 +2,19 @@
 //! One request over the unix socket; a login is followed to its end, events until interrupted.
 
 mod login;
+mod signal;
 mod watch;
 
 use crate::config::{Config, EXAMPLE};
+use crate::program::NAME;
 use aid_cli::cli::{self, Failure, LogArgs};
+use aid_cli::config;
 use aid_cli::hidden;
 use aid_cli::printable::printable;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -25,10 +29,10 @@ const SOCKET: &str = "/run/aid-agent/agent.sock";
 struct Args {
     #[command(flatten)]
     logs: LogArgs,
-    /// Unix socket of the agent's API; default: that of --config, or /run/aid-agent/agent.sock.
+    /// Unix socket of the agent's API; default: that of the configuration, or /run/aid-agent/agent.sock.
     #[arg(long, global = true, value_name = "PATH", env = "AID_AGENT_API")]
     api: Option<PathBuf>,
-    /// The agent's configuration file, which names the socket.
+    /// The agent's configuration file, which names the socket; default: agent.toml here, or /etc/aid/agent.toml.
     #[arg(long, global = true, value_name = "FILE", env = "AID_AGENT_CONFIG")]
     config: Option<PathBuf>,
     /// Print JSON as the agent gives it.
@@ -83,9 +87,19 @@ enum Action {
     Events,
     /// Show APDUs and bytes.
     Counters,
+    /// Tell the agent a signal of the vehicle, or list all of them.
+    #[command(after_help = signal::NAMES)]
+    Signal {
+        /// ignition, speed, moving, call, or the name of the Vehicle Signal Specification; default: list all.
+        #[arg(requires = "value")]
+        name: Option<String>,
+        /// Its value: ignition on or off; speed in km/h; moving and call true or false.
+        #[arg(allow_hyphen_values = true)]
+        value: Option<String>,
+    },
     /// Print a commented example of the agent's configuration file.
     ExampleConfig,
-    /// Check the agent's configuration file, given with --config.
+    /// Check the agent's configuration file.
     CheckConfig,
 }
 
@@ -100,10 +114,7 @@ impl cli::Arguments for Args {
 pub fn run(args: Vec<OsString>) -> ExitCode {
     cli::main("aidctl", args, |args: Args| match args.action {
         Action::ExampleConfig => cli::print(EXAMPLE),
-        Action::CheckConfig if args.config.is_none() => {
-            Err(Failure::usage("check-config needs --config FILE"))
-        }
-        Action::CheckConfig => args.socket().map(drop),
+        Action::CheckConfig => Config::load(&config::find(args.config.as_deref(), NAME)?).map(drop),
         Action::Login { no_wait: false, .. } | Action::LoginCode { no_wait: false } => {
             let (path, body) = login_request(&args.action).map_err(Failure::new)?;
             login::follow(&args.socket()?, path, &body, args.json)
@@ -117,10 +128,16 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 impl Args {
     /// Where the agent's API is.
     fn socket(&self) -> Result<PathBuf, Failure> {
-        match (&self.api, &self.config) {
-            (Some(api), _) if !matches!(self.action, Action::CheckConfig) => Ok(api.clone()),
-            (_, Some(file)) => Ok(Config::load(file)?.api),
-            _ => Ok(PathBuf::from(SOCKET)),
+        if let Some(api) = &self.api {
+            return Ok(api.clone());
+        }
+        match config::find_if_any(self.config.as_deref(), NAME) {
+            // The one of the package is often the agent's alone; its socket is the usual one.
+            Some(file) if self.config.is_none() && File::open(&file).is_err() => {
+                Ok(PathBuf::from(SOCKET))
+            }
+            Some(file) => Ok(Config::load(&file)?.api),
+            None => Ok(PathBuf::from(SOCKET)),
         }
     }
 }
@@ -143,6 +160,13 @@ fn login_request(action: &Action) -> Result<(&'static str, String), String> {
 }
 
 fn act(args: &Args, api: &Path) -> Result<(), String> {
+    let (signal, value) = match &args.action {
+        Action::Signal {
+            name: Some(name),
+            value: Some(value),
+        } => signal::request(name, value),
+        _ => (String::new(), String::new()),
+    };
     let delete = match &args.action {
         Action::Delete { iccid } => format!("/v1/profiles/{}/delete", digits(iccid)?),
         _ => String::new(),
@@ -158,6 +182,8 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
         Action::Status { .. } => ("GET", "/v1/status", String::new()),
         Action::Profiles => ("GET", "/v1/profiles", String::new()),
         Action::Counters => ("GET", "/v1/counters", String::new()),
+        Action::Signal { name: Some(_), .. } => ("PUT", signal.as_str(), value),
+        Action::Signal { name: None, .. } => ("GET", "/v1/signals", String::new()),
         Action::Events | Action::ExampleConfig | Action::CheckConfig => return Ok(()),
     };
     let (status, answer) = open(api, method, path, &body)?;

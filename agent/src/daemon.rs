@@ -6,10 +6,12 @@ use crate::api::{self, Api, Call, Command, Told};
 use crate::boot_clock::{self, BootTimer};
 use crate::card::{self, CardEvent, Counters, Euicc};
 use crate::config::Config;
+use crate::dialer::Dialer;
 use crate::health::{self, Clock, Trouble};
 use crate::inbox::{self, Publication};
 use crate::last_login::LastLogin;
-use crate::link::{self, Dialer, Link, LinkEvent};
+use crate::link::{self, Link, LinkEvent};
+use crate::signals::{Refused, Signals};
 use crate::store::{Folder, Store};
 use crate::transactions::Transactions;
 use crate::view::{self, Surroundings};
@@ -64,10 +66,10 @@ pub(crate) struct Daemon {
     pub(crate) counters: Arc<Counters>,
     /// C-APDUs when the card last ended an operation.
     apdus: u64,
-    bearer: String,
     sequence: u64,
     transactions: Transactions,
     login: LastLogin,
+    signals: Signals,
     pub(crate) supervisor: Supervisor,
     pub(crate) watchdog: Watchdog,
     /// What the supervisor was last told.
@@ -101,7 +103,7 @@ pub async fn run(
     mut reload: mpsc::Receiver<Config>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
-    let dialer = Dialer::new(&config.cmp, &config.bearer).map_err(fatal)?;
+    let dialer = Dialer::new(&config.cmp, config.bearer.bearers()).map_err(fatal)?;
     let (store, agent) = restore(config)?;
 
     let (inputs, mut input) = mpsc::unbounded_channel();
@@ -143,10 +145,10 @@ pub async fn run(
         told: 0,
         apdus: counters.read().0,
         counters,
-        bearer: config.bearer.name().to_owned(),
         sequence: 0,
         transactions: Transactions::default(),
         login: LastLogin::default(),
+        signals: Signals::default(),
         watchdog: Watchdog::new(supervisor.watchdog(), boot_clock::now()),
         supervisor,
         status: String::new(),
@@ -204,7 +206,10 @@ fn restore(config: &Config) -> Result<(Store<Folder>, Box<Agent>), DaemonError> 
     let (now, stamp) = (boot_clock::now(), unix_now().to_string());
     let folder = Folder(config.journal.clone());
     let (store, agent) = Store::start(folder, software, now, &stamp).map_err(fatal)?;
-    let agent = agent.with_epoch(uuid::Uuid::new_v4().as_u128() as u32);
+    let grace = u64::from(config.session.grace_s) * 1000;
+    let agent = agent
+        .with_epoch(uuid::Uuid::new_v4().as_u128() as u32)
+        .with_grace(grace);
     Ok((store, Box::new(agent)))
 }
 
@@ -404,7 +409,12 @@ impl Daemon {
     fn command(&mut self, command: Command) -> Value {
         let asks = matches!(
             command,
-            Command::Status | Command::Profiles | Command::Counters
+            Command::Status
+                | Command::Profiles
+                | Command::Counters
+                | Command::Signals
+                // What the vehicle says is noted in any case.
+                | Command::Signal(..)
         );
         if asks {
             return self.answer(command);
@@ -458,11 +468,14 @@ impl Daemon {
             }
             Command::Status => {
                 let mut status = view::status(&self.agent, &self.surroundings());
+                status["vehicle"] = self.signals.shown();
                 status["login"] = self.login.shown();
                 status["seq"] = json!(self.told);
                 status["time"] = json!(rfc3339());
                 status
             }
+            Command::Signal(name, value) => self.signal(&name, &value),
+            Command::Signals => self.signals.values(),
             Command::Profiles => view::profiles(&self.agent),
             Command::Counters => {
                 let (apdus, rx, tx) = self.counters.read();
@@ -471,10 +484,29 @@ impl Daemon {
         }
     }
 
+    /// Takes a signal of the vehicle; says what is wrong with it.
+    fn signal(&mut self, name: &str, value: &Value) -> Value {
+        match self.signals.set(name, value) {
+            Ok(change) => {
+                if change.visible {
+                    let mut event = self.signals.shown();
+                    event["event"] = json!("vehicle");
+                    self.publish(event);
+                }
+                if let Some(event) = change.event {
+                    self.event(event);
+                }
+                json!({})
+            }
+            Err(Refused::Unknown) => json!({"unknown": true}),
+            Err(Refused::Value(expected)) => json!({"expected": expected}),
+        }
+    }
+
     fn surroundings(&self) -> Surroundings<'_> {
         Surroundings {
             link_up: self.link_up,
-            bearer: &self.bearer,
+            bearer: self.dialer.bearer(),
             link: self.link_trouble.as_ref(),
             card_seen: self.agent.profiles().is_some(),
             card: self.card_trouble.as_ref(),

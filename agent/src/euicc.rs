@@ -8,8 +8,8 @@ use aid_agent_core::{CardProfile, EuiccError, EuiccOp};
 use aid_cli::cli::Failure;
 use aid_id::{ActivationCode, Iccid};
 use aid_lpa::{
-    Apdu, Bearer, Card, CardError, CardPort, DownloadRequest, Http, HttpsClient, Lpa, LpaError,
-    Meter, device_info,
+    Apdu, Card, CardError, CardPort, DownloadRequest, Http, HttpsClient, Lpa, LpaError, Meter,
+    device_info,
 };
 use aid_rsp::es10::{ProfileClass, ProfileState};
 use std::sync::Arc;
@@ -27,13 +27,9 @@ impl LpaEuicc<CardPort, HttpsClient> {
     /// A certificate issuer of `rsp.ci` is unreadable, or there is none.
     pub fn open(config: &Config, counters: &Arc<Counters>) -> Result<Self, Failure> {
         let meter: Arc<dyn Meter> = Arc::<Counters>::clone(counters);
-        let named = |text: &str| Some(text.to_owned()).filter(|t| !t.is_empty());
-        let bearer = Bearer {
-            interface: named(&config.bearer.interface),
-            source: config.bearer.source.parse().ok(),
-        };
         let rsp = &config.rsp;
-        let https = HttpsClient::new(&rsp.ci, bearer, rsp.private_smdp, Arc::clone(&meter))
+        let bearers = config.bearer.bearers();
+        let https = HttpsClient::new(&rsp.ci, bearers, rsp.private_smdp, Arc::clone(&meter))
             .map_err(|f| Failure::new(format!("rsp.ci: {f}")))?;
         let wrong = |text: String| Failure::new(format!("euicc: {text}"));
         let settings = config.euicc.settings().map_err(|e| wrong(e.to_string()))?;

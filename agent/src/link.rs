@@ -1,32 +1,27 @@
-//! The link to the CMP (AID2): MQTT 5 over TLS through the admin bearer and no other.
-//! TLS, byte counting and the bearer are in our socket connector; `backoff` says when to try again.
+//! The link to the CMP (AID2): MQTT 5 over TLS through an admin bearer and no other.
+//! `dialer` opens its connections; `backoff` says when to try again.
 //! The journal is the outbox, whatever the MQTT client forgets: with a connection goes what it queued.
 
 use crate::backoff::Backoff;
 use crate::boot_clock;
 use crate::card::Counters;
-use crate::config::{Bearer, Cmp};
+use crate::dialer::Dialer;
 use crate::inbox::Publication;
 use aid_agent_core::MAX_MESSAGE;
 use aid_cli::validity;
 use rumqttc::mqttbytes::v5::{
     ConnAck, PubAck, PubAckReason, RetainForwardRule, SubAck, SubscribeFilter, SubscribeReasonCode,
 };
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, PublishOptions, QoS};
-use rustls::pki_types::ServerName;
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, PublishOptions,
+    QoS, StateError,
+};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
-use tokio_rustls::TlsConnector;
 
-/// Time that the server has from TCP's connect to SUBACK.
+/// Time that the server has from TCP's connect through one bearer to SUBACK.
 const SUBSCRIBED: Duration = Duration::from_secs(30);
 /// Bytes of a PUBLISH beside topic and payload, at most: header, lengths, packet identifier, properties.
 const OVERHEAD: usize = 16;
@@ -92,33 +87,6 @@ impl Link {
     }
 }
 
-/// What every connection needs, checked before anything runs.
-pub(crate) struct Dialer {
-    tls: TlsConnector,
-    /// The car's certificate.
-    cert: PathBuf,
-    name: ServerName<'static>,
-    host: String,
-    port: u16,
-    bearer: Bearer,
-}
-
-impl Dialer {
-    pub(crate) fn new(cmp: &Cmp, bearer: &Bearer) -> Result<Self, String> {
-        let (host, port) = cmp.host_port().ok_or("cmp.address must be HOST:PORT")?;
-        let tls = aid_cli::tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key)));
-        let name = ServerName::try_from(host.to_owned());
-        Ok(Self {
-            tls: TlsConnector::from(tls.map_err(|f| f.text)?),
-            cert: cmp.cert.clone(),
-            name: name.map_err(|e| format!("cmp.address: {e}"))?,
-            host: host.to_owned(),
-            port,
-            bearer: bearer.clone(),
-        })
-    }
-}
-
 /// Builds the client and runs it on a task.
 pub(crate) fn start(
     eid: &str,
@@ -132,13 +100,13 @@ pub(crate) fn start(
     options.set_max_packet_size(Some(MAX_MESSAGE as u32 + 1024));
     let own = dialer.cert.clone();
     let (dialer, counters) = (Arc::clone(dialer), Arc::clone(counters));
+    let late = SUBSCRIBED + dialer.patience();
+    // The client's own limit is 5 s: too short for a bearer that is slow.
+    options.set_connect_timeout(late);
+    let through = Arc::clone(&dialer);
     options.set_socket_connector(move |_, _| {
-        let (dialer, counters) = (Arc::clone(&dialer), Arc::clone(&counters));
-        async move {
-            let stream = connect(&dialer.host, dialer.port, &dialer.bearer).await?;
-            let name = dialer.name.clone();
-            dialer.tls.connect(name, Counted { stream, counters }).await
-        }
+        let (dialer, counters) = (Arc::clone(&through), Arc::clone(&counters));
+        async move { dialer.connect(&counters).await }
     });
     let (client, events) = AsyncClient::builder(options).capacity(64).build();
     let down = format!("aid/v1/{eid}/down");
@@ -147,6 +115,8 @@ pub(crate) fn start(
     let runner = Runner {
         events,
         client: client.clone(),
+        dialer,
+        late,
         topic: down.clone(),
         largest: Arc::clone(&largest),
         stopping: Arc::clone(&stopping),
@@ -177,6 +147,9 @@ pub(crate) fn start(
 struct Runner {
     events: EventLoop,
     client: AsyncClient,
+    dialer: Arc<Dialer>,
+    /// Time from the first name lookup to SUBACK.
+    late: Duration,
     topic: String,
     largest: Arc<AtomicU32>,
     stopping: Arc<AtomicBool>,
@@ -208,14 +181,23 @@ impl Runner {
         backoff: &mut Backoff,
         tell: &impl Fn(LinkEvent),
     ) -> Result<(), String> {
-        let late = tokio::time::Instant::now() + SUBSCRIBED;
+        let late = tokio::time::Instant::now() + self.late;
+        let dialer = Arc::clone(&self.dialer);
+        let outlived = dialer.outlived();
+        tokio::pin!(outlived);
         let mut subscribed = false;
         loop {
             let event = if subscribed {
-                self.events.poll().await
+                tokio::select! {
+                    event = self.events.poll() => event,
+                    why = &mut outlived => return Err(why),
+                }
             } else {
                 let event = tokio::time::timeout_at(late, self.events.poll()).await;
-                event.map_err(|_| "the server does not answer CONNECT or SUBSCRIBE".to_owned())?
+                event.map_err(|_| {
+                    dialer.fell_silent();
+                    "the server does not answer CONNECT or SUBSCRIBE".to_owned()
+                })?
             };
             let stopping = self.stopping.load(Ordering::Relaxed);
             match event {
@@ -237,7 +219,12 @@ impl Runner {
                 Ok(Event::Outgoing(Outgoing::Disconnect)) if stopping => return Ok(()),
                 Ok(_) => {}
                 Err(_) if stopping => return Ok(()),
-                Err(error) => return Err(error.to_string()),
+                Err(error) => {
+                    if silent(&error) {
+                        dialer.fell_silent();
+                    }
+                    return Err(error.to_string());
+                }
             }
         }
     }
@@ -277,6 +264,18 @@ impl Runner {
     }
 }
 
+/// Did the network swallow the connection, so that the next one had better take another bearer?
+fn silent(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::Timeout(_) | ConnectionError::MqttState(StateError::AwaitPingResp) => true,
+        ConnectionError::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::TimedOut | io::ErrorKind::NetworkDown | io::ErrorKind::HostUnreachable
+        ),
+        _ => false,
+    }
+}
+
 /// Whether the server lets the car listen.
 fn granted(suback: &SubAck) -> Result<(), String> {
     let refusal = suback
@@ -286,89 +285,5 @@ fn granted(suback: &SubAck) -> Result<(), String> {
     match refusal {
         Some(code) => Err(format!("the server refuses the subscription: {code:?}")),
         None => Ok(()),
-    }
-}
-
-/// A TCP connection through the configured bearer.
-async fn connect(host: &str, port: u16, bearer: &Bearer) -> io::Result<TcpStream> {
-    let source: Option<IpAddr> = bearer.source.parse().ok();
-    let mut last = io::Error::new(
-        io::ErrorKind::NotFound,
-        format!("{host} has no usable address"),
-    );
-    for address in tokio::net::lookup_host((host, port)).await? {
-        if source.is_some_and(|s| s.is_ipv4() != address.is_ipv4()) {
-            continue;
-        }
-        let socket = if address.is_ipv4() {
-            TcpSocket::new_v4()
-        } else {
-            TcpSocket::new_v6()
-        }?;
-        if !bearer.interface.is_empty() {
-            socket
-                .bind_device(Some(bearer.interface.as_bytes()))
-                .map_err(|e| {
-                    let text = format!("no admin bearer: interface {}: {e}", bearer.interface);
-                    io::Error::new(e.kind(), text)
-                })?;
-        }
-        if let Some(source) = source {
-            socket.bind(SocketAddr::new(source, 0))?;
-        }
-        match socket.connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// A TCP stream whose payload is counted.
-struct Counted {
-    stream: TcpStream,
-    counters: Arc<Counters>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let got = (buf.filled().len() - before) as u64;
-        this.counters
-            .admin_rx_bytes
-            .fetch_add(got, Ordering::Relaxed);
-        result
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
-        if let Poll::Ready(Ok(sent)) = &result {
-            this.counters
-                .admin_tx_bytes
-                .fetch_add(*sent as u64, Ordering::Relaxed);
-        }
-        result
-    }
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

@@ -5,6 +5,7 @@ use crate::config::{Config, EXAMPLE};
 use crate::daemon;
 use crate::euicc::LpaEuicc;
 use aid_cli::cli::{self, Failure, LogArgs};
+use aid_cli::config;
 use aid_cli::printable::printable;
 use aid_cli::validity::{self, Certificates};
 use aid_cli::{ready, signal, tls, weak};
@@ -15,8 +16,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Where a package puts the configuration.
-pub(crate) const CONFIG: &str = "/etc/aid/agent.toml";
+/// Name of the configuration file, without its end.
+pub(crate) const NAME: &str = "agent";
 
 /// The vehicle-side AID.02 agent: logs users in, downloads and switches their operational profiles.
 #[derive(Parser)]
@@ -32,17 +33,17 @@ struct Args {
 enum Action {
     /// Run the agent until SIGINT or SIGTERM; SIGHUP has the configuration read again.
     Run {
-        /// Configuration file (see example-config).
-        #[arg(long, value_name = "FILE", default_value = CONFIG)]
-        config: PathBuf,
+        /// Configuration file; default: agent.toml here, or /etc/aid/agent.toml.
+        #[arg(long, env = "AID_AGENT_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Print a commented example configuration.
     ExampleConfig,
     /// Check a configuration file.
     CheckConfig {
-        /// Configuration file.
-        #[arg(long, value_name = "FILE", default_value = CONFIG)]
-        config: PathBuf,
+        /// Configuration file; default: agent.toml here, or /etc/aid/agent.toml.
+        #[arg(long, env = "AID_AGENT_CONFIG", value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -58,6 +59,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     cli::main("aid-agent", args, |args: Args| match args.action {
         Action::ExampleConfig => cli::print(EXAMPLE),
         Action::CheckConfig { config } => {
+            let config = config::find(config.as_deref(), NAME)?;
             let loaded = Config::load(&config)?;
             check_files(&loaded)?;
             weak::check_files([config.as_path(), &loaded.cmp.key])?;
@@ -65,7 +67,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             let name = config.display().to_string();
             cli::print(&format!("{} is valid\n", printable(&name)))
         }
-        Action::Run { config } => serve(&config),
+        Action::Run { config } => serve(&config::find(config.as_deref(), NAME)?),
     })
 }
 

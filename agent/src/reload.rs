@@ -2,9 +2,9 @@
 //! Also what the agent reports to the supervisor.
 
 use crate::boot_clock;
-use crate::config::{Bearer, Config};
+use crate::config::{BearerList, Config};
 use crate::daemon::{Daemon, check_eid};
-use crate::link::Dialer;
+use crate::dialer::Dialer;
 use aid_agent_core::Event;
 use std::sync::Arc;
 
@@ -30,13 +30,13 @@ impl Daemon {
         self.supervisor.ready();
     }
 
-    /// Connects anew, also when the names of the files are the same: their content may not be. The bearer stays, as that
-    /// of the LPA does.
-    async fn replace_link(&mut self, new: &Config, bearer: &Bearer) -> Result<(), String> {
+    /// Connects anew, also when the names of the files are the same: their content may not be. The bearers stay, as those
+    /// of the LPA do.
+    async fn replace_link(&mut self, new: &Config, bearers: &BearerList) -> Result<(), String> {
         if let Some(eid) = &self.eid {
             check_eid(eid, new).map_err(|e| e.to_string())?;
         }
-        self.dialer = Arc::new(Dialer::new(&new.cmp, bearer)?);
+        self.dialer = Arc::new(Dialer::new(&new.cmp, bearers.bearers())?);
         if let Some(link) = self.link.take() {
             link.close().await;
             if std::mem::take(&mut self.link_up) {
@@ -78,6 +78,8 @@ fn needs_restart<'a>(old: &Config, new: &Config) -> Vec<&'a str> {
         ("[device]", old.device != new.device),
         ("[rsp]", old.rsp != new.rsp),
         ("[bearer]", old.bearer != new.bearer),
+        ("op_interface", old.op_interface != new.op_interface),
+        ("[session]", old.session != new.session),
     ];
     let names = changed.into_iter().filter(|(_, is)| *is);
     names.map(|(name, _)| name).collect()
@@ -105,6 +107,7 @@ mod tests {
             ("api", "api = \"agent.sock\"", "api = \"a.sock\""),
             ("api_uids", "# api_uids", "api_uids"),
             ("[rsp]", "private_smdp = false", "private_smdp = true"),
+            ("[session]", "grace_s = 600", "grace_s = 5"),
             ("[bearer]", "source = \"\"", "source = \"127.0.0.1\""),
         ] {
             let new = load(&example.replace(from, to));

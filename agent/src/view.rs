@@ -72,10 +72,18 @@ fn waiting(agent: &Agent, now: BootMs) -> Value {
            "cause": waiting.cause})
 }
 
+/// Seconds until the session ends because the ignition is off; null where it does not.
+fn logout_in(agent: &Agent, now: BootMs) -> Value {
+    let end = agent.parked_until();
+    end.map_or(Value::Null, |end| {
+        json!(end.0.saturating_sub(now.0).div_ceil(1000))
+    })
+}
+
 /// What is around the core: for `GET /v1/status`.
 pub(crate) struct Surroundings<'a> {
     pub(crate) link_up: bool,
-    pub(crate) bearer: &'a str,
+    pub(crate) bearer: String,
     /// Why the link is down, or what the server refuses.
     pub(crate) link: Option<&'a Trouble>,
     /// The card answered at least once.
@@ -148,6 +156,8 @@ pub(crate) fn status(agent: &Agent, around: &Surroundings<'_>) -> Value {
         "profiles": profiles(agent),
         "pending_reports": agent.durable().outbox().len(),
         "waiting": waiting(agent, around.clock.now),
+        "waits_for_call": agent.waits_for_call(),
+        "logout_in_s": logout_in(agent, around.clock.now),
     })
 }
 
@@ -283,7 +293,7 @@ mod tests {
     fn shown(agent: &Agent, now: BootMs) -> Value {
         let around = Surroundings {
             link_up: true,
-            bearer: "lo",
+            bearer: "lo".to_owned(),
             link: None,
             card_seen: true,
             card: None,

@@ -72,8 +72,9 @@ quirks = []
 /// Flags of `serve` and `check-config`.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct CardArgs {
-    /// Configuration file (TOML); every flag wins over its key there.
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file; every flag wins over its key there. Default, where no flag says what the card is or where it
+    /// is reached: euicc.toml here, or /etc/aid/euicc.toml.
+    #[arg(long, env = "AID_EUICC_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Serve APDUs with two bytes of length before each (docs/wire/apdu-socket.md), at HOST:PORT or on
     /// a unix socket.
@@ -140,6 +141,24 @@ pub(crate) struct CardArgs {
     /// Misbehave; repeatable. `euicc-sim quirks` lists the names and their arguments.
     #[arg(long = "quirk", value_name = "NAME[=ARG]", help_heading = "The card")]
     pub(crate) quirks: Vec<String>,
+}
+
+impl CardArgs {
+    /// With the configuration file from its usual places, where no flag says what the card is or how it is reached.
+    #[must_use]
+    pub(crate) fn with_usual_config(mut self) -> Self {
+        let ways = [
+            &self.socket,
+            &self.vpcd,
+            &self.vpcd_listen,
+            &self.lpac_stdio,
+        ];
+        let files = [&self.at, &self.pki, &self.nvm];
+        if ways.iter().all(|way| way.is_none()) && files.iter().all(|file| file.is_none()) {
+            self.config = config::find_if_any(self.config.as_deref(), "euicc");
+        }
+        self
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -131,8 +131,8 @@ impl Arguments for Cli {
 #[must_use]
 pub fn run(args: Vec<OsString>) -> ExitCode {
     cli::main("euicc-sim", args, |cli: Cli| match cli.command {
-        Command::Serve(args) => serve::run(&args),
-        Command::CheckConfig(args) => check(&args),
+        Command::Serve(args) => serve::run(&args.with_usual_config()),
+        Command::CheckConfig(args) => check(&args.with_usual_config()),
         Command::ExampleConfig => cli::print(config::EXAMPLE),
         Command::Quirks => cli::print(&quirk::list()),
         Command::MintPki {

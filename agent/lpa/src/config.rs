@@ -1,7 +1,7 @@
 //! `aid-lpa.toml` and the same things on the command line.
 
+use crate::bearer::Bearer;
 use crate::lpa::default_device;
-use crate::tcp::Bearer;
 use crate::trust::Trust;
 use aid_cli::cli::Failure;
 use aid_cli::config;

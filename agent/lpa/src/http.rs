@@ -1,10 +1,11 @@
 //! The HTTPS port over ureq and rustls: trust in the RSP's certificate issuers only, sockets bound
-//! to the admin bearer, payload counted, one connection kept for a whole download, pauses that servers ask for kept.
+//! to an admin bearer, payload counted, one connection kept for a whole download, pauses that servers ask for kept.
 //! SGP.22 §2.6.6 (TLS 1.2 or later, server authentication), §6.2.
 
+use crate::bearer::Bearers;
 use crate::es9::{Http, HttpAnswer, HttpError};
 use crate::meter::Meter;
-use crate::tcp::{Bearer, BearerConnector};
+use crate::tcp::BearerConnector;
 use crate::trust::TrustedIssuers;
 use aid_cli::cli::Failure;
 use aid_cli::tls;
@@ -13,6 +14,7 @@ use aid_rsp::es9::{
     ADMIN_PROTOCOL, CONTENT_TYPE, Function as _, HandleNotificationRequest, MAX_RESPONSE,
 };
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -40,6 +42,7 @@ const MAX_PAUSES: usize = 256;
 #[derive(Debug)]
 pub struct HttpsClient {
     agent: ureq::Agent,
+    bearers: Arc<Bearers>,
     private: bool,
     /// Longest pause that is waited for; a longer one is an error until it is over.
     patience: Duration,
@@ -56,12 +59,12 @@ impl HttpsClient {
     /// A file is unreadable or no CA certificate, or the list is empty.
     pub fn new(
         ci: &[PathBuf],
-        bearer: Bearer,
+        bearers: impl Into<Bearers>,
         private: bool,
         meter: Arc<dyn Meter>,
     ) -> Result<Self, Failure> {
         let issuers = TrustedIssuers::of_files(ci)?;
-        Self::with_issuers(&issuers, bearer, private, meter)
+        Self::with_issuers(&issuers, bearers, private, meter)
     }
 
     /// The same with the issuers of a named trust set.
@@ -70,7 +73,7 @@ impl HttpsClient {
     /// The set is empty.
     pub fn with_issuers(
         issuers: &TrustedIssuers,
-        bearer: Bearer,
+        bearers: impl Into<Bearers>,
         private: bool,
         meter: Arc<dyn Meter>,
     ) -> Result<Self, Failure> {
@@ -100,10 +103,12 @@ impl HttpsClient {
             .max_idle_age(IDLE)
             .max_idle_connections_per_host(1)
             .build();
-        let connector =
-            BearerConnector::new(bearer, private, meter).chain(RustlsConnector::default());
+        let bearers = Arc::new(bearers.into());
+        let connector = BearerConnector::new(Arc::clone(&bearers), private, meter)
+            .chain(RustlsConnector::default());
         Ok(Self {
             agent: ureq::Agent::with_parts(config, connector, DefaultResolver::default()),
+            bearers,
             private,
             patience: Duration::ZERO,
             pauses: BTreeMap::new(),
@@ -209,7 +214,12 @@ impl HttpsClient {
         path: &str,
         body: &[u8],
     ) -> Result<(HttpAnswer, Option<String>), HttpError> {
-        let wrong = |error: ureq::Error| explain(server, &error);
+        let wrong = |error: ureq::Error| {
+            if fell_silent(&error) {
+                self.bearers.fell_silent(Instant::now());
+            }
+            explain(server, &error)
+        };
         let mut request = self.agent.post(format!("https://{server}{path}"));
         if path == HandleNotificationRequest::PATH {
             let limited = request.config().timeout_global(Some(NOTIFY));
@@ -230,6 +240,18 @@ impl HttpsClient {
             .read_to_vec()
             .map_err(wrong)?;
         Ok((HttpAnswer { status, body }, retry_after))
+    }
+}
+
+/// Did the network swallow a connection that stood, so that the next one had better take another bearer?
+fn fell_silent(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Timeout(reason) => !matches!(reason, ureq::Timeout::Connect),
+        ureq::Error::Io(io) => matches!(
+            io.kind(),
+            io::ErrorKind::TimedOut | io::ErrorKind::NetworkDown | io::ErrorKind::HostUnreachable
+        ),
+        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@
 //! program, [`run`]) from the command line. Other transports implement [`Apdu`].
 #![forbid(unsafe_code)]
 
+mod bearer;
 mod card;
 mod checks;
 mod config;
@@ -34,6 +35,7 @@ mod trace;
 mod trust;
 
 pub use aid_port::{Apdu, CardPort, MAX_COMMAND, MAX_RESPONSE, SocketCard, TransportError};
+pub use bearer::{Bearer, Bearers};
 pub use card::{BLOCK, Card, ISDR_AID, MAX_ANSWER, blocks};
 pub use config::device_info;
 pub use delivery::Delivered;
@@ -47,5 +49,4 @@ pub use meter::{Meter, Tally};
 pub use pcap::Pcap;
 pub use program::run;
 pub use read::{ChipInfo, EuiccInfo, ListedNotification, ListedProfile, Unread};
-pub use tcp::Bearer;
 pub use trust::{KnownIssuer, LIVE, TEST, Trust, TrustedIssuers};

@@ -80,12 +80,15 @@ enum Answer {
 }
 
 fn perform(args: &Args) -> Result<Answer, Fault> {
-    let mut config = match &args.config {
+    if matches!(args.action, Action::ExampleConfig) {
+        return Ok(Answer::Text(EXAMPLE.into()));
+    }
+    let file = aid_cli::config::find_if_any(args.config.as_deref(), "lpa");
+    let mut config = match &file {
         Some(file) => Config::load(file)?,
         None => Config::default(),
     };
-    match (&args.action, &args.config) {
-        (Action::ExampleConfig, _) => return Ok(Answer::Text(EXAMPLE.into())),
+    match (&args.action, &file) {
         (Action::CheckConfig, Some(file)) => {
             validity::check_now(&config.ci)?;
             let name = file.display().to_string();

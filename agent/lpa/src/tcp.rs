@@ -1,68 +1,34 @@
-//! TCP connections for the HTTPS port: bound to the admin bearer, without delay, counted.
-//! AID traffic never leaves through another bearer (R-2-12). Called by ureq under `http`.
+//! TCP connections for the HTTPS port: bound to an admin bearer (R-2-12), without delay, counted.
 
+use crate::bearer::Bearers;
 use crate::meter::Meter;
 use aid_id::smdp_address::{NotPublic, is_public};
-use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
 /// Longest wait for one address of a server.
 const CONNECT: Duration = Duration::from_secs(15);
+/// Shortest: what a bearer gets after others have used up the time.
+const LEAST: Duration = Duration::from_millis(500);
 
-/// Where connections leave from; the default leaves it to the operating system.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bearer {
-    /// Network interface that sockets are bound to.
-    pub interface: Option<String>,
-    /// Source address that sockets are bound to.
-    pub source: Option<IpAddr>,
-}
-
-impl Bearer {
-    fn connect(&self, to: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-        if let Some(interface) = &self.interface {
-            socket
-                .bind_device(Some(interface.as_bytes()))
-                .map_err(|e| {
-                    io::Error::new(
-                        e.kind(),
-                        format!("no admin bearer: interface {interface}: {e}"),
-                    )
-                })?;
-        }
-        if let Some(source) = self.source {
-            socket
-                .bind(&SocketAddr::new(source, 0).into())
-                .map_err(|e| {
-                    io::Error::new(e.kind(), format!("no admin bearer: address {source}: {e}"))
-                })?;
-        }
-        socket.connect_timeout(&to.into(), timeout)?;
-        socket.set_tcp_nodelay(true)?;
-        Ok(socket.into())
-    }
-}
-
-/// Opens connections through a bearer.
+/// Opens connections through the first bearer that carries them.
 #[derive(Debug)]
 pub(crate) struct BearerConnector {
-    bearer: Bearer,
+    bearers: Arc<Bearers>,
     /// Whether servers may be in private networks.
     private: bool,
     meter: Arc<dyn Meter>,
 }
 
 impl BearerConnector {
-    pub(crate) fn new(bearer: Bearer, private: bool, meter: Arc<dyn Meter>) -> Self {
+    pub(crate) fn new(bearers: Arc<Bearers>, private: bool, meter: Arc<dyn Meter>) -> Self {
         Self {
-            bearer,
+            bearers,
             private,
             meter,
         }
@@ -86,30 +52,40 @@ impl Connector for BearerConnector {
             .timeout
             .not_zero()
             .map_or(CONNECT, |t| (*t).min(CONNECT));
+        let end = Instant::now() + limit;
         let mut last = io::Error::other("the server has no address that this bearer reaches");
-        for to in &details.addrs {
-            if !self.may_reach(to.ip()) {
-                last = io::Error::other(NotPublic::Private);
-                continue;
-            }
-            if self
-                .bearer
-                .source
-                .is_some_and(|s| s.is_ipv4() != to.is_ipv4())
-            {
-                continue;
-            }
-            match self.bearer.connect(*to, limit) {
-                Ok(stream) => {
-                    let config = details.config;
-                    let (input, output) = (config.input_buffer_size(), config.output_buffer_size());
-                    return Ok(Some(Tcp {
-                        stream,
-                        buffers: LazyBuffers::new(input, output),
-                        meter: Arc::clone(&self.meter),
-                    }));
+        let order = self.bearers.order(Instant::now());
+        for (tried, &(n, bearer)) in order.iter().enumerate() {
+            let left = end.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(order.len() - tried).unwrap_or(u32::MAX);
+            let mut reached = false;
+            for to in &details.addrs {
+                if !self.may_reach(to.ip()) {
+                    last = io::Error::other(NotPublic::Private);
+                    continue;
                 }
-                Err(error) => last = error,
+                if !bearer.speaks(to.ip()) {
+                    continue;
+                }
+                reached = true;
+                // connect_timeout takes no zero.
+                match bearer.connect(*to, share.max(LEAST)) {
+                    Ok(stream) => {
+                        self.bearers.worked(n);
+                        let config = details.config;
+                        let (input, output) =
+                            (config.input_buffer_size(), config.output_buffer_size());
+                        return Ok(Some(Tcp {
+                            stream,
+                            buffers: LazyBuffers::new(input, output),
+                            meter: Arc::clone(&self.meter),
+                        }));
+                    }
+                    Err(error) => last = error,
+                }
+            }
+            if reached {
+                self.bearers.failed(n, Instant::now());
             }
         }
         Err(ureq::Error::Io(last))
@@ -177,8 +153,13 @@ mod tests {
 
     #[test]
     fn a_name_with_a_private_address_is_not_reached() {
-        let connector =
-            |private| BearerConnector::new(Bearer::default(), private, Arc::new(Tally::default()));
+        let connector = |private| {
+            BearerConnector::new(
+                Arc::new(Bearers::new(Vec::new())),
+                private,
+                Arc::new(Tally::default()),
+            )
+        };
         for (address, public) in [
             ("8.8.8.8", true),
             ("2606:4700::1", true),

@@ -35,6 +35,9 @@ pub struct LogArgs {
         help_heading = LOGGING
     )]
     pub log: String,
+    /// Log what our own programs decide, too, such as which configuration file is used; --log says more exactly what.
+    #[arg(short, long, global = true, help_heading = LOGGING)]
+    pub verbose: bool,
     /// Form of the logs.
     #[arg(long, global = true, default_value = "text", value_name = "FORM", help_heading = LOGGING)]
     pub log_format: LogFormat,
@@ -106,6 +109,13 @@ pub trait Arguments: clap::Parser {
 pub fn init(logs: &LogArgs) -> Result<(), Failure> {
     let wrong = |e| Failure::usage(format!("--log {:?} is no filter: {e}", logs.log));
     let mut filter = tracing_subscriber::EnvFilter::try_new(&logs.log).map_err(wrong)?;
+    if logs.verbose {
+        for ours in ["aid=debug", "euicc=debug"] {
+            filter = filter.add_directive(ours.parse().map_err(|e| {
+                Failure::usage(format!("-v can't be added to --log {:?}: {e}", logs.log))
+            })?);
+        }
+    }
     let switch = if logs.trace {
         "trace=trace"
     } else {

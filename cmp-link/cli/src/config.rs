@@ -1,5 +1,7 @@
 //! Configuration files: TOML, read once, unknown keys refused by the types that they are read into.
-//! Called by each program before it does anything else.
+//!
+//! A program finds its own by [`find`]: what is given by `--config` or the program's environment variable, else
+//! `./NAME.toml`, else `/etc/aid/NAME.toml`.
 
 use crate::cli::Failure;
 use serde::de::DeserializeOwned;
@@ -10,6 +12,40 @@ use std::path::{Path, PathBuf};
 
 /// Largest configuration file, bytes.
 pub const MAX_CONFIG: u64 = 1 << 20;
+
+/// Where a package puts configurations.
+pub const FOLDER: &str = "/etc/aid";
+
+/// The configuration file to use: the one that was `given`, else `NAME.toml` in the working directory, else the one in
+/// [`FOLDER`]. With `-v` the log says which.
+///
+/// # Errors
+/// None was given, and neither place has one.
+pub fn find(given: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
+    find_if_any(given, name).ok_or_else(|| {
+        Failure::usage(format!(
+            "there is no configuration: give --config FILE, or put {name}.toml here or in {FOLDER}; \
+             example-config prints one to begin with"
+        ))
+    })
+}
+
+/// As [`find`], for a program that can do without.
+#[must_use]
+pub fn find_if_any(given: Option<&Path>, name: &str) -> Option<PathBuf> {
+    find_in(given, name, [Path::new(""), Path::new(FOLDER)])
+}
+
+fn find_in(given: Option<&Path>, name: &str, folders: [&Path; 2]) -> Option<PathBuf> {
+    let found = given.map(Path::to_owned).or_else(|| {
+        let file = format!("{name}.toml");
+        let mut files = folders.iter().map(|folder| folder.join(&file));
+        // One that can't be read is used, too: the error then says why, where another file would surprise.
+        files.find(|file| file.symlink_metadata().is_ok())
+    })?;
+    tracing::debug!(file = %found.display(), "configuration");
+    Some(found)
+}
 
 /// Reads a TOML file. The type should `deny_unknown_fields`.
 ///
@@ -125,6 +161,29 @@ mod tests {
         let file = folder.path().join("c.toml");
         std::fs::write(&file, text).expect("write");
         super::load(&file).map_err(|f| f.text)
+    }
+
+    #[test]
+    fn a_configuration_is_found_where_it_was_given_then_here_then_in_etc() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (here, etc) = (folder.path().join("here"), folder.path().join("etc"));
+        let find = |given: Option<&Path>| find_in(given, "cmp", [&here, &etc]);
+        for place in [&here, &etc] {
+            std::fs::create_dir(place).expect("folder");
+        }
+        assert_eq!(find(None), None);
+        std::fs::write(etc.join("cmp.toml"), "").expect("write");
+        assert_eq!(find(None), Some(etc.join("cmp.toml")));
+        // A link that leads nowhere is a mistake to be told, not a reason to take another file.
+        std::os::unix::fs::symlink("gone", here.join("cmp.toml")).expect("link");
+        assert_eq!(find(None), Some(here.join("cmp.toml")));
+        let given = Path::new("elsewhere.toml");
+        assert_eq!(find(Some(given)), Some(given.to_owned()));
+        let error = super::find(None, "no-such-program").expect_err("nowhere");
+        assert!(
+            error.code == 2 && error.text.contains("no-such-program.toml"),
+            "{error}"
+        );
     }
 
     #[test]

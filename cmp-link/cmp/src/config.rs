@@ -4,12 +4,15 @@ mod msp;
 mod values;
 
 use crate::store::Database;
+use crate::{openid, portal};
 use aid_aid1::agreed;
 use aid_aid1::server::Gate;
 use aid_cli::cli::Failure;
 use aid_cli::config::{beside, load};
+use aid_cli::tls;
 use aid_cmp_core::decide::Policy;
 use aid_serve::limit::Rate;
+use aid_serve::page::{Site, theme};
 use aid_serve::{admin, slots, telemetry};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -40,6 +43,10 @@ pub struct File {
     /// Metrics, health, the API's description.
     #[serde(default)]
     pub admin: admin::Config,
+    /// Issues certificates at the end of the assembly line; absent: nobody does.
+    pub enrolment: Option<Enrolment>,
+    /// Calls addresses that hear of orders and alarms; absent: none is called.
+    pub webhooks: Option<Webhooks>,
     /// Export of traces; absent: none.
     pub telemetry: Option<telemetry::Config>,
     /// How often somebody may call or try to log in.
@@ -58,7 +65,9 @@ impl File {
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &Path> {
         let own = [&self.aid1.key, &self.portal.key, &self.gateway.key];
         let msps = self.msp.iter().map(|msp| &msp.key);
+        let enrolment = self.enrolment.iter().map(|e| &e.ca_key);
         let all = own.into_iter().chain(&self.admin.key).chain(msps);
+        let all = all.chain(enrolment);
         all.map(PathBuf::as_path)
     }
 }
@@ -71,6 +80,8 @@ pub struct Limits {
     pub aid1: Rate,
     /// Sign-ins, registrations, and changes of password and PIN at the portal from one address, all together.
     pub login: Rate,
+    /// Requests of one key of the admin API.
+    pub api: Rate,
     /// Accounts that strangers may make in an hour where registration is open, from all addresses together.
     pub registrations_per_hour: u32,
 }
@@ -80,9 +91,35 @@ impl Default for Limits {
         Self {
             aid1: Rate::new(500.0, 1000),
             login: Rate::new(1.0, 50),
+            api: Rate::new(50.0, 200),
             registrations_per_hour: 100,
         }
     }
+}
+
+/// `[enrolment]`: the CA of the vehicles' certificates.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// Its certificate, one that `gateway.client_ca` has.
+    pub ca_cert: PathBuf,
+    /// Its key.
+    pub ca_key: PathBuf,
+    /// Validity of the certificates, days.
+    #[serde(default = "enrolment_days")]
+    pub days: u16,
+}
+
+fn enrolment_days() -> u16 {
+    730
+}
+
+/// `[webhooks]`: how addresses that hear of orders and alarms are called.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// CA of their servers.
+    pub ca: PathBuf,
 }
 
 /// A listener that demands client certificates.
@@ -204,6 +241,11 @@ pub struct Portal {
     /// Anybody may make an account; else the operator does.
     #[serde(default)]
     pub open_registration: bool,
+    /// What the pages look like.
+    #[serde(default)]
+    pub theme: theme::Config,
+    /// Sign-in with another identity provider, beside passwords; absent: none.
+    pub openid: Option<openid::Config>,
 }
 
 /// What is agreed with the MSPs: replaced in a running server when the file changes.
@@ -234,6 +276,10 @@ pub struct Fixed {
     pub file: File,
     /// Key of the car PINs.
     pub pin_key: [u8; 32],
+    /// Theme and texts of the portal.
+    pub site: Site,
+    /// The identity provider, where there is one.
+    pub openid: Option<openid::Provider>,
 }
 
 /// Everything, checked.
@@ -269,7 +315,19 @@ pub fn read(path: &Path) -> Result<File, Failure> {
     for item in [&mut file.portal.cert, &mut file.portal.key] {
         *item = beside(path, item);
     }
+    file.portal.theme.resolve(path);
+    if let Some(openid) = &mut file.portal.openid {
+        openid.resolve(path);
+    }
     file.admin.resolve(path);
+    if let Some(enrolment) = &mut file.enrolment {
+        for item in [&mut enrolment.ca_cert, &mut enrolment.ca_key] {
+            *item = beside(path, item);
+        }
+    }
+    if let Some(webhooks) = &mut file.webhooks {
+        webhooks.ca = beside(path, &webhooks.ca);
+    }
     if let Some(telemetry) = &mut file.telemetry {
         telemetry.resolve(path);
     }
@@ -305,10 +363,24 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
     values::places(&file).map_err(|e| wrong(path, e))?;
     file.connections.check().map_err(|e| wrong(path, e))?;
     file.admin.tls()?;
+    if let Some(webhooks) = &file.webhooks {
+        tls::client_config(&webhooks.ca, None)?;
+    }
+    if let Some(enrolment) = &file.enrolment {
+        tls::certificates(&enrolment.ca_cert)?;
+        std::fs::metadata(&enrolment.ca_key).map_err(|e| {
+            let key = enrolment.ca_key.display();
+            wrong(path, format!("enrolment.ca_key {key} can't be read: {e}"))
+        })?;
+    }
     if let Some(telemetry) = &file.telemetry {
         telemetry.check()?;
     }
-    for (name, rate) in [("aid1", file.limits.aid1), ("login", file.limits.login)] {
+    for (name, rate) in [
+        ("aid1", file.limits.aid1),
+        ("login", file.limits.login),
+        ("api", file.limits.api),
+    ] {
         rate.check()
             .map_err(|e| wrong(path, format!("limits.{name}: {e}")))?;
     }
@@ -322,8 +394,17 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
     }
     // Without an MSP nobody may call, whatever he calls us.
     let gate = Gate::new(parties);
+    let theme = file.portal.theme.theme(portal::NAME, portal::COLOUR);
+    let theme = theme.map_err(|e| wrong(path, format!("portal.{e}")))?;
+    let openid = file.portal.openid.as_ref();
+    let openid = openid.map(|openid| openid.provider(&file.portal.base_url));
     Ok(Config {
-        fixed: Fixed { file, pin_key },
+        fixed: Fixed {
+            openid: openid.transpose()?,
+            site: Site::new(theme, portal::TABLES),
+            file,
+            pin_key,
+        },
         agreed: Agreed { msps, gate },
     })
 }

@@ -20,11 +20,31 @@ static OPEN_REQUESTS: Gauge = Gauge::new(
     "aid_cmp_open_requests",
     "Requests for activation codes without a result",
 );
+static ONLINE: Gauge = Gauge::new(
+    "aid_cmp_vehicles_online",
+    "Vehicles that are connected through this instance",
+);
+
+/// So many vehicles are connected through this instance.
+pub(crate) fn online(count: usize) {
+    ONLINE.set(&[], i64::try_from(count).unwrap_or(i64::MAX));
+}
+
 static CALLS: Counter = Counter::new("aid_cmp_calls", "Calls to MSPs by kind and result");
 
 /// What became of a call: `answered`, `again` or `dead`.
 pub(crate) fn called(kind: &str, result: &str) {
     CALLS.add(&[("kind", kind), ("result", result)]);
+}
+
+static TOLD: Counter = Counter::new(
+    "aid_cmp_webhook_events",
+    "Events for webhooks by result: heard, again, dropped",
+);
+
+/// What became of an event for a webhook.
+pub(crate) fn told(result: &str) {
+    TOLD.add(&[("result", result)]);
 }
 
 static DEVIATIONS: Counter = Counter::new(

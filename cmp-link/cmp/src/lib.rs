@@ -6,9 +6,12 @@
 
 pub mod api;
 pub mod config;
+pub mod desk;
 pub mod gateway;
 mod gauges;
 pub mod names;
+pub mod openid;
+pub mod operator;
 pub mod outbox;
 pub mod password;
 pub mod portal;
@@ -17,5 +20,6 @@ pub mod service;
 pub mod smdp;
 pub mod store;
 pub mod views;
+pub mod webhooks;
 
 pub use program::run;

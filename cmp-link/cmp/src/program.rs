@@ -5,21 +5,22 @@ mod args;
 mod enrol;
 mod keys;
 mod orders;
-mod procedures;
 mod renewal;
 mod serve;
 mod sync;
+mod table;
 mod upkeep;
 mod users;
 
 use crate::config;
+use crate::operator::{Calls, Operator};
 use crate::store::Store;
 use aid_cli::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
 use aid_cli::{validity, weak};
 use aid_cmp_core::model::CallState;
 use args::{
-    AuditCommand, Command, FederationCommand, MspCommand, OrderCommand, OutboxCommand,
-    ProfileCommand, SyncCommand, UserCommand, VehicleCommand,
+    AuditCommand, Command, FederationCommand, KeyCommand, MemberCommand, MspCommand, OrderCommand,
+    OutboxCommand, ProfileCommand, SyncCommand, UserCommand, VehicleCommand, WebhookCommand,
 };
 use clap::Parser;
 use serde_json::json;
@@ -27,12 +28,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub use admin::{PageArgs, UserAdd};
+pub use admin::PageArgs;
 pub use keys::{Key, rotated};
 pub use orders::{AuditArgs, OrderFilter, OrderWhat};
-pub use procedures::Because;
 pub use serve::{Listening, serve_until};
 pub use sync::SyncWhom;
+pub use users::UserAdd;
 
 /// The reference CMP backend of GSMA AID.02.
 #[derive(Debug, Parser)]
@@ -40,15 +41,9 @@ pub use sync::SyncWhom;
 struct Cli {
     #[command(flatten)]
     logs: LogArgs,
-    /// Configuration file.
-    #[arg(
-        long,
-        global = true,
-        env = "AID_CMP_CONFIG",
-        default_value = "aid-cmp.toml",
-        value_name = "FILE"
-    )]
-    config: PathBuf,
+    /// Configuration file; default: cmp.toml here, or /etc/aid/cmp.toml.
+    #[arg(long, global = true, env = "AID_CMP_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     json: bool,
@@ -61,6 +56,12 @@ struct Cli {
         value_name = "NAME"
     )]
     operator: String,
+    /// Do not ask before what can't be taken back.
+    #[arg(long, global = true)]
+    yes: bool,
+    /// Of what can't be taken back, say what would be done, and do nothing.
+    #[arg(long, global = true)]
+    dry_run: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -81,13 +82,13 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 }
 
 async fn command(cli: Cli) -> Result<(), Failure> {
-    let path = &cli.config;
+    if matches!(cli.command, Command::ExampleConfig) {
+        let row = json!({"config": config::EXAMPLE});
+        return say(config::EXAMPLE.trim_end(), row, cli.json);
+    }
+    let path = &aid_cli::config::find(cli.config.as_deref(), "cmp")?;
     match cli.command {
-        Command::ExampleConfig => say(
-            config::EXAMPLE.trim_end(),
-            json!({"config": config::EXAMPLE}),
-            cli.json,
-        ),
+        Command::ExampleConfig => Ok(()),
         Command::Serve => serve::serve(path).await,
         Command::CheckConfig => {
             let config = config::check(path)?;
@@ -121,14 +122,18 @@ async fn command(cli: Cli) -> Result<(), Failure> {
         other => {
             let file = config::read(path)?;
             let store = Store::open(file.database.clone()).await?;
-            let key = config::pin_key(&file.account_pin_key).unwrap_or_default();
             let admin = admin::Admin {
-                store: &store,
-                file: &file,
-                who: cli.operator,
+                operator: Operator {
+                    store: &store,
+                    file: &file,
+                    who: cli.operator,
+                    once: None,
+                },
                 json: cli.json,
+                yes: cli.yes,
+                dry_run: cli.dry_run,
             };
-            let result = administer(&admin, path, other, &key).await;
+            let result = administer(&admin, path, other).await;
             store.close().await;
             result
         }
@@ -139,48 +144,27 @@ async fn administer(
     admin: &admin::Admin<'_>,
     path: &std::path::Path,
     command: Command,
-    key: &[u8; 32],
 ) -> Result<(), Failure> {
+    let operator = &admin.operator;
     match command {
-        Command::User(UserCommand::Add(user)) => admin.add_user(user, key).await,
-        Command::User(UserCommand::List(page)) => admin.users(&page).await,
-        Command::User(UserCommand::Show { name }) => admin.show_user(&name).await,
-        Command::User(UserCommand::SetPassword { name, .. }) => admin.set_password(&name).await,
-        Command::User(UserCommand::SetPin { name, none, .. }) => {
-            admin.set_pin(&name, none, key).await
-        }
-        Command::User(UserCommand::Preference(command)) => admin.preference(command).await,
-        Command::User(UserCommand::Erase { name, reason }) => {
-            admin.erase_user(&name, reason, key).await
-        }
-        Command::User(UserCommand::Unlock { name, reason }) => {
-            admin.unlock_user(&name, reason, key).await
-        }
+        Command::User(command) => user(admin, command).await,
         Command::Vehicle(command) => vehicle(admin, command).await,
-        Command::Federation(FederationCommand::List(page)) => admin.federations(&page).await,
+        Command::Federation(FederationCommand::List(page)) => {
+            let columns = ["federation", "msp", "user", "since", "ended_at"];
+            let read = async |after, limit| operator.federations(after, limit).await;
+            admin.list(&columns, &page, read).await
+        }
         Command::Federation(FederationCommand::Withdraw { federation, reason }) => {
-            admin.withdraw(federation, reason).await
+            let what = format!("the link {federation} ends, and its profiles are deleted");
+            match admin.confirm(&what)? {
+                true => admin.show(operator.withdraw(federation, reason).await),
+                false => Ok(()),
+            }
         }
         Command::Federation(FederationCommand::Purge) => admin.purge().await,
-        Command::Profile(ProfileCommand::List { vehicle, page }) => {
-            admin.profiles(vehicle.as_deref(), &page).await
-        }
-        Command::Profile(ProfileCommand::Delete { iccid, reason }) => {
-            admin.delete_profile(&iccid, reason).await
-        }
-        Command::Profile(ProfileCommand::Allow { user, eid }) => {
-            admin.allow_profile(&user, &eid).await
-        }
+        Command::Profile(command) => profile(admin, command).await,
         Command::Order(command) => order(admin, command).await,
-        Command::Outbox(OutboxCommand::List { state, page }) => admin.outbox(state, &page).await,
-        Command::Outbox(OutboxCommand::Dead(page)) => {
-            admin.outbox(Some(CallState::Dead), &page).await
-        }
-        Command::Outbox(OutboxCommand::Show { call }) => admin.show_call(call).await,
-        Command::Outbox(OutboxCommand::Replay { call }) => admin.replay_call(call).await,
-        Command::Outbox(OutboxCommand::Drop { call, reason }) => {
-            admin.drop_call(call, reason).await
-        }
+        Command::Outbox(command) => outbox(admin, command).await,
         Command::Sync(SyncCommand::Run { whom, iccid }) => {
             let config = config::check(path)?;
             admin.sync(&config, &whom, iccid.as_deref()).await
@@ -188,8 +172,19 @@ async fn administer(
         Command::Sync(SyncCommand::Report { federation, page }) => {
             admin.sync_report(federation, &page).await
         }
-        Command::Audit(AuditCommand::List(args)) => admin.audit(args).await,
-        Command::Msp(MspCommand::List) => admin.msps().await,
+        Command::Audit(AuditCommand::List(args)) => {
+            let (trail, columns) = (args.trail(), ["at", "who", "what", "on", "why"]);
+            if let Some(limit) = args.limit {
+                let rows = operator.newest_audits(&trail, limit).await?;
+                return admin::show_all(&columns, rows, admin.json);
+            }
+            let page = PageArgs::after(args.after);
+            let read = async |after, limit| operator.audit(&trail, after, limit).await;
+            admin.list(&columns, &page, read).await
+        }
+        Command::Msp(MspCommand::List) => {
+            admin::show_all(&["name", "url"], operator.msps().await?, admin.json)
+        }
         Command::Msp(MspCommand::RotateKey {
             name,
             key,
@@ -203,9 +198,18 @@ async fn administer(
                 finish,
             };
             let done = keys::rotate(path, &wish, admin.json)?;
-            admin.key_rotated(done, finish).await
+            Ok(operator.key_rotated(done, finish).await?)
         }
-        Command::Summary => admin.summary().await,
+        Command::Summary => admin.show(operator.summary().await),
+        Command::Problems => {
+            let certificates = renewal::certificates(path, operator.file);
+            let rows = operator.problems(certificates).await?;
+            admin::show_all(&["since", "kind", "text", "id"], rows, admin.json)
+        }
+        Command::Correlation { id } => admin.show(operator.correlation(id).await),
+        Command::Key(command) => key(admin, command).await,
+        Command::Member(command) => member(admin, command).await,
+        Command::Webhook(command) => webhook(admin, command).await,
         // Those that need no database are done already.
         Command::Serve
         | Command::Migrate
@@ -216,31 +220,249 @@ async fn administer(
     }
 }
 
-async fn vehicle(admin: &admin::Admin<'_>, command: VehicleCommand) -> Result<(), Failure> {
+async fn key(admin: &admin::Admin<'_>, command: KeyCommand) -> Result<(), Failure> {
+    let operator = &admin.operator;
     match command {
-        VehicleCommand::Enrol(enrol) => admin.enrol_vehicle(*enrol).await,
-        VehicleCommand::Add { eid, vin } => admin.add_vehicle(&eid, vin).await,
-        VehicleCommand::List(page) => admin.vehicles(&page).await,
-        VehicleCommand::Show { eid } => admin.show_vehicle(&eid).await,
-        VehicleCommand::Clear {
-            eid,
-            because,
-            reason,
-        } => admin.clear_vehicle(&eid, because, reason).await,
-        VehicleCommand::Retire { eid, reason } => admin.retire_vehicle(&eid, reason).await,
-        VehicleCommand::Exchange { old, new, reason } => {
-            admin.exchange_vehicle(&old, &new, reason).await
+        KeyCommand::Add { name, role } => admin.show(operator.add_key(&name, role).await),
+        KeyCommand::List => {
+            let columns = ["id", "name", "role", "created_at", "revoked_at"];
+            admin::show_all(&columns, operator.keys().await?, admin.json)
+        }
+        KeyCommand::Revoke { id } => {
+            match admin.confirm(&format!("the key {id} opens nothing any more"))? {
+                true => admin.show(operator.revoke_key(id).await),
+                false => Ok(()),
+            }
         }
     }
 }
 
-async fn order(admin: &admin::Admin<'_>, command: OrderCommand) -> Result<(), Failure> {
+async fn member(admin: &admin::Admin<'_>, command: MemberCommand) -> Result<(), Failure> {
+    let operator = &admin.operator;
     match command {
-        OrderCommand::Add { eid, what } => admin.add_order(&eid, what).await,
-        OrderCommand::List(filter) => admin.orders(&filter).await,
-        OrderCommand::Show { order } => admin.show_order(order).await,
-        OrderCommand::Replay { order, reason } => admin.replay_order(order, reason).await,
-        OrderCommand::Close { order, reason } => admin.close_order(order, reason).await,
+        MemberCommand::Add {
+            name,
+            role,
+            certificate,
+            password_stdin,
+        } => {
+            let certificate = certificate.as_deref().map(enrol::hash_of).transpose()?;
+            let password = match password_stdin {
+                true => Some(users::from_stdin("password")?),
+                false => None,
+            };
+            let put = operator.put_member(&name, role, password.as_ref(), certificate);
+            admin.show(put.await)
+        }
+        MemberCommand::List => {
+            let columns = ["name", "role", "password", "certificate", "created_at"];
+            admin::show_all(&columns, operator.members().await?, admin.json)
+        }
+        MemberCommand::Remove { name } => admin.show(operator.remove_member(&name).await),
+    }
+}
+
+async fn webhook(admin: &admin::Admin<'_>, command: WebhookCommand) -> Result<(), Failure> {
+    let operator = &admin.operator;
+    match command {
+        WebhookCommand::Add { url } => admin.show(operator.add_webhook(&url).await),
+        WebhookCommand::List => {
+            let columns = ["id", "url", "created_at"];
+            admin::show_all(&columns, operator.webhooks().await?, admin.json)
+        }
+        WebhookCommand::Remove { id } => {
+            match admin.confirm(&format!(
+                "the webhook {id} goes, with what it has not heard"
+            ))? {
+                true => admin.show(operator.remove_webhook(id).await),
+                false => Ok(()),
+            }
+        }
+    }
+}
+
+async fn user(admin: &admin::Admin<'_>, command: UserCommand) -> Result<(), Failure> {
+    let operator = &admin.operator;
+    match command {
+        UserCommand::Add(user) => admin.show(operator.add_user(users::new_user(user)?).await),
+        UserCommand::List(page) => {
+            let read = async |after, limit| operator.users(after, limit).await;
+            admin
+                .list(&["name", "display_name", "created_at"], &page, read)
+                .await
+        }
+        UserCommand::Show { name } => admin.show(operator.show_user(&name).await),
+        UserCommand::SetPassword { name, .. } => {
+            // Whether there is such a user is said before anybody types.
+            let name = admin.user_name(&name).await?;
+            let password = users::from_stdin("password")?;
+            admin.show(operator.set_password(&name, &password).await)
+        }
+        UserCommand::SetPin { name, none, .. } => {
+            let name = admin.user_name(&name).await?;
+            let pin = match none {
+                true => None,
+                false => Some(users::from_stdin("PIN")?),
+            };
+            admin.show(operator.set_pin(&name, pin.as_ref()).await)
+        }
+        UserCommand::Preference(command) => admin.preference(command).await,
+        UserCommand::Erase { name, reason } => {
+            let name = admin.user_name(&name).await?;
+            let what = format!("the user {name} is forgotten, with links and profiles");
+            match admin.confirm(&what)? {
+                true => admin.show(operator.erase_user(&name, reason).await),
+                false => Ok(()),
+            }
+        }
+        UserCommand::Unlock { name, reason } => {
+            admin.show(operator.unlock_user(&name, reason).await)
+        }
+    }
+}
+
+async fn profile(admin: &admin::Admin<'_>, command: ProfileCommand) -> Result<(), Failure> {
+    let operator = &admin.operator;
+    match command {
+        ProfileCommand::List { vehicle, page } => {
+            let columns = ["iccid", "eid", "status", "msp_state", "federation"];
+            let of = vehicle.as_deref();
+            let read = async |after, limit| operator.profiles(of, after, limit).await;
+            admin.list(&columns, &page, read).await
+        }
+        ProfileCommand::Delete { iccid, reason } => {
+            let what = format!("the profile {iccid} is deleted from its vehicle");
+            match admin.confirm(&what)? {
+                true => admin.show(operator.delete_profile(&iccid, reason).await),
+                false => Ok(()),
+            }
+        }
+        ProfileCommand::Allow { user, eid } => {
+            admin.show(operator.allow_profile(&user, &eid).await)
+        }
+    }
+}
+
+async fn outbox(admin: &admin::Admin<'_>, command: OutboxCommand) -> Result<(), Failure> {
+    let operator = &admin.operator;
+    let (which, page) = match command {
+        OutboxCommand::List { state, page } => (Calls { state }, page),
+        OutboxCommand::Dead(page) => {
+            let state = Some(CallState::Dead);
+            (Calls { state }, page)
+        }
+        OutboxCommand::Show { call } => return admin.show(operator.show_call(call).await),
+        OutboxCommand::Replay { call } => {
+            return admin.show(operator.replay_call(call, None).await);
+        }
+        OutboxCommand::Drop { call, reason } => {
+            let what = format!("the call {call} is closed without an answer");
+            return match admin.confirm(&what)? {
+                true => admin.show(operator.drop_call(call, reason).await),
+                false => Ok(()),
+            };
+        }
+    };
+    let columns = [
+        "call",
+        "msp",
+        "kind",
+        "state",
+        "attempts",
+        "created_at",
+        "next_at",
+        "last_error",
+    ];
+    let read = async |after, limit| operator.outbox(which, after, limit).await;
+    admin.list(&columns, &page, read).await
+}
+
+/// Vehicles that a search shows at most.
+const FOUND: u32 = 500;
+/// The first columns of a table of vehicles.
+const VEHICLE: [&str; 6] = [
+    "eid",
+    "vin",
+    "online",
+    "last_message",
+    "software",
+    "session",
+];
+
+async fn vehicle(admin: &admin::Admin<'_>, command: VehicleCommand) -> Result<(), Failure> {
+    let operator = &admin.operator;
+    let (what, deed) = match command {
+        VehicleCommand::Enrol(enrol) => return admin.enrol_vehicle(*enrol).await,
+        VehicleCommand::Add { eid, vin } => {
+            return admin.show(operator.add_vehicle(&eid, vin).await);
+        }
+        VehicleCommand::Import { file } => return admin.import_vehicles(&file).await,
+        VehicleCommand::List(filter) => {
+            if let Some(text) = filter.search {
+                let found = operator.search_vehicles(&text, FOUND).await?;
+                return admin::show_all(&VEHICLE, found, admin.json);
+            }
+            let read = async |after, limit| operator.vehicles(after, limit).await;
+            return admin.list(&VEHICLE, &filter.page, read).await;
+        }
+        VehicleCommand::Show { eid } => return admin.show(operator.show_vehicle(&eid).await),
+        VehicleCommand::Clear { ref eid, .. } => (
+            format!("the users of {eid} are logged out, and its profiles go"),
+            command,
+        ),
+        VehicleCommand::Retire { ref eid, .. } => (
+            format!("the vehicle {eid} is cut off, and its profiles count as lost"),
+            command,
+        ),
+        VehicleCommand::Exchange {
+            ref old, ref new, ..
+        } => (
+            format!("the vehicle {old} is cut off, and {new} takes its place"),
+            command,
+        ),
+    };
+    if !admin.confirm(&what)? {
+        return Ok(());
+    }
+    match deed {
+        VehicleCommand::Clear {
+            eid,
+            because,
+            reason,
+        } => admin.show(operator.clear_vehicle(&eid, because, reason).await),
+        VehicleCommand::Retire { eid, reason } => {
+            admin.show(operator.retire_vehicle(&eid, reason).await)
+        }
+        VehicleCommand::Exchange { old, new, reason } => {
+            admin.show(operator.exchange_vehicle(&old, &new, reason).await)
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn order(admin: &admin::Admin<'_>, command: OrderCommand) -> Result<(), Failure> {
+    let operator = &admin.operator;
+    match command {
+        OrderCommand::Add { eid, what } => {
+            admin.show(operator.add_order(&eid, what.into(), None).await)
+        }
+        OrderCommand::List(filter) => {
+            let columns = ["order", "eid", "kind", "state", "created_at", "sent_at"];
+            let orders = filter.orders();
+            let read = async |after, limit| operator.orders(&orders, after, limit).await;
+            admin.list(&columns, &filter.page, read).await
+        }
+        OrderCommand::Show { order } => admin.show(operator.show_order(order).await),
+        OrderCommand::Replay { order, reason } => {
+            admin.show(operator.replay_order(order, reason).await)
+        }
+        OrderCommand::Close { order, reason } => {
+            let what = format!("the order {order} is closed without a result");
+            match admin.confirm(&what)? {
+                true => admin.show(operator.close_order(order, reason).await),
+                false => Ok(()),
+            }
+        }
     }
 }
 

@@ -9,8 +9,13 @@ mod car_sessions;
 mod cars;
 mod codes;
 mod connections;
+mod desk;
+mod export;
+mod garage;
+mod identity;
 mod logout;
 mod outstanding;
+mod presence;
 mod reports;
 mod upkeep;
 mod user_profile;
@@ -36,6 +41,9 @@ pub use account::{Changed, is_pin};
 pub use car_login::{CODE_PAGE, CarLogin, Judged};
 pub use cars::Taken;
 pub use connections::{Frame, QUEUE};
+pub use desk::{NotIn, SESSION_MS};
+pub use garage::{Car, CarProfile, Failure, Named, Standing};
+pub use identity::Entered;
 pub use upkeep::Purged;
 pub use user_profile::{Preferred, is_preference, is_preference_name};
 pub use web::{Overview, SignIn, Subscription};
@@ -49,6 +57,7 @@ pub struct Service {
     pub config: Fixed,
     agreed: RwLock<Arc<Agreed>>,
     connections: Connections,
+    presence: presence::Presence,
     /// Cars that show a code whose approval may come through another instance.
     showing: Mutex<BTreeSet<Eid>>,
     /// Decisions so far.
@@ -87,6 +96,7 @@ impl Service {
             config: config.fixed,
             agreed: RwLock::new(Arc::new(config.agreed)),
             connections: Connections::default(),
+            presence: presence::Presence::new(),
             showing: Mutex::new(BTreeSet::new()),
             decided: AtomicU64::new(0),
             smdp: smdp::Judge::default(),
@@ -277,17 +287,23 @@ impl Service {
         certificate: Option<[u8; 32]>,
         queue: mpsc::Sender<Box<Frame>>,
     ) -> u64 {
+        if certificate.is_some() {
+            self.presence.connected(eid, now());
+        }
         self.connections.connect(eid, certificate, queue)
     }
 
     /// A connection ended.
     pub fn disconnect(&self, eid: Eid, number: u64) {
-        self.connections.disconnect(eid, number);
+        if self.connections.disconnect(eid, number) {
+            self.presence.lost(eid, now());
+        }
     }
 
     /// A car is cut off: nothing is sent to it, and its connection ends.
     pub(crate) fn gone(&self, eid: Eid) {
         self.connections.gone(eid);
+        self.presence.lost(eid, now());
     }
 
     pub(crate) fn is_online(&self, eid: Eid) -> bool {

@@ -5,7 +5,9 @@
 //! whoever it is about before it reads ([`Tx::lock`]); a change whose lock is not held is a defect and refused on both
 //! databases.
 
+mod desk;
 mod look;
+mod presence;
 mod read;
 mod remove;
 mod row;
@@ -21,7 +23,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use aid_store::{Database, LocationError, StoreError, Stored};
-pub use look::{AuditFilter, Bar, Claim, DueLane, Erased, SessionRow, Work};
+pub use desk::{FAILING, LOCKING, Unheard};
+pub use look::{
+    AuditFilter, Bar, Claim, Contact, DueLane, Erased, Instance, Presence, SessionRow, Work,
+};
+pub use presence::LEASE;
 pub use remove::Kept;
 
 /// The CMP's database. Cheap to clone.
@@ -136,6 +142,59 @@ impl Store {
         let (more, next) = pruned.await?;
         *kept = next;
         Ok(more)
+    }
+
+    /// Notes that an instance runs; yields false where its row was gone, so that what it had stored of its cars is, too.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn beat(&self, instance: Instance, now: u64) -> Stored<bool> {
+        self.0
+            .change(async move |tx| presence::beat(tx, &instance, now).await)
+            .await
+    }
+
+    /// Stores the connections of cars to an instance. In the order of their EIDs, so that instances which store the same
+    /// cars wait for each other.
+    ///
+    /// # Errors
+    /// The database failed; none of them is stored.
+    pub async fn contacts(&self, instance: Id, contacts: Vec<Contact>) -> Stored<()> {
+        self.0
+            .change(async move |tx| presence::contacts(tx, instance, &contacts).await)
+            .await
+    }
+
+    /// Disconnects the cars of instances that are gone: of those whose lease has ended at `now`, or of all but `but`. A
+    /// limited number at a time; yields whether there may be more.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn end_gone(&self, now: u64, all_but: Option<Id>) -> Stored<bool> {
+        self.0
+            .change(async move |tx| presence::end_gone(tx, now, all_but).await)
+            .await
+    }
+
+    /// Events that addresses outside are to be told now, oldest first, at most `limit`; nobody else tells them before
+    /// `until`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn claim_events(&self, now: u64, until: u64, limit: u32) -> Stored<Vec<Unheard>> {
+        self.0
+            .change(async move |tx| desk::claim(tx, now, until, limit).await)
+            .await
+    }
+
+    /// Removes the row of an instance that ends and has stored the end of all its connections.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn forget_instance(&self, id: Id) -> Stored<()> {
+        self.0
+            .change(async move |tx| presence::forget(tx, id).await)
+            .await
     }
 
     /// Whether other instances may work on the same database.

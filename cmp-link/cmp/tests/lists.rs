@@ -168,7 +168,11 @@ async fn parts_of_a_list_make_the_whole() {
     let whole = audit(&[]);
     assert_eq!(whole.len(), MANY as usize);
     assert_eq!(audit(&["--limit", "3"]), whole[whole.len() - 3..]);
-    let place = format!("{}/{}", whole[600]["at"], whole[600]["position"]);
+    let place = format!(
+        "{}/{}",
+        whole[600]["at"].as_str().unwrap(),
+        whole[600]["position"]
+    );
     assert_eq!(audit(&["--after", &place]), whole[601..]);
     assert!(audit(&["--about", "nobody"]).is_empty());
 }

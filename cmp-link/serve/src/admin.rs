@@ -198,7 +198,12 @@ impl Listener {
 
     /// Serves until the process stops. While requests are still running down it says "not ready".
     pub async fn serve(self, shown: Shown, stop: Stop) {
-        let mut router = router(shown, stop.clone());
+        self.serve_beside(shown, Router::new(), stop).await;
+    }
+
+    /// As [`Self::serve`], with paths of the program's own beside those that all have.
+    pub async fn serve_beside(self, shown: Shown, own: Router, stop: Stop) {
+        let mut router = router(shown, stop.clone()).merge(own);
         if let Some(admitted) = self.admitted {
             router = door::guard(router, "admin", admitted);
         }

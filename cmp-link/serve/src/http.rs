@@ -54,6 +54,18 @@ pub const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub struct Cut;
 
+/// In the extensions of a request: when the server stops. An answer without an end has to end itself then.
+#[derive(Debug, Clone)]
+pub struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Returns when the server stops.
+    pub async fn begun(mut self) {
+        // An error says that the server is gone already.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
 /// Who sent a request; handlers take `ConnectInfo<Peer>` or `Extension<Peer>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -240,10 +252,12 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let refuse = site.refuse;
+    let stopping = Stopping(stopped.clone());
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(peer.clone()));
         request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(stopping.clone());
         let site = site.clone();
         Box::pin(async move {
             let response = call(site, request).await;

@@ -3,14 +3,12 @@
 
 use crate::http::Peer;
 use crate::metrics::Counter;
-use crate::page;
 use crate::slots::network;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use maud::html;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -156,34 +154,34 @@ pub fn retry_after(wait: Duration) -> u64 {
 static LOGINS: Counter = Counter::new("aid_logins_limited", "Login attempts answered with 429");
 
 /// Limits POSTs to these paths of pages, such as the login form, by the address that they come from. The paths share one
-/// bucket, so that a client that is refused at one of them can't go on at the next.
-pub fn logins(router: Router, paths: &'static [&'static str], rate: Rate) -> Router {
+/// bucket, so that a client that is refused at one of them can't go on at the next. `page` is what a refused one sees; the
+/// status 429 and `Retry-After` are added to it.
+pub fn logins(
+    router: Router,
+    paths: &'static [&'static str],
+    rate: Rate,
+    page: impl Fn(&HeaderMap, Duration) -> Response + Clone + Send + Sync + 'static,
+) -> Router {
     let limiter = Arc::new(Limiter::new(rate));
     router.layer(from_fn(move |request: Request, next: Next| {
-        let limiter = Arc::clone(&limiter);
+        let (limiter, page) = (Arc::clone(&limiter), page.clone());
         async move {
             let counted = request.method() == Method::POST && paths.contains(&request.uri().path());
             let peer = request.extensions().get::<Peer>();
             let from = peer.filter(|_| counted).map(|p| network(p.addr.ip()));
             match from.map_or(Ok(()), |from| limiter.take(&from, Instant::now())) {
                 Ok(()) => next.run(request).await,
-                Err(wait) => too_many(wait),
+                Err(wait) => {
+                    LOGINS.add(&[]);
+                    let mut answer = page(request.headers(), wait);
+                    *answer.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+                    let seconds = HeaderValue::from(retry_after(wait));
+                    answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+                    answer
+                }
             }
         }
     }))
-}
-
-fn too_many(wait: Duration) -> Response {
-    LOGINS.add(&[]);
-    let seconds = retry_after(wait);
-    let unit = if seconds == 1 { "second" } else { "seconds" };
-    let text = format!("Please try again in {seconds} {unit}.");
-    let content = html! { p { (text) } };
-    let html = page::document("My account", "Too many attempts", &html! {}, &content);
-    let mut answer = page::answer(StatusCode::TOO_MANY_REQUESTS, html, &[]);
-    let headers = answer.headers_mut();
-    headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    answer
 }
 
 #[cfg(test)]

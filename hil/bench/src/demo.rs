@@ -6,9 +6,12 @@ use crate::process;
 use crate::report::Report;
 use crate::site::{Options, Site};
 use crate::story::{self, Telling};
+use crate::watch::{Recording, Watch};
 use aid_cli::cli::{self, Failure, LogArgs};
+use aid_report::Outputs;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Options of `aid-hil demo`.
 #[derive(Debug, clap::Args)]
@@ -28,6 +31,63 @@ pub(crate) struct DemoArgs {
     /// Leave state, configurations, keys and logs in this directory, which must be empty or absent.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Show the messages as they happen on a page of this machine: its address is printed and is good for one browser.
+    #[arg(long)]
+    watch: bool,
+    /// Seconds between two things that the driver does; 1 with --watch.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=600))]
+    pace: Option<u16>,
+    /// Address of the car's own page (aid-hmi) on this machine, to be shown on the page of --watch.
+    #[arg(long, value_name = "URL", requires = "watch", value_parser = loopback)]
+    hmi: Option<String>,
+    /// Write the report as one JSON document (docs/report.md).
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    report: Option<PathBuf>,
+    /// Write the report as JUnit XML.
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    junit: Option<PathBuf>,
+    /// Write the report, with all messages, as one self-contained HTML page of at most 1 MB.
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    html: Option<PathBuf>,
+    /// Take the cover of the report from this TOML file: name, operator, device, versions, remarks.
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    lab: Option<PathBuf>,
+}
+
+/// An address on this machine: a page of it is framed.
+fn loopback(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let name = host.split(':').next().unwrap_or_default();
+    match name {
+        "127.0.0.1" | "localhost" if !host.contains('@') => Ok(text.to_owned()),
+        _ => Err("use http://127.0.0.1:PORT/...".to_owned()),
+    }
+}
+
+impl DemoArgs {
+    /// The options of a report; `--json` is the demo's own document.
+    fn outputs(&self) -> Outputs {
+        Outputs {
+            report: self.report.clone(),
+            junit: self.junit.clone(),
+            html: self.html.clone(),
+            json: false,
+            lab: self.lab.clone(),
+        }
+    }
+
+    /// The command that repeats the demo.
+    fn command(&self) -> String {
+        let mut command = "aid-hil demo".to_owned();
+        if self.async_ac {
+            command.push_str(" --async-ac");
+        }
+        if let Some(file) = &self.profile {
+            command.push_str(&format!(" --profile '{}'", file.display()));
+        }
+        command
+    }
 }
 
 /// Reads `NAME=FILE`.
@@ -45,6 +105,15 @@ pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
     process::replace(&args.programs)?;
     let temporary = Workshop::new("demo", &std::env::temp_dir())?;
     let dir = args.keep.as_deref().unwrap_or(temporary.path());
+    let outputs = args.outputs();
+    let laboratory = outputs.laboratory()?;
+    let wanted = args.watch || args.report.is_some() || args.junit.is_some() || args.html.is_some();
+    let recording = wanted.then(Recording::start);
+    let mut watch = match &recording {
+        Some(recording) if args.watch => Some(Watch::serve(recording.clone(), args.hmi.clone())?),
+        _ => None,
+    };
+    let pace = args.pace.unwrap_or(if args.watch { 1 } else { 0 });
     let options = Options {
         profile: args.profile.as_deref(),
         async_ac: args.async_ac,
@@ -60,6 +129,9 @@ pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    if let Some(watch) = &mut watch {
+        watch.wait_for_viewer();
+    }
     let report = story::tell(
         &site,
         Telling {
@@ -67,8 +139,14 @@ pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
             trace: logs.trace,
             aloud: true,
             counted: false,
+            recording: recording.as_ref(),
+            pace: Duration::from_secs(u64::from(pace)),
         },
     );
+    if let Some(recording) = &recording {
+        recording.end();
+        outputs.write(&recording.report(&report, &args.command(), laboratory)?)?;
+    }
     if args.json {
         cli::print(&format!("{}\n", serde_json::to_string(&report)?))?;
         let _ = write!(std::io::stderr(), "\n{}", report.table());
@@ -77,6 +155,9 @@ pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
     }
     if let Some(dir) = &args.keep {
         cli::line_to_stderr(&format!("State and logs are in {}", dir.display()));
+    }
+    if let Some(watch) = watch {
+        watch.wait_for_end();
     }
     match report.error {
         None => {

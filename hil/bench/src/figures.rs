@@ -23,6 +23,7 @@ use clap::ValueEnum as _;
 use std::path::PathBuf;
 
 pub(crate) use aid1::{UNLIMITED, people, run_bare};
+pub(crate) use fleet::open_files;
 pub(crate) use instructions::{OperationArgs, run as run_operation};
 pub(crate) use vehicle::{Connected, Dialer};
 

@@ -6,18 +6,22 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod compare;
 mod conformance;
 mod demo;
 mod dut;
 mod figures;
+mod fleet;
 mod leftovers;
 mod link;
 mod part;
 mod process;
+mod replay;
 mod report;
 mod scenario;
 mod site;
 mod story;
+mod watch;
 
 use aid_cli::cli::{self, Arguments, Failure, LogArgs};
 use clap::{Parser, Subcommand};
@@ -58,6 +62,14 @@ enum Action {
     Bench(figures::BenchArgs),
     /// Kill every part of a cluster under load, and compare the books (docs/cluster.md).
     Cluster(cluster::ClusterArgs),
+    /// Drive many cars against a real CMP, MSP and SM-DP+, and compare the books of all sides at the end (docs/fleet.md).
+    Fleet(fleet::FleetArgs),
+    /// Show what changed between two reports; the exit code is 1 when something got worse (docs/report.md).
+    Compare(compare::CompareArgs),
+    /// Repeat the run of a report with its seed, and say whether the same verdicts came (docs/report.md).
+    Replay(replay::ReplayArgs),
+    /// Judge somebody else's CMP, MSP, SM-DP+, LPA, card or vehicle, one test per requirement (docs/judge.md).
+    Judge(aid_judge::JudgeArgs),
     /// Write or check docs/CONFORMANCE.md from the requirement ids on the tests.
     Conformance(conformance::ConformanceArgs),
     /// Run one cryptographic operation some times: what `bench --instructions` counts.
@@ -98,6 +110,8 @@ fn act(args: &Args) -> Result<(), Failure> {
             | Action::Init(_)
             | Action::Bench(_)
             | Action::Cluster(_)
+            | Action::Fleet(_)
+            | Action::Replay(_)
     ) {
         leftovers::watch()?;
         leftovers::sweep(&std::env::temp_dir());
@@ -111,6 +125,10 @@ fn act(args: &Args) -> Result<(), Failure> {
         Action::Init(init) => site::init(init),
         Action::Bench(bench) => figures::run(bench, &args.logs),
         Action::Cluster(cluster) => cluster::run(cluster, &args.logs),
+        Action::Fleet(fleet) => fleet::run(fleet, &args.logs),
+        Action::Compare(compare) => compare::run(compare),
+        Action::Replay(replay) => replay::run(replay),
+        Action::Judge(judge) => judge.run(),
         Action::CryptoOperation(operation) => figures::run_operation(operation),
         Action::Conformance(conformance) => conformance::run(conformance),
         Action::Part { program, .. } => Err(Failure::usage(format!(

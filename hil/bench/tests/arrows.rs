@@ -44,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "aid-rsp",
         ],
     ),
+    ("aid-hmi", &["aid-cli"]),
     // Servers.
     ("aid-serve", &["aid-cli", "aid-id"]),
     ("aid-store", &["aid-cli", "aid-id"]),
@@ -69,12 +70,29 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["aid-cli", "aid-rsp", "aid-serve", "aid-store"],
     ),
     // Bench.
-    ("aid-report", &["aid-cli"]),
-    ("aid-judge", &["aid-report"]),
+    ("aid-report", &["aid-cli", "aid-rsp", "aid-wire"]),
+    (
+        "aid-judge",
+        &[
+            "aid-cli",
+            "aid-euicc",
+            "aid-lpa",
+            "aid-port",
+            "aid-report",
+            "aid-rsp",
+            "aid-serve",
+        ],
+    ),
 ];
 
 /// What only tests of a crate may depend on, beside `aid-needs` and the crate itself.
-const TESTS: &[(&str, &str)] = &[("aid-lpa", "aid-serve"), ("euicc-sim", "aid-t1")];
+const TESTS: &[(&str, &str)] = &[
+    ("aid-judge", "aid-id"),
+    ("aid-judge", "aid-smdp"),
+    ("aid-lpa", "aid-serve"),
+    ("euicc-sim", "aid-t1"),
+    ("aid-report", "aid-id"),
+];
 
 /// The only crate that may depend on all others.
 const BENCH: &str = "aid-hil";
@@ -95,6 +113,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
         &["axum", "hyper", "rusqlite", "tokio-postgres", "rustls"],
     ),
     ("aid-agent", NO_SERVER),
+    ("aid-hmi", NO_SERVER),
     ("aid-lpa", NO_SERVER),
     ("aid-port", NO_SERVER),
 ];

@@ -83,6 +83,25 @@ fn a_failure_says_what_was_expected_and_seen_and_how_to_repeat_it() {
     let has = |from: &str, to: &str| messages.iter().any(|m| m["from"] == from && m["to"] == to);
     assert!(has("car-1", "cmp") && has("cmp", "car-1") && has("car-1", "card-1"));
     assert_eq!(report["seed"], 5);
+    // All forms of the report, and the repetition of the run.
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (document, page, junit) = (at("r.json"), at("r.html"), at("r.xml"));
+    aid_hil(&[
+        "run", &file, "--seed", "5", "--report", &document, "--html", &page, "--junit", &junit,
+    ]);
+    for form in [&document, &page, &junit] {
+        let text = std::fs::read_to_string(form).expect("written");
+        assert!(
+            text.contains("a scenario whose expectation is wrong") || form == &junit,
+            "{form}"
+        );
+    }
+    let again = aid_hil(&["replay", &document]);
+    assert!(
+        again.status.success(),
+        "{}",
+        String::from_utf8_lossy(&again.stderr)
+    );
     let stderr = String::from_utf8_lossy(&output.stderr);
     for part in ["expected", "seen", "repeat"] {
         assert!(stderr.contains(part), "{stderr}");

@@ -40,16 +40,17 @@ fn start(args: Args) -> Result<(), Failure> {
         }
         _ => {}
     }
-    let config = Config::read(&args.config)?;
+    let path = aid_cli::config::find(args.config.as_deref(), "msp")?;
+    let config = Config::read(&path)?;
     block_on(async move {
         match args.command {
             Command::CheckConfig => {
-                serve::check(&args.config, &config)?;
-                let path = args.config.display().to_string();
+                serve::check(&path, &config)?;
+                let path = path.display().to_string();
                 let row = json!({"config": path, "usable": true});
                 cli::say(&format!("{} is valid", printable(&path)), row, args.json)
             }
-            Command::Serve => Box::pin(serve::serve(&args.config, &config)).await,
+            Command::Serve => Box::pin(serve::serve(&path, &config)).await,
             Command::Migrate => {
                 Store::open(&config.database).await?.close().await;
                 let row = json!({"migrated": true});

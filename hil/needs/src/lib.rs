@@ -41,11 +41,13 @@ pub enum Need {
     Tshark,
     /// `systemd-analyze`, which judges units without a running systemd.
     Systemd,
+    /// The right to make network namespaces, and `ip`, `tc` and `nsenter`.
+    Netns,
 }
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Shared,
         Self::Postgres,
         Self::Mosquitto,
@@ -56,6 +58,7 @@ impl Need {
         Self::Pcscd,
         Self::Tshark,
         Self::Systemd,
+        Self::Netns,
     ];
 
     /// Its name in `AID_REQUIRE`.
@@ -72,6 +75,7 @@ impl Need {
             Self::Pcscd => "pcscd",
             Self::Tshark => "tshark",
             Self::Systemd => "systemd",
+            Self::Netns => "netns",
         }
     }
 
@@ -88,6 +92,7 @@ impl Need {
             Self::Pcscd => "Debian: apt-get install pcscd vsmartcard-vpcd pcsc-tools",
             Self::Tshark => "Debian: apt-get install tshark",
             Self::Systemd => "Debian: apt-get install systemd",
+            Self::Netns => "run the tests as root, with Debian's iproute2 and util-linux",
         }
     }
 }

@@ -18,6 +18,10 @@ pub enum Kind {
         /// `cmp`, `msp`, `smdp`, `lpa`, `card` or `vehicle`.
         target: String,
     },
+    /// Many cars at once, and the books of all sides at the end.
+    Fleet,
+    /// One car's story from onboarding to the second logout.
+    Demo,
 }
 
 /// A program that took part, and its version.

@@ -41,9 +41,15 @@ impl Arguments for Cli {
 
 #[derive(Debug, Args)]
 struct ConfigFile {
-    /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    /// Configuration file; default: smdp.toml here, or /etc/aid/smdp.toml.
+    #[arg(long, env = "AID_SMDP_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn path(&self) -> Result<PathBuf, Failure> {
+        aid_cli::config::find(self.config.as_deref(), "smdp")
+    }
 }
 
 #[derive(Debug, Args)]
@@ -96,7 +102,8 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 }
 
 fn check(file: &ConfigFile) -> Result<(), Failure> {
-    let config = Config::load(&file.config)?;
+    let path = file.path()?;
+    let config = Config::load(&path)?;
     // First: of an identity whose time is over, the next would say less.
     let warnings = validity::check(&config.certificates(), validity::now())?;
     let dp = config.identity(443, web::now())?;
@@ -104,7 +111,7 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     let es2 = &config.es2;
     tls::server_config(&es2.cert, &es2.key, Some(&es2.client_ca))?;
     config.admin.tls()?;
-    weak::check_files([file.config.as_path()].into_iter().chain(config.keys()))?;
+    weak::check_files([path.as_path()].into_iter().chain(config.keys()))?;
     let operators = config.operators()?.len();
     let inventory = inventory::load(&config.inventory, dp.address(), config.protection)?;
     if !inventory.broken().is_empty() {
@@ -116,12 +123,12 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     validity::warn(&warnings);
     cli::print(&format!(
         "{} is valid; {operators} operators, {profiles} profiles in the inventory\n",
-        printable(&file.config.display().to_string())
+        printable(&path.display().to_string())
     ))
 }
 
 async fn serve(file: ConfigFile) -> Result<(), Failure> {
-    let config = Config::load(&file.config)?;
+    let config = Config::load(&file.path()?)?;
     let stop = signal::stop()?;
     let certificates = aid_serve::expiry::certificates(config.certificates());
     certificates.look(validity::now());
@@ -224,7 +231,7 @@ fn shown(service: &Arc<Service>) -> Shown {
 }
 
 async fn open(file: &ConfigFile) -> Result<(Config, Store), Failure> {
-    let config = Config::load(&file.config)?;
+    let config = Config::load(&file.path()?)?;
     if !config.database.exists() {
         return Err(Failure::new(format!(
             "there is no database {} yet; start aid-smdp serve first",

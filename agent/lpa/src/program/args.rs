@@ -12,8 +12,8 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) logs: LogArgs,
-    /// Configuration file (see example-config).
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Configuration file; default: lpa.toml here or in /etc/aid, if there is one.
+    #[arg(long, global = true, env = "AID_LPA_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// How the card is reached: socket:HOST:PORT, socket:PATH, at:TTY[:BAUD], pcsc[:READER],
     /// spi:DEVICE[,HZ], i2c:DEVICE,ADDRESS, exec:COMMAND.

@@ -3,9 +3,9 @@
 use crate::decide::session::Book;
 use crate::decide::tries;
 use crate::model::{
-    Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation, Happening,
-    Hold, LoginCode, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
-    Report, SyncRun, UserNotice, Vehicle,
+    Account, Answered, ApiKey, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation,
+    Happening, Hold, Identity, LoginCode, Member, Onboarding, OnboardingState, Order, OrderState,
+    PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle, Webhook,
 };
 use aid_aid1::body::CsimStatus;
 use aid_aid1::deviation::Deviation;
@@ -128,6 +128,8 @@ pub enum Change {
     Remember(Answered),
     /// Something about a link and its MSP.
     Link(LinkChange),
+    /// Something about who works at the operator's desk.
+    Desk(DeskChange),
     /// Somebody did something.
     Audit(Audit),
 }
@@ -189,6 +191,42 @@ pub enum FleetChange {
     SetPreference(AccountRef, String, Option<String>),
 }
 
+/// A change of who works at the operator's desk, and of what is called back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeskChange {
+    /// A key of the admin API.
+    AddKey(ApiKey),
+    /// The key does not open anything any more, from this time on.
+    RevokeKey(Id, u64),
+    /// Somebody signs in at the console from now on, with what is said here and nothing else.
+    PutMember(Member),
+    /// Nobody of this name signs in any more; all their sessions end.
+    RemoveMember(String),
+    /// A session of the console: the hash of its cookie, whose, and until when.
+    AddSession(String, String, u64),
+    /// The session ends.
+    EndSession(String),
+    /// An address hears of orders and alarms from now on.
+    AddWebhook(Webhook),
+    /// It does not any more; what it has not heard is dropped.
+    RemoveWebhook(Id),
+    /// An event has reached the address: the webhook and the event.
+    Heard(Id, Id),
+    /// An event has not reached the address, and is sent again.
+    NotHeard {
+        /// The webhook.
+        webhook: Id,
+        /// The event.
+        event: Id,
+        /// Tries so far.
+        attempts: u32,
+        /// When it is sent again, Unix milliseconds.
+        next_at: u64,
+        /// What went wrong.
+        error: String,
+    },
+}
+
 /// A change that a user makes about their account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortalChange {
@@ -200,6 +238,16 @@ pub enum PortalChange {
     Began(String, u64, String),
     /// The sessions of the account end, except the one with this hash.
     EndSessions(AccountRef, String),
+    /// One session of the account ends, by the hash of its cookie; nobody else's.
+    EndSession(AccountRef, String),
+    /// What cars and pages call the user.
+    DisplayName(AccountRef, String),
+    /// What the user calls a car; none: nothing.
+    NameCar(AccountRef, Eid, Option<String>),
+    /// The user signs in with this identity, too.
+    AddIdentity(Identity),
+    /// The user does so no longer, by issuer and subject.
+    RemoveIdentity(AccountRef, String, String),
 }
 
 /// What has to be locked before a decision reads what it changes, where the database makes decisions side by side. A
@@ -256,6 +304,7 @@ impl Change {
             | Self::Happened(_)
             | Self::UseIv { .. }
             | Self::Remember(_)
+            | Self::Desk(_)
             | Self::Audit(_) => Behind::Nothing,
             Self::Seen { eid, .. } | Self::RetireVehicle(eid, ..) | Self::ForgetLogins(eid) => {
                 vehicle(eid)
@@ -284,8 +333,15 @@ impl Change {
                 FleetChange::SetPreference(id, ..) => account(id),
             },
             Self::Portal(change) => match change {
-                PortalChange::Password(id, _) | PortalChange::Pin(id, _) => account(id),
-                PortalChange::Began(..) | PortalChange::EndSessions(..) => Behind::Nothing,
+                PortalChange::Password(id, _)
+                | PortalChange::Pin(id, _)
+                | PortalChange::DisplayName(id, _)
+                | PortalChange::NameCar(id, ..)
+                | PortalChange::RemoveIdentity(id, ..) => account(id),
+                PortalChange::AddIdentity(identity) => account(&identity.account),
+                PortalChange::Began(..)
+                | PortalChange::EndSessions(..)
+                | PortalChange::EndSession(..) => Behind::Nothing,
             },
             Self::Link(change) => match change {
                 LinkChange::Doubt(Doubt { federation, .. })

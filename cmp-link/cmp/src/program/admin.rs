@@ -1,66 +1,23 @@
-//! What an operator does: adds users and vehicles, gives orders, looks at everything. Works on the database, also while
-//! the server runs: it makes its decisions as the server does, and the server sends the orders.
+//! Prints what an operator asks and does on the command line: a table on a terminal, `key=value` elsewhere, JSON for
+//! scripts. The deeds themselves are in `operator`.
 
-use super::users;
-use crate::config::File;
-use crate::names;
-use crate::service::{fresh, now, random};
-use crate::store::{Store, Stored, Tx};
-use crate::views;
+use super::table::Reader;
+use crate::operator::{Listed, Operator, Refusal, account, id_text};
+use crate::service::now;
+use crate::store::{Store, Tx};
 use aid_cli::cli::{Failure, line_to_stderr, print};
 use aid_cli::printable::printable;
-use aid_cmp_core::change::Change;
-use aid_cmp_core::decide::login::pin_mac;
-use aid_cmp_core::decide::{Context, Decision, Policy};
-use aid_cmp_core::model::Account;
-use aid_id::{AccountRef, Eid, Iccid, Id};
 use clap::Args;
 use serde_json::{Value, json};
-use std::fmt::Display;
-use std::path::PathBuf;
-use std::str::FromStr;
-use uuid::Uuid;
-
-/// A new user.
-#[derive(Debug, Args)]
-pub struct UserAdd {
-    /// Name to sign in with; upper and lower case are the same.
-    pub name: String,
-    /// What the car shows; absent: the name.
-    #[arg(long)]
-    pub display_name: Option<String>,
-    /// Read the PIN for cars, 4 to 16 digits, from the second line of standard input; without it and --pin-file no login in
-    /// cars. A PIN is no argument: every user of the machine sees those.
-    #[arg(long)]
-    pub pin_stdin: bool,
-    /// Read the PIN for cars from this file.
-    #[arg(long, value_name = "FILE", conflicts_with = "pin_stdin")]
-    pub pin_file: Option<PathBuf>,
-    /// Read the portal's password from the first line of standard input.
-    #[arg(long, required = true)]
-    pub password_stdin: bool,
-}
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 pub(super) struct Admin<'a> {
-    pub(super) store: &'a Store,
-    pub(super) file: &'a File,
-    /// Who acts, for the audit trail.
-    pub(super) who: String,
+    pub(super) operator: Operator<'a>,
     pub(super) json: bool,
-}
-
-pub(super) fn id_text(id: Id) -> String {
-    uuid::Uuid::from_bytes(id).to_string()
-}
-
-pub(super) fn eid(text: &str) -> Result<Eid, Failure> {
-    text.parse()
-        .map_err(|e| Failure::usage(format!("{text:?} is no EID: {e}")))
-}
-
-pub(super) fn iccid(text: &str) -> Result<Iccid, Failure> {
-    text.parse()
-        .map_err(|e| Failure::usage(format!("{text:?} is no ICCID: {e}")))
+    /// Irreversible commands do not ask.
+    pub(super) yes: bool,
+    /// Irreversible commands say what they would do, and do nothing.
+    pub(super) dry_run: bool,
 }
 
 /// A row as one line of text.
@@ -76,29 +33,50 @@ fn line(row: &Value) -> String {
     printable(&fields.join("  ")).into_owned()
 }
 
-/// Prints rows: JSON as one array, text as one line each.
-pub(super) fn show(rows: Vec<Value>, json: bool) -> Result<(), Failure> {
-    let mut list = List::new(json);
+/// Prints one row.
+pub(super) fn show(row: Value, json: bool) -> Result<(), Failure> {
+    if json || !io::stdout().is_terminal() {
+        return show_all(&[], vec![row], json);
+    }
+    print(&Reader::here(now()).card(&row))
+}
+
+/// Prints rows; `columns` are those that come first in a table.
+pub(super) fn show_all(columns: &[&str], rows: Vec<Value>, json: bool) -> Result<(), Failure> {
+    let mut list = List::new(columns, json);
     list.print(rows)?;
     list.end()
 }
 
-/// A list on stdout whose rows come in parts: JSON as one array, text as one line each.
-pub(super) struct List {
+/// A list on stdout whose rows come in parts: a table on a terminal, JSON as one array, otherwise one line each.
+pub(super) struct List<'a> {
+    columns: &'a [&'a str],
     json: bool,
+    table: Option<Reader>,
     is_empty: bool,
 }
 
-impl List {
-    pub(super) fn new(json: bool) -> Self {
+impl<'a> List<'a> {
+    pub(super) fn new(columns: &'a [&'a str], json: bool) -> Self {
+        let is_read = !json && io::stdout().is_terminal();
         Self {
+            columns,
             json,
+            table: is_read.then(|| Reader::here(now())),
             is_empty: true,
         }
     }
 
     pub(super) fn print(&mut self, rows: Vec<Value>) -> Result<(), Failure> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let mut out = String::new();
+        if let Some(reader) = &self.table {
+            out = reader.table(self.columns, &rows, self.is_empty);
+            self.is_empty = false;
+            return print(&out);
+        }
         for row in rows {
             if self.json {
                 out.push_str(if self.is_empty { "[" } else { ",\n" });
@@ -112,11 +90,12 @@ impl List {
         print(&out)
     }
 
-    /// The end of the list. Where nothing was printed, JSON is an empty array.
+    /// The end of the list. Where nothing was printed, JSON is an empty array, and a terminal shows "none".
     pub(super) fn end(self) -> Result<(), Failure> {
         match (self.json, self.is_empty) {
             (true, true) => print("[]\n"),
             (true, false) => print("]\n"),
+            (false, true) if self.table.is_some() => print("none\n"),
             (false, _) => Ok(()),
         }
     }
@@ -143,119 +122,57 @@ impl PageArgs {
 /// Rows that a list reads at once.
 const PAGE: u32 = 500;
 
-/// The user of this name.
-pub(super) async fn account(tx: &Tx<'_>, name: &str) -> Result<Account, Failure> {
-    let name = name.trim().to_lowercase();
-    let found = tx.account_named(&name).await?;
-    found.ok_or_else(|| Failure::new(format!("there is no user {name:?}; `user list` shows all")))
-}
-
-/// A decision without a message to a vehicle.
-pub(super) fn changes(changes: Vec<Change>) -> Decision {
-    Decision {
-        changes,
-        ..Decision::default()
-    }
-}
-
 impl Admin<'_> {
-    pub(super) fn context(&self) -> Context {
-        context(self.file.policy)
+    pub(super) fn store(&self) -> &Store {
+        self.operator.store
     }
 
-    /// Loads, decides and stores in one transaction, with the operator's name in the audit trail. Messages to vehicles
-    /// are not sent here: the server sends the orders that it finds.
+    /// Prints the row that came of a deed or question.
+    pub(super) fn show(&self, row: Result<Value, Refusal>) -> Result<(), Failure> {
+        show(row?, self.json)
+    }
+
+    /// Asks before something that can't be taken back: `what` says it in one sentence. False: it must not be done, because
+    /// this is a dry run.
     ///
-    /// `decide` may be run several times; see [`Store::decide`].
-    pub(super) async fn decide<T: Send + 'static>(
+    /// # Errors
+    /// The answer is no, or nobody can be asked.
+    pub(super) fn confirm(&self, what: &str) -> Result<bool, Failure> {
+        if self.dry_run {
+            let row = json!({"dry_run": true, "would": what});
+            show(row, self.json)?;
+            return Ok(false);
+        }
+        // A script has said what it wants.
+        if self.yes || !io::stdin().is_terminal() {
+            return Ok(true);
+        }
+        let mut err = io::stderr().lock();
+        let _ = write!(
+            err,
+            "{}. This can't be taken back. Go on? [y/N] ",
+            printable(what)
+        );
+        let _ = err.flush();
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        match answer.trim().to_lowercase().as_str() {
+            "y" | "yes" => Ok(true),
+            _ => Err(Failure::new("nothing was done")),
+        }
+    }
+
+    /// Prints a list in pages, so that its length costs no memory. `read` yields at most so many rows behind a place, each
+    /// with its own place; those without a row are passed over.
+    pub(super) async fn list(
         &self,
-        decide: impl for<'t> AsyncFn(&'t Tx<'t>, &'t Context) -> Result<(Decision, T), Failure>
-        + Send
-        + 'static,
-    ) -> Result<T, Failure> {
-        let (who, policy) = (self.who.clone(), self.file.policy);
-        let signed = async move |tx: &Tx<'_>| {
-            let (decision, value) = decide(tx, &context(policy)).await?;
-            let decision = views::without_repeated_deletions(tx, decision).await?;
-            Ok((signed(decision.changes, &who), value))
-        };
-        self.store.decide(signed).await
-    }
-
-    /// Reads one state of the database.
-    pub(super) async fn look<T: Send + 'static>(
-        &self,
-        look: impl for<'t> AsyncFnOnce(&'t Tx<'t>) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let looked = async move |tx: &Tx<'_>| Stored::Ok(look(tx).await);
-        self.store.read(looked).await?
-    }
-
-    pub(super) async fn key_rotated(&self, what: String, finish: bool) -> Result<(), Failure> {
-        let action = if finish {
-            "old key removed"
-        } else {
-            "key added"
-        };
-        self.decide(async move |_, context| {
-            let audit = context.audit("operator", action, what.clone());
-            Ok((changes(vec![audit]), ()))
-        })
-        .await
-    }
-
-    pub(super) async fn add_user(&self, user: UserAdd, key: &[u8; 32]) -> Result<(), Failure> {
-        let Some(name) = names::sign_in_name(&user.name) else {
-            return Err(Failure::usage(
-                "a user's name has 1 to 128 printable characters, and does not begin with erased/",
-            ));
-        };
-        let shown = user.display_name.as_deref().unwrap_or(&user.name);
-        let shown = shown.chars().take(names::MAX_SHOWN).collect::<String>();
-        let Some(display_name) = names::shown_name(&shown) else {
-            return Err(Failure::usage("--display-name must be printable"));
-        };
-        let (hash, pin) = users::secrets_of(&user)?;
-        let id = AccountRef(fresh());
-        let account = Account {
-            id,
-            name: name.clone(),
-            display_name: display_name.to_owned(),
-            password: hash,
-            pin_mac: pin.map(|pin| pin_mac(key, id, pin.expose())),
-            created_at: now(),
-        };
-        self.decide(async move |tx, context| {
-            if tx.account_named(&account.name).await?.is_some() {
-                return Err(Failure::new(format!(
-                    "there is a user {:?} already; choose another name",
-                    account.name
-                )));
-            }
-            let detail = format!("account {}", hex::encode(id.0));
-            let audit = context.audit("operator", "user added", detail);
-            let added = Change::AddAccount(account.clone());
-            Ok((changes(vec![added, audit]), ()))
-        })
-        .await?;
-        let row = json!({"name": name, "account": id_text(id.0)});
-        show(vec![row], self.json)
-    }
-
-    /// Prints a list in pages, so that its length costs no memory. `read` yields at most so many rows behind a cursor, each
-    /// with its own cursor; those without a row are passed over.
-    pub(super) async fn list<K: FromStr + Display + Clone>(
-        &self,
+        columns: &[&str],
         page: &PageArgs,
-        read: impl AsyncFn(Option<K>, u32) -> Result<Vec<(K, Option<Value>)>, Failure>,
+        read: impl AsyncFn(Option<String>, u32) -> Result<Vec<Listed>, Refusal>,
     ) -> Result<(), Failure> {
-        let cursor = |text: &String| {
-            let parsed = text.parse::<K>();
-            parsed.map_err(|_| Failure::usage(format!("--after {text:?} is no place in this list")))
-        };
-        let mut after = page.after.as_ref().map(cursor).transpose()?;
+        let mut after = page.after.clone();
         let mut left = page.limit.unwrap_or(u64::MAX);
-        let mut list = List::new(self.json);
+        let mut list = List::new(columns, self.json);
         loop {
             let rows = read(after.clone(), PAGE).await?;
             let is_last = rows.len() < PAGE as usize;
@@ -284,81 +201,32 @@ impl Admin<'_> {
         }
     }
 
-    /// The configured MSPs, with what each did otherwise than AID.02 has it and was tolerated.
-    pub(super) async fn msps(&self) -> Result<(), Failure> {
-        let deviations = self.store.read(async |tx| tx.deviations().await).await?;
-        let row = |m: &crate::config::MspFile| {
-            let own = deviations.iter().filter(|d| d.msp == m.name);
-            let deviation = |d: &aid_cmp_core::model::Deviated| {
-                json!({
-                    "kind": d.kind, "count": d.count, "first_at": d.first_at, "last_at": d.last_at,
-                })
-            };
-            json!({
-                "name": m.name, "client_id": m.client_id.as_str(), "url": m.url,
-                "touchpoint": m.touchpoint, "deviations": own.map(deviation).collect::<Vec<_>>(),
-            })
-        };
-        show(self.file.msp.iter().map(row).collect(), self.json)
-    }
-
-    pub(super) async fn users(&self, page: &PageArgs) -> Result<(), Failure> {
-        let row = |a: Account| {
-            let row = json!({
-                "name": a.name, "account": id_text(a.id.0), "display_name": a.display_name,
-                "has_pin": a.pin_mac.is_some(), "created_at": a.created_at,
-            });
-            (a.name, Some(row))
-        };
-        self.list(page, async |after: Option<String>, limit| {
-            let read = async move |tx: &Tx<'_>| tx.accounts(after.as_deref(), limit).await;
-            let users = self.store.read(read).await?;
-            Ok(users.into_iter().map(row).collect())
-        })
-        .await
-    }
-
-    pub(super) async fn federations(&self, page: &PageArgs) -> Result<(), Failure> {
-        self.list(page, async |after: Option<Uuid>, limit| {
-            let read = async move |tx: &Tx<'_>| {
-                let mut rows = Vec::new();
-                for f in tx.all_federations(after.map(Uuid::into_bytes), limit).await? {
-                    let user = tx.account(f.account).await?.map(|a| a.name);
-                    let doubt = tx.doubt(f.id).await?;
-                    let row = json!({
-                        "doubtful_since": doubt.map(|d| d.since),
-                        "federation": id_text(f.id), "msp": f.msp, "user": user,
-                        "msp_token": f.token.to_string(), "subscription_type": f.kind.as_str(),
-                        "customer_group": f.customer_group, "since": f.since, "ended_at": f.ended_at,
-                        "ended_reason": f.ended_reason,
-                    });
-                    rows.push((Uuid::from_bytes(f.id), Some(row)));
-                }
-                Ok(rows)
-            };
-            Ok(self.store.read(read).await?)
-        })
-        .await
-    }
-}
-
-fn context(policy: Policy) -> Context {
-    Context {
-        now: now(),
-        fresh,
-        random,
-        policy,
-    }
-}
-
-/// The changes with the name of who made them.
-fn signed(mut changes: Vec<Change>, who: &str) -> Vec<Change> {
-    for change in &mut changes {
-        if let Change::Audit(audit) = change
-            && audit.actor == "operator"
-        {
-            who.clone_into(&mut audit.actor);
+    /// Removes the ended links of which nothing is left to do; says of the others what is.
+    pub(super) async fn purge(&self) -> Result<(), Failure> {
+        let (mut after, mut list) = (None, List::new(&["federation", "purged"], self.json));
+        loop {
+            let read = async move |tx: &Tx<'_>| tx.purge_due(u64::MAX, after, PURGED).await;
+            let ended = self.store().read(read).await?;
+            after = ended.last().map(|f| (f.ended_at.unwrap_or_default(), f.id));
+            if after.is_none() {
+                return list.end();
+            }
+            for id in ended.into_iter().map(|f| f.id) {
+                let kept = self.operator.purge(id).await?;
+                list.print(vec![json!({
+                    "federation": id_text(id), "purged": kept.is_none(), "kept_because": kept,
+                })])?;
+            }
         }
     }
-    changes
+
+    /// The name of a user as it is stored, where there is one.
+    pub(super) async fn user_name(&self, name: &str) -> Result<String, Failure> {
+        let name = name.to_owned();
+        let look = async move |tx: &Tx<'_>| Ok(account(tx, &name).await?.name);
+        Ok(self.operator.look(look).await?)
+    }
 }
+
+/// Ended links that are read at once.
+const PURGED: u32 = 100;

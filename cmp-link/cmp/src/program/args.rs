@@ -1,11 +1,12 @@
 //! What the command line understands, apart from options of all commands.
 //! Parsed by clap; carried out by `program`.
 
-use super::{admin, enrol, keys, orders, procedures, sync, users};
+use super::{admin, enrol, keys, orders, sync, users};
+use crate::operator::Because;
 use aid_aid1::body::MAX_TEXT;
 use aid_cli::printable::is_unprintable;
-use aid_cmp_core::model::CallState;
-use clap::Subcommand;
+use aid_cmp_core::model::{CallState, Role};
+use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -54,8 +55,90 @@ pub(super) enum Command {
     /// Who did what, and why.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// How much is to be done: open and overdue orders, due and dead calls, open requests.
+    /// How much is to be done: open and overdue orders, due and dead calls, open requests; vehicles online.
     Summary,
+    /// What is wrong now, however long ago it began: dead calls, MSPs that fail, overdue orders, silent vehicles, locked
+    /// accounts, certificates that expire.
+    Problems,
+    /// All that is known of a transaction, across car, CMP and MSP, in one order.
+    Correlation {
+        /// The correlation-id, as `order show`, `outbox show` and traces have it.
+        id: uuid::Uuid,
+    },
+    /// Keys of the admin API.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Who signs in at the operator's console.
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// Addresses that hear of orders and alarms.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
+}
+
+/// What somebody may do at the console, or with a key.
+fn role(text: &str) -> Result<Role, String> {
+    Role::from_text(text).ok_or_else(|| "use viewer, operator or admin".into())
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make one; it is shown once and stored as a hash only.
+    Add {
+        /// Whose, for the audit trail.
+        name: String,
+        /// What it may do: viewer, operator or admin.
+        #[arg(long, value_parser = role)]
+        role: Role,
+    },
+    /// List them, revoked ones too.
+    List,
+    /// Let one open nothing any more.
+    Revoke {
+        /// Its id; `key list` shows them.
+        id: uuid::Uuid,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MemberCommand {
+    /// Let somebody sign in, or change how; all their sessions end.
+    Add {
+        /// Name to sign in with.
+        name: String,
+        /// What they may do: viewer, operator or admin.
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// Their client certificate (PEM or DER), where admin.client_ca demands one: they need no password then.
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        /// Read a password from standard input; at a terminal it is asked for, and not shown.
+        #[arg(long, required_unless_present = "certificate")]
+        password_stdin: bool,
+    },
+    /// List them.
+    List,
+    /// Let somebody sign in no more.
+    Remove {
+        /// Their name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WebhookCommand {
+    /// Add one; the key of its signatures is shown once.
+    Add {
+        /// https://...
+        url: String,
+    },
+    /// List them.
+    List,
+    /// Remove one; what it has not heard is dropped.
+    Remove {
+        /// Its id; `webhook list` shows them.
+        id: uuid::Uuid,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -199,7 +282,7 @@ fn call_state(text: &str) -> Result<CallState, String> {
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
     /// Add a user.
-    Add(admin::UserAdd),
+    Add(users::UserAdd),
     /// List them.
     List(admin::PageArgs),
     /// One with links, vehicles and what he was told.
@@ -248,6 +331,16 @@ pub(super) enum UserCommand {
     },
 }
 
+/// Which vehicles.
+#[derive(Debug, Args)]
+pub(super) struct VehicleFilter {
+    /// Those whose EID or VIN begins with this, or in which the user of this name is or was logged in; at most 500.
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["limit", "after"])]
+    pub(super) search: Option<String>,
+    #[command(flatten)]
+    pub(super) page: admin::PageArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum VehicleCommand {
     /// Let a vehicle take part with this certificate and no other, or give it another one.
@@ -260,8 +353,14 @@ pub(super) enum VehicleCommand {
         #[arg(long)]
         vin: Option<String>,
     },
+    /// Let many vehicles take part: CSV with the columns eid, vin, certificate_sha256, certificate (Base64 of its DER).
+    /// Nothing is stored while a line is wrong; the same file again goes on where it was cut short.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
     /// List them.
-    List(admin::PageArgs),
+    List(VehicleFilter),
     /// One with profiles, users and open orders.
     Show {
         /// EID of the vehicle.
@@ -273,7 +372,7 @@ pub(super) enum VehicleCommand {
         eid: String,
         /// What happened.
         #[arg(long)]
-        because: procedures::Because,
+        because: Because,
         /// More, for the audit trail.
         #[arg(long, value_parser = reason)]
         reason: Option<String>,

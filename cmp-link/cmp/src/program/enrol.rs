@@ -1,34 +1,22 @@
 //! `vehicle enrol`: a vehicle takes part with one certificate, and no other of the gateway's CA will do.
 //! The certificate is given, or issued from the vehicle's request (PKCS#10) by the operator's CA.
 
-use super::admin::{Admin, changes, eid, show};
-use super::procedures::{locked_car, vehicle, vehicle_row};
+use super::admin::{Admin, show_all};
 use crate::config::{BROKER_CLIENT, Gateway};
 use crate::gateway::broker::{self, Mosquitto};
-use crate::store::Tx;
+use crate::operator::{Binding, Refusal, eid, issue, vin};
 use aid_cli::cli::{Failure, say};
 use aid_cli::{config, private, tls};
-use aid_cmp_core::change::{Change, FleetChange, Lock};
-use aid_cmp_core::decide::{Context, Decision, deletion};
-use aid_cmp_core::model::Vehicle;
 use aid_id::Eid;
 use aid_serve::peer::{common_name, fingerprint};
 use clap::{Args, Subcommand};
-use rcgen::{
-    CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, Issuer,
-    KeyPair, KeyUsagePurpose,
-};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 /// Largest file of a request or key, bytes.
 const MAX_FILE: u64 = 64 * 1024;
-/// A day; a certificate is valid from the day before, because a car's clock may be behind.
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// A vehicle with its certificate.
 #[derive(Debug, Args)]
@@ -114,68 +102,11 @@ fn certificate(file: &Path) -> Result<CertificateDer<'static>, Failure> {
         .ok_or_else(|| Failure::new(format!("{} has no certificate", file.display())))
 }
 
-/// Issues the certificate of a request, whoever it says that it is for: this EID, TLS client only.
-fn issue(
-    csr: &Path,
-    ca_cert: &Path,
-    ca_key: &Path,
-    eid: Eid,
-    days: u16,
-) -> Result<String, Failure> {
-    let wrong = |file: &Path, e: &dyn std::fmt::Display| {
-        Failure::new(format!("{} can't be used: {e}", file.display()))
-    };
-    let bytes = read(csr, "certificate request")?;
-    let der = if bytes.first() == Some(&0x30) {
-        CertificateSigningRequestDer::from(bytes)
-    } else {
-        CertificateSigningRequestDer::from_pem_slice(&bytes).map_err(|e| wrong(csr, &e))?
-    };
-    // The signature is checked here: who asks has the key.
-    let asked = CertificateSigningRequestParams::from_der(&der).map_err(|e| wrong(csr, &e))?;
-    let name = asked.params.distinguished_name.get(&DnType::CommonName);
-    let name = name.map(|n| match n {
-        rcgen::DnValue::PrintableString(text) => text.to_string(),
-        rcgen::DnValue::Utf8String(text) => text.clone(),
-        other => format!("{other:?}"),
-    });
-    if let Some(name) = name.filter(|n| n != eid.as_str()) {
-        return Err(wrong(csr, &format!("it is for {name:?}, not for {eid}")));
-    }
-    let key = String::from_utf8(read(ca_key, "key")?).map_err(|e| wrong(ca_key, &e))?;
-    let key = KeyPair::from_pem(&key).map_err(|e| wrong(ca_key, &e))?;
-    let ca = certificate(ca_cert)?;
-    let ca = Issuer::from_ca_cert_der(&ca, key).map_err(|e| wrong(ca_cert, &e))?;
-    // Nothing of what the request wishes for is taken over but its key.
-    let now = SystemTime::now();
-    let mut params = CertificateParams::default();
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, eid.as_str());
-    params.not_before = (now - DAY).into();
-    params.not_after = (now + DAY * u32::from(days)).into();
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params.use_authority_key_identifier_extension = true;
-    let issued = params.signed_by(&asked.public_key, &ca);
-    Ok(issued.map_err(|e| wrong(ca_cert, &e))?.pem())
-}
-
 impl Enrol {
     /// The certificate, and its PEM where it was issued now.
     fn certificate(&self, eid: Eid) -> Result<(CertificateDer<'static>, Option<String>), Failure> {
         if let Some(file) = &self.cert {
-            let certificate = certificate(file)?;
-            let name = common_name(&certificate);
-            if name.as_deref() == Some(eid.as_str()) {
-                return Ok((certificate, None));
-            }
-            return Err(Failure::new(format!(
-                "the certificate {} names {}, not {eid}; a vehicle's common name is its EID",
-                file.display(),
-                name.as_deref().unwrap_or("nobody")
-            )));
+            return Ok((certificate(file)?, None));
         }
         let (Some(csr), Some(ca_cert), Some(ca_key), Some(out)) =
             (&self.csr, &self.ca_cert, &self.ca_key, &self.out)
@@ -190,7 +121,13 @@ impl Enrol {
                 out.display()
             )));
         }
-        let pem = issue(csr, ca_cert, ca_key, eid, self.days)?;
+        let wrong = |file: &Path, e: &dyn std::fmt::Display| {
+            Failure::new(format!("{} can't be used: {e}", file.display()))
+        };
+        let key = String::from_utf8(read(ca_key, "key")?).map_err(|e| wrong(ca_key, &e))?;
+        let request = read(csr, "certificate request")?;
+        let pem = issue(&request, &certificate(ca_cert)?, &key, eid, self.days)
+            .map_err(|e| wrong(csr, &e))?;
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes())
             .map_err(|e| Failure::new(format!("the certificate was not issued: {e}")))?;
         Ok((certificate, Some(pem)))
@@ -200,85 +137,60 @@ impl Enrol {
 impl Admin<'_> {
     pub(super) async fn enrol_vehicle(&self, enrol: Enrol) -> Result<(), Failure> {
         let eid = eid(&enrol.eid)?;
-        let vin = enrol
-            .vin
-            .as_deref()
-            .map(super::procedures::vin)
-            .transpose()?;
+        let vin = enrol.vin.as_deref().map(vin).transpose()?;
         let (certificate, pem) = enrol.certificate(eid)?;
-        let fingerprint = hex::encode(fingerprint(&certificate));
+        let mut binding = Binding::of(eid, vin, &certificate).map_err(|e| {
+            let file = enrol.cert.as_deref().unwrap_or(Path::new("(issued)"));
+            Failure::new(format!("the certificate {} {e}", file.display()))
+        })?;
+        binding.exchange = enrol.exchange;
         // The file first: what is bound without it could never connect.
         let issued = pem.zip(enrol.out);
         if let Some((pem, out)) = &issued {
             private::write(out, pem.as_bytes())
                 .map_err(|e| Failure::new(format!("cannot write {}: {e}", out.display())))?;
         }
-        let (wanting, exchange) = (self.wanting(), enrol.exchange);
-        let bind = async move |tx: &Tx<'_>, context: &Context| {
-            let refused = |text: String| Ok((Decision::default(), Err(Failure::new(text))));
-            let retired = format!("the vehicle {eid} was retired; its eUICC takes part no more");
-            let is_retired =
-                |v: &Option<Vehicle>| v.as_ref().is_some_and(|v| v.retired_at.is_some());
-            if is_retired(&tx.vehicle(eid).await?) {
-                return refused(retired);
-            }
-            let mut enrolled = Vec::new();
-            if let Some(vin) = &vin {
-                // Two enrolments with one VIN come one after the other, whichever cars they are about. A row of attempts
-                // without an attempt is a lock for whatever its key names.
-                tx.lock(Lock::Attempts(format!("vin:{vin}"))).await?;
-            }
-            if let Some(old) = holder(tx, vin.as_deref(), eid).await? {
-                let Some(reason) = &exchange else {
-                    return refused(format!(
-                        "the vehicle with this VIN has EID {}; if its unit was exchanged, say so with \
-                         --exchange REASON",
-                        old.eid
-                    ));
-                };
-                // All cars before the users, in their order.
-                for car in BTreeSet::from([old.eid, eid]) {
-                    tx.lock(Lock::Vehicle(car)).await?;
-                }
-                let car = locked_car(tx, old.eid, &wanting).await?;
-                enrolled.extend(deletion::gone(context, &car, None, reason).changes);
-            }
-            tx.lock(Lock::Vehicle(eid)).await?;
-            let known = tx.vehicle(eid).await?;
-            if is_retired(&known) {
-                return refused(retired);
-            }
-            if known.is_none() {
-                enrolled.push(Change::AddVehicle(Vehicle::new(eid, context.now)));
-            }
-            enrolled.push(Change::Fleet(FleetChange::Enrol {
-                eid,
-                vin: vin.clone(),
-                certificate: fingerprint.clone(),
-                at: context.now,
-            }));
-            let detail = format!("{eid} certificate {fingerprint}");
-            enrolled.push(context.audit("operator", "vehicle enrolled", detail));
-            Ok((changes(enrolled), Ok(())))
-        };
-        // Where the database fails, nobody knows whether the certificate is bound: then the file stays.
-        if let Err(refused) = self.decide(bind).await? {
-            if let Some((_, out)) = &issued {
+        if let Err(refused) = self.operator.enrol_vehicle(binding).await {
+            // Where the database fails, nobody knows whether the certificate is bound: then the file stays.
+            if let (Some((_, out)), false) = (&issued, matches!(refused, Refusal::Store(_))) {
                 let _ = std::fs::remove_file(out);
             }
-            return Err(refused);
+            return Err(refused.into());
         }
-        let vehicle = self.look(async move |tx| vehicle(tx, eid).await).await?;
-        show(vec![vehicle_row(&vehicle)], self.json)
+        self.show(self.operator.show_vehicle(eid.as_str()).await)
     }
 }
 
-/// Who has this VIN and takes part, other than `eid`.
-async fn holder(tx: &Tx<'_>, vin: Option<&str>, eid: Eid) -> Result<Option<Vehicle>, Failure> {
-    match vin {
-        Some(vin) => Ok(tx.vehicle_with_vin(vin, eid).await?),
-        None => Ok(None),
+/// Largest file of vehicles, bytes.
+const MAX_LIST: u64 = 64 << 20;
+
+impl Admin<'_> {
+    /// Lets the vehicles of a file take part.
+    pub(super) async fn import_vehicles(&self, file: &Path) -> Result<(), Failure> {
+        let text = config::read(file, MAX_LIST, "list of vehicles")?;
+        match self.operator.import_vehicles(&text, self.dry_run).await {
+            Ok(lines) => {
+                let row = json!({"lines": lines, "stored": !self.dry_run});
+                self.show(Ok(row))
+            }
+            Err(Refusal::Lines(lines)) => {
+                let rows = lines
+                    .iter()
+                    .map(|w| json!({"line": w.line, "text": w.text}));
+                show_all(&["line", "text"], rows.collect(), self.json)?;
+                let file = file.display();
+                Err(Failure::new(format!(
+                    "nothing was stored: lines of {file} are wrong"
+                )))
+            }
+            Err(other) => Err(other.into()),
+        }
     }
+}
+
+/// SHA-256 of a client certificate, hexadecimal.
+pub(super) fn hash_of(file: &Path) -> Result<String, Failure> {
+    Ok(hex::encode(fingerprint(&certificate(file)?)))
 }
 
 /// `gateway acl` and `gateway mosquitto`.

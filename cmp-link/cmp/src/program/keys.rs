@@ -297,7 +297,7 @@ pub(super) fn rotate(path: &Path, wish: &Wish<'_>, json: bool) -> Result<String,
     }
     std::fs::rename(&beside, path).map_err(|e| wrong(&e))?;
     let row = json!({"msp": msp, "key": key.name(), "new": new, "next": wish.next()});
-    show(vec![row], json)?;
+    show(row, json)?;
     Ok(format!("{msp} {}", key.name()))
 }
 

@@ -74,6 +74,8 @@ pub(super) fn files(path: &Path, file: &File) -> Vec<PathBuf> {
 pub(super) fn certificates(path: &Path, file: &File) -> Vec<PathBuf> {
     let mut files = files(path, file);
     files.extend(file.telemetry.as_ref().and_then(|t| t.ca.clone()));
+    files.extend(file.enrolment.iter().map(|e| e.ca_cert.clone()));
+    files.extend(file.webhooks.iter().map(|w| w.ca.clone()));
     files
 }
 

@@ -4,9 +4,9 @@ use super::renewal::{self, LiveVehicles, Renewal};
 use super::upkeep;
 use crate::config::{Config, EXAMPLE, Gateway, check};
 use crate::gateway::broker::{AtBroker, Broker};
-use crate::service::Service;
+use crate::service::{Service, now};
 use crate::store::Store;
-use crate::{api, gateway, outbox, portal};
+use crate::{api, desk, gateway, outbox, portal, webhooks};
 use aid_aid1::contract::openapi;
 use aid_aid1::operation::CmpOperation;
 use aid_aid1::span;
@@ -134,8 +134,12 @@ pub async fn serve_until(
     }
     let counted = |tcp| Listener::new(tcp, &file.connections);
     let (aid1, pages, cars) = (counted(aid1), counted(pages), cars.map(counted));
-    let files = renewal::files(path, file);
+    let (files, dated) = (
+        renewal::files(path, file),
+        renewal::certificates(path, file),
+    );
     let service = Arc::new(Service::new(store, config));
+    service.attend(now()).await?;
     let (aid1_tls, portal_tls) = (Live::new(tls.aid1), Live::new(tls.portal));
     let (vehicles, reach, at_broker) = reach(&service, tls.vehicles, cars, most, &stop)?;
     let renewal = Renewal {
@@ -150,7 +154,11 @@ pub async fn serve_until(
     let mut workers = vec![
         tokio::spawn(renewal.follow(files, Arc::clone(&service), stop.clone())),
         reach,
-        tokio::spawn(admin.serve(shown(&service, at_broker), stop.clone())),
+        tokio::spawn(admin.serve_beside(
+            shown(&service, at_broker),
+            desk::router(Arc::clone(&service), dated),
+            stop.clone(),
+        )),
         tokio::spawn(http::serve_refusing(
             aid1,
             aid1_tls,
@@ -165,6 +173,7 @@ pub async fn serve_until(
                 portal::router(Arc::clone(&service)),
                 portal::GUESSES,
                 service.config.file.limits.login,
+                portal::too_many(Arc::clone(&service)),
             ),
             stop.clone(),
         )),
@@ -172,12 +181,23 @@ pub async fn serve_until(
         tokio::spawn(certificates.watch(stop.clone())),
     ];
     workers.extend(upkeep::start(&service, &stop));
+    if let Some(webhooks) = &service.config.file.webhooks {
+        let client = webhooks::client(webhooks)?;
+        workers.push(tokio::spawn(webhooks::run(
+            Arc::clone(&service),
+            client,
+            stop.clone(),
+        )));
+    }
     let secrets = service.config.file.secrets();
     private::warn_of_open([path].into_iter().chain(secrets));
     announce(&listen)?;
     stop.wait().await;
     for worker in workers {
         let _ = worker.await;
+    }
+    if let Err(error) = service.leave(now()).await {
+        tracing::warn!(%error, "vehicles count as connected until the lease of this instance ends");
     }
     // Whoever holds the service still ends with the process; SQLite folds its log at the next start then.
     if let Some(service) = Arc::into_inner(service) {

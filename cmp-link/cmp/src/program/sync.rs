@@ -1,8 +1,10 @@
 //! `sync`: the MSPs are asked which profiles they have, and what they say is compared (§4.6).
 
-use super::admin::{Admin, List, PageArgs, account, iccid, id_text, show};
-use super::procedures::{federation, locked_federation};
+use super::admin::{Admin, List, PageArgs, show_all};
 use crate::config::Config;
+use crate::operator::{
+    Listed, account, federation, iccid, id_text, locked_federation, place, time,
+};
 use crate::outbox::listing;
 use crate::service::fresh;
 use crate::store::Tx;
@@ -17,6 +19,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+/// The first columns of a table of synchronisations.
+const COLUMNS: [&str; 3] = ["at", "federation", "outcome"];
 /// Links that are read at once.
 const PAGE: u32 = 100;
 
@@ -38,7 +42,7 @@ pub struct SyncWhom {
 fn sync_row(r: &SyncRun) -> Value {
     let findings = serde_json::from_str::<Value>(&r.findings).unwrap_or_default();
     json!({
-        "sync": id_text(r.id), "federation": id_text(r.federation), "at": r.at,
+        "sync": id_text(r.id), "federation": id_text(r.federation), "at": time(r.at),
         "outcome": r.outcome, "findings": findings,
     })
 }
@@ -52,9 +56,12 @@ impl Admin<'_> {
         one: Option<&str>,
     ) -> Result<(), Failure> {
         let one = one.map(iccid).transpose()?;
-        let mut list = List::new(self.json);
+        let mut list = List::new(&COLUMNS, self.json);
         if let Some(id) = whom.federation {
-            let federation = self.look(async move |tx| federation(tx, id).await).await?;
+            let federation = self
+                .operator
+                .look(async move |tx| federation(tx, id).await)
+                .await?;
             list.print(vec![self.sync_one(config, federation, one).await?])?;
             return list.end();
         }
@@ -63,7 +70,7 @@ impl Admin<'_> {
                 let account = account(tx, &user).await?;
                 Ok(tx.federations(account.id).await?)
             };
-            for federation in self.look(links).await? {
+            for federation in self.operator.look(links).await? {
                 if federation.ended_at.is_none() {
                     list.print(vec![self.sync_one(config, federation, one.clone()).await?])?;
                 }
@@ -73,7 +80,7 @@ impl Admin<'_> {
         let mut after = None;
         loop {
             let links = async move |tx: &Tx<'_>| tx.all_federations(after, PAGE).await;
-            let links = self.store.read(links).await?;
+            let links = self.store().read(links).await?;
             after = links.last().map(|last| last.id);
             if after.is_none() {
                 return list.end();
@@ -107,8 +114,8 @@ impl Admin<'_> {
             Ok(answer) => answer,
             Err(error) => return Ok(failed(error.to_string())),
         };
-        let wanted = self.wanting().contains(&federation.msp);
-        self.decide(async move |tx, context| {
+        let wanted = self.operator.wanting().contains(&federation.msp);
+        let decide = self.operator.decide(async move |tx, context| {
             let federation = locked_federation(tx, Uuid::from_bytes(id)).await?;
             let (one, answer) = (one.clone(), answer.clone());
             let view = views::sync(
@@ -130,8 +137,8 @@ impl Admin<'_> {
             let audit = context.audit("operator", "synchronised", detail);
             decision.changes.push(audit);
             Ok((decision, row.unwrap_or_default()))
-        })
-        .await
+        });
+        Ok(decide.await?)
     }
 
     pub(super) async fn sync_report(
@@ -144,22 +151,23 @@ impl Admin<'_> {
                 federation(tx, id).await?;
                 Ok(tx.sync_runs(id.into_bytes()).await?)
             };
-            let runs = self.look(read).await?;
-            return show(runs.iter().map(sync_row).collect(), self.json);
+            let runs = self.operator.look(read).await?;
+            return show_all(&COLUMNS, runs.iter().map(sync_row).collect(), self.json);
         }
-        self.list(page, async |after: Option<Uuid>, limit| {
+        self.list(&COLUMNS, page, async |after, limit| {
+            let after: Option<Uuid> = place(after)?;
             let read = async move |tx: &Tx<'_>| {
-                let mut rows = Vec::new();
+                let mut rows: Vec<Listed> = Vec::new();
                 for f in tx
                     .all_federations(after.map(Uuid::into_bytes), limit)
                     .await?
                 {
                     let run = tx.newest_sync_run(f.id).await?;
-                    rows.push((Uuid::from_bytes(f.id), run.as_ref().map(sync_row)));
+                    rows.push((id_text(f.id), run.as_ref().map(sync_row)));
                 }
                 Ok(rows)
             };
-            Ok(self.store.read(read).await?)
+            Ok(self.store().read(read).await?)
         })
         .await
     }

@@ -23,8 +23,9 @@ const COUNT_SHARE: u32 = 100;
 pub(super) fn start(service: &Arc<Service>, stop: &Stop) -> Vec<JoinHandle<()>> {
     let of = || (Arc::clone(service), stop.clone());
     let (barring, reminding, expiring, noting) = (of(), of(), of(), of());
-    let (counting, asking, removing) = (of(), of(), of());
+    let (counting, asking, removing, attending) = (of(), of(), of(), of());
     vec![
+        tokio::spawn(attend(attending.0, attending.1)),
         tokio::spawn(cut_off(barring.0, barring.1)),
         tokio::spawn(remind(reminding.0, reminding.1)),
         tokio::spawn(expire(expiring.0, expiring.1)),
@@ -107,6 +108,13 @@ async fn expire(service: Arc<Service>, stop: Stop) {
         if clock.is_steady() {
             done("requests that end", service.expire().await);
         }
+    }
+}
+
+/// Stores which cars are connected.
+async fn attend(service: Arc<Service>, stop: Stop) {
+    while pause(&stop, TICK).await {
+        done("connections of cars", service.attend(now()).await);
     }
 }
 

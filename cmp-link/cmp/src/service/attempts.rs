@@ -54,7 +54,7 @@ fn named(account: AccountRef) -> String {
 
 impl Service {
     /// Charges one attempt at `key`; yields how many there are now in its window, this one among them.
-    async fn charge(self: &Arc<Self>, key: String) -> Stored<Result<u32, u64>> {
+    pub(super) async fn charge(self: &Arc<Self>, key: String) -> Stored<Result<u32, u64>> {
         let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
             tx.lock(Lock::Attempts(key.clone())).await?;
             let mut decision = Decision::default();

@@ -138,6 +138,10 @@ impl Service {
             Ok::<_, StoreError>((decision, (follow, hops, enters)))
         };
         let (follow, hops, enters) = self.decide(decide).await?;
+        if !matches!(follow, Follow::Foreign) {
+            self.presence
+                .heard(eid, super::now(), certificate.is_none());
+        }
         hops.into_iter().for_each(|hop| hop.end(eid));
         match follow {
             Follow::Nothing => {}

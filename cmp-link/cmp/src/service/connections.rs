@@ -207,12 +207,14 @@ impl Connections {
         number
     }
 
-    /// A connection ended.
-    pub(super) fn disconnect(&self, eid: Eid, number: u64) {
+    /// A connection ended. False: the car has another one already.
+    pub(super) fn disconnect(&self, eid: Eid, number: u64) -> bool {
         let mut open = self.open();
-        if open.get(&eid).is_some_and(|c| c.number == number) {
+        let is_newest = open.get(&eid).is_some_and(|c| c.number == number);
+        if is_newest {
             open.remove(&eid);
         }
+        is_newest
     }
 
     /// Ends the connection of a car.

@@ -1,7 +1,7 @@
 //! What pages, reports and metrics ask for beyond the model.
 
 use aid_cmp_core::model::CallKind;
-use aid_id::AccountRef;
+use aid_id::{AccountRef, Eid, Id};
 
 /// Which calls to MSPs an instance takes for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,55 @@ pub struct SessionRow {
     pub expires_at: u64,
     /// What the browser calls itself.
     pub browser: Option<String>,
+}
+
+/// Whether a car is connected, and since when. Times are Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// The car.
+    pub eid: Eid,
+    /// Name of the instance that it is or was connected to; none once that instance is gone.
+    pub instance: Option<String>,
+    /// Begin of the newest connection.
+    pub connected_at: u64,
+    /// Its newest message that was noted: at most a minute old while messages come.
+    pub heard_at: u64,
+    /// End of the connection; none: it is connected.
+    pub disconnected_at: Option<u64>,
+}
+
+impl Presence {
+    /// Whether the car is connected.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.disconnected_at.is_none()
+    }
+}
+
+/// What an instance stores of a car's connection. Times are Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contact {
+    /// The car.
+    pub eid: Eid,
+    /// Begin of the connection; of a car behind a broker, its first message to this instance.
+    pub connected_at: u64,
+    /// Whether this is a connection that was not stored before. Otherwise the one that is stored goes on.
+    pub is_new: bool,
+    /// Its newest message, or the begin of the connection.
+    pub heard_at: u64,
+    /// End of the connection; none: it lasts.
+    pub disconnected_at: Option<u64>,
+}
+
+/// A running instance of aid-cmp.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Drawn at its start.
+    pub id: Id,
+    /// Machine and process, for people.
+    pub name: String,
+    /// When it started, Unix milliseconds.
+    pub started_at: u64,
 }
 
 /// Number of open pieces of work, for metrics.

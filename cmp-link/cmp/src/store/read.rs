@@ -4,6 +4,7 @@
 mod cars;
 mod links;
 mod people;
+mod search;
 mod subscriptions;
 mod work;
 

@@ -26,7 +26,7 @@ pub(super) fn erase_account(account: AccountRef) -> Vec<Statement> {
     list
 }
 
-const ERASE: [&str; 8] = [
+const ERASE: [&str; 10] = [
     "DELETE FROM portal_session WHERE account = $1",
     "DELETE FROM vehicle_login WHERE account = $1",
     "DELETE FROM preference WHERE account = $1",
@@ -35,6 +35,8 @@ const ERASE: [&str; 8] = [
     "UPDATE vehicle SET session = NULL WHERE session = $1",
     "DELETE FROM notice WHERE account = $1",
     "DELETE FROM onboarding WHERE account = $1 AND state <> 'done'",
+    "DELETE FROM car_name WHERE account = $1",
+    "DELETE FROM openid_identity WHERE account = $1",
 ];
 
 /// An erased user's reference; what still belongs to it goes along (ON DELETE CASCADE), except a subscription, which
@@ -95,7 +97,7 @@ macro_rules! prune {
 /// Statements and how old what they remove must be, ms. What makes repetitions harmless must be old by its order too,
 /// unless its time was over within the last day: under a clock that is wrong by years everything is old. So the newest ten
 /// thousand answers stay.
-const PRUNE: [(&str, u64); 7] = [
+const PRUNE: [(&str, u64); 8] = [
     (prune!("login_code" ("eid") WHERE "expires_at < $1"), HOUR),
     (
         prune!("idempotency" ("client, request_id") WHERE
@@ -107,6 +109,10 @@ const PRUNE: [(&str, u64); 7] = [
     (prune!("sync_run" ("id") WHERE "at < $1"), KEPT),
     (
         prune!("portal_session" ("token_hash") WHERE "expires_at < $1"),
+        0,
+    ),
+    (
+        prune!("desk_session" ("token_hash") WHERE "expires_at < $1"),
         0,
     ),
     // Also those that a wrong clock put a day or more into the future. The condition once more: a row that was locked when

@@ -4,10 +4,10 @@
 use super::{SessionRow, StoreError, Stored};
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::model::{
-    Account, Answered, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated, Doubt,
-    Federation, Happening, Hold, Judgement, LoginCode, LoginCodeState, MspVerdict, NoticeKind,
-    Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile, ProfileStatus,
-    RequestState, SessionMark, SyncRun, UserNotice, Vehicle,
+    Account, Answered, ApiKey, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated,
+    Doubt, Federation, Happening, Hold, Identity, Judgement, LoginCode, LoginCodeState, Member,
+    MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
+    ProfileStatus, RequestState, Role, SessionMark, SyncRun, UserNotice, Vehicle, Webhook,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
 use aid_store::Fields;
@@ -199,6 +199,19 @@ table!($ select_preference "user_preference", preference(row) -> (String, String
     name = row.text()?;
     value = row.text()?;
     => (name, value)
+});
+
+table!($ select_identity "openid_identity", identity(row) -> Identity {
+    issuer = row.text()?;
+    subject = row.text()?;
+    account = account_ref(row)?;
+    since = row.number()?;
+    => Identity {
+        issuer,
+        subject,
+        account,
+        since,
+    }
 });
 
 table!($ select_notice "notice", notice(row) -> UserNotice {
@@ -460,5 +473,50 @@ table!($ select_audit "audit", audit(row) -> Audit {
         action: action.into(),
         detail,
         reason,
+    }
+});
+
+table!($ select_key "api_key", key(row) -> ApiKey {
+    id = row.id()?;
+    name = row.text()?;
+    role = row.word(Role::from_text)?;
+    hash = row.text()?;
+    created_at = row.number()?;
+    revoked_at = row.maybe_number()?;
+    => ApiKey {
+        id,
+        name,
+        role,
+        hash,
+        created_at,
+        revoked_at,
+    }
+});
+
+table!($ select_member "member", member(row) -> Member {
+    name = row.text()?;
+    role = row.word(Role::from_text)?;
+    password = row.maybe_text()?;
+    certificate = row.maybe_text()?;
+    created_at = row.number()?;
+    => Member {
+        name,
+        role,
+        password: password.map(Secret::new),
+        certificate,
+        created_at,
+    }
+});
+
+table!($ select_webhook "webhook", webhook(row) -> Webhook {
+    id = row.id()?;
+    url = row.text()?;
+    secret = row.text()?;
+    created_at = row.number()?;
+    => Webhook {
+        id,
+        url,
+        secret: Secret::new(secret),
+        created_at,
     }
 });

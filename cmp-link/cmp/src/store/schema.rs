@@ -87,6 +87,30 @@ const STEPS: &[Step] = &[
             postgres: include_str!("../../migrations/0081_hello.postgres.sql"),
         },
     },
+    Step {
+        version: 82,
+        name: "pages",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0082_pages.sqlite.sql"),
+            postgres: include_str!("../../migrations/0082_pages.postgres.sql"),
+        },
+    },
+    Step {
+        version: 85,
+        name: "presence",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0085_presence.sqlite.sql"),
+            postgres: include_str!("../../migrations/0085_presence.postgres.sql"),
+        },
+    },
+    Step {
+        version: 86,
+        name: "desk",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0086_desk.sqlite.sql"),
+            postgres: include_str!("../../migrations/0086_desk.postgres.sql"),
+        },
+    },
 ];
 
 /// A step that is the same for both databases.

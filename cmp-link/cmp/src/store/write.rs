@@ -1,12 +1,13 @@
 //! Each change as SQL statements. One match names every change, without an arm for the rest: a new change does not
 //! compile before it is stored.
 
-use super::remove;
 use super::work::{self, of_call, of_order};
+use super::{desk, remove};
 use aid_cmp_core::change::{Change, FleetChange, LinkChange, PortalChange};
-use aid_cmp_core::model::{CallState, CodeRequest, Federation, Profile, Vehicle};
+use aid_cmp_core::model::{Audit, CallState, CodeRequest, Federation, Profile, Vehicle};
 use aid_id::{AccountRef, Eid};
 use aid_store::{Statement, Value};
+use serde_json::json;
 
 /// A statement; values are converted by `Value::from`.
 macro_rules! statement {
@@ -43,13 +44,17 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
         )],
         Change::Fleet(change) => vec![fleet(change)],
         Change::Portal(change) => vec![portal(change)],
-        Change::RetireVehicle(eid, at, reason, replaced_by) => vec![statement!(
-            "UPDATE vehicle SET retired_at = $1, retired_reason = $2, replaced_by = $3 WHERE eid = $4",
-            at,
-            reason,
-            replaced_by.map(String::from),
-            String::from(eid),
-        )],
+        Change::RetireVehicle(eid, at, reason, replaced_by) => vec![
+            statement!(
+                "UPDATE vehicle SET retired_at = $1, retired_reason = $2, replaced_by = $3 WHERE eid = $4",
+                at,
+                reason,
+                replaced_by.map(String::from),
+                String::from(eid),
+            ),
+            // Nobody waits for it to come back.
+            statement!("DELETE FROM presence WHERE eid = $1", String::from(eid)),
+        ],
         Change::ForgetLogins(eid) => vec![statement!(
             "DELETE FROM vehicle_login WHERE eid = $1",
             String::from(eid)
@@ -180,7 +185,8 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
         Change::AddReport(report) => vec![work::add_report(report)],
         Change::AddOrder(order) => {
             let given = of_order(order.id, order.created_at, "given", order.reason.clone());
-            vec![work::add_order(order), given]
+            let heard = desk::order_given(&order);
+            vec![work::add_order(order), given, heard]
         }
         Change::OrderSent(id, at) => vec![
             statement!(
@@ -202,6 +208,7 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
                     id,
                 ),
                 of_order(id, at, state.as_str(), detail.unwrap_or_default()),
+                desk::order_closed(id, state, code, at),
             ]
         }
         Change::AddCall(call) => work::add_call(call),
@@ -231,7 +238,12 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
                 error,
                 id,
             );
-            vec![give_up, work::let_lane_go(id), dead]
+            let heard = desk::alarm(
+                "call.dead",
+                &json!({"call": uuid::Uuid::from_bytes(id)}),
+                at,
+            );
+            vec![give_up, work::let_lane_go(id), dead, heard]
         }
         Change::ReviveCall(id, at) => vec![
             statement!(
@@ -286,15 +298,25 @@ pub(super) fn statements(change: Change) -> Vec<Statement> {
             a.at,
         )],
         Change::Link(change) => vec![link(change)],
-        Change::Audit(a) => vec![statement!(
-            "INSERT INTO audit (at, actor, action, detail, reason) VALUES ($1, $2, $3, $4, $5)",
-            a.at,
-            a.actor,
-            a.action.into_owned(),
-            a.detail,
-            a.reason,
-        )],
+        Change::Desk(change) => desk::statements(change),
+        Change::Audit(a) => {
+            let locked = a.action == "account locked";
+            let heard =
+                locked.then(|| desk::alarm("account.locked", &json!({"about": a.detail}), a.at));
+            std::iter::once(add_audit(a)).chain(heard).collect()
+        }
     }
+}
+
+fn add_audit(a: Audit) -> Statement {
+    statement!(
+        "INSERT INTO audit (at, actor, action, detail, reason) VALUES ($1, $2, $3, $4, $5)",
+        a.at,
+        a.actor,
+        a.action.into_owned(),
+        a.detail,
+        a.reason,
+    )
 }
 
 fn link(change: LinkChange) -> Statement {
@@ -440,6 +462,41 @@ fn portal(change: PortalChange) -> Statement {
             "DELETE FROM portal_session WHERE account = $1 AND token_hash <> $2",
             account.0,
             but,
+        ),
+        PortalChange::EndSession(account, hash) => statement!(
+            "DELETE FROM portal_session WHERE account = $1 AND token_hash = $2",
+            account.0,
+            hash,
+        ),
+        PortalChange::DisplayName(account, name) => statement!(
+            "UPDATE account SET display_name = $1 WHERE id = $2",
+            name,
+            account.0,
+        ),
+        PortalChange::NameCar(account, eid, Some(name)) => statement!(
+            "INSERT INTO car_name (account, eid, name) VALUES ($1, $2, $3) \
+             ON CONFLICT (account, eid) DO UPDATE SET name = excluded.name",
+            account.0,
+            String::from(eid),
+            name,
+        ),
+        PortalChange::NameCar(account, eid, None) => statement!(
+            "DELETE FROM car_name WHERE account = $1 AND eid = $2",
+            account.0,
+            String::from(eid),
+        ),
+        PortalChange::AddIdentity(identity) => statement!(
+            "INSERT INTO openid_identity (issuer, subject, account, since) VALUES ($1, $2, $3, $4)",
+            identity.issuer,
+            identity.subject,
+            identity.account.0,
+            identity.since,
+        ),
+        PortalChange::RemoveIdentity(account, issuer, subject) => statement!(
+            "DELETE FROM openid_identity WHERE issuer = $1 AND subject = $2 AND account = $3",
+            issuer,
+            subject,
+            account.0,
         ),
     }
 }

@@ -171,13 +171,53 @@ impl RspPki {
         crypto: &dyn Crypto,
         rng: &mut dyn CryptoRng,
     ) -> Result<Identity, CryptoError> {
-        let digits = eid_digits(params.eid);
+        mint_euicc(&self.eum, params, crypto, rng)
+    }
+}
+
+/// Mints an eUICC under an EUM whose key was kept. The EID must begin with the 8 digits that the EUM's certificate
+/// names to pass validation.
+///
+/// # Errors
+/// [`CryptoError`] from signing.
+pub fn mint_euicc(
+    eum: &Identity,
+    params: &MintParams<'_>,
+    crypto: &dyn Crypto,
+    rng: &mut dyn CryptoRng,
+) -> Result<Identity, CryptoError> {
+    let digits = eid_digits(params.eid);
+    let mut minter = Minter {
+        params,
+        crypto,
+        rng,
+    };
+    minter.euicc(eum, &digits)
+}
+
+impl RspPki {
+    /// Mints another TLS certificate of the SM-DP+ under the same CI, with the names and the validity of `params`.
+    ///
+    /// # Errors
+    /// [`CryptoError`] from signing.
+    pub fn mint_dp_tls(
+        &self,
+        params: &MintParams<'_>,
+        crypto: &dyn Crypto,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Identity, CryptoError> {
+        let subject = Subject {
+            organization: Some(DP_ORGANIZATION),
+            common_name: params.tls_names.first().copied().unwrap_or("localhost"),
+            serial_number: None,
+        };
         let mut minter = Minter {
             params,
             crypto,
             rng,
         };
-        minter.euicc(&self.eum, &digits)
+        let profile = Profile::leaf(Role::DpTls, subject, params.dp_oid);
+        minter.identity(Some(&self.ci), &profile)
     }
 }
 

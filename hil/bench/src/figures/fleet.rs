@@ -78,7 +78,7 @@ pub(super) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<Figures, Failure> 
 }
 
 /// Raises the limit of open files as far as it may go; what is missing shows when vehicles connect.
-fn open_files(needed: u64) {
+pub(crate) fn open_files(needed: u64) {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|c| c < needed) {

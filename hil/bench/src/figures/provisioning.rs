@@ -152,6 +152,8 @@ fn told(args: &BenchArgs, logs: &LogArgs, counted: bool) -> Result<Told, Failure
         log: &filter,
         trace: false,
         aloud: false,
+        recording: None,
+        pace: std::time::Duration::ZERO,
         counted,
     };
     let report = story::tell(&site, telling);

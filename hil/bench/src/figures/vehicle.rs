@@ -224,6 +224,30 @@ impl Connected {
         }
     }
 
+    /// Waits until something has come. Nothing is lost where the wait is given up.
+    pub(crate) async fn arrived(&mut self) -> Result<(), String> {
+        while self.inbox.is_empty() {
+            self.fill().await?;
+        }
+        Ok(())
+    }
+
+    /// The next message that has come, its publication acknowledged.
+    pub(crate) async fn take(&mut self) -> Result<Option<Envelope<Down>>, String> {
+        while !self.inbox.is_empty() {
+            let Packet::V5_0Publish(publish) = self.inbox.remove(0) else {
+                continue;
+            };
+            if let Some(id) = publish.packet_id() {
+                let ack = v5_0::Puback::builder().packet_id(id).build();
+                self.send(ack.map_err(|e| format!("{e:?}"))?).await?;
+            }
+            let envelope = Envelope::<Down>::decode(publish.payload().as_slice());
+            return envelope.map(Some).map_err(text);
+        }
+        Ok(None)
+    }
+
     /// Closes the connection as a vehicle that is switched off.
     pub(crate) async fn leave(mut self) {
         if let Ok(packet) = v5_0::Disconnect::builder().build() {
@@ -256,18 +280,22 @@ impl Connected {
     }
 
     async fn next(&mut self) -> Result<Packet, String> {
-        let mut buffer = [0; 512];
-        while self.inbox.is_empty() {
-            let count = self.stream.read(&mut buffer).await.map_err(text)?;
-            if count == 0 {
-                return Err("the gateway closed the connection".into());
-            }
-            let mut cursor = Cursor::new(&buffer[..count]);
-            while (cursor.position() as usize) < count {
-                let events = self.mqtt.recv(&mut cursor);
-                self.events(events)?;
-            }
-        }
+        self.arrived().await?;
         Ok(self.inbox.remove(0))
+    }
+
+    /// Reads what is there. It waits in one place only, before anything was read.
+    async fn fill(&mut self) -> Result<(), String> {
+        let mut buffer = [0; 512];
+        let count = self.stream.read(&mut buffer).await.map_err(text)?;
+        if count == 0 {
+            return Err("the gateway closed the connection".into());
+        }
+        let mut cursor = Cursor::new(&buffer[..count]);
+        while (cursor.position() as usize) < count {
+            let events = self.mqtt.recv(&mut cursor);
+            self.events(events)?;
+        }
+        Ok(())
     }
 }

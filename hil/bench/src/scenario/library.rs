@@ -93,16 +93,16 @@ pub(super) fn choose_cases(patterns: &[String]) -> Result<Chosen, Failure> {
         own.iter().for_each(|s| add(&mut chosen, s, None));
     }
     for pattern in patterns {
-        if pattern.ends_with(".toml") || Path::new(pattern).is_dir() {
-            for scenario in from_disk(Path::new(pattern))? {
-                add(&mut chosen, &scenario, None);
-            }
-            continue;
-        }
         let (name, variant) = match pattern.strip_suffix(']').and_then(|p| p.split_once('[')) {
             Some((name, variant)) => (name, Some(variant)),
             None => (pattern.as_str(), None),
         };
+        if name.ends_with(".toml") || Path::new(name).is_dir() {
+            for scenario in from_disk(Path::new(name))? {
+                add(&mut chosen, &scenario, variant);
+            }
+            continue;
+        }
         let before = chosen.len();
         let mut known = false;
         for scenario in own.iter().filter(|s| fits(name, &s.name)) {
@@ -178,9 +178,10 @@ fn from_disk(place: &Path) -> Result<Vec<Scenario>, Failure> {
     let wrong = |e: std::io::Error| Failure::usage(format!("cannot read {}: {e}", place.display()));
     if !place.is_dir() {
         let text = std::fs::read_to_string(place).map_err(wrong)?;
-        let name = place.with_extension("").display().to_string();
-        let scenario = file::read(&name, &place.display().to_string(), &text)
-            .map_err(|m| Failure::usage(m.to_string()))?;
+        // Its whole path, so that a case of it can be named again.
+        let name = place.display().to_string();
+        let scenario =
+            file::read(&name, &name, &text).map_err(|m| Failure::usage(m.to_string()))?;
         return Ok(vec![scenario]);
     }
     let mut entries: Vec<_> = std::fs::read_dir(place)

@@ -5,7 +5,7 @@ use super::library::{self, Chosen};
 use super::stage::Manner;
 use crate::dut::Dut;
 use aid_cli::cli::{self, Failure, LogArgs};
-use aid_report::{Case, FORMAT, Kind, Report, Verdict, Version};
+use aid_report::{Case, FORMAT, Kind, Outputs, Recorder, Report, Verdict, Version};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,11 +44,10 @@ pub(crate) struct ScenarioArgs {
     /// Show the names and what each is about.
     #[arg(long, conflicts_with = "all")]
     list: bool,
-    /// Print one JSON object on stdout.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     playing: Playing,
+    #[command(flatten)]
+    outputs: Outputs,
 }
 
 /// Options of `aid-hil run`.
@@ -59,11 +58,10 @@ pub(crate) struct RunArgs {
     /// The device under test (docs/scenarios.md); default: the simulated one.
     #[arg(long, value_name = "FILE")]
     dut: Option<PathBuf>,
-    /// Print the report as one JSON object on stdout.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     playing: Playing,
+    #[command(flatten)]
+    outputs: Outputs,
 }
 
 /// `aid-hil scenario`.
@@ -72,19 +70,19 @@ pub(crate) struct RunArgs {
 /// A scenario fails, or none fits a name.
 pub(crate) fn scenario(args: &ScenarioArgs, logs: &LogArgs) -> Result<(), Failure> {
     if args.list {
-        return library::show(&library::choose(&args.names)?, args.json);
+        return library::show(&library::choose(&args.names)?, args.outputs.json);
     }
     let chosen = library::choose_cases(&args.names)?;
     let dut = Dut::load(None)?;
-    let report = play(
-        &chosen,
-        &args.playing,
-        "aid-hil scenario",
-        &args.names,
-        &dut,
-        logs,
-    )?;
-    if args.json {
+    let what = What {
+        chosen: &chosen,
+        command: "aid-hil scenario",
+        names: &args.names,
+        dut: &dut,
+    };
+    let report = play(&what, &args.playing, &args.outputs, logs)?;
+    args.outputs.write(&report)?;
+    if args.outputs.json {
         let rows: Vec<_> = report.cases.iter().map(row).collect();
         let json = serde_json::json!({"ok": report.ok(), "seed": report.seed, "scenarios": rows});
         cli::print(&format!("{json}\n"))?;
@@ -103,9 +101,16 @@ pub(crate) fn run(args: &RunArgs, logs: &LogArgs) -> Result<(), Failure> {
         Some(file) => format!("aid-hil run --dut {}", file.display()),
         None => "aid-hil run".into(),
     };
-    let report = play(&chosen, &args.playing, &command, &args.patterns, &dut, logs)?;
-    if args.json {
-        cli::print(&format!("{}\n", serde_json::to_string(&report)?))?;
+    let what = What {
+        chosen: &chosen,
+        command: &command,
+        names: &args.patterns,
+        dut: &dut,
+    };
+    let report = play(&what, &args.playing, &args.outputs, logs)?;
+    args.outputs.write(&report)?;
+    if args.outputs.json {
+        cli::print(&report.to_json()?)?;
     }
     verdict(&report, &args.playing)
 }
@@ -133,14 +138,33 @@ fn now() -> String {
         .map_or_else(|_| String::new(), |t| t.to_string())
 }
 
+/// What is played, and on what.
+struct What<'a> {
+    chosen: &'a Chosen,
+    /// The command that was given, without what it plays.
+    command: &'a str,
+    /// What it plays, as it was given.
+    names: &'a [String],
+    dut: &'a Dut,
+}
+
 fn play(
-    chosen: &Chosen,
+    what: &What<'_>,
     playing: &Playing,
-    command: &str,
-    names: &[String],
-    dut: &Dut,
+    outputs: &Outputs,
     logs: &LogArgs,
 ) -> Result<Report, Failure> {
+    let What {
+        chosen,
+        command,
+        names,
+        dut,
+    } = *what;
+    // First, so that a mistake in it shows at once.
+    let laboratory = match &outputs.lab {
+        Some(_) => outputs.laboratory()?,
+        None => dut.laboratory.clone(),
+    };
     let seed = match playing.seed {
         Some(seed) => seed,
         // Short enough to be typed.
@@ -191,7 +215,7 @@ fn play(
     } else {
         ""
     };
-    Ok(Report {
+    let mut report = Report {
         format: FORMAT,
         kind: Kind::Scenarios,
         subject: dut.name.clone(),
@@ -199,13 +223,16 @@ fn play(
         seed,
         began: at,
         ended: now(),
-        laboratory: dut.laboratory.clone(),
+        laboratory,
         versions: vec![Version {
             name: "aid-hil".into(),
             version: env!("CARGO_PKG_VERSION").into(),
         }],
         cases: cases.into_iter().map(|(_, case)| case).collect(),
-    })
+    };
+    // Books that were looked at may hold activation codes.
+    Recorder::new().mask(&mut report);
+    Ok(report)
 }
 
 /// One line, and what went wrong.

@@ -4,6 +4,7 @@
 
 use super::{Car, write};
 use aid_cli::cli::Failure;
+use aid_cli::config;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
@@ -27,8 +28,12 @@ pub(super) const PARTNERS_CA: &str = "partners-ca.pem";
 pub(super) const CARS_CA: &str = "cars-ca.pem";
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// Common name of the cars' CA: what [`cars_issuer`] signs as.
+const CARS: &str = "AID test cars CA";
+/// Largest key file, bytes.
+const MAX_KEY: u64 = 16 << 10;
 
-/// Writes the three CAs' certificates, `<name>.pem` and `<name>.key` for each server and client, and for each car
+/// Writes the three CAs' certificates and keys, `<name>.pem` and `<name>.key` for each server and client, and for each car
 /// `car.pem` and `car.key` (with its suffix), whose common name is the EID. `instances` is how many instances the CMP has
 /// beyond the first: a broker tells them apart by `aid-cmp-2` and so on, of `cmp-broker-2.pem` and so on.
 pub(super) fn write(
@@ -51,7 +56,7 @@ pub(super) fn write(
     for name in PARTNERS {
         client(dir, name, name, &ca, now)?;
     }
-    let ca = authority(dir, CARS_CA, "AID test cars CA", now)?;
+    let ca = authority(dir, CARS_CA, CARS, now)?;
     let (file, name) = BROKER_CLIENT;
     client(dir, file, name, &ca, now)?;
     for n in 2..instances + 2 {
@@ -63,10 +68,45 @@ pub(super) fn write(
             now,
         )?;
     }
-    for car in cars {
-        client(dir, &format!("car{}", car.suffix), &car.eid, &ca, now)?;
+    for one in cars {
+        car(dir, one, &ca, now)?;
     }
     Ok(())
+}
+
+/// Writes the certificate and key of one car.
+pub(super) fn car(
+    dir: &Path,
+    car: &Car,
+    ca: &Issuer<'_, KeyPair>,
+    now: SystemTime,
+) -> Result<(), Failure> {
+    client(dir, &format!("car{}", car.suffix), &car.eid, ca, now)
+}
+
+/// The cars' CA of a set-up that was written before.
+pub(super) fn cars_issuer(
+    dir: &Path,
+    now: SystemTime,
+) -> Result<Issuer<'static, KeyPair>, Failure> {
+    let file = dir.join(CARS_CA).with_extension("key");
+    let wrong = |e: &dyn std::fmt::Display| {
+        Failure::new(format!(
+            "the key of the cars' CA, {}, can't be used: {e}; set-ups of releases before 0.2 kept none: make a new one",
+            file.display()
+        ))
+    };
+    let key = config::read(&file, MAX_KEY, "key").map_err(|e| wrong(&e.text))?;
+    let key = String::from_utf8(key).map_err(|e| wrong(&e))?;
+    let key = KeyPair::from_pem(&key).map_err(|e| wrong(&e))?;
+    Ok(Issuer::new(authority_params(CARS, now)?, key))
+}
+
+fn authority_params(name: &str, now: SystemTime) -> Result<CertificateParams, Failure> {
+    let mut ca = params(name, now)?;
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(ca)
 }
 
 fn authority(
@@ -75,11 +115,12 @@ fn authority(
     name: &str,
     now: SystemTime,
 ) -> Result<CertifiedIssuer<'static, KeyPair>, Failure> {
-    let mut ca = params(name, now)?;
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
-    write::file(&dir.join(file), ca.pem().as_bytes())?;
+    let ca = CertifiedIssuer::self_signed(authority_params(name, now)?, KeyPair::generate()?)?;
+    let file = dir.join(file);
+    write::file(&file, ca.pem().as_bytes())?;
+    // Kept, so that cars and certificates can be added later.
+    let key = ca.key().serialize_pem();
+    write::file(&file.with_extension("key"), key.as_bytes())?;
     Ok(ca)
 }
 
@@ -87,7 +128,7 @@ fn client(
     dir: &Path,
     file: &str,
     common_name: &str,
-    ca: &CertifiedIssuer<'_, KeyPair>,
+    ca: &Issuer<'_, KeyPair>,
     now: SystemTime,
 ) -> Result<(), Failure> {
     let mut client = params(common_name, now)?;
@@ -109,9 +150,7 @@ pub(super) fn params(common_name: &str, now: SystemTime) -> Result<CertificatePa
 
 /// Another CA, for the vehicles of a fleet: its certificate in PEM, and what signs.
 pub(super) fn fleet_ca(now: SystemTime) -> Result<(String, Issuer<'static, KeyPair>), Failure> {
-    let mut ca = params("AID fleet CA", now)?;
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let ca = authority_params("AID fleet CA", now)?;
     let key = KeyPair::generate()?;
     let pem = ca.self_signed(&key)?.pem();
     Ok((pem, Issuer::new(ca, key)))
@@ -121,7 +160,7 @@ fn leaf(
     dir: &Path,
     file: &str,
     mut params: CertificateParams,
-    ca: &CertifiedIssuer<'_, KeyPair>,
+    ca: &Issuer<'_, KeyPair>,
 ) -> Result<(), Failure> {
     params.use_authority_key_identifier_extension = true;
     let key = KeyPair::generate()?;

@@ -66,7 +66,7 @@ fn local(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
-fn euicc(car: &Car, memory: Option<u32>) -> String {
+pub(super) fn euicc(car: &Car, memory: Option<u32>) -> String {
     let Car { suffix, eid, port } = car;
     let doc = Doc::default()
         .head("The software eUICC of this set-up.")
@@ -172,19 +172,40 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         )
         .set("mode", mode);
     for (n, driver) in site.drivers.iter().enumerate() {
-        let password = aid_msp::hash_password(&driver.msp_password).ok_or_else(|| {
-            Failure::new("the driver's password at the MSP could not be hashed; try again")
-        })?;
-        doc = doc
-            .table("[[subscriber]]")
-            .set("user", driver.msp_user)
-            .set("password", password)
-            .set("msisdn", format!("49170000000{}", n + 1));
-        if let Some(pool) = options.more.pool {
-            doc = doc.set("max_profiles", i64::from(pool));
-        }
+        doc.0.push_str(&subscriber(
+            driver.msp_user,
+            &driver.msp_password,
+            &msisdn(n + 1),
+            options.more.pool,
+        )?);
     }
     Ok(doc.0)
+}
+
+/// The phone number of the `n`th subscriber, from 1.
+pub(super) fn msisdn(n: usize) -> String {
+    format!("4917{n:08}")
+}
+
+/// A `[[subscriber]]` table of the MSP.
+pub(super) fn subscriber(
+    user: &str,
+    password: &str,
+    msisdn: &str,
+    pool: Option<u32>,
+) -> Result<String, Failure> {
+    let password = aid_msp::hash_password(password).ok_or_else(|| {
+        Failure::new("the driver's password at the MSP could not be hashed; try again")
+    })?;
+    let doc = Doc::default()
+        .table("[[subscriber]]")
+        .set("user", user)
+        .set("password", password)
+        .set("msisdn", msisdn);
+    Ok(match pool {
+        Some(pool) => doc.set("max_profiles", i64::from(pool)).0,
+        None => doc.0,
+    })
 }
 
 fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
@@ -277,4 +298,35 @@ fn agent(car: &Car, gateway: u16) -> String {
         .set("private_smdp", true)
         .table("[bearer]")
         .0
+}
+
+/// The agent of another car: what `first` says, with the card, journal, socket and certificate of `car`.
+pub(super) fn another_agent(first: &toml::Table, car: &Car) -> Result<String, Failure> {
+    let Car { suffix, port, .. } = car;
+    let mut all = first.clone();
+    let mut set = |table: Option<&str>, key: &str, value: String| -> Result<(), Failure> {
+        let place = match table {
+            None => Some(&mut all),
+            Some(name) => all.get_mut(name).and_then(toml::Value::as_table_mut),
+        };
+        let place = place.ok_or_else(|| {
+            Failure::new(format!(
+                "agent.toml has no table [{}]; is it that of a set-up of aid-hil init?",
+                table.unwrap_or_default()
+            ))
+        })?;
+        place.insert(key.to_owned(), toml::Value::String(value));
+        Ok(())
+    };
+    set(None, "journal", format!("state/journal{suffix}"))?;
+    set(None, "api", format!("agent{suffix}.sock"))?;
+    set(Some("cmp"), "cert", format!("pki/aid/car{suffix}.pem"))?;
+    set(Some("cmp"), "key", format!("pki/aid/car{suffix}.key"))?;
+    let card = toml::Table::from_iter([("socket".to_owned(), local(*port).into())]);
+    all.insert("euicc".to_owned(), card.into());
+    let text = toml::to_string(&all)
+        .map_err(|e| Failure::new(format!("agent.toml can't be written for another car: {e}")))?;
+    Ok(format!(
+        "# The TCU agent of another car of this set-up.\n{text}"
+    ))
 }

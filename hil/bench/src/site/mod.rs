@@ -3,6 +3,7 @@
 
 mod aid_pki;
 mod configs;
+mod extend;
 mod fleet;
 mod ports;
 mod profile;
@@ -23,19 +24,31 @@ use std::time::SystemTime;
 /// Options of `aid-hil init`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InitArgs {
-    /// Directory to write, made if absent; must be empty.
+    /// Directory to write, made if absent; must be empty, or a set-up where something is added.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
+    /// Add N cars to the set-up in --dir (default 1): certificates, card and configurations.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u8).range(1..=50), help_heading = LATER)]
+    add_car: Option<u8>,
+    /// Add a driver to the set-up in --dir: a subscriber of the MSP; repeat for several.
+    #[arg(long, value_name = "USER", value_parser = extend::user_name, help_heading = LATER)]
+    add_driver: Vec<String>,
+    /// Add N profiles to the SM-DP+'s inventory of the set-up in --dir (default 1).
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u8).range(1..=100), help_heading = LATER)]
+    add_profile: Option<u8>,
     /// SAIP profile package in DER for the SM-DP+; default: one that our own builder makes.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["add_car", "add_driver", "add_profile"])]
     profile: Option<PathBuf>,
     /// The MSP answers 201 and sends the activation code later.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["add_car", "add_driver", "add_profile"])]
     async_ac: bool,
     /// Print what was written as JSON.
     #[arg(long)]
     json: bool,
 }
+
+/// Heading of what adds to a set-up that exists.
+const LATER: &str = "To add to a set-up";
 
 /// What differs between set-ups.
 #[derive(Debug, Clone, Copy, Default)]
@@ -259,9 +272,7 @@ fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
 
 fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failure> {
     use aid_rsp::{crypto::SoftwareCrypto, es10, pki};
-    let seconds = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs());
+    let (from, to) = rsp_validity(now);
     let wrong = |e| {
         Failure::new(format!(
             "cannot write the RSP certificates {e}; is the disk full or the directory read-only?"
@@ -271,12 +282,7 @@ fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failur
     for Car { suffix, eid, .. } in cars {
         let bytes = es10::eid_from_digits(eid)
             .ok_or_else(|| Failure::new(format!("{eid:?} is no EID of 32 digits")))?;
-        // A day back, because a car's clock may be behind; two years on, because sets-up are kept.
-        let params = pki::MintParams::loopback(
-            &bytes,
-            seconds.saturating_sub(pki::DAY),
-            seconds + 730 * pki::DAY,
-        );
+        let params = pki::MintParams::loopback(&bytes, from, to);
         let (crypto, rng) = (SoftwareCrypto::new(), &mut random::rng());
         if let Some(pki) = &minted {
             let euicc = pki.mint_euicc(&params, &crypto, rng)?;
@@ -299,8 +305,26 @@ fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failur
     Ok(())
 }
 
+/// Begin and end of validity of RSP certificates, Unix seconds: a day back, because a car's clock may be behind; two
+/// years on, because set-ups are kept.
+fn rsp_validity(now: SystemTime) -> (u64, u64) {
+    use aid_rsp::pki::DAY;
+    let seconds = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs());
+    (seconds.saturating_sub(DAY), seconds + 730 * DAY)
+}
+
 /// `aid-hil init`.
 pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
+    let additions = extend::Additions {
+        cars: args.add_car.map_or(0, usize::from),
+        drivers: args.add_driver.clone(),
+        profiles: args.add_profile.map_or(0, usize::from),
+    };
+    if additions.any() {
+        return extend::run(&args.dir, &additions, args.json);
+    }
     let site = Site::create(
         &args.dir,
         Options {

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::ops::RangeInclusive;
 
 /// Ports of one block; the first marks the block as taken.
-const BLOCK: u16 = 32;
+pub(super) const BLOCK: u16 = 32;
 /// Where the kernel takes ports for connections from, when it does not say or leaves hardly any other:
 /// Linux's default.
 const EPHEMERAL_START: u16 = 32_768;

@@ -10,6 +10,7 @@ mod sim;
 use crate::process::{Part, Spawn};
 use crate::report::{Report, Step};
 use crate::site::Site;
+use crate::watch::Recording;
 use agent::{Agent, Counters};
 use aid_cli::cli::{self, Failure};
 pub(crate) use aka::{Challenge, challenge};
@@ -39,6 +40,10 @@ pub(crate) struct Telling<'a> {
     pub(crate) aloud: bool,
     /// Count the parts' instructions from the first login to enabled (callgrind).
     pub(crate) counted: bool,
+    /// Records what happens, for the live page and the report.
+    pub(crate) recording: Option<&'a Recording>,
+    /// Pause before each thing that the driver does, so that a person can follow.
+    pub(crate) pace: Duration,
 }
 
 /// A story that is going on.
@@ -90,18 +95,39 @@ impl Story<'_> {
     fn run(&mut self) -> StepResult<()> {
         let agent = self.start().during("start")?;
         self.done("start", &agent);
+        self.pause();
         self.onboarding().during("onboarding")?;
         self.done("onboarding", &agent);
+        self.pause();
         self.first_login(&agent)?;
+        self.pause();
         self.sim().during("sim")?;
+        self.pause();
         self.logout(&agent, "logout").during("logout")?;
+        self.pause();
         self.second_login(&agent).during("second-login")?;
+        self.pause();
         self.logout(&agent, "second-logout").during("second-logout")
     }
 
     fn say(&self, text: &str) {
         if self.telling.aloud {
             cli::line_to_stderr(text);
+        }
+        // Lines with figures belong to a step.
+        if let Some(recording) = self.telling.recording
+            && !text.starts_with(' ')
+        {
+            recording.say(text);
+        }
+    }
+
+    /// Waits as long as a person who watches needs; no step's time has it in it.
+    fn pause(&mut self) {
+        if !self.telling.pace.is_zero() {
+            let (_keep, never) = std::sync::mpsc::channel::<()>();
+            let _ = never.recv_timeout(self.telling.pace);
+            self.since = Instant::now();
         }
     }
 
@@ -137,6 +163,9 @@ impl Story<'_> {
         self.say(&format!(
             "  {name}: {ms:.1} ms, {apdus} APDUs, {admin_bytes} bytes over the admin link"
         ));
+        if let Some(recording) = self.telling.recording {
+            recording.step(&step);
+        }
         self.report.push(step);
         self.since = Instant::now();
     }
@@ -148,13 +177,17 @@ impl Story<'_> {
             Some(dead) => format!("{failure}; {dead}"),
             None => failure.to_string(),
         };
-        self.report.push(Step {
+        let step = Step {
             name,
             ok: false,
             ms: self.since.elapsed().as_secs_f64() * 1000.0,
             apdus: 0,
             admin_bytes: 0,
-        });
+        };
+        if let Some(recording) = self.telling.recording {
+            recording.step(&step);
+        }
+        self.report.push(step);
         self.report.error = Some(format!("step {name} failed: {cause}"));
     }
 

@@ -18,15 +18,9 @@ use crate::misbehave::{Parameters, Wish};
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) logs: LogArgs,
-    /// Configuration file; `aid-msp example-config` prints one.
-    #[arg(
-        long,
-        global = true,
-        env = "AID_MSP_CONFIG",
-        value_name = "FILE",
-        default_value = "aid-msp.toml"
-    )]
-    pub(super) config: PathBuf,
+    /// Configuration file; default: msp.toml here, or /etc/aid/msp.toml.
+    #[arg(long, global = true, env = "AID_MSP_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     pub(super) json: bool,

@@ -31,6 +31,8 @@ pub struct Policy {
     pub private_smdp: bool,
     /// Days after which an open order is overdue.
     pub overdue_days: u32,
+    /// Days without a message after which a vehicle is named to the operator as silent.
+    pub silent_days: u32,
 }
 
 impl Default for Policy {
@@ -44,6 +46,7 @@ impl Default for Policy {
             make_space: true,
             private_smdp: false,
             overdue_days: 7,
+            silent_days: 30,
         }
     }
 }

@@ -1,0 +1,350 @@
+//! Opens the connection to the CMP: the first admin bearer that carries it, TLS with the car's certificate.
+
+use crate::card::Counters;
+use crate::config::Cmp;
+use crate::interfaces::{Change, Interfaces};
+use aid_lpa::{Bearer, Bearers};
+use rustls::pki_types::ServerName;
+use std::io;
+use std::net::{SocketAddr, TcpStream as Unconnected};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// Time that one bearer has to open a TCP connection.
+const EACH: Duration = Duration::from_secs(10);
+/// Time that a name server has.
+const LOOKUP: Duration = Duration::from_secs(8);
+/// Shortest pause between two looks at better bearers.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What every connection needs, checked before anything runs.
+pub(crate) struct Dialer {
+    tls: TlsConnector,
+    /// The car's certificate.
+    pub(crate) cert: PathBuf,
+    name: ServerName<'static>,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    bearers: Bearers,
+    /// What the CMP's name last resolved to: a name server that is away must not keep the car offline.
+    known: Mutex<Vec<SocketAddr>>,
+}
+
+impl Dialer {
+    /// Reads certificates and key.
+    ///
+    /// # Errors
+    /// One can't be used, or `cmp.address` is no HOST:PORT.
+    pub(crate) fn new(cmp: &Cmp, bearers: Bearers) -> Result<Self, String> {
+        let (host, port) = cmp.host_port().ok_or("cmp.address must be HOST:PORT")?;
+        let tls = aid_cli::tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key)));
+        let name = ServerName::try_from(host.to_owned());
+        Ok(Self {
+            tls: TlsConnector::from(tls.map_err(|f| f.text)?),
+            cert: cmp.cert.clone(),
+            name: name.map_err(|e| format!("cmp.address: {e}"))?,
+            host: host.to_owned(),
+            port,
+            bearers,
+            known: Mutex::default(),
+        })
+    }
+
+    /// Name of the bearer in use.
+    pub(crate) fn bearer(&self) -> String {
+        self.bearers.name()
+    }
+
+    /// Time that name servers and bearers may take beyond that of a single bearer.
+    pub(crate) fn patience(&self) -> Duration {
+        let more = u32::try_from(self.bearers.count() - 1).unwrap_or(u32::MAX);
+        LOOKUP + EACH.saturating_mul(more)
+    }
+
+    /// The connection stood and fell silent: the next one tries another bearer first.
+    pub(crate) fn fell_silent(&self) {
+        self.bearers.fell_silent(Instant::now());
+    }
+
+    /// A TLS connection whose payload is counted.
+    ///
+    /// # Errors
+    /// No address, no bearer that reaches it, or TLS fails.
+    pub(crate) async fn connect(&self, counters: &Arc<Counters>) -> io::Result<TlsStream<Counted>> {
+        let addresses = self
+            .resolved(
+                LOOKUP,
+                tokio::net::lookup_host((self.host.as_str(), self.port)),
+            )
+            .await?;
+        let stream = self.open(&addresses).await?;
+        let counters = Arc::clone(counters);
+        let stream = Counted { stream, counters };
+        self.tls.connect(self.name.clone(), stream).await
+    }
+
+    /// Resolves when the connection had better be made anew, and says why: its interface is gone, or a better bearer than
+    /// the one in use carries connections again.
+    pub(crate) async fn outlived(&self) -> String {
+        let interfaces = Interfaces::new();
+        loop {
+            let now = Instant::now();
+            let look = self.bearers.better_at(now);
+            let look = look.map(|at| at.max(now + LOOK).into());
+            let turn = async {
+                match look {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changes = interfaces.next() => {
+                    for Change { name, carries } in changes {
+                        if carries {
+                            self.bearers.carries_again(&name);
+                        } else if self.bearers.uses(&name) {
+                            self.fell_silent();
+                            return format!("the interface {name} is down");
+                        }
+                    }
+                }
+                () = turn => {
+                    let addresses = self.known();
+                    for (n, bearer) in self.bearers.better(Instant::now()) {
+                        match within(EACH, reach(&addresses, bearer)).await {
+                            Ok(_) => {
+                                return format!("the better bearer {} carries again", bearer.name());
+                            }
+                            Err(_) => self.bearers.failed(n, Instant::now()),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A TCP connection through the first bearer that carries it.
+    async fn open(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+        let mut last = None;
+        for (n, bearer) in self.bearers.order(Instant::now()) {
+            match within(EACH, reach(addresses, bearer)).await {
+                Ok(stream) => {
+                    self.bearers.worked(n);
+                    return Ok(stream);
+                }
+                Err(error) => {
+                    self.bearers.failed(n, Instant::now());
+                    if self.bearers.count() > 1 {
+                        tracing::warn!(bearer = %bearer.name(), %error, "a bearer does not reach the CMP");
+                    }
+                    last = Some(error);
+                }
+            }
+        }
+        let host = &self.host;
+        Err(last.unwrap_or_else(|| io::Error::other(format!("no bearer reaches {host}"))))
+    }
+
+    /// What a lookup says, or what an earlier one said where it fails or hangs.
+    async fn resolved(
+        &self,
+        limit: Duration,
+        lookup: impl Future<Output = io::Result<impl Iterator<Item = SocketAddr>>>,
+    ) -> io::Result<Vec<SocketAddr>> {
+        let found = within(limit, lookup).await.map(Vec::from_iter);
+        let error = match found {
+            Ok(found) if !found.is_empty() => {
+                let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                known.clone_from(&found);
+                return Ok(found);
+            }
+            Ok(_) => io::Error::other(format!("the name {} has no address", self.host)),
+            Err(error) => io::Error::new(
+                error.kind(),
+                format!("the name {} can't be resolved: {error}", self.host),
+            ),
+        };
+        let known = self.known();
+        if known.is_empty() {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the addresses of an earlier lookup are used");
+        Ok(known)
+    }
+
+    fn known(&self) -> Vec<SocketAddr> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| {
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {limit:?}"),
+        )
+    };
+    timeout(limit, work).await.map_err(late)?
+}
+
+/// A connection through one bearer.
+async fn reach(addresses: &[SocketAddr], bearer: &Bearer) -> io::Result<TcpStream> {
+    let name = bearer.name();
+    let mut last = io::Error::new(
+        io::ErrorKind::NotFound,
+        format!("the CMP has no address that the bearer {name} reaches"),
+    );
+    for address in addresses.iter().filter(|to| bearer.speaks(to.ip())) {
+        let socket: Unconnected = bearer.socket(*address)?.into();
+        socket.set_nonblocking(true)?;
+        match TcpSocket::from_std_stream(socket).connect(*address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// A TCP stream whose payload is counted.
+pub(crate) struct Counted {
+    stream: TcpStream,
+    counters: Arc<Counters>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let got = (buf.filled().len() - before) as u64;
+        this.counters
+            .admin_rx_bytes
+            .fetch_add(got, Ordering::Relaxed);
+        result
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(sent)) = &result {
+            this.counters
+                .admin_tx_bytes
+                .fetch_add(*sent as u64, Ordering::Relaxed);
+        }
+        result
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+    use tokio::net::TcpListener;
+
+    fn dialer(list: Vec<Bearer>) -> Dialer {
+        let tls = rustls::ClientConfig::builder_with_provider(aid_cli::tls::provider())
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        Dialer {
+            tls: TlsConnector::from(Arc::new(tls)),
+            cert: PathBuf::new(),
+            name: ServerName::try_from("cmp.example").expect("name"),
+            host: "cmp.example".to_owned(),
+            port: 8883,
+            bearers: Bearers::new(list),
+            known: Mutex::default(),
+        }
+    }
+
+    const LIMIT: Duration = Duration::from_millis(50);
+
+    fn from(source: [u8; 4]) -> Bearer {
+        Bearer {
+            interface: None,
+            source: Some(IpAddr::from(source)),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_server_that_hangs_or_fails_does_not_forget_the_cmp() {
+        let dialer = dialer(Vec::new());
+        let address = SocketAddr::from(([192, 0, 2, 1], 8883));
+        type Addresses = std::vec::IntoIter<SocketAddr>;
+        let hangs = || std::future::pending::<io::Result<Addresses>>();
+        let error = dialer
+            .resolved(LIMIT, hangs())
+            .await
+            .expect_err("nothing known");
+        assert!(error.to_string().contains("cmp.example"), "{error}");
+        let good = async { Ok(vec![address].into_iter()) };
+        assert_eq!(
+            dialer.resolved(LIMIT, good).await.expect("found"),
+            [address]
+        );
+        assert_eq!(
+            dialer.resolved(LIMIT, hangs()).await.expect("known"),
+            [address]
+        );
+        let empty = async { Ok(Vec::new().into_iter()) };
+        assert_eq!(
+            dialer.resolved(LIMIT, empty).await.expect("known"),
+            [address]
+        );
+        let fails = async { Err::<Addresses, _>(io::Error::other("SERVFAIL")) };
+        assert_eq!(
+            dialer.resolved(LIMIT, fails).await.expect("known"),
+            [address]
+        );
+    }
+
+    // R-2-12
+    #[tokio::test]
+    async fn the_next_bearer_carries_what_the_best_can_t_and_the_best_is_found_again() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("listener");
+        let address = listener.local_addr().expect("address");
+        // An address that no interface here has, and one of the loopback.
+        let dialer = dialer(vec![from([203, 0, 113, 9]), from([127, 0, 0, 2])]);
+        let stream = dialer.open(&[address]).await.expect("through the second");
+        let source = stream.local_addr().expect("address").ip();
+        assert_eq!(source, IpAddr::from([127, 0, 0, 2]));
+        assert_eq!(dialer.bearer(), "127.0.0.2");
+        assert!(dialer.patience() > EACH);
+
+        // Nothing is left to the operating system where no bearer carries.
+        let dialer = self::dialer(vec![from([203, 0, 113, 9])]);
+        let error = dialer.open(&[address]).await.expect_err("no bearer");
+        assert!(error.to_string().contains("203.0.113.9"), "{error}");
+    }
+}

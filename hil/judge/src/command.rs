@@ -1,0 +1,240 @@
+//! `aid-hil judge`: reads the target file, runs the wanted tests, shows and writes what they came to.
+
+use crate::run::{Wanted, run};
+use crate::subject::{Setting, Subject};
+use crate::target;
+use aid_cli::cli::{self, Failure};
+use aid_cli::printable::printable;
+use aid_report::{Case, Colours, FORMAT, Kind, Outputs, Report, Version, case_lines};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A kind of target: its name, and what judges it.
+type Judge = (&'static str, fn(&JudgeArgs) -> Result<Report, Failure>);
+
+/// The kinds of targets. Each is a [`Subject`]; `judge::<cmp::Cmp>` judges one.
+const KINDS: &[Judge] = &[
+    ("card", judge::<crate::card::Rig>),
+    ("lpa", judge::<crate::lpa::Rig>),
+    ("smdp", judge::<crate::smdp::Rig>),
+];
+
+/// Width of the names of tests in the table, characters.
+const WIDTH: usize = 32;
+
+/// Options of `aid-hil judge`.
+#[derive(Debug, clap::Args)]
+pub struct JudgeArgs {
+    /// What is judged: cmp, msp, smdp, lpa, card or vehicle.
+    kind: String,
+    /// Requirement ids, names of tests or their beginnings (R-7.3-8); without any, all tests run.
+    #[arg(value_name = "IDS")]
+    ids: Vec<String>,
+    /// Target file: where the system is, what it declares, how the judge starts procedures at it (docs/judge.md).
+    #[arg(long, value_name = "FILE")]
+    target: PathBuf,
+    /// A SHOULD that the target does not keep fails, instead of a warning.
+    #[arg(long)]
+    strict: bool,
+    /// Run nothing; list the tests, and why those that would not run are skipped.
+    #[arg(long)]
+    dry_run: bool,
+    /// Repeat the run of this seed; a new one without it.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[command(flatten)]
+    outputs: Outputs,
+}
+
+impl JudgeArgs {
+    /// Judges the target.
+    ///
+    /// # Errors
+    /// Exit code 1: a test failed, or nothing could be judged. Exit code 2: a mistake in the command line or in the
+    /// target file.
+    pub fn run(&self) -> Result<(), Failure> {
+        let kind = KINDS.iter().find(|(name, _)| *name == self.kind);
+        let Some((_, judge)) = kind else {
+            let known: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
+            return Err(Failure::usage(format!(
+                "there is no judge for {:?}; there is one for {}",
+                self.kind,
+                known.join(", ")
+            )));
+        };
+        // Before the run, so that a mistake shows at once.
+        let laboratory = self.outputs.laboratory()?;
+        let mut report = judge(self)?;
+        if self.outputs.lab.is_some() {
+            report.laboratory = laboratory;
+        }
+        self.outputs.write(&report)?;
+        if self.outputs.json {
+            cli::print(&report.to_json()?)?;
+        } else {
+            cli::print(&format!("{}\n", aid_report::summary(&report)))?;
+        }
+        verdict(&report)
+    }
+}
+
+/// The run's exit code.
+fn verdict(report: &Report) -> Result<(), Failure> {
+    let tally = report.tally();
+    if !report.ok() {
+        let ran = report.cases.len();
+        let fail = tally.fail;
+        return Err(Failure::new(format!(
+            "{fail} of {ran} tests failed; each has the command that repeats it"
+        )));
+    }
+    if tally.inconclusive > 0 && tally.pass == 0 {
+        let reason = report.cases.iter().find_map(|case| case.reason.as_deref());
+        return Err(Failure::new(format!(
+            "nothing could be judged: {}",
+            reason.unwrap_or("no test came to a verdict")
+        )));
+    }
+    Ok(())
+}
+
+/// Runs the wanted tests of one kind.
+fn judge<S: Subject>(args: &JudgeArgs) -> Result<Report, Failure> {
+    let (cover, target) = target::load::<S>(&args.target)?;
+    let seed = match args.seed {
+        Some(seed) => seed,
+        // Within what every JSON reader keeps exact.
+        None => {
+            let random = getrandom::u64()
+                .map_err(|e| Failure::new(format!("no random numbers: {e}; give --seed")))?;
+            random >> 11
+        }
+    };
+    let tests = S::tests();
+    let wanted = Wanted {
+        patterns: args.ids.clone(),
+        strict: args.strict,
+        dry_run: args.dry_run,
+    };
+    check_patterns::<S>(&wanted, &tests)?;
+    let (began, clock) = (Instant::now(), Timestamp::now());
+    let setting = Setting {
+        file: args.target.clone(),
+        seed,
+        began,
+        dry_run: args.dry_run,
+    };
+    let mut subject = S::open(target, &setting)?;
+    let repeat = |name: &str| command(S::KIND, Some(name), args, seed);
+    let colours = Colours::of_stdout();
+    let mut broken_pipe = Ok(());
+    let mut done = |case: &Case| {
+        if !args.outputs.json && broken_pipe.is_ok() {
+            broken_pipe = aid_report::show(&case_lines(case, WIDTH, colours));
+        }
+    };
+    let cases = run(&tests, &mut subject, &wanted, began, &repeat, &mut done);
+    subject.close();
+    broken_pipe?;
+    Ok(Report {
+        format: FORMAT,
+        kind: Kind::Judge {
+            target: S::KIND.to_owned(),
+        },
+        subject: cover.name.clone(),
+        command: command(S::KIND, None, args, seed),
+        seed,
+        began: rfc3339(clock)?,
+        ended: rfc3339(Timestamp::now())?,
+        laboratory: cover.laboratory,
+        versions: vec![
+            Version {
+                name: "aid-hil".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            },
+            Version {
+                name: cover.name,
+                version: cover.version,
+            },
+        ],
+        cases,
+    })
+}
+
+fn rfc3339(time: Timestamp) -> Result<String, Failure> {
+    // Fractions of a second say nothing that the messages' own times don't.
+    Ok(Timestamp::from_second(time.as_second())?.to_string())
+}
+
+/// A pattern that selects nothing is a mistake, not a run without failures.
+fn check_patterns<S: Subject>(
+    wanted: &Wanted,
+    tests: &[crate::test::Test<S>],
+) -> Result<(), Failure> {
+    for pattern in &wanted.patterns {
+        let alone = Wanted {
+            patterns: vec![pattern.clone()],
+            ..Wanted::default()
+        };
+        if !tests.iter().any(|test| alone.selects(test)) {
+            let ids: BTreeSet<_> = tests
+                .iter()
+                .flat_map(|test| test.requirements.iter().copied())
+                .collect();
+            return Err(Failure::usage(format!(
+                "no test of a {} is named {:?} or proves it; --dry-run lists all {} tests, which prove {} requirements",
+                S::KIND,
+                printable(pattern),
+                tests.len(),
+                ids.len(),
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The command that repeats one test, or the whole run.
+fn command(kind: &str, test: Option<&str>, args: &JudgeArgs, seed: u64) -> String {
+    let mut line = format!("aid-hil judge {kind}");
+    let ids = args.ids.iter().map(String::as_str);
+    let ids: Vec<_> = test.map_or_else(|| ids.collect(), |test| vec![test]);
+    for id in ids {
+        let _ = write!(line, " {}", shell(id));
+    }
+    let _ = write!(line, " --target {}", shell_path(&args.target));
+    if args.strict {
+        line.push_str(" --strict");
+    }
+    let _ = write!(line, " --seed {seed}");
+    line
+}
+
+fn shell_path(path: &Path) -> String {
+    shell(&path.display().to_string())
+}
+
+/// A word as a POSIX shell reads it back.
+fn shell(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell;
+
+    #[test]
+    fn a_word_is_quoted_for_the_shell() {
+        assert_eq!(shell("R-7.3-8"), "R-7.3-8");
+        assert_eq!(shell("my target.toml"), "'my target.toml'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
+        assert_eq!(shell(""), "''");
+    }
+}
