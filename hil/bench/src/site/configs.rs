@@ -15,16 +15,8 @@ struct Shared {
 mod hub;
 
 /// Where a party calls the other, and the common name of the certificate that calls it: the other's, or the hub's.
-fn peer(
-    site: &Site,
-    options: Options<'_>,
-    port: u16,
-    name: &'static str,
-) -> (String, &'static str) {
-    let (port, name) = match options.hub {
-        true => (site.ports.hub, "hub"),
-        false => (port, name),
-    };
+fn peer(options: Options<'_>, port: u16, name: &'static str) -> (String, &'static str) {
+    let name = if options.hub { "hub" } else { name };
     (format!("https://localhost:{port}"), name)
 }
 
@@ -50,9 +42,9 @@ pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure
     if options.hub {
         hub::write(site, &shared)?;
     }
-    for car in &site.cars {
+    for (car, gateway) in site.cars.iter().zip(&site.dial.gateway) {
         let suffix = &car.suffix;
-        let (card, tcu) = (euicc(car, options.more.memory), agent(site, car));
+        let (card, tcu) = (euicc(car, options.more.memory), agent(car, *gateway));
         write::file(&site.path(&format!("euicc{suffix}.toml")), card.as_bytes())?;
         write::file(&site.path(&format!("agent{suffix}.toml")), tcu.as_bytes())?;
     }
@@ -117,7 +109,7 @@ fn smdp(site: &Site) -> String {
         .head("The SM-DP+ of this set-up.")
         .set("database", "state/smdp.sqlite")
         .set("inventory", "inventory")
-        .set("address", format!("localhost:{}", site.ports.es9))
+        .set("address", format!("localhost:{}", site.dial.es9))
         .set(
             "ci",
             vec!["pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der"],
@@ -146,7 +138,7 @@ fn smdp(site: &Site) -> String {
 fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Failure> {
     let ports = &site.ports;
     let mode = if options.async_ac { "async" } else { "sync" };
-    let (url, common_name) = peer(site, options, ports.cmp_aid1, "cmp");
+    let (url, common_name) = peer(options, site.dial.cmp_aid1, "cmp");
     let mut doc = Doc::default()
         .head("The Mobile Service Provider of this set-up.")
         .set("database", "state/msp.sqlite")
@@ -165,7 +157,7 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
             format!("https://localhost:{}", ports.touchpoint),
         )
         .table("[smdp]")
-        .set("url", format!("https://localhost:{}", ports.es2))
+        .set("url", format!("https://localhost:{}", site.dial.es2))
         .set("ca", "pki/aid/ca.pem")
         .set("cert", "pki/aid/msp.pem")
         .set("key", "pki/aid/msp.key")
@@ -231,7 +223,7 @@ pub(super) fn subscriber(
 fn cmp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Failure> {
     let ports = &site.ports;
     let broker = options.more.broker;
-    let (url, common_name) = peer(site, options, ports.msp_aid1, "msp");
+    let (url, common_name) = peer(options, site.dial.msp_aid1, "msp");
     let portal = format!("https://localhost:{}", ports.portal);
     let touchpoint = format!("https://localhost:{}", ports.touchpoint);
     // At somebody else's broker the CMP is a client as the cars are.
@@ -299,7 +291,7 @@ fn cmp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .0)
 }
 
-fn agent(site: &Site, car: &Car) -> String {
+fn agent(car: &Car, gateway: u16) -> String {
     let suffix = &car.suffix;
     Doc::default()
         .head("The TCU agent of this set-up.")
@@ -308,7 +300,7 @@ fn agent(site: &Site, car: &Car) -> String {
         .table("[euicc]")
         .set("socket", local(car.port))
         .table("[cmp]")
-        .set("address", format!("localhost:{}", site.ports.gateway))
+        .set("address", format!("localhost:{gateway}"))
         .set("ca", "pki/aid/ca.pem")
         .set("cert", format!("pki/aid/car{suffix}.pem"))
         .set("key", format!("pki/aid/car{suffix}.key"))
