@@ -1,6 +1,8 @@
 //! What the LPA does where the SM-DP+, the card or the rules refuse: SGP.22 §3.1.2, §3.1.3, §5.6.5.
 
-use super::rig::{Order, Rig, Run, Shown};
+use super::certificates::Shown;
+use super::outcome::Run;
+use super::rig::{Order, Rig};
 use super::server::Script;
 use super::with_exit_codes;
 use crate::rsp::dp::Fault;
