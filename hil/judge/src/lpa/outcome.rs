@@ -89,6 +89,7 @@ impl Run {
             (false, Some(code)) => format!("ended with exit code {code}"),
             (false, None) => "was ended by a signal".to_owned(),
         };
-        format!("{how}: {}", self.ended.output)
+        let said: String = self.ended.output.chars().rev().take(300).collect();
+        format!("{how}: {}", said.chars().rev().collect::<String>())
     }
 }
