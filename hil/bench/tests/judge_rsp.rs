@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A running part; killed when it goes.
-struct Part(Child, Value);
+struct Part(Child);
 
 impl Drop for Part {
     fn drop(&mut self) {
@@ -39,7 +39,7 @@ fn start(dir: &Path, args: &[&str]) -> Part {
     out.read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).expect("the readiness line");
     assert_eq!(ready["ready"], true, "{args:?}");
-    Part(child, ready)
+    Part(child)
 }
 
 /// A set-up of `aid-hil init`.
@@ -197,51 +197,44 @@ mod card {
     }
 }
 
-mod smdp {
+/// The target files that a set-up has, with the parts that it names.
+mod of_a_set_up {
     use super::*;
 
-    /// A running server of a set-up, and its target file.
-    fn serve(site: &Site) -> (Part, String) {
-        let part = start(&site.dir, &["aid-smdp", "serve", "--config", "smdp.toml"]);
-        let port = |way: &str| {
-            let address = part.1["listen"][way].as_str().unwrap();
-            address.rsplit(':').next().unwrap().to_owned()
-        };
-        let target = format!(
-            "name = \"aid-smdp\"\n[smdp]\naddress = \"localhost:{}\"\n[smdp.euicc]\npki = \"pki/rsp\"\n\
-             [smdp.es2]\naddress = \"localhost:{}\"\nca = \"pki/aid/ca.pem\"\ncert = \"pki/aid/msp.pem\"\n\
-             key = \"pki/aid/msp.key\"\n",
-            port("es9"),
-            port("es2")
-        );
-        (part, target)
+    /// Judges with a file of the set-up, its own programs first on the path.
+    fn judge(site: &Site, kind: &str) -> (Value, i32) {
+        let file = format!("{kind}-target.toml");
+        let program = Path::new(env!("CARGO_BIN_EXE_aid-hil"));
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", program.parent().unwrap().display());
+        let output = aid_hil(&site.dir, &["judge", kind, "--target", &file, "--json"])
+            .env("PATH", path)
+            .output()
+            .unwrap();
+        let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            panic!("{e}: {errors}")
+        });
+        (report, output.status.code().unwrap())
     }
 
     #[test]
-    fn aid_smdp_passes() {
+    fn card() {
         let site = Site::new();
-        let (_smdp, target) = serve(&site);
-        passes(&site.judge("smdp", &target, &[]), 65, "aid-smdp");
+        let _card = start(&site.dir, &["euicc-sim", "serve", "--config", "euicc.toml"]);
+        passes(&judge(&site, "card"), 90, "the card of a set-up");
     }
-}
-
-mod lpa {
-    use super::*;
 
     #[test]
-    fn aid_lpa_passes() {
+    fn smdp() {
         let site = Site::new();
-        let program = env!("CARGO_BIN_EXE_aid-hil");
-        let lpa = format!(
-            "\"{program}\", \"part\", \"aid-lpa\", \"--json\", \"--private-smdp\", \"--ci\", \"{{ci}}\", \
-             \"--euicc\", \"socket:{{card}}\""
-        );
-        let target = format!(
-            "name = \"aid-lpa\"\n[lpa]\ndownload = [{lpa}, \"profile\", \"download\", \"{{code}}\"]\n\
-             download_with_code = [{lpa}, \"profile\", \"download\", \"--confirmation-code\", \
-             \"{{confirmation_code}}\", \"{{code}}\"]\n\
-             notifications = [{lpa}, \"notification\", \"process\"]\n"
-        );
-        passes(&site.judge("lpa", &target, &[]), 30, "aid-lpa");
+        let _smdp = start(&site.dir, &["aid-smdp", "serve", "--config", "smdp.toml"]);
+        passes(&judge(&site, "smdp"), 65, "the SM-DP+ of a set-up");
+    }
+
+    #[test]
+    fn lpa() {
+        let site = Site::new();
+        passes(&judge(&site, "lpa"), 30, "the LPA of a set-up");
     }
 }

@@ -1,4 +1,10 @@
 //! The judge of cards on a correct card, on one with legal habits, and on cards that break one rule each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot set itself up has failed"
+)]
 
 mod support;
 

@@ -2,6 +2,10 @@
 //! this test program, started again with a variable that says how it behaves.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a test that cannot set itself up has failed"
 )]
 

@@ -1,4 +1,10 @@
 //! The judge of SM-DP+ servers on aid-smdp, on one with legal habits, and behind proxies that break one rule each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot set itself up has failed"
+)]
 
 mod support;
 

@@ -8,6 +8,7 @@ mod fleet;
 mod ports;
 mod profile;
 mod random;
+mod rsp_targets;
 mod write;
 
 pub(crate) use fleet::{Fleet, FleetVehicle};
@@ -250,6 +251,7 @@ impl Site {
             subject,
         };
         configs::write_all(&site, options)?;
+        rsp_targets::write_all(&site)?;
         Ok(site)
     }
 

@@ -130,7 +130,7 @@ fn tag_list(rig: &mut Rig) -> Checked {
     let expected = ProfileInfo {
         iccid: Some(profile.iccid),
         state: Some(ProfileState::Disabled),
-        notifications: profile.metadata.notifications.clone(),
+        notifications: profile.metadata.notifications,
         ..ProfileInfo::default()
     };
     same(

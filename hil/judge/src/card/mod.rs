@@ -13,6 +13,7 @@ mod memory;
 mod notifications;
 mod prepare;
 mod rig;
+mod server_keys;
 mod session;
 mod target;
 

@@ -1,10 +1,10 @@
 //! The connection to a card under test, the SM-DP+ that the judge plays, and the card's state as it was found.
 
-use super::target::{Server, Target};
+use super::server_keys::load_server;
+use super::target::Target;
 use crate::evidence::Evidence;
 use crate::rsp::dp::Dp;
 use crate::rsp::findings::{Checked, hexed};
-use crate::rsp::keys::{self, Folder};
 use crate::rsp::recorder::Recorder;
 use crate::rsp::seeded::Seeded;
 use crate::subject::Setting;
@@ -22,7 +22,6 @@ use aid_rsp::es10::{
     NotificationSentResponse, ProfileIdentifier, ProfileInfo, ProfileInfoListRequest,
     ProfileInfoListResponse, ProfileState, SetDefaultDpAddressRequest, SetDefaultDpAddressResponse,
 };
-use aid_rsp::pki::Identity;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -290,8 +289,7 @@ impl Rig {
 
     /// All profiles, with the tags of the default list.
     pub(super) fn profiles(&mut self) -> Checked<Vec<ProfileInfo>> {
-        const WHAT: &str = "GetProfilesInfo";
-        match self.call(WHAT, &ProfileInfoListRequest::default())? {
+        match self.call("GetProfilesInfo", &ProfileInfoListRequest::default())? {
             ProfileInfoListResponse::Ok(list) => Ok(list),
             ProfileInfoListResponse::Error(code) => {
                 Err(Finding::broken("a list of profiles", code.to_string()))
@@ -308,8 +306,7 @@ impl Rig {
 
     /// All notifications.
     pub(super) fn notifications(&mut self) -> Checked<Vec<NotificationMetadata>> {
-        const WHAT: &str = "ListNotification";
-        match self.call(WHAT, &ListNotificationRequest::default())? {
+        match self.call("ListNotification", &ListNotificationRequest::default())? {
             ListNotificationResponse::Ok(list) => Ok(list),
             ListNotificationResponse::Error(code) => Err(Finding::broken(
                 "a list of notifications",
@@ -499,39 +496,4 @@ pub(super) fn finding(what: &str, error: &CardError) -> Finding {
         ),
         other => Finding::broken(format!("{what}: its response"), other.to_string()),
     }
-}
-
-/// Reads the keys of the SM-DP+ that the judge plays; `Err(None)` where the target file names none.
-fn load_server(server: &Server, setting: &Setting) -> Result<(Dp, Certificate), Option<String>> {
-    let at = |file: &Path| setting.beside(file);
-    let pki = server
-        .pki
-        .as_ref()
-        .map(|dir| Folder::new(&at(dir), server.curve));
-    let named = server.ci.is_some() || server.dpauth.is_some() || server.dppb.is_some();
-    if pki.is_none() && !named {
-        return Err(None);
-    }
-    let missing = |what: &str| {
-        Some(format!(
-            "it names no {what}; name it, or a folder in the layout of SGP.26 with pki = \"DIR\""
-        ))
-    };
-    let ci = match (&server.ci, &pki) {
-        (Some(file), _) => keys::certificate(&at(file)),
-        (None, Some(pki)) => pki.ci(),
-        (None, None) => return Err(missing("ci")),
-    };
-    let one = |file: &Option<keys::CertifiedKey>,
-               of: fn(&Folder) -> Result<Identity, String>,
-               what: &str| match (file, &pki) {
-        (Some(pair), _) => keys::identity(&at(&pair.cert), &at(&pair.key)).map_err(Some),
-        (None, Some(pki)) => of(pki).map_err(Some),
-        (None, None) => Err(missing(what)),
-    };
-    let auth = one(&server.dpauth, Folder::dp_auth, "dpauth")?;
-    let binding = one(&server.dppb, Folder::dp_pb, "dppb")?;
-    let ci = ci.map_err(Some)?;
-    let dp = Dp::new(auth, binding, &ci).map_err(Some)?;
-    Ok((dp, ci))
 }

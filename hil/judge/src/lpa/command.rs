@@ -102,7 +102,7 @@ fn waited(child: &mut Child, limit: Duration) -> bool {
         match child.try_wait() {
             Ok(Some(_)) | Err(_) => return true,
             Ok(None) if Instant::now() < end => {
-                std::thread::park_timeout(Duration::from_millis(10))
+                std::thread::park_timeout(Duration::from_millis(10));
             }
             Ok(None) => {
                 // One that ended meanwhile needs no signal.

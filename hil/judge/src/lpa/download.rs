@@ -1,7 +1,9 @@
 //! A download that goes well, and what the LPA carries in it: SGP.22 §3.1.2, §3.1.3, §5.6, §5.7, §6.2.
 
+use super::certificates::Shown;
 use super::events::Event;
-use super::rig::{CODE, Order, Rig, Run, Shown};
+use super::outcome::Run;
+use super::rig::{CODE, Order, Rig};
 use super::server::Script;
 use super::with_code;
 use crate::rsp::findings::{Checked, hexed, must, same};

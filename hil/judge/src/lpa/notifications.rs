@@ -1,6 +1,8 @@
 //! Delivery of notifications: SGP.22 §3.1.3.3, §3.5, §5.6.4.
 
-use super::rig::{Order, Rig, Run, Shown};
+use super::certificates::Shown;
+use super::outcome::Run;
+use super::rig::{Order, Rig};
 use super::server::Script;
 use super::{with_delivery, with_notifications};
 use crate::rsp::dp::Fault;

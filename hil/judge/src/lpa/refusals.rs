@@ -1,6 +1,8 @@
 //! What the LPA does where the SM-DP+, the card or the rules refuse: SGP.22 §3.1.2, §3.1.3, §5.6.5.
 
-use super::rig::{Order, Rig, Run, Shown};
+use super::certificates::Shown;
+use super::outcome::Run;
+use super::rig::{Order, Rig};
 use super::server::Script;
 use super::with_exit_codes;
 use crate::rsp::dp::Fault;
@@ -16,7 +18,7 @@ table! { Rig;
         "A serverSigned1 with another server's address ends the procedure.";
     "SGP22-3.1.2/card-refuses" [] [] "SGP.22 §3.1.2" Must, always, card_refuses,
         "Where the card refuses the server, no package is asked for.";
-    "SGP22-3.1.2/other-transaction" [] [] "SGP.22 §3.1.3" Must, always, other_transaction,
+    "SGP22-3.1.2/other-transaction" [] [] "SGP.22 §3.1.3" Should, always, other_transaction,
         "An answer of another transactionId ends the procedure.";
     "SGP22-5.6.1/refused" [] [] "SGP.22 §5.6.1" Must, always, initiate_refused,
         "Where the SM-DP+ refuses initiateAuthentication, the card is asked nothing more.";

@@ -1,14 +1,16 @@
 //! The parties around an LPA under test: a card, an SM-DP+, and their certificates.
 
 use super::card::{JudgeCard, Who};
-use super::command::{Ended, fill, filled, run};
-use super::events::{Es10, Event, Events, Http};
+use super::certificates::{Shown, params, read_pki, write_tls};
+use super::command::{fill, filled, run};
+use super::events::Events;
+use super::outcome::Run;
 use super::server::{Script, Server};
 use super::target::Target;
 use crate::evidence::Evidence;
 use crate::rsp::dp::Dp;
 use crate::rsp::findings::{Checked, must};
-use crate::rsp::keys::{self, Folder};
+use crate::rsp::keys::Folder;
 use crate::rsp::profile::Profile;
 use crate::rsp::seeded::Seeded;
 use crate::subject::Setting;
@@ -23,7 +25,7 @@ use aid_rsp::es10::{
     DataObject, ListNotificationRequest, ListNotificationResponse, NotificationMetadata,
     ProfileInfo, ProfileInfoListRequest, ProfileInfoListResponse,
 };
-use aid_rsp::pki::{DAY, Identity, MintParams, RspPki};
+use aid_rsp::pki::{DAY, RspPki};
 use aid_serve::http;
 use axum::Router;
 use axum::body::Bytes;
@@ -35,7 +37,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// The Confirmation Code of the judge's orders.
 pub(super) const CODE: &str = "4711";
@@ -43,19 +45,6 @@ pub(super) const CODE: &str = "4711";
 const EID: [u8; 16] = [
     0x89, 0x04, 0x90, 0x32, 0x12, 0x34, 0x51, 0x23, 0x45, 0x12, 0x34, 0x56, 0x78, 0x90, 0x12, 0x35,
 ];
-
-/// Which TLS certificate the server shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
-    /// The right one.
-    Right,
-    /// One of another CI.
-    ForeignCi,
-    /// One of another host.
-    OtherHost,
-    /// One whose time is over.
-    Expired,
-}
 
 /// What an LPA does in a test: the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,15 +59,15 @@ pub(super) enum Order {
 pub struct Rig {
     pub(super) target: Target,
     folder: PathBuf,
-    files: tempfile::TempDir,
+    pub(super) files: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     dp: Dp,
-    pki: RspPki,
+    pub(super) pki: RspPki,
     /// The CI's key is there.
     certifies: bool,
-    tls: (PathBuf, PathBuf),
+    pub(super) tls: (PathBuf, PathBuf),
     ci_file: PathBuf,
-    eid: [u8; 16],
+    pub(super) eid: [u8; 16],
     pub(super) rng: Seeded,
     pub(super) events: Events,
     card: Option<JudgeCard>,
@@ -88,94 +77,6 @@ pub struct Rig {
     profile: Option<Profile>,
     /// Port of the judge's SM-DP+ in this test: a notification is delivered where the profile came from.
     port: Option<u16>,
-}
-
-/// What came of a command.
-#[derive(Debug)]
-pub(super) struct Run {
-    pub(super) ended: Ended,
-    events: Vec<Event>,
-}
-
-impl Run {
-    /// Calls of a function of ES9+.
-    pub(super) fn http(&self, function: &str) -> Vec<&Http> {
-        let found = self.events.iter().filter_map(|event| match event {
-            Event::Http(http) if http.function == function => Some(http),
-            _ => None,
-        });
-        found.collect()
-    }
-
-    /// The first call of a function, which must be there.
-    pub(super) fn called(&self, function: &str) -> Checked<&Http> {
-        let first = self.http(function).into_iter().next();
-        first.ok_or_else(|| {
-            Finding::broken(
-                format!("ES9+.{function}"),
-                format!(
-                    "no such call; the LPA did {} and {}",
-                    self.did(),
-                    self.end()
-                ),
-            )
-        })
-    }
-
-    /// Requests of ES10 that begin with this tag.
-    pub(super) fn es10(&self, tag: u32) -> Vec<&Es10> {
-        let found = self.events.iter().filter_map(|event| match event {
-            Event::Es10(es10) if crate::rsp::names::tag(&es10.request) == Some(tag) => Some(es10),
-            _ => None,
-        });
-        found.collect()
-    }
-
-    /// The first request of a function of ES10, which must be there.
-    pub(super) fn asked(&self, tag: u32) -> Checked<&Es10> {
-        let name = crate::rsp::names::function(tag).unwrap_or("ES10");
-        let first = self.es10(tag).into_iter().next();
-        first.ok_or_else(|| {
-            Finding::broken(
-                name,
-                format!(
-                    "no such request; the LPA did {} and {}",
-                    self.did(),
-                    self.end()
-                ),
-            )
-        })
-    }
-
-    /// All that was seen, in its order.
-    pub(super) fn events(&self) -> &[Event] {
-        &self.events
-    }
-
-    /// Position of the first event of this name.
-    pub(super) fn position(&self, name: &str) -> Option<usize> {
-        self.events.iter().position(|event| event.name() == name)
-    }
-
-    /// Names of what was done, each once in a row.
-    pub(super) fn did(&self) -> String {
-        let mut names: Vec<String> = self.events.iter().map(Event::name).collect();
-        names.dedup();
-        match names.is_empty() {
-            true => "nothing".to_owned(),
-            false => names.join(", "),
-        }
-    }
-
-    /// How the command ended, in words.
-    pub(super) fn end(&self) -> String {
-        let how = match (self.ended.timed_out, self.ended.code) {
-            (true, _) => "was ended after its time".to_owned(),
-            (false, Some(code)) => format!("ended with exit code {code}"),
-            (false, None) => "was ended by a signal".to_owned(),
-        };
-        format!("{how}: {}", self.ended.output)
-    }
 }
 
 fn mistake(text: impl Into<String>) -> Failure {
@@ -415,37 +316,6 @@ impl Rig {
         }
     }
 
-    /// Files of a TLS certificate and its key.
-    fn certified(&mut self, shown: Shown) -> Checked<(PathBuf, PathBuf)> {
-        let hidden = |e: &dyn std::fmt::Display| {
-            Finding::Hidden(format!("no TLS certificate could be made: {e}"))
-        };
-        let crypto = SoftwareCrypto::new();
-        let host = self.target.host.clone();
-        let (own, other) = ([host.as_str()], ["other.smdp.example"]);
-        let minted = match shown {
-            Shown::Right => return Ok(self.tls.clone()),
-            Shown::ForeignCi => {
-                let params = params(&self.eid, &own, (DAY, DAY));
-                RspPki::mint(&params, &crypto, &mut self.rng).map(|pki| pki.dp_tls)
-            }
-            Shown::OtherHost => {
-                let params = MintParams {
-                    tls_addresses: &[],
-                    ..params(&self.eid, &other, (DAY, DAY))
-                };
-                self.pki.mint_dp_tls(&params, &crypto, &mut self.rng)
-            }
-            Shown::Expired => {
-                let mut params = params(&self.eid, &own, (20 * DAY, 0));
-                params.not_after = params.not_before + 10 * DAY;
-                self.pki.mint_dp_tls(&params, &crypto, &mut self.rng)
-            }
-        };
-        let minted = minted.map_err(|e| hidden(&e))?;
-        write_tls(&self.files, "bad", &minted).map_err(|e| hidden(&e))
-    }
-
     /// Profiles on the judge's card.
     pub(super) fn profiles(&mut self) -> Checked<Vec<ProfileInfo>> {
         let answer = self
@@ -507,54 +377,4 @@ async fn answer(
         }
         None => (status, protocol).into_response(),
     }
-}
-
-/// Parameters of certificates that are valid from so long ago, for so long.
-fn params<'a>(eid: &'a [u8; 16], names: &'a [&'a str], (ago, ahead): (u64, u64)) -> MintParams<'a> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs());
-    MintParams {
-        tls_names: names,
-        ..MintParams::loopback(eid, now.saturating_sub(ago), now + ahead)
-    }
-}
-
-fn write_tls(
-    files: &tempfile::TempDir,
-    name: &str,
-    identity: &Identity,
-) -> Result<(PathBuf, PathBuf), Failure> {
-    let (cert, key) = (
-        files.path().join(format!("{name}.pem")),
-        files.path().join(format!("{name}.key")),
-    );
-    identity
-        .write_to(&cert, &key)
-        .map_err(|e| Failure::new(format!("cannot write certificates: {e}")))?;
-    Ok((cert, key))
-}
-
-/// The certificates of a folder; the key of its CI may be missing.
-fn read_pki(folder: &Folder) -> Result<(RspPki, bool, [u8; 16]), String> {
-    let euicc = folder.euicc()?;
-    let certificate = Certificate::from_der(&euicc.certificate).map_err(|e| e.to_string())?;
-    let eid = certificate.eid().map_err(|e| e.to_string())?;
-    let ci = folder.ci()?;
-    let own = folder.ci_identity().ok();
-    let certifies = own.is_some();
-    let (cert, key) = folder.dp_tls();
-    let without_key = |certificate: &Certificate| Identity {
-        certificate: certificate.as_der().to_vec(),
-        key: euicc.key.clone(),
-    };
-    let pki = RspPki {
-        ci: own.unwrap_or_else(|| without_key(&ci)),
-        eum: without_key(&folder.eum()?),
-        dp_auth: folder.dp_auth()?,
-        dp_pb: folder.dp_pb()?,
-        dp_tls: keys::identity(&cert, &key)?,
-        euicc,
-    };
-    Ok((pki, certifies, eid))
 }

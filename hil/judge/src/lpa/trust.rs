@@ -1,6 +1,8 @@
 //! Whom the LPA trusts: SGP.22 §2.6.6, §6.1.
 
-use super::rig::{Order, Rig, Run, Shown};
+use super::certificates::Shown;
+use super::outcome::Run;
+use super::rig::{Order, Rig};
 use super::server::Script;
 use super::with_ci_key;
 use crate::rsp::findings::{Checked, must};

@@ -123,7 +123,7 @@ fn refused(
     codes: (&str, &str),
 ) -> Checked {
     let (request, _) = rig.initiate_request(address, info)?;
-    let said: super::rig::Said<InitiateAuthenticationOk> = rig.es9_call(&request)?;
+    let said: super::said::Said<InitiateAuthenticationOk> = rig.es9_call(&request)?;
     said.spoken.refused(what, &[codes])
 }
 

@@ -12,6 +12,7 @@ mod notify;
 mod orders;
 mod package;
 mod rig;
+mod said;
 mod steps;
 mod target;
 

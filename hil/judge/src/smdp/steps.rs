@@ -1,7 +1,8 @@
 //! The steps of orders and downloads as the judge plays them.
 
 use super::Rig;
-use super::rig::{Placed, Said};
+use super::rig::Placed;
+use super::said::Said;
 use crate::rsp::euicc::Euicc;
 use crate::rsp::findings::{Checked, must};
 use crate::test::Finding;
