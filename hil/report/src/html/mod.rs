@@ -11,7 +11,7 @@ pub use sequence::{sequence, sequence_row};
 pub use style::STYLE;
 
 use crate::case::Case;
-use crate::report::Report;
+use crate::report::{Kind, Report};
 use crate::verdict::Verdict;
 use aid_cli::printable::printable;
 use maud::{DOCTYPE, Markup, html};
@@ -136,14 +136,16 @@ fn assemble(report: &Report, cover: &str, requirements: &str, parts: Vec<Part>) 
         };
         out.push_str(&note.into_string());
     }
+    // A demo is its sequence.
+    let is_open = report.kind == Kind::Demo;
     for (part, case) in parts.into_iter().zip(&report.cases) {
-        push_part(&mut out, part, case);
+        push_part(&mut out, part, case, is_open);
     }
     out.push_str("</main></body></html>\n");
     crate::junit::well_formed(&out)
 }
 
-fn push_part(out: &mut String, part: Part, case: &Case) {
+fn push_part(out: &mut String, part: Part, case: &Case, is_open: bool) {
     let Some(head) = part.head else {
         return;
     };
@@ -153,7 +155,7 @@ fn push_part(out: &mut String, part: Part, case: &Case) {
         None => out.push_str("<p class=\"note\">Its steps are in the JSON report.</p>"),
     }
     if !part.rows.is_empty() {
-        let opened = if case.verdict == Verdict::Fail {
+        let opened = if is_open || case.verdict == Verdict::Fail {
             " open=\"\""
         } else {
             ""
