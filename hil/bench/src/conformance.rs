@@ -1,7 +1,8 @@
 //! `docs/CONFORMANCE.md` from the requirement ids that stand on tests (`// R-4.3-7`).
-//! An id belongs to the next test function below it; the document is generated, never written by hand.
+//! An id belongs to the next test function below it, and in a scenario to its step; the document is generated, never written by hand.
 //! `docs/requirements.txt` lists every id, `docs/conformance-reasons.toml` says why one has no test.
 
+use crate::scenario::{self, Step};
 use aid_cli::cli::{self, Failure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -198,66 +199,43 @@ fn walk(root: &Path, folder: &Path, proofs: &mut Proofs) -> Result<(), Failure> 
             if path.file_name().is_some_and(|n| n != "target") {
                 walk(root, &path, proofs)?;
             }
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|e| Failure::new(format!("cannot read {}: {e}", path.display())))?;
-            let name = path.strip_prefix(root).unwrap_or(&path);
-            let name = name.display().to_string();
-            match name.starts_with(SCENARIOS) {
-                true => collect_steps(&name, &text, proofs),
-                false => collect(&name, &text, proofs),
-            }
+            continue;
+        }
+        let name = path.strip_prefix(root).unwrap_or(&path);
+        let name = name.display().to_string();
+        let is_scenario = name.starts_with(SCENARIOS) && name.ends_with(".toml");
+        if !is_scenario && path.extension().is_none_or(|e| e != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| Failure::new(format!("cannot read {}: {e}", path.display())))?;
+        match is_scenario {
+            true => collect_steps(&name, &text, proofs)?,
+            false => collect(&name, &text, proofs),
         }
     }
     Ok(())
 }
 
-/// Where the scenarios are: an id there stands above the step that proves it.
-const SCENARIOS: &str = "hil/bench/src/scenario/";
+/// Where the scenarios are: an id there belongs to the step that proves it, or to the whole file.
+const SCENARIOS: &str = "hil/bench/scenarios/";
 
-/// Ids in comments of a scenario, given to the step below them, which the test of all scenarios plays.
-fn collect_steps(file: &str, text: &str, proofs: &mut Proofs) {
-    let (mut ids, mut statement, mut name) = (Vec::new(), String::new(), String::new());
-    for line in text.lines().map(str::trim) {
-        if let Some(comment) = line.strip_prefix("//") {
-            if statement.is_empty() {
-                ids.extend(named(comment));
-            }
-        } else if let Some(function) = function(line) {
-            function.clone_into(&mut name);
-            ids.clear();
-            statement.clear();
-        } else if !ids.is_empty() {
-            statement.push_str(line);
-            statement.push(' ');
-            // A statement ends with its own line, or a block begins with it.
-            if line.ends_with([';', '{']) || is_whole(&statement) {
-                let step = format!("{file}: {name}: {}", step(&statement));
-                for id in ids.drain(..) {
-                    proofs.entry(id).or_default().insert(step.clone());
-                }
-                statement.clear();
-            }
+/// The ids of a scenario, by the sentences of its steps; the test of all scenarios plays them.
+fn collect_steps(file: &str, text: &str, proofs: &mut Proofs) -> Result<(), Failure> {
+    let scenario = scenario::read(file, file, text).map_err(|m| Failure::new(m.to_string()))?;
+    let mut prove = |ids: &[String], what: &str| {
+        for id in ids.iter().filter_map(|id| Requirement::parse(id)) {
+            let proof = format!("{file}: {}", what.replace('|', "/").replace('`', "'"));
+            proofs.entry(id).or_default().insert(proof);
         }
+    };
+    prove(&scenario.requirements, &scenario.title);
+    let mut steps: Vec<&Step> = scenario.steps.iter().collect();
+    while let Some(step) = steps.pop() {
+        prove(&step.proves, &step.text);
+        steps.extend(step.inner());
     }
-}
-
-/// Whether every bracket is closed.
-fn is_whole(statement: &str) -> bool {
-    let count = |set: &[char]| statement.matches(set).count();
-    count(&['(', '[', '{']) == count(&[')', ']', '}'])
-}
-
-/// A step in words: what is expected, or the call.
-fn step(statement: &str) -> String {
-    let statement = statement.trim().trim_end_matches([';', '?', '{', ' ']);
-    let quoted = statement.rsplit('"').nth(1);
-    match quoted
-        .filter(|_| statement.starts_with("expect(") || statement.starts_with("stage.step("))
-    {
-        Some(words) => words.to_owned(),
-        None => statement.replace('|', "/").replace('`', "'"),
-    }
+    Ok(())
 }
 
 /// Ids in comments, given to the next function that is a test.
@@ -331,12 +309,13 @@ mod tests {
     }
 
     #[test]
-    fn an_id_in_a_scenario_belongs_to_the_step_below_it() {
-        let text = "fn play(stage: &mut Stage) {\n    // R-1-1: why\n    stage.wait_told(&a, \"x\")?;\n\
-                    // R-1-2, R-1-3\n    expect(\n        a == b, // R-9-9\n        \"they agree\",\n    )?;\n\
-                    // R-1-4\n}\nfn other() {\n    let a = 1;\n    // R-1-4\n    stage.enter(0, 0).map(drop)\n}\n";
+    fn an_id_in_a_scenario_belongs_to_its_step() {
+        let text = "title = \"all of it\"\nclause = \"§4\"\nrequirements = [\"R-1-1\"]\nsteps = [\n\
+                    { when = \"Ada | enters\", do = \"car.login\", user = \"ada\", proves = [\"R-1-2\"] },\n\
+                    { then = \"each\", each = \"r\", steps = [{ then = \"`so`\", see = \"car.empty\", proves = [\"R-1-3\"] }] },\n]\n\
+                    [rows]\nr = [{ a = 1 }]\n";
         let mut proofs = Proofs::new();
-        collect_steps("s.rs", text, &mut proofs);
+        collect_steps("s.toml", text, &mut proofs).unwrap();
         let got: Vec<String> = proofs
             .iter()
             .map(|(r, t)| format!("{} {}", r.2, t.iter().next().unwrap()))
@@ -344,12 +323,12 @@ mod tests {
         assert_eq!(
             got,
             [
-                "R-1-1 s.rs: play: stage.wait_told(&a, \"x\")",
-                "R-1-2 s.rs: play: they agree",
-                "R-1-3 s.rs: play: they agree",
-                "R-1-4 s.rs: other: stage.enter(0, 0).map(drop)",
+                "R-1-1 s.toml: all of it",
+                "R-1-2 s.toml: Ada / enters",
+                "R-1-3 s.toml: 'so'",
             ]
         );
+        assert!(collect_steps("s.toml", "title = 1", &mut proofs).is_err());
     }
 
     #[test]

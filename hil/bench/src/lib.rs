@@ -9,9 +9,11 @@ mod cluster;
 mod compare;
 mod conformance;
 mod demo;
+mod dut;
 mod figures;
 mod fleet;
 mod leftovers;
+mod link;
 mod part;
 mod process;
 mod replay;
@@ -48,6 +50,12 @@ enum Action {
     Demo(demo::DemoArgs),
     /// Play the procedures of AID.02 §4 from end to end with the real programs.
     Scenario(scenario::ScenarioArgs),
+    /// Show the scenarios that there are, the JSON Schema of their files, or all steps.
+    List(scenario::ListArgs),
+    /// Say what a device under test needs of this machine, what is missing, and how to get it.
+    Doctor(dut::DoctorArgs),
+    /// Play scenarios on a device under test.
+    Run(scenario::RunArgs),
     /// Write keys, certificates, configurations and a profile for running the parts by hand.
     Init(site::InitArgs),
     /// Measure what the parts need, beside limits and named peers.
@@ -98,6 +106,7 @@ fn act(args: &Args) -> Result<(), Failure> {
         args.action,
         Action::Demo(_)
             | Action::Scenario(_)
+            | Action::Run(_)
             | Action::Init(_)
             | Action::Bench(_)
             | Action::Cluster(_)
@@ -109,7 +118,10 @@ fn act(args: &Args) -> Result<(), Failure> {
     }
     match &args.action {
         Action::Demo(demo) => demo::run(demo, &args.logs),
-        Action::Scenario(scenario) => scenario::run(scenario, &args.logs),
+        Action::Scenario(scenario) => scenario::scenario(scenario, &args.logs),
+        Action::List(list) => scenario::list(list),
+        Action::Doctor(doctor) => dut::doctor(doctor),
+        Action::Run(run) => scenario::run(run, &args.logs),
         Action::Init(init) => site::init(init),
         Action::Bench(bench) => figures::run(bench, &args.logs),
         Action::Cluster(cluster) => cluster::run(cluster, &args.logs),

@@ -38,6 +38,18 @@ pub(crate) struct Spawn<'a> {
     pub(crate) counted: bool,
 }
 
+/// What reads a part's log while it is written.
+pub(crate) type Tap = Box<dyn Fn(&str) + Send>;
+
+/// What is special about a part.
+#[derive(Default)]
+pub(crate) struct Extras {
+    /// Variables of its environment.
+    pub(crate) environment: Vec<(String, std::ffi::OsString)>,
+    /// Gets each line of its log; every message is traced into it then.
+    pub(crate) tap: Option<Tap>,
+}
+
 /// A running part. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -118,17 +130,6 @@ fn cpu_of(process: u32) -> Duration {
     Duration::from_nanos(nanoseconds.sum())
 }
 
-/// Hears each line that a part logs: its program, and the line.
-type Listener = Box<dyn Fn(&str, &str) + Send + Sync>;
-
-/// Who hears what the parts log.
-static LISTENER: OnceLock<Listener> = OnceLock::new();
-
-/// Lets parts that start from now on trace, and hands each line to `listener`. Once in a run.
-pub(crate) fn listen(listener: Listener) {
-    let _ = LISTENER.set(listener);
-}
-
 /// Starts a process, unless the run is being ended.
 pub(crate) fn spawn_at_gate(command: &mut Command) -> std::io::Result<Child> {
     let _open = leftovers::gate();
@@ -138,6 +139,11 @@ pub(crate) fn spawn_at_gate(command: &mut Command) -> std::io::Result<Child> {
 impl Part {
     /// Starts a part and waits until it says that it is ready.
     pub(crate) fn start(spawn: Spawn<'_>) -> Result<Self, Failure> {
+        Self::start_with(spawn, Extras::default())
+    }
+
+    /// The same with something special about it.
+    pub(crate) fn start_with(spawn: Spawn<'_>, extras: Extras) -> Result<Self, Failure> {
         let Spawn {
             program,
             suffix,
@@ -162,12 +168,13 @@ impl Part {
             .env("AID_LOG", filter)
             .env(
                 "AID_TRACE",
-                if trace || LISTENER.get().is_some() {
+                if trace || extras.tap.is_some() {
                     "1"
                 } else {
                     "0"
                 },
             )
+            .envs(extras.environment)
             .env(LEASH, "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -175,7 +182,10 @@ impl Part {
         let mut child = spawn_at_gate(&mut command)
             .map_err(|e| Failure::new(format!("cannot start {program}: {e}")))?;
         let stderr = child.stderr.take().map(|pipe| {
-            std::thread::spawn(move || keep_log(BufReader::new(pipe), file, program, trace))
+            let tap = extras.tap;
+            std::thread::spawn(move || {
+                keep_log(BufReader::new(pipe), file, program, trace, tap.as_ref())
+            })
         });
         let (tell, told) = mpsc::channel();
         if let Some(pipe) = child.stdout.take() {
@@ -224,6 +234,11 @@ impl Part {
                 self.log.display()
             )),
         }
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Processor time of its threads so far; zero where the kernel keeps no account.
@@ -326,15 +341,16 @@ fn keep_log(
     mut file: File,
     program: &str,
     trace: bool,
+    tap: Option<&Tap>,
 ) -> Option<String> {
     let mut sentence = None;
     for line in pipe.lines().map_while(Result::ok) {
         let _ = writeln!(file, "{}", printable(&line));
+        if let Some(tap) = tap {
+            tap(&line);
+        }
         if trace {
             cli::line_to_stderr(&format!("[{program}] {line}"));
-        }
-        if let Some(listener) = LISTENER.get() {
-            listener(program, &line);
         }
         if line.starts_with(program) {
             sentence = Some(line);

@@ -1,7 +1,8 @@
-//! Every procedure of AID.02 §4 from end to end with the real programs, as `aid-hil scenario` plays it.
+//! Every scenario from end to end with the real programs, as `aid-hil` plays it; what each proves stands at its steps.
 #![allow(clippy::expect_used, reason = "a failed expectation is a failed test")]
 
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::process::{Command, Output};
 
 fn aid_hil(args: &[&str]) -> Output {
@@ -11,19 +12,26 @@ fn aid_hil(args: &[&str]) -> Output {
         .expect("aid-hil starts")
 }
 
-// What each scenario proves stands above its steps.
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).expect("one JSON value")
+}
+
 #[test]
-fn every_procedure_from_end_to_end() {
-    let output = aid_hil(&["scenario", "--all", "--json", "--jobs", "2"]);
+fn every_scenario_from_end_to_end() {
+    let output = aid_hil(&["scenario", "--all", "--json", "--jobs", "3", "--seed", "1"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    let report = json(&output);
     assert_eq!(report["ok"], true);
-    let listed = aid_hil(&["scenario", "--list", "--json"]);
-    let listed: Value = serde_json::from_slice(&listed.stdout).expect("a JSON array");
-    let count = listed.as_array().map(Vec::len);
-    assert_eq!(report["scenarios"].as_array().map(Vec::len), count);
-    assert!(count >= Some(15), "{listed}");
+    let played = report["scenarios"].as_array().into_iter().flatten();
+    let played: BTreeSet<&str> = played
+        .filter_map(|s| s["name"].as_str()?.split('[').next())
+        .collect();
+    let listed = json(&aid_hil(&["list", "--json"]));
+    let listed = listed.as_array().into_iter().flatten();
+    let listed: BTreeSet<&str> = listed.filter_map(|s| s["name"].as_str()).collect();
+    assert_eq!(played, listed);
+    assert!(stderr.contains(" scenarios: "), "a summary line: {stderr}");
 }
 
 #[test]
@@ -35,5 +43,101 @@ fn an_unknown_scenario_is_refused_by_name() {
         stderr.contains("no-such-thing") && stderr.contains("withdraw-at-msp"),
         "{stderr}"
     );
+    let output = aid_hil(&["run", "withdraw-at-mps"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("did you mean withdraw-at-msp?"), "{stderr}");
     assert_eq!(aid_hil(&["scenario"]).status.code(), Some(2));
+}
+
+const WRONG: &str = r#"title = "a scenario whose expectation is wrong"
+clause = "AID.02 §2"
+steps = [
+  { when = "Ada, who has linked nothing, logs in", do = "car.login", user = "ada" },
+  { then = "her profile is enabled", see = "car.status", is = { phase = "active" }, within = "300 ms" },
+]
+"#;
+
+#[test]
+fn a_failure_says_what_was_expected_and_seen_and_how_to_repeat_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wrong.toml");
+    std::fs::write(&file, WRONG).expect("written");
+    let file = file.display().to_string();
+    let output = aid_hil(&["run", &file, "--json", "--seed", "5"]);
+    assert_eq!(output.status.code(), Some(1));
+    let report = json(&output);
+    let case = &report["cases"][0];
+    assert_eq!(case["verdict"], "fail");
+    let failure = &case["failure"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    assert!(text(&failure["expected"]).contains("active"), "{failure}");
+    assert!(text(&failure["expected"]).contains("line 5"), "{failure}");
+    assert!(text(&failure["seen"]).contains("phase"), "{failure}");
+    let repeat = text(&failure["repeat"]);
+    assert!(
+        repeat.contains("wrong") && repeat.contains("--seed 5"),
+        "{repeat}"
+    );
+    // What really passed, with the secrets masked.
+    let messages = case["messages"].as_array().expect("messages");
+    let has = |from: &str, to: &str| messages.iter().any(|m| m["from"] == from && m["to"] == to);
+    assert!(has("car-1", "cmp") && has("cmp", "car-1") && has("car-1", "card-1"));
+    assert_eq!(report["seed"], 5);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for part in ["expected", "seen", "repeat"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    // A mistake is named with its line.
+    std::fs::write(&file, WRONG.replace("car.login", "car.logn")).expect("written");
+    let output = aid_hil(&["run", &file]);
+    assert_eq!(output.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("wrong.toml:4: ") && stderr.contains("did you mean \"car.login\"?"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_device_says_what_it_lacks_and_what_it_can_not_play_is_skipped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("device.toml");
+    std::fs::write(&file, "name = \"no power\"\n").expect("written");
+    let file = file.display().to_string();
+    let output = aid_hil(&[
+        "run",
+        "power-cut-at-logout",
+        "not-linked",
+        "--dut",
+        &file,
+        "--json",
+    ]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let report = json(&output);
+    assert_eq!(report["subject"], "no power");
+    assert_eq!(report["cases"][0]["verdict"], "skipped");
+    assert!(
+        report["cases"][0]["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("power")),
+        "{report}"
+    );
+    assert_eq!(report["cases"][1]["verdict"], "pass");
+    assert!(aid_hil(&["doctor"]).status.success());
+    std::fs::write(
+        &file,
+        "name = \"far\"\n[agent]\nwhere = \"console\"\ndevice = \"/dev/no-such-tty\"\n",
+    )
+    .expect("written");
+    let output = aid_hil(&["doctor", &file]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("MISSING") && said.contains("/dev/no-such-tty"),
+        "{said}"
+    );
 }

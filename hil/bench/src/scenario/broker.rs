@@ -1,8 +1,6 @@
 //! Cars that reach their CMP by an MQTT broker which is not ours: mosquitto, with what `aid-cmp gateway mosquitto`
 //! writes for it. Skipped where it is not installed.
 
-use super::stage::{Stage, expect};
-use super::{Entry, Needs};
 use crate::leftovers::LEASH;
 use crate::process::spawn_at_gate;
 use crate::site::Site;
@@ -16,37 +14,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-pub(super) const SCENARIOS: &[Entry] = &[(
-    "mosquitto",
-    "cars and CMP meet at a mosquitto: login, profile, an order that waits for the car in the database (AID2)",
-    Needs::of(1, 1, 1).at_a_broker(),
-    at_mosquitto,
-)];
-
 /// What is said where there is none.
 pub(super) const MISSING: &str = "mosquitto is not installed";
 
 /// Longest wait for mosquitto to say that it runs.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-fn at_mosquitto(stage: &mut Stage) -> Result<(), Failure> {
-    stage.link(0)?;
-    let iccid = stage.enter(0, 0)?;
-    stage.wait_told(&iccid, "enabled")?;
-    stage.leave(0)?;
-    stage.unplug(0);
-    stage.step("the car is out of reach");
-    stage.cmp(&["profile", "delete", &iccid, "--reason", "stolen"])?;
-    let open = |o: &serde_json::Value| o["state"] == "open";
-    expect(
-        stage.cmp_list("order")?.iter().filter(|o| open(o)).count() == 1,
-        "one order waits for the car",
-    )?;
-    stage.plug(0)?;
-    stage.step("the car is back");
-    stage.wait_deleted(0, &iccid)?;
-    stage.wait_no_orders()
-}
 
 /// Where mosquitto is; Debian keeps it away from the PATH of those who are not root.
 pub(super) fn program() -> Option<PathBuf> {

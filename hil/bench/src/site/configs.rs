@@ -31,9 +31,9 @@ pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure
     ] {
         write::file(&site.path(name), text.as_bytes())?;
     }
-    for car in &site.cars {
+    for (car, gateway) in site.cars.iter().zip(&site.dial.gateway) {
         let suffix = &car.suffix;
-        let (card, tcu) = (euicc(car, options.more.memory), agent(site, car));
+        let (card, tcu) = (euicc(car, options.more.memory), agent(car, *gateway));
         write::file(&site.path(&format!("euicc{suffix}.toml")), card.as_bytes())?;
         write::file(&site.path(&format!("agent{suffix}.toml")), tcu.as_bytes())?;
     }
@@ -98,7 +98,7 @@ fn smdp(site: &Site) -> String {
         .head("The SM-DP+ of this set-up.")
         .set("database", "state/smdp.sqlite")
         .set("inventory", "inventory")
-        .set("address", format!("localhost:{}", site.ports.es9))
+        .set("address", format!("localhost:{}", site.dial.es9))
         .set(
             "ci",
             vec!["pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der"],
@@ -145,7 +145,7 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
             format!("https://localhost:{}", ports.touchpoint),
         )
         .table("[smdp]")
-        .set("url", format!("https://localhost:{}", ports.es2))
+        .set("url", format!("https://localhost:{}", site.dial.es2))
         .set("ca", "pki/aid/ca.pem")
         .set("cert", "pki/aid/msp.pem")
         .set("key", "pki/aid/msp.key")
@@ -153,7 +153,7 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .set("name", "AID Test CMP")
         .set("client_id", CMP_ID)
         .set("own_client_id", MSP_ID)
-        .set("url", format!("https://localhost:{}", ports.cmp_aid1))
+        .set("url", format!("https://localhost:{}", site.dial.cmp_aid1))
         .set("ca", "pki/aid/ca.pem")
         .set("cert", "pki/aid/msp.pem")
         .set("key", "pki/aid/msp.key")
@@ -224,7 +224,7 @@ fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
         .set("name", "AID Test MSP")
         .set("client_id", MSP_ID)
         .set("own_client_id", CMP_ID)
-        .set("url", format!("https://localhost:{}", ports.msp_aid1))
+        .set("url", format!("https://localhost:{}", site.dial.msp_aid1))
         .set(
             "touchpoint",
             format!("https://localhost:{}/authorize", ports.touchpoint),
@@ -256,7 +256,7 @@ fn cmp(site: &Site, shared: &Shared, broker: bool) -> Result<String, Failure> {
         .0)
 }
 
-fn agent(site: &Site, car: &Car) -> String {
+fn agent(car: &Car, gateway: u16) -> String {
     let suffix = &car.suffix;
     Doc::default()
         .head("The TCU agent of this set-up.")
@@ -265,7 +265,7 @@ fn agent(site: &Site, car: &Car) -> String {
         .table("[euicc]")
         .set("socket", local(car.port))
         .table("[cmp]")
-        .set("address", format!("localhost:{}", site.ports.gateway))
+        .set("address", format!("localhost:{gateway}"))
         .set("ca", "pki/aid/ca.pem")
         .set("cert", format!("pki/aid/car{suffix}.pem"))
         .set("key", format!("pki/aid/car{suffix}.key"))

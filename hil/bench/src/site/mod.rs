@@ -46,6 +46,23 @@ pub(crate) struct Options<'a> {
     pub(crate) async_ac: bool,
     /// Cars, drivers and profiles beyond the first.
     pub(crate) more: More,
+    /// Where the parts call each other; none: where each listens.
+    pub(crate) dial: Option<&'a Dial>,
+}
+
+/// Ports on 127.0.0.1 at which the parts call each other: those of the called parts, or of links in between.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Dial {
+    /// ES9+ of the SM-DP+, for cars.
+    pub(crate) es9: u16,
+    /// ES2+ of the SM-DP+, for the MSP.
+    pub(crate) es2: u16,
+    /// AID1 of the MSP, for the CMP.
+    pub(crate) msp_aid1: u16,
+    /// AID1 of the CMP, for the MSP.
+    pub(crate) cmp_aid1: u16,
+    /// The CMP's gateway, for each car.
+    pub(crate) gateway: Vec<u16>,
 }
 
 /// What a set-up has more of than one car, one driver and one profile.
@@ -110,6 +127,8 @@ pub(crate) struct Site {
     pub(crate) drivers: Vec<Driver>,
     /// The profile at the SM-DP+.
     pub(crate) subject: Subject,
+    /// Where the parts call each other.
+    dial: Dial,
 }
 
 /// Names of the drivers at the CMP and at the MSP.
@@ -187,7 +206,15 @@ impl Site {
             .take(1 + more.drivers)
             .map(|(name, msp_user)| Driver::new(name, msp_user))
             .collect::<Result<Vec<_>, _>>()?;
+        let dial = options.dial.cloned().unwrap_or_else(|| Dial {
+            es9: ports.es9,
+            es2: ports.es2,
+            msp_aid1: ports.msp_aid1,
+            cmp_aid1: ports.cmp_aid1,
+            gateway: vec![ports.gateway; cars.len()],
+        });
         let site = Self {
+            dial,
             ports,
             driver: drivers[0].clone(),
             eid: cars[0].eid.clone(),
@@ -279,7 +306,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
         Options {
             profile: args.profile.as_deref(),
             async_ac: args.async_ac,
-            more: More::default(),
+            ..Options::default()
         },
     )?;
     let driver = &site.driver;

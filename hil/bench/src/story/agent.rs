@@ -3,7 +3,7 @@
 use super::PATIENCE;
 use aid_cli::cli::Failure;
 use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -194,6 +194,27 @@ const BAD: [&str; 6] = [
 ];
 
 impl Events {
+    /// Gives every event to `keep` until the agent ends.
+    pub(crate) fn follow(mut self, keep: impl Fn(Value)) {
+        let mut line = String::new();
+        loop {
+            match self.lines.read_line(&mut line) {
+                Ok(0) => return,
+                Ok(_) => {}
+                // Nothing for a while; what has come of a line stays in it.
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    continue;
+                }
+                Err(_) => return,
+            }
+            let event = line.strip_prefix("data: ");
+            if let Some(event) = event.and_then(|text| serde_json::from_str(text).ok()) {
+                keep(event);
+            }
+            line.clear();
+        }
+    }
+
     /// The next event with one of these names.
     pub(crate) fn wait(&mut self, names: &[&str]) -> Result<Value, Failure> {
         let wanted = names.join(" or ");

@@ -7,7 +7,7 @@ pub(crate) mod books;
 pub(crate) mod browser;
 mod sim;
 
-use crate::process::{Part, Spawn};
+use crate::process::{Extras, Part, Spawn};
 use crate::report::{Report, Step};
 use crate::site::Site;
 use crate::watch::Recording;
@@ -208,7 +208,7 @@ impl Story<'_> {
         self.site.make_logs()?;
         books::enrol(self.site)?;
         for (program, args) in PARTS {
-            self.parts.push(Part::start(Spawn {
+            let spawn = Spawn {
                 program,
                 suffix: "",
                 args,
@@ -216,7 +216,15 @@ impl Story<'_> {
                 log: self.telling.log,
                 trace: self.telling.trace,
                 counted: self.telling.counted,
-            })?);
+            };
+            let extras = Extras {
+                tap: self
+                    .telling
+                    .recording
+                    .map(|recording| recording.tap(program)),
+                ..Extras::default()
+            };
+            self.parts.push(Part::start_with(spawn, extras)?);
         }
         let agent = Agent::connect(&self.site.path("agent.sock"))?;
         agent.wait_for_link()?;

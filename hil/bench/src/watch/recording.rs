@@ -1,6 +1,7 @@
 //! What a demo shows while it goes on: messages, steps, the car's state. The live page and the report are both made of it.
 
 use super::lines::Lines;
+use crate::process::Tap;
 use crate::report::Report as Story;
 use aid_cli::cli::Failure;
 use aid_report::{
@@ -49,10 +50,10 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Begins; the parts that start from now on are listened to.
+    /// Begins; give each part its [`Self::tap`].
     pub(crate) fn start() -> Self {
         let (changes, _) = broadcast::channel(BEHIND);
-        let recording = Self {
+        Self {
             began: Instant::now(),
             clock: Timestamp::now(),
             shown: Arc::new(Mutex::new(Shown {
@@ -64,12 +65,13 @@ impl Recording {
                 over: false,
             })),
             changes,
-        };
-        let own = recording.clone();
-        crate::process::listen(Box::new(move |program: &str, line: &str| {
-            own.line(program, line);
-        }));
-        recording
+        }
+    }
+
+    /// Reads the log of a part while it is written.
+    pub(crate) fn tap(&self, program: &'static str) -> Tap {
+        let own = self.clone();
+        Box::new(move |line| own.line(program, line))
     }
 
     pub(super) fn shown(&self) -> MutexGuard<'_, Shown> {
