@@ -27,9 +27,10 @@ const AROUND: usize = 512;
 /// Most steps of a case on the page.
 const MAX_STEPS: usize = 500;
 
-/// A text as the page shows it: printable, and at most so many bytes.
+/// A text as the page shows it: at most so many of its bytes, and printable. Cut first: a text of megabytes costs no more
+/// than its beginning.
 fn clipped(text: &str, most: usize) -> String {
-    crate::record::clip(&printable(text), most)
+    printable(&crate::record::clip(text, most)).into_owned()
 }
 
 /// What of a case has found a place.
@@ -237,8 +238,18 @@ fn chip(verdict: Verdict) -> Markup {
     html! { span class={ "chip v-" (verdict) } { (verdict) } }
 }
 
+/// The first of these names, and how many more there are.
 fn listed(names: &[String]) -> String {
-    clipped(&names.join(", "), 500)
+    const MOST: usize = 20;
+    let shown: Vec<String> = names
+        .iter()
+        .take(MOST)
+        .map(|name| clipped(name, 100))
+        .collect();
+    match names.len().saturating_sub(MOST) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn milliseconds(us: u64) -> String {
