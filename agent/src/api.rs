@@ -7,13 +7,14 @@ mod events;
 
 pub(crate) use events::Told;
 
+use crate::signals;
 use aid_agent_core::Iccid;
 use aid_cli::object::Object;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -42,7 +43,15 @@ pub(crate) enum Command {
     Delete(Iccid),
     /// The user wants a profile again in this car.
     Provision,
+    /// A signal of the vehicle has this value.
+    Signal(String, Value),
     Status,
+    Signals,
+    /// What the agent does and waits for.
+    Work,
+    /// What is in the journal.
+    Journal,
+    Diagnostics,
     Profiles,
     Counters,
 }
@@ -95,6 +104,23 @@ pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<(
         .route(
             "/v1/counters",
             get(|State(a): State<Api>| async move { a.call(Command::Counters, 200).await }),
+        )
+        .route(
+            "/v1/signals",
+            get(|State(a): State<Api>| async move { a.call(Command::Signals, 200).await }),
+        )
+        .route("/v1/signals/{name}", put(signal))
+        .route(
+            "/v1/work",
+            get(|State(a): State<Api>| async move { a.call(Command::Work, 200).await }),
+        )
+        .route(
+            "/v1/journal",
+            get(|State(a): State<Api>| async move { a.call(Command::Journal, 200).await }),
+        )
+        .route(
+            "/v1/diagnostics",
+            get(|State(a): State<Api>| async move { a.call(Command::Diagnostics, 200).await }),
         )
         .route("/v1/events", get(events::events))
         .route("/v1/openapi.json", get(openapi))
@@ -187,6 +213,40 @@ async fn delete(State(api): State<Api>, Path(iccid): Path<String>) -> Response {
             api.accepted(Command::Delete(iccid), no).await
         }
         Err(_) => refusal(StatusCode::BAD_REQUEST, "this is no ICCID"),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignalBody {
+    value: Value,
+}
+
+async fn signal(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    body: Result<Json<Object<SignalBody>>, axum::extract::rejection::JsonRejection>,
+) -> Response {
+    let Ok(Json(Object(SignalBody { value }))) = body else {
+        return refusal(StatusCode::BAD_REQUEST, r#"expected JSON {"value":...}"#);
+    };
+    match api.ask(Command::Signal(name, value)).await {
+        Some(answer) if answer["unknown"] == true => {
+            let names = signals::SIGNALS.map(|(name, _)| name).join(", ");
+            refusal(
+                StatusCode::NOT_FOUND,
+                &format!("there is no such signal; the signals are {names}"),
+            )
+        }
+        Some(answer) if answer["expected"].is_string() => {
+            let expected = answer["expected"].as_str().unwrap_or_default();
+            refusal(
+                StatusCode::BAD_REQUEST,
+                &format!("the value has to be {expected}"),
+            )
+        }
+        Some(_) => Json(json!({})).into_response(),
+        None => stopping(),
     }
 }
 

@@ -34,6 +34,23 @@ pub struct Config {
     /// The admin bearer.
     #[serde(default)]
     pub bearer: Bearer,
+    /// When sessions end.
+    #[serde(default)]
+    pub session: Session,
+}
+
+/// When sessions end by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Session {
+    /// Seconds for which a session goes on after the ignition was switched off, 0 to 86,400.
+    pub grace_s: u32,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self { grace_s: 600 }
+    }
 }
 
 /// How the CMP is reached.
@@ -86,6 +103,10 @@ impl Config {
         if config.cmp.host_port().is_none() {
             let got = &config.cmp.address;
             return Err(wrong(format!("cmp.address must be HOST:PORT, got {got:?}")));
+        }
+        if config.session.grace_s > 86_400 {
+            let text = "session.grace_s must be at most 86400 (a day)";
+            return Err(wrong(text.into()));
         }
         let folder = file.parent().unwrap_or(Path::new(""));
         let euicc = &mut config.euicc;

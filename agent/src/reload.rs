@@ -20,6 +20,7 @@ impl Daemon {
                         "{name} has changed in the configuration: restart the agent for it"
                     );
                 }
+                self.config.cmp = new.cmp.clone();
                 config.cmp = new.cmp;
                 tracing::info!("configuration read again");
             }
@@ -78,6 +79,7 @@ fn needs_restart<'a>(old: &Config, new: &Config) -> Vec<&'a str> {
         ("[device]", old.device != new.device),
         ("[rsp]", old.rsp != new.rsp),
         ("[bearer]", old.bearer != new.bearer),
+        ("[session]", old.session != new.session),
     ];
     let names = changed.into_iter().filter(|(_, is)| *is);
     names.map(|(name, _)| name).collect()
@@ -105,6 +107,7 @@ mod tests {
             ("api", "api = \"agent.sock\"", "api = \"a.sock\""),
             ("api_uids", "# api_uids", "api_uids"),
             ("[rsp]", "private_smdp = false", "private_smdp = true"),
+            ("[session]", "grace_s = 600", "grace_s = 5"),
             ("[bearer]", "source = \"\"", "source = \"127.0.0.1\""),
         ] {
             let new = load(&example.replace(from, to));

@@ -72,6 +72,14 @@ fn waiting(agent: &Agent, now: BootMs) -> Value {
            "cause": waiting.cause})
 }
 
+/// Seconds until the session ends because the ignition is off; null where it does not.
+fn logout_in(agent: &Agent, now: BootMs) -> Value {
+    let end = agent.parked_until();
+    end.map_or(Value::Null, |end| {
+        json!(end.0.saturating_sub(now.0).div_ceil(1000))
+    })
+}
+
 /// What is around the core: for `GET /v1/status`.
 pub(crate) struct Surroundings<'a> {
     pub(crate) link_up: bool,
@@ -148,6 +156,8 @@ pub(crate) fn status(agent: &Agent, around: &Surroundings<'_>) -> Value {
         "profiles": profiles(agent),
         "pending_reports": agent.durable().outbox().len(),
         "waiting": waiting(agent, around.clock.now),
+        "waits_for_call": agent.waits_for_call(),
+        "logout_in_s": logout_in(agent, around.clock.now),
     })
 }
 

@@ -277,10 +277,13 @@ async fn the_api_is_what_its_document_says() {
                 }
                 let target = path.replace("{iccid}", ICCID);
                 let body = if path == "/v1/login" { login } else { "" };
-                let request = if method == "get" {
-                    get(&target)
-                } else {
-                    post(&target, body)
+                let request = match method.as_str() {
+                    "get" => get(&target),
+                    "put" => {
+                        let target = target.replace("{name}", "Vehicle.Speed");
+                        post(&target, r#"{"value":3}"#).replacen("POST", "PUT", 1)
+                    }
+                    _ => post(&target, body),
                 };
                 let (status, body) = call(api, &request).await;
                 let value = serde_json::from_str(&body).expect("json");

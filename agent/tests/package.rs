@@ -51,7 +51,7 @@ fn the_programs_look_where_the_package_puts_things() {
 const MOST_EXPOSED: &str = "20";
 
 #[test]
-fn systemd_finds_the_unit_hardened() {
+fn systemd_finds_the_units_hardened() {
     let analyze = |file: &Path, most: &str| {
         Command::new("systemd-analyze")
             .args([
@@ -64,11 +64,16 @@ fn systemd_finds_the_unit_hardened() {
             .arg(file)
             .output()
     };
-    let Ok(output) = analyze(&dist("aid-agent.service"), MOST_EXPOSED) else {
-        return aid_needs::missing(aid_needs::Need::Systemd, "systemd-analyze is not installed");
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
+    for unit in ["aid-agent.service", "aid-hmi.service"] {
+        let Ok(output) = analyze(&dist(unit), MOST_EXPOSED) else {
+            return aid_needs::missing(
+                aid_needs::Need::Systemd,
+                "systemd-analyze is not installed",
+            );
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{unit}: {text}");
+    }
     // It does judge: a unit without any of it is refused.
     let folder = tempfile::tempdir().expect("folder");
     let bare = folder.path().join("bare.service");

@@ -97,6 +97,13 @@ impl Agent {
         self
     }
 
+    /// Sets the time for which a session goes on after the ignition was switched off, ms; ten minutes by default.
+    #[must_use]
+    pub fn with_grace(mut self, ms: u64) -> Self {
+        self.driver.grace = Some(ms);
+        self
+    }
+
     /// The durable state for a journal snapshot; `None` while records are on their way to disk.
     #[must_use]
     pub fn snapshot(&self) -> Option<Vec<u8>> {
@@ -144,6 +151,18 @@ impl Agent {
     #[must_use]
     pub fn profiles(&self) -> Option<&[CardProfile]> {
         self.card.profiles.as_ref().map(|p| p.as_slice())
+    }
+
+    /// Whether a profile is to be enabled or disabled, and waits for the end of a call.
+    #[must_use]
+    pub fn waits_for_call(&self) -> bool {
+        self.card.held_by_call
+    }
+
+    /// When the session ends because the ignition is off; `None` while it is on, and where nobody is logged in.
+    #[must_use]
+    pub fn parked_until(&self) -> Option<BootMs> {
+        self.driver.parked_until()
     }
 
     /// Where the agent stands.

@@ -6,6 +6,10 @@ use aid_id::{Iccid, Id};
 use alloc::vec::Vec;
 use heapless::LinearMap;
 
+/// Time after which a call that nobody reported as over counts as over, ms: whoever reports calls may have ended, and a
+/// profile must not stay enabled for ever with nobody logged in.
+const CALL_MS: u64 = 4 * 3600 * 1000;
+
 /// The profiles on the card, as last read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Profiles {
@@ -88,8 +92,10 @@ pub(crate) struct Card {
     /// When the card is asked again after a failure.
     pub(crate) retry: Option<BootMs>,
     pub(crate) failures: u32,
-    /// The modem reports a call: no profile is switched.
-    pub(crate) call: bool,
+    /// The modem reports a call, until then at the latest: no profile is switched.
+    pub(crate) call: Option<BootMs>,
+    /// A profile is not switched because of the call.
+    pub(crate) held_by_call: bool,
     /// What an earlier life left open was looked at.
     pub(crate) resumed: bool,
     /// Profiles that rest after failures.
@@ -105,6 +111,18 @@ impl Card {
             Some(Work::Download(id)) => Some(id),
             _ => self.interrupted.map(|(id, _)| id),
         }
+    }
+
+    /// Notes what the modem reports of calls.
+    pub(crate) fn call_reported(&mut self, now: BootMs, active: bool) {
+        self.call = active.then(|| now.plus(CALL_MS));
+        self.held_by_call &= active;
+    }
+
+    /// Whether a call keeps a profile from being switched, which is to be switched now.
+    pub(crate) fn hold_for_call(&mut self) -> bool {
+        self.held_by_call = self.call.is_some();
+        self.held_by_call
     }
 
     /// The profiles on the card; none while that is not known.

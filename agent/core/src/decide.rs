@@ -25,9 +25,10 @@ impl Agent {
         let Some(profiles) = self.card.profiles.clone() else {
             return self.start(now, Work::List, EuiccOp::List);
         };
+        self.card.held_by_call = false;
         let card = profiles.as_slice();
         if let Some(intent) = self.durable().intent().cloned() {
-            if self.card.call && intent.operation != Operation::Delete {
+            if intent.operation != Operation::Delete && self.card.hold_for_call() {
                 return;
             }
             return self.begin(now, intent.operation, intent.iccid, intent.attempts);
@@ -45,16 +46,17 @@ impl Agent {
             p.enabled && (!own || held(&p.iccid))
         });
         if let Some(profile) = wrong {
-            if self.card.call {
+            let iccid = profile.iccid.clone();
+            if self.card.hold_for_call() {
                 return;
             }
-            return self.begin(now, Operation::Disable, profile.iccid.clone(), 0);
+            return self.begin(now, Operation::Disable, iccid, 0);
         }
         if !self.ledger.has_room_for_reports() {
             return self.deliver_notifications(now);
         }
         if let Some((iccid, enabled)) = self.next_deletion()
-            && !(enabled && self.card.call)
+            && !(enabled && self.card.hold_for_call())
         {
             let operation = if enabled {
                 Operation::Disable
@@ -63,13 +65,15 @@ impl Agent {
             };
             return self.begin(now, operation, iccid, 0);
         }
-        if !card.iter().any(|p| p.enabled) && account.is_some() && !self.card.call {
+        if !card.iter().any(|p| p.enabled) && account.is_some() {
             let own = |iccid: &Iccid| {
                 self.durable().owner(iccid) == account
                     && !held(iccid)
                     && !self.card.is_set_aside(iccid)
             };
-            if let Some(profile) = card.iter().find(|p| own(&p.iccid)) {
+            if let Some(profile) = card.iter().find(|p| own(&p.iccid))
+                && !self.card.hold_for_call()
+            {
                 return self.begin(now, Operation::Enable, profile.iccid.clone(), 0);
             }
         }

@@ -38,7 +38,7 @@ impl Agent {
             Event::Logout => self.log_out(now),
             Event::DeleteOwn { iccid } => self.delete_own(iccid),
             Event::Provision => self.provision(now),
-            Event::Call { active } => self.card.call = active,
+            Event::Call { active } => self.card.call_reported(now, active),
             Event::Ignition { on } => self.ignition(now, on),
             Event::Inbound { message_id, body } => self.inbound(now, message_id, body),
             Event::Persisted { ticket } => self.ledger.persisted(ticket),
@@ -69,6 +69,9 @@ impl Agent {
         if due(&self.card.retry) {
             self.card.retry = None;
         }
+        if due(&self.card.call) {
+            self.card.call_reported(now, false);
+        }
         if self.has_failed_journal() {
             return self.secure(now);
         }
@@ -97,7 +100,11 @@ impl Agent {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(BootMs, Timer)> {
         if self.has_failed_journal() {
-            return self.card.retry.map(|at| (at, Timer::Card));
+            let timers = [
+                (self.card.retry, Timer::Card),
+                (self.card.call, Timer::Call),
+            ];
+            return earliest(timers);
         }
         let timers = [
             (self.driver.login.as_ref().map(|l| l.deadline), Timer::Login),
@@ -109,11 +116,9 @@ impl Agent {
             (self.hello_again(), Timer::Hello),
             (self.resend_at(), Timer::Resend),
             (self.driver.parked_until(), Timer::Parked),
+            (self.card.call, Timer::Call),
         ];
-        timers
-            .into_iter()
-            .filter_map(|(at, why)| at.map(|at| (at, why)))
-            .min()
+        earliest(timers)
     }
 
     /// The next thing to do; `None` until the next event. Nothing comes while a persist is open.
@@ -186,4 +191,11 @@ impl Agent {
         self.arm_resend(now);
         true
     }
+}
+
+fn earliest<const N: usize>(timers: [(Option<BootMs>, Timer); N]) -> Option<(BootMs, Timer)> {
+    let set = timers
+        .into_iter()
+        .filter_map(|(at, why)| at.map(|at| (at, why)));
+    set.min()
 }

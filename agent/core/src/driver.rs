@@ -5,7 +5,8 @@ use crate::event::BootMs;
 use aid_id::{AccountRef, Iccid, Id};
 use aid_wire::{Aup, LoginWay, UserProfile};
 
-/// Time after the ignition was switched off in which the session goes on, ms: the driver refuels, or buys a paper.
+/// Time after the ignition was switched off in which the session goes on, ms, where the car has no other: the driver
+/// refuels, or buys a paper.
 const PARKED_MS: u64 = 10 * 60 * 1000;
 
 /// Who is logged in.
@@ -65,6 +66,8 @@ pub(crate) struct Driver {
     pub(crate) number: u64,
     /// Since when the ignition has been off, or the user has been in since.
     pub(crate) parked: Option<BootMs>,
+    /// Time in which the session goes on then, ms; `None`: [`PARKED_MS`].
+    pub(crate) grace: Option<u64>,
 }
 
 impl Driver {
@@ -81,7 +84,7 @@ impl Driver {
     /// When the session ends because the car is parked (§4.3 step 12).
     pub(crate) fn parked_until(&self) -> Option<BootMs> {
         let since = self.parked.filter(|_| self.session.is_some())?;
-        Some(since.plus(PARKED_MS))
+        Some(since.plus(self.grace.unwrap_or(PARKED_MS)))
     }
 
     /// Something happened to the session. Nothing of it is journaled: the CMP says at each connection from where to

@@ -35,6 +35,8 @@ pub enum Timer {
     Resend,
     /// The car has been parked for so long that the session ends.
     Parked,
+    /// A call was reported so long ago that it counts as over.
+    Call,
 }
 
 /// A profile on the card.
@@ -92,7 +94,7 @@ pub enum Event {
     /// The user answered the question of `Notice::AskProvision` with yes.
     Provision,
     /// The modem reports that a call, an emergency call among them, begins or is over: no profile is
-    /// enabled or disabled meanwhile.
+    /// enabled or disabled meanwhile. A call that is not reported again within four hours counts as over.
     Call {
         /// True from the first ring or dialled digit on.
         active: bool,

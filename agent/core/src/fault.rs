@@ -115,7 +115,7 @@ impl Agent {
                 }
                 return self.decide(now);
             }
-            Event::Call { active } => self.card.call = active,
+            Event::Call { active } => self.card.call_reported(now, active),
             Event::Ignition { on } => self.ignition(now, on),
             // The CMP repeats what is not acknowledged; nobody is logged in.
             Event::Boot
@@ -137,14 +137,15 @@ impl Agent {
         if self.card.profiles.is_none() {
             return self.start(now, Work::List, EuiccOp::List);
         }
-        if self.card.call {
-            return;
-        }
         let enabled = self
             .card
             .iter()
             .find(|p| p.enabled)
             .map(|p| p.iccid.clone());
+        if self.card.call.is_some() {
+            self.card.held_by_call = enabled.is_some();
+            return;
+        }
         if let Some(intent) = self.durable().intent().cloned() {
             if intent.operation == Operation::Disable {
                 return self.begin(now, intent.operation, intent.iccid, intent.attempts);

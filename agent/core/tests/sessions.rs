@@ -149,3 +149,38 @@ fn deletions_of_disabled_profiles_go_on_during_a_call() {
     assert_eq!(car.card.len(), 1);
     assert_eq!(car.agent.phase(), Phase::Active);
 }
+
+// Whoever reports calls may end in the middle of one: the profile does not stay enabled for ever.
+#[test]
+fn a_call_that_nobody_reports_any_more_is_over_some_day() {
+    for failed in [false, true] {
+        let mut car = active();
+        let before = switches(&car);
+        car.event(Event::Call { active: true });
+        car.event(Event::Logout);
+        if failed {
+            let text = "the disk failed".into();
+            car.event(Event::PersistFailed { text });
+        }
+        pass(&mut car, 3 * 3_600_000);
+        assert!(car.agent.waits_for_call());
+        // It goes on: four hours from now.
+        car.event(Event::Call { active: true });
+        pass(&mut car, 4 * 3_600_000 - 1000);
+        assert_eq!(switches(&car), before, "{failed}");
+        pass(&mut car, 2000);
+        assert!(!car.card[0].enabled && !car.agent.waits_for_call());
+    }
+}
+
+#[test]
+fn what_waits_for_a_call_is_told_and_only_that() {
+    let mut car = active();
+    car.event(Event::Call { active: true });
+    assert!(!car.agent.waits_for_call(), "nothing is to be switched");
+    car.event(Event::Logout);
+    assert!(car.agent.waits_for_call());
+    car.event(Event::Call { active: false });
+    car.run();
+    assert!(!car.agent.waits_for_call());
+}

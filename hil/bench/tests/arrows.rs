@@ -44,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "aid-rsp",
         ],
     ),
+    ("aid-hmi", &["aid-cli"]),
     // Servers.
     ("aid-serve", &["aid-cli", "aid-id"]),
     ("aid-store", &["aid-cli", "aid-id"]),
@@ -99,6 +100,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
         &["axum", "hyper", "rusqlite", "tokio-postgres", "rustls"],
     ),
     ("aid-agent", NO_SERVER),
+    ("aid-hmi", NO_SERVER),
     ("aid-lpa", NO_SERVER),
     ("aid-port", NO_SERVER),
 ];

@@ -42,6 +42,8 @@ pub(crate) struct Telling<'a> {
     pub(crate) counted: bool,
     /// Records what happens, for the live page and the report.
     pub(crate) recording: Option<&'a Recording>,
+    /// Start the page of the car's screen (aid-hmi), and show its address with what is recorded.
+    pub(crate) screen: bool,
     /// Pause before each thing that the driver does, so that a person can follow.
     pub(crate) pace: Duration,
 }
@@ -228,11 +230,33 @@ impl Story<'_> {
         }
         let agent = Agent::connect(&self.site.path("agent.sock"))?;
         agent.wait_for_link()?;
+        if self.telling.screen {
+            self.start_screen()?;
+        }
         self.say(&format!(
             "The car with EID {} is online at its CMP",
             self.site.eid
         ));
         Ok(agent)
+    }
+
+    fn start_screen(&mut self) -> Result<(), Failure> {
+        let config = "agent = \"agent.sock\"\nlisten = \"127.0.0.1:0\"\n";
+        aid_cli::private::write(&self.site.path("hmi.toml"), config.as_bytes())?;
+        let part = Part::start(Spawn {
+            program: "aid-hmi",
+            suffix: "",
+            args: &["run", "--config", "hmi.toml"],
+            dir: &self.site.dir,
+            log: self.telling.log,
+            trace: false,
+            counted: false,
+        })?;
+        if let (Some(recording), Some(address)) = (self.telling.recording, part.address("hmi")) {
+            recording.screen(address);
+        }
+        self.parts.push(part);
+        Ok(())
     }
 
     fn onboarding(&self) -> Result<(), Failure> {

@@ -37,6 +37,8 @@ pub(super) struct Shown {
     pub(super) steps: Vec<Step>,
     /// The car's state, in words.
     pub(super) car: &'static str,
+    /// Address of the car's screen, good for one browser.
+    pub(super) screen: Option<String>,
     pub(super) over: bool,
 }
 
@@ -62,6 +64,7 @@ impl Recording {
                 messages: Vec::new(),
                 steps: Vec::new(),
                 car: "not started",
+                screen: None,
                 over: false,
             })),
             changes,
@@ -140,9 +143,18 @@ impl Recording {
         let _ = self.changes.send(Changed::State);
     }
 
+    /// The car's screen is at this address.
+    pub(crate) fn screen(&self, address: &str) {
+        self.shown().screen = Some(address.to_owned());
+        let _ = self.changes.send(Changed::State);
+    }
+
     /// Nothing comes any more.
     pub(crate) fn end(&self) {
-        self.shown().over = true;
+        let mut shown = self.shown();
+        shown.over = true;
+        shown.screen = None;
+        drop(shown);
         let _ = self.changes.send(Changed::Over);
     }
 
