@@ -47,6 +47,11 @@ pub(crate) enum Command {
     Signal(String, Value),
     Status,
     Signals,
+    /// What the agent does and waits for.
+    Work,
+    /// What is in the journal.
+    Journal,
+    Diagnostics,
     Profiles,
     Counters,
 }
@@ -105,6 +110,18 @@ pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<(
             get(|State(a): State<Api>| async move { a.call(Command::Signals, 200).await }),
         )
         .route("/v1/signals/{name}", put(signal))
+        .route(
+            "/v1/work",
+            get(|State(a): State<Api>| async move { a.call(Command::Work, 200).await }),
+        )
+        .route(
+            "/v1/journal",
+            get(|State(a): State<Api>| async move { a.call(Command::Journal, 200).await }),
+        )
+        .route(
+            "/v1/diagnostics",
+            get(|State(a): State<Api>| async move { a.call(Command::Diagnostics, 200).await }),
+        )
         .route("/v1/events", get(events::events))
         .route("/v1/openapi.json", get(openapi))
         .fallback(|| async { refusal(StatusCode::NOT_FOUND, "no such path") })

@@ -1,9 +1,11 @@
 //! `aidctl`: the command line of the agent's local API.
 //! One request over the unix socket; a login is followed to its end, events until interrupted.
 
+mod journal;
 mod login;
 mod signal;
 mod watch;
+mod work;
 
 use crate::config::{Config, EXAMPLE};
 use crate::program::NAME;
@@ -87,6 +89,19 @@ enum Action {
     Events,
     /// Show APDUs and bytes.
     Counters,
+    /// Show what the agent does and waits for, and when it tries again.
+    Work,
+    /// Look into the journal.
+    Journal {
+        #[command(subcommand)]
+        what: journal::Action,
+    },
+    /// Write everything that helps to find a fault as one JSON object, without secrets.
+    Diagnostics {
+        /// File to write, readable for its owner only; default: stdout.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Tell the agent a signal of the vehicle, or list all of them.
     #[command(after_help = signal::NAMES)]
     Signal {
@@ -112,7 +127,7 @@ impl cli::Arguments for Args {
 /// Runs `aidctl` with these arguments (the first is the program's name).
 #[must_use]
 pub fn run(args: Vec<OsString>) -> ExitCode {
-    cli::main("aidctl", args, |args: Args| match args.action {
+    cli::main("aidctl", args, |args: Args| match &args.action {
         Action::ExampleConfig => cli::print(EXAMPLE),
         Action::CheckConfig => Config::load(&config::find(args.config.as_deref(), NAME)?).map(drop),
         Action::Login { no_wait: false, .. } | Action::LoginCode { no_wait: false } => {
@@ -120,6 +135,16 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             login::follow(&args.socket()?, path, &body, args.json)
         }
         Action::Events => watch::events(&args.socket()?),
+        Action::Work => work::show(&args.socket()?, args.json),
+        Action::Journal {
+            what: journal::Action::Dump { folder },
+        } => match folder {
+            Some(folder) => journal::dump_folder(folder),
+            None => journal::ask(&args.socket()?, "/v1/journal", None),
+        },
+        Action::Diagnostics { output } => {
+            journal::ask(&args.socket()?, "/v1/diagnostics", output.as_deref())
+        }
         Action::Status { watch: true } => watch::status(&args.socket()?, args.json),
         _ => act(&args, &args.socket()?).map_err(Failure::new),
     })
@@ -184,7 +209,12 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
         Action::Counters => ("GET", "/v1/counters", String::new()),
         Action::Signal { name: Some(_), .. } => ("PUT", signal.as_str(), value),
         Action::Signal { name: None, .. } => ("GET", "/v1/signals", String::new()),
-        Action::Events | Action::ExampleConfig | Action::CheckConfig => return Ok(()),
+        Action::Events
+        | Action::Work
+        | Action::Journal { .. }
+        | Action::Diagnostics { .. }
+        | Action::ExampleConfig
+        | Action::CheckConfig => return Ok(()),
     };
     let (status, answer) = open(api, method, path, &body)?;
     let mut out = std::io::stdout();

@@ -2,31 +2,38 @@
 //! Persist before act: the journal is written here, on this thread, before the next effect is polled.
 //! A card or a disk that is away is waited for; `status` says so.
 
-use crate::api::{self, Api, Call, Command, Told};
+mod command;
+
+use crate::api::{self, Api, Call, Told};
 use crate::boot_clock::{self, BootTimer};
 use crate::card::{self, CardEvent, Counters, Euicc};
 use crate::config::Config;
+use crate::diagnostics;
 use crate::dialer::Dialer;
-use crate::health::{self, Clock, Trouble};
+use crate::health::{self, Trouble};
 use crate::inbox::{self, Publication};
 use crate::last_login::LastLogin;
 use crate::link::{self, Link, LinkEvent};
-use crate::signals::{Refused, Signals};
+use crate::signals::Signals;
 use crate::store::{Folder, Store};
 use crate::transactions::Transactions;
-use crate::view::{self, Surroundings};
+use crate::view;
 use crate::watchdog::Watchdog;
 use aid_agent_core::{
-    Agent, BootMs, Down, Effect, Envelope, EuiccError, Event, Id, Secret, Up, WIRE_VERSION,
+    Agent, BootMs, Down, Effect, Envelope, EuiccError, Event, Id, Up, WIRE_VERSION,
 };
 use aid_cli::cli::TRACE;
 use aid_cli::supervisor::Supervisor;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::UnixListener;
 use tokio::sync::{broadcast, mpsc};
+
+/// Events that are kept for `GET /v1/diagnostics`.
+const KEPT_EVENTS: usize = 128;
 
 /// Why the daemon ended, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +70,9 @@ pub(crate) struct Daemon {
     events: broadcast::Sender<Told>,
     /// Number of the last event.
     told: u64,
+    /// The last ones, without what opens something.
+    last_events: VecDeque<Value>,
+    pub(crate) config: Config,
     pub(crate) counters: Arc<Counters>,
     /// C-APDUs when the card last ended an operation.
     apdus: u64,
@@ -143,6 +153,8 @@ pub async fn run(
         inputs,
         events,
         told: 0,
+        last_events: VecDeque::new(),
+        config: config.clone(),
         apdus: counters.read().0,
         counters,
         sequence: 0,
@@ -388,142 +400,16 @@ impl Daemon {
         Ok(())
     }
 
-    /// Why nobody can log in, out or change anything at present.
-    fn unavailable(&self) -> Option<Value> {
-        if !self.agent.has_failed_journal() {
-            return None;
-        }
-        let failure = self.store.failure().map_or("", |f| f.text.as_str());
-        let enabled = self.agent.profiles().unwrap_or_default();
-        let profile = match enabled.iter().any(|p| p.enabled) {
-            true => "the profile is being disabled",
-            false => "no profile stays enabled",
-        };
-        let text = format!(
-            "the agent's journal does not work: {failure}. Nobody is logged in, {profile}; the agent \
-             goes on when the disk does (see status)"
-        );
-        Some(json!({ "unavailable": text }))
-    }
-
-    fn command(&mut self, command: Command) -> Value {
-        let asks = matches!(
-            command,
-            Command::Status
-                | Command::Profiles
-                | Command::Counters
-                | Command::Signals
-                // What the vehicle says is noted in any case.
-                | Command::Signal(..)
-        );
-        if asks {
-            return self.answer(command);
-        }
-        if let Some(refusal) = self.unavailable() {
-            self.store.hurry();
-            return refusal;
-        }
-        let answer = self.answer(command);
-        // The record of it may not be on disk: then it does not count as taken.
-        self.unavailable().unwrap_or(answer)
-    }
-
-    fn answer(&mut self, command: Command) -> Value {
-        match command {
-            Command::Login { user, pin } => {
-                let login_id = uuid::Uuid::new_v4();
-                let (id, pin) = (login_id.into_bytes(), Secret::new(pin));
-                self.login.begin(id);
-                self.event(Event::Login {
-                    login_id: id,
-                    user,
-                    pin,
-                });
-                json!({"login_id": login_id.simple().to_string()})
-            }
-            Command::LoginByCode => {
-                let login_id = uuid::Uuid::new_v4();
-                let id = login_id.into_bytes();
-                self.login.begin(id);
-                self.event(Event::LoginByCode { login_id: id });
-                json!({"login_id": login_id.simple().to_string()})
-            }
-            Command::Logout => {
-                self.event(Event::Logout);
-                json!({})
-            }
-            Command::Delete(iccid) => {
-                let own = view::is_own(&self.agent, &iccid);
-                if own {
-                    self.event(Event::DeleteOwn { iccid });
-                }
-                json!({"accepted": own})
-            }
-            Command::Provision => {
-                let asked = self.agent.session().is_some_and(|s| s.asking());
-                if asked {
-                    self.event(Event::Provision);
-                }
-                json!({"accepted": asked})
-            }
-            Command::Status => {
-                let mut status = view::status(&self.agent, &self.surroundings());
-                status["vehicle"] = self.signals.shown();
-                status["login"] = self.login.shown();
-                status["seq"] = json!(self.told);
-                status["time"] = json!(rfc3339());
-                status
-            }
-            Command::Signal(name, value) => self.signal(&name, &value),
-            Command::Signals => self.signals.values(),
-            Command::Profiles => view::profiles(&self.agent),
-            Command::Counters => {
-                let (apdus, rx, tx) = self.counters.read();
-                view::counters(apdus, rx, tx)
-            }
-        }
-    }
-
-    /// Takes a signal of the vehicle; says what is wrong with it.
-    fn signal(&mut self, name: &str, value: &Value) -> Value {
-        match self.signals.set(name, value) {
-            Ok(change) => {
-                if change.visible {
-                    let mut event = self.signals.shown();
-                    event["event"] = json!("vehicle");
-                    self.publish(event);
-                }
-                if let Some(event) = change.event {
-                    self.event(event);
-                }
-                json!({})
-            }
-            Err(Refused::Unknown) => json!({"unknown": true}),
-            Err(Refused::Value(expected)) => json!({"expected": expected}),
-        }
-    }
-
-    fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings {
-            link_up: self.link_up,
-            bearer: self.dialer.bearer(),
-            link: self.link_trouble.as_ref(),
-            card_seen: self.agent.profiles().is_some(),
-            card: self.card_trouble.as_ref(),
-            journal: self.store.failure(),
-            aside: self.store.aside(),
-            clock: Clock {
-                now: boot_clock::now(),
-                unix: unix_now(),
-            },
-        }
-    }
-
     fn publish(&mut self, mut event: Value) {
         tracing::info!(%event, "event");
         self.told += 1;
         event["seq"] = json!(self.told);
         event["time"] = json!(rfc3339());
+        if self.last_events.len() >= KEPT_EVENTS {
+            self.last_events.pop_front();
+        }
+        self.last_events
+            .push_back(diagnostics::without_codes(event.clone()));
         // No listener is no error.
         let _ = self.events.send(Told {
             seq: self.told,

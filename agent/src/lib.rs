@@ -10,6 +10,7 @@ pub mod card;
 pub mod config;
 mod ctl;
 pub mod daemon;
+mod diagnostics;
 mod dialer;
 mod euicc;
 mod health;
@@ -24,6 +25,7 @@ mod store;
 mod transactions;
 mod view;
 mod watchdog;
+mod work;
 
 pub use ctl::run as run_ctl;
 pub use euicc::LpaEuicc;

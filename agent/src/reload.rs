@@ -20,6 +20,7 @@ impl Daemon {
                         "{name} has changed in the configuration: restart the agent for it"
                     );
                 }
+                self.config.cmp = new.cmp.clone();
                 config.cmp = new.cmp;
                 tracing::info!("configuration read again");
             }

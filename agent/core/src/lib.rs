@@ -34,6 +34,7 @@ mod session;
 mod settle;
 mod waiting;
 mod waits;
+mod work;
 
 pub use agent::{Agent, Phase};
 pub use aid_id::{AccountRef, Iccid, IccidError, Id, Secret};
@@ -43,7 +44,10 @@ pub use aid_wire::{
     UserProfile, WIRE_VERSION, announced,
 };
 pub use driver::Session;
-pub use durable::{Download, Durable, Intent, Operation, Order, Record, Report, RestoreError};
+pub use durable::{
+    Download, Durable, Intent, Operation, Order, Record, Report, RestoreError, read_records,
+};
 pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, LoginEnd, Notice, Timer};
 pub use orders::CALLED_OFF;
 pub use waiting::{Awaited, Waiting};
+pub use work::{Doing, Stage, Task};

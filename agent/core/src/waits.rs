@@ -42,6 +42,11 @@ impl Default for Deliveries {
 }
 
 impl Deliveries {
+    /// Failed tries in a row.
+    pub(crate) fn failures(&self) -> u16 {
+        self.failures
+    }
+
     /// Whether the next try may begin.
     pub(crate) fn may_begin(&self) -> bool {
         self.due && self.wait.as_ref().is_none_or(|w| w.ready().is_some())

@@ -128,6 +128,12 @@ impl Bearers {
         self.list.len()
     }
 
+    /// The names of all bearers, best first.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.list.iter().map(Bearer::name).collect()
+    }
+
     /// All bearers in the order in which a connection tries them now, with their numbers.
     #[must_use]
     pub fn order(&self, now: Instant) -> Vec<(usize, &Bearer)> {

@@ -40,9 +40,6 @@ pub(crate) struct DemoArgs {
     /// Seconds between two things that the driver does; 1 with --watch.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(0..=600))]
     pace: Option<u16>,
-    /// Address of the car's own page (aid-hmi) on this machine, to be shown on the page of --watch.
-    #[arg(long, value_name = "URL", requires = "watch", value_parser = loopback)]
-    hmi: Option<String>,
     /// Write the report as one JSON document (docs/report.md).
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     report: Option<PathBuf>,
@@ -55,17 +52,6 @@ pub(crate) struct DemoArgs {
     /// Take the cover of the report from this TOML file: name, operator, device, versions, remarks.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     lab: Option<PathBuf>,
-}
-
-/// An address on this machine: a page of it is framed.
-fn loopback(text: &str) -> Result<String, String> {
-    let rest = text.strip_prefix("http://").unwrap_or_default();
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let name = host.split(':').next().unwrap_or_default();
-    match name {
-        "127.0.0.1" | "localhost" if !host.contains('@') => Ok(text.to_owned()),
-        _ => Err("use http://127.0.0.1:PORT/...".to_owned()),
-    }
 }
 
 impl DemoArgs {
@@ -113,7 +99,7 @@ pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
     let wanted = args.watch || args.report.is_some() || args.junit.is_some() || args.html.is_some();
     let recording = wanted.then(Recording::start);
     let mut watch = match &recording {
-        Some(recording) if args.watch => Some(Watch::serve(recording.clone(), args.hmi.clone())?),
+        Some(recording) if args.watch => Some(Watch::serve(recording.clone())?),
         _ => None,
     };
     let pace = args.pace.unwrap_or(if args.watch { 1 } else { 0 });
@@ -144,6 +130,7 @@ pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
             aloud: true,
             counted: false,
             recording: recording.as_ref(),
+            screen: args.watch,
             pace: Duration::from_secs(u64::from(pace)),
         },
     );

@@ -78,7 +78,7 @@ enum Action {
     /// Run one of the parts in this process, e.g. `aid-hil part aid-smdp serve --config smdp.toml`.
     #[command(disable_help_flag = true)]
     Part {
-        /// aid-agent, aidctl, aid-lpa, euicc-sim, aid-cmp, aid-hub, aid-msp or aid-smdp.
+        /// aid-agent, aid-hmi, aidctl, aid-lpa, euicc-sim, aid-cmp, aid-hub, aid-msp or aid-smdp.
         program: String,
         /// Its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -7,8 +7,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The parts, by program name.
-pub(crate) const PROGRAMS: [&str; 8] = [
+pub(crate) const PROGRAMS: [&str; 9] = [
     "aid-agent",
+    "aid-hmi",
     "aidctl",
     "aid-lpa",
     "euicc-sim",
@@ -24,6 +25,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
     let program = args.first().and_then(|a| a.to_str()).unwrap_or_default();
     match program {
         "aid-agent" => aid_agent::run(args),
+        "aid-hmi" => aid_hmi::run(args),
         "aidctl" => aid_agent::run_ctl(args),
         "aid-lpa" => aid_lpa::run(args),
         "euicc-sim" => euicc_sim::run(args),

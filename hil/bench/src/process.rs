@@ -130,17 +130,6 @@ pub(crate) fn cpu_of(process: u32) -> Duration {
     Duration::from_nanos(nanoseconds.sum())
 }
 
-/// Hears each line that a part logs: its program, and the line.
-type Listener = Box<dyn Fn(&str, &str) + Send + Sync>;
-
-/// Who hears what the parts log.
-static LISTENER: OnceLock<Listener> = OnceLock::new();
-
-/// Lets parts that start from now on trace, and hands each line to `listener`. Once in a run.
-pub(crate) fn listen(listener: Listener) {
-    let _ = LISTENER.set(listener);
-}
-
 /// Starts a process, unless the run is being ended.
 pub(crate) fn spawn_at_gate(command: &mut Command) -> std::io::Result<Child> {
     let _open = leftovers::gate();
@@ -179,7 +168,7 @@ impl Part {
             .env("AID_LOG", filter)
             .env(
                 "AID_TRACE",
-                if trace || extras.tap.is_some() || LISTENER.get().is_some() {
+                if trace || extras.tap.is_some() {
                     "1"
                 } else {
                     "0"
@@ -362,9 +351,6 @@ fn keep_log(
         }
         if trace {
             cli::line_to_stderr(&format!("[{program}] {line}"));
-        }
-        if let Some(listener) = LISTENER.get() {
-            listener(program, &line);
         }
         if line.starts_with(program) {
             sentence = Some(line);

@@ -194,13 +194,19 @@ fn repeatable(report: &Report) -> Result<Vec<String>, Failure> {
 
 /// The command for one case in place of those that it names.
 fn with_case(words: &[String], report: &Report, case: &str) -> Vec<String> {
-    let named = COMMANDS
+    let command = COMMANDS
         .iter()
         .find(|(command, _)| words.first().is_some_and(|w| w == command));
-    let fixed = named.map_or(1, |(_, fixed)| *fixed);
+    let fixed = command.map_or(1, |(_, fixed)| *fixed);
     let mut made: Vec<String> = words.iter().take(fixed).cloned().collect();
-    // A fleet or a demo has cases, and runs as a whole.
-    if !matches!(report.kind, Kind::Fleet | Kind::Demo) {
+    // A fleet or a demo has cases, and runs as a whole. A scenario of a file is found by the file.
+    let is_file =
+        |word: &String| !word.starts_with('-') && (word.contains('/') || word.ends_with(".toml"));
+    let own = named(words.iter().skip(fixed));
+    let keeps = matches!(report.kind, Kind::Scenarios) && own.iter().any(|word| is_file(word));
+    if keeps {
+        made.extend(own.into_iter().cloned());
+    } else if !matches!(report.kind, Kind::Fleet | Kind::Demo) {
         made.push(case.to_owned());
     }
     let mut rest = words.iter().skip(fixed);
@@ -215,6 +221,18 @@ fn with_case(words: &[String], report: &Report, case: &str) -> Vec<String> {
         }
     }
     made
+}
+
+/// The words that are no options and no values of options.
+fn named<'a>(words: impl Iterator<Item = &'a String>) -> Vec<&'a String> {
+    let (mut all, mut is_value) = (Vec::new(), false);
+    for word in words {
+        if !is_value && !word.starts_with('-') {
+            all.push(word);
+        }
+        is_value = !is_value && VALUES.contains(&word.as_str());
+    }
+    all
 }
 
 /// Runs the command with our own executable and reads its report.

@@ -212,6 +212,64 @@ fn a_demo_makes_a_report_without_secrets_that_can_be_compared_and_replayed() {
     assert_eq!(replayed.status.code(), Some(1), "{}", said(&replayed));
 }
 
+const PLAYED: &str = r#"title = "a driver who has linked nothing gets no profile"
+clause = "AID.02 §4.3"
+steps = [
+  { when = "Ada, who has linked nothing, logs in", do = "car.login", user = "ada" },
+  { then = "she gets no profile", see = "car.status", is = { phase = "no_profile" }, within = "20 s" },
+]
+"#;
+
+/// A run of scenarios is published in all forms, and repeated with its seed, case by case.
+#[test]
+fn a_run_of_scenarios_is_published_and_replayed_case_by_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let (json, html) = (path(folder.path(), "s.json"), path(folder.path(), "s.html"));
+    let (junit, lab) = (
+        path(folder.path(), "s.xml"),
+        path(folder.path(), "lab.toml"),
+    );
+    let file = path(folder.path(), "nobody.toml");
+    std::fs::write(&file, PLAYED).unwrap();
+    std::fs::write(&lab, "name = \"Test House 9\"\n").unwrap();
+    let output = run(&[
+        "run", &file, "--seed", "5", "--report", &json, "--html", &html, "--junit", &junit,
+        "--lab", &lab,
+    ]);
+    assert!(output.status.success(), "{}", said(&output));
+    let report = aid_report::open(Path::new(&json)).unwrap();
+    assert_eq!((&report.kind, report.seed), (&Kind::Scenarios, 5));
+    assert!(
+        std::fs::read_to_string(&html)
+            .unwrap()
+            .contains("Test House 9")
+    );
+    assert!(
+        std::fs::read_to_string(&junit)
+            .unwrap()
+            .contains("Test House 9")
+    );
+    let mut child = hil(&["replay", &json, "--step"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let replayed = child.wait_with_output().unwrap();
+    assert!(replayed.status.success(), "{}", said(&replayed));
+    assert!(
+        said(&replayed).contains("she gets no profile"),
+        "{}",
+        said(&replayed)
+    );
+    // Without a person who goes on, it stops before the first case.
+    let stopped = run(&["replay", &json, "--step"]);
+    assert_eq!(stopped.status.code(), Some(1), "{}", said(&stopped));
+    let unknown = run(&["replay", &json, "absent"]);
+    assert_eq!(unknown.status.code(), Some(2), "{}", said(&unknown));
+}
+
 #[test]
 fn what_is_no_report_of_ours_is_refused() {
     let folder = tempfile::tempdir().unwrap();

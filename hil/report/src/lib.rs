@@ -30,5 +30,5 @@ pub use record::{
     Response, Route, instruction, status_word,
 };
 pub use report::{FORMAT, Kind, Laboratory, Report, Version};
-pub use table::{Colours, case_lines, heading, table};
+pub use table::{Colours, case_lines, first_line, heading, table};
 pub use verdict::{Tally, Verdict};

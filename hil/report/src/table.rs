@@ -100,7 +100,8 @@ fn why(case: &Case) -> Option<String> {
 }
 
 /// The first line of a failure: expected, seen, and the command that repeats it.
-pub(crate) fn first_line(failure: &Failure) -> String {
+#[must_use]
+pub fn first_line(failure: &Failure) -> String {
     format!(
         "expected {}; seen {}; repeat: {}",
         printable(&failure.expected),

@@ -6,7 +6,7 @@ mod record;
 mod snapshot;
 
 pub(crate) use ledger::{Fault, Ledger};
-pub use record::{Download, Intent, Operation, Order, Record, Report};
+pub use record::{Download, Intent, Operation, Order, Record, Report, read_records};
 pub use snapshot::RestoreError;
 
 use crate::bounds::{

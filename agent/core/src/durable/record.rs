@@ -96,6 +96,14 @@ pub struct Order {
     pub outcome: Option<OrderOutcome>,
 }
 
+/// The records of one write of the journal.
+///
+/// # Errors
+/// This version can't read them.
+pub fn read_records(bytes: &[u8]) -> Result<Vec<Record>, postcard::Error> {
+    postcard::from_bytes(bytes)
+}
+
 /// One change of the durable state. Append-only: the journal of an older agent must replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {

@@ -153,6 +153,7 @@ fn told(args: &BenchArgs, logs: &LogArgs, counted: bool) -> Result<Told, Failure
         trace: false,
         aloud: false,
         recording: None,
+        screen: false,
         pace: std::time::Duration::ZERO,
         counted,
     };

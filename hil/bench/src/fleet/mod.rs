@@ -7,6 +7,7 @@ mod car;
 mod card;
 mod people;
 mod progress;
+mod random;
 mod tally;
 mod verdict;
 
@@ -24,6 +25,7 @@ use books::{Invariant, Parked};
 use car::{Car, Shared, State, Wish, count};
 use card::{CarCard, Clients};
 use progress::Progress;
+use random::Random;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -457,26 +459,6 @@ fn parked(fleet: &Fleet, running: &Running, drove: &[bool], withdrawn: &[usize])
     .collect()
 }
 
-/// A small generator (SplitMix64): the same seed gives the same journeys.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn shuffle<T>(&mut self, list: &mut [T]) {
-        for n in (1..list.len()).rev() {
-            let other = self.next() % (n as u64 + 1);
-            list.swap(n, other as usize);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -504,19 +486,5 @@ mod tests {
         for bad in ["0", "-1", "NaN", "inf", "x", "1e9"] {
             assert!(rate(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_shuffle_keeps_all_and_repeats_by_its_seed() {
-        let shuffled = |seed| {
-            let mut list: Vec<u32> = (0..100).collect();
-            Random(seed).shuffle(&mut list);
-            list
-        };
-        assert_eq!(shuffled(7), shuffled(7));
-        assert_ne!(shuffled(7), shuffled(8));
-        let mut sorted = shuffled(7);
-        sorted.sort_unstable();
-        assert_eq!(sorted, (0..100).collect::<Vec<_>>());
     }
 }

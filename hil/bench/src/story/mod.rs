@@ -7,7 +7,7 @@ pub(crate) mod books;
 pub(crate) mod browser;
 mod sim;
 
-use crate::process::{Part, Spawn};
+use crate::process::{Extras, Part, Spawn};
 use crate::report::{Report, Step};
 use crate::site::Site;
 use crate::watch::Recording;
@@ -42,6 +42,8 @@ pub(crate) struct Telling<'a> {
     pub(crate) counted: bool,
     /// Records what happens, for the live page and the report.
     pub(crate) recording: Option<&'a Recording>,
+    /// Start the page of the car's screen (aid-hmi), and show its address with what is recorded.
+    pub(crate) screen: bool,
     /// Pause before each thing that the driver does, so that a person can follow.
     pub(crate) pace: Duration,
 }
@@ -211,7 +213,7 @@ impl Story<'_> {
         let hub = [("aid-hub", ["serve", "--config", "hub.toml"].as_slice())];
         let hub = hub.into_iter().filter(|_| self.site.has_hub());
         for (program, args) in hub.chain(PARTS) {
-            self.parts.push(Part::start(Spawn {
+            let spawn = Spawn {
                 program,
                 suffix: "",
                 args,
@@ -219,15 +221,45 @@ impl Story<'_> {
                 log: self.telling.log,
                 trace: self.telling.trace,
                 counted: self.telling.counted,
-            })?);
+            };
+            let extras = Extras {
+                tap: self
+                    .telling
+                    .recording
+                    .map(|recording| recording.tap(program)),
+                ..Extras::default()
+            };
+            self.parts.push(Part::start_with(spawn, extras)?);
         }
         let agent = Agent::connect(&self.site.path("agent.sock"))?;
         agent.wait_for_link()?;
+        if self.telling.screen {
+            self.start_screen()?;
+        }
         self.say(&format!(
             "The car with EID {} is online at its CMP",
             self.site.eid
         ));
         Ok(agent)
+    }
+
+    fn start_screen(&mut self) -> Result<(), Failure> {
+        let config = "agent = \"agent.sock\"\nlisten = \"127.0.0.1:0\"\n";
+        aid_cli::private::write(&self.site.path("hmi.toml"), config.as_bytes())?;
+        let part = Part::start(Spawn {
+            program: "aid-hmi",
+            suffix: "",
+            args: &["run", "--config", "hmi.toml"],
+            dir: &self.site.dir,
+            log: self.telling.log,
+            trace: false,
+            counted: false,
+        })?;
+        if let (Some(recording), Some(address)) = (self.telling.recording, part.address("hmi")) {
+            recording.screen(address);
+        }
+        self.parts.push(part);
+        Ok(())
     }
 
     fn onboarding(&self) -> Result<(), Failure> {

@@ -46,7 +46,6 @@ struct Place {
     token: String,
     session: String,
     used: AtomicBool,
-    hmi: Option<String>,
     signs: mpsc::Sender<Sign>,
 }
 
@@ -55,8 +54,8 @@ fn random() -> String {
 }
 
 impl Watch {
-    /// Serves the page of a recording. `hmi` is the address of the car's own page (aid-hmi), which is shown beside.
-    pub(crate) fn serve(recording: Recording, hmi: Option<String>) -> Result<Self, Failure> {
+    /// Serves the page of a recording.
+    pub(crate) fn serve(recording: Recording) -> Result<Self, Failure> {
         let wrong = |e: std::io::Error| Failure::new(format!("cannot serve the live page: {e}"));
         let listener = TcpListener::bind("127.0.0.1:0").map_err(wrong)?;
         listener.set_nonblocking(true).map_err(wrong)?;
@@ -68,7 +67,6 @@ impl Watch {
             token: random(),
             session: random(),
             used: AtomicBool::new(false),
-            hmi,
             signs: signs.clone(),
         });
         let address = format!("http://127.0.0.1:{port}/?token={}", place.token);
@@ -165,24 +163,16 @@ async fn guard(State(place): State<Arc<Place>>, request: Request, next: Next) ->
     } else {
         next.run(request).await
     };
-    let frame = match &place.hmi {
-        Some(_) => "frame-src http://127.0.0.1:* http://localhost:*; ",
-        None => "",
-    };
-    let policy = format!(
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; {frame}base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'none'"
-    );
+    let policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
+                  form-action 'none'; frame-ancestors 'none'";
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, policy.as_str()),
+        (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
+        headers.insert(name, HeaderValue::from_static(value));
     }
     response
 }
@@ -200,7 +190,7 @@ async fn front(
 ) -> Response {
     if place.is_known(&headers) {
         let shown = place.recording.shown();
-        let page = page::document(&shown, place.hmi.as_deref());
+        let page = page::document(&shown);
         drop(shown);
         let _ = place.signs.send(Sign::Opened);
         return ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response();

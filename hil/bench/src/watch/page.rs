@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub(super) const STYLE: &str = "\
 #state{position:sticky;top:0;background:var(--bg);border-bottom:1px solid var(--line);padding:.5rem 0;z-index:2}
 #state .car{font-weight:600;margin:0}#state ol{display:flex;flex-wrap:wrap;gap:.25rem .75rem;list-style:none;margin:.25rem 0;padding:0;font-size:.85rem}
-.heads{background:var(--bg);position:static}iframe{width:100%;min-height:26rem;border:1px solid var(--line);border-radius:.5rem}
+.heads{background:var(--bg);position:static}
 ";
 
 /// Adds what the events bring.
@@ -60,6 +60,9 @@ fn state_of(shown: &Shown) -> Markup {
                 }
             }
         }
+        @if let Some(address) = &shown.screen {
+            p { a href=(address) target="_blank" rel="noopener" { "Open the car's screen" } " beside this page; the address is good for one browser." }
+        }
         p class="quiet" {
             (shown.messages.len()) " messages, " (sum(|c| c.apdus)) " APDUs, " (sum(|c| c.bytes)) " bytes over the admin link"
         }
@@ -67,7 +70,7 @@ fn state_of(shown: &Shown) -> Markup {
 }
 
 /// The whole page.
-pub(super) fn document(shown: &Shown, hmi: Option<&str>) -> String {
+pub(super) fn document(shown: &Shown) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -82,11 +85,6 @@ pub(super) fn document(shown: &Shown, hmi: Option<&str>) -> String {
                 main {
                     h1 { "One car, from the account to the SIM" }
                     div id="state" role="status" { (state_of(shown)) }
-                    @if let Some(address) = hmi {
-                        h2 { "In the car" }
-                        p { a href=(address) { "Open the car's screen by itself" } }
-                        iframe src=(address) title="The car's screen" {}
-                    }
                     h2 { "Messages" }
                     p class="quiet" { "Open a message to see its content. Secrets are masked." }
                     (PreEscaped(sequence(&parties(), &shown.messages)))

@@ -1,6 +1,7 @@
 //! What a demo shows while it goes on: messages, steps, the car's state. The live page and the report are both made of it.
 
 use super::lines::Lines;
+use crate::process::Tap;
 use crate::report::Report as Story;
 use aid_cli::cli::Failure;
 use aid_report::{
@@ -36,6 +37,8 @@ pub(super) struct Shown {
     pub(super) steps: Vec<Step>,
     /// The car's state, in words.
     pub(super) car: &'static str,
+    /// Address of the car's screen, good for one browser.
+    pub(super) screen: Option<String>,
     pub(super) over: bool,
 }
 
@@ -49,10 +52,10 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Begins; the parts that start from now on are listened to.
+    /// Begins; give each part its [`Self::tap`].
     pub(crate) fn start() -> Self {
         let (changes, _) = broadcast::channel(BEHIND);
-        let recording = Self {
+        Self {
             began: Instant::now(),
             clock: Timestamp::now(),
             shown: Arc::new(Mutex::new(Shown {
@@ -61,15 +64,17 @@ impl Recording {
                 messages: Vec::new(),
                 steps: Vec::new(),
                 car: "not started",
+                screen: None,
                 over: false,
             })),
             changes,
-        };
-        let own = recording.clone();
-        crate::process::listen(Box::new(move |program: &str, line: &str| {
-            own.line(program, line);
-        }));
-        recording
+        }
+    }
+
+    /// Reads the log of a part while it is written.
+    pub(crate) fn tap(&self, program: &'static str) -> Tap {
+        let own = self.clone();
+        Box::new(move |line| own.line(program, line))
     }
 
     pub(super) fn shown(&self) -> MutexGuard<'_, Shown> {
@@ -138,9 +143,18 @@ impl Recording {
         let _ = self.changes.send(Changed::State);
     }
 
+    /// The car's screen is at this address.
+    pub(crate) fn screen(&self, address: &str) {
+        self.shown().screen = Some(address.to_owned());
+        let _ = self.changes.send(Changed::State);
+    }
+
     /// Nothing comes any more.
     pub(crate) fn end(&self) {
-        self.shown().over = true;
+        let mut shown = self.shown();
+        shown.over = true;
+        shown.screen = None;
+        drop(shown);
         let _ = self.changes.send(Changed::Over);
     }
 

@@ -11,7 +11,7 @@ pub use sequence::{sequence, sequence_row};
 pub use style::STYLE;
 
 use crate::case::Case;
-use crate::report::Report;
+use crate::report::{Kind, Report};
 use crate::verdict::Verdict;
 use aid_cli::printable::printable;
 use maud::{DOCTYPE, Markup, html};
@@ -27,9 +27,10 @@ const AROUND: usize = 512;
 /// Most steps of a case on the page.
 const MAX_STEPS: usize = 500;
 
-/// A text as the page shows it: printable, and at most so many bytes.
+/// A text as the page shows it: at most so many of its bytes, and printable. Cut first: a text of megabytes costs no more
+/// than its beginning.
 fn clipped(text: &str, most: usize) -> String {
-    crate::record::clip(&printable(text), most)
+    printable(&crate::record::clip(text, most)).into_owned()
 }
 
 /// What of a case has found a place.
@@ -136,14 +137,16 @@ fn assemble(report: &Report, cover: &str, requirements: &str, parts: Vec<Part>) 
         };
         out.push_str(&note.into_string());
     }
+    // A demo is its sequence.
+    let is_open = report.kind == Kind::Demo;
     for (part, case) in parts.into_iter().zip(&report.cases) {
-        push_part(&mut out, part, case);
+        push_part(&mut out, part, case, is_open);
     }
     out.push_str("</main></body></html>\n");
     crate::junit::well_formed(&out)
 }
 
-fn push_part(out: &mut String, part: Part, case: &Case) {
+fn push_part(out: &mut String, part: Part, case: &Case, is_open: bool) {
     let Some(head) = part.head else {
         return;
     };
@@ -153,7 +156,7 @@ fn push_part(out: &mut String, part: Part, case: &Case) {
         None => out.push_str("<p class=\"note\">Its steps are in the JSON report.</p>"),
     }
     if !part.rows.is_empty() {
-        let opened = if case.verdict == Verdict::Fail {
+        let opened = if is_open || case.verdict == Verdict::Fail {
             " open=\"\""
         } else {
             ""
@@ -235,8 +238,18 @@ fn chip(verdict: Verdict) -> Markup {
     html! { span class={ "chip v-" (verdict) } { (verdict) } }
 }
 
+/// The first of these names, and how many more there are.
 fn listed(names: &[String]) -> String {
-    clipped(&names.join(", "), 500)
+    const MOST: usize = 20;
+    let shown: Vec<String> = names
+        .iter()
+        .take(MOST)
+        .map(|name| clipped(name, 100))
+        .collect();
+    match names.len().saturating_sub(MOST) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 fn milliseconds(us: u64) -> String {

@@ -40,8 +40,8 @@ svg .life{stroke:var(--line);stroke-width:1}svg .arrow{stroke-width:2}svg .arrow
 .k-aid1{stroke:var(--aid1);fill:var(--aid1)}.k-aid2{stroke:var(--aid2);fill:var(--aid2)}.k-aid4{stroke:var(--aid4);fill:var(--aid4)}.k-page{stroke:var(--page);fill:var(--page)}
 .k-es2{stroke:var(--es2);fill:var(--es2)}.k-es9{stroke:var(--es9);fill:var(--es9)}.k-apdu{stroke:var(--apdu);fill:var(--apdu)}.k-deed{stroke:var(--deed);fill:var(--deed)}
 @media(max-width:45rem){body{padding:0 .6rem 2rem}dl{grid-template-columns:1fr}dd{margin-bottom:.3rem}
-.heads{margin-left:0;width:45vw}.heads span{font-size:.62rem}.rows summary{grid-template-columns:45vw 1fr}.rows time{grid-column:2;grid-row:2;padding-left:.5rem}
-.rows summary>svg{grid-row:1/3}.rows .title{grid-column:3;padding-left:.5rem}.rows .open{margin-left:0}.wide{display:none}}
+.heads{margin-left:0;width:45vw}.heads span{font-size:.75rem;writing-mode:vertical-rl;text-align:right;margin:0 auto;display:flex;align-items:center}.rows summary{grid-template-columns:45vw 1fr}.rows time{grid-column:2;grid-row:2;padding-left:.5rem}
+.rows summary>svg{left:0;width:45vw}.rows .title{grid-column:2;padding-left:.5rem}.rows .open{margin-left:0}.wide{display:none}}
 @media print{:root{color-scheme:light;font-size:9pt;--bg:#fff;--fg:#000;--card:#fff;--quiet:#444;--line:#999}body{max-width:none;padding:0}
 .heads{position:static}section.case{break-inside:auto;border-color:#999}section.case>header,.rows li,tr{break-inside:avoid}a{color:inherit;text-decoration:none}
 details::details-content{content-visibility:visible;display:block;height:auto}.rows .open{font-size:8pt}*{print-color-adjust:exact}}
