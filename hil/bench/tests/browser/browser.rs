@@ -50,7 +50,7 @@ impl Browser {
         }
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut server = Command::new("chromedriver")
-            .args(["--port=0", "--log-level=OFF"])
+            .arg("--port=0")
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -58,7 +58,7 @@ impl Browser {
         let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
         let port: u16 = loop {
             let line = lines.next().expect("chromedriver says its port").unwrap();
-            if let Some((_, rest)) = line.split_once("on port ") {
+            if let Some((_, rest)) = line.split_once("successfully on port ") {
                 break rest.trim_end_matches('.').parse().unwrap();
             }
         };
