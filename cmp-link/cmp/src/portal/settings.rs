@@ -59,7 +59,7 @@ pub(super) async fn overview(State(service): Cmp, headers: HeaderMap, done: Done
             (section("settings-name", "/name", "change-name", html! {
                 dl {
                     dt { (visit.say("shown-name")) } dd { (account.display_name) }
-                    dt { (visit.say("sign-in-name")) } dd { (account.name) }
+                    dt { (visit.say("register-name")) } dd { (account.name) }
                 }
             }))
             (section("settings-preferences", "/preference", "change-preferences", html! {
