@@ -14,6 +14,7 @@ mod home;
 mod link;
 mod login;
 mod openid;
+mod preferences;
 mod settings;
 mod subscriptions;
 
@@ -140,11 +141,8 @@ pub fn router(service: Arc<Service>) -> Router {
             get(settings::password_form).post(settings::password),
         )
         .route("/pin", get(settings::pin_form).post(settings::pin))
-        .route(
-            "/preference",
-            get(settings::preference_form).post(settings::preference),
-        )
-        .route("/preferences", post(settings::preferences))
+        .route("/preference", get(preferences::form).post(preferences::one))
+        .route("/preferences", post(preferences::all))
         .route(
             "/sessions",
             get(account::sessions_page).post(account::end_others),

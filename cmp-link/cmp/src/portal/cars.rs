@@ -28,7 +28,7 @@ fn presence(visit: &Visit<'_>, car: &Car) -> Markup {
         @if car.online {
             span.chip.good.dot.on { (visit.say("car-online")) }
         } @else if let Some(seen) = car.last_seen {
-            span.chip.dot { (visit.words.rich("car-last-seen", &[("when", visit.words.ago(seen))])) }
+            span.chip.dot { span { (visit.words.rich("car-last-seen", &[("when", visit.words.ago(seen))])) } }
         } @else {
             span.chip.dot { (visit.say("car-never-seen")) }
         }

@@ -149,6 +149,8 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .set("client_ca", "pki/aid/partners-ca.pem")
         .set("own_id", MSP_ID)
         .table("[touchpoint]")
+        // As the CMP calls it: an MSP has one name.
+        .set("name", "AID Test MSP")
         .set("listen", local(ports.touchpoint))
         .set("cert", "pki/aid/msp-server.pem")
         .set("key", "pki/aid/msp-server.key")
