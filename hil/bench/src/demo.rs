@@ -1,5 +1,6 @@
 //! `aid-hil demo`: one command provisions a car.
 
+use crate::hmi;
 use crate::leftovers::Workshop;
 use crate::part::PROGRAMS;
 use crate::process;
@@ -25,6 +26,9 @@ pub(crate) struct DemoArgs {
     /// Print one JSON object on stdout; everything else goes to stderr.
     #[arg(long)]
     json: bool,
+    /// Serve the page of the car's screen (aid-hmi) while the demo runs, and print its address.
+    #[arg(long)]
+    watch: bool,
     /// Leave state, configurations, keys and logs in this directory, which must be empty or absent.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -60,6 +64,10 @@ pub(crate) fn run(args: &DemoArgs, logs: &LogArgs) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    let screen = args.watch.then(|| hmi::start(dir, &logs.log)).transpose()?;
+    if let Some((_, address)) = &screen {
+        cli::line_to_stderr(&format!("The car's screen is at {address}"));
+    }
     let report = story::tell(
         &site,
         Telling {

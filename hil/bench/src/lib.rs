@@ -9,6 +9,7 @@ mod cluster;
 mod conformance;
 mod demo;
 mod figures;
+mod hmi;
 mod leftovers;
 mod part;
 mod process;

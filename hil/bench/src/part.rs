@@ -7,10 +7,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// The parts, by program name.
-pub(crate) const PROGRAMS: [&str; 7] = [
+pub(crate) const PROGRAMS: [&str; 8] = [
     "aid-agent",
     "aidctl",
     "aid-lpa",
+    "aid-hmi",
     "euicc-sim",
     "aid-cmp",
     "aid-msp",
@@ -25,6 +26,7 @@ pub(crate) fn run(args: Vec<OsString>) -> ExitCode {
         "aid-agent" => aid_agent::run(args),
         "aidctl" => aid_agent::run_ctl(args),
         "aid-lpa" => aid_lpa::run(args),
+        "aid-hmi" => aid_hmi::run(args),
         "euicc-sim" => euicc_sim::run(args),
         "aid-cmp" => aid_cmp::run(args),
         "aid-msp" => aid_msp::run(args),
