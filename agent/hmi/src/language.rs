@@ -36,7 +36,7 @@ macro_rules! texts {
 texts! {
     title, language_other, day, night, lost,
     guest, guest_text, by_pin, by_phone, own_connection,
-    name_title, name_label, name_known, next, space_key, delete_key, cancel, back,
+    name_title, name_known, next, space_key, delete_key, cancel, back,
     pin_title, pin_typed, pin_none, log_in,
     moving_title, moving_text,
     checking, checking_text,

@@ -91,7 +91,6 @@ fn head(title: &str) -> Markup {
         meta name="robots" content="noindex";
         title { (title) }
         link rel="stylesheet" href="/style.css";
-        link rel="icon" href="data:,";
     }
 }
 

@@ -181,7 +181,7 @@ fn somebody_logs_in_by_name_and_pin_with_keys_on_the_screen() {
             "{page}"
         );
     }
-    assert!(hmi.get("/pin", &cookie).body.contains("4 digits typed"));
+    assert!(hmi.get("/pin", &cookie).body.contains("Digits typed: 4"));
     assert_eq!(
         hmi.post("/pin", &cookie, "key=go").header("location"),
         Some("/")

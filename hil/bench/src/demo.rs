@@ -72,6 +72,9 @@ impl DemoArgs {
         if self.async_ac {
             command.push_str(" --async-ac");
         }
+        if self.hub {
+            command.push_str(" --hub");
+        }
         if let Some(file) = &self.profile {
             command.push_str(&format!(" --profile '{}'", file.display()));
         }

@@ -30,7 +30,7 @@ pub(crate) fn name(view: &View<'_>) -> String {
     let texts = view.texts;
     let content = html! {
         section {
-            h1 { (texts.name_title) }
+            h1 { label for="user" { (texts.name_title) } }
             @if !view.names.is_empty() {
                 p.soft { (texts.name_known) }
                 form.known method="post" action="/name" {
@@ -38,11 +38,10 @@ pub(crate) fn name(view: &View<'_>) -> String {
                 }
             }
             form method="post" action="/name" {
-                label for="user" { (texts.name_label) }
-                input #user name="user" value=(view.session.name) maxlength="128" autocomplete="off"
-                    autocapitalize="none" spellcheck="false";
                 // The first button of a form is what Enter presses.
-                div.row {
+                div.entry {
+                    input #user name="user" value=(view.session.name) maxlength="128" autocomplete="off"
+                        autocapitalize="none" spellcheck="false";
                     button.main name="key" value="go" { (texts.next) }
                     a.button href="/" { (texts.cancel) }
                 }
