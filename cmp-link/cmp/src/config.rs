@@ -4,6 +4,7 @@ mod msp;
 mod values;
 
 use crate::store::Database;
+use crate::{openid, portal};
 use aid_aid1::agreed;
 use aid_aid1::server::Gate;
 use aid_cli::cli::Failure;
@@ -11,6 +12,7 @@ use aid_cli::config::{beside, load};
 use aid_cli::tls;
 use aid_cmp_core::decide::Policy;
 use aid_serve::limit::Rate;
+use aid_serve::page::{Site, theme};
 use aid_serve::{admin, slots, telemetry};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -239,6 +241,11 @@ pub struct Portal {
     /// Anybody may make an account; else the operator does.
     #[serde(default)]
     pub open_registration: bool,
+    /// What the pages look like.
+    #[serde(default)]
+    pub theme: theme::Config,
+    /// Sign-in with another identity provider, beside passwords; absent: none.
+    pub openid: Option<openid::Config>,
 }
 
 /// What is agreed with the MSPs: replaced in a running server when the file changes.
@@ -269,6 +276,10 @@ pub struct Fixed {
     pub file: File,
     /// Key of the car PINs.
     pub pin_key: [u8; 32],
+    /// Theme and texts of the portal.
+    pub site: Site,
+    /// The identity provider, where there is one.
+    pub openid: Option<openid::Provider>,
 }
 
 /// Everything, checked.
@@ -303,6 +314,10 @@ pub fn read(path: &Path) -> Result<File, Failure> {
     }
     for item in [&mut file.portal.cert, &mut file.portal.key] {
         *item = beside(path, item);
+    }
+    file.portal.theme.resolve(path);
+    if let Some(openid) = &mut file.portal.openid {
+        openid.resolve(path);
     }
     file.admin.resolve(path);
     if let Some(enrolment) = &mut file.enrolment {
@@ -379,8 +394,17 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
     }
     // Without an MSP nobody may call, whatever he calls us.
     let gate = Gate::new(parties);
+    let theme = file.portal.theme.theme(portal::NAME, portal::COLOUR);
+    let theme = theme.map_err(|e| wrong(path, format!("portal.{e}")))?;
+    let openid = file.portal.openid.as_ref();
+    let openid = openid.map(|openid| openid.provider(&file.portal.base_url));
     Ok(Config {
-        fixed: Fixed { file, pin_key },
+        fixed: Fixed {
+            openid: openid.transpose()?,
+            site: Site::new(theme, portal::TABLES),
+            file,
+            pin_key,
+        },
         agreed: Agreed { msps, gate },
     })
 }

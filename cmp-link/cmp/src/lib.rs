@@ -10,6 +10,7 @@ pub mod desk;
 pub mod gateway;
 mod gauges;
 pub mod names;
+pub mod openid;
 pub mod operator;
 pub mod outbox;
 pub mod password;

@@ -1,30 +1,38 @@
-//! The user portal (AID6) as HTTPS pages: sign in, link a subscription, choose which one serves, see and delete profiles,
-//! unlink, approve a login that a car shows a code for, password, PIN and sessions (§4.1, §4.2, §4.4.1, §4.5).
-//! No script; every form has a token; cookies are `__Host-`.
+//! The user portal (AID6) as HTTPS pages: sign in, link a subscription, choose which one serves, see and name cars, see and
+//! delete profiles, unlink, approve a login that a car shows a code for, account and sessions (§4.1, §4.2, §4.4.1, §4.5).
+//!
+//! Every page works without scripts. A page that asks is a GET; a form that does something is a POST, has a token, and is
+//! answered with a redirect. Cookies are `__Host-`.
 
 mod account;
 mod car;
+mod cars;
 mod cookie;
+mod device;
+mod frame;
+mod home;
 mod link;
 mod login;
-mod page;
+mod openid;
 mod settings;
+mod subscriptions;
 
-use crate::service::Service;
+use crate::service::{Service, now};
 use crate::store::StoreError;
 use aid_cmp_core::model::Account;
 use aid_serve::limit::retry_after;
-use aid_serve::page as shell_page;
+use aid_serve::page::colour::Colour;
+use aid_serve::page::{self as shell_page, Words};
 use axum::Router;
 use axum::body::to_bytes;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::{FormRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use cookie::SESSION;
-use maud::Markup;
+use frame::Visit;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,39 +40,56 @@ use std::time::Duration;
 /// Largest form, bytes.
 const MAX_FORM: usize = 16 * 1024;
 /// Forms that cost the hash of a password, or that judge a secret: limited by the address that they come from.
-pub const GUESSES: &[&str] = &["/login", "/register", "/password", "/pin", "/car"];
-/// Whose pages these are.
-const SITE: &str = "My cars";
+pub const GUESSES: &[&str] = &[
+    "/login",
+    "/register",
+    "/password",
+    "/pin",
+    "/car",
+    "/delete-account",
+];
+/// Whose pages these are, where the configuration says nothing.
+pub const NAME: &str = "My cars";
+/// Their colour, where the configuration says nothing.
+pub const COLOUR: Colour = Colour([0x0b, 0x57, 0xd0]);
+/// The texts of the pages, in the order of `Language::ALL`.
+pub const TABLES: [&str; 2] = [include_str!("portal/en.ftl"), include_str!("portal/de.ftl")];
 
-/// A page instead of an answer, for whatever goes wrong.
+/// A page instead of an answer, for whatever goes wrong: status and id of the text.
+#[derive(Debug, Clone, Copy)]
 struct Refusal(StatusCode, &'static str);
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "a page failed");
-        Self(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "This does not work at the moment. Please try again later.",
-        )
+        Self(StatusCode::SERVICE_UNAVAILABLE, "refused-unavailable")
     }
 }
 
 impl From<FormRejection> for Refusal {
     fn from(_: FormRejection) -> Self {
-        Self(StatusCode::BAD_REQUEST, "The form was not complete.")
+        Self(StatusCode::BAD_REQUEST, "refused-form")
     }
 }
 
 impl From<QueryRejection> for Refusal {
     fn from(_: QueryRejection) -> Self {
-        Self(StatusCode::BAD_REQUEST, "The address is not complete.")
+        Self(StatusCode::BAD_REQUEST, "refused-address")
+    }
+}
+
+impl From<PathRejection> for Refusal {
+    fn from(_: PathRejection) -> Self {
+        Self(StatusCode::NOT_FOUND, "refused-page")
     }
 }
 
 impl axum::response::IntoResponse for Refusal {
+    /// Without its page, which [`dressed`] makes: that knows the reader's language.
     fn into_response(self) -> Response {
-        let page = page::message("Not possible", self.1);
-        shell_page::answer(self.0, page, &[])
+        let mut response = self.0.into_response();
+        response.extensions_mut().insert(self);
+        response
     }
 }
 
@@ -73,43 +98,86 @@ type Cmp = State<Arc<Service>>;
 
 /// The pages.
 pub fn router(service: Arc<Service>) -> Router {
-    let nothing = || async { Refusal(StatusCode::NOT_FOUND, "There is no such page.") };
-    let not_so = || async { Refusal(StatusCode::METHOD_NOT_ALLOWED, "That is not possible here.") };
+    let nothing = || async { Refusal(StatusCode::NOT_FOUND, "refused-page") };
+    let not_so = || async { Refusal(StatusCode::METHOD_NOT_ALLOWED, "refused-method") };
     Router::new()
-        .route("/", get(account::account))
-        .merge(page::assets())
-        .route("/login", get(login::form).post(login::login))
-        .route("/register", get(login::register_form).post(login::register))
-        .route("/logout", post(login::logout))
+        .route("/", get(home::home))
+        .route("/events", get(home::events))
+        .route("/cars", get(cars::list))
+        .route("/cars/{eid}", get(cars::one))
+        .route("/cars/name", post(cars::name))
+        .route("/delete", get(cars::ask_delete).post(cars::delete))
+        .route("/again", post(cars::again))
+        .route("/car/logout", get(cars::ask_log_out).post(cars::log_out))
+        .route("/car", get(car::form).post(car::judge))
+        .route("/car/confirm", get(car::confirm))
+        .route("/car/done", get(car::done))
+        .route("/subscriptions", get(subscriptions::list))
+        .route(
+            "/unlink",
+            get(subscriptions::ask_unlink).post(subscriptions::unlink),
+        )
+        .route("/serve", post(subscriptions::serve))
+        .route("/dismiss", post(home::dismiss))
         .route("/link", get(link::ask).post(link::link))
         .route("/linked", get(link::linked))
         .route("/touchpoint", get(link::touchpoint).post(link::decide))
         .route("/touchpoint/leave", get(link::leave))
-        .route("/unlink", post(account::unlink))
-        .route("/delete", post(account::delete))
-        .route("/serve", post(account::serve))
-        .route("/again", post(account::again))
-        .route("/dismiss", post(account::dismiss))
-        .route("/car", get(car::form).post(car::judge))
-        .route("/car/logout", post(car::log_out))
-        .route("/settings", get(settings::page))
-        .route("/password", post(settings::password))
-        .route("/pin", post(settings::pin))
-        .route("/sessions", post(settings::sessions))
-        .route("/preference", post(settings::preference))
+        .route("/login", get(login::form).post(login::login))
+        .route("/register", get(login::register_form).post(login::register))
+        .route("/welcome", get(login::welcome))
+        .route("/goodbye", get(login::goodbye))
+        .route("/forgotten", get(login::forgotten))
+        .route("/logout", post(login::logout))
+        .route("/openid", get(openid::begin))
+        .route("/openid/return", get(openid::returned))
+        .route("/openid/link", post(openid::link))
+        .route("/openid/unlink", post(openid::unlink))
+        .route("/settings", get(settings::overview))
+        .route("/name", get(settings::name_form).post(settings::name))
+        .route(
+            "/password",
+            get(settings::password_form).post(settings::password),
+        )
+        .route("/pin", get(settings::pin_form).post(settings::pin))
+        .route(
+            "/preference",
+            get(settings::preference_form).post(settings::preference),
+        )
+        .route("/preferences", post(settings::preferences))
+        .route(
+            "/sessions",
+            get(account::sessions_page).post(account::end_others),
+        )
+        .route("/sessions/end", post(account::end_one))
+        .route("/export", get(account::export))
+        .route(
+            "/delete-account",
+            get(account::ask_delete).post(account::delete),
+        )
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
         .layer(from_fn(without_nul))
+        .layer(from_fn_with_state(Arc::clone(&service), dressed))
+        .merge(service.config.site.assets())
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .with_state(service)
 }
 
+/// What a visitor sees who has sent too many forms.
+pub fn too_many(service: Arc<Service>) -> impl Fn(&HeaderMap, Duration) -> Response + Clone {
+    move |headers, wait| {
+        let words = words(&service, headers);
+        let seconds = retry_after(wait);
+        let text = words.with("too-many", &[("seconds", seconds.into())]);
+        let html = frame::message(&service, words, &words.say("too-many-title"), &text);
+        shell_page::answer(StatusCode::TOO_MANY_REQUESTS, html, &[])
+    }
+}
+
 /// Refuses U+0000, wherever it stands in an address or a form: no text has it, and not every database stores it.
 async fn without_nul(request: Request, next: Next) -> Response {
-    const REFUSAL: Refusal = Refusal(
-        StatusCode::BAD_REQUEST,
-        "The form has a character that is not allowed.",
-    );
+    const REFUSAL: Refusal = Refusal(StatusCode::BAD_REQUEST, "refused-character");
     let has_nul = |text: &[u8]| text.contains(&0) || text.windows(3).any(|w| w == b"%00");
     if has_nul(request.uri().to_string().as_bytes()) {
         return REFUSAL.into_response();
@@ -118,64 +186,82 @@ async fn without_nul(request: Request, next: Next) -> Response {
     match to_bytes(body, MAX_FORM).await {
         Ok(bytes) if has_nul(&bytes) => REFUSAL.into_response(),
         Ok(bytes) => next.run(Request::from_parts(parts, bytes.into())).await,
-        Err(_) => Refusal(StatusCode::PAYLOAD_TOO_LARGE, "The form was too large.").into_response(),
+        Err(_) => Refusal(StatusCode::PAYLOAD_TOO_LARGE, "refused-size").into_response(),
     }
 }
 
-fn shown(page: String) -> Response {
-    shell_page::answer(StatusCode::OK, page, &[])
+/// Gives refusals their page, in the reader's language.
+async fn dressed(State(service): Cmp, request: Request, next: Next) -> Response {
+    let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let Some(Refusal(status, id)) = response.extensions().get::<Refusal>().copied() else {
+        return response;
+    };
+    let words = words(&service, &headers);
+    let html = match status {
+        StatusCode::UNAUTHORIZED => frame::session_over(&service, words, after_sign_in(&path)),
+        _ => frame::message(&service, words, &words.say("refused"), &words.say(id)),
+    };
+    shell_page::answer(status, html, &[])
+}
+
+/// The page on which somebody goes on whose session had ended when they sent a form to this path.
+fn after_sign_in(path: &str) -> &str {
+    match path {
+        "/password" | "/pin" | "/preference" | "/sessions" | "/name" | "/car" => path,
+        "/preferences" => "/preference",
+        "/sessions/end" => "/sessions",
+        "/delete-account" | "/export" | "/openid/link" | "/openid/unlink" => "/settings",
+        "/unlink" | "/serve" | "/link" => "/subscriptions",
+        "/delete" | "/again" | "/car/logout" | "/cars/name" => "/cars",
+        _ => "/",
+    }
+}
+
+/// The texts for this reader, now.
+fn words<'a>(service: &'a Service, headers: &HeaderMap) -> Words<'a> {
+    service.config.site.words(headers, now())
 }
 
 fn see_other(to: &str) -> Page {
     if HeaderValue::from_str(to).is_err() {
-        return Err(Refusal(
-            StatusCode::BAD_REQUEST,
-            "The address is not usable.",
-        ));
+        return Err(Refusal(StatusCode::BAD_REQUEST, "refused-way"));
     }
     Ok(shell_page::see_other(to))
 }
 
-/// Who is signed in, and their cookie.
-async fn visitor(
-    service: &Arc<Service>,
+/// Who is signed in; none if nobody is.
+async fn visitor<'a>(
+    service: &'a Arc<Service>,
     headers: &HeaderMap,
-) -> Result<Option<(Account, String)>, Refusal> {
-    let Some(value) = cookie::read(headers, SESSION) else {
+) -> Result<Option<Visit<'a>>, Refusal> {
+    let Some(cookie) = cookie::read(headers, SESSION) else {
         return Ok(None);
     };
-    let account = service.signed_in(&value).await?;
-    Ok(account.map(|account| (account, value)))
+    let account: Option<Account> = service.signed_in(&cookie).await?;
+    Ok(account.map(|account| Visit {
+        csrf: csrf(service, &cookie),
+        words: words(service, headers),
+        service,
+        account,
+        cookie,
+    }))
 }
 
 /// Who sent a form, after its token was checked.
-async fn sender(
-    service: &Arc<Service>,
+async fn sender<'a>(
+    service: &'a Arc<Service>,
     headers: &HeaderMap,
     csrf: &str,
-) -> Result<(Account, String), Refusal> {
-    let Some((account, value)) = visitor(service, headers).await? else {
-        return Err(Refusal(StatusCode::UNAUTHORIZED, "Please sign in first."));
+) -> Result<Visit<'a>, Refusal> {
+    let Some(visit) = visitor(service, headers).await? else {
+        return Err(Refusal(StatusCode::UNAUTHORIZED, "refused-session"));
     };
-    if cookie::token_fits(&service.config.pin_key, &value, csrf) {
-        Ok((account, value))
+    if cookie::token_fits(&service.config.pin_key, &visit.cookie, csrf) {
+        Ok(visit)
     } else {
-        Err(Refusal(
-            StatusCode::FORBIDDEN,
-            "The page was too old. Please load it again.",
-        ))
+        Err(Refusal(StatusCode::FORBIDDEN, "refused-old"))
     }
-}
-
-/// What a visitor sees who has sent too many forms.
-pub fn too_many(_: &HeaderMap, wait: Duration) -> Response {
-    let seconds = retry_after(wait);
-    let unit = if seconds == 1 { "second" } else { "seconds" };
-    let text = format!("Please try again in {seconds} {unit}.");
-    with_status(
-        StatusCode::TOO_MANY_REQUESTS,
-        page::message("Too many attempts", &text),
-    )
 }
 
 /// The token of forms under a cookie.
@@ -189,36 +275,40 @@ struct Plain {
     csrf: String,
 }
 
-/// What follows a form: back to a page, with a line that says what was done.
-#[derive(Deserialize)]
+/// What follows a form: a page with a line that says what was done.
+#[derive(Debug, Default, Deserialize)]
 struct DoneQuery {
     #[serde(default)]
     done: String,
 }
 
-/// The line for a page's `done`; only words that are ours.
-fn done_line(word: &str) -> Option<&'static str> {
-    Some(match word {
-        "unlinked" => {
-            "The subscription is no longer linked. Its profiles are removed from your cars."
-        }
-        "deleted" => "The profile is removed as soon as the car has a connection.",
-        "logged-out" => {
-            "You are logged out of that car. It ends your session as soon as it has a connection."
-        }
-        "serves" => "Your choice is saved. It counts from the next login in a car.",
-        "again" => "The next login in that car loads your profile again.",
-        "password" => "Your password is changed. All other sessions have ended.",
-        "pin" => "Your PIN is changed.",
-        "preference" => "Your preference is saved. Your cars know it.",
-        "sessions" => "All other sessions have ended.",
-        _ => return None,
-    })
+impl DoneQuery {
+    /// The id of the line's text; only words that are ours.
+    fn line(&self) -> Option<&'static str> {
+        Some(match self.done.as_str() {
+            "unlinked" => "done-unlinked",
+            "deleted" => "done-deleted",
+            "logged-out" => "done-logged-out",
+            "serves" => "done-serves",
+            "again" => "done-again",
+            "password" => "done-password",
+            "pin" => "done-pin",
+            "preference" => "done-preference",
+            "sessions" => "done-sessions",
+            "session" => "done-session",
+            "name" => "done-name",
+            "car" => "done-car",
+            "identity" => "done-identity",
+            "identity-removed" => "done-identity-removed",
+            _ => return None,
+        })
+    }
 }
 
-/// A page of somebody who is signed in.
-fn inside(title: &str, csrf: &str, content: &Markup) -> String {
-    page::inside(title, csrf, content)
+type Done = Result<axum::extract::Query<DoneQuery>, QueryRejection>;
+
+fn done_line(query: Done) -> Option<&'static str> {
+    query.ok().and_then(|query| query.0.line())
 }
 
 /// What a page answers where nobody is signed in: the login, and then this page.
@@ -227,9 +317,6 @@ fn login_first(next: &str) -> Page {
     see_other(&format!("/login?next={next}"))
 }
 
-/// What is said where too many passwords are looked at in this moment.
-const BUSY: &str = "Too many people sign in at the moment. Please try again in a few seconds.";
-
 /// An answer that says when to try again (RFC 9110 §10.2.3).
 fn try_again(mut answer: Response, wait: Duration) -> Response {
     let seconds = HeaderValue::from(retry_after(wait));
@@ -237,7 +324,13 @@ fn try_again(mut answer: Response, wait: Duration) -> Response {
     answer
 }
 
-/// An answer with a page under a status.
-fn with_status(status: StatusCode, page: String) -> Response {
-    shell_page::answer(status, page, &[]).into_response()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aid_serve::page::Texts;
+
+    #[test]
+    fn both_languages_have_every_text() {
+        assert_eq!(Texts::problems(TABLES), Vec::<String>::new());
+    }
 }

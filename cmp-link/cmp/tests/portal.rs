@@ -44,7 +44,7 @@ async fn a_user_links_a_subscription_and_sees_it() {
     let form = [("csrf", csrf(&page)), ("msp", "Mobile Three".into())];
     assert_eq!(browser.post("/link", &form).await.0, 404);
     world.federate().await;
-    let page = browser.get("/").await;
+    let page = browser.get("/subscriptions").await;
     assert!(
         page.contains("*********567") && page.contains("private"),
         "{page}"
@@ -171,7 +171,7 @@ async fn a_user_unlinks_his_own_subscription_only() {
     let world = World::new().await;
     let token = world.federate().await;
     let browser = world.browser().await;
-    let page = browser.get("/").await;
+    let page = browser.get("/subscriptions").await;
     assert!(page.contains("cancelled at the operator only"));
     let id = uuid::Uuid::from_bytes(
         world
@@ -189,9 +189,12 @@ async fn a_user_unlinks_his_own_subscription_only() {
         ]
     };
     // First it is asked, and nothing is done.
-    let (status, _) = browser.post("/unlink", &form(&id)[..2]).await;
-    assert_eq!(status, 200);
-    assert!(!browser.get("/").await.contains("This link has ended"));
+    let question = format!("/unlink?federation={id}");
+    let asked = browser.post("/unlink", &form(&id)[..2]).await;
+    assert_eq!(asked, (303, question.clone()));
+    assert!(browser.get(&question).await.contains("Please confirm"));
+    let page = browser.get("/subscriptions").await;
+    assert!(!page.contains("This link has ended") && page.contains(&question));
     assert_eq!(
         browser
             .post("/unlink", &form(&uuid::Uuid::nil().to_string()))
@@ -229,11 +232,13 @@ async fn a_user_unlinks_his_own_subscription_only() {
     assert!(lasts.await.unwrap().ended_at.is_none());
     assert_eq!(
         browser.post("/unlink", &form(&id)).await,
-        (303, "/?done=unlinked".into())
+        (303, "/subscriptions?done=unlinked".into())
     );
     let asked = world.msp.wait(&format!("/v1/users/{token}"), 1).await;
     assert_eq!(asked[0].method, "DELETE");
-    assert!(browser.get("/").await.contains("This link has ended"));
+    let page = browser.get("/subscriptions").await;
+    assert!(page.contains("This link has ended") && page.contains("<details id=\"ended\">"));
+    assert_eq!(browser.visit(&question).await.0, 404);
 }
 
 // R-4.2-3 R-4.2-4 R-4.2-5 R-4.2-6 R-7.1b-1 R-7.1b-4 R-7.1b-5 R-7.2.1-1 R-7.2.2-3
@@ -447,10 +452,14 @@ async fn a_user_deletes_his_own_profile_only() {
             confirmed,
         ]
     };
+    let question = format!("/delete?iccid={iccid}&eid={}", world.eid);
     assert_eq!(
-        browser.post("/delete", &form(iccid.as_str())[..2]).await.0,
-        200
+        browser.post("/delete", &form(iccid.as_str())[..2]).await,
+        (303, question.clone())
     );
+    assert!(browser.get(&question).await.contains("Please confirm"));
+    let theirs = format!("/delete?iccid={foreign}");
+    assert_eq!(browser.visit(&theirs).await.0, 404);
     assert!(
         world
             .read(async move |tx| world::book::orders(tx, None, true).await)
@@ -526,12 +535,15 @@ async fn a_user_chooses_which_subscription_serves() {
     world.federate().await;
     let browser = world.browser().await;
     assert!(
-        !browser.get("/").await.contains("Use this one in cars"),
+        !browser
+            .get("/subscriptions")
+            .await
+            .contains("Use Mobile One in cars"),
         "there is no choice yet"
     );
     world.federate().await;
-    let page = browser.get("/").await;
-    assert_eq!(page.matches("Use this one in cars").count(), 1);
+    let page = browser.get("/subscriptions").await;
+    assert_eq!(page.matches("Use Mobile One in cars").count(), 1);
     let both = world
         .read(async move |tx| tx.all_federations(None, 1000).await)
         .await;
@@ -546,13 +558,13 @@ async fn a_user_chooses_which_subscription_serves() {
     );
     assert_eq!(
         browser.post("/serve", &form(&second)).await,
-        (303, "/?done=serves".into())
+        (303, "/subscriptions?done=serves".into())
     );
     let chosen = world
         .read(async move |tx| tx.preference(world::EVA, None).await)
         .await;
     assert_eq!(chosen, Some(both[1].id));
-    let page = browser.get("/?done=serves").await;
+    let page = browser.get("/subscriptions?done=serves").await;
     assert!(page.contains("Your choice is saved"), "{page}");
     assert!(!browser.get("/?done=<b>").await.contains("<b>"));
 }
@@ -563,10 +575,9 @@ async fn a_user_changes_password_and_pin() {
     let world = World::new().await;
     let (browser, other) = (world.browser().await, world.browser().await);
     let page = browser.get("/settings").await;
-    assert!(
-        page.contains("End all other sessions") && page.contains("You have a PIN"),
-        "{page}"
-    );
+    assert!(page.contains("You have a PIN"), "{page}");
+    let page = browser.get("/sessions").await;
+    assert!(page.contains("End all other sessions"), "{page}");
     let password = |old: &str, new: &str, again: &str| {
         [
             ("csrf", csrf(&page)),
@@ -724,20 +735,17 @@ async fn a_login_is_approved_by_the_code_that_a_car_shows() {
         form
     };
     assert_eq!(browser.post("/car", &form("WRONG", "")).await.0, 422);
-    let url = format!("https://localhost:{}/car", world.portal.port());
-    let named = browser
-        .client
-        .post(&url)
-        .form(&form(&code, ""))
-        .send()
-        .await
-        .unwrap();
-    let named = named.text().await.unwrap();
+    // Nothing was typed here yet.
+    assert_eq!(browser.visit("/car/confirm").await, (303, "/car".into()));
+    let typed = browser.post("/car", &form(&code, "")).await;
+    assert_eq!(typed, (303, "/car/confirm".into()));
+    let named = browser.get("/car/confirm").await;
     assert!(
         named.contains(world.eid.as_str()) && named.contains("Log me in"),
         "{named}"
     );
-    assert_eq!(browser.post("/car", &form(&code, "approve")).await.0, 200);
+    let approved = browser.post("/car", &form(&code, "approve")).await;
+    assert_eq!(approved, (303, "/car/done?in=yes".into()));
     loop {
         if let aid_wire::Down::LoginResult { login_id, outcome } = car.message().await.body {
             assert_eq!(login_id, [7; 16]);
@@ -752,12 +760,14 @@ async fn a_login_is_approved_by_the_code_that_a_car_shows() {
         422,
         "once"
     );
-    // A link that somebody sends to a user fills nothing in (RFC 8628 §5.4).
+    // The car's QR code fills the code in, and does nothing else: the car is named, and the user says yes (RFC 8628 §5.4).
     let page = browser.get(&format!("/car?code={code}")).await;
-    assert!(page.contains("name=\"code\"") && !page.contains(&code));
+    assert!(page.contains(&format!("value=\"{code}\"")), "{page}");
+    let attack = browser.get("/car?code=%22%3E%3Cscript%3E").await;
+    assert!(!attack.contains("<script>") && !attack.contains("value=\"&quot;"));
     let stranger = Browser::new(&world);
     let (_, to) = stranger.visit(&format!("/car?code={code}")).await;
-    assert_eq!(to, "/login?next=%2Fcar");
+    assert_eq!(to, format!("/login?next=%2Fcar%3Fcode%3D{code}"));
 }
 
 // R-4.4.2-7
@@ -813,7 +823,7 @@ async fn a_user_sets_what_he_prefers_in_cars() {
     assert_eq!(set("language", "de").await, (303, saved.clone()));
     assert_eq!(set("two words", "x").await.0, 422);
     let page = browser.get("/settings").await;
-    assert!(page.contains("language: <strong>de</strong>"), "{page}");
+    assert!(page.contains("<dd>German</dd>"), "{page}");
     let mut car = Car::connect(&world).await;
     car.login([1; 16], PIN).await;
     let expected = [("language".to_owned(), "de".to_owned())];

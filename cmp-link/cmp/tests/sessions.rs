@@ -323,19 +323,19 @@ async fn a_user_logs_out_of_a_car_from_the_portal() {
         let code = ("code", code.clone());
         vec![("csrf", csrf(&page)), code, ("decision", decision.into())]
     };
-    let url = format!("https://localhost:{}/car", world.portal.port());
-    let asked = browser.client.post(&url).form(&form("")).send().await;
-    let named = asked.unwrap().text().await.unwrap();
+    let asked = browser.post("/car", &form("")).await;
+    assert_eq!(asked, (303, "/car/confirm".into()));
+    let named = browser.get("/car/confirm").await;
     assert!(
         named.contains(VIN) && !named.contains(eid.as_str()),
         "{named}"
     );
-    assert_eq!(browser.post("/car", &form("approve")).await.0, 200);
+    let approved = browser.post("/car", &form("approve")).await;
+    assert_eq!(approved, (303, "/car/done?in=yes".into()));
+    let logout = format!("/car/logout?eid={eid}");
     let page = browser.get("/").await;
-    assert!(
-        page.contains(VIN) && page.contains("Log out of this car"),
-        "{page}"
-    );
+    assert!(page.contains(VIN) && page.contains(&logout), "{page}");
+    assert!(browser.get(&logout).await.contains("Please confirm"));
     let own = [("csrf", csrf(&page)), ("eid", eid.to_string())];
     // Nobody else can: not without the form's value, not under another account, not for a car that they are not in.
     let forged = [("csrf", "x".into()), own[1].clone()];
@@ -354,7 +354,8 @@ async fn a_user_logs_out_of_a_car_from_the_portal() {
     };
     assert_eq!(order, OrderKind::Logout { account: EVA });
     refused(&mut car, [8; 16], EVA).await;
-    assert!(!browser.get("/").await.contains("Log out of this car"));
+    assert!(!browser.get("/").await.contains(&logout));
+    assert_eq!(browser.visit(&logout).await.0, 404);
     assert_eq!(browser.post("/car/logout", &own).await.0, 404);
     let orders = world.store.orders(Some(eid), true).await.unwrap();
     assert_eq!(orders.len(), 1);

@@ -12,9 +12,12 @@ use aid_aid1::headers::PartyId;
 use aid_cli::cli::Failure;
 use aid_cli::config::{beside, load};
 use aid_serve::limit::Rate;
+use aid_serve::page::theme::{self, Theme};
 use aid_serve::peer::{Certificate, Several};
 use aid_serve::{admin, door, password, slots, telemetry};
 use serde::Deserialize;
+
+use crate::touchpoint::COLOUR;
 
 pub(crate) use cmp::{Cmp, CmpParty, Mode};
 pub(crate) use customer::{More, Subscriber};
@@ -176,6 +179,20 @@ pub(crate) struct Touchpoint {
     pub(crate) name: String,
     /// `https://...` as browsers see it, for onboarding that begins here; absent: it cannot.
     pub(crate) base_url: Option<String>,
+    /// What the pages look like; its name is that of the pages, where it has one.
+    #[serde(default)]
+    pub(crate) theme: theme::Config,
+}
+
+impl Touchpoint {
+    /// What the pages look like, checked.
+    ///
+    /// # Errors
+    /// A value of `[touchpoint.theme]` is not usable.
+    pub(crate) fn theme(&self) -> Result<Theme, Failure> {
+        let theme = self.theme.theme(&self.name, COLOUR);
+        theme.map_err(|e| Failure::new(format!("touchpoint.{e}")))
+    }
 }
 
 /// `[control]`
@@ -264,6 +281,7 @@ impl Config {
             *path = beside(file, path);
             self.certificates_and_keys.push(path.clone());
         }
+        pages.theme.resolve(file);
         self.admin.resolve(file);
         let admin = [&self.admin.cert, &self.admin.key, &self.admin.client_ca];
         let admin = admin.into_iter().flatten().cloned();

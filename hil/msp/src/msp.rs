@@ -8,6 +8,7 @@ use aid_aid1::headers::PartyId;
 use aid_aid1::phone::{EncryptedPhone, PhoneError, PhoneNumber};
 use aid_cli::cli::Failure;
 use aid_serve::live::Live;
+use aid_serve::page::Site;
 use tokio::sync::Notify;
 
 use crate::agreed::Agreed;
@@ -17,6 +18,7 @@ use crate::core::model::Subscription;
 use crate::layer::Layer;
 use crate::misbehave::Misbehaving;
 use crate::store::Store;
+use crate::touchpoint;
 
 /// The MSP. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,8 +35,8 @@ pub(crate) struct Inner {
     pub(crate) eligibility: Eligibility,
     /// Of the touchpoint, as browsers see it.
     pub(crate) base_url: Option<String>,
-    /// Shown to customers.
-    pub(crate) name: String,
+    /// Theme and texts of the touchpoint.
+    pub(crate) site: Site,
     /// Wakes the outbox.
     pub(crate) outbox: Notify,
     /// What stands around calls and answers, where a test bench controls the MSP.
@@ -80,7 +82,7 @@ impl Msp {
             store,
             eligibility: config.eligibility.clone(),
             base_url: config.touchpoint.base_url.clone(),
-            name: config.touchpoint.name.clone(),
+            site: Site::new(config.touchpoint.theme()?, touchpoint::TABLES),
             outbox: Notify::new(),
             layer,
         })))

@@ -1,6 +1,6 @@
 //! What tests need of the machine beyond a Rust toolchain: shared public test data, PostgreSQL,
 //! mosquitto, openssl, the right to mount a small disk that fills up, prlimit, a C compiler for a library that makes
-//! calls fail, the PC/SC daemon with a virtual reader, tshark. A test without it says that it was skipped and passes.
+//! calls fail, the PC/SC daemon with a virtual reader, tshark, Chromium, axe-core. A test without it says that it was skipped and passes.
 //! Where `AID_REQUIRE` lists the need (`AID_REQUIRE=shared,postgres`), the test fails instead: CI lists what it has
 //! provided, so that nothing is skipped there unnoticed.
 #![forbid(unsafe_code)]
@@ -17,6 +17,8 @@ use std::path::PathBuf;
 pub const REQUIRE: &str = "AID_REQUIRE";
 /// The environment variable that names the folder of the shared test data.
 pub const SHARED: &str = "AID_SHARED";
+/// The environment variable that names the file of axe-core.
+pub const AXE: &str = "AID_AXE";
 
 /// Something that a test needs and a machine may lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +43,16 @@ pub enum Need {
     Tshark,
     /// `systemd-analyze`, which judges units without a running systemd.
     Systemd,
+    /// The browser `chromium` with its `chromedriver`.
+    Chromium,
+    /// axe-core, which judges pages by WCAG: `$AID_AXE`, or `target/axe/axe.min.js`. Its licence is not ours, so it is fetched
+    /// and not kept here.
+    Axe,
 }
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Shared,
         Self::Postgres,
         Self::Mosquitto,
@@ -56,6 +63,8 @@ impl Need {
         Self::Pcscd,
         Self::Tshark,
         Self::Systemd,
+        Self::Chromium,
+        Self::Axe,
     ];
 
     /// Its name in `AID_REQUIRE`.
@@ -72,6 +81,8 @@ impl Need {
             Self::Pcscd => "pcscd",
             Self::Tshark => "tshark",
             Self::Systemd => "systemd",
+            Self::Chromium => "chromium",
+            Self::Axe => "axe",
         }
     }
 
@@ -88,6 +99,10 @@ impl Need {
             Self::Pcscd => "Debian: apt-get install pcscd vsmartcard-vpcd pcsc-tools",
             Self::Tshark => "Debian: apt-get install tshark",
             Self::Systemd => "Debian: apt-get install systemd",
+            Self::Chromium => "Debian: apt-get install chromium chromium-driver",
+            Self::Axe => {
+                "put axe.min.js of the npm package axe-core into target/axe, or set AID_AXE to it"
+            }
         }
     }
 }
@@ -159,6 +174,31 @@ pub fn missing(need: Need, what: &str) {
     match skip(need, what) {
         Ok(line) => eprintln!("{line}"),
         Err(required) => panic!("{required}"),
+    }
+}
+
+/// The text of axe-core; `None` where it is absent.
+///
+/// # Panics
+/// As [`missing`].
+#[track_caller]
+#[must_use]
+pub fn axe() -> Option<String> {
+    let file = std::env::var_os(AXE).map_or_else(
+        || {
+            PathBuf::from(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/../../target/axe/axe.min.js"
+            ))
+        },
+        PathBuf::from,
+    );
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Some(text),
+        Err(e) => {
+            missing(Need::Axe, &format!("{} ({e})", file.display()));
+            None
+        }
     }
 }
 

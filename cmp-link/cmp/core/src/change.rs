@@ -4,7 +4,7 @@ use crate::decide::session::Book;
 use crate::decide::tries;
 use crate::model::{
     Account, Answered, ApiKey, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation,
-    Happening, Hold, LoginCode, Member, Onboarding, OnboardingState, Order, OrderState,
+    Happening, Hold, Identity, LoginCode, Member, Onboarding, OnboardingState, Order, OrderState,
     PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle, Webhook,
 };
 use aid_aid1::body::CsimStatus;
@@ -238,6 +238,16 @@ pub enum PortalChange {
     Began(String, u64, String),
     /// The sessions of the account end, except the one with this hash.
     EndSessions(AccountRef, String),
+    /// One session of the account ends, by the hash of its cookie; nobody else's.
+    EndSession(AccountRef, String),
+    /// What cars and pages call the user.
+    DisplayName(AccountRef, String),
+    /// What the user calls a car; none: nothing.
+    NameCar(AccountRef, Eid, Option<String>),
+    /// The user signs in with this identity, too.
+    AddIdentity(Identity),
+    /// The user does so no longer, by issuer and subject.
+    RemoveIdentity(AccountRef, String, String),
 }
 
 /// What has to be locked before a decision reads what it changes, where the database makes decisions side by side. A
@@ -323,8 +333,15 @@ impl Change {
                 FleetChange::SetPreference(id, ..) => account(id),
             },
             Self::Portal(change) => match change {
-                PortalChange::Password(id, _) | PortalChange::Pin(id, _) => account(id),
-                PortalChange::Began(..) | PortalChange::EndSessions(..) => Behind::Nothing,
+                PortalChange::Password(id, _)
+                | PortalChange::Pin(id, _)
+                | PortalChange::DisplayName(id, _)
+                | PortalChange::NameCar(id, ..)
+                | PortalChange::RemoveIdentity(id, ..) => account(id),
+                PortalChange::AddIdentity(identity) => account(&identity.account),
+                PortalChange::Began(..)
+                | PortalChange::EndSessions(..)
+                | PortalChange::EndSession(..) => Behind::Nothing,
             },
             Self::Link(change) => match change {
                 LinkChange::Doubt(Doubt { federation, .. })

@@ -432,6 +432,19 @@ pub struct Deviated {
     pub last_at: u64,
 }
 
+/// Who a user is at an identity provider (OpenID Connect Core §2: `iss` and `sub`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The provider.
+    pub issuer: String,
+    /// The user there; never given to another user.
+    pub subject: String,
+    /// The user here.
+    pub account: AccountRef,
+    /// Since when, Unix milliseconds.
+    pub since: u64,
+}
+
 /// A user deleted his profile in a car: none comes back until he says so (R-4.5-10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {

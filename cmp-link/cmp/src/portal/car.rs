@@ -1,23 +1,74 @@
-//! A login that a car shows a code for: the user types the code, sees which car it is, and says yes or no (the shape of
-//! RFC 8628 §3.3; AID7).
+//! A login that a car shows a code for: the user types the code, or comes with it from the car's QR code, sees which car it
+//! is, and says yes or no (the shape of RFC 8628 §3.3; AID7). Nothing is approved before the car was named (§5.4).
 
-use super::{
-    Cmp, Page, Refusal, csrf, inside, login_first, page, see_other, sender, shown, visitor,
-};
-use crate::service::Judged;
-use aid_id::Eid;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, State};
+use super::frame::{Inside, Tab, Visit};
+use super::{Cmp, Page, Refusal, login_first, see_other, sender, shell_page, visitor};
+use crate::service::{CarLogin, Judged};
+use aid_serve::page::{Field, hidden};
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use maud::{Markup, html};
 use serde::Deserialize;
 
-pub(super) async fn form(State(service): Cmp, headers: HeaderMap) -> Page {
-    let Some((_, value)) = visitor(&service, &headers).await? else {
-        return login_first("/car");
+/// Cookie of the code that was looked up last.
+const CODE: &str = "__Host-aid-code";
+/// Longest code.
+const MAX_CODE: usize = 20;
+
+/// The code that a car's QR code has in its address.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CodeQuery {
+    #[serde(default)]
+    code: String,
+}
+
+/// Letters, digits and dashes, at most as many as a code has; empty for anything else.
+fn plain(code: &str) -> &str {
+    let fits =
+        code.len() <= MAX_CODE && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if fits { code } else { "" }
+}
+
+fn code_page(visit: &Visit<'_>, code: &str, error: Option<&str>) -> Markup {
+    let (label, hint) = (visit.say("code"), visit.say("code-hint"));
+    let field = Field {
+        hint: &hint,
+        error,
+        value: code,
+        class: "code",
+        autocomplete: "one-time-code",
+        max: MAX_CODE,
+        ..Field::new("code", &label)
     };
-    let csrf = csrf(&service, &value);
-    let content = page::ask_code(&csrf, None);
-    Ok(shown(inside("Log in to a car", &csrf, &content)))
+    html! {
+        p { (visit.say("code-only-yours")) }
+        form method="post" action="/car" {
+            (visit.token())
+            (field.render())
+            p.actions {
+                button.main { (visit.say("code-go-on")) }
+                a.button href="/" { (visit.say("cancel")) }
+            }
+        }
+    }
+}
+
+pub(super) async fn form(
+    State(service): Cmp,
+    headers: HeaderMap,
+    query: Result<Query<CodeQuery>, QueryRejection>,
+) -> Page {
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    let code = plain(&query.code);
+    let Some(visit) = visitor(&service, &headers).await? else {
+        return login_first(&match code {
+            "" => "/car".to_owned(),
+            code => format!("/car?code={code}"),
+        });
+    };
+    let content = code_page(&visit, code, None);
+    Ok(visit.show(&Inside::form(Tab::Cars, &visit.say("code-title"), content)))
 }
 
 #[derive(Deserialize)]
@@ -35,63 +86,124 @@ pub(super) async fn judge(
     form: Result<Form<CodeForm>, FormRejection>,
 ) -> Page {
     let Form(form) = form?;
-    let (account, value) = sender(&service, &headers, &form.csrf).await?;
-    let csrf = csrf(&service, &value);
+    let visit = sender(&service, &headers, &form.csrf).await?;
+    let (account, approves) = (&visit.account, form.decision == "approve");
     let judged = match form.decision.as_str() {
-        "" => service.look_up_login(&account, &form.code).await?,
-        "approve" => service.approve_login(&account, &form.code, true).await?,
-        "deny" => service.approve_login(&account, &form.code, false).await?,
-        _ => {
-            return Err(Refusal(
-                StatusCode::BAD_REQUEST,
-                "Please choose one of the two buttons.",
-            ));
-        }
+        "" => service.look_up_login(account, &form.code).await?,
+        "approve" | "deny" => service.approve_login(account, &form.code, approves).await?,
+        _ => return Err(Refusal(StatusCode::BAD_REQUEST, "refused-decision")),
     };
-    let wrong = match judged {
+    let (status, error) = match judged {
         Judged::Open(car) => {
-            let content = page::ask_car(&account, &car, &csrf);
-            return Ok(shown(inside("Confirm the login", &csrf, &content)));
-        }
-        Judged::Done(_) if form.decision == "approve" => {
-            let text = "The car was told. You are logged in there in a moment.";
-            return Ok(shown(page::message("Logged in", text)));
+            let mut answer = see_other("/car/confirm")?;
+            let code = hex::encode(car.code.as_bytes());
+            shell_page::set_cookie(&mut answer, CODE, Some(&code), Some(600));
+            return Ok(answer);
         }
         Judged::Done(_) => {
-            let text = "The car was told no. If you did not stand before it, somebody else had typed your code.";
-            return Ok(shown(page::message("Not logged in", text)));
+            let mut answer = see_other(if approves {
+                "/car/done?in=yes"
+            } else {
+                "/car/done"
+            })?;
+            shell_page::set_cookie(&mut answer, CODE, None, None);
+            return Ok(answer);
         }
-        Judged::Unknown => {
-            "No car shows this code now. Please look again, or let the car show a new one."
-                .to_owned()
-        }
-        Judged::Locked(minutes) => format!("Too many wrong codes. Try again in {minutes} minutes."),
+        Judged::Unknown => (StatusCode::UNPROCESSABLE_ENTITY, visit.say("wrong-code")),
+        Judged::Locked(minutes) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            visit
+                .words
+                .with("code-locked", &[("minutes", minutes.into())]),
+        ),
     };
-    let content = page::ask_code(&csrf, Some(&wrong));
-    let html = inside("Log in to a car", &csrf, &content);
-    Ok(super::with_status(StatusCode::UNPROCESSABLE_ENTITY, html))
+    let content = code_page(&visit, plain(form.code.trim()), Some(&error));
+    Ok(visit.show(&Inside {
+        status,
+        ..Inside::form(Tab::Cars, &visit.say("code-title"), content)
+    }))
 }
 
-#[derive(Deserialize)]
-pub(super) struct LogoutForm {
-    csrf: String,
-    eid: Eid,
+/// Names the car before the login is approved. The code is in a cookie of this browser, where only the form put it.
+pub(super) async fn confirm(State(service): Cmp, headers: HeaderMap) -> Page {
+    let Some(visit) = visitor(&service, &headers).await? else {
+        return login_first("/car");
+    };
+    let code = shell_page::cookie(&headers, CODE).and_then(|value| {
+        let text = String::from_utf8(hex::decode(value).ok()?).ok()?;
+        Some(plain(&text).to_owned()).filter(|code| !code.is_empty())
+    });
+    let Some(code) = code else {
+        return see_other("/car");
+    };
+    match service.look_up_login(&visit.account, &code).await? {
+        Judged::Open(car) => {
+            let content = ask(&visit, &car).await?;
+            Ok(visit.show(&Inside::form(
+                Tab::Cars,
+                &visit.say("confirm-title"),
+                content,
+            )))
+        }
+        // It has ended since, or was used: the page with the code says so.
+        _ => {
+            let mut answer = see_other("/car")?;
+            shell_page::set_cookie(&mut answer, CODE, None, None);
+            Ok(answer)
+        }
+    }
 }
 
-/// Ends the user's session in a car.
-pub(super) async fn log_out(
+async fn ask(visit: &Visit<'_>, car: &CarLogin) -> Result<Markup, Refusal> {
+    let garage = visit.service.garage(&visit.account).await?;
+    let own = garage
+        .into_iter()
+        .find(|c| c.eid == car.eid)
+        .and_then(|c| c.name);
+    let name = [("name", visit.account.display_name.as_str().into())];
+    Ok(html! {
+        p { (visit.words.with("confirm-question", &name)) }
+        section.card {
+            dl {
+                @if let Some(own) = own { dt { (visit.say("car")) } dd { strong { (own) } } }
+                @match &car.vin {
+                    Some(vin) => { dt { (visit.say("vin")) } dd { strong { (vin) } } }
+                    None => { dt { "EID" } dd { strong { (car.eid) } } }
+                }
+                dt { (visit.say("code")) } dd.code { (car.code) }
+                dt { (visit.say("confirm-asked")) } dd { (visit.words.ago(car.since)) }
+            }
+        }
+        p { (visit.say("confirm-warning")) }
+        form method="post" action="/car" {
+            (visit.token()) (hidden("code", &car.code))
+            p.actions {
+                button.main name="decision" value="approve" { (visit.say("confirm-yes")) }
+                button name="decision" value="deny" { (visit.say("confirm-no")) }
+            }
+        }
+    })
+}
+
+/// How it ended.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Ended {
+    #[serde(default)]
+    r#in: String,
+}
+
+pub(super) async fn done(
     State(service): Cmp,
     headers: HeaderMap,
-    form: Result<Form<LogoutForm>, FormRejection>,
+    query: Result<Query<Ended>, QueryRejection>,
 ) -> Page {
-    let Form(form) = form?;
-    let (account, _) = sender(&service, &headers, &form.csrf).await?;
-    if service.log_out_of_car(account.id, form.eid).await? {
-        see_other("/?done=logged-out")
-    } else {
-        Err(Refusal(
-            StatusCode::NOT_FOUND,
-            "You are not logged in to that car.",
-        ))
-    }
+    let Some(visit) = visitor(&service, &headers).await? else {
+        return login_first("/");
+    };
+    let approved = query.is_ok_and(|Query(ended)| ended.r#in == "yes");
+    let (title, text) = match approved {
+        true => ("approved-title", "approved"),
+        false => ("denied-title", "denied"),
+    };
+    visit.message(Tab::Cars, title, &visit.say(text))
 }

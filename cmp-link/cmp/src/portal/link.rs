@@ -2,9 +2,8 @@
 //! (§4.2, §7.2).
 
 use super::cookie;
-use super::{
-    Cmp, Page, Refusal, csrf, login_first, page, see_other, sender, shell_page, shown, visitor,
-};
+use super::frame::{Inside, Tab, Visit, not_found};
+use super::{Cmp, Page, Refusal, login_first, see_other, sender, shell_page, visitor};
 use crate::config::Msp;
 use crate::service::Service;
 use crate::store::StoreError;
@@ -12,9 +11,11 @@ use aid_aid1::check_code::check_code;
 use aid_aid1::error_code::ErrorCode;
 use aid_aid1::redirect::{RedirectUri, percent_encode};
 use aid_cmp_core::model::OnboardingState;
+use aid_serve::page::{Field, hidden};
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
+use maud::{Markup, html};
 use serde::Deserialize;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -26,7 +27,60 @@ pub(super) struct Which {
 }
 
 fn not_offered() -> Refusal {
-    Refusal(StatusCode::NOT_FOUND, "This operator is not offered.")
+    not_found("refused-operator")
+}
+
+/// The field for what the MSP asks about the user (§5.2).
+fn knowledge(visit: &Visit<'_>, ver: Option<&str>, error: Option<&str>) -> Markup {
+    html! {
+        @if let Some(question) = ver {
+            @let label = visit.words.with("operator-asks", &[("question", question.into())]);
+            (Field { error, max: 64, ..Field::new("ver", &label) }.render())
+        }
+    }
+}
+
+/// Whose account it is.
+fn account_line(visit: &Visit<'_>) -> Markup {
+    let account = &visit.account;
+    html! { dt { (visit.say("account")) } dd { (account.display_name) " (" (account.name) ")" } }
+}
+
+/// The question before a user leaves for the MSP; `error` is what is wrong with what the MSP asked.
+fn question(
+    visit: &Visit<'_>,
+    msp: &Msp,
+    sid: Uuid,
+    error: Option<&str>,
+) -> axum::response::Response {
+    let operator = [("operator", msp.name.as_str().into())];
+    let content = html! {
+        p { (visit.words.with("link-question", &operator)) }
+        section.card {
+            dl {
+                (account_line(visit))
+                dt { (visit.say("check-code")) } dd.code { (check_code(sid)) }
+            }
+            p.quiet { (visit.words.with("check-code-hint", &operator)) }
+        }
+        form method="post" action="/link" {
+            (visit.token()) (hidden("msp", &msp.name)) (hidden("sid", &sid.to_string()))
+            (knowledge(visit, msp.account_id_ver.as_deref(), error))
+            p.actions {
+                button.main { (visit.words.with("link-go", &operator)) }
+                a.button href="/subscriptions" { (visit.say("not-now")) }
+            }
+        }
+    };
+    let status = match error {
+        None => StatusCode::OK,
+        Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    visit.show(&Inside {
+        status,
+        targets: &[shell_page::origin(&msp.touchpoint)],
+        ..Inside::form(Tab::Subscriptions, &visit.say("link-page-title"), content)
+    })
 }
 
 /// Names the account before the user leaves for the MSP, with a code that the MSP's page should show too (R-4.1-7).
@@ -36,25 +90,11 @@ pub(super) async fn ask(
     query: Result<Query<Which>, QueryRejection>,
 ) -> Page {
     let Query(Which { msp }) = query?;
-    let Some((account, value)) = visitor(&service, &headers).await? else {
+    let Some(visit) = visitor(&service, &headers).await? else {
         return login_first(&format!("/link?msp={}", percent_encode(&msp)));
     };
     let msp = service.msp(&msp).ok_or_else(not_offered)?;
-    let sid = Uuid::new_v4();
-    let question = page::LinkQuestion {
-        account: &account,
-        msp: &msp.name,
-        ver: msp.account_id_ver.as_deref(),
-        sid,
-        code: &check_code(sid),
-        csrf: &csrf(&service, &value),
-    };
-    let target = shell_page::origin(&msp.touchpoint);
-    Ok(shell_page::answer(
-        StatusCode::OK,
-        page::ask_link(&question),
-        &[target],
-    ))
+    Ok(question(&visit, &msp, Uuid::new_v4(), None))
 }
 
 #[derive(Deserialize)]
@@ -73,23 +113,20 @@ pub(super) async fn link(
     form: Result<Form<LinkForm>, FormRejection>,
 ) -> Page {
     let Form(form) = form?;
-    let (account, _) = sender(&service, &headers, &form.csrf).await?;
+    let visit = sender(&service, &headers, &form.csrf).await?;
     let sid = form.sid.unwrap_or_else(Uuid::new_v4);
     match service
-        .link(&account, &form.msp, sid, form.ver.as_deref())
+        .link(&visit.account, &form.msp, sid, form.ver.as_deref())
         .await
     {
         Ok(Some(url)) => see_other(&url),
-        Ok(None) if service.msp(&form.msp).is_some() => Err(Refusal(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "What the operator asks about you is missing, or has not the form that it wants.",
-        )),
-        Ok(None) => Err(not_offered()),
+        Ok(None) => {
+            let msp = service.msp(&form.msp).ok_or_else(not_offered)?;
+            let error = visit.say("wrong-ver");
+            Ok(question(&visit, &msp, sid, Some(&error)))
+        }
         // The page was sent twice: each link has a number of its own.
-        Err(StoreError::Taken) => Err(Refusal(
-            StatusCode::CONFLICT,
-            "This was begun already. Please start again on your account page.",
-        )),
+        Err(StoreError::Taken) => Err(Refusal(StatusCode::CONFLICT, "refused-twice")),
         Err(error) => Err(error.into()),
     }
 }
@@ -109,35 +146,35 @@ pub(super) async fn linked(
     query: Result<Query<Returned>, QueryRejection>,
 ) -> Page {
     let Query(query) = query?;
-    let Some((account, _)) = visitor(&service, &headers).await? else {
+    let Some(visit) = visitor(&service, &headers).await? else {
         return see_other("/login");
     };
     let onboarding = service.returned(&query.state).await?;
-    let onboarding = onboarding.filter(|o| o.account == account.id);
+    let onboarding = onboarding.filter(|o| o.account == visit.account.id);
     let done = onboarding.map(|o| o.state);
     let code = query.code.parse().ok().and_then(ErrorCode::from_number);
     let (title, text) = match (done, code) {
-        (Some(OnboardingState::Done), _) => (
-            "Linked",
-            "Your subscription is linked. Log in to a car to use it.",
-        ),
-        (Some(_), Some(ErrorCode::Aborted)) => {
-            ("Not linked", "You did not agree. Nothing was linked.")
+        (Some(OnboardingState::Done), _) => ("linked-title", "linked"),
+        (Some(_), Some(ErrorCode::Aborted)) => ("linked-not-title", "linked-aborted"),
+        (Some(OnboardingState::Failed), _) | (Some(_), Some(_)) => {
+            ("linked-not-title", "linked-failed")
         }
-        (Some(OnboardingState::Failed), _) | (Some(_), Some(_)) => (
-            "Not linked",
-            "The operator did not link the subscription. Please try again or ask the operator.",
-        ),
-        (Some(OnboardingState::Open), None) => (
-            "Not linked yet",
-            "The operator has not told us yet. Please look again in a minute.",
-        ),
-        (None, _) => (
-            "Not linked",
-            "This was not begun here. Please begin on your account page.",
-        ),
+        (Some(OnboardingState::Open), None) => ("linked-open-title", "linked-open"),
+        (None, _) => ("linked-not-title", "linked-unknown"),
     };
-    Ok(shown(page::message(title, text)))
+    if text != "linked-open" {
+        return visit.message(Tab::Subscriptions, title, &visit.say(text));
+    }
+    let content = html! {
+        p { (visit.say(text)) }
+        // The same address once more: whether it worked is known from the operator meanwhile.
+        p.actions { a.button.main href="" { (visit.say("look-again")) } a.button href="/" { (visit.say("to-home")) } }
+    };
+    Ok(visit.show(&Inside::form(
+        Tab::Subscriptions,
+        &visit.say(title),
+        content,
+    )))
 }
 
 #[derive(Deserialize)]
@@ -153,10 +190,7 @@ fn owner(service: &Service, uri: &str) -> Result<(Arc<Msp>, RedirectUri), Refusa
     let mut owners = msps.filter_map(|m| Some((Arc::clone(m), m.return_uris.check(uri).ok()?)));
     match (owners.next(), owners.next()) {
         (Some(found), None) => Ok(found),
-        _ => Err(Refusal(
-            StatusCode::BAD_REQUEST,
-            "The page that sent you here is not known to us.",
-        )),
+        _ => Err(Refusal(StatusCode::BAD_REQUEST, "refused-sender")),
     }
 }
 
@@ -172,15 +206,29 @@ pub(super) async fn touchpoint(
         Ok(visitor) => visitor,
         Err(refusal) => return back_with_error(&uri, refusal),
     };
-    let Some((account, value)) = visitor else {
+    let Some(visit) = visitor else {
         let back = format!("/touchpoint?redirect_uri={}", percent_encode(uri.as_str()));
         return login_first(&back);
     };
-    let csrf = csrf(&service, &value);
-    let ver = msp.account_id_ver.as_deref();
-    let html = page::ask_return(&account, (&msp.name, ver), uri.as_str(), &csrf);
-    let target = shell_page::origin(uri.as_str());
-    Ok(shell_page::answer(StatusCode::OK, html, &[target]))
+    let operator = [("operator", msp.name.as_str().into())];
+    let content = html! {
+        p { (visit.words.with("return-question", &operator)) }
+        section.card { dl { (account_line(&visit)) } }
+        p { (visit.words.with("return-warning", &operator)) }
+        form method="post" action="/touchpoint" {
+            (visit.token()) (hidden("redirect_uri", uri.as_str()))
+            (knowledge(&visit, msp.account_id_ver.as_deref(), None))
+            p.actions {
+                button.main name="decision" value="allow" { (visit.words.with("return-yes", &operator)) }
+                button name="decision" value="deny" formnovalidate { (visit.say("return-no")) }
+            }
+        }
+    };
+    let title = visit.words.with("return-title", &operator);
+    Ok(visit.show(&Inside {
+        targets: &[shell_page::origin(uri.as_str())],
+        ..Inside::form(Tab::Subscriptions, &title, content)
+    }))
 }
 
 /// A user is not left on a page of ours because we failed: they return to the MSP with 100 (§7.2.2). Whatever else is wrong
@@ -218,7 +266,7 @@ pub(super) async fn decide(
     let Form(form) = form?;
     let (msp, uri) = owner(&service, &form.redirect_uri)?;
     let account = match sender(&service, &headers, &form.csrf).await {
-        Ok((account, _)) => account,
+        Ok(visit) => visit.account,
         Err(refusal) => return back_with_error(&uri, refusal),
     };
     if form.decision != "allow" {

@@ -174,7 +174,7 @@ pub async fn serve_until(
                 portal::router(Arc::clone(&service)),
                 portal::GUESSES,
                 service.config.file.limits.login,
-                portal::too_many,
+                portal::too_many(Arc::clone(&service)),
             ),
             stop.clone(),
         )),

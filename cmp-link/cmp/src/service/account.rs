@@ -7,18 +7,19 @@ use crate::names;
 use crate::password::{self, Busy};
 use crate::service::web::{cookie_hash, session_lives};
 use crate::store::{SessionRow, StoreError, Stored, Tx};
+use crate::views;
 use aid_cli::printable::is_unprintable;
 use aid_cmp_core::change::{Change, Lock, PortalChange};
 use aid_cmp_core::decide::login::pin_mac;
-use aid_cmp_core::decide::{Context, Decision, tries};
+use aid_cmp_core::decide::{Context, Decision, removal, tries};
 use aid_cmp_core::model::Account;
 use aid_id::{AccountRef, Secret};
 use std::sync::Arc;
 
 /// Lengths of a car PIN, digits.
 const PIN: std::ops::RangeInclusive<usize> = 4..=16;
-/// Said of a name that somebody has.
-const TAKEN: &str = "This name is taken.";
+/// Text of the portal's tables for a name that somebody has.
+const TAKEN: &str = "wrong-name-taken";
 /// As much as is kept of what a browser calls itself, characters.
 const BROWSER: usize = 120;
 
@@ -35,7 +36,7 @@ pub enum Changed {
     Busy(Busy),
     /// Enough accounts were made in this hour; milliseconds to wait.
     Full(u64),
-    /// What was given can't be used: why.
+    /// What was given can't be used: the id of the text that says why.
     Unusable(&'static str),
 }
 
@@ -49,7 +50,7 @@ fn usable_password(text: &Secret) -> Result<(), &'static str> {
     if password::LENGTH.contains(&text.expose().len()) {
         Ok(())
     } else {
-        Err("A password has 8 to 256 characters.")
+        Err("wrong-password-length")
     }
 }
 
@@ -66,9 +67,7 @@ impl Service {
     ) -> Stored<Changed> {
         let (Some(name), Some(shown)) = (names::sign_in_name(name), names::shown_name(shown))
         else {
-            return Ok(Changed::Unusable(
-                "A name has 1 to 64 printable characters.",
-            ));
+            return Ok(Changed::Unusable("wrong-name"));
         };
         if let Err(why) = usable_password(secret) {
             return Ok(Changed::Unusable(why));
@@ -90,7 +89,7 @@ impl Service {
             return Ok(Changed::Full(wait));
         }
         let Some(hash) = permit.hash(secret.expose().to_owned()).await else {
-            return Ok(Changed::Unusable("This password can't be used."));
+            return Ok(Changed::Unusable("wrong-password-unusable"));
         };
         drop(permit);
         let account = Account {
@@ -152,7 +151,7 @@ impl Service {
             Err(changed) => return Ok(changed),
         };
         let Some(hash) = permit.hash(new.expose().to_owned()).await else {
-            return Ok(Changed::Unusable("This password can't be used."));
+            return Ok(Changed::Unusable("wrong-password-unusable"));
         };
         drop(permit);
         let (hash, cookie) = (Secret::new(hash), cookie_hash(cookie));
@@ -182,11 +181,16 @@ impl Service {
         pin: Option<&Secret>,
     ) -> Stored<Changed> {
         if pin.is_some_and(|pin| !is_pin(pin.expose())) {
-            return Ok(Changed::Unusable("A PIN has 4 to 16 digits."));
+            return Ok(Changed::Unusable("wrong-pin"));
         }
-        let account = match self.proves(account, secret).await? {
-            Ok(proven) => proven.account,
-            Err(changed) => return Ok(changed),
+        // Who signs in elsewhere has no password to give: the session is what there is.
+        let account = if password::is_none(&account.password) {
+            account.clone()
+        } else {
+            match self.proves(account, secret).await? {
+                Ok(proven) => proven.account,
+                Err(changed) => return Ok(changed),
+            }
         };
         let mac = pin.map(|pin| pin_mac(&self.config.pin_key, account.id, pin.expose()));
         let action = if mac.is_some() {
@@ -243,6 +247,79 @@ impl Service {
             .map(|s| (s.token_hash == this, s))
             .map(|(own, s)| (s, own))
             .collect())
+    }
+
+    /// Ends one session of a user, by what [`Service::own_sessions`] names it with.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn end_session(&self, account: &Account, session: &str) -> Stored<()> {
+        let changes = vec![
+            Change::Portal(PortalChange::EndSession(account.id, session.to_owned())),
+            self_audit(&self.context(), account.id, "session ended"),
+        ];
+        self.commit(changes).await
+    }
+
+    /// Another name that cars and pages show.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn rename(self: &Arc<Self>, account: &Account, name: &str) -> Stored<Changed> {
+        let Some(name) = names::shown_name(name) else {
+            return Ok(Changed::Unusable("wrong-name"));
+        };
+        let (id, name) = (account.id, name.to_owned());
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            let user = tx.locked_account(id).await?;
+            if user.is_none_or(|user| removal::is_erased(&user)) {
+                return Ok((Decision::default(), Changed::Wrong));
+            }
+            let change = Change::Portal(PortalChange::DisplayName(id, name.clone()));
+            let changes = vec![change, self_audit(context, id, "name changed")];
+            Ok::<_, StoreError>((decided(changes), Changed::Done))
+        };
+        let changed = self.decide(decide).await?;
+        if changed == Changed::Done
+            && let Err(error) = self.refresh_profiles(vec![id]).await
+        {
+            tracing::error!(%error, "a changed AID User Profile was not sent");
+        }
+        Ok(changed)
+    }
+
+    /// The user deletes their account: all links end, the cars forget the user, and everything personal goes as soon as
+    /// what is pending is done (R-4.4.1-14). The password proves who asks; who has none, because they sign in elsewhere,
+    /// gives the name instead.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn delete_account(
+        self: &Arc<Self>,
+        account: &Account,
+        secret: &Secret,
+    ) -> Stored<Changed> {
+        let account = if password::is_none(&account.password) {
+            if names::sign_in_name(secret.expose()).as_deref() != Some(&account.name) {
+                return Ok(Changed::Unusable("wrong-own-name"));
+            }
+            account.clone()
+        } else {
+            match self.proves(account, secret).await? {
+                Ok(proven) => proven.account,
+                Err(changed) => return Ok(changed),
+            }
+        };
+        let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
+            if !still(tx, &account).await? {
+                return Ok((Decision::default(), Changed::Wrong));
+            }
+            let reason = Some("by the user".to_owned());
+            let mut decision = views::erasure(tx, context, &account, reason).await?;
+            decision.belongs_to(fresh());
+            Ok::<_, StoreError>((decision, Changed::Done))
+        };
+        self.decide(decide).await
     }
 
     /// Ends all sessions of a user but the one with this cookie.

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Life of a portal session, ms.
-const SESSION_MS: u64 = 12 * 3600 * 1000;
+pub(super) const SESSION_MS: u64 = 12 * 3600 * 1000;
 
 /// A subscription as its user sees it.
 #[derive(Debug, Clone)]

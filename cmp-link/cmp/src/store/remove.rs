@@ -26,7 +26,7 @@ pub(super) fn erase_account(account: AccountRef) -> Vec<Statement> {
     list
 }
 
-const ERASE: [&str; 8] = [
+const ERASE: [&str; 10] = [
     "DELETE FROM portal_session WHERE account = $1",
     "DELETE FROM vehicle_login WHERE account = $1",
     "DELETE FROM preference WHERE account = $1",
@@ -35,6 +35,8 @@ const ERASE: [&str; 8] = [
     "UPDATE vehicle SET session = NULL WHERE session = $1",
     "DELETE FROM notice WHERE account = $1",
     "DELETE FROM onboarding WHERE account = $1 AND state <> 'done'",
+    "DELETE FROM car_name WHERE account = $1",
+    "DELETE FROM openid_identity WHERE account = $1",
 ];
 
 /// An erased user's reference; what still belongs to it goes along (ON DELETE CASCADE), except a subscription, which

@@ -5,8 +5,8 @@ use super::{SessionRow, StoreError, Stored};
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::model::{
     Account, Answered, ApiKey, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated,
-    Doubt, Federation, Happening, Hold, Judgement, LoginCode, LoginCodeState, Member, MspVerdict,
-    NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
+    Doubt, Federation, Happening, Hold, Identity, Judgement, LoginCode, LoginCodeState, Member,
+    MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
     ProfileStatus, RequestState, Role, SessionMark, SyncRun, UserNotice, Vehicle, Webhook,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
@@ -199,6 +199,19 @@ table!($ select_preference "user_preference", preference(row) -> (String, String
     name = row.text()?;
     value = row.text()?;
     => (name, value)
+});
+
+table!($ select_identity "openid_identity", identity(row) -> Identity {
+    issuer = row.text()?;
+    subject = row.text()?;
+    account = account_ref(row)?;
+    since = row.number()?;
+    => Identity {
+        issuer,
+        subject,
+        account,
+        since,
+    }
 });
 
 table!($ select_notice "notice", notice(row) -> UserNotice {

@@ -88,6 +88,14 @@ const STEPS: &[Step] = &[
         },
     },
     Step {
+        version: 82,
+        name: "pages",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0082_pages.sqlite.sql"),
+            postgres: include_str!("../../migrations/0082_pages.postgres.sql"),
+        },
+    },
+    Step {
         version: 85,
         name: "presence",
         sql: Sql::Each {

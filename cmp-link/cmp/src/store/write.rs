@@ -463,6 +463,41 @@ fn portal(change: PortalChange) -> Statement {
             account.0,
             but,
         ),
+        PortalChange::EndSession(account, hash) => statement!(
+            "DELETE FROM portal_session WHERE account = $1 AND token_hash = $2",
+            account.0,
+            hash,
+        ),
+        PortalChange::DisplayName(account, name) => statement!(
+            "UPDATE account SET display_name = $1 WHERE id = $2",
+            name,
+            account.0,
+        ),
+        PortalChange::NameCar(account, eid, Some(name)) => statement!(
+            "INSERT INTO car_name (account, eid, name) VALUES ($1, $2, $3) \
+             ON CONFLICT (account, eid) DO UPDATE SET name = excluded.name",
+            account.0,
+            String::from(eid),
+            name,
+        ),
+        PortalChange::NameCar(account, eid, None) => statement!(
+            "DELETE FROM car_name WHERE account = $1 AND eid = $2",
+            account.0,
+            String::from(eid),
+        ),
+        PortalChange::AddIdentity(identity) => statement!(
+            "INSERT INTO openid_identity (issuer, subject, account, since) VALUES ($1, $2, $3, $4)",
+            identity.issuer,
+            identity.subject,
+            identity.account.0,
+            identity.since,
+        ),
+        PortalChange::RemoveIdentity(account, issuer, subject) => statement!(
+            "DELETE FROM openid_identity WHERE issuer = $1 AND subject = $2 AND account = $3",
+            issuer,
+            subject,
+            account.0,
+        ),
     }
 }
 

@@ -157,7 +157,7 @@ async fn only_so_many_strangers_register_in_an_hour() {
     let mut made = 0;
     while let Some(done) = tasks.join_next().await {
         match done.unwrap() {
-            (200, false) => made += 1,
+            (303, false) => made += 1,
             (429, true) => {}
             other => panic!("{other:?}"),
         }

@@ -81,15 +81,28 @@ impl Portal {
         Ok(portal)
     }
 
-    /// The account page.
+    /// The pages with the cars and with the subscriptions, one behind the other.
     pub(super) fn account(&self) -> Result<String, Failure> {
-        self.browser.page(&format!("{}/", self.base))
+        let home = self.browser.page(&format!("{}/", self.base))?;
+        let subscriptions = self.browser.page(&format!("{}/subscriptions", self.base))?;
+        Ok(home + &subscriptions)
     }
 
     /// Ends the only subscription that is linked.
     pub(super) fn withdraw(&self) -> Result<(), Failure> {
-        let form = |f: &Form| f.action.contains("unlink") || f.action.contains("withdraw");
-        self.act("/", form, &[]).map(drop)
+        let question = self.link("/subscriptions", |href| href.starts_with("/unlink?"))?;
+        let form = |f: &Form| f.action == "/unlink";
+        self.act(&question, form, &[]).map(drop)
+    }
+
+    /// Where the first link of a page leads that fits.
+    fn link(&self, path: &str, fits: impl Fn(&str) -> bool) -> Result<String, Failure> {
+        let page = self.browser.page(&format!("{}{path}", self.base))?;
+        let links = page.split("<a ").skip(1);
+        let mut hrefs = links.filter_map(|tag| attribute(&format!(" {tag}"), "href").map(unescape));
+        hrefs
+            .find(|href| fits(href))
+            .ok_or_else(|| Failure::new(format!("the page {path} has no such link")))
     }
 
     /// Approves the login of a car that shows this code.
@@ -98,11 +111,22 @@ impl Portal {
         self.act("/car", form, &[("code", code)]).map(drop)
     }
 
-    /// Deletes one profile.
+    /// Deletes one profile: from the page of the car that has it.
     pub(super) fn delete(&self, iccid: &str) -> Result<(), Failure> {
-        let about = |f: &Form| f.fields.iter().any(|(_, v)| v == iccid);
-        let form = |f: &Form| f.action.contains("delete") && about(f);
-        self.act("/", form, &[]).map(drop)
+        let account = self.account()?;
+        let cars = account.split("<article ").skip(1);
+        let car = cars
+            .filter(|card| card.contains(iccid))
+            .find_map(|card| {
+                card.split("href=\"")
+                    .find(|rest| rest.starts_with("/cars/"))
+            })
+            .and_then(|rest| rest.split('"').next())
+            .ok_or_else(|| Failure::new(format!("no car has the profile {iccid}")))?;
+        let question = format!("/delete?iccid={iccid}&");
+        let question = self.link(car, |href| href.starts_with(&question))?;
+        self.act(&question, |f| f.action == "/delete", &[])
+            .map(drop)
     }
 
     /// Sends the form that fits, filled with these values, and every page that asks for confirmation.

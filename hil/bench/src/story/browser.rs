@@ -141,7 +141,7 @@ fn agree(site: &Site, driver: &Driver) -> Result<(Browser, String), Failure> {
         ("password", &driver.password),
     ];
     browser.submit(&format!("{portal}/login"), &form)?;
-    let page = browser.page(&format!("{portal}/"))?;
+    let page = browser.page(&format!("{portal}/subscriptions"))?;
     let csrf = field(&page, "csrf")?;
     let msp = field(&page, "msp")?;
     let form = [("csrf", csrf.as_str()), ("msp", msp.as_str())];

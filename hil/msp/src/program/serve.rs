@@ -69,6 +69,7 @@ pub(super) fn listeners_tls(config: &Config) -> Result<ListenersTls, Failure> {
 /// A file or a value is not usable.
 pub(super) fn check(path: &Path, config: &Config) -> Result<(), Failure> {
     listeners_tls(config)?;
+    config.touchpoint.theme()?;
     weak::check_secrets(path, EXAMPLE)?;
     weak::check_files([path].into_iter().chain(config.secrets()))?;
     if let Some(telemetry) = &config.telemetry {
@@ -201,7 +202,7 @@ fn listeners<'a>(
         crate::touchpoint::router(msp.clone()),
         crate::touchpoint::GUESSES,
         config.limits.login,
-        crate::touchpoint::too_many,
+        crate::touchpoint::too_many(msp.clone()),
     );
     let controlled = async move {
         if let Some(control) = bound.control {

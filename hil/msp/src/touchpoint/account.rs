@@ -9,7 +9,9 @@ use axum::response::Response;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Shared, expired, incomplete, message, pages, sender, unavailable, under, visitor};
+use super::{
+    Shared, expired, front, incomplete, message, pages, sender, unavailable, under, visitor,
+};
 use crate::core::model::{Onboarding, OnboardingState};
 use crate::core::withdrawal;
 use crate::core::{Change, Decision};
@@ -32,7 +34,7 @@ pub(super) async fn overview(State(shared): State<Shared>, headers: HeaderMap) -
     let Some((name, session, user)) = visitor(&shared, &headers) else {
         return page::see_other("/login");
     };
-    match overview_of(&shared, &session, &user).await {
+    match overview_of(&shared, &headers, &session, &user).await {
         Ok((html, targets)) => under(&name, StatusCode::OK, html, &targets),
         Err(error) => unavailable(&error),
     }
@@ -40,6 +42,7 @@ pub(super) async fn overview(State(shared): State<Shared>, headers: HeaderMap) -
 
 async fn overview_of(
     shared: &Shared,
+    headers: &HeaderMap,
     session: &super::Session,
     user: &str,
 ) -> Stored<(String, Vec<String>)> {
@@ -74,7 +77,6 @@ async fn overview_of(
         .collect();
     let targets = offered.iter().map(|(_, url)| page::origin(url)).collect();
     let overview = pages::Overview {
-        msp: &msp.name,
         user,
         cards: &cards,
         cmps: &offered
@@ -82,9 +84,9 @@ async fn overview_of(
             .map(|(c, _)| (c.client_id.as_str(), c.name.as_str()))
             .collect::<Vec<_>>(),
         done: session.done,
-        csrf: &session.csrf,
     };
-    Ok((pages::overview(&overview), targets))
+    let front = front(msp, headers, Some(&session.csrf));
+    Ok((pages::overview(&front, &overview), targets))
 }
 
 /// The link that is meant.
@@ -114,7 +116,7 @@ async fn own_link(shared: &Shared, user: &str, token: MspToken) -> Stored<Option
 }
 
 fn no_such_link() -> Response {
-    message(StatusCode::NOT_FOUND, "You have no such connection.")
+    message(StatusCode::NOT_FOUND, "refused-link")
 }
 
 /// Asks before a link is ended.
@@ -133,7 +135,8 @@ pub(super) async fn ask_end(
         Ok(Some(link)) => {
             let cmp = shared.msp.cmp(&link.client_id);
             let cmp = cmp.map_or_else(|| link.client_id.to_string(), |c| c.name.clone());
-            let html = pages::ask_end(&shared.msp.name, &cmp, link.msp_token, &session.csrf);
+            let front = front(&shared.msp, &headers, Some(&session.csrf));
+            let html = pages::ask_end(&front, &cmp, link.msp_token);
             under(&name, StatusCode::OK, html, &[])
         }
         Ok(None) => no_such_link(),
@@ -166,8 +169,9 @@ pub(super) async fn end(
             if let Err(error) = end_link(&shared, &user, &link).await {
                 return unavailable(&error);
             }
-            let done = "The connection has ended. Its profiles are off the network, and your cars delete them.";
-            shared.sessions.change(&name, |s| s.done = Some(done));
+            shared
+                .sessions
+                .change(&name, |s| s.done = Some("done-ended"));
             page::see_other("/")
         }
     }

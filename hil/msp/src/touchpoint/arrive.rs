@@ -17,7 +17,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::link::claims;
 use super::session::{Session, Visit, secret};
-use super::{Shared, expired, incomplete, keep, message, sender, visitor};
+use super::{
+    Shared, expired, front, incomplete, keep, message, pages, reach, sender, under, visitor,
+};
 use crate::msp::{Msp, now_ms};
 
 type Members = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -38,24 +40,16 @@ pub(super) async fn authorize(
     query: Members,
 ) -> Response {
     let Ok(Query(members)) = query else {
-        return message(
-            StatusCode::BAD_REQUEST,
-            "The address of this page is damaged. Please start again at your car's portal.",
-        );
+        return message(StatusCode::BAD_REQUEST, "refused-address");
     };
     let (Ok(Some(id)), Ok(Some(uri))) = (once(&members, "id"), once(&members, "redirect_uri"))
     else {
-        let text =
-            "This page must be opened from your car's portal: something is missing in its address.";
-        return message(StatusCode::BAD_REQUEST, text);
+        return message(StatusCode::BAD_REQUEST, "refused-missing");
     };
     let now = now_ms();
     match find_cmp(&shared.msp, id, uri, now) {
         // Without an agreed address there is no redirect at all (R-7.2.2-3).
-        None => message(
-            StatusCode::BAD_REQUEST,
-            "The portal that sent you here is not known to us.",
-        ),
+        None => message(StatusCode::BAD_REQUEST, "refused-sender"),
         Some((_, back, Err(error))) => {
             tracing::info!(%error, "an account id was refused");
             page::see_other(&back.with_error(error.code()))
@@ -124,19 +118,28 @@ pub(super) async fn connect(
     let Ok(Form(form)) = form else {
         return incomplete();
     };
-    let Some((name, _, _)) = sender(&shared, &headers, &form.csrf) else {
+    let Some((name, session, _)) = sender(&shared, &headers, &form.csrf) else {
         return expired();
     };
     let cmp = shared.msp.cmp(&form.cmp);
     let touchpoint = cmp.as_ref().and_then(|cmp| cmp.touchpoint.as_deref());
     let (Some(touchpoint), Some(base)) = (touchpoint, &shared.msp.base_url) else {
-        return message(StatusCode::NOT_FOUND, "That car brand is not offered here.");
+        return message(StatusCode::NOT_FOUND, "refused-brand");
     };
-    let Some(state) = secret() else {
-        return message(
+    if reach::is_down(touchpoint).await {
+        let brand = cmp.as_ref().map_or("", |cmp| &cmp.name);
+        tracing::warn!(client = %form.cmp, "the CMP's touchpoint can't be reached; the customer was told");
+        let front = front(&shared.msp, &headers, Some(&session.csrf));
+        let html = pages::down(&front, (form.cmp.as_str(), brand));
+        return under(
+            &name,
             StatusCode::SERVICE_UNAVAILABLE,
-            "Please try again in a minute.",
+            html,
+            &[page::origin(touchpoint)],
         );
+    }
+    let Some(state) = secret() else {
+        return message(StatusCode::SERVICE_UNAVAILABLE, "refused-minute");
     };
     shared
         .sessions
@@ -155,8 +158,7 @@ pub(super) async fn returned(
     headers: HeaderMap,
     query: Members,
 ) -> Response {
-    let not_begun =
-        "This was not begun here, or too long ago. Please start again on your account page.";
+    let not_begun = "refused-not-begun";
     let Some((name, session, _)) = visitor(&shared, &headers) else {
         return expired();
     };
@@ -185,9 +187,9 @@ pub(super) async fn returned(
         return message(
             StatusCode::OK,
             if aborted {
-                "You did not agree at the car's portal. Nothing was connected."
+                "returned-aborted"
             } else {
-                "The car's portal could not do it. Nothing was connected; please try again later."
+                "returned-failed"
             },
         );
     };
@@ -200,8 +202,7 @@ pub(super) async fn returned(
         Ok(claims) => claims.sid,
         Err(error) => {
             tracing::info!(%error, "an account id was refused");
-            let text = "What the car's portal sent is not valid. Nothing was connected.";
-            return message(StatusCode::BAD_REQUEST, text);
+            return message(StatusCode::BAD_REQUEST, "refused-invalid");
         }
     };
     let visit = Visit {

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use super::link::{Linked, link};
 use super::session::Visit;
 use super::{
-    COOKIE, Shared, expired, incomplete, message, pages, sender, unavailable, under, visitor,
+    COOKIE, Shared, expired, front, incomplete, message, pages, reach, sender, unavailable, under,
+    visitor,
 };
 use crate::core::account::audit;
 use crate::core::model::{Subscription, SubscriptionState};
@@ -42,20 +43,22 @@ pub(super) async fn form(State(shared): State<Shared>, headers: HeaderMap) -> Re
         Err(error) => return unavailable(&error),
     };
     let cmp = shared.msp.cmp(&visit.cmp);
+    let code = check_code(visit.sid);
     let question = pages::Question {
-        msp: &shared.msp.name,
         cmp: cmp.as_ref().map_or(visit.cmp.as_str(), |cmp| &cmp.name),
         user: &user,
-        code: &check_code(visit.sid),
+        // A visitor who began here has seen no code at the CMP: then none is shown here either.
+        code: visit.back.as_ref().map(|_| code.as_str()),
         choices: &choices,
-        csrf: &session.csrf,
     };
     let targets: Vec<_> = visit
         .back
         .iter()
         .map(|b| page::origin(b.as_str()))
         .collect();
-    under(&name, StatusCode::OK, pages::consent(&question), &targets)
+    let front = front(&shared.msp, &headers, Some(&session.csrf));
+    let html = pages::consent(&front, &question);
+    under(&name, StatusCode::OK, html, &targets)
 }
 
 /// The answer.
@@ -96,8 +99,7 @@ pub(super) async fn decide(
         ("allow", None) => Err(ErrorCode::AccountIdOther),
         ("deny", _) => Err(ErrorCode::Aborted),
         _ => {
-            let text = "Please choose one of the two buttons.";
-            return message(StatusCode::BAD_REQUEST, text);
+            return message(StatusCode::BAD_REQUEST, "refused-decision");
         }
     };
     let client = &visit.cmp;
@@ -112,17 +114,10 @@ pub(super) async fn decide(
     }
     let Some(to) = way_back(&shared.msp, &visit, outcome).await else {
         let done = match outcome {
-            Ok(Linked::Done) => {
-                "Your subscription is connected. Log in to a car of that brand to use it."
-            }
-            Ok(Linked::Pending) => {
-                "The car's portal does not answer at present. Your subscription is connected as soon as it does; this page \
-                 will show it."
-            }
-            Err(ErrorCode::Aborted) => "You did not agree. Nothing was connected.",
-            Err(_) => {
-                "The car's portal did not accept it. Nothing was connected; please try again."
-            }
+            Ok(Linked::Done) => "done-connected",
+            Ok(Linked::Pending) => "done-pending",
+            Err(ErrorCode::Aborted) => "done-denied",
+            Err(_) => "done-refused",
         };
         shared.sessions.change(&name, |s| {
             s.visit = None;
@@ -132,7 +127,16 @@ pub(super) async fn decide(
     };
     // Who came from a CMP goes back to it, and is not logged in here any more.
     shared.sessions.end(&name);
-    let mut response = page::see_other(&to);
+    let mut response = match outcome {
+        // A redirect would end at an error page of the browser.
+        Ok(Linked::Pending) if reach::is_down(&to).await => {
+            let cmp = shared.msp.cmp(&visit.cmp);
+            let cmp = cmp.as_ref().map_or(visit.cmp.as_str(), |cmp| &cmp.name);
+            let html = pages::down_pending(&front(&shared.msp, &headers, None), cmp, &to);
+            page::answer(StatusCode::OK, html, &[])
+        }
+        _ => page::see_other(&to),
+    };
     page::set_cookie(&mut response, COOKIE, None, None);
     response
 }

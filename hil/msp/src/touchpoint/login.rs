@@ -12,9 +12,10 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::attempts::{MAX_ATTEMPTS, WINDOW};
+use super::pages::Where;
 use super::session::Session;
 use super::{
-    COOKIE, Shared, expired, incomplete, keep, message, pages, sender, unavailable, under,
+    COOKIE, Shared, expired, front, incomplete, keep, message, pages, sender, unavailable, under,
 };
 use crate::core::account::audit;
 use crate::msp::now_ms;
@@ -26,19 +27,23 @@ static LOGINS: Counter = Counter::new("aid_msp_logins", "Logins of customers by 
 pub(super) fn login_page(
     shared: &Shared,
     name: &str,
+    headers: &HeaderMap,
     session: &Session,
-    status: StatusCode,
-    hint: Option<&str>,
+    (status, user): (StatusCode, &str),
+    wrong: Option<(Where, &str)>,
 ) -> Response {
     let cmp = session
         .visit
         .as_ref()
         .and_then(|visit| shared.msp.cmp(&visit.cmp));
+    let front = front(&shared.msp, headers, None);
+    let wrong = wrong.map(|(place, id)| (place, front.say(id)));
     let html = pages::login(
-        &shared.msp.name,
+        &front,
         cmp.as_ref().map(|c| c.name.as_str()),
         &session.csrf,
-        hint,
+        user,
+        wrong.as_ref().map(|(place, text)| (*place, text.as_str())),
     );
     let back = session.visit.as_ref().and_then(|visit| visit.back.as_ref());
     let targets: Vec<_> = back.iter().map(|b| page::origin(b.as_str())).collect();
@@ -60,17 +65,28 @@ pub(super) async fn form(
             return page::see_other("/");
         }
         // Sent by a CMP, or back after a look elsewhere: it goes on.
-        return login_page(&shared, &name, &session, StatusCode::OK, None);
+        return login_page(
+            &shared,
+            &name,
+            &headers,
+            &session,
+            (StatusCode::OK, ""),
+            None,
+        );
     }
     match shared
         .sessions
         .begin(Session::default(), peer.addr.ip(), now)
     {
-        Some((name, session)) => login_page(&shared, &name, &session, StatusCode::OK, None),
-        None => message(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Please try again in a minute.",
+        Some((name, session)) => login_page(
+            &shared,
+            &name,
+            &headers,
+            &session,
+            (StatusCode::OK, ""),
+            None,
         ),
+        None => message(StatusCode::SERVICE_UNAVAILABLE, "refused-minute"),
     }
 }
 
@@ -100,7 +116,13 @@ pub(super) async fn login(
     };
     match judge(&shared, &form.user, form.password).await {
         Ok(Judged::Fits) => {}
-        Ok(refused) => return refusal(&shared, &name, &session, &refused),
+        Ok(refused) => {
+            let page = |status, wrong| {
+                let typed = (status, form.user.as_str());
+                login_page(&shared, &name, &headers, &session, typed, Some(wrong))
+            };
+            return refusal(&refused, page);
+        }
         Err(error) => return unavailable(&error),
     }
     // A new name for the session, so that whoever knew the old one has nothing.
@@ -115,10 +137,7 @@ pub(super) async fn login(
         ..session
     };
     let Some((name, _)) = shared.sessions.begin(session, peer.addr.ip(), now) else {
-        return message(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Please try again in a minute.",
-        );
+        return message(StatusCode::SERVICE_UNAVAILABLE, "refused-minute");
     };
     let mut response = page::see_other(to);
     keep(&mut response, &name);
@@ -190,21 +209,19 @@ async fn judge(shared: &Shared, user: &str, given: String) -> Result<Judged, Sto
     Ok(Judged::Wrong)
 }
 
-fn refusal(shared: &Shared, name: &str, session: &Session, judged: &Judged) -> Response {
+/// The page again, with what is wrong.
+fn refusal(
+    judged: &Judged,
+    page: impl FnOnce(StatusCode, (Where, &'static str)) -> Response,
+) -> Response {
     let (status, hint) = match judged {
-        Judged::Locked => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "Too many attempts. Please wait five minutes.",
-        ),
-        Judged::Busy(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Too many people log in at the moment. Please try again in a few seconds.",
-        ),
+        Judged::Locked => (StatusCode::TOO_MANY_REQUESTS, (Where::Form, "locked")),
+        Judged::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, (Where::Form, "busy")),
         Judged::Fits | Judged::Wrong => {
-            (StatusCode::UNAUTHORIZED, "User name or password is wrong.")
+            (StatusCode::UNAUTHORIZED, (Where::Password, "wrong-sign-in"))
         }
     };
-    let mut page = login_page(shared, name, session, status, Some(hint));
+    let mut page = page(status, hint);
     let wait = match judged {
         Judged::Busy(busy) => Some(busy.retry_after),
         Judged::Locked => Some(WINDOW),

@@ -211,6 +211,13 @@ impl Sessions {
         Some(seen)
     }
 
+    /// The value of the next form of a customer who is signed in, for a page that shows nothing else of them.
+    pub(super) fn token(&self, name: &str, now: i64) -> Option<String> {
+        let mut inner = self.lock();
+        let session = inner.living(name, now)?;
+        session.user.as_ref().map(|_| session.csrf.clone())
+    }
+
     /// A session, for a form that has its value. The value is used up: the next page has another.
     pub(super) fn use_up(&self, name: &str, csrf: &str, now: i64) -> Option<Session> {
         let mut inner = self.lock();

@@ -1,13 +1,13 @@
 //! Users: accounts, attempts, sessions, what they prefer and what they are told.
 
 use crate::store::row::{
-    self, select_account, select_attempts, select_notice, select_preference, select_session,
-    select_session_row,
+    self, select_account, select_attempts, select_identity, select_notice, select_preference,
+    select_session, select_session_row,
 };
 use crate::store::write::eid_text;
 use crate::store::{Erased, SessionRow, Stored, Tx};
 use aid_cmp_core::decide::removal::ERASED;
-use aid_cmp_core::model::{Account, Attempts, PortalSession, UserNotice};
+use aid_cmp_core::model::{Account, Attempts, Identity, PortalSession, UserNotice};
 use aid_id::{AccountRef, Eid, Id};
 use aid_store::{Engine, params};
 
@@ -106,6 +106,36 @@ impl Tx<'_> {
     pub async fn preferences(&self, of: AccountRef) -> Stored<Vec<(String, String)>> {
         let sql = select_preference!("WHERE account = $1 ORDER BY name");
         self.tx.all(sql, params![of.0], row::preference).await
+    }
+
+    /// What a user calls their cars.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn car_names(&self, of: AccountRef) -> Stored<Vec<(Eid, String)>> {
+        let sql = "SELECT eid, name FROM car_name WHERE account = $1 ORDER BY eid";
+        let read = |row: &mut aid_store::Fields<'_>| Ok((row.parsed()?, row.text()?));
+        self.tx.all(sql, params![of.0], read).await
+    }
+
+    /// Whose identity this is at an identity provider.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn identity(&self, issuer: &str, subject: &str) -> Stored<Option<Identity>> {
+        let sql = select_identity!("WHERE issuer = $1 AND subject = $2");
+        self.tx
+            .first(sql, params![issuer, subject], row::identity)
+            .await
+    }
+
+    /// With which identities a user signs in.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn identities(&self, of: AccountRef) -> Stored<Vec<Identity>> {
+        let sql = select_identity!("WHERE account = $1 ORDER BY since, issuer, subject");
+        self.tx.all(sql, params![of.0], row::identity).await
     }
 
     /// The subscription that the user chose for this car, or for all others.
