@@ -3,6 +3,7 @@
 
 mod api;
 mod body;
+mod console;
 mod operation;
 
 use crate::operator::Operator;
@@ -50,5 +51,5 @@ pub fn router(service: Arc<Service>, certificates: Vec<PathBuf>) -> Router {
         keys: Limiter::new(limits.api),
         wrong: Limiter::new(limits.login),
     });
-    api::router(desk)
+    api::router(Arc::clone(&desk)).merge(console::router(desk))
 }

@@ -2,7 +2,8 @@
 
 use crate::store::Work;
 use aid_aid1::deviation::Deviation;
-use aid_serve::metrics::{Counter, Gauge};
+use aid_serve::metrics::{Counter, Gauge, Timer};
+use std::time::Duration;
 
 static OPEN_ORDERS: Gauge =
     Gauge::new("aid_cmp_open_orders", "Orders to vehicles without a result");
@@ -35,6 +36,46 @@ static CALLS: Counter = Counter::new("aid_cmp_calls", "Calls to MSPs by kind and
 /// What became of a call: `answered`, `again` or `dead`.
 pub(crate) fn called(kind: &str, result: &str) {
     CALLS.add(&[("kind", kind), ("result", result)]);
+}
+
+static CALL_TIMES: Timer = Timer::new(
+    "aid_cmp_msp_call_seconds",
+    "Time until an MSP answered a call, by operation and MSP",
+);
+
+/// An MSP's answer to a call, or the end of the wait for it, took so long.
+pub(crate) fn took(kind: &str, msp: &str, time: Duration) {
+    CALL_TIMES.took(&[("operation", kind), ("msp", msp)], time);
+}
+
+static BROKER: Gauge = Gauge::new(
+    "aid_cmp_broker_reached",
+    "Whether the broker is reached and has taken the subscription: 1 or 0; absent without a broker",
+);
+
+/// Whether the broker is reached.
+pub(crate) fn broker(is_reached: bool) {
+    BROKER.set(&[], i64::from(is_reached));
+}
+
+static WAITING: Gauge = Gauge::new(
+    "aid_cmp_webhook_events_waiting",
+    "Events that addresses have not heard yet",
+);
+
+/// So many events wait for addresses to hear them.
+pub(crate) fn waiting(count: u64) {
+    WAITING.set(&[], i64::try_from(count).unwrap_or(i64::MAX));
+}
+
+static LOCKS: Counter = Counter::new(
+    "aid_cmp_account_locks",
+    "Accounts that were locked or unlocked, by event; every instance counts all of them",
+);
+
+/// An account was `locked` or `unlocked`.
+pub(crate) fn locks(event: &str) {
+    LOCKS.add(&[("event", event)]);
 }
 
 static TOLD: Counter = Counter::new(

@@ -147,6 +147,16 @@ impl Timer {
     }
 }
 
+static BUILD: Gauge = Gauge::new(
+    "aid_build_info",
+    "1, with the program and its version as labels",
+);
+
+/// Says which program this is, in which version.
+pub fn build_info(program: &'static str, version: &'static str) {
+    BUILD.set(&[("program", program), ("version", version)], 1);
+}
+
 /// Everything that was counted so far, as text.
 #[must_use]
 pub fn render() -> String {

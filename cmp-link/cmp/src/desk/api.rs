@@ -2,6 +2,8 @@
 //! details (RFC 9457). The order of the checks is: key, rate, path, method, role, form; only then anything that belongs to
 //! somebody. Lists come in pages; deeds have a reason, and can be repeated under an `Idempotency-Key`.
 
+mod problem;
+
 use super::body::Members;
 use super::operation::{Found, Operation, find};
 use super::{Desk, OPENAPI};
@@ -11,10 +13,9 @@ use crate::operator::{
 };
 use crate::service::now;
 use aid_cli::tls;
-use aid_cmp_core::model::{ApiKey, CallState, Role};
+use aid_cmp_core::model::{ApiKey, CallState};
 use aid_id::Eid;
 use aid_serve::http::{self, Peer};
-use aid_serve::limit::retry_after;
 use aid_serve::metrics::Counter;
 use aid_serve::slots::network;
 use axum::Router;
@@ -24,12 +25,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use clap::ValueEnum as _;
+use problem::Refused;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use uuid::Uuid;
 
 /// Largest JSON body, bytes.
@@ -47,30 +49,6 @@ static REQUESTS: Counter = Counter::new(
     "aid_cmp_api_requests",
     "Requests of the admin API by operation and status",
 );
-
-/// Why a request was refused.
-enum Refused {
-    /// No key, or one that opens nothing.
-    Key,
-    /// The key may not do this.
-    Role(Role),
-    /// Too many requests.
-    Rate(Duration),
-    /// There is no such path.
-    Path,
-    /// The path has other methods.
-    Method(&'static str),
-    /// The body has another type or is too long.
-    Body(StatusCode),
-    /// The operator's answer.
-    Operator(Refusal),
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self::Operator(refusal)
-    }
-}
 
 pub(super) fn router(desk: Arc<Desk>) -> Router {
     Router::new()
@@ -97,90 +75,13 @@ async fn handle(
     };
     let done = operate(&desk, &peer, found, request).await;
     let mut answer = match done {
-        Ok(value) => answer(StatusCode::OK, "application/json", &value),
-        Err(refused) => refusal(&refused),
+        Ok(value) => problem::answer(StatusCode::OK, "application/json", &value),
+        Err(refused) => problem::refusal(&refused),
     };
     let status = answer.status().as_u16().to_string();
     REQUESTS.add(&[("operation", &name), ("status", &status)]);
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
-}
-
-fn answer(status: StatusCode, kind: &'static str, value: &Value) -> Response {
-    (status, [(header::CONTENT_TYPE, kind)], value.to_string()).into_response()
-}
-
-/// Problem details (RFC 9457).
-fn refusal(refused: &Refused) -> Response {
-    let (status, detail) = match refused {
-        Refused::Key => (
-            StatusCode::UNAUTHORIZED,
-            "send Authorization: Bearer KEY with a key that `aid-cmp key add` has made".to_owned(),
-        ),
-        Refused::Role(least) => (
-            StatusCode::FORBIDDEN,
-            format!("this needs a key with the role {}", least.as_str()),
-        ),
-        Refused::Rate(_) => (
-            StatusCode::TOO_MANY_REQUESTS,
-            "too many requests; see Retry-After".to_owned(),
-        ),
-        Refused::Path => (
-            StatusCode::NOT_FOUND,
-            "there is no such path; see /v1/openapi.json".to_owned(),
-        ),
-        Refused::Method(_) => (
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this path has another method; see /v1/openapi.json".to_owned(),
-        ),
-        Refused::Body(status) => (*status, "the body has the wrong type or size".to_owned()),
-        Refused::Operator(refusal) => match refusal {
-            Refusal::Unknown(text) => (StatusCode::NOT_FOUND, text.clone()),
-            Refusal::Conflict(text) => (StatusCode::CONFLICT, text.clone()),
-            Refusal::Invalid(text) => (StatusCode::UNPROCESSABLE_ENTITY, text.clone()),
-            Refusal::Lines(_) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "nothing was stored, because lines of the file are wrong".to_owned(),
-            ),
-            Refusal::Store(error) => {
-                tracing::error!(%error, "a request of the admin API failed");
-                (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the database does not answer; try again".to_owned(),
-                )
-            }
-        },
-    };
-    let mut problem = json!({
-        "type": "about:blank", "title": status.canonical_reason(), "status": status.as_u16(),
-        "detail": detail,
-    });
-    if let Refused::Operator(Refusal::Lines(lines)) = refused {
-        let lines = lines
-            .iter()
-            .map(|w| json!({"line": w.line, "text": w.text}));
-        problem["lines"] = lines.collect::<Vec<_>>().into();
-    }
-    let mut answer = answer(status, "application/problem+json", &problem);
-    let headers = answer.headers_mut();
-    match refused {
-        Refused::Key => {
-            let how = HeaderValue::from_static("Bearer realm=\"aid-cmp\"");
-            headers.insert(header::WWW_AUTHENTICATE, how);
-        }
-        Refused::Rate(wait) => {
-            let seconds = HeaderValue::from(retry_after(*wait));
-            headers.insert(header::RETRY_AFTER, seconds);
-        }
-        Refused::Method(allowed) => {
-            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
-        }
-        Refused::Operator(Refusal::Store(_)) => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        _ => {}
-    }
     answer
 }
 

@@ -4,6 +4,7 @@
 //! Called by `serve`; `acl` and `mosquitto` write what such a broker needs.
 
 use crate::config::{BROKER_CLIENT, Gateway};
+use crate::gauges;
 use crate::service::{Frame, Service, Taken};
 use crate::store::Tx;
 use aid_cli::signal::Stop;
@@ -83,6 +84,7 @@ impl Broker {
     }
 
     fn note(&self, state: AtBroker) {
+        gauges::broker(state.is_ok());
         self.reached.send_modify(|now| *now = state);
     }
 

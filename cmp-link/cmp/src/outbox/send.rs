@@ -84,6 +84,7 @@ pub(super) async fn make(service: &Arc<Service>, call: Call) -> Result<bool, Sto
     let begin = Instant::now();
     let mut done = send(&msp.client, &call).await;
     let took = begin.elapsed();
+    gauges::took(call.kind.as_str(), &call.msp, took);
     let mut late = None;
     if took > SYNCHRONOUS && matches!(done, Done::Yes(Some(Answer::Code { .. }))) {
         msp.deviations.note(Deviation::LateAnswer);

@@ -19,7 +19,7 @@ use aid_serve::limit::logins;
 use aid_serve::live::Live;
 use aid_serve::peer::Certificate;
 use aid_serve::slots::Listener;
-use aid_serve::{http, telemetry};
+use aid_serve::{http, metrics, telemetry};
 use rustls::{ClientConfig, ServerConfig};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -90,6 +90,7 @@ pub async fn serve_until(
     announce: impl FnOnce(&Listening) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     private::forbid_core_dumps();
+    metrics::build_info("aid-cmp", env!("CARGO_PKG_VERSION"));
     let values = Values::read(path)?;
     let config = check(path)?;
     if let Err(weak) = weak::check_secrets(path, EXAMPLE) {

@@ -3,7 +3,7 @@
 
 use crate::gauges;
 use crate::service::{Purged, Service, now};
-use crate::store::{Kept, Stored};
+use crate::store::{AuditFilter, Kept, Stored, Tx};
 use aid_cli::clock::Steadiness;
 use aid_cli::signal::Stop;
 use std::sync::Arc;
@@ -24,8 +24,10 @@ pub(super) fn start(service: &Arc<Service>, stop: &Stop) -> Vec<JoinHandle<()>> 
     let of = || (Arc::clone(service), stop.clone());
     let (barring, reminding, expiring, noting) = (of(), of(), of(), of());
     let (counting, asking, removing, attending) = (of(), of(), of(), of());
+    let locking = of();
     vec![
         tokio::spawn(attend(attending.0, attending.1)),
+        tokio::spawn(watch_locks(locking.0, locking.1)),
         tokio::spawn(cut_off(barring.0, barring.1)),
         tokio::spawn(remind(reminding.0, reminding.1)),
         tokio::spawn(expire(expiring.0, expiring.1)),
@@ -130,11 +132,46 @@ async fn count(service: Arc<Service>, stop: Stop) {
     let mut wait = TICK;
     while pause(&stop, wait).await {
         let began = Instant::now();
-        let work = service.store.read(async |tx| tx.work().await).await;
-        if let Some(work) = done("counts", work) {
+        let counts = service
+            .store
+            .read(async |tx| Ok((tx.work().await?, tx.unheard_count().await?)))
+            .await;
+        if let Some((work, waiting)) = done("counts", counts) {
             gauges::show(&work, now());
+            gauges::waiting(waiting);
         }
         wait = SLOW.max(began.elapsed() * COUNT_SHARE);
+    }
+}
+
+/// Entries of the audit trail that are read at once.
+const AUDITS: u32 = 500;
+
+/// Tells log and metrics of accounts that were locked or unlocked, through whichever instance or command.
+async fn watch_locks(service: Arc<Service>, stop: Stop) {
+    let filter = AuditFilter {
+        since: now(),
+        ..AuditFilter::default()
+    };
+    let mut after = None;
+    while pause(&stop, SLOW).await {
+        let filter = filter.clone();
+        let read = async move |tx: &Tx<'_>| tx.audits(&filter, after, AUDITS).await;
+        let Some(audits) = done("the audit trail", service.store.read(read).await) else {
+            continue;
+        };
+        for (position, audit) in audits {
+            after = Some((audit.at, position));
+            match audit.action.as_ref() {
+                "account locked" => gauges::locks("locked"),
+                "user unlocked" => {
+                    gauges::locks("unlocked");
+                    let (by, who, why) = (&audit.actor, &audit.detail, &audit.reason);
+                    tracing::warn!(%by, %who, why, "a user was unlocked");
+                }
+                _ => {}
+            }
+        }
     }
 }
 
