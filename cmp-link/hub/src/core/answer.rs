@@ -66,14 +66,11 @@ impl Answer {
         self
     }
 
-    /// The code of its body, where that is in the words of §5.5; some parties write it as a number.
+    /// The code of its body, where that is in the words of §5.5.
     #[must_use]
     pub(crate) fn code(&self) -> Option<u16> {
-        if let Ok(body) = serde_json::from_slice::<ErrorBody>(&self.body) {
-            return body.code.parse().ok();
-        }
-        let members: Map<String, Value> = serde_json::from_slice(&self.body).ok()?;
-        members.get("code")?.as_u64()?.try_into().ok()
+        let body: ErrorBody = serde_json::from_slice(&self.body).ok()?;
+        body.code.parse().ok()
     }
 
     /// Whether a body is something that a party of AID1 sends under a status: nothing or a JSON object beside a success, a

@@ -46,15 +46,16 @@ pub(crate) fn judge(operation: Operation, outcome: &Outcome) -> Verdict {
 }
 
 /// Decides what the caller hears. `keep`: the hub may accept calls of this pair for a target that is away. What a target
-/// says about its callers' keys and names (401, 403) is for people, and goes back.
+/// says about the call or its caller (4xx) goes back, in whatever words: the caller knows best whether it repeats.
 #[must_use]
 pub(crate) fn decide(operation: Operation, keep: bool, outcome: &Outcome) -> Decision {
-    let about_us = |status| matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let waits = [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT];
+    let speaks = |status: StatusCode| status.is_client_error() && !waits.contains(&status);
     match judge(operation, outcome) {
         Verdict::Done | Verdict::Refused => Decision::Answer,
         Verdict::Later(_) if !keep || operation.delivery() != Delivery::Kept => Decision::Pass,
         Verdict::Later(_) => match outcome {
-            Outcome::Answered(answer) if about_us(answer.status) => Decision::Pass,
+            Outcome::Answered(answer) if speaks(answer.status) => Decision::Pass,
             _ => Decision::Keep,
         },
     }

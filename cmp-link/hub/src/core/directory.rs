@@ -51,7 +51,7 @@ pub(crate) struct Route {
     pub(crate) target_id: PartyId,
 }
 
-fn not_now(text: &'static str) -> ApiError {
+fn refused(text: &'static str) -> ApiError {
     ApiError::because(ErrorCode::Unauthorized, text).with_status(StatusCode::FORBIDDEN)
 }
 
@@ -200,7 +200,7 @@ impl Directory {
             return Err(ApiError::new(ErrorCode::Unauthorized));
         }
         if known.record.suspended.is_some() {
-            return Err(not_now("this party is suspended at the hub"));
+            return Err(refused("this party is suspended at the hub"));
         }
         Ok(Caller { headers, party })
     }
@@ -209,16 +209,17 @@ impl Directory {
     /// does not exist.
     ///
     /// # Errors
-    /// 93 for a target that the caller does not know; 403 with 104 for an operation of the caller's own side and for a
-    /// pair or a target that is suspended. The operation's contract may have another status for them.
+    /// 403 with 104 for a target that the caller does not know, as parties that are connected directly answer a wrong
+    /// `target-id`; for an operation of the caller's own side; and for a pair or a target that is suspended. The
+    /// operation's contract may have another status for them.
     pub(crate) fn route(&self, caller: &Caller, operation: Operation) -> Result<Route, ApiError> {
         let from = &self.parties[caller.party];
         if from.record.role != operation.caller() {
-            return Err(not_now("this operation is one of the caller's own side"));
+            return Err(refused("this operation is one of the caller's own side"));
         }
         let name = &caller.headers.target_id;
         let Some(at) = self.known[caller.party].get(name) else {
-            return Err(ApiError::naming(ErrorCode::PartyNotFound, &[name]));
+            return Err(refused("the target-id names no party of this caller"));
         };
         let pair = &self.pairs[*at];
         let (to, caller_as, target_as) = match from.record.role {
@@ -226,7 +227,7 @@ impl Directory {
             Role::Cmp => (&pair.msp, &pair.cmp_as, &pair.msp_as),
         };
         if !self.is_open(&pair.id()) {
-            return Err(not_now("this pair is suspended at the hub"));
+            return Err(refused("this pair is suspended at the hub"));
         }
         let own = &caller.headers.client_id;
         Ok(Route {

@@ -127,8 +127,8 @@ async fn nobody_speaks_for_another() {
         (|call| call.client_id = "c1".into(), "104"),
         (|call| call.client_id = "who".into(), "93"),
         // An MSP's operation from an MSP, and to oneself.
-        (|call| call.target_id = "c1".into(), "93"),
-        (|call| call.target_id = "c0".into(), "93"),
+        (|call| call.target_id = "c1".into(), "104"),
+        (|call| call.target_id = "c0".into(), "104"),
     ] {
         let mut call = right.clone();
         change(&mut call);

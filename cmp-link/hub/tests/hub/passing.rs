@@ -128,7 +128,7 @@ async fn another_name_goes_on_as_the_other_knows_it() {
     );
     // Each has one name for the other.
     let answer = world.send(&world.status_call("c0", "m0", token)).await;
-    assert_eq!((answer.status, answer.code().as_str()), (401, "93"));
+    assert_eq!((answer.status, answer.code().as_str()), (401, "104"));
 }
 
 // R-7.7.1-3: three seconds, counted from the arrival; a late code is not lost, and asked for once.
@@ -184,7 +184,7 @@ async fn the_hubs_own_answers_are_in_the_words_of_the_specification() {
     let answer = world
         .send(&world.call("c0", "nobody", "GET", path.clone(), ""))
         .await;
-    assert_eq!((answer.status, answer.code().as_str()), (401, "93"));
+    assert_eq!((answer.status, answer.code().as_str()), (401, "104"));
     world.parties["m0"].answer(|got| Says {
         after: Duration::from_secs(2),
         ..success(got)

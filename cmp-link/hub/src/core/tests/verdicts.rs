@@ -27,20 +27,21 @@ fn the_hub_takes_over_what_may_succeed_later_and_nothing_else() {
     let token = operation("sendMspToken");
     let refused = |code: u16| format!("{{\"code\":\"{code}\",\"error\":\"x\"}}");
     let away = Outcome::Unreachable("no".into());
-    let table: [(Outcome, Decision); 11] = [
+    let table: [(Outcome, Decision); 12] = [
+        (answered(429, "{}"), Decision::Keep),
         (answered(201, ""), Decision::Answer),
         (answered(404, &refused(20)), Decision::Answer),
         (answered(422, &refused(91)), Decision::Answer),
-        // A number instead of a text is a habit of some.
+        // A number instead of a text is a habit of some, which no caller has to understand.
         (
             answered(404, "{\"code\":20,\"error\":\"x\"}"),
-            Decision::Answer,
+            Decision::Pass,
         ),
         (answered(401, &refused(104)), Decision::Pass),
         (answered(403, &refused(104)), Decision::Pass),
         (answered(500, &refused(90)), Decision::Keep),
         (answered(503, "{}"), Decision::Keep),
-        (answered(400, "{\"title\":\"problem\"}"), Decision::Keep),
+        (answered(400, "{\"title\":\"problem\"}"), Decision::Pass),
         (Outcome::Silent("late".into()), Decision::Keep),
         (Outcome::Strange("page".into()), Decision::Keep),
     ];
