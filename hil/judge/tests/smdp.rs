@@ -73,11 +73,16 @@ impl Passing {
     }
 }
 
+/// Looks at a request; its own answer, or none where the request is passed on.
+type Before = dyn Fn(&str, &mut Value) -> Option<(u16, Value)> + Send + Sync;
+/// Looks at an answer.
+type After = dyn FnMut(&mut Passing) + Send;
+
 /// A breaking proxy: sees a request first, and answers it itself or changes it; then its answer.
 #[derive(Clone)]
 struct Proxy {
-    before: Arc<dyn Fn(&str, &mut Value) -> Option<(u16, Value)> + Send + Sync>,
-    after: Arc<Mutex<dyn FnMut(&mut Passing) + Send>>,
+    before: Arc<Before>,
+    after: Arc<Mutex<After>>,
 }
 
 impl Proxy {

@@ -13,7 +13,7 @@ use aid_rsp::tlv::Tlv;
 use std::collections::BTreeSet;
 
 table! { Rig;
-    "SGP22-5.7.8/info1" ["R-1.4-1"] ["4.2.13"] "SGP.22 §5.7.8" Must, always, info1,
+    "SGP22-5.7.8/info1" [] ["4.2.13"] "SGP.22 §5.7.8" Must, always, info1,
         "EUICCInfo1 can be read, its SVN is 2.x, and both lists of CI keys have entries.";
     "SGP22-5.7.8/info2" [] ["4.2.13"] "SGP.22 §5.7.8" Must, always, info2,
         "EUICCInfo2 can be read, with free memory in extCardResource.";

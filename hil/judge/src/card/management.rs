@@ -24,7 +24,7 @@ table! { Rig;
         "GetProfilesInfo by ICCID, by ISD-P AID and by class yields the profiles that match, and no other.";
     "SGP22-5.7.15/tag-list" [] ["4.2.20"] "SGP.22 §5.7.15" Must, with_server, tag_list,
         "A tag list yields these tags, and no others.";
-    "SGP22-5.7.16/enables" ["R-2-11"] ["4.2.21"] "SGP.22 §5.7.16" Must, with_server, enables,
+    "SGP22-5.7.16/enables" [] ["4.2.21"] "SGP.22 §5.7.16" Must, with_server, enables,
         "A disabled profile is enabled, and the one that was enabled is disabled by that.";
     "SGP22-5.7.16/by-aid" [] ["4.2.21"] "SGP.22 §5.7.16" Must, with_server, by_aid,
         "A profile is enabled and disabled by the AID of its ISD-P, too.";

@@ -15,7 +15,7 @@ use aid_rsp::es10::{
 };
 
 table! { Rig;
-    "SGP22-3.5/events" ["R-4.4.1-11"] ["4.2.14"] "SGP.22 §3.5, §5.7.9" Must, with_server, events,
+    "SGP22-3.5/events" [] ["4.2.14"] "SGP.22 §3.5, §5.7.9" Must, with_server, events,
         "Installation, enabling, disabling and deletion make a notification each, with ascending numbers.";
     "SGP22-3.5/numbers" [] [] "SGP.22 §3.5" Must, with_server, numbers,
         "A sequence number is not used again after its notification was removed and the card was reset.";

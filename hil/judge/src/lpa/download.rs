@@ -20,15 +20,15 @@ table! { Rig;
         "The profile of an activation code is installed, and the command ends with 0.";
     "SGP22-3.1.3/order" [] [] "SGP.22 §3.1.2, §3.1.3" Must, always, order,
         "The functions of ES9+ and ES10b come in the order of the procedures.";
-    "SGP22-5.6.1/request" [] ["TC_LPAd_InitiateAuthentication"] "SGP.22 §5.6.1" Must, always, initiate,
+    "SGP22-5.6.1/request" [] [] "SGP.22 §5.6.1" Must, always, initiate,
         "initiateAuthentication has the card's challenge and EUICCInfo1 byte for byte, and the address of the activation code.";
     "SGP22-5.7.13/relays" [] [] "SGP.22 §5.6.3, §5.7.13" Must, always, authenticate,
         "AuthenticateServer has the server's objects byte for byte, and the MatchingID of the activation code.";
-    "SGP22-5.6.3/relays" [] ["TC_LPAd_AuthenticateClient"] "SGP.22 §5.6.3" Must, always, client,
+    "SGP22-5.6.3/relays" [] [] "SGP.22 §5.6.3" Must, always, client,
         "authenticateClient has the card's response byte for byte, and the transactionId.";
     "SGP22-5.7.5/relays" [] [] "SGP.22 §5.6.2, §5.7.5" Must, always, prepare,
         "PrepareDownload has the server's objects byte for byte, and no hashCc where no Confirmation Code is needed.";
-    "SGP22-5.6.2/relays" [] ["TC_LPAd_GetBoundProfilePackage"] "SGP.22 §5.6.2" Must, always, package,
+    "SGP22-5.6.2/relays" [] [] "SGP.22 §5.6.2" Must, always, package,
         "getBoundProfilePackage has the card's response byte for byte, and the transactionId.";
     "SGP22-2.5.5/segments" [] [] "SGP.22 §2.5.5, §5.7.6" Must, always, pieces,
         "The package reaches the card whole, cut up as SGP.22 has it.";

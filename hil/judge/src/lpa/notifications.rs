@@ -12,7 +12,7 @@ use crate::test::{Finding, always};
 use aid_rsp::es10::{FinalResult, PendingNotification};
 
 table! { Rig;
-    "SGP22-3.5/delivers" ["R-4.3-10"] ["TC_LPAd_HandleNotification"] "SGP.22 §3.1.3.3, §3.5" Must, with_delivery, delivers,
+    "SGP22-3.5/delivers" [] [] "SGP.22 §3.1.3.3, §3.5" Must, with_delivery, delivers,
         "The result of an installation reaches the SM-DP+ as the card signed it.";
     "SGP22-3.5/removes" [] [] "SGP.22 §3.5" Must, with_delivery, removes,
         "A notification that was acknowledged is removed from the card.";

@@ -28,9 +28,9 @@ table! { Rig;
         "Where the SM-DP+ refuses getBoundProfilePackage, nothing is loaded.";
     "SGP22-3.1.3/exit-code" [] [] "declared" Declared, with_exit_codes, exit_code,
         "A download that fails ends with another exit code than 0.";
-    "SGP22-5.6.5/metadata-mismatch" [] ["TC_LPAd_CancelSession"] "SGP.22 §3.1.3, §5.6.5" Must, always, metadata_mismatch,
+    "SGP22-5.6.5/metadata-mismatch" [] [] "SGP.22 §3.1.3, §5.6.5" Must, always, metadata_mismatch,
         "A package with other metadata than were announced is not installed, and the session is cancelled with metadataMismatch.";
-    "SGP22-5.6.5/ppr" [] ["TC_LPAd_CancelSession"] "SGP.22 §2.9.2, §3.1.3, §5.6.5" Must, always, policy_rule,
+    "SGP22-5.6.5/ppr" [] [] "SGP.22 §2.9.2, §3.1.3, §5.6.5" Must, always, policy_rule,
         "A profile with a rule that the card's table does not allow is not installed, and the session is cancelled with pprNotAllowed.";
     "SGP22-5.6.5/code-missing" [] [] "SGP.22 §3.1.3, §4.7" Must, always, code_missing,
         "Without the Confirmation Code that is needed nothing is installed, and the session is cancelled.";

@@ -16,7 +16,7 @@ use aid_rsp::es10::{
 use aid_rsp::pki::{DAY, MintParams, RspPki};
 
 table! { Rig;
-    "SGP22-5.6.3/offer" ["R-4.3-10"] ["TC_SM-DP+_ES9+.AuthenticateClientNIST"] "SGP.22 §5.6.3" Must, with_order, offer,
+    "SGP22-5.6.3/offer" [] ["TC_SM-DP+_ES9+.AuthenticateClientNIST"] "SGP.22 §5.6.3" Must, with_order, offer,
         "A released order is offered: metadata of its profile, and smdpSigned2 of this session.";
     "SGP22-5.6.3/signature" [] ["TC_SM-DP+_ES9+.AuthenticateClientNIST"] "SGP.22 §5.6.3" Must, with_order, signature,
         "smdpSignature2 covers smdpSigned2 and euiccSignature1, by the key of CERT.DPpb of the same SM-DP+.";

@@ -13,9 +13,9 @@ use serde_json::json;
 use std::collections::BTreeSet;
 
 table! { Rig;
-    "SGP22-5.6.1/echo" ["R-1.4-1"] ["TC_SM-DP+_ES9+.InitiateAuthenticationNIST"] "SGP.22 §5.6.1" Must, always, echo,
+    "SGP22-5.6.1/echo" [] ["TC_SM-DP+_ES9+.InitiateAuthenticationNIST"] "SGP.22 §5.6.1" Must, always, echo,
         "serverSigned1 has the eUICC's challenge, the transactionId of the answer and the address that was asked.";
-    "SGP22-5.6.1/signature" ["R-4.3-10"] ["TC_SM-DP+_ES9+.InitiateAuthenticationNIST"] "SGP.22 §5.6.1" Must, always, signature,
+    "SGP22-5.6.1/signature" [] ["TC_SM-DP+_ES9+.InitiateAuthenticationNIST"] "SGP.22 §5.6.1" Must, always, signature,
         "serverSignature1 verifies with CERT.DPauth, which is of this role and under the CI.";
     "SGP22-5.6.1/ci-key" [] [] "SGP.22 §5.6.1" Must, always, ci_key,
         "euiccCiPKIdToBeUsed is one of the keys under which the eUICC can sign.";

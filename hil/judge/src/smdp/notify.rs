@@ -13,11 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 table! { Rig;
-    "SGP22-5.6.4/installed" ["R-4.3-10"] ["TC_SM-DP+_ES9+.HandleNotificationNIST"] "SGP.22 §5.6.4, §6.5.2.9" Must, with_order, installed,
+    "SGP22-5.6.4/installed" [] ["TC_SM-DP+_ES9+.HandleNotificationNIST"] "SGP.22 §5.6.4, §6.5.2.9" Must, with_order, installed,
         "The result of an installation is acknowledged with 204 and without a body, and its repetition too.";
     "SGP22-5.6.4/used-up" [] [] "SGP.22 §3.1.3.3" Must, with_order, used_up,
         "An order whose profile was installed is not offered again.";
-    "SGP22-5.6.4/events" ["R-4.4.1-11"] ["TC_SM-DP+_ES9+.HandleNotificationNIST"] "SGP.22 §5.6.4" Must, always, events,
+    "SGP22-5.6.4/events" [] ["TC_SM-DP+_ES9+.HandleNotificationNIST"] "SGP.22 §5.6.4" Must, always, events,
         "Notifications of enabling, disabling and deletion are acknowledged with 204.";
 }
 

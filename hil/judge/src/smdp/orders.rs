@@ -16,35 +16,35 @@ table! { Rig;
         "ES2+ without a client certificate is refused.";
     "SGP22-5.3/header" [] [] "SGP.22 §6.2, §6.5.1" Must, with_es2, header,
         "An answer of ES2+ is JSON with X-Admin-Protocol.";
-    "SGP22-5.3.1/orders" ["R-2-7"] ["TC_SM-DP+_ES2+.DownloadOrder"] "SGP.22 §5.3.1" Must, with_es2, orders,
+    "SGP22-5.3.1/orders" [] [] "SGP.22 §5.3.1" Must, with_es2, orders,
         "DownloadOrder reserves a profile and answers its ICCID.";
-    "SGP22-5.3.1/unknown" [] ["TC_SM-DP+_ES2+.DownloadOrder"] "SGP.22 §5.3.1" Must, with_es2, order_unknown,
+    "SGP22-5.3.1/unknown" [] [] "SGP.22 §5.3.1" Must, with_es2, order_unknown,
         "DownloadOrder of an unknown ICCID is refused with 8.2.1/3.9.";
-    "SGP22-5.3.1/in-use" [] ["TC_SM-DP+_ES2+.DownloadOrder"] "SGP.22 §5.3.1" Must, with_es2, in_use,
+    "SGP22-5.3.1/in-use" [] [] "SGP.22 §5.3.1" Must, with_es2, in_use,
         "DownloadOrder of a profile that is reserved is refused with 8.2.1/3.3.";
-    "SGP22-5.3.1/unknown-type" [] ["TC_SM-DP+_ES2+.DownloadOrder"] "SGP.22 §5.3.1" Must, with_es2, unknown_type,
+    "SGP22-5.3.1/unknown-type" [] [] "SGP.22 §5.3.1" Must, with_es2, unknown_type,
         "DownloadOrder of an unknown profileType is refused with 8.2.5/3.9.";
     "SGP22-5.3.1/repeated" [] [] "SGP.22 §5.3" Should, with_es2, repeated,
         "A repetition of DownloadOrder with the same functionCallIdentifier is answered as before.";
-    "SGP22-5.3.2/confirms" [] ["TC_SM-DP+_ES2+.ConfirmOrder"] "SGP.22 §5.3.2" Must, with_es2, confirms,
+    "SGP22-5.3.2/confirms" [] [] "SGP.22 §5.3.2" Must, with_es2, confirms,
         "ConfirmOrder takes the operator's MatchingID, which the order is then found by.";
-    "SGP22-5.3.2/unknown" [] ["TC_SM-DP+_ES2+.ConfirmOrder"] "SGP.22 §5.3.2" Must, with_es2, confirm_unknown,
+    "SGP22-5.3.2/unknown" [] [] "SGP.22 §5.3.2" Must, with_es2, confirm_unknown,
         "ConfirmOrder of an unknown ICCID is refused with 8.2.1/3.9.";
-    "SGP22-5.3.2/other-eid" ["R-4.3-6"] ["TC_SM-DP+_ES2+.ConfirmOrder"] "SGP.22 §5.3.2" Must, with_es2, confirm_other_eid,
+    "SGP22-5.3.2/other-eid" [] [] "SGP.22 §5.3.2" Must, with_es2, confirm_other_eid,
         "ConfirmOrder with another EID than DownloadOrder is refused with 8.1.1/3.10.";
-    "SGP22-5.3.4/releases" [] ["TC_SM-DP+_ES2+.ReleaseProfile"] "SGP.22 §5.3.4" Must, with_es2, releases,
+    "SGP22-5.3.4/releases" [] [] "SGP.22 §5.3.4" Must, with_es2, releases,
         "ReleaseProfile lets a confirmed order be downloaded.";
-    "SGP22-5.3.4/unconfirmed" [] ["TC_SM-DP+_ES2+.ReleaseProfile"] "SGP.22 §5.3.4" Must, with_es2, release_unconfirmed,
+    "SGP22-5.3.4/unconfirmed" [] [] "SGP.22 §5.3.4" Must, with_es2, release_unconfirmed,
         "ReleaseProfile of an order that is not confirmed is refused with 8.2.1/3.5.";
-    "SGP22-5.3.4/unknown" [] ["TC_SM-DP+_ES2+.ReleaseProfile"] "SGP.22 §5.3.4" Must, with_es2, release_unknown,
+    "SGP22-5.3.4/unknown" [] [] "SGP.22 §5.3.4" Must, with_es2, release_unknown,
         "ReleaseProfile of an unknown ICCID is refused with 8.2.1/3.9.";
-    "SGP22-5.3.3/cancels" [] ["TC_SM-DP+_ES2+.CancelOrder"] "SGP.22 §5.3.3" Must, with_es2, cancels,
+    "SGP22-5.3.3/cancels" [] [] "SGP.22 §5.3.3" Must, with_es2, cancels,
         "An order that was cancelled is not offered any more, and its profile can be ordered again.";
-    "SGP22-5.3.3/unknown" [] ["TC_SM-DP+_ES2+.CancelOrder"] "SGP.22 §5.3.3" Must, with_es2, cancel_unknown,
+    "SGP22-5.3.3/unknown" [] [] "SGP.22 §5.3.3" Must, with_es2, cancel_unknown,
         "CancelOrder of an unknown ICCID is refused with 8.2.1/3.9.";
-    "SGP22-5.3.3/matching-id" [] ["TC_SM-DP+_ES2+.CancelOrder"] "SGP.22 §5.3.3" Must, with_es2, cancel_matching_id,
+    "SGP22-5.3.3/matching-id" [] [] "SGP.22 §5.3.3" Must, with_es2, cancel_matching_id,
         "CancelOrder with another MatchingID is refused with 8.2.6/3.10.";
-    "SGP22-5.3.3/other-eid" [] ["TC_SM-DP+_ES2+.CancelOrder"] "SGP.22 §5.3.3" Must, with_es2, cancel_other_eid,
+    "SGP22-5.3.3/other-eid" [] [] "SGP.22 §5.3.3" Must, with_es2, cancel_other_eid,
         "CancelOrder with another EID is refused with 8.1.1/3.10.";
 }
 
