@@ -60,7 +60,7 @@ fn an_unknown_scenario_is_refused_by_name() {
         stderr.contains("no-such-thing") && stderr.contains("withdraw-at-msp"),
         "{stderr}"
     );
-    let output = aid_hil(&["run", "withdraw-at-mps"]);
+    let output = aid_hil(&["run", "withdraw-at-mspp"]);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("did you mean withdraw-at-msp?"), "{stderr}");
     assert_eq!(aid_hil(&["scenario"]).status.code(), Some(2));

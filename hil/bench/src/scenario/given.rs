@@ -1,7 +1,7 @@
 //! `[given]`: the set-up that a scenario needs.
 
-use super::file::{Reader, json};
 use super::kind::{Kind, Param, USERS, may};
+use super::reader::{Reader, json};
 use crate::site::More;
 use serde_json::{Map, Value};
 use toml::Spanned;

@@ -13,6 +13,7 @@ mod kind;
 mod library;
 mod members;
 mod needs;
+mod reader;
 mod run;
 mod schema;
 mod shipped;
