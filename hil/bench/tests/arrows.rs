@@ -70,7 +70,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // Bench.
     ("aid-report", &["aid-cli"]),
-    ("aid-judge", &["aid-cli", "aid-report"]),
+    (
+        "aid-judge",
+        &["aid-cli", "aid-id", "aid-report", "aid-wire"],
+    ),
 ];
 
 /// What only tests of a crate may depend on, beside `aid-needs` and the crate itself.

@@ -7,8 +7,11 @@
 //! A kind of target is a [`Subject`]: the type that holds its connections, its part of the target file, and its tests.
 //! [`JudgeArgs`] is the command; its table of kinds has one line for each.
 
+mod aid1;
+mod cmp;
 mod command;
 mod evidence;
+mod msp;
 mod random;
 mod run;
 mod subject;

@@ -7,6 +7,7 @@ mod fleet;
 mod ports;
 mod profile;
 mod random;
+mod targets;
 mod write;
 
 pub(crate) use fleet::{Fleet, FleetVehicle};
@@ -111,6 +112,9 @@ pub(crate) struct Site {
     /// The profile at the SM-DP+.
     pub(crate) subject: Subject,
 }
+
+/// Profiles at the SM-DP+ of `aid-hil init` beyond the first; the first by name is that of the guide.
+const SPARES: usize = 12;
 
 /// Names of the drivers at the CMP and at the MSP.
 const DRIVERS: [(&str, &str); 3] = [
@@ -282,6 +286,11 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
             more: More::default(),
         },
     )?;
+    // The judge orders more than one.
+    for n in 1..=SPARES {
+        let file = site.path(&format!("inventory/spare-{n}.der"));
+        write::file(&file, &Subject::build()?.package)?;
+    }
     let driver = &site.driver;
     if args.json {
         let json = serde_json::json!({
@@ -296,7 +305,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
         "{dir} has keys, certificates, configurations and a profile (ICCID {iccid}) for the car with EID {eid}.\n\
          At the CMP:  user {name}, password {password}, PIN in the car {pin}; portal https://localhost:{portal}/\n\
          At the MSP:  user {msp_user}, password {msp_password}\n\
-         Start the parts as docs/guide.md says.\n",
+         Start the parts as docs/guide.md says, or judge them: aid-hil judge cmp --target {dir}/cmp-target.toml\n",
         dir = printable(&site.dir.display().to_string()),
         iccid = site.subject.iccid,
         eid = site.eid,
