@@ -80,11 +80,13 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "aid-cli",
             "aid-euicc",
+            "aid-id",
             "aid-lpa",
             "aid-port",
             "aid-report",
             "aid-rsp",
             "aid-serve",
+            "aid-wire",
         ],
     ),
 ];

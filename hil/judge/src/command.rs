@@ -1,5 +1,7 @@
 //! `aid-hil judge`: reads the target file, runs the wanted tests, shows and writes what they came to.
 
+use crate::cmp;
+use crate::msp;
 use crate::run::{Wanted, run};
 use crate::subject::{Setting, Subject};
 use crate::target;
@@ -12,15 +14,25 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// A kind of target: its name, and what judges it.
-type Judge = (&'static str, fn(&JudgeArgs) -> Result<Report, Failure>);
+/// A kind of target: its name, what judges it, and what judges the judge.
+type Judge = (
+    &'static str,
+    fn(&JudgeArgs) -> Result<Report, Failure>,
+    fn(&JudgeArgs) -> Result<(), Failure>,
+);
 
-/// The kinds of targets. Each is a [`Subject`]; `judge::<cmp::Cmp>` judges one.
+/// The kinds of targets. Each is a [`Subject`]; a line `kind::<S>()` adds one.
 const KINDS: &[Judge] = &[
-    ("card", judge::<crate::card::Rig>),
-    ("lpa", judge::<crate::lpa::Rig>),
-    ("smdp", judge::<crate::smdp::Rig>),
+    kind::<cmp::Cmp>(),
+    kind::<msp::Msp>(),
+    kind::<crate::smdp::Rig>(),
+    kind::<crate::lpa::Rig>(),
+    kind::<crate::card::Rig>(),
 ];
+
+const fn kind<S: Subject>() -> Judge {
+    (S::KIND, judge::<S>, self_test::<S>)
+}
 
 /// Width of the names of tests in the table, characters.
 const WIDTH: usize = 32;
@@ -45,6 +57,10 @@ pub struct JudgeArgs {
     /// Repeat the run of this seed; a new one without it.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Judge the judge: broken variants of this target, each between it and the judge, have to be found, and unusual
+    /// habits of a correct peer must not be.
+    #[arg(long, conflicts_with_all = ["ids", "dry_run", "report", "junit", "html", "strict"])]
+    self_test: bool,
     #[command(flatten)]
     outputs: Outputs,
 }
@@ -56,15 +72,18 @@ impl JudgeArgs {
     /// Exit code 1: a test failed, or nothing could be judged. Exit code 2: a mistake in the command line or in the
     /// target file.
     pub fn run(&self) -> Result<(), Failure> {
-        let kind = KINDS.iter().find(|(name, _)| *name == self.kind);
-        let Some((_, judge)) = kind else {
-            let known: Vec<_> = KINDS.iter().map(|(name, _)| *name).collect();
+        let kind = KINDS.iter().find(|(name, ..)| *name == self.kind);
+        let Some((_, judge, self_test)) = kind else {
+            let known: Vec<_> = KINDS.iter().map(|(name, ..)| *name).collect();
             return Err(Failure::usage(format!(
                 "there is no judge for {:?}; there is one for {}",
                 self.kind,
                 known.join(", ")
             )));
         };
+        if self.self_test {
+            return self_test(self);
+        }
         // Before the run, so that a mistake shows at once.
         let laboratory = self.outputs.laboratory()?;
         let mut report = judge(self)?;
@@ -169,6 +188,87 @@ fn rfc3339(time: Timestamp) -> Result<String, Failure> {
     Ok(Timestamp::from_second(time.as_second())?.to_string())
 }
 
+/// Plays the variants of a kind, and says which were found.
+fn self_test<S: Subject>(args: &JudgeArgs) -> Result<(), Failure> {
+    let (_, target) = target::load::<S>(&args.target)?;
+    let (tests, began) = (S::tests(), Instant::now());
+    let setting = Setting {
+        file: args.target.clone(),
+        seed: args.seed.unwrap_or_default(),
+        began,
+        dry_run: false,
+    };
+    let mut subject = S::open(target, &setting)?;
+    let mut rows = Vec::new();
+    let mut missed = 0_usize;
+    for (n, (name, finds, about)) in S::variants().into_iter().enumerate() {
+        // A prefix selects its siblings, too: the one that is named has to find it.
+        let chosen: Vec<_> = tests
+            .iter()
+            .filter(|t| finds.is_empty() || t.name == finds)
+            .collect();
+        subject.disguise(Some(n));
+        let (mut failed, mut passed) = (Vec::new(), 0_usize);
+        for test in chosen {
+            let wanted = Wanted {
+                patterns: vec![test.name.to_owned()],
+                ..Wanted::default()
+            };
+            let one = [crate::test::Test { ..*test }];
+            for case in run(
+                &one,
+                &mut subject,
+                &wanted,
+                began,
+                &|name| name.to_owned(),
+                &mut |_| (),
+            ) {
+                passed += usize::from(case.verdict == Verdict::Pass);
+                if case.verdict == Verdict::Fail {
+                    let seen = case.failure.map_or_else(String::new, |f| f.seen);
+                    failed.push(format!("{}: {seen}", case.name));
+                } else if !finds.is_empty() {
+                    rows.push(format!(
+                        "    {}: {}",
+                        case.verdict,
+                        case.reason.unwrap_or_default()
+                    ));
+                }
+            }
+        }
+        subject.disguise(None);
+        let (good, word) = match finds {
+            "" => (failed.is_empty() && passed > 0, "quiet"),
+            _ => (!failed.is_empty(), "found"),
+        };
+        missed += usize::from(!good);
+        let word = if good { word } else { "MISSED" };
+        let row = format!("{word:<7} {name:<18} {finds:<14} {about}");
+        if !args.outputs.json {
+            cli::print(&format!("{}\n", printable(&row)))?;
+            for line in failed.iter().take(5) {
+                cli::print(&format!("        {}\n", printable(line)))?;
+            }
+        }
+        rows.push(row);
+    }
+    subject.close();
+    if args.outputs.json {
+        let json = serde_json::json!({"ok": missed == 0, "variants": rows});
+        cli::print(&format!("{json}\n"))?;
+    }
+    match (missed, rows.is_empty()) {
+        (0, false) => Ok(()),
+        (0, true) => Err(Failure::usage(format!(
+            "there is no self-test for a {}",
+            S::KIND
+        ))),
+        (missed, _) => Err(Failure::new(format!(
+            "{missed} variants were judged wrongly"
+        ))),
+    }
+}
+
 /// A pattern that selects nothing is a mistake, not a run without failures.
 fn check_patterns<S: Subject>(
     wanted: &Wanted,
@@ -229,6 +329,32 @@ fn shell(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::shell;
+    use crate::subject::Subject;
+
+    /// Names are unique, and each variant has its test.
+    fn check<S: Subject>() {
+        let tests = S::tests();
+        let mut names: Vec<_> = tests.iter().map(|test| test.name).collect();
+        names.sort_unstable();
+        let before = names.len();
+        names.dedup();
+        assert_eq!(names.len(), before, "{}", S::KIND);
+        for test in &tests {
+            assert!(!test.requirements.is_empty(), "{}", test.name);
+        }
+        for (name, finds, _) in S::variants() {
+            assert!(
+                finds.is_empty() || names.contains(&finds),
+                "{name}: {finds}"
+            );
+        }
+    }
+
+    #[test]
+    fn tests_have_names_of_their_own_and_variants_their_tests() {
+        check::<crate::cmp::Cmp>();
+        check::<crate::msp::Msp>();
+    }
 
     #[test]
     fn a_word_is_quoted_for_the_shell() {

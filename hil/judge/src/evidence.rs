@@ -38,6 +38,12 @@ impl Evidence {
         }
     }
 
+    /// Was no message kept so far?
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     /// Notes a step that passed, and the requirements that it alone proves.
     pub fn step(&mut self, title: impl Into<String>, requirements: &[&str]) {
         self.steps.push(Step {

@@ -7,10 +7,13 @@
 //! A kind of target is a [`Subject`]: the type that holds its connections, its part of the target file, and its tests.
 //! [`JudgeArgs`] is the command; its table of kinds has one line for each.
 
+mod aid1;
 pub mod card;
+mod cmp;
 mod command;
 mod evidence;
 pub mod lpa;
+mod msp;
 mod random;
 mod rsp;
 mod run;

@@ -26,6 +26,16 @@ pub trait Subject: Sized + 'static {
     /// What the target file names can't be used: which key, and why.
     fn open(target: Self::Target, setting: &Setting) -> Result<Self, Failure>;
 
+    /// Broken variants of a correct subject, which `--self-test` plays: name, the test that has to find it, and what it
+    /// does. The first is no variant but a correct peer's unusual habits, with no test to find it.
+    #[must_use]
+    fn variants() -> Vec<(&'static str, &'static str, &'static str)> {
+        Vec::new()
+    }
+
+    /// From now on the subject is this one of [`Subject::variants`], or itself.
+    fn disguise(&mut self, _variant: Option<usize>) {}
+
     /// Ends what [`Subject::open`] and the tests began at the subject, as far as it lets itself.
     fn close(self) {}
 }

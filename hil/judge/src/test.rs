@@ -62,6 +62,50 @@ pub struct Test<S: 'static> {
     pub run: fn(&mut S, &mut Evidence) -> Result<(), Finding>,
 }
 
+impl<S: 'static> Test<S> {
+    /// A test of a duty (SHALL, MUST), which applies to every subject.
+    #[must_use]
+    pub const fn must(
+        name: &'static str,
+        requirements: &'static [&'static str],
+        clause: &'static str,
+        about: &'static str,
+        run: fn(&mut S, &mut Evidence) -> Result<(), Finding>,
+    ) -> Self {
+        Self {
+            name,
+            requirements,
+            clause,
+            about,
+            level: Level::Must,
+            sgp23: &[],
+            applies: always,
+            run,
+        }
+    }
+
+    /// The same test of what should be.
+    #[must_use]
+    pub const fn should(mut self) -> Self {
+        self.level = Level::Should;
+        self
+    }
+
+    /// The same test of what the target file declares.
+    #[must_use]
+    pub const fn declared(mut self) -> Self {
+        self.level = Level::Declared;
+        self
+    }
+
+    /// The same test, where this allows it.
+    #[must_use]
+    pub const fn when(mut self, applies: fn(&S) -> Result<(), String>) -> Self {
+        self.applies = applies;
+        self
+    }
+}
+
 /// For [`Test::applies`]: a test that applies to every subject.
 ///
 /// # Errors

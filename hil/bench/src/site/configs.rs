@@ -1,15 +1,15 @@
 //! The configuration files of a set-up, one per part, all paths relative to the directory.
 
-use super::{Car, Options, Site, random, write};
+use super::{Car, Options, Site, random, targets, write};
 use aid_cli::cli::Failure;
 use std::fmt::Write as _;
 
 /// What the CMP and the MSP share and nobody else may know.
-struct Shared {
-    account_id_secret: String,
-    phone_key: String,
-    cmp_to_msp: String,
-    msp_to_cmp: String,
+pub(super) struct Shared {
+    pub(super) account_id_secret: String,
+    pub(super) phone_key: String,
+    pub(super) cmp_to_msp: String,
+    pub(super) msp_to_cmp: String,
 }
 
 mod hub;
@@ -21,10 +21,10 @@ fn peer(options: Options<'_>, port: u16, name: &'static str) -> (String, &'stati
 }
 
 /// What each calls itself on AID1.
-const CMP_ID: &str = "cmpAid";
-const MSP_ID: &str = "mspExample";
+pub(super) const CMP_ID: &str = "cmpAid";
+pub(super) const MSP_ID: &str = "mspExample";
 
-/// Writes euicc.toml, smdp.toml, msp.toml, cmp.toml and agent.toml.
+/// Writes euicc.toml, smdp.toml, msp.toml, cmp.toml and agent.toml, and the target files of the judge.
 pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure> {
     let shared = Shared {
         account_id_secret: random::alphanumeric(48)?,
@@ -36,6 +36,11 @@ pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure
         ("smdp.toml", smdp(site)),
         ("msp.toml", msp(site, &shared, options)?),
         ("cmp.toml", cmp(site, &shared, options)?),
+        ("cmp-target.toml", targets::cmp(site, &shared)),
+        (
+            "msp-target.toml",
+            targets::msp(site, &shared, options.async_ac),
+        ),
     ] {
         write::file(&site.path(name), text.as_bytes())?;
     }
@@ -53,27 +58,27 @@ pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure
 
 /// A TOML document written line by line; values are quoted by the `toml` crate.
 #[derive(Default)]
-struct Doc(String);
+pub(super) struct Doc(pub(super) String);
 
 impl Doc {
-    fn head(mut self, comment: &str) -> Self {
+    pub(super) fn head(mut self, comment: &str) -> Self {
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "# {comment}");
         self
     }
 
-    fn table(mut self, name: &str) -> Self {
+    pub(super) fn table(mut self, name: &str) -> Self {
         let _ = writeln!(self.0, "\n{name}");
         self
     }
 
-    fn set(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
+    pub(super) fn set(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         let _ = writeln!(self.0, "{key} = {}", value.into());
         self
     }
 }
 
-fn local(port: u16) -> String {
+pub(super) fn local(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 

@@ -9,6 +9,7 @@ mod ports;
 mod profile;
 mod random;
 mod rsp_targets;
+mod targets;
 mod write;
 
 pub(crate) use fleet::{Fleet, FleetVehicle};
@@ -149,6 +150,9 @@ pub(crate) struct Site {
     /// Where the parts call each other.
     dial: Dial,
 }
+
+/// Profiles at the SM-DP+ of `aid-hil init` beyond the first; the first by name is that of the guide.
+const SPARES: usize = 12;
 
 /// Names of the drivers at the CMP and at the MSP.
 const DRIVERS: [(&str, &str); 3] = [
@@ -354,6 +358,11 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
             ..Options::default()
         },
     )?;
+    // The judge orders more than one.
+    for n in 1..=SPARES {
+        let file = site.path(&format!("inventory/spare-{n}.der"));
+        write::file(&file, &Subject::build()?.package)?;
+    }
     crate::story::books::connect(&site)?;
     let driver = &site.driver;
     if args.json {
@@ -369,7 +378,7 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
         "{dir} has keys, certificates, configurations and a profile (ICCID {iccid}) for the car with EID {eid}.\n\
          At the CMP:  user {name}, password {password}, PIN in the car {pin}; portal https://localhost:{portal}/\n\
          At the MSP:  user {msp_user}, password {msp_password}\n\
-         Start the parts as docs/guide.md says.\n",
+         Start the parts as docs/guide.md says, or judge them: aid-hil judge cmp --target {dir}/cmp-target.toml\n",
         dir = printable(&site.dir.display().to_string()),
         iccid = site.subject.iccid,
         eid = site.eid,
