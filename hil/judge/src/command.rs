@@ -7,7 +7,7 @@ use crate::subject::{Setting, Subject};
 use crate::target;
 use aid_cli::cli::{self, Failure};
 use aid_cli::printable::printable;
-use aid_report::{Case, Colours, FORMAT, Kind, Outputs, Report, Version, case_lines};
+use aid_report::{Case, Colours, FORMAT, Kind, Outputs, Report, Verdict, Version, case_lines};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
