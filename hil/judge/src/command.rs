@@ -208,7 +208,7 @@ fn self_test<S: Subject>(args: &JudgeArgs) -> Result<(), Failure> {
             .filter(|t| finds.is_empty() || t.name == finds)
             .collect();
         subject.disguise(Some(n));
-        let (mut failed, mut passed) = (Vec::new(), 0_usize);
+        let (mut failed, mut others, mut passed) = (Vec::new(), Vec::new(), 0_usize);
         for test in chosen {
             let wanted = Wanted {
                 patterns: vec![test.name.to_owned()],
@@ -228,11 +228,8 @@ fn self_test<S: Subject>(args: &JudgeArgs) -> Result<(), Failure> {
                     let seen = case.failure.map_or_else(String::new, |f| f.seen);
                     failed.push(format!("{}: {seen}", case.name));
                 } else if !finds.is_empty() {
-                    rows.push(format!(
-                        "    {}: {}",
-                        case.verdict,
-                        case.reason.unwrap_or_default()
-                    ));
+                    let reason = case.reason.unwrap_or_default();
+                    others.push(format!("{}: {reason}", case.verdict));
                 }
             }
         }
@@ -246,7 +243,7 @@ fn self_test<S: Subject>(args: &JudgeArgs) -> Result<(), Failure> {
         let row = format!("{word:<7} {name:<18} {finds:<14} {about}");
         if !args.outputs.json {
             cli::print(&format!("{}\n", printable(&row)))?;
-            for line in failed.iter().take(5) {
+            for line in failed.iter().chain(&others).take(5) {
                 cli::print(&format!("        {}\n", printable(line)))?;
             }
         }

@@ -185,7 +185,7 @@ pub(super) fn msp(site: &Site, shared: &Shared, async_ac: bool) -> String {
         .set("account_id_secret", shared.account_id_secret.as_str())
         .set("phone_key", shared.phone_key.as_str())
         .set("mode", if async_ac { "async" } else { "sync" })
-        .set("codes", 8)
+        .set("codes", 24)
         .set("cmp_return", format!("{portal}/linked"));
     let doc = judge(doc, "msp", (CMP_ID, MSP_ID), "cmp", &shared.cmp_to_msp);
     let place = (ports.cmp_aid1, "cmp-server");

@@ -73,6 +73,20 @@ impl Variant {
     }
 }
 
+/// The call with a valid UUID in this header, where it has none, or more than one.
+pub(crate) fn mended(call: &mut Call, name: &str) {
+    let named = |(n, _): &&(String, String)| n.eq_ignore_ascii_case(name);
+    let mut values = call.headers.iter().filter(named);
+    let is_uuid = |text: &str| text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
+    let valid = values.next().is_some_and(|(_, value)| is_uuid(value));
+    if !valid || values.next().is_some() {
+        let mut bytes = [0; 16];
+        // Without random numbers the variant is refused, and missed: the self-test says so.
+        let _ = getrandom::fill(&mut bytes);
+        *call = call.clone().set(name, super::uuid(bytes).to_string());
+    }
+}
+
 /// An answer without a body under this status.
 pub(crate) fn bare(answer: &mut Answer, status: u16) {
     answer.status = status;

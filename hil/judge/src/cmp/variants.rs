@@ -1,26 +1,20 @@
 //! What a CMP may do wrong, one rule each (docs/judge.md has the list).
 
-use crate::aid1::variant::{Variant, bare, body_of, json as change, refusal};
+use crate::aid1::variant::{Variant, bare, body_of, json as change, mended, refusal};
 use serde_json::{Value, json};
-
-const UUID: &str = "d534080b-9794-4351-88e7-8af9e079ca1e";
 
 pub(super) const VARIANTS: &[Variant] = &[
     Variant::call(
         "no-request-id",
         "R-5.1-1",
         "takes calls without a valid CMP-request-id",
-        |call| {
-            *call = call.clone().set("cmp-request-id", UUID);
-        },
+        |call| mended(call, "cmp-request-id"),
     ),
     Variant::call(
         "no-correlation-id",
         "R-5.1-2",
         "takes calls without a valid correlation-id",
-        |call| {
-            *call = call.clone().set("correlation-id", UUID);
-        },
+        |call| mended(call, "correlation-id"),
     ),
     Variant::answer(
         "any-client",
