@@ -20,6 +20,8 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Time that one bearer has to open a TCP connection.
 const EACH: Duration = Duration::from_secs(10);
+/// Time that it has for the TLS handshake then.
+const HANDSHAKE: Duration = Duration::from_secs(20);
 /// Time that a name server has.
 const LOOKUP: Duration = Duration::from_secs(8);
 /// Shortest pause between two looks at better bearers.
@@ -63,15 +65,21 @@ impl Dialer {
         self.bearers.name()
     }
 
-    /// Time that name servers and bearers may take beyond that of a single bearer.
+    /// Time that name servers and bearers may take until TLS stands.
     pub(crate) fn patience(&self) -> Duration {
-        let more = u32::try_from(self.bearers.count() - 1).unwrap_or(u32::MAX);
-        LOOKUP + EACH.saturating_mul(more)
+        let bearers = u32::try_from(self.bearers.count()).unwrap_or(u32::MAX);
+        LOOKUP + (EACH + HANDSHAKE).saturating_mul(bearers)
     }
 
     /// The connection stood and fell silent: the next one tries another bearer first.
     pub(crate) fn fell_silent(&self) {
         self.bearers.fell_silent(Instant::now());
+    }
+
+    /// The CMP answered: its bearer's earlier failures are forgotten. TCP alone proves nothing, a captive portal takes any
+    /// connection.
+    pub(crate) fn answered(&self) {
+        self.bearers.answered();
     }
 
     /// A TLS connection whose payload is counted.
@@ -85,15 +93,12 @@ impl Dialer {
                 tokio::net::lookup_host((self.host.as_str(), self.port)),
             )
             .await?;
-        let stream = self.open(&addresses).await?;
-        let counters = Arc::clone(counters);
-        let stream = Counted { stream, counters };
-        self.tls.connect(self.name.clone(), stream).await
+        self.open(&addresses, counters).await
     }
 
     /// Resolves when the connection had better be made anew, and says why: its interface is gone, or a better bearer than
     /// the one in use carries connections again.
-    pub(crate) async fn outlived(&self) -> String {
+    pub(crate) async fn outlived(&self, counters: &Arc<Counters>) -> String {
         let interfaces = Interfaces::new();
         loop {
             let now = Instant::now();
@@ -119,7 +124,8 @@ impl Dialer {
                 () = turn => {
                     let addresses = self.known();
                     for (n, bearer) in self.bearers.better(Instant::now()) {
-                        match within(EACH, reach(&addresses, bearer)).await {
+                        // Up to TLS: the present connection is not given up for a captive portal.
+                        match self.through(bearer, &addresses, counters).await {
                             Ok(_) => {
                                 return format!("the better bearer {} carries again", bearer.name());
                             }
@@ -131,13 +137,17 @@ impl Dialer {
         }
     }
 
-    /// A TCP connection through the first bearer that carries it.
-    async fn open(&self, addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    /// A connection through the first bearer that carries it.
+    async fn open(
+        &self,
+        addresses: &[SocketAddr],
+        counters: &Arc<Counters>,
+    ) -> io::Result<TlsStream<Counted>> {
         let mut last = None;
         for (n, bearer) in self.bearers.order(Instant::now()) {
-            match within(EACH, reach(addresses, bearer)).await {
+            match self.through(bearer, addresses, counters).await {
                 Ok(stream) => {
-                    self.bearers.worked(n);
+                    self.bearers.connected(n);
                     return Ok(stream);
                 }
                 Err(error) => {
@@ -151,6 +161,20 @@ impl Dialer {
         }
         let host = &self.host;
         Err(last.unwrap_or_else(|| io::Error::other(format!("no bearer reaches {host}"))))
+    }
+
+    /// A connection through one bearer.
+    async fn through(
+        &self,
+        bearer: &Bearer,
+        addresses: &[SocketAddr],
+        counters: &Arc<Counters>,
+    ) -> io::Result<TlsStream<Counted>> {
+        let stream = Counted {
+            stream: reach(addresses, bearer).await?,
+            counters: Arc::clone(counters),
+        };
+        within(HANDSHAKE, self.tls.connect(self.name.clone(), stream)).await
     }
 
     /// What a lookup says, or what an earlier one said where it fails or hangs.
@@ -196,17 +220,23 @@ async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -
     timeout(limit, work).await.map_err(late)?
 }
 
-/// A connection through one bearer.
+/// A TCP connection through one bearer. The addresses share its time: one that swallows packets must not use up that of the
+/// others.
 async fn reach(addresses: &[SocketAddr], bearer: &Bearer) -> io::Result<TcpStream> {
     let name = bearer.name();
     let mut last = io::Error::new(
         io::ErrorKind::NotFound,
         format!("the CMP has no address that the bearer {name} reaches"),
     );
-    for address in addresses.iter().filter(|to| bearer.speaks(to.ip())) {
+    let usable: Vec<_> = addresses
+        .iter()
+        .filter(|to| bearer.speaks(to.ip()))
+        .collect();
+    let share = EACH / u32::try_from(usable.len().max(1)).unwrap_or(u32::MAX);
+    for address in usable {
         let socket: Unconnected = bearer.socket(*address)?.into();
         socket.set_nonblocking(true)?;
-        match TcpSocket::from_std_stream(socket).connect(*address).await {
+        match within(share, TcpSocket::from_std_stream(socket).connect(*address)).await {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 return Ok(stream);
@@ -329,22 +359,44 @@ mod tests {
 
     // R-2-12
     #[tokio::test]
-    async fn the_next_bearer_carries_what_the_best_can_t_and_the_best_is_found_again() {
+    async fn nothing_leaves_but_through_a_bearer_that_is_listed() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("listener");
         let address = listener.local_addr().expect("address");
-        // An address that no interface here has, and one of the loopback.
-        let dialer = dialer(vec![from([203, 0, 113, 9]), from([127, 0, 0, 2])]);
-        let stream = dialer.open(&[address]).await.expect("through the second");
-        let source = stream.local_addr().expect("address").ip();
-        assert_eq!(source, IpAddr::from([127, 0, 0, 2]));
-        assert_eq!(dialer.bearer(), "127.0.0.2");
-        assert!(dialer.patience() > EACH);
-
-        // Nothing is left to the operating system where no bearer carries.
-        let dialer = self::dialer(vec![from([203, 0, 113, 9])]);
-        let error = dialer.open(&[address]).await.expect_err("no bearer");
+        let stream = reach(&[address], &from([127, 0, 0, 2])).await;
+        let source = stream.expect("reached").local_addr().expect("address");
+        assert_eq!(source.ip(), IpAddr::from([127, 0, 0, 2]));
+        // An address that no interface here has.
+        let foreign = from([203, 0, 113, 9]);
+        let error = reach(&[address], &foreign).await.expect_err("no bearer");
         assert!(error.to_string().contains("203.0.113.9"), "{error}");
+        let counters = Arc::new(Counters::default());
+        let error = dialer(vec![foreign]).open(&[address], &counters).await;
+        assert!(error.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_captive_portal_is_a_failure_of_its_bearer() {
+        let portal = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("listener");
+        let address = portal.local_addr().expect("address");
+        // It takes every connection, and speaks no TLS.
+        let portal = tokio::spawn(async move {
+            while let Ok((mut stream, _)) = portal.accept().await {
+                use tokio::io::AsyncWriteExt as _;
+                let _ = stream.write_all(b"HTTP/1.1 302 Found\r\n\r\n").await;
+            }
+        });
+        let dialer = dialer(vec![from([127, 0, 0, 2]), from([127, 0, 0, 3])]);
+        let counters = Arc::new(Counters::default());
+        assert!(dialer.open(&[address], &counters).await.is_err());
+        // Neither is excused by the connection that it took.
+        let rest = dialer.bearers.better(Instant::now());
+        assert!(rest.is_empty());
+        dialer.bearers.connected(1);
+        assert!(dialer.bearers.better(Instant::now()).is_empty());
+        portal.abort();
     }
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Time that the server has from TCP's connect through one bearer to SUBACK.
+/// Time that the server has from TLS to SUBACK.
 const SUBSCRIBED: Duration = Duration::from_secs(30);
 /// Bytes of a PUBLISH beside topic and payload, at most: header, lengths, packet identifier, properties.
 const OVERHEAD: usize = 16;
@@ -103,7 +103,7 @@ pub(crate) fn start(
     let late = SUBSCRIBED + dialer.patience();
     // The client's own limit is 5 s: too short for a bearer that is slow.
     options.set_connect_timeout(late);
-    let through = Arc::clone(&dialer);
+    let (through, own_counters) = (Arc::clone(&dialer), Arc::clone(&counters));
     options.set_socket_connector(move |_, _| {
         let (dialer, counters) = (Arc::clone(&through), Arc::clone(&counters));
         async move { dialer.connect(&counters).await }
@@ -116,6 +116,7 @@ pub(crate) fn start(
         events,
         client: client.clone(),
         dialer,
+        counters: own_counters,
         late,
         topic: down.clone(),
         largest: Arc::clone(&largest),
@@ -148,6 +149,7 @@ struct Runner {
     events: EventLoop,
     client: AsyncClient,
     dialer: Arc<Dialer>,
+    counters: Arc<Counters>,
     /// Time from the first name lookup to SUBACK.
     late: Duration,
     topic: String,
@@ -183,7 +185,8 @@ impl Runner {
     ) -> Result<(), String> {
         let late = tokio::time::Instant::now() + self.late;
         let dialer = Arc::clone(&self.dialer);
-        let outlived = dialer.outlived();
+        let counters = Arc::clone(&self.counters);
+        let outlived = dialer.outlived(&counters);
         tokio::pin!(outlived);
         let mut subscribed = false;
         loop {
@@ -205,6 +208,7 @@ impl Runner {
                 Ok(Event::Incoming(Packet::SubAck(suback))) => {
                     granted(&suback)?;
                     subscribed = true;
+                    dialer.answered();
                     backoff.up(boot_clock::now());
                     tell(LinkEvent::Up);
                 }

@@ -163,13 +163,19 @@ impl Bearers {
         better.map(|r| r.until.unwrap_or(now)).min()
     }
 
-    /// A connection through bearer `n` came up.
-    pub fn worked(&self, n: usize) {
+    /// A connection through bearer `n` came up. Its earlier failures count until the server answers: a captive portal
+    /// takes any connection.
+    pub fn connected(&self, n: usize) {
+        self.book().used = Some(n);
+    }
+
+    /// The server answered through the connection that came up last.
+    pub fn answered(&self) {
         let mut book = self.book();
-        if let Some(record) = book.records.get_mut(n) {
+        let used = book.used;
+        if let Some(record) = used.and_then(|n| book.records.get_mut(n)) {
             *record = Record::default();
         }
-        book.used = Some(n);
     }
 
     /// A connection through bearer `n` did not come up.
@@ -182,7 +188,7 @@ impl Bearers {
         }
     }
 
-    /// The connection that came up last has fallen silent: its bearer is tried after the others.
+    /// The connection that came up last has fallen silent, or what answered is not the server: its bearer is tried after the others.
     pub fn fell_silent(&self, now: Instant) {
         let used = self.book().used;
         if let Some(used) = used {
@@ -261,7 +267,8 @@ mod tests {
     #[test]
     fn pauses_double_to_a_limit_and_end_with_success() {
         let (bearers, mut now) = three();
-        bearers.worked(2);
+        bearers.connected(2);
+        bearers.answered();
         let mut pauses = Vec::new();
         for _ in 0..40 {
             bearers.failed(0, now);
@@ -274,7 +281,8 @@ mod tests {
         }
         assert_eq!(pauses[..5], [60, 120, 240, 480, 900]);
         assert!(pauses[5..].iter().all(|pause| *pause == 900));
-        bearers.worked(0);
+        bearers.connected(0);
+        bearers.answered();
         assert_eq!(bearers.better_at(now), None);
         assert!(better(&bearers, now + MAX_PAUSE).is_empty());
         bearers.failed(0, now);
@@ -288,10 +296,12 @@ mod tests {
         // Nothing was in use: nobody is to blame.
         bearers.fell_silent(now);
         assert_eq!(order(&bearers, now), [0, 1, 2]);
-        bearers.worked(0);
+        bearers.connected(0);
+        bearers.answered();
         bearers.fell_silent(now);
         assert_eq!(order(&bearers, now), [1, 2, 0]);
-        bearers.worked(1);
+        bearers.connected(1);
+        bearers.answered();
         assert_eq!(bearers.name(), "wlan0");
         assert!(bearers.uses("wlan0") && !bearers.uses("wwan0"));
         assert!(better(&bearers, now).is_empty());
@@ -302,6 +312,23 @@ mod tests {
         bearers.failed(0, now);
         assert!(better(&bearers, now + PAUSE).is_empty());
         assert_eq!(better(&bearers, now + 2 * PAUSE), [0]);
+    }
+
+    #[test]
+    fn a_connection_that_nobody_answers_does_not_excuse_its_bearer() {
+        let (bearers, mut now) = three();
+        for pause in [60, 120, 240] {
+            bearers.connected(0);
+            bearers.fell_silent(now);
+            assert_eq!(order(&bearers, now), [1, 2, 0]);
+            bearers.connected(1);
+            bearers.answered();
+            assert_eq!(
+                bearers.better_at(now),
+                Some(now + Duration::from_secs(pause))
+            );
+            now += Duration::from_secs(pause);
+        }
     }
 
     // R-2-12

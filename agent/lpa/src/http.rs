@@ -215,10 +215,13 @@ impl HttpsClient {
         body: &[u8],
     ) -> Result<(HttpAnswer, Option<String>), HttpError> {
         let wrong = |error: ureq::Error| {
-            if fell_silent(&error) {
+            let silent = fell_silent(&error);
+            let error = explain(server, &error);
+            // What speaks no TLS, or with another's certificate, may be a captive portal.
+            if silent || matches!(error, HttpError::Tls { .. }) {
                 self.bearers.fell_silent(Instant::now());
             }
-            explain(server, &error)
+            error
         };
         let mut request = self.agent.post(format!("https://{server}{path}"));
         if path == HandleNotificationRequest::PATH {
@@ -230,6 +233,7 @@ impl HttpsClient {
             .header("X-Admin-Protocol", ADMIN_PROTOCOL)
             .send(body)
             .map_err(wrong)?;
+        self.bearers.answered();
         let status = response.status().as_u16();
         let retry_after = response.headers().get("retry-after");
         let retry_after = retry_after.and_then(|v| v.to_str().ok()).map(str::to_owned);

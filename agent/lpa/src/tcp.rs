@@ -4,7 +4,7 @@ use crate::bearer::Bearers;
 use crate::meter::Meter;
 use aid_id::smdp_address::{NotPublic, is_public};
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ureq::unversioned::transport::{
@@ -59,6 +59,10 @@ impl Connector for BearerConnector {
             let left = end.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(order.len() - tried).unwrap_or(u32::MAX);
             let mut reached = false;
+            let usable = |to: &&SocketAddr| self.may_reach(to.ip()) && bearer.speaks(to.ip());
+            let usable = details.addrs.iter().filter(usable).count().max(1);
+            // One address that swallows packets must not use up the others' time.
+            let share = share / u32::try_from(usable).unwrap_or(u32::MAX);
             for to in &details.addrs {
                 if !self.may_reach(to.ip()) {
                     last = io::Error::other(NotPublic::Private);
@@ -71,7 +75,7 @@ impl Connector for BearerConnector {
                 // connect_timeout takes no zero.
                 match bearer.connect(*to, share.max(LEAST)) {
                     Ok(stream) => {
-                        self.bearers.worked(n);
+                        self.bearers.connected(n);
                         let config = details.config;
                         let (input, output) =
                             (config.input_buffer_size(), config.output_buffer_size());

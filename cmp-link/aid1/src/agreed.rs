@@ -101,25 +101,30 @@ pub fn certificates(
     Ok(all)
 }
 
-/// Whether each party has certificates of its own; `parties` are names with certificates. Two parties with one
-/// certificate are told apart by `client-id` and credentials alone, which is half of what R-5.1-5 wants: the operator
-/// should know.
+/// Whether each party has certificates of its own; `parties` are names with certificates, and whether the party is reached
+/// through an aggregation layer (AID.02 §1.1), whose one certificate then stands for all parties behind it. Two other
+/// parties with one certificate are told apart by `client-id` and credentials alone, which is half of what R-5.1-5 wants:
+/// the operator should know.
 ///
 /// # Errors
 /// The two parties, and what they have in common.
 pub fn certificates_apart<'a>(
-    parties: impl IntoIterator<Item = (&'a str, &'a [Certificate])>,
+    parties: impl IntoIterator<Item = (&'a str, &'a [Certificate], bool)>,
 ) -> Result<(), String> {
-    let mut seen: Vec<(&str, &[Certificate])> = Vec::new();
-    for (name, certificates) in parties {
-        for (other, theirs) in &seen {
+    let mut seen: Vec<(&str, &[Certificate], bool)> = Vec::new();
+    for (name, certificates, hub) in parties {
+        for (other, theirs, other_hub) in &seen {
+            if hub && *other_hub {
+                continue;
+            }
             if let Some(what) = partner::in_common(certificates, theirs) {
                 return Err(format!(
-                    "{what} is there for {other:?} and for {name:?}; each has its own certificate (AID.02 §5.1)"
+                    "{what} is there for {other:?} and for {name:?}; each has its own certificate (AID.02 §5.1), or \
+                     hub = true where both are behind one aggregation layer"
                 ));
             }
         }
-        seen.push((name, certificates));
+        seen.push((name, certificates, hub));
     }
     Ok(())
 }
@@ -206,6 +211,29 @@ mod tests {
                 certificates(&several(&[]), &several(&[bad])).is_err(),
                 "{bad}"
             );
+        }
+    }
+
+    // R-5.1-5, R-1.1-1, R-1.1-2
+    #[test]
+    fn parties_share_a_certificate_only_behind_an_aggregation_layer() {
+        let hub = certificates(&several(&["hub"]), &several(&[])).unwrap();
+        let own = certificates(&several(&["own"]), &several(&[])).unwrap();
+        let judge = |first: bool, second: bool| {
+            certificates_apart([
+                ("a", hub.as_slice(), first),
+                ("b", own.as_slice(), false),
+                ("c", hub.as_slice(), second),
+            ])
+        };
+        assert_eq!(judge(true, true), Ok(()));
+        for (first, second) in [(false, false), (true, false), (false, true)] {
+            let wrong = judge(first, second).unwrap_err();
+            assert!(
+                wrong.contains("\"a\"") && wrong.contains("\"c\""),
+                "{wrong}"
+            );
+            assert!(wrong.contains("hub = true"), "{wrong}");
         }
     }
 

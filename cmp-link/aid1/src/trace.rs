@@ -1,5 +1,6 @@
 //! One line about a body for `--trace`: its members, secrets as lengths.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -55,7 +56,9 @@ fn write_value(line: &mut String, name: &str, value: &Value) {
         }
         Value::Object(members) => {
             line.push('{');
-            for (i, (name, value)) in members.iter().enumerate() {
+            // By name: whether a JSON library keeps the order of the wire is its own business.
+            let members: BTreeMap<_, _> = members.iter().collect();
+            for (i, (name, value)) in members.into_iter().enumerate() {
                 let _ = write!(line, "{}{name}=", if i == 0 { "" } else { " " });
                 write_value(line, name, value);
             }

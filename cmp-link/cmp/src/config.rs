@@ -263,8 +263,8 @@ impl Agreed {
     /// # Errors
     /// Two MSPs, and the certificate that they share.
     pub fn certificates_apart(&self) -> Result<(), String> {
-        let names = self.msps.iter().map(|msp| msp.name.as_str());
-        let parties = names.zip(self.gate.certificates());
+        let msps = self.msps.iter().zip(self.gate.certificates());
+        let parties = msps.map(|(msp, theirs)| (msp.name.as_str(), theirs, msp.hub));
         agreed::certificates_apart(parties).map_err(|e| format!("[[msp]]: {e}"))
     }
 }

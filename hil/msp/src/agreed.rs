@@ -43,7 +43,7 @@ impl Agreed {
     /// Two CMPs, and the certificate that they share.
     pub(crate) fn certificates_apart(&self) -> Result<(), String> {
         let parties = self.cmps.iter();
-        let parties = parties.map(|c| (c.client_id.as_str(), c.certificates.as_slice()));
+        let parties = parties.map(|c| (c.client_id.as_str(), c.certificates.as_slice(), c.hub));
         agreed::certificates_apart(parties).map_err(|e| format!("[[cmp]]: {e}"))
     }
 

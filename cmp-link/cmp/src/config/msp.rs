@@ -64,6 +64,9 @@ pub struct MspFile {
     /// SHA-256 of its client certificates.
     #[serde(default)]
     pub certificate_sha256: Several,
+    /// It is reached through an aggregation layer, whose certificate other MSPs behind it share (AID.02 §1.1).
+    #[serde(default)]
+    pub hub: bool,
     /// Statuses that it wants to hear of; absent: installed, installation_failed and deleted (§7.8, §7.10).
     pub statuses: Option<Vec<String>>,
     /// Whether it hears of enabled and disabled each time, instead of once per profile.
@@ -111,6 +114,8 @@ pub struct Msp {
     pub name: String,
     /// What the MSP calls itself on AID1.
     pub client_id: PartyId,
+    /// It is reached through an aggregation layer, whose certificate other MSPs behind it share.
+    pub hub: bool,
     /// Its login page for onboarding.
     pub touchpoint: String,
     /// Where it sends the user back to.
@@ -215,6 +220,7 @@ pub(super) fn check(msp: &MspFile, before: &[MspFile]) -> Result<(Msp, Party), S
         iccids,
         return_uris: AllowList::new(msp.return_uris.clone()),
         icon: msp.icon.clone(),
+        hub: msp.hub,
     };
     let party = Party {
         client_id: msp.client_id.clone(),

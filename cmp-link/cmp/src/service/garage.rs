@@ -1,7 +1,7 @@
 //! The cars of a user as the portal shows them: which subscription each has, what is pending and since when, and why no
 //! profile came (AID6). Everything is judged per profile: an order, a hold or an end of one says nothing about another.
 
-use super::Service;
+use super::{Service, now};
 use crate::names;
 use crate::store::{StoreError, Stored, Tx};
 use aid_cmp_core::change::{Change, Lock, PortalChange};
@@ -205,6 +205,9 @@ impl Service {
             let Some(vehicle) = tx.vehicle(eid).await? else {
                 continue;
             };
+            // This instance knows best of its own connections: what is stored of them is up to a second old.
+            let stored = tx.presence(eid, now()).await?;
+            let elsewhere = stored.is_some_and(|p| p.is_online() && !self.presence.is_own(&p));
             let orders = tx.open_orders(eid).await?;
             let own = profiles.remove(&eid).unwrap_or_default();
             let shown = self.shown(tx, own, &orders).await?;
@@ -214,7 +217,7 @@ impl Service {
                 eid,
                 name: names.remove(&eid),
                 vin: vehicle.vin,
-                online: self.is_online(eid),
+                online: elsewhere || self.is_online(eid),
                 last_seen: vehicle.last_seen,
                 software: vehicle.software,
                 logged_in: inside.contains(&eid),

@@ -70,6 +70,11 @@ impl Presence {
         }
     }
 
+    /// Was this stored by this instance?
+    pub(super) fn is_own(&self, stored: &crate::store::Presence) -> bool {
+        stored.instance.as_deref() == Some(self.own.name.as_str())
+    }
+
     fn cars(&self) -> MutexGuard<'_, Cars> {
         self.cars.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -172,6 +172,7 @@ fn msp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .set("name", "AID Test CMP")
         .set("client_id", CMP_ID)
         .set("own_client_id", MSP_ID)
+        .set("hub", options.hub)
         .set("url", url)
         .set("ca", "pki/aid/ca.pem")
         .set("cert", "pki/aid/msp.pem")
@@ -266,6 +267,7 @@ fn cmp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .set("name", "AID Test MSP")
         .set("client_id", MSP_ID)
         .set("own_client_id", CMP_ID)
+        .set("hub", options.hub)
         .set("url", url)
         .set(
             "touchpoint",

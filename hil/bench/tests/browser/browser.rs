@@ -170,9 +170,22 @@ impl Browser {
     /// Types into the field of this name, in place of what is in it.
     pub(crate) async fn fill(&self, name: &str, text: &str) {
         let field = format!("main input[name='{name}']:not([type=hidden])");
-        let field = self.driver.find(By::Css(field)).await.unwrap();
-        field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        // The page may still be on its way.
+        while let Err(error) = self.try_fill(&field, text).await {
+            let path = self.path().await;
+            assert!(
+                Instant::now() < deadline,
+                "no field {name} on {path}: {error}"
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn try_fill(&self, field: &str, text: &str) -> WebDriverResult<()> {
+        let field = self.driver.find(By::Css(field)).await?;
+        field.clear().await?;
+        field.send_keys(text).await
     }
 
     /// Presses the button or follows the link with this text.
@@ -180,15 +193,20 @@ impl Browser {
         let path = format!(
             "//button[normalize-space()=\"{text}\"] | //a[normalize-space()=\"{text}\"] | //summary[normalize-space()=\"{text}\"]"
         );
-        let found = self.driver.find(By::XPath(path)).await;
-        let Ok(found) = found else {
-            panic!(
-                "no {text:?} to press on {}:\n{}",
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = self.try_press(&path).await {
+            assert!(
+                Instant::now() < deadline,
+                "no {text:?} to press on {}: {error}\n{}",
                 self.path().await,
                 self.text().await
             );
-        };
-        found.click().await.unwrap();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn try_press(&self, path: &str) -> WebDriverResult<()> {
+        self.driver.find(By::XPath(path)).await?.click().await
     }
 
     /// Looks at the page in all sizes and colours, and keeps pictures of it under this name.

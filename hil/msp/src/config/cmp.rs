@@ -50,6 +50,9 @@ pub(crate) struct Cmp {
     /// SHA-256 of its client certificates.
     #[serde(default)]
     pub(crate) certificate_sha256: Several,
+    /// It is reached through an aggregation layer, whose certificate other CMPs behind it share (AID.02 §1.1).
+    #[serde(default)]
+    pub(crate) hub: bool,
     /// Shared secrets of account ids.
     pub(crate) account_id_secret: Several,
     /// Accept times as strings, as the specification's own example has `exp`; by default they are numbers (RFC 7519).
@@ -100,6 +103,8 @@ pub(crate) struct CmpParty {
     pub(crate) credentials: Vec<Credentials>,
     /// Its client certificates.
     pub(crate) certificates: Vec<Certificate>,
+    /// They are those of an aggregation layer.
+    pub(crate) hub: bool,
     /// Secrets of account ids.
     pub(crate) secrets: Vec<Secret>,
     /// What was agreed about account ids.
@@ -174,6 +179,7 @@ impl CmpParty {
             credentials: agreed::credentials_in(&cmp.api_key_in, &cmp.basic_in).map_err(at)?,
             certificates: agreed::certificates(&cmp.common_name, &cmp.certificate_sha256)
                 .map_err(at)?,
+            hub: cmp.hub,
             secrets: agreed::secrets(&cmp.account_id_secret).map_err(at)?,
             touchpoint: cmp.touchpoint.clone(),
             policy: Policy {

@@ -292,6 +292,9 @@ fn a_failure_is_one_sentence() {
     std::fs::write(dir.join("smdp.toml"), format!("colour = 1\n{text}")).unwrap();
     fails("colour");
     assert_eq!(run(&["serve", "--config", "none.toml"]).0, Some(1));
+    // The one of this folder is found; without any, the command line is wrong.
+    assert_eq!(run(&["serve"]).0, Some(1));
+    std::fs::remove_file(dir.join("smdp.toml")).unwrap();
     assert_eq!(run(&["serve"]).0, Some(2));
     assert_eq!(run(&["--version"]).0, Some(0));
 }
