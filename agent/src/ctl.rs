@@ -75,7 +75,7 @@ enum Action {
         /// The profile.
         iccid: String,
     },
-    /// Say yes to another profile in this car, after the user deleted his (event `ask_provision`).
+    /// Say yes to another profile in this car, after the user deleted theirs (event `ask_provision`).
     Provision,
     /// Show the session, phase, link and bearer.
     Status {

@@ -6,8 +6,10 @@
 //! asks (`listen`), and no token is needed.
 
 use crate::language::Language;
+use crate::listen::Guest;
 use crate::page;
-use crate::routes::Hmi;
+use crate::routes::{Hmi, MAX_FORM};
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, HOST, ORIGIN, REFERRER_POLICY,
@@ -17,11 +19,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Response};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the page may load, and where it may lead: nothing that is not ours.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// Longest wait for a form.
+const FORM: Duration = Duration::from_secs(5);
 
 /// How browsers get in.
 #[derive(Debug, Clone)]
@@ -134,12 +139,35 @@ pub(crate) async fn guard(State(hmi): State<Hmi>, request: Request, next: Next) 
     response
 }
 
-async fn enter(hmi: &Hmi, mut request: Request, next: Next) -> Response {
+/// The connection of a request is of somebody who was let in.
+fn let_in(request: &Request) {
+    if let Some(guest) = request.extensions().get::<Guest>() {
+        guest.let_in();
+    }
+}
+
+/// Reads the form at once: a place is not held by one that comes slowly or not at all.
+async fn whole(request: Request) -> Result<Request, (StatusCode, &'static str)> {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(FORM, to_bytes(body, MAX_FORM)).await {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(head, Body::from(bytes))),
+        Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, "this form is too large")),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "this form took too long")),
+    }
+}
+
+async fn enter(hmi: &Hmi, request: Request, next: Next) -> Response {
+    let (now, name) = (Instant::now(), hmi.door.cookie());
+    let known = cookie(request.headers(), &name)
+        .filter(|value| hmi.sessions().of(value, now).is_some())
+        .map(str::to_owned);
+    if known.is_some() {
+        let_in(&request);
+    }
     // Style and script hold nothing of anybody.
     if matches!(request.uri().path(), "/style.css" | "/hmi.js") {
         return next.run(request).await;
     }
-    let (now, name) = (Instant::now(), hmi.door.cookie());
     let language = language(hmi, request.headers());
     if request.method() == Method::GET
         && request.uri().path() == "/"
@@ -148,6 +176,7 @@ async fn enter(hmi: &Hmi, mut request: Request, next: Next) -> Response {
         let redeemed = hmi.sessions().redeem(token, now);
         return match redeemed {
             Ok(Some(id)) => {
+                let_in(&request);
                 hmi.write_start_page();
                 // No redirect: the next request has to come from our own page, or a browser that was led here from the
                 // start page would keep the cookie to itself.
@@ -163,9 +192,6 @@ async fn enter(hmi: &Hmi, mut request: Request, next: Next) -> Response {
             Err(error) => failed(&error),
         };
     }
-    let known = cookie(request.headers(), &name)
-        .filter(|value| hmi.sessions().of(value, now).is_some())
-        .map(str::to_owned);
     let begun = match (&known, &hmi.door) {
         (None, Door::Socket) => match hmi.sessions().begin(now) {
             Ok(id) => Some(id),
@@ -176,6 +202,10 @@ async fn enter(hmi: &Hmi, mut request: Request, next: Next) -> Response {
     let Some(visitor) = known.or_else(|| begun.clone()) else {
         let html = page::door(language, language.texts().door_text);
         return (StatusCode::FORBIDDEN, Html(html)).into_response();
+    };
+    let mut request = match whole(request).await {
+        Ok(request) => request,
+        Err(refused) => return refused.into_response(),
     };
     request.extensions_mut().insert(Visitor(visitor));
     let mut response = next.run(request).await;

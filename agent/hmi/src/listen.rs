@@ -1,27 +1,76 @@
 //! The listeners of the page: a loopback port, or a unix socket whose peers are judged by their user id.
 
 use aid_cli::cli::Failure;
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::AbortHandle;
 
 /// Most connections at a time. A browser opens six and one for events.
 const CONNECTIONS: usize = 32;
+/// Most connections of strangers among them: a further one takes the place of the oldest. So nobody who was not let in
+/// keeps the driver out, and a browser that asks at once is let in before its place is taken.
+const STRANGERS: usize = 12;
+/// Time that a stranger has to show a cookie or a token.
+const INTRODUCTION: Duration = Duration::from_secs(5);
 /// Longest wait for a request's head, so also the longest idle time of a connection.
 const HEAD: Duration = Duration::from_secs(30);
 /// Largest head of a request, bytes.
 const MAX_HEAD: usize = 16 * 1024;
 /// Pause after the operating system refused a connection (too many open files).
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether a connection is of somebody who was let in; strangers have little time, and not every place.
+#[derive(Debug, Clone)]
+pub(crate) struct Guest(Arc<watch::Sender<bool>>);
+
+impl Guest {
+    fn new(known: bool) -> Self {
+        Self(Arc::new(watch::Sender::new(known)))
+    }
+
+    /// A request had a valid cookie or token.
+    pub(crate) fn let_in(&self) {
+        self.0.send_replace(true);
+    }
+
+    fn is_known(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until they were let in, or their time is up.
+    async fn introduced(&self) {
+        let mut known = self.0.subscribe();
+        let _ = tokio::time::timeout(INTRODUCTION, known.wait_for(|known| *known)).await;
+    }
+}
+
+/// The connections of strangers, the oldest first.
+#[derive(Debug, Default)]
+struct Strangers(VecDeque<(Guest, AbortHandle)>);
+
+impl Strangers {
+    /// Ends the oldest ones until there is a place for one more.
+    fn make_place(&mut self) {
+        self.0
+            .retain(|(guest, task)| !guest.is_known() && !task.is_finished());
+        while self.0.len() >= STRANGERS
+            && let Some((_, task)) = self.0.pop_front()
+        {
+            task.abort();
+        }
+    }
+}
 
 /// A listener, and who may connect.
 #[derive(Debug)]
@@ -74,45 +123,85 @@ pub(crate) fn unix(path: &Path, uids: &[u32]) -> Result<Listener, Failure> {
 /// Accepts until the task is dropped.
 pub(crate) async fn serve(listener: Listener, router: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut strangers = Strangers::default();
     loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
         let accepted = match &listener {
             Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| {
                 // A request is small, and somebody waits for the answer.
                 let _ = stream.set_nodelay(true);
-                tokio::spawn(connection(stream, router.clone(), place));
+                Some(Accepted::Tcp(stream))
             }),
             Listener::Unix(unix, uids) => unix.accept().await.map(|(stream, _)| {
                 let uid = stream.peer_cred().ok().map(|peer| peer.uid());
                 if uid.is_some_and(|uid| uids.contains(&uid)) {
-                    tokio::spawn(connection(stream, router.clone(), place));
-                } else {
-                    tracing::warn!(?uid, "this user may not use the HMI (socket_uids)");
+                    return Some(Accepted::Unix(stream));
                 }
+                tracing::warn!(?uid, "this user may not use the HMI (socket_uids)");
+                None
             }),
         };
-        if let Err(error) = accepted {
-            tracing::warn!(%error, "no connection accepted");
-            tokio::time::sleep(PAUSE).await;
+        let accepted = match accepted {
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "no connection accepted");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        strangers.make_place();
+        // The semaphore is never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let router = router.clone();
+        match accepted {
+            Accepted::Tcp(stream) => {
+                let guest = Guest::new(false);
+                let task = tokio::spawn(connection(stream, router, guest.clone(), place));
+                strangers.0.push_back((guest, task.abort_handle()));
+            }
+            // The kernel has said who it is.
+            Accepted::Unix(stream) => {
+                tokio::spawn(connection(stream, router, Guest::new(true), place));
+            }
         }
     }
+}
+
+/// A connection of somebody who may connect.
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
 }
 
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
-    place: tokio::sync::OwnedSemaphorePermit,
+    guest: Guest,
+    place: OwnedSemaphorePermit,
 ) {
+    // The door finds it there.
+    let router = router.layer(Extension(guest.clone()));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await;
-    if let Err(error) = served {
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut served = std::pin::pin!(served);
+    let ended = tokio::select! {
+        ended = &mut served => Some(ended),
+        () = guest.introduced() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None if guest.is_known() => served.await,
+        None => {
+            tracing::debug!("a connection without a cookie or token was ended");
+            return;
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");
     }
     drop(place);

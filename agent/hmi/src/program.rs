@@ -7,6 +7,7 @@ use crate::listen;
 use crate::routes::{self, Hmi};
 use crate::session::Sessions;
 use aid_cli::cli::{self, Failure, LogArgs};
+use aid_cli::config;
 use aid_cli::printable::printable;
 use aid_cli::supervisor::Supervisor;
 use aid_cli::{ready, signal};
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Where a package puts the configuration.
-const CONFIG: &str = "/etc/aid/hmi.toml";
+/// Name of the configuration file, without its end.
+const NAME: &str = "hmi";
 
 /// The page of the car's screen: who is logged in, login, logout; over the agent's local API.
 #[derive(Parser)]
@@ -25,9 +26,9 @@ const CONFIG: &str = "/etc/aid/hmi.toml";
 struct Args {
     #[command(flatten)]
     logs: LogArgs,
-    /// Configuration file (see example-config).
-    #[arg(long, global = true, value_name = "FILE", env = "AID_HMI_CONFIG", default_value = CONFIG)]
-    config: PathBuf,
+    /// Configuration file; default: hmi.toml here, or /etc/aid/hmi.toml.
+    #[arg(long, global = true, value_name = "FILE", env = "AID_HMI_CONFIG")]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     action: Action,
 }
@@ -54,11 +55,12 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     cli::main("aid-hmi", args, |args: Args| match args.action {
         Action::ExampleConfig => cli::print(EXAMPLE),
         Action::CheckConfig => {
-            Config::load(&args.config)?;
-            let name = args.config.display().to_string();
+            let file = config::find(args.config.as_deref(), NAME)?;
+            Config::load(&file)?;
+            let name = file.display().to_string();
             cli::print(&format!("{} is valid\n", printable(&name)))
         }
-        Action::Run => serve(&args.config),
+        Action::Run => serve(&config::find(args.config.as_deref(), NAME)?),
     })
 }
 
@@ -76,11 +78,15 @@ fn serve(file: &Path) -> Result<(), Failure> {
         };
         let agent = Arc::new(Agent::new(config.agent.clone()));
         let sessions = Sessions::new()?;
-        let address = door.address(sessions.token());
-        let shown = match (&address, &config.socket) {
-            (Some(address), _) => address.clone(),
-            (None, Some(socket)) => socket.display().to_string(),
-            (None, None) => String::new(),
+        let shown = match (&door, &config.start_page) {
+            (Door::Socket, _) => config
+                .socket
+                .iter()
+                .map(|s| s.display().to_string())
+                .collect(),
+            // This line ends in a journal. The token is for who may read the start page.
+            (Door::Loopback(own), Some(_)) => format!("http://{own}/"),
+            (Door::Loopback(_), None) => door.address(sessions.token()).unwrap_or_default(),
         };
         let hmi = Hmi::new(Arc::clone(&agent), sessions, door, &config);
         hmi.start_page()?;

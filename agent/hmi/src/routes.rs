@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroize as _;
 
 /// Largest form, bytes.
-const MAX_FORM: usize = 4096;
+pub(crate) const MAX_FORM: usize = 4096;
 /// How often the page counts on while nothing happens.
 const TICK: Duration = Duration::from_secs(10);
 

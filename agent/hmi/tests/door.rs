@@ -8,15 +8,20 @@
 mod support;
 
 use serde_json::json;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 use support::*;
 
 #[test]
 fn a_token_lets_one_browser_in_and_the_start_page_has_the_next_one() {
     let hmi = Hmi::loopback();
     let start = std::fs::read_to_string(hmi.start_page()).expect("the start page");
-    assert!(start.contains(&hmi.address), "{start}");
+    assert!(start.contains(hmi.token()), "{start}");
+    // The line is written to a journal, which more people read than the start page.
+    assert_eq!(hmi.announced, format!("http://{}/", hmi.host()));
     let mode = std::fs::metadata(hmi.start_page())
         .expect("file")
         .permissions()
@@ -51,14 +56,8 @@ fn a_token_lets_one_browser_in_and_the_start_page_has_the_next_one() {
     );
     let next = std::fs::read_to_string(hmi.start_page()).expect("the start page");
     assert!(!next.contains(hmi.token()));
-    let address = next
-        .split("href=\"")
-        .nth(1)
-        .and_then(|t| t.split('"').next());
-    let path = address
-        .and_then(|a| a.split_once("/?"))
-        .expect("an address")
-        .1;
+    let address = led_to(&next);
+    let path = address.split_once("/?").expect("a token").1;
     // From a file: browsers call that cross-site.
     let second = hmi.get(&format!("/?{path}"), "sec-fetch-site: cross-site\r\n");
     assert_eq!(second.status, 200);
@@ -240,6 +239,66 @@ fn requests_that_are_too_large_or_malformed_change_nothing() {
     assert_eq!(hmi.get("/", &cookie).status, 200);
 }
 
+/// Far below the wait for a head, far above what a slow machine needs for a request.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Asks on a connection that stays open; yields what came first.
+fn ask(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).expect("write");
+    let mut bytes = [0; 64];
+    let count = stream.read(&mut bytes).expect("read");
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
+}
+
+#[test]
+fn connections_that_say_nothing_keep_nobody_out() {
+    let hmi = Hmi::loopback();
+    let start = Instant::now();
+    let idle = || -> Vec<TcpStream> {
+        let all = (0..100).map(|_| TcpStream::connect(hmi.host()).expect("connect"));
+        all.collect()
+    };
+    let first = idle();
+    let cookie = hmi.enter();
+    let head = format!("GET /style.css HTTP/1.1\r\nhost: {}\r\n", hmi.host());
+    let mut own = TcpStream::connect(hmi.host()).expect("connect");
+    own.set_read_timeout(Some(SOON)).expect("patience");
+    let known = format!("HEAD {}{cookie}\r\n", head.trim_start_matches("GET "));
+    assert!(ask(&mut own, &known).starts_with("HTTP/1.1 200"));
+    let second = idle();
+    assert_eq!(hmi.get("/", &cookie).status, 200);
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    // They are ended, also one that has asked for what needs no cookie.
+    let mut stranger = TcpStream::connect(hmi.host()).expect("connect");
+    stranger.set_read_timeout(Some(SOON)).expect("patience");
+    let answer = ask(&mut stranger, &format!("{head}\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for mut stream in first.into_iter().chain(second).chain([stranger]) {
+        stream.set_read_timeout(Some(SOON)).expect("patience");
+        let ended = stream.read_to_end(&mut Vec::new()).map_err(|e| e.kind());
+        assert_ne!(ended, Err(ErrorKind::WouldBlock), "it is still open");
+    }
+    // The one that was let in stays.
+    let mut rest = vec![0; 4096];
+    own.set_nonblocking(true).expect("nonblocking");
+    while own.read(&mut rest).is_ok_and(|count| count > 0) {}
+    own.set_nonblocking(false).expect("blocking");
+    assert!(ask(&mut own, &known).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_form_that_does_not_come_is_given_up() {
+    let hmi = Hmi::loopback();
+    let (cookie, host) = (hmi.enter(), hmi.host().to_owned());
+    let start = Instant::now();
+    let answer = hmi.raw(&format!(
+        "POST /name HTTP/1.1\r\nhost: {host}\r\norigin: http://{host}\r\n{cookie}\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: 20\r\n\r\nuser="
+    ));
+    assert_eq!(answer.status, 408);
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
 #[test]
 fn at_a_socket_users_are_judged_by_their_id() {
     use std::os::unix::process::CommandExt as _;
@@ -313,6 +372,18 @@ fn the_program_has_what_programs_have() {
     assert!(text.contains("/nonexistent/hmi.toml"), "{text}");
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("hmi.toml");
+    // Found in the folder where it starts.
+    std::fs::write(&file, run(&["example-config"]).1).expect("write");
+    let found = std::process::Command::new(env!("CARGO_BIN_EXE_aid-hmi"))
+        .arg("check-config")
+        .env_remove("AID_HMI_CONFIG")
+        .current_dir(folder.path())
+        .output();
+    let found = found.expect("aid-hmi runs");
+    assert_eq!(
+        String::from_utf8_lossy(&found.stdout),
+        "hmi.toml is valid\n"
+    );
     std::fs::write(&file, json!("not TOML").to_string()).expect("write");
     let (code, _) = run(&["check-config", "--config", file.to_str().expect("path")]);
     assert_eq!(code, Some(1));

@@ -38,6 +38,7 @@ pub use people::NewUser;
 pub use problems::MOST;
 pub use trail::Trail;
 
+pub(crate) use desk::member_lock;
 pub(crate) use fleet::vin;
 pub(crate) use links::{federation, locked_federation};
 pub(crate) use people::about;
@@ -49,6 +50,8 @@ pub enum Refusal {
     Unknown(String),
     /// It is not in a state that allows this.
     Conflict(String),
+    /// It needs another role.
+    Forbidden(String),
     /// What was said is malformed.
     Invalid(String),
     /// These lines of a file are wrong.
@@ -66,6 +69,10 @@ impl Refusal {
         Self::Conflict(text.into())
     }
 
+    pub(crate) fn forbidden(text: impl Into<String>) -> Self {
+        Self::Forbidden(text.into())
+    }
+
     pub(crate) fn invalid(text: impl Into<String>) -> Self {
         Self::Invalid(text.into())
     }
@@ -80,7 +87,9 @@ impl From<StoreError> for Refusal {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Unknown(text) | Refusal::Conflict(text) => Self::new(text),
+            Refusal::Unknown(text) | Refusal::Conflict(text) | Refusal::Forbidden(text) => {
+                Self::new(text)
+            }
             Refusal::Invalid(text) => Self::usage(text),
             Refusal::Lines(lines) => {
                 let lines: Vec<String> = lines

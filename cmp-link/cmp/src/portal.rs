@@ -21,9 +21,11 @@ mod subscriptions;
 use crate::service::{Service, now};
 use crate::store::StoreError;
 use aid_cmp_core::model::Account;
-use aid_serve::limit::retry_after;
+use aid_serve::http::Peer;
+use aid_serve::limit::{Limiter, retry_after};
 use aid_serve::page::colour::Colour;
 use aid_serve::page::{self as shell_page, Words};
+use aid_serve::slots::network;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::rejection::{FormRejection, PathRejection, QueryRejection};
@@ -36,7 +38,7 @@ use cookie::SESSION;
 use frame::Visit;
 use serde::Deserialize;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest form, bytes.
 const MAX_FORM: usize = 16 * 1024;
@@ -48,6 +50,7 @@ pub const GUESSES: &[&str] = &[
     "/pin",
     "/car",
     "/delete-account",
+    "/openid/link",
 ];
 /// Whose pages these are, where the configuration says nothing.
 pub const NAME: &str = "My cars";
@@ -97,6 +100,32 @@ impl axum::response::IntoResponse for Refusal {
 type Page = Result<Response, Refusal>;
 type Cmp = State<Arc<Service>>;
 
+/// A sign-in by the identity provider: each costs calls to it, and is limited as guesses are, though it is a GET.
+fn provider_doors(service: &Arc<Service>) -> Router<Arc<Service>> {
+    let limiter = Arc::new(Limiter::new(service.config.file.limits.login));
+    let page = too_many(Arc::clone(service));
+    let limited = move |request: Request, next: Next| {
+        let (limiter, page) = (Arc::clone(&limiter), page.clone());
+        async move {
+            let peer = request.extensions().get::<Peer>();
+            let from = peer.map(|peer| network(peer.addr.ip()));
+            match from.map_or(Ok(()), |from| limiter.take(&from, Instant::now())) {
+                Ok(()) => next.run(request).await,
+                Err(wait) => {
+                    let mut answer = page(request.headers(), wait);
+                    let seconds = HeaderValue::from(retry_after(wait));
+                    answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+                    answer
+                }
+            }
+        }
+    };
+    Router::new()
+        .route("/openid", get(openid::begin))
+        .route("/openid/return", get(openid::returned))
+        .route_layer(from_fn(limited))
+}
+
 /// The pages.
 pub fn router(service: Arc<Service>) -> Router {
     let nothing = || async { Refusal(StatusCode::NOT_FOUND, "refused-page") };
@@ -130,8 +159,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/goodbye", get(login::goodbye))
         .route("/forgotten", get(login::forgotten))
         .route("/logout", post(login::logout))
-        .route("/openid", get(openid::begin))
-        .route("/openid/return", get(openid::returned))
+        .merge(provider_doors(&service))
         .route("/openid/link", post(openid::link))
         .route("/openid/unlink", post(openid::unlink))
         .route("/settings", get(settings::overview))

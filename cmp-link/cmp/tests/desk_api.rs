@@ -570,6 +570,74 @@ async fn a_plant_gets_certificates_that_open_the_gateway() {
     desk.judged(answer, &Method::POST, path, 422).await;
 }
 
+// The key of a plant must not put a certificate of its own on somebody's car.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_an_admin_replaces_what_is_bound() {
+    let desk = Desk::new().await;
+    let path = "/v1/vehicles/enrol";
+    let eid = world::eid(41);
+    let certificate = |eid: Eid| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        let names = &mut params.distinguished_name;
+        names.push(rcgen::DnType::CommonName, eid.as_str());
+        params.self_signed(&key).unwrap().pem()
+    };
+    let enrol = async |key: &str, body: &Value, status: u16| {
+        let sent = desk.call(Method::POST, path, key).json(body).send().await;
+        desk.judged(sent.unwrap(), &Method::POST, path, status)
+            .await
+    };
+    let (first, second) = (certificate(eid), certificate(eid));
+    let vin = "WVWZZZ1KZAW000041";
+    let bound = json!({"eid": eid, "vin": vin, "certificate": first});
+    let row = enrol(&desk.operator, &bound, 200).await;
+    // The very same once more.
+    enrol(&desk.operator, &bound, 200).await;
+    let other = json!({"eid": eid, "vin": vin, "certificate": second});
+    enrol(&desk.operator, &other, 403).await;
+    let renamed = json!({"eid": eid, "vin": "WVWZZZ1KZAW000042", "certificate": first});
+    enrol(&desk.operator, &renamed, 403).await;
+    // The VIN of another vehicle.
+    let new = world::eid(43);
+    let mut taken = json!({"eid": new, "vin": vin, "certificate": certificate(new)});
+    enrol(&desk.operator, &taken, 409).await;
+    taken["exchange"] = "water".into();
+    enrol(&desk.operator, &taken, 403).await;
+    // Neither by a file.
+    let import = async |line: String| {
+        let path = "/v1/vehicles/import";
+        let request = desk.call(Method::POST, path, &desk.operator);
+        let request = request.header("content-type", "text/csv");
+        let text = format!("eid,vin,certificate_sha256\n{line}\n");
+        request.body(text).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(
+        import(format!("{eid},{vin},{}", "ab".repeat(32))).await,
+        422
+    );
+    // A VIN that would be dropped is named, and what is so already stays.
+    assert_eq!(import(format!("{eid},WVWZZZ1KZAW000042,")).await, 422);
+    assert_eq!(import(format!("{eid},{vin},")).await, 200);
+    let shown = desk.get(&format!("/v1/vehicles/{eid}")).await;
+    assert_eq!(shown["certificate"], row["certificate"]);
+    let replaced = enrol(&desk.admin, &other, 200).await;
+    assert_ne!(replaced["certificate"], row["certificate"]);
+    enrol(&desk.admin, &taken, 200).await;
+    // The old unit is cut off, and gets no order any more.
+    let order = json!({"eid": eid, "kind": "delete-all", "reason": "x"});
+    let sent = desk.call(Method::POST, "/v1/orders", &desk.operator);
+    assert_eq!(sent.json(&order).send().await.unwrap().status(), 409);
+    // What must not be remembered is not.
+    let user = json!({"name": "ann", "password": "long enough"});
+    let hook = json!({"url": "https://localhost/hook"});
+    for (path, body) in [("/v1/users", user), ("/v1/webhooks", hook)] {
+        let sent = desk.call(Method::POST, path, &desk.admin).json(&body);
+        let sent = sent.header("idempotency-key", "one").send().await;
+        desk.judged(sent.unwrap(), &Method::POST, path, 422).await;
+    }
+}
+
 type Heard = Arc<Mutex<Vec<(String, String, String)>>>;
 
 /// An address that hears events, and answers the first one with an error.

@@ -32,16 +32,17 @@ fn start(args: Args) -> Result<(), Failure> {
         let row = json!({"config": EXAMPLE});
         return cli::say(EXAMPLE.trim_end(), row, args.json);
     }
-    let config = Config::read(&args.config)?;
+    let path = aid_cli::config::find(args.config.as_deref(), "hub")?;
+    let config = Config::read(&path)?;
     match args.command {
         Command::CheckConfig => {
-            serve::check(&args.config, &config)?;
-            let path = args.config.display().to_string();
+            serve::check(&path, &config)?;
+            let path = path.display().to_string();
             let row = json!({"config": path, "usable": true});
             cli::say(&format!("{} is valid", printable(&path)), row, args.json)
         }
         Command::Serve => {
-            block_on_all_cores(async move { Box::pin(serve::serve(&args.config, &config)).await })
+            block_on_all_cores(async move { Box::pin(serve::serve(&path, &config)).await })
         }
         other => block_on(async move {
             let store = Store::open(&config.database).await?;

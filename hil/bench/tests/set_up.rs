@@ -111,10 +111,12 @@ fn proved_eid(dir: &Path, suffix: &str) -> String {
 fn programs_find_their_configuration_in_the_folder_that_they_start_in() {
     let folder = tempfile::tempdir().unwrap();
     let (site, empty) = (folder.path().join("site"), folder.path().join("empty"));
-    added(&site, &[]);
+    added(&site, &["--hub"]);
     std::fs::create_dir(&empty).unwrap();
     let ci = "ci = [\"pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der\"]\n";
     std::fs::write(site.join("lpa.toml"), ci).unwrap();
+    let hmi = "agent = \"agent.sock\"\nlisten = \"127.0.0.1:0\"\n";
+    std::fs::write(site.join("hmi.toml"), hmi).unwrap();
     let check = |place: &Path, part: &str, args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aid-hil"));
         command.args(["part", part, "check-config"]).args(args);
@@ -124,9 +126,11 @@ fn programs_find_their_configuration_in_the_folder_that_they_start_in() {
     for (part, variable, file) in [
         ("aid-cmp", "AID_CMP_CONFIG", "cmp.toml"),
         ("aid-msp", "AID_MSP_CONFIG", "msp.toml"),
+        ("aid-hub", "AID_HUB_CONFIG", "hub.toml"),
         ("aid-smdp", "AID_SMDP_CONFIG", "smdp.toml"),
         ("aid-agent", "AID_AGENT_CONFIG", "agent.toml"),
         ("aidctl", "AID_AGENT_CONFIG", "agent.toml"),
+        ("aid-hmi", "AID_HMI_CONFIG", "hmi.toml"),
         ("aid-lpa", "AID_LPA_CONFIG", "lpa.toml"),
         ("euicc-sim", "AID_EUICC_CONFIG", "euicc.toml"),
     ] {

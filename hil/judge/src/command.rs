@@ -40,12 +40,12 @@ const WIDTH: usize = 32;
 /// Options of `aid-hil judge`.
 #[derive(Debug, clap::Args)]
 pub struct JudgeArgs {
-    /// What is judged: cmp, msp, smdp, lpa, card or vehicle.
+    /// What is judged: cmp, msp, smdp, lpa or card.
     kind: String,
-    /// Requirement ids, names of tests or their beginnings (R-7.3-8); without any, all tests run.
+    /// Requirement ids, names of tests or their beginnings (R-7.3-8, R-7.3); without any, all tests run.
     #[arg(value_name = "IDS")]
     ids: Vec<String>,
-    /// Target file: where the system is, what it declares, how the judge starts procedures at it (docs/judge.md).
+    /// Target file: where the system is, what it declares, how the judge starts procedures at it (docs/judge.md; smdp, lpa, card: docs/judge-rsp.md).
     #[arg(long, value_name = "FILE")]
     target: PathBuf,
     /// A SHOULD that the target does not keep fails, instead of a warning.
@@ -58,7 +58,7 @@ pub struct JudgeArgs {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Judge the judge: broken variants of this target, each between it and the judge, have to be found, and unusual
-    /// habits of a correct peer must not be.
+    /// habits of a correct peer must not be; cmp and msp only.
     #[arg(long, conflicts_with_all = ["ids", "dry_run", "report", "junit", "html", "strict"])]
     self_test: bool,
     #[command(flatten)]
@@ -156,9 +156,10 @@ fn judge<S: Subject>(args: &JudgeArgs) -> Result<Report, Failure> {
         }
     };
     let cases = run(&tests, &mut subject, &wanted, began, &repeat, &mut done);
+    let mask = subject.secrets();
     subject.close();
     broken_pipe?;
-    Ok(Report {
+    let mut report = Report {
         format: FORMAT,
         kind: Kind::Judge {
             target: S::KIND.to_owned(),
@@ -180,7 +181,11 @@ fn judge<S: Subject>(args: &JudgeArgs) -> Result<Report, Failure> {
             },
         ],
         cases,
-    })
+    };
+    if let Some(mut mask) = mask {
+        mask.report(&mut report);
+    }
+    Ok(report)
 }
 
 fn rfc3339(time: Timestamp) -> Result<String, Failure> {

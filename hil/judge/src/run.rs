@@ -8,7 +8,7 @@ use std::time::Instant;
 /// Which tests, and how strictly.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// Names, requirement ids, or beginnings of names; all tests if empty.
+    /// Names, requirement ids, or beginnings of either that end before `/` or `-`; all tests if empty.
     pub patterns: Vec<String>,
     /// A SHOULD that is not kept fails.
     pub strict: bool,
@@ -22,14 +22,20 @@ impl Wanted {
     pub fn selects<S>(&self, test: &Test<S>) -> bool {
         self.patterns.is_empty()
             || self.patterns.iter().any(|pattern| {
-                test.requirements.contains(&pattern.as_str())
-                    || test.name == pattern
-                    || test
-                        .name
-                        .strip_prefix(pattern.as_str())
-                        .is_some_and(|rest| rest.starts_with('/'))
+                let names = std::iter::once(&test.name).chain(test.requirements);
+                names.into_iter().any(|name| begins(pattern, name))
             })
     }
+}
+
+/// Is this the name or id, or a beginning of it: `R-7.3` of `R-7.3-8`, `R-5.1-5` of `R-5.1-5/sent`? A pattern with a word
+/// behind its slash names one test, so that the command that repeats a test repeats no other.
+fn begins(pattern: &str, name: &str) -> bool {
+    name.strip_prefix(pattern).is_some_and(|rest| {
+        rest.is_empty()
+            || rest.starts_with('/')
+            || (rest.starts_with('-') && !pattern.is_empty() && !pattern.contains('/'))
+    })
 }
 
 /// Runs the wanted ones of `tests` on `subject`. `repeat` makes the command that repeats one test by its name;
@@ -115,4 +121,26 @@ fn one<S>(
         Err(Finding::Lacking(reason)) => case.reason = Some(reason),
     }
     case
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins;
+
+    #[test]
+    fn a_beginning_ends_before_a_dash_or_a_slash() {
+        for (pattern, name, is) in [
+            ("R-7.3-8", "R-7.3-8", true),
+            ("R-7.3", "R-7.3-8", true),
+            ("R-7.3", "R-7.3.1-8", false),
+            ("R-7", "R-7.3-8", false),
+            ("R-7.3-1", "R-7.3-12", false),
+            ("R-5.1-5", "R-5.1-5/sent", true),
+            ("SGP22-6.1", "SGP22-6.1/foreign-ci", true),
+            ("SGP22-6.1/foreign", "SGP22-6.1/foreign-ci", false),
+            ("", "R-7.3-8", false),
+        ] {
+            assert_eq!(begins(pattern, name), is, "{pattern} {name}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use crate::random::Random;
 use crate::test::Test;
 use aid_cli::cli::Failure;
+use aid_report::Mask;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -35,6 +36,12 @@ pub trait Subject: Sized + 'static {
 
     /// From now on the subject is this one of [`Subject::variants`], or itself.
     fn disguise(&mut self, _variant: Option<usize>) {}
+
+    /// The secrets that the run has shown, which are masked in its report wherever they stand; none where messages
+    /// are masked as they are made.
+    fn secrets(&mut self) -> Option<Mask> {
+        None
+    }
 
     /// Ends what [`Subject::open`] and the tests began at the subject, as far as it lets itself.
     fn close(self) {}

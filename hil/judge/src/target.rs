@@ -57,20 +57,28 @@ struct Whole<T> {
 }
 
 const WHAT: &str = "target file";
-const REMEDY: &str = "docs/judge.md has the reference";
+
+/// Where the reference of a kind's target file is.
+fn remedy(kind: &str) -> &'static str {
+    match kind {
+        "smdp" | "lpa" | "card" => "docs/judge-rsp.md has the reference",
+        _ => "docs/judge.md has the reference",
+    }
+}
 
 /// Reads the cover and the table of `S`.
 ///
 /// # Errors
 /// As [`config::load_as`], with the line; or the file describes another kind.
 pub(crate) fn load<S: Subject>(file: &Path) -> Result<(Cover, S::Target), Failure> {
-    let head: Head = load_as(file)?;
     let kind = S::KIND;
+    let remedy = remedy(kind);
+    let head: Head = load_as(file, remedy)?;
     if !head.tables.contains_key(kind) {
         let others: Vec<_> = head.tables.keys().map(String::as_str).collect();
         let name = file.display();
         return Err(Failure::usage(if others.is_empty() {
-            format!("{name} has no table [{kind}], which says how to reach the {kind}; {REMEDY}")
+            format!("{name} has no table [{kind}], which says how to reach the {kind}; {remedy}")
         } else {
             format!(
                 "{name} has no table [{kind}] but [{}]; judge that kind, or give another file",
@@ -78,7 +86,7 @@ pub(crate) fn load<S: Subject>(file: &Path) -> Result<(Cover, S::Target), Failur
             )
         }));
     }
-    let whole: Whole<S::Target> = load_as(file)?;
+    let whole: Whole<S::Target> = load_as(file, remedy)?;
     let cover = Cover {
         name: head.name,
         version: head.version,
@@ -88,8 +96,8 @@ pub(crate) fn load<S: Subject>(file: &Path) -> Result<(Cover, S::Target), Failur
 }
 
 /// A mistake in the target file is one of usage.
-fn load_as<T: DeserializeOwned>(file: &Path) -> Result<T, Failure> {
-    config::load_as(file, WHAT, REMEDY).map_err(|wrong| Failure::usage(wrong.text))
+fn load_as<T: DeserializeOwned>(file: &Path, remedy: &str) -> Result<T, Failure> {
+    config::load_as(file, WHAT, remedy).map_err(|wrong| Failure::usage(wrong.text))
 }
 
 #[cfg(test)]
@@ -137,6 +145,12 @@ mod tests {
         assert_eq!((cover.name.as_str(), cover.version.as_str()), ("x", "1"));
         assert_eq!(cover.laboratory.operator, "o");
         assert_eq!(table.port, 7);
+    }
+
+    #[test]
+    fn each_kind_has_its_reference() {
+        assert!(remedy("msp").contains("docs/judge.md"));
+        assert!(remedy("smdp").contains("docs/judge-rsp.md"));
     }
 
     #[test]

@@ -164,6 +164,8 @@ pub(crate) struct Hmi {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) agent: FakeAgent,
     /// As the readiness line has it.
+    pub(crate) announced: String,
+    /// The same, and the first token of the start page where there is one.
     pub(crate) address: String,
 }
 
@@ -207,14 +209,17 @@ impl Hmi {
         let mut output = BufReader::new(child.stdout.take().expect("stdout"));
         output.read_line(&mut line).expect("the readiness line");
         let ready: Value = serde_json::from_str(&line).expect("JSON");
-        let address = ready["listen"]["hmi"]
+        let announced = ready["listen"]["hmi"]
             .as_str()
             .expect("an address")
             .to_owned();
+        let start = std::fs::read_to_string(folder.path().join("start.html"));
+        let address = start.map_or_else(|_| announced.clone(), |page| led_to(&page));
         Self {
             child,
             folder,
             agent,
+            announced,
             address,
         }
     }
@@ -287,6 +292,12 @@ impl Hmi {
             assert!(start.elapsed() < PATIENCE, "no {what:?} in {body}");
         }
     }
+}
+
+/// The address that a start page leads to.
+pub(crate) fn led_to(page: &str) -> String {
+    let link = page.split("href=\"").nth(1).expect("a link");
+    link.split('"').next().expect("an address").to_owned()
 }
 
 /// The line with the cookie that an answer has set.

@@ -13,7 +13,7 @@ use crate::operator::{
 };
 use crate::service::now;
 use aid_cli::tls;
-use aid_cmp_core::model::{ApiKey, CallState};
+use aid_cmp_core::model::{ApiKey, CallState, Role};
 use aid_id::Eid;
 use aid_serve::http::{self, Peer};
 use aid_serve::metrics::Counter;
@@ -145,18 +145,18 @@ async fn operate(
     let is_file = operation == Operation::ImportVehicles;
     let body = read(&parts.headers, body, is_file).await?;
     operator.once = once(&key, &parts.headers, &parts.uri.to_string(), &body)?;
+    if operator.once.is_some() {
+        repeatable(operation)?;
+    }
     if is_file {
-        return Ok(import(&operator, query, &body).await?);
+        return Ok(import(&operator, query, &body, key.role).await?);
     }
     query.end()?;
-    Ok(act(
-        desk,
-        &operator,
-        operation,
-        &variable,
-        Members::of_body(&body)?,
-    )
-    .await?)
+    let body = Members::of_body(&body)?;
+    if operation == Operation::EnrolVehicle {
+        return Ok(enrol(desk, &operator, body, key.role).await?);
+    }
+    Ok(act(&operator, operation, &variable, body).await?)
 }
 
 /// The body of a deed.
@@ -177,6 +177,22 @@ async fn read(headers: &HeaderMap, body: Body, is_file: bool) -> Result<Vec<u8>,
             http::BodyError::Broken => StatusCode::BAD_REQUEST,
         })
     })
+}
+
+/// Refuses the name of a deed whose secrets are not to be remembered.
+fn repeatable(operation: Operation) -> Result<(), Refusal> {
+    match operation {
+        // The key of the signatures is said once, and nothing that could say it again is kept.
+        Operation::AddWebhook => Err(Refusal::invalid(
+            "a new webhook takes no Idempotency-Key: its secret is never shown again; look at the list, and remove \
+             what is there twice",
+        )),
+        // A plain hash of the request would let somebody who reads the database guess password and PIN.
+        Operation::AddUser => Err(Refusal::invalid(
+            "a new user takes no Idempotency-Key: a name is taken once, and a repetition is refused",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The name of the deed, where the request has an `Idempotency-Key`.
@@ -287,7 +303,6 @@ async fn ask(
 
 /// Does a deed. The members are all read before anything is done.
 async fn act(
-    desk: &Desk,
     operator: &Operator<'_>,
     operation: Operation,
     variable: &str,
@@ -299,7 +314,6 @@ async fn act(
             body.end()?;
             operator.add_vehicle(&eid, vin).await
         }
-        Operation::EnrolVehicle => enrol(desk, operator, body).await,
         Operation::ClearVehicle => {
             let because = |word: &str| Because::from_str(word, false).ok();
             let because = body.word("because", because)?;
@@ -377,8 +391,14 @@ async fn with_reason(
     }
 }
 
-/// A vehicle with its certificate, or at the end of the assembly line with its request for one.
-async fn enrol(desk: &Desk, operator: &Operator<'_>, mut body: Members) -> Result<Value, Refusal> {
+/// A vehicle with its certificate, or at the end of the assembly line with its request for one. Only an admin replaces what
+/// is bound.
+async fn enrol(
+    desk: &Desk,
+    operator: &Operator<'_>,
+    mut body: Members,
+    role: Role,
+) -> Result<Value, Refusal> {
     let text = body.text("eid")?;
     let eid: Eid = text
         .parse()
@@ -403,6 +423,7 @@ async fn enrol(desk: &Desk, operator: &Operator<'_>, mut body: Members) -> Resul
     let mut binding = Binding::of(eid, vin, &der)
         .map_err(|e| Refusal::invalid(format!("the certificate {e}")))?;
     binding.exchange = exchange;
+    binding.only_new = role < Role::Admin;
     let issued = operator.enrol_issued(binding, issued).await?;
     let mut row = operator.show_vehicle(eid.as_str()).await?;
     if let Some(issued) = issued {
@@ -435,6 +456,7 @@ async fn import(
     operator: &Operator<'_>,
     mut query: Members,
     body: &[u8],
+    role: Role,
 ) -> Result<Value, Refusal> {
     if operator.once.is_some() {
         // Batches of it are deeds of their own, and a line that is done already changes nothing.
@@ -444,6 +466,8 @@ async fn import(
     }
     let dry_run = query.flag("dry_run")?;
     query.end()?;
-    let lines = operator.import_vehicles(body, dry_run).await?;
+    let lines = operator
+        .import_vehicles(body, dry_run, role < Role::Admin)
+        .await?;
     Ok(json!({"lines": lines, "stored": !dry_run, "at": crate::operator::time(now())}))
 }

@@ -93,6 +93,7 @@ impl IntoResponse for Trouble {
             Self::Said(status, text) => (status, text.to_owned()),
             Self::Refused(Refusal::Unknown(text)) => (StatusCode::NOT_FOUND, text),
             Self::Refused(Refusal::Conflict(text)) => (StatusCode::CONFLICT, text),
+            Self::Refused(Refusal::Forbidden(text)) => (StatusCode::FORBIDDEN, text),
             Self::Refused(Refusal::Invalid(text)) => (StatusCode::UNPROCESSABLE_ENTITY, text),
             Self::Refused(Refusal::Lines(_)) => (
                 StatusCode::UNPROCESSABLE_ENTITY,

@@ -4,7 +4,7 @@ use super::{Operator, Refusal, changes, id_text, time};
 use crate::names;
 use crate::service::{fresh, random};
 use crate::store::Tx;
-use aid_cmp_core::change::{Change, DeskChange};
+use aid_cmp_core::change::{Change, DeskChange, Lock};
 use aid_cmp_core::model::{ApiKey, Member, Role, Webhook};
 use aid_id::Secret;
 use serde_json::{Value, json};
@@ -41,6 +41,12 @@ fn member_row(m: &Member) -> Value {
 
 fn webhook_row(w: &Webhook) -> Value {
     json!({"id": id_text(w.id), "url": w.url, "created_at": time(w.created_at)})
+}
+
+/// A member is changed and let in one after the other. A row of attempts without an attempt is a lock for whatever its key
+/// names.
+pub(crate) fn member_lock(name: &str) -> Lock {
+    Lock::Attempts(format!("member:{name}"))
 }
 
 /// A name for the audit trail: what others write there is not forged by it.
@@ -140,6 +146,7 @@ impl Operator<'_> {
             return Err(Refusal::invalid("give a password, a certificate or both"));
         }
         self.decide(async move |tx: &Tx<'_>, context| {
+            tx.lock(member_lock(&name)).await?;
             if let Some(certificate) = &certificate
                 && let Some(other) = tx.member_with(certificate).await?
                 && other.name != name
@@ -183,6 +190,7 @@ impl Operator<'_> {
     pub async fn remove_member(&self, name: &str) -> Result<Value, Refusal> {
         let name = name.trim().to_lowercase();
         self.decide(async move |tx: &Tx<'_>, context| {
+            tx.lock(member_lock(&name)).await?;
             let member = tx.member(&name).await?.ok_or_else(|| {
                 Refusal::unknown(format!(
                     "nobody at the console is called {name:?}; `member list` shows all"
@@ -203,6 +211,11 @@ impl Operator<'_> {
     /// [`Refusal`].
     pub async fn add_webhook(&self, url: &str) -> Result<Value, Refusal> {
         aid_aid1::agreed::page("url", url).map_err(Refusal::Invalid)?;
+        if self.file.webhooks.is_none() {
+            return Err(Refusal::conflict(
+                "nobody is called: the configuration has no [webhooks]",
+            ));
+        }
         let (id, key, url) = (fresh(), secret(), url.to_owned());
         let webhook = Webhook {
             id,

@@ -32,6 +32,8 @@ pub struct Binding {
     pub certificate: String,
     /// Why its unit was exchanged, where the VIN had another EID before, which is cut off now (A.4).
     pub exchange: Option<String>,
+    /// Only a vehicle that is not bound yet, to a VIN that no other has: nothing that is bound is replaced.
+    pub only_new: bool,
 }
 
 impl Binding {
@@ -46,6 +48,7 @@ impl Binding {
                 vin,
                 certificate: hex::encode(fingerprint(certificate)),
                 exchange: None,
+                only_new: false,
             }),
             name => Err(format!(
                 "names {}, not {eid}; a vehicle's common name is its EID",
@@ -117,6 +120,9 @@ pub(super) async fn bind(
 ) -> Result<Vec<Change>, Refusal> {
     let Binding { eid, vin, .. } = binding;
     let eid = *eid;
+    if binding.only_new && binding.exchange.is_some() {
+        return Err(Refusal::forbidden("an exchange needs the role admin"));
+    }
     let retired = || {
         let text = format!("the vehicle {eid} was retired; its eUICC takes part no more");
         Err(Refusal::conflict(text))
@@ -158,6 +164,11 @@ pub(super) async fn bind(
     };
     match &known {
         Some(vehicle) if is_bound(vehicle) => return Ok(enrolled),
+        Some(vehicle) if binding.only_new && vehicle.certificate.is_some() => {
+            return Err(Refusal::forbidden(format!(
+                "the vehicle {eid} is bound already; another certificate or VIN needs the role admin"
+            )));
+        }
         Some(_) => {}
         None => enrolled.push(Change::AddVehicle(Vehicle::new(eid, context.now))),
     }

@@ -158,14 +158,39 @@ fn read(text: &[u8]) -> Result<Vec<Entry>, Vec<WrongLine>> {
     }
 }
 
+/// What a line says that is not so of its vehicle, which takes part already, and that the line can't change.
+fn clash(known: &Vehicle, entry: &Entry, only_new: bool) -> Option<String> {
+    let other_vin = entry.vin.is_some() && entry.vin != known.vin;
+    if entry.certificate.is_none() {
+        return other_vin.then(|| {
+            format!(
+                "{} takes part already, with {}; a line with its certificate sets the VIN",
+                entry.eid,
+                known.vin.as_deref().unwrap_or("no VIN")
+            )
+        });
+    }
+    let is_bound = known.certificate.is_some();
+    let is_other = other_vin || entry.certificate != known.certificate;
+    (only_new && is_bound && is_other).then(|| {
+        format!(
+            "{} is bound already; another certificate or VIN needs the role admin",
+            entry.eid
+        )
+    })
+}
+
 /// What is in the way of these lines.
-async fn obstacles(tx: &Tx<'_>, entries: &[Entry]) -> Stored<Vec<WrongLine>> {
+async fn obstacles(tx: &Tx<'_>, entries: &[Entry], only_new: bool) -> Stored<Vec<WrongLine>> {
     let mut wrongs = Vec::new();
     for entry in entries {
         let line = entry.line;
         let known = tx.vehicle(entry.eid).await?;
-        if known.is_some_and(|v| v.retired_at.is_some()) {
+        if known.as_ref().is_some_and(|v| v.retired_at.is_some()) {
             let text = format!("{} was retired; its eUICC takes part no more", entry.eid);
+            wrongs.push(WrongLine { line, text });
+        }
+        if let Some(text) = known.as_ref().and_then(|v| clash(v, entry, only_new)) {
             wrongs.push(WrongLine { line, text });
         }
         if let Some(vin) = &entry.vin
@@ -183,17 +208,22 @@ async fn obstacles(tx: &Tx<'_>, entries: &[Entry]) -> Stored<Vec<WrongLine>> {
 
 impl Operator<'_> {
     /// Lets the vehicles of a file take part; those that do already, as the file says, stay as they are. Yields how many
-    /// lines it has. A dry run stores nothing.
+    /// lines it has. A dry run stores nothing; with `only_new` no vehicle that is bound already is bound otherwise.
     ///
     /// # Errors
     /// [`Refusal::Lines`] with all wrong lines, and nothing is stored; or the database failed in between, and the same file
     /// goes on.
-    pub async fn import_vehicles(&self, text: &[u8], dry_run: bool) -> Result<usize, Refusal> {
+    pub async fn import_vehicles(
+        &self,
+        text: &[u8],
+        dry_run: bool,
+        only_new: bool,
+    ) -> Result<usize, Refusal> {
         let entries = read(text).map_err(Refusal::Lines)?;
         let mut wrongs = Vec::new();
         for batch in entries.chunks(BATCH) {
             let batch = batch.to_vec();
-            let look = async move |tx: &Tx<'_>| obstacles(tx, &batch).await;
+            let look = async move |tx: &Tx<'_>| obstacles(tx, &batch, only_new).await;
             wrongs.extend(self.store.read(look).await?);
             if wrongs.len() >= MOST_WRONG {
                 break;
@@ -218,10 +248,17 @@ impl Operator<'_> {
                                 vin: entry.vin.clone(),
                                 certificate: certificate.clone(),
                                 exchange: None,
+                                only_new,
                             };
                             all.extend(bind(tx, context, &binding, &wanting).await?);
                         }
-                        None if tx.vehicle(entry.eid).await?.is_none() => {
+                        None => {
+                            if let Some(known) = tx.vehicle(entry.eid).await? {
+                                if let Some(text) = clash(&known, entry, only_new) {
+                                    return Err(Refusal::conflict(text));
+                                }
+                                continue;
+                            }
                             let added = Vehicle {
                                 vin: entry.vin.clone(),
                                 ..Vehicle::new(entry.eid, context.now)
@@ -230,7 +267,6 @@ impl Operator<'_> {
                             all.push(Change::AddVehicle(added));
                             all.push(context.audit("operator", "vehicle added", detail));
                         }
-                        None => {}
                     }
                 }
                 Ok((changes(all), ()))

@@ -267,7 +267,7 @@ impl Operator<'_> {
                 let row = json!({
                     "doubtful_since": time(doubt.map(|d| d.since)),
                     "federation": id_text(f.id), "msp": f.msp, "user": user,
-                    "msp_token": f.token.to_string(), "subscription_type": f.kind.as_str(),
+                    "subscription_type": f.kind.as_str(),
                     "customer_group": f.customer_group, "since": time(f.since), "ended_at": time(f.ended_at),
                     "ended_reason": f.ended_reason,
                 });

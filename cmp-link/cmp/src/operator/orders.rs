@@ -1,6 +1,6 @@
 //! Orders to vehicles: given, listed, replayed and closed (R-4.3.1-18).
 
-use super::fleet::vehicle;
+use super::fleet::{not_retired, vehicle};
 use super::{Listed, Operator, Refusal, account, changes, eid, iccid, id_text, place, time};
 use crate::store::Tx;
 use aid_cmp_core::change::{Change, Lock};
@@ -79,7 +79,8 @@ impl Operator<'_> {
     ) -> Result<Value, Refusal> {
         let eid = eid(text)?;
         let add = async move |tx: &Tx<'_>, context: &Context| {
-            vehicle(tx, eid).await?;
+            tx.lock(Lock::Vehicle(eid)).await?;
+            not_retired(&vehicle(tx, eid).await?)?;
             let kind = match &what {
                 OrderWhat::Delete(text) => OrderKind::Delete {
                     iccid: iccid(text)?,
@@ -164,6 +165,8 @@ impl Operator<'_> {
                     "order {id} is open; it is sent whenever the vehicle connects"
                 )));
             }
+            tx.lock(Lock::Vehicle(old.eid)).await?;
+            not_retired(&vehicle(tx, old.eid).await?)?;
             let new = Order {
                 federation: old.federation,
                 correlation: old.correlation,

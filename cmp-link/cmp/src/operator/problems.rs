@@ -74,7 +74,6 @@ impl Operator<'_> {
             for (key, since, count) in tx.tried_often(at.saturating_sub(WINDOW_MS), MOST).await? {
                 let id = key.strip_prefix("password:").map(hex::decode);
                 let id: Option<[u8; 16]> = id.and_then(Result::ok).and_then(|b| b.try_into().ok());
-                // Other keys are those of names that nobody knows by what is stored.
                 let Some(id) = id.filter(|_| count >= LOCKING) else {
                     continue;
                 };

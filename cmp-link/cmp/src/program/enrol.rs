@@ -168,7 +168,11 @@ impl Admin<'_> {
     /// Lets the vehicles of a file take part.
     pub(super) async fn import_vehicles(&self, file: &Path) -> Result<(), Failure> {
         let text = config::read(file, MAX_LIST, "list of vehicles")?;
-        match self.operator.import_vehicles(&text, self.dry_run).await {
+        match self
+            .operator
+            .import_vehicles(&text, self.dry_run, false)
+            .await
+        {
             Ok(lines) => {
                 let row = json!({"lines": lines, "stored": !self.dry_run});
                 self.show(Ok(row))

@@ -3,7 +3,7 @@
 
 use super::attempts::count;
 use super::{Service, now, random};
-use crate::operator::hash_of_key;
+use crate::operator::{hash_of_key, member_lock};
 use crate::password::{self, Busy};
 use crate::store::{StoreError, Stored, Tx};
 use aid_cmp_core::change::{Change, DeskChange, Lock};
@@ -61,10 +61,12 @@ impl Service {
         let hash = member.as_ref().and_then(|m| m.password.clone());
         let hash = hash.map(|hash| hash.expose().to_owned());
         let fits = permit.verify(hash, secret.expose().to_owned()).await;
-        match member.filter(|_| fits) {
-            Some(member) => self.begin_desk_session(member, Some(key)).await.map(Ok),
-            None => Ok(Err(self.kept_out(&name, NotIn::Wrong).await?)),
+        if let Some(member) = member.filter(|_| fits)
+            && let Some(cookie) = self.begin_desk_session(member, Some(key)).await?
+        {
+            return Ok(Ok(cookie));
         }
+        Ok(Err(self.kept_out(&name, NotIn::Wrong).await?))
     }
 
     /// Lets in whoever has this client certificate (SHA-256, hexadecimal); none: nobody has.
@@ -73,7 +75,7 @@ impl Service {
     /// The store failed.
     pub async fn sign_in_certificate(self: &Arc<Self>, sha256: &str) -> Stored<Option<String>> {
         match self.member_with(sha256).await? {
-            Some(member) => self.begin_desk_session(member, None).await.map(Some),
+            Some(member) => self.begin_desk_session(member, None).await,
             None => Ok(None),
         }
     }
@@ -88,28 +90,43 @@ impl Service {
             .await
     }
 
+    /// Begins a session, and yields its cookie; none where the member is not as they were when they were judged.
     async fn begin_desk_session(
         self: &Arc<Self>,
         member: Member,
         attempts: Option<String>,
-    ) -> Stored<String> {
+    ) -> Stored<Option<String>> {
         let cookie = format!("{}{}", hex::encode(random()), hex::encode(random()));
         let hash = hash_of_key(&cookie);
-        count("console", "accepted");
-        tracing::info!(member = member.name, "sign-in at the console");
+        let who = member.name.clone();
         let begin = async move |tx: &Tx<'_>| {
+            if let Some(key) = &attempts {
+                tx.lock(Lock::Attempts(key.clone())).await?;
+            }
+            tx.lock(member_lock(&member.name)).await?;
+            // Whoever has the old password or certificate is not let in once it was taken away.
+            if tx.member(&member.name).await?.as_ref() != Some(&member) {
+                return Ok::<_, StoreError>((Vec::new(), false));
+            }
             let at = now();
             let session =
                 DeskChange::AddSession(hash.clone(), member.name.clone(), at + SESSION_MS);
             let mut all = vec![Change::Desk(session)];
             if let Some(key) = &attempts {
-                tx.lock(Lock::Attempts(key.clone())).await?;
                 all.push(Change::SetAttempts(key.clone(), None));
             }
-            Ok::<_, StoreError>((all, ()))
+            Ok((all, true))
         };
-        self.store.decide(begin).await?;
-        Ok(cookie)
+        if !self.store.decide(begin).await? {
+            tracing::warn!(
+                member = who,
+                "sign-in at the console refused: the member was changed meanwhile"
+            );
+            return Ok(None);
+        }
+        count("console", "accepted");
+        tracing::info!(member = who, "sign-in at the console");
+        Ok(Some(cookie))
     }
 
     /// Who is signed in with this cookie.

@@ -265,13 +265,13 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// Secrets that were tried so often since this time that they may be locked: key, begin of the window, attempts.
+    /// Passwords that were tried so often since this time that they may be locked: key, begin of the window, attempts.
     ///
     /// # Errors
     /// The database failed.
     pub async fn tried_often(&self, since: u64, limit: u32) -> Stored<Vec<(String, u64, u32)>> {
         let sql = "SELECT key, since, count FROM attempt WHERE count >= 5 AND since >= $1 \
-             ORDER BY since LIMIT $2";
+             AND substr(key, 1, 9) = 'password:' ORDER BY since LIMIT $2";
         let read = |row: &mut Fields<'_>| Ok((row.text()?, row.number()?, row.number()?));
         self.tx.all(sql, params![since, limit], read).await
     }

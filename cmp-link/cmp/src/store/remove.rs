@@ -97,7 +97,7 @@ macro_rules! prune {
 /// Statements and how old what they remove must be, ms. What makes repetitions harmless must be old by its order too,
 /// unless its time was over within the last day: under a clock that is wrong by years everything is old. So the newest ten
 /// thousand answers stay.
-const PRUNE: [(&str, u64); 8] = [
+const PRUNE: [(&str, u64); 9] = [
     (prune!("login_code" ("eid") WHERE "expires_at < $1"), HOUR),
     (
         prune!("idempotency" ("client, request_id") WHERE
@@ -123,6 +123,11 @@ const PRUNE: [(&str, u64); 8] = [
             " AND (since < $1 OR since > $1 + 172800000)"
         ),
         DAY,
+    ),
+    // What nobody told for a week, because no [webhooks] is there: where it is, events are told and dropped by themselves.
+    (
+        prune!("webhook_event" ("webhook, event") WHERE "next_at < $1"),
+        7 * DAY,
     ),
     (
         prune!("onboarding" ("sid") WHERE "state <> 'done' AND expires_at < $1"),

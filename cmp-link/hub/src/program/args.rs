@@ -15,15 +15,9 @@ use crate::store::CallState;
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) logs: LogArgs,
-    /// Configuration file; `aid-hub example-config` prints one.
-    #[arg(
-        long,
-        global = true,
-        env = "AID_HUB_CONFIG",
-        value_name = "FILE",
-        default_value = "aid-hub.toml"
-    )]
-    pub(super) config: PathBuf,
+    /// Configuration file; default: hub.toml here, or /etc/aid/hub.toml.
+    #[arg(long, global = true, env = "AID_HUB_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     pub(super) json: bool,

@@ -1,6 +1,8 @@
 //! `aid-hub audit` and `aid-hub meter`.
 
-use aid_cli::cli::{self, Failure};
+use std::io::Write as _;
+
+use aid_cli::cli::Failure;
 use serde_json::Value;
 
 use super::args::MeterArgs;
@@ -32,7 +34,10 @@ pub(super) async fn meter(store: &Store, args: MeterArgs, json: bool) -> Result<
     };
     let rows = store.meter(filter).await?;
     if args.csv {
-        return cli::print(&csv(&rows));
+        // Its line ends are those of RFC 4180, which `cli::print` would make visible.
+        return std::io::stdout()
+            .write_all(csv(&rows).as_bytes())
+            .map_err(|e| Failure::new(format!("cannot write to stdout: {e}")));
     }
     let rows = rows.iter().map(serde_json::to_value);
     show(&rows.collect::<Result<Vec<_>, _>>()?, json)

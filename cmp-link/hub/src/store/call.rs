@@ -3,6 +3,7 @@
 use aid_store::{Tx, params};
 
 use super::audit::{AuditRow, note};
+use super::begin::lock;
 use super::book::EditError;
 use super::due::promote;
 use super::row::{self, CallRow, CallState, calls};
@@ -109,6 +110,11 @@ impl Store {
     pub(crate) async fn drop_call(&self, id: i64, audit: AuditRow) -> Result<CallRow, EditError> {
         let drop = async move |tx: &Tx<'_>| {
             let states = [CallState::Dead, CallState::Waiting, CallState::Queued];
+            let call = found(tx, id, &states, "dropped").await?;
+            if let Some(lane) = call.lane {
+                lock(tx, lane).await?;
+            }
+            // It may have ended while others had the lane.
             let call = found(tx, id, &states, "dropped").await?;
             let sql = "UPDATE call SET state = 'dropped', path = '', body = NULL, lane = NULL, leased_until = 0, \
                        last_error = $2, changed_at = $3 WHERE id = $1";

@@ -171,6 +171,7 @@ async fn sandbox_pairs_go_to_sandboxes_and_are_metered_apart() {
         ok && csv.starts_with("day,pair,environment,operation,calls,"),
         "{csv}"
     );
+    assert!(csv.ends_with("\r\n") && !csv.contains('\\'), "{csv:?}");
     let line = |pair: &str| {
         csv.lines()
             .find(|line| line.contains(pair))

@@ -36,10 +36,10 @@ pub(super) fn write_all(site: &Site, options: Options<'_>) -> Result<(), Failure
         ("smdp.toml", smdp(site)),
         ("msp.toml", msp(site, &shared, options)?),
         ("cmp.toml", cmp(site, &shared, options)?),
-        ("cmp-target.toml", targets::cmp(site, &shared)),
+        ("cmp-target.toml", targets::cmp(site, &shared, options.hub)),
         (
             "msp-target.toml",
-            targets::msp(site, &shared, options.async_ac),
+            targets::msp(site, &shared, options.async_ac, options.hub),
         ),
     ] {
         write::file(&site.path(name), text.as_bytes())?;

@@ -286,9 +286,14 @@ fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
     let _open = leftovers::gate();
     private::create_dir_all(dir).map_err(wrong)?;
     if std::fs::read_dir(dir).map_err(wrong)?.next().is_some() {
+        let add = if dir.join("cmp.toml").exists() {
+            ", or add to it with --add-car, --add-driver, --add-profile"
+        } else {
+            ""
+        };
         let dir = dir.display();
         return Err(Failure::new(format!(
-            "{dir} is not empty; give a directory that is empty or absent"
+            "{dir} is not empty; give a directory that is empty or absent{add}"
         )));
     }
     dir.canonicalize().map_err(wrong)
@@ -378,8 +383,13 @@ pub(crate) fn init(args: &InitArgs) -> Result<(), Failure> {
         "{dir} has keys, certificates, configurations and a profile (ICCID {iccid}) for the car with EID {eid}.\n\
          At the CMP:  user {name}, password {password}, PIN in the car {pin}; portal https://localhost:{portal}/\n\
          At the MSP:  user {msp_user}, password {msp_password}\n\
-         Start the parts as docs/guide.md says, or judge them: aid-hil judge cmp --target {dir}/cmp-target.toml\n",
+         {hub}Start the parts as docs/guide.md says, or judge them: aid-hil judge cmp --target {dir}/cmp-target.toml\n",
         dir = printable(&site.dir.display().to_string()),
+        hub = if site.has_hub() {
+            "Start aid-hub first: aid-hub serve --config hub.toml\n"
+        } else {
+            ""
+        },
         iccid = site.subject.iccid,
         eid = site.eid,
         name = driver.name,

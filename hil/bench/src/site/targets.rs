@@ -13,6 +13,13 @@ fn texts(pairs: &[(&str, &str)]) -> Value {
     Value::Table(table)
 }
 
+/// A step in a browser that follows a link of a page.
+fn follow(doc: Doc, list: &str, open: &str, link: &str) -> Doc {
+    doc.table(&format!("[[{list}]]"))
+        .set("open", open)
+        .set("link", link)
+}
+
 /// A step in a browser.
 fn step(doc: Doc, list: &str, open: Option<&str>, form: &str, fill: &[(&str, &str)]) -> Doc {
     let mut doc = doc.table(&format!("[[{list}]]"));
@@ -70,8 +77,28 @@ fn start(doc: Doc, kind: &str, program: &str, config: &str, port: u16) -> Doc {
         .set("serves", local(port))
 }
 
+/// Where the judge calls a party, and whose certificate calls the judge: the party's, or the hub's in between.
+fn other(site: &Site, hub: bool, port: u16, name: &'static str) -> (String, &'static str) {
+    let (port, name) = if hub {
+        (site.ports.hub, "hub")
+    } else {
+        (port, name)
+    };
+    (format!("https://localhost:{port}"), name)
+}
+
+/// The hub in between, where there is one. `aid-hil init` has made both parties known to it.
+fn start_hub(doc: Doc, kind: &str, site: &Site, hub: bool) -> Doc {
+    if hub {
+        start(doc, kind, "aid-hub", "hub.toml", site.ports.hub)
+    } else {
+        doc
+    }
+}
+
 /// `cmp-target.toml`: the CMP of this set-up, judged by its MSP, its driver and its car.
-pub(super) fn cmp(site: &Site, shared: &Shared) -> String {
+pub(super) fn cmp(site: &Site, shared: &Shared, hub: bool) -> String {
+    let (url, caller) = other(site, hub, site.ports.cmp_aid1, "cmp");
     let (ports, driver): (_, &Driver) = (&site.ports, &site.driver);
     let portal = format!("https://localhost:{}", ports.portal);
     let touchpoint = format!("https://localhost:{}", ports.touchpoint);
@@ -81,7 +108,7 @@ pub(super) fn cmp(site: &Site, shared: &Shared) -> String {
         .set("version", env!("CARGO_PKG_VERSION"));
     let doc = laboratory(doc)
         .table("[cmp]")
-        .set("url", format!("https://localhost:{}", ports.cmp_aid1))
+        .set("url", url)
         .set("ca", "pki/aid/ca.pem")
         .set("account_id_secret", shared.account_id_secret.as_str())
         .set("phone_key", shared.phone_key.as_str())
@@ -101,7 +128,7 @@ pub(super) fn cmp(site: &Site, shared: &Shared) -> String {
         .set("msp_return", format!("{touchpoint}/return"));
     let doc = judge(doc, "cmp", (MSP_ID, CMP_ID), "msp", &shared.msp_to_cmp);
     let place = (ports.msp_aid1, "msp-server");
-    let doc = server(doc, "cmp", place, &shared.cmp_to_msp, "cmp")
+    let doc = server(doc, "cmp", place, &shared.cmp_to_msp, caller)
         .table("[cmp.vehicle]")
         .set("gateway", format!("localhost:{}", ports.gateway))
         .set("ca", "pki/aid/ca.pem")
@@ -140,7 +167,8 @@ pub(super) fn cmp(site: &Site, shared: &Shared) -> String {
         doc = step(doc, list, None, "/login", &login);
         doc = step(doc, list, None, "/touchpoint", &[("decision", decision)]);
     }
-    let doc = step(doc, "cmp.portal.withdraw", Some(&at("/")), "/unlink", &[]);
+    let page = at("/subscriptions");
+    let doc = follow(doc, "cmp.portal.withdraw", &page, "/unlink?");
     let doc = step(doc, "cmp.portal.withdraw", None, "/unlink", &[]);
     let add = [
         "user",
@@ -166,11 +194,13 @@ pub(super) fn cmp(site: &Site, shared: &Shared) -> String {
         .table("[[cmp.start]]")
         .set("command", part(&car))
         .set("unless", "state/cmp.sqlite");
+    let doc = start_hub(doc, "cmp", site, hub);
     start(doc, "cmp", "aid-cmp", "cmp.toml", ports.cmp_aid1).0
 }
 
 /// `msp-target.toml`: the MSP of this set-up, judged by its CMP and its customer.
-pub(super) fn msp(site: &Site, shared: &Shared, async_ac: bool) -> String {
+pub(super) fn msp(site: &Site, shared: &Shared, async_ac: bool, hub: bool) -> String {
+    let (url, caller) = other(site, hub, site.ports.msp_aid1, "msp");
     let (ports, driver): (_, &Driver) = (&site.ports, &site.driver);
     let portal = format!("https://localhost:{}", ports.portal);
     let touchpoint = format!("https://localhost:{}", ports.touchpoint);
@@ -180,7 +210,7 @@ pub(super) fn msp(site: &Site, shared: &Shared, async_ac: bool) -> String {
         .set("version", env!("CARGO_PKG_VERSION"));
     let doc = laboratory(doc)
         .table("[msp]")
-        .set("url", format!("https://localhost:{}", ports.msp_aid1))
+        .set("url", url)
         .set("ca", "pki/aid/ca.pem")
         .set("account_id_secret", shared.account_id_secret.as_str())
         .set("phone_key", shared.phone_key.as_str())
@@ -190,7 +220,7 @@ pub(super) fn msp(site: &Site, shared: &Shared, async_ac: bool) -> String {
     let doc = judge(doc, "msp", (CMP_ID, MSP_ID), "cmp", &shared.cmp_to_msp);
     let place = (ports.cmp_aid1, "cmp-server");
     let user = driver.msp_user;
-    let doc = server(doc, "msp", place, &shared.msp_to_cmp, "msp")
+    let doc = server(doc, "msp", place, &shared.msp_to_cmp, caller)
         .table("[msp.hooks]")
         .set(
             "update",
@@ -220,6 +250,7 @@ pub(super) fn msp(site: &Site, shared: &Shared, async_ac: bool) -> String {
         doc = step(doc, list, None, "/login", &login);
         doc = step(doc, list, None, "/consent", &[("decision", decision)]);
     }
+    let doc = start_hub(doc, "msp", site, hub);
     let doc = start(doc, "msp", "aid-smdp", "smdp.toml", ports.es2);
     start(doc, "msp", "aid-msp", "msp.toml", ports.msp_aid1).0
 }

@@ -45,7 +45,7 @@ pub(crate) struct PortalTarget {
     pub(crate) withdraw: Vec<Step>,
 }
 
-/// One form of one page.
+/// One form or one link of one page.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
@@ -53,10 +53,12 @@ pub(crate) struct Step {
     pub(crate) open: Option<String>,
     /// The form's action begins so, path only; absent: the first form that has all fields of `fill`.
     pub(crate) form: Option<String>,
+    /// In place of a form: the first link of the page whose address begins so (`/unlink?`) is followed.
+    pub(crate) link: Option<String>,
     /// Fields and buttons.
     #[serde(default)]
     pub(crate) fill: BTreeMap<String, String>,
-    /// A page without this form is passed over.
+    /// A page without this form or link is passed over.
     #[serde(default)]
     pub(crate) optional: bool,
 }
@@ -120,18 +122,29 @@ impl Browser {
             if let Some(url) = &step.open {
                 outcome = Some(self.open(url, evidence)?);
             }
+            if let Some(start) = &step.link {
+                match self.follow(start, evidence)? {
+                    Some(next) => outcome = Some(next),
+                    None if step.optional => continue,
+                    None => {
+                        return Err(Finding::Hidden(format!(
+                            "the page {} has no link that begins with {start}; see the steps of the target file",
+                            self.place()
+                        )));
+                    }
+                }
+                if step.form.is_none() && step.fill.is_empty() {
+                    continue;
+                }
+            }
             match self.submit(step, evidence)? {
                 Some(next) => outcome = Some(next),
                 None if step.optional => {}
                 None if step.form.is_none() && step.fill.is_empty() => {}
                 None => {
-                    let at = self
-                        .last
-                        .as_ref()
-                        .map_or("no page", |(url, _)| url.as_str());
                     return Err(Finding::Hidden(format!(
                         "the page {} has no form {}with the fields {:?}; see the steps of the target file",
-                        without_query(at),
+                        self.place(),
                         step.form
                             .as_ref()
                             .map_or(String::new(), |form| format!("{form} ")),
@@ -149,6 +162,33 @@ impl Browser {
     pub(crate) fn open(&mut self, url: &str, evidence: &mut Evidence) -> Result<Outcome, Finding> {
         let answer = self.client.get(url).send();
         self.arrive("GET", url, answer, evidence)
+    }
+
+    /// The page that came last, as a finding names it.
+    fn place(&self) -> &str {
+        let last = self.last.as_ref();
+        last.map_or("(none was opened)", |(url, _)| without_query(url))
+    }
+
+    /// Follows the first link of the page that came last whose address begins so; links to other servers are none.
+    fn follow(&mut self, start: &str, evidence: &mut Evidence) -> Result<Option<Outcome>, Finding> {
+        let Some((at, html)) = self.last.clone() else {
+            return Ok(None);
+        };
+        let base = Url::parse(&at).map_err(|e| Finding::Hidden(format!("{at}: {e}")))?;
+        let of_start = |link: &String| {
+            let url = base.join(link).ok()?;
+            let query = url
+                .query()
+                .map_or(String::new(), |query| format!("?{query}"));
+            let path = format!("{}{query}", url.path());
+            let begins = path.starts_with(start) || link.starts_with(start);
+            (begins && url.origin() == base.origin()).then_some(url)
+        };
+        match links(&html).iter().find_map(of_start) {
+            Some(url) => self.open(url.as_str(), evidence).map(Some),
+            None => Ok(None),
+        }
     }
 
     fn submit(&mut self, step: &Step, evidence: &mut Evidence) -> Result<Option<Outcome>, Finding> {
@@ -367,6 +407,26 @@ fn forms(html: &str) -> Vec<Form> {
     forms
 }
 
+/// The addresses of a page's links, in their order.
+fn links(html: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    let mut rest = html;
+    while let Some(at) = rest.find('<') {
+        rest = &rest[at + 1..];
+        if let Some(comment) = rest.strip_prefix("!--") {
+            rest = comment.find("-->").map_or("", |end| &comment[end + 3..]);
+            continue;
+        }
+        let (tag, attributes, after) = tag(rest);
+        rest = after;
+        if tag == "a" {
+            let mut named = attributes.into_iter().filter(|(name, _)| name == "href");
+            links.extend(named.next().map(|(_, value)| value));
+        }
+    }
+    links
+}
+
 /// Name and attributes of a tag whose `<` was read, and what follows it.
 fn tag(text: &str) -> (String, Vec<(String, String)>, &str) {
     let end = text
@@ -446,8 +506,19 @@ mod tests {
         assert_eq!(forms[0].fields[0], ("csrf".into(), "a\"b".into(), false));
         assert!(forms[0].has("decision") && forms[0].fields[2].2);
         assert_eq!((forms[1].action.as_str(), forms[1].post), ("/b", false));
-        for broken in ["<", "<form", "<form a=\"", "<é é=é", "<form =>", "<!--"] {
-            let _ = super::forms(broken);
+        let html = "<!-- <a href='/no'> --><a name=x>1</a><A class=b HREF='/unlink?a=1&amp;b=2'>2</A><a href=/c>3</a>";
+        assert_eq!(links(html), ["/unlink?a=1&b=2", "/c"]);
+        for broken in [
+            "<",
+            "<form",
+            "<a href",
+            "<a href=\"",
+            "<form a=\"",
+            "<é é=é",
+            "<form =>",
+            "<!--",
+        ] {
+            let _ = (super::forms(broken), links(broken));
         }
     }
 }

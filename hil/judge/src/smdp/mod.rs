@@ -61,4 +61,8 @@ impl Subject for Rig {
     fn open(target: Target, setting: &Setting) -> Result<Self, Failure> {
         Self::at(target, setting)
     }
+
+    fn secrets(&mut self) -> Option<aid_report::Mask> {
+        Some(self.take_mask())
+    }
 }

@@ -11,7 +11,7 @@ use crate::rsp::seeded::Seeded;
 use crate::subject::Setting;
 use crate::test::Finding;
 use aid_cli::cli::Failure;
-use aid_report::{Field, Message, Protocol};
+use aid_report::{Field, Mask, Message, Protocol};
 use aid_rsp::cert::Certificate;
 use aid_rsp::crypto::SoftwareCrypto;
 use aid_rsp::es9::{ADMIN_PROTOCOL, CONTENT_TYPE, Function};
@@ -40,6 +40,8 @@ pub struct Rig {
     pub(super) ci: Certificate,
     eum: Option<Identity>,
     pub(super) rng: Seeded,
+    /// MatchingIDs and Confirmation Codes, also within base64 and in answers that are cut.
+    mask: Mask,
     /// Requests and answers.
     seen: Vec<Message>,
     /// Orders to be cancelled when the test is over.
@@ -83,6 +85,10 @@ impl Rig {
             es2 = Some((client, operator.clone()));
             stranger = Some(Client::new(&operator.address, &ca, None).map_err(wrong)?);
         }
+        let mut mask = Mask::new();
+        for id in &target.matching_ids {
+            mask.learn(id);
+        }
         Ok(Self {
             es9,
             es2,
@@ -93,6 +99,7 @@ impl Rig {
             ci,
             eum,
             rng: Seeded::new(setting.seed),
+            mask,
             seen: Vec::new(),
             placed: Vec::new(),
             calls: 0,
@@ -204,20 +211,17 @@ impl Rig {
             .unwrap_or_default()
             .to_owned();
         let at = self.us();
-        self.keep(message(
-            "judge",
-            "smdp",
-            protocol,
-            format!("POST {name}"),
-            at,
-            &request.body,
-        ));
+        let title = format!("POST {name}");
+        let mut kept = message("judge", "smdp", protocol, title, at, &request.body);
+        kept.bytes = shown(&request.body, &mut self.mask);
+        self.keep(kept);
         let answer = client.send(request);
         let at = self.us();
         match answer {
             Ok(answer) => {
                 let title = format!("{} {name}", answer.status);
                 let mut kept = message("smdp", "judge", protocol, title, at, &answer.body);
+                kept.bytes = shown(&answer.body, &mut self.mask);
                 for (name, value) in &answer.headers {
                     kept.fields.push(Field {
                         name: name.clone(),
@@ -233,6 +237,11 @@ impl Rig {
                 Err(Finding::Hidden(why))
             }
         }
+    }
+
+    /// What the run's messages must not show.
+    pub(super) fn take_mask(&mut self) -> Mask {
+        std::mem::take(&mut self.mask)
     }
 
     fn keep(&mut self, message: Message) {
@@ -341,7 +350,6 @@ fn message(
     at_us: u64,
     body: &[u8],
 ) -> Message {
-    let text = String::from_utf8_lossy(&body[..body.len().min(4096)]).into_owned();
     Message {
         at_us,
         from: from.to_owned(),
@@ -349,25 +357,40 @@ fn message(
         protocol,
         title,
         fields: Vec::new(),
-        bytes: (!text.is_empty()).then(|| masked(&text)),
+        bytes: None,
         length: body.len() as u64,
         correlation: None,
     }
 }
 
-/// A body without Confirmation Codes and MatchingIDs.
-fn masked(text: &str) -> String {
-    let Ok(mut value) = serde_json::from_str::<Value>(text) else {
-        return text.to_owned();
-    };
-    if let Some(object) = value.as_object_mut() {
-        for name in ["confirmationCode", "matchingId"] {
-            if let Some(secret) = object.get_mut(name) {
-                *secret = json!("…");
+/// Most bytes of a body that a report has.
+const SHOWN: usize = 4096;
+
+/// A body without Confirmation Codes and MatchingIDs, which the mask learns: they stand in base64 elsewhere, and in other
+/// messages. It is cut after that, so that no half of a secret stays.
+fn shown(body: &[u8], mask: &mut Mask) -> Option<String> {
+    if body.is_empty() {
+        return None;
+    }
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    if let Ok(mut value) = serde_json::from_str::<Value>(&text) {
+        if let Some(object) = value.as_object_mut() {
+            for name in ["confirmationCode", "matchingId"] {
+                if let Some(secret) = object.get_mut(name) {
+                    mask.learn(secret.as_str().unwrap_or_default());
+                    *secret = json!("…");
+                }
             }
         }
+        text = value.to_string();
     }
-    value.to_string()
+    let mut text = mask.text(&text);
+    let mut end = text.len().min(SHOWN);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    Some(text)
 }
 
 type Loaded = (Euicc, Certificate, PathBuf, Option<Identity>);
@@ -402,4 +425,32 @@ fn load_card(card: &Card, setting: &Setting) -> Result<Loaded, String> {
     let eum_key = folder.and_then(|folder| folder.eum_identity().ok());
     let eum_key = eum_key.filter(|identity| identity.certificate == eum.as_der());
     Ok((Euicc::new(identity, &eum, &ci)?, ci, ci_file, eum_key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    #[test]
+    fn a_matching_id_is_shown_in_no_spelling_and_not_by_half() {
+        let mut mask = Mask::new();
+        let id = "QWERTY-ASDF-1234";
+        let order = format!("{{\"matchingId\":\"{id}\"}}");
+        let text = shown(order.as_bytes(), &mut mask).unwrap_or_default();
+        assert!(!text.contains(id), "{text}");
+        let object = STANDARD.encode(format!("..{id}.."));
+        for body in [
+            format!("{{\"authenticateServerResponse\":\"{object}\"}}"),
+            // No JSON; and the id where the body is cut.
+            format!("{}{id}", "x".repeat(SHOWN - 5)),
+            format!("{{\"a\":\"{}{id}\"}}", "x".repeat(2 * SHOWN)),
+        ] {
+            let text = shown(body.as_bytes(), &mut mask).unwrap_or_default();
+            assert!(!text.contains(&object) && !text.contains("QWERT"), "{text}");
+            assert!(text.len() <= SHOWN);
+        }
+        assert_eq!(shown(&[], &mut mask), None);
+    }
 }

@@ -63,6 +63,7 @@ pub(super) fn refusal(refused: &Refused) -> Response {
         Refused::Operator(refusal) => match refusal {
             Refusal::Unknown(text) => (StatusCode::NOT_FOUND, text.clone()),
             Refusal::Conflict(text) => (StatusCode::CONFLICT, text.clone()),
+            Refusal::Forbidden(text) => (StatusCode::FORBIDDEN, text.clone()),
             Refusal::Invalid(text) => (StatusCode::UNPROCESSABLE_ENTITY, text.clone()),
             Refusal::Lines(_) => (
                 StatusCode::UNPROCESSABLE_ENTITY,

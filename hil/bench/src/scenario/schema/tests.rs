@@ -17,9 +17,11 @@ fn valid(schema: &Value, text: &str) -> bool {
 #[test]
 fn the_published_schema_and_the_documented_steps_are_those_of_the_table() {
     let published = std::fs::read_to_string(place("scenarios/schema.json")).unwrap_or_default();
-    let made = serde_json::to_string_pretty(&schema()).expect("JSON") + "\n";
+    // Values, not text: where a crate of the build asks serde_json for it (preserve_order), members keep the order in which
+    // they were put in; elsewhere they are sorted.
+    let published: Value = serde_json::from_str(&published).unwrap_or_default();
     assert!(
-        published == made,
+        published == schema(),
         "run: aid-hil list --schema > hil/bench/scenarios/schema.json"
     );
     let document = std::fs::read_to_string(place("../../docs/scenarios.md")).unwrap_or_default();
