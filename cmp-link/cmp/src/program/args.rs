@@ -196,7 +196,7 @@ pub(super) enum ProfileCommand {
         #[arg(long, value_parser = reason)]
         reason: String,
     },
-    /// Let a user have a profile again in a vehicle where he deleted his own.
+    /// Let a user have a profile again in a vehicle where the user deleted it.
     Allow {
         /// Name of the user.
         user: String,
@@ -285,12 +285,12 @@ pub(super) enum UserCommand {
     Add(users::UserAdd),
     /// List them.
     List(admin::PageArgs),
-    /// One with links, vehicles and what he was told.
+    /// One with links, vehicles and notices.
     Show {
         /// Name of the user.
         name: String,
     },
-    /// Give a user who forgot his password another one; all his sessions end.
+    /// Give a user who forgot the password another one; all sessions of the user end.
     SetPassword {
         /// Name of the user.
         name: String,
@@ -305,7 +305,7 @@ pub(super) enum UserCommand {
         /// Read the new PIN from standard input.
         #[arg(long, conflicts_with = "none", required_unless_present = "none")]
         pin_stdin: bool,
-        /// Only a code logs him in to cars from now on.
+        /// Only a code logs the user in to cars from now on.
         #[arg(long)]
         none: bool,
     },
