@@ -40,7 +40,7 @@ pub use trail::Trail;
 
 pub(crate) use desk::member_lock;
 pub(crate) use fleet::vin;
-pub(crate) use links::{federation, locked_federation};
+pub(crate) use links::{TOKEN, federation, locked_federation};
 pub(crate) use people::about;
 
 /// Why an operator's question or deed was refused; the texts say what to do.

@@ -8,8 +8,8 @@ use super::body::Members;
 use super::operation::{Found, Operation, find};
 use super::{Desk, OPENAPI};
 use crate::operator::{
-    Because, Binding, Calls, Listed, NewUser, Once, Operator, OrderWhat, Orders, Refusal, Trail,
-    hash_of_key, issue,
+    Because, Binding, Calls, Listed, NewUser, Once, Operator, OrderWhat, Orders, Refusal, TOKEN,
+    Trail, hash_of_key, issue,
 };
 use crate::service::now;
 use aid_cli::tls;
@@ -260,7 +260,15 @@ async fn ask(
             None => page(operator.vehicles(after, limit).await?, limit),
         },
         Operation::Users => page(operator.users(after, limit).await?, limit),
-        Operation::Links => page(operator.federations(after, limit).await?, limit),
+        Operation::Links => {
+            let mut rows = operator.federations(after, limit).await?;
+            for (_, row) in &mut rows {
+                // Whoever reads it could call an MSP for that user.
+                let row = row.as_mut().and_then(Value::as_object_mut);
+                row.map(|row| row.remove(TOKEN));
+            }
+            page(rows, limit)
+        }
         Operation::Profiles => {
             let vehicle = query.maybe("vehicle")?;
             let rows = operator.profiles(vehicle.as_deref(), after, limit).await?;

@@ -114,6 +114,9 @@ impl Display for ProfileKey {
     }
 }
 
+/// The member of a link that lets its bearer act for the user at both sides.
+pub(crate) const TOKEN: &str = "msp_token";
+
 impl Operator<'_> {
     /// Deletes a profile from the vehicle that has it (§4.5).
     ///
@@ -246,7 +249,9 @@ impl Operator<'_> {
         };
         self.look(read).await
     }
-    /// Links by age.
+
+    /// Links by age, each with its token: for the operator of the machine, who can read the database. The API leaves
+    /// [`TOKEN`] out.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -267,7 +272,7 @@ impl Operator<'_> {
                 let row = json!({
                     "doubtful_since": time(doubt.map(|d| d.since)),
                     "federation": id_text(f.id), "msp": f.msp, "user": user,
-                    "subscription_type": f.kind.as_str(),
+                    TOKEN: f.token.to_string(), "subscription_type": f.kind.as_str(),
                     "customer_group": f.customer_group, "since": time(f.since), "ended_at": time(f.ended_at),
                     "ended_reason": f.ended_reason,
                 });
