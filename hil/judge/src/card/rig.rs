@@ -85,7 +85,7 @@ impl Rig {
     /// The same over a port that is there already.
     ///
     /// # Errors
-    /// As [`Rig::at`].
+    /// As those of opening a target file's port.
     pub fn over(
         port: Box<dyn Apdu + Send>,
         target: Target,
