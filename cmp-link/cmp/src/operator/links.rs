@@ -251,7 +251,7 @@ impl Operator<'_> {
     }
 
     /// Links by age, each with its token: for the operator of the machine, who can read the database. The API leaves
-    /// [`TOKEN`] out.
+    /// it out.
     ///
     /// # Errors
     /// [`Refusal`].
