@@ -48,7 +48,7 @@ pub enum Stage {
 /// Something that the agent does or waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// What.
+    /// The operation or request that is under way or waits.
     pub doing: Doing,
     /// How far it is.
     pub stage: Stage,

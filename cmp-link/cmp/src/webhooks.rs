@@ -1,5 +1,5 @@
 //! Tells addresses outside of orders and alarms: HTTPS POST of JSON, signed (HMAC-SHA256), at least once, each event with an
-//! id. What was not heard is told again with growing pauses, for a week.
+//! id. Events that were not acknowledged are sent again with growing pauses, for a week.
 
 use crate::config::Webhooks;
 use crate::gauges;
@@ -123,7 +123,7 @@ fn judged(event: &Unheard, said: Result<(), String>) -> Change {
         Err(error) => {
             gauges::told("again");
             let attempts = event.attempts.saturating_add(1);
-            tracing::warn!(event = %name, attempts, %error, "a webhook was not reached; it is told again");
+            tracing::warn!(event = %name, attempts, %error, "a webhook was not reached; the event is sent again");
             let draw = Uuid::new_v4().as_u64_pair().1;
             DeskChange::NotHeard {
                 webhook,

@@ -53,7 +53,7 @@ fn removal(iccid: &str, federation: Id, eid: Eid) -> Order {
     }
 }
 
-// R-4.5-2 R-4.5-4 R-4.5-10: what waits is told as waiting, and each profile is judged by itself.
+// R-4.5-2 R-4.5-4 R-4.5-10: a pending removal is shown as pending, and each profile is judged by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn states_are_told_as_they_are_for_each_profile() {
     let world = World::new().await;

@@ -64,7 +64,7 @@ pub(super) const TEXTS: Texts = Texts {
     log_out: "Log out",
     delete: "Delete my profile",
     delete_title: "Delete your profile from this car?",
-    delete_text: "Your number stops working here, and your operator is told. You can get a new profile later.",
+    delete_text: "Your number stops working here, and your operator is informed. You can get a new profile later.",
     delete_yes: "Delete it",
     delete_none: "There is no profile of yours in this car.",
     refused: "You were not logged in: {reason}. Check name and PIN, then try again.",

@@ -81,7 +81,7 @@ impl FakeAgent {
         result
     }
 
-    /// From now on the status is this, and somebody is told.
+    /// Replaces the status, and sends it to all who follow the events.
     pub(crate) fn says(&self, status: Value) {
         self.script(|s| {
             s.events.push(json!({"event": "status", "status": &status}));

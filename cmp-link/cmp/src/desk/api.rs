@@ -264,8 +264,9 @@ async fn ask(
             let mut rows = operator.federations(after, limit).await?;
             for (_, row) in &mut rows {
                 // Whoever reads it could call an MSP for that user.
-                let row = row.as_mut().and_then(Value::as_object_mut);
-                row.map(|row| row.remove(TOKEN));
+                if let Some(row) = row.as_mut().and_then(Value::as_object_mut) {
+                    row.remove(TOKEN);
+                }
             }
             page(rows, limit)
         }

@@ -62,7 +62,7 @@ pub(super) fn check(path: &Path, config: &Config) -> Result<(), Failure> {
     validity::check_now(&renewal::certificates(config))
 }
 
-/// Serves until the process is told to stop. `path` is the file that `config` was read from.
+/// Serves until SIGTERM or SIGINT. `path` is the file that `config` was read from.
 ///
 /// # Errors
 /// The configuration, a certificate, the database or an address is not usable.

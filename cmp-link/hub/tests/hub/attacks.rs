@@ -148,7 +148,7 @@ async fn nobody_speaks_for_another() {
     assert!(world.parties["m0"].got().is_empty());
 }
 
-// R-5.5-1, R-B-5, R-B-6: what is no request of AID1 reaches nobody, and is refused with a body.
+// R-5.5-1, R-B-5, R-B-6: unknown requests reach nobody, and are refused with a body.
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_requests_reach_nobody() {
     let world = World::new(1).await;

@@ -20,7 +20,7 @@ pub(crate) struct DoctorArgs {
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// What.
+    /// The part of the device that was looked at.
     name: String,
     ok: bool,
     /// Without it nothing runs; otherwise some scenarios are skipped.
