@@ -220,7 +220,7 @@ async fn the_hubs_own_answers_are_in_the_words_of_the_specification() {
     assert_eq!((answer.status, answer.code().as_str()), (503, "90"));
 }
 
-// R-7.1-1, R-7.2-1: browsers go from touchpoint to touchpoint; each party learns where from the hub.
+// Browsers go from touchpoint to touchpoint (§7.1, §7.2); each party learns where from the hub.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_party_learns_where_to_send_browsers() {
     let world = World::with(2, "", false).await;
