@@ -167,7 +167,6 @@ pub async fn run(
     };
     daemon.event(Event::Boot);
     ready(&config.api);
-    supervisor.ready();
     let mut config = config.clone();
     tokio::pin!(stop);
     let ended = loop {

@@ -96,7 +96,6 @@ fn serve(file: &Path) -> Result<(), Failure> {
         if let Err(failure) = ready::announce("aid-hmi", &[("hmi", shown)]) {
             tracing::warn!(%failure, "not announced");
         }
-        supervisor.ready();
         stop.wait().await;
         supervisor.stopping();
         served.abort();

@@ -1,15 +1,18 @@
 //! The readiness line: the only thing that a serving program prints on stdout.
-//! Called once everything is bound; supervisors and the bench read the real addresses from it.
+//! Called once everything is bound; the bench reads the real addresses from it, and systemd hears `READY=1`.
 
 use crate::cli::{self, Failure};
+use crate::supervisor::Supervisor;
 use serde_json::{Map, Value, json};
 use std::fmt::Display;
 
-/// Prints `{"ready":true,"program":...,"listen":{name: address, ...}}` and flushes.
+/// Prints `{"ready":true,"program":...,"listen":{name: address, ...}}`, flushes, and notifies the supervisor.
 ///
 /// # Errors
 /// Stdout is closed.
 pub fn announce<A: Display>(program: &str, listen: &[(&str, A)]) -> Result<(), Failure> {
+    // Also where nobody reads the line: the program serves.
+    Supervisor::from_env().ready();
     cli::print(&line(program, listen))
 }
 

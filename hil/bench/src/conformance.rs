@@ -296,6 +296,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tests_and_scenarios_of_the_project_cite_requirements_that_exist() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        assert_eq!(conformance(&root).unwrap().faults, Vec::<String>::new());
+    }
+
+    #[test]
     fn every_requirement_is_listed_or_a_fault() {
         let list = ids("# ids\nR-1-1\nR-1-2\nR-1-3\nR-1-4\n").unwrap();
         let reason = reasons("R-1-2 = \"a | b\"\nR-1-1 = \"the test counts more\"\n").unwrap();
