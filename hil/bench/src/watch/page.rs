@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 pub(super) const STYLE: &str = "\
 #state{position:sticky;top:0;background:var(--bg);border-bottom:1px solid var(--line);padding:.5rem 0;z-index:2}
 #state .car{font-weight:600;margin:0}#state ol{display:flex;flex-wrap:wrap;gap:.25rem .75rem;list-style:none;margin:.25rem 0;padding:0;font-size:.85rem}
-.heads{background:var(--bg);position:static}
+.heads{background:var(--bg);position:sticky;top:var(--below,8rem);z-index:1}
 ";
 
 /// Adds what the events bring.
@@ -16,6 +16,8 @@ pub(super) const SCRIPT: &str = "\
 'use strict';
 const rows = document.getElementById('rows');
 const state = document.getElementById('state');
+// The names of the parties stay below the state, whose height changes.
+new ResizeObserver(() => document.documentElement.style.setProperty('--below', state.offsetHeight + 'px')).observe(state);
 const source = new EventSource('/events?after=' + rows.childElementCount);
 source.addEventListener('row', event => {
   const below = innerHeight + scrollY >= document.body.scrollHeight - 80;
