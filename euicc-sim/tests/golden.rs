@@ -76,7 +76,7 @@ fn the_recorded_sessions_repeat() {
 
 #[test]
 fn sessions_of_strangers_repeat() {
-    for (peer, count) in [("lpac", 4), ("osmo-smdpp", 2)] {
+    for (peer, count) in [("lpac", 4), ("osmo-smdpp", 2), ("pysim", 1)] {
         let card = serve("1", &[]);
         let scripts = scripts("strangers/recorded", peer);
         assert_eq!(scripts.len(), count, "{peer}");
