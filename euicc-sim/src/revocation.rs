@@ -136,7 +136,7 @@ mod tests {
         let auth = file("DPauth/CERT_S_SM_DPauth_ECDSA_NIST.der");
         let pb = file("DPpb/CERT_S_SM_DPpb_ECDSA_NIST.der");
         assert_eq!(
-            mint(&dir, &[auth.clone()], &out, 1_790_000_001).unwrap(),
+            mint(&dir, std::slice::from_ref(&auth), &out, 1_790_000_001).unwrap(),
             (2, 1)
         );
         assert_eq!(

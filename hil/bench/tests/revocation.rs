@@ -67,7 +67,7 @@ impl Bench {
         let dir = folder.path().join("site");
         let smdp = start(&dir, &["aid-smdp", "serve", "--config", "smdp.toml"]);
         let card = start(&dir, &["euicc-sim", "serve", "--config", "euicc.toml"]);
-        let address = card.1["listen"]["socket"].as_str().unwrap();
+        let address = card.1["listen"]["apdu"].as_str().unwrap();
         Self {
             card: format!("socket:{address}"),
             folder,
@@ -79,25 +79,15 @@ impl Bench {
         self.folder.path().join("site")
     }
 
-    /// Places an order of any profile; its activation code.
-    fn order(&self) -> String {
-        let args = [
-            "aid-smdp",
-            "order",
-            "add",
-            "--config",
-            "smdp.toml",
-            "--json",
-            "--profile-type",
-            "default",
-        ];
+    /// Places an order of the profile in this file; its activation code.
+    fn order(&self, package: &str) -> String {
+        let add = ["aid-smdp", "order", "add", "--config", "smdp.toml"];
+        let args = [&add[..], &["--json", "--package", package]].concat();
         let placed = part(&self.dir(), &args);
         assert!(placed.status.success(), "{placed:?}");
         let placed: Value = serde_json::from_slice(&placed.stdout).unwrap();
-        placed[0]["activation_code"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{placed}"))
-            .to_owned()
+        let code = placed[0]["activation_code"].as_str();
+        code.unwrap_or_else(|| panic!("{placed}")).to_owned()
     }
 
     /// What the LPA answers.
@@ -189,10 +179,10 @@ impl Bench {
 #[test]
 fn a_card_refuses_a_server_whose_certificate_is_revoked() {
     let bench = Bench::new();
-    let code = bench.order();
+    let code = bench.order("op");
     let done = bench.lpa(&["profile", "download", &code]);
     assert_eq!(done["ok"], true, "{done}");
-    let code = bench.order();
+    let code = bench.order("spare-1");
     bench.revoke("DPpb/CERT_S_SM_DPpb_ECDSA_NIST.der");
     assert_eq!(
         bench.refusal(&code),

@@ -37,7 +37,7 @@ fn list(ci: &Identity, number: u64, revoked: &[&Identity]) -> Vec<u8> {
 fn open(bench: &Bench, list: &[u8]) -> (PathBuf, Files) {
     let file = bench.folder.path().join("ci.crl");
     std::fs::write(&file, list).unwrap();
-    let files = Files::open(&[file.clone()], bench.service.dp()).unwrap();
+    let files = Files::open(std::slice::from_ref(&file), bench.service.dp()).unwrap();
     bench.service.revoke(&files);
     (file, files)
 }
