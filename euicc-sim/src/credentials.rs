@@ -102,11 +102,17 @@ impl Places {
 }
 
 /// Mints a PKI for an EID; the same one again for the same seed.
-pub(crate) fn mint(eid: &[u8; 16], tls_name: &str, seed: Option<u64>) -> Result<RspPki, Failure> {
+pub(crate) fn mint(
+    eid: &[u8; 16],
+    tls_name: &str,
+    crl_url: Option<&str>,
+    seed: Option<u64>,
+) -> Result<RspPki, Failure> {
     let (from, to) = VALIDITY;
     let names = [tls_name];
     let params = MintParams {
         tls_names: &names,
+        crl_url,
         ..MintParams::loopback(eid, from, to)
     };
     let crypto = SoftwareCrypto::new();

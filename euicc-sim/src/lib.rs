@@ -10,6 +10,7 @@ mod frame;
 mod nvm;
 mod port;
 mod quirk;
+mod revocation;
 mod script;
 mod seeded;
 mod serve;
@@ -64,9 +65,24 @@ enum Command {
         /// Host name in the SM-DP+'s TLS certificate.
         #[arg(long, value_name = "NAME", default_value = "localhost")]
         tls_name: String,
+        /// Where the SM-DP+'s certificates say that revocation lists are, e.g. http://smdp.example.com/crl/ci.crl.
+        #[arg(long, value_name = "URL")]
+        crl_url: Option<String>,
         /// Keys that repeat themselves, for recordings.
         #[arg(long, value_name = "NUMBER")]
         seed: Option<u64>,
+    },
+    /// Sign the next revocation list (CRL) of a test CI: the certificates that its last list revokes, and these.
+    MintCrl {
+        /// Folder with CertificateIssuer, as mint-pki makes it.
+        #[arg(long, value_name = "DIR")]
+        pki: PathBuf,
+        /// Certificate in DER that is revoked; may be given several times.
+        #[arg(long, value_name = "FILE")]
+        revoke: Vec<PathBuf>,
+        /// The list, which is replaced. Default: CertificateIssuer/ci.crl in --pki.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Write a SAIP profile package (DER) with known numbers and keys, to be loaded into an SM-DP+ for tests:
     /// XOR test algorithm with K 000102030405060708090A0B0C0D0E0F, PIN 0000 (disabled), PUK 12345678.
@@ -139,8 +155,10 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             dir,
             eid,
             tls_name,
+            crl_url,
             seed,
-        } => mint(&dir, &eid, &tls_name, seed),
+        } => mint(&dir, &eid, &tls_name, crl_url.as_deref(), seed),
+        Command::MintCrl { pki, revoke, out } => mint_crl(&pki, &revoke, out),
         Command::TestProfile {
             out,
             iccid,
@@ -189,7 +207,13 @@ fn check(args: &CardArgs) -> Result<(), Failure> {
     ))
 }
 
-fn mint(dir: &Path, eid: &str, tls_name: &str, seed: Option<u64>) -> Result<(), Failure> {
+fn mint(
+    dir: &Path,
+    eid: &str,
+    tls_name: &str,
+    crl_url: Option<&str>,
+    seed: Option<u64>,
+) -> Result<(), Failure> {
     let digits = eid_from_digits(eid)
         .ok_or_else(|| Failure::usage(format!("--eid {eid:?} is no EID; write its 32 digits")))?;
     if !eid_check_digits_fit(&digits) {
@@ -199,10 +223,20 @@ fn mint(dir: &Path, eid: &str, tls_name: &str, seed: Option<u64>) -> Result<(), 
         let text = format!("{} has a PKI already; choose another --dir", dir.display());
         return Err(Failure::new(text));
     }
-    credentials::write(&credentials::mint(&digits, tls_name, seed)?, dir)?;
+    credentials::write(&credentials::mint(&digits, tls_name, crl_url, seed)?, dir)?;
     cli::print(&format!(
         "minted a PKI for EID {eid} in {}\n",
         dir.display()
+    ))
+}
+
+fn mint_crl(pki: &Path, revoke: &[PathBuf], out: Option<PathBuf>) -> Result<(), Failure> {
+    let out = out.unwrap_or_else(|| revocation::usual_file(pki));
+    let now = u64::try_from(validity::now()).unwrap_or_default();
+    let (number, revoked) = revocation::mint(pki, revoke, &out, now)?;
+    cli::print(&format!(
+        "revocation list {number} in {} revokes {revoked} certificates\n",
+        out.display()
     ))
 }
 

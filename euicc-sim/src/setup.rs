@@ -209,7 +209,7 @@ fn own(
     let eid = eid
         .or(test.as_ref())
         .ok_or_else(|| Failure::new("no EID"))?;
-    let pki = credentials::mint(eid, "localhost", wanted.seed)?;
+    let pki = credentials::mint(eid, "localhost", None, wanted.seed)?;
     let credentials = credentials::minted(&pki)?;
     let minted = folder.map(|folder| Minted { pki, folder });
     if minted.is_none() {

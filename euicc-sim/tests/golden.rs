@@ -41,22 +41,24 @@ fn serve(seed: &str, more: &[&str]) -> Served {
     Served(child, address)
 }
 
-fn scripts() -> Vec<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden");
+/// The scripts of a folder whose names begin so, in their order.
+fn scripts(folder: &str, begin: &str) -> Vec<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);
     let entries = std::fs::read_dir(folder).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let mut scripts: Vec<_> = paths
         .filter(|p| p.extension().is_some_and(|e| e == "toml"))
+        .filter(|p| p.file_name().unwrap().to_string_lossy().starts_with(begin))
         .collect();
     scripts.sort();
     scripts
 }
 
-fn replay(card: &Served, args: &[&str]) -> (bool, serde_json::Value) {
+fn replay(card: &Served, scripts: &[PathBuf], args: &[&str]) -> (bool, serde_json::Value) {
     let output = program()
         .args(["replay", "--json", "--socket", &card.1])
         .args(args)
-        .args(scripts())
+        .args(scripts)
         .output()
         .unwrap();
     let object = serde_json::from_slice(&output.stdout).unwrap();
@@ -66,17 +68,28 @@ fn replay(card: &Served, args: &[&str]) -> (bool, serde_json::Value) {
 #[test]
 fn the_recorded_sessions_repeat() {
     let card = serve("1", &[]);
-    let (ok, object) = replay(&card, &[]);
+    let (ok, object) = replay(&card, &scripts("golden", ""), &[]);
     assert!(ok, "{object:#}");
     let titles = object["scripts"].as_array().unwrap();
     assert_eq!(titles.len(), 9, "each once, what others need too");
 }
 
 #[test]
+fn sessions_of_strangers_repeat() {
+    for (peer, count) in [("lpac", 4), ("osmo-smdpp", 2), ("pysim", 1)] {
+        let card = serve("1", &[]);
+        let scripts = scripts("strangers/recorded", peer);
+        assert_eq!(scripts.len(), count, "{peer}");
+        let (ok, object) = replay(&card, &scripts, &[]);
+        assert!(ok, "{object:#}");
+    }
+}
+
+#[test]
 fn another_card_differs_but_looks_alike() {
     let eid = "89049032000000000000000000000025";
     let card = serve("2", &["--eid", eid]);
-    let (ok, object) = replay(&card, &["--lenient"]);
+    let (ok, object) = replay(&card, &scripts("golden", ""), &["--lenient"]);
     assert!(!ok, "a download for one card is not for another");
     let scripts = object["scripts"].as_array().unwrap();
     assert!(scripts[0]["differences"].as_array().unwrap().is_empty());

@@ -84,4 +84,11 @@ impl Http for HostileServer {
         let status = edits.status(self.calls).unwrap_or(200);
         Ok(HttpAnswer { status, body })
     }
+
+    fn get(&mut self, url: &str, _: usize) -> Result<HttpAnswer, HttpError> {
+        Err(HttpError::Unreachable {
+            server: url.to_owned(),
+            what: "there are no revocation lists here".to_owned(),
+        })
+    }
 }

@@ -200,13 +200,14 @@ impl<A: Apdu, H: Http> Lpa<A, H> {
     ) -> Result<Downloaded, LpaError> {
         progress(Stage::Preparing);
         let Offer {
-            session,
+            mut session,
             client,
             smdp_signed2,
             iccid,
             metadata,
             ..
         } = offer;
+        self.load_lists(client.smdp_certificate.as_bytes(), &mut session.lists);
         let hash_cc = match (confirmation_code, smdp_signed2.value().cc_required) {
             (_, false) => None,
             (None, true) => return Err(self.cancel(&session, LpaError::ConfirmationCode)),
@@ -280,10 +281,11 @@ impl<A: Apdu, H: Http> Lpa<A, H> {
             function: FUNCTION,
             what: "a transactionId of 1 to 16 bytes is missing".into(),
         })?;
-        let session = Session {
+        let mut session = Session {
             server,
             id,
             hex: ok.transaction_id,
+            lists: Vec::new(),
         };
         let read = Signed::from_slice(ok.server_signed1.as_bytes());
         let signed: Signed<aid_rsp::es10::ServerSigned1> =
@@ -305,6 +307,7 @@ impl<A: Apdu, H: Http> Lpa<A, H> {
         if !self.bench {
             check_name(&session.server, &certificate)?;
         }
+        self.load_lists(&certificate, &mut session.lists);
         let signature = Signature::from_tlv(ok.server_signature1.as_bytes());
         let key_id = Tlv::parse_tag(
             ok.euicc_ci_pkid_to_be_used.as_bytes(),

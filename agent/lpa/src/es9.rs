@@ -65,11 +65,21 @@ pub trait Http {
     /// # Errors
     /// No response of at most [`MAX_RESPONSE`] bytes.
     fn post(&mut self, server: &str, path: &str, body: &[u8]) -> Result<HttpAnswer, HttpError>;
+
+    /// GETs a revocation list from an `http:` or `https:` URL that a certificate names.
+    ///
+    /// # Errors
+    /// No response of at most `max` bytes.
+    fn get(&mut self, url: &str, max: usize) -> Result<HttpAnswer, HttpError>;
 }
 
 impl<H: Http + ?Sized> Http for Box<H> {
     fn post(&mut self, server: &str, path: &str, body: &[u8]) -> Result<HttpAnswer, HttpError> {
         (**self).post(server, path, body)
+    }
+
+    fn get(&mut self, url: &str, max: usize) -> Result<HttpAnswer, HttpError> {
+        (**self).get(url, max)
     }
 }
 
@@ -231,6 +241,10 @@ mod tests {
                 status: self.0,
                 body: self.1.clone(),
             })
+        }
+
+        fn get(&mut self, _: &str, _: usize) -> Result<HttpAnswer, HttpError> {
+            self.post("", "", b"")
         }
     }
 

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, RustlsConnector};
@@ -28,6 +29,8 @@ const CALL: Duration = Duration::from_secs(60);
 /// Longest wait for a notification to be accepted: an operation on the card, such as the disabling
 /// of a profile whose user has left, may be waiting behind it.
 const NOTIFY: Duration = Duration::from_secs(10);
+/// Longest wait for a revocation list, which the download goes on without.
+const LIST: Duration = Duration::from_secs(10);
 /// Longest time that an idle connection is used again.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -204,6 +207,39 @@ impl Http for HttpsClient {
             }
             calls += 1;
         }
+    }
+
+    fn get(&mut self, url: &str, max: usize) -> Result<HttpAnswer, HttpError> {
+        let unreachable = |server: &str, what: String| HttpError::Unreachable {
+            server: server.to_owned(),
+            what,
+        };
+        let uri: Uri = url
+            .parse()
+            .map_err(|e| unreachable(url, format!("the URL is malformed: {e}")))?;
+        let server = uri.authority().map(|a| a.as_str().to_owned());
+        let server = server.unwrap_or_default();
+        // A certificate is somebody else's word as long as nobody has verified it.
+        if !self.private {
+            smdp_address::check(&server).map_err(|not| {
+                unreachable(&server, format!("{not}; on a bench set private_smdp"))
+            })?;
+        }
+        let request = self.agent.get(uri).config();
+        // The list has its issuer's signature, and most are published over plain HTTP.
+        let request = request.https_only(false).timeout_global(Some(LIST));
+        let wrong = |error: ureq::Error| match error {
+            ureq::Error::BodyExceedsLimit(_) => HttpError::TooLong {
+                server: server.clone(),
+                max,
+            },
+            error => explain(&server, &error),
+        };
+        let mut response = request.build().call().map_err(wrong)?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(max as u64);
+        let body = body.read_to_vec().map_err(wrong)?;
+        Ok(HttpAnswer { status, body })
     }
 }
 

@@ -164,6 +164,16 @@ impl crate::Http for Servers {
             }),
         }
     }
+
+    fn get(&mut self, url: &str, max: usize) -> Result<crate::HttpAnswer, crate::HttpError> {
+        match self {
+            Self::Ready(https) => https.get(url, max),
+            Self::Unconfigured => Err(crate::HttpError::Unreachable {
+                server: url.to_owned(),
+                what: "no certificate issuer is configured; give --trust or --ci".into(),
+            }),
+        }
+    }
 }
 
 type Port = Lpa<CardPort, Servers>;

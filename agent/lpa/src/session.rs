@@ -15,6 +15,8 @@ pub(crate) struct Session {
     pub(crate) server: String,
     pub(crate) id: TransactionId,
     pub(crate) hex: Hex<16>,
+    /// Where revocation lists were asked for.
+    pub(crate) lists: Vec<String>,
 }
 
 impl Session {

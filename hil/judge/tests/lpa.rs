@@ -225,6 +225,10 @@ impl Http for OddHttp {
         }
         self.https.post(server, path, json.to_string().as_bytes())
     }
+
+    fn get(&mut self, url: &str, max: usize) -> Result<HttpAnswer, HttpError> {
+        self.https.get(url, max)
+    }
 }
 
 /// A client that verifies no certificate, or sends no headers.

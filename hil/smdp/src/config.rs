@@ -34,6 +34,9 @@ pub struct Config {
     pub address: String,
     /// Certificates of the CIs that eUICCs may be of, DER.
     pub ci: Vec<PathBuf>,
+    /// Revocation lists of these CIs, DER; each is served under the name of its file.
+    #[serde(default)]
+    pub crl: Vec<PathBuf>,
     /// The listener for LPAs.
     pub es9: Es9,
     /// The listener for operators.
@@ -142,7 +145,8 @@ impl Config {
                 &mut dppb.key,
             ]
         });
-        for path in paths.into_iter().chain(&mut config.ci).chain(further) {
+        let lists = config.ci.iter_mut().chain(&mut config.crl);
+        for path in paths.into_iter().chain(lists).chain(further) {
             *path = config::beside(file, path);
         }
         for icon in template::icons(&mut config.template) {

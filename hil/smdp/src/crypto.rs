@@ -1,12 +1,13 @@
-//! [`Crypto`] for a server: signatures on NIST P-256 by ring, which is four to five times as fast as pure Rust and linked
-//! for TLS anyway. Brainpool, key agreement and new keys are by [`SoftwareCrypto`]: ring has no brainpool, and takes no
-//! private key for key agreement from outside.
+//! [`Crypto`] for a server: signatures and one-time key agreement on NIST P-256 by ring, which is four to five times as fast
+//! as pure Rust and linked for TLS anyway. Brainpool, and key agreement with a key that is kept, are by [`SoftwareCrypto`]:
+//! ring has no brainpool, and takes no private key for key agreement from outside.
 
 use aid_rsp::crypto::{
     Crypto, CryptoError, CryptoStats, Curve, KeyPair, PrivateKey, PublicKey, SharedSecret,
     Signature, SoftwareCrypto,
 };
 use rand_core::CryptoRng;
+use ring::agreement::{self, ECDH_P256, EphemeralPrivateKey};
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
@@ -118,6 +119,31 @@ impl Crypto for ServerCrypto {
         self.software.ecdh(own, peer)
     }
 
+    fn agree_once(
+        &self,
+        peer: &PublicKey,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(PublicKey, SharedSecret), CryptoError> {
+        if peer.curve() != Curve::NistP256 {
+            return self.software.agree_once(peer, rng);
+        }
+        self.stats().count_keygen();
+        self.stats().count_ecdh();
+        // Fails only where the system has no random numbers.
+        let own = EphemeralPrivateKey::generate(&ECDH_P256, &self.random.0)
+            .map_err(|_| CryptoError::PrivateKey)?;
+        let public = own
+            .compute_public_key()
+            .map_err(|_| CryptoError::PrivateKey)?;
+        let public = PublicKey::from_bytes(Curve::NistP256, public.as_ref())?;
+        let peer = agreement::UnparsedPublicKey::new(&ECDH_P256, peer.as_bytes());
+        let secret = agreement::agree_ephemeral(own, &peer, |x| <[u8; 32]>::try_from(x));
+        // Says of no other failure than that of the peer's point.
+        let secret = secret.map_err(|_| CryptoError::PublicKey)?;
+        let secret = secret.map_err(|_| CryptoError::PublicKey)?;
+        Ok((public, SharedSecret::from_bytes(secret)))
+    }
+
     fn generate(&self, curve: Curve, rng: &mut dyn CryptoRng) -> KeyPair {
         self.software.generate(curve, rng)
     }
@@ -136,6 +162,28 @@ mod tests {
     use super::*;
     use getrandom::SysRng;
     use getrandom::rand_core::UnwrapErr;
+
+    /// A peer that computes in pure Rust has the same secret, whoever makes the one-time key; each is new.
+    #[test]
+    fn one_time_keys_agree_with_the_pure_implementation() {
+        let (server, software) = (ServerCrypto::new(), SoftwareCrypto::new());
+        for curve in [Curve::NistP256, Curve::BrainpoolP256r1] {
+            let peer = software.generate(curve, &mut UnwrapErr(SysRng));
+            let agree = || server.agree_once(&peer.public, &mut UnwrapErr(SysRng));
+            let before = server.stats().counts();
+            let (public, secret) = agree().unwrap();
+            let new = server.stats().counts().since(before);
+            assert_eq!((new.keygen, new.ecdh, new.sign, new.verify), (1, 1, 0, 0));
+            let same = software.ecdh(&peer.private, &public).unwrap();
+            assert_eq!(secret.expose(), same.expose());
+            assert_ne!(agree().unwrap().0, public);
+            let mut point = *peer.public.as_bytes();
+            point[64] ^= 1;
+            let off = PublicKey::from_bytes(curve, &point).unwrap();
+            let refused = server.agree_once(&off, &mut UnwrapErr(SysRng));
+            assert_eq!(refused.err(), Some(CryptoError::PublicKey));
+        }
+    }
 
     /// What one signs the other verifies, and neither takes what was altered.
     #[test]

@@ -10,6 +10,7 @@ pub mod inventory;
 pub mod operators;
 mod program;
 pub mod progress;
+pub mod revocation;
 pub mod service;
 pub mod store;
 pub mod template;

@@ -8,7 +8,7 @@ use crate::config::{self, Config};
 use crate::inventory::{self, Reader};
 use crate::service::{Service, upkeep};
 use crate::store::Store;
-use crate::{progress, web};
+use crate::{progress, revocation, web};
 use aid_cli::cli::{self, Arguments, Failure, LogArgs};
 use aid_cli::printable::printable;
 use aid_cli::validity;
@@ -119,6 +119,7 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
     }
     let profiles = inventory.len();
     config.templates(dp.address())?;
+    revocation::Files::open(&config.crl, &dp)?;
     told(&config)?;
     validity::warn(&warnings);
     cli::print(&format!(
@@ -157,6 +158,7 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     if inventory.is_empty() && config.template.is_empty() {
         tracing::warn!(folder = %config.inventory.display(), "the inventory is empty: nothing can be ordered");
     }
+    let lists = revocation::Files::open(&config.crl, &dp)?;
     let store = Store::open(&config.database).await?;
     if let Err(error) = store.reserve_log().await {
         tracing::warn!(%error, "no space is reserved for the database's log: commits take longer");
@@ -165,6 +167,7 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
     let service = Service::start(dp, inventory, store, config.orders, web::now()).await?;
     let told = told(&config)?;
     let service = Arc::new(service.with_templates(templates).telling(told.clone()));
+    service.revoke(&lists);
     private::warn_of_open(config.keys());
     let listen = [
         ("es9", es9_address),
@@ -190,6 +193,7 @@ async fn serve(file: ConfigFile) -> Result<(), Failure> {
         admin.serve(shown(&service), stop.clone()),
         certificates.watch(stop.clone()),
         inventory::watch(Arc::clone(&service), reader, stop.clone()),
+        revocation::watch(Arc::clone(&service), lists, stop.clone()),
         upkeep(Arc::clone(&service), config.retention, stop.clone()),
         progress::work(told, service.store().clone(), stop)
     );

@@ -235,16 +235,28 @@ impl Template {
         &self.entry.profile_type
     }
 
+    /// How many profiles it can make.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.entry.count
+    }
+
+    /// The ICCID of the profile with this number; `None` from [`Self::count`] on.
+    #[must_use]
+    pub fn iccid(&self, number: u32) -> Option<String> {
+        let digits = || format!("{:018}", self.iccid_first + u64::from(number));
+        (number < self.entry.count).then(|| with_check_digit(&digits()))
+    }
+
     /// The profile of this number, from 0, with new keys.
     ///
     /// # Errors
     /// There are no more, or the template can't make one.
     pub fn make(&self, number: u32, rng: &mut dyn CryptoRng) -> Result<Made, String> {
         let entry = &self.entry;
-        if number >= entry.count {
-            return Err(format!("all {} profiles are made", entry.count));
-        }
-        let iccid = with_check_digit(&format!("{:018}", self.iccid_first + u64::from(number)));
+        let iccid = self
+            .iccid(number)
+            .ok_or_else(|| format!("all {} profiles are made", entry.count))?;
         let width = entry.imsi_first.len();
         let imsi = format!("{:0width$}", self.imsi_first + u64::from(number));
         let (mut k, mut opc, mut topc) = ([0; 16], [0; 16], [0; 32]);

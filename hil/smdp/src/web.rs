@@ -15,11 +15,11 @@ use aid_rsp::es9::{
 };
 use aid_serve::http::Peer;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -58,7 +58,10 @@ macro_rules! function {
     };
 }
 
-/// ES9+ for LPAs.
+/// Where the revocation lists are, each under the name of its file.
+const REVOCATION_LISTS: &str = "/crl/{name}";
+
+/// ES9+ for LPAs, and the revocation lists that the distribution points of its certificates name.
 pub fn es9(service: Arc<Service>) -> Router {
     let router = Router::new();
     let router = function!(router, InitiateAuthenticationRequest, |s, r| s
@@ -75,8 +78,23 @@ pub fn es9(service: Arc<Service>) -> Router {
         .map(|()| Empty {}));
     router
         .route(HandleNotificationRequest::PATH, post(notification))
+        .route(REVOCATION_LISTS, get(revocation_list))
         .layer(DefaultBodyLimit::max(MAX_REQUEST))
         .with_state(service)
+}
+
+/// A list of revoked certificates, DER (RFC 5280 §4.2.1.13, RFC 2585 §4).
+async fn revocation_list(
+    State(service): State<Arc<Service>>,
+    Path(name): Path<String>,
+) -> Response {
+    match service.revocation_list(&name) {
+        Some(list) => {
+            let kind = [(header::CONTENT_TYPE, "application/pkix-crl")];
+            (StatusCode::OK, kind, list.to_vec()).into_response()
+        }
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
 /// Registers one function of ES2+: as `function!`, with the name of the operator that calls, in whose name the request

@@ -93,6 +93,11 @@ pub(crate) enum Chip {
     Info,
     /// Delete all operational profiles and field-loaded test profiles, and remove the default SM-DP+ address.
     Purge,
+    /// Load a revocation list of a certificate issuer, so that the card refuses servers whose certificate is revoked.
+    LoadCrl {
+        /// The list (CRL), DER.
+        file: PathBuf,
+    },
     /// Show the default SM-DP+ address, or set it.
     DefaultSmdp {
         /// Host name, up to 255 bytes.
@@ -225,6 +230,7 @@ impl Action {
         match self {
             Self::Chip(Chip::Info) => "chip info",
             Self::Chip(Chip::Purge) => "chip purge",
+            Self::Chip(Chip::LoadCrl { .. }) => "chip load-crl",
             Self::Chip(Chip::DefaultSmdp { .. }) => "chip default-smdp",
             Self::Discover { .. } => "discover",
             Self::Profile(Profile::List) => "profile list",

@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::{Port, Servers, ask};
 use crate::es9::Http;
 use crate::meter::Tally;
-use crate::{Delivered, LpaError, report};
+use crate::{Delivered, Loaded, LpaError, report};
 use aid_cli::config;
 use aid_id::Iccid;
 use aid_rsp::es9::Base64;
@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Largest file that `notification replay` reads, bytes.
 const MAX_DUMP: u64 = 64 * 1024;
+/// Largest file with a revocation list, bytes.
+const MAX_CRL: u64 = 64 * 1024;
 /// Longest nickname, bytes (SGP.22 §5.7.21).
 const MAX_NICKNAME: usize = 64;
 /// Longest SM-DP+ address, bytes.
@@ -43,6 +45,19 @@ fn on_chip(lpa: &mut Port, chip: &Chip, args: &Args) -> Result<Value, Fault> {
             confirm(args, &question)?;
             let deleted = lpa.purge()?;
             Ok(json!({"purged": deleted, "profiles_before": profiles}))
+        }
+        Chip::LoadCrl { file } => {
+            let list = config::read(file, MAX_CRL, "revocation list")?;
+            if !list.starts_with(&[0x30]) {
+                let text = format!("{} is not a revocation list in DER", file.display());
+                return Err(Fault::usage(text)
+                    .hint("openssl crl -in FILE -outform der -out LIST makes one of a PEM file"));
+            }
+            let (known, missing) = match lpa.load_crl(&list)? {
+                Loaded::Known => (true, Vec::new()),
+                Loaded::Stored(missing) => (false, missing),
+            };
+            Ok(json!({"already_known": known, "missing_parts": missing}))
         }
         Chip::DefaultSmdp { address, clear } => {
             let new = match (address, clear) {

@@ -15,6 +15,10 @@ pub(crate) struct Server {
     pub(crate) log: Vec<(String, String, Value)>,
     /// Servers that can't be reached.
     pub(crate) dead: BTreeSet<String>,
+    /// Revocation lists by URL; one that is missing can't be reached.
+    pub(crate) lists: BTreeMap<String, (u16, Vec<u8>)>,
+    /// URLs of lists that were asked for.
+    pub(crate) lists_asked: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -128,6 +132,21 @@ impl Http for FakeServer {
         }
         let answer = inside.answers.get(function).cloned();
         let (status, body) = answer.unwrap_or((204, vec![]));
+        Ok(HttpAnswer { status, body })
+    }
+
+    fn get(&mut self, url: &str, max: usize) -> Result<HttpAnswer, HttpError> {
+        let mut inside = self.0.lock().expect("lock");
+        inside.lists_asked.push(url.to_owned());
+        let unreachable = || HttpError::Unreachable {
+            server: url.to_owned(),
+            what: "connection refused".into(),
+        };
+        let (status, body) = inside.lists.get(url).cloned().ok_or_else(unreachable)?;
+        if body.len() > max {
+            let server = url.to_owned();
+            return Err(HttpError::TooLong { server, max });
+        }
         Ok(HttpAnswer { status, body })
     }
 }

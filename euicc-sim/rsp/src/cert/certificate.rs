@@ -171,6 +171,15 @@ impl Certificate {
             .filter_map(|r| core::str::from_utf8(&self.der[r.clone()]).ok())
     }
 
+    /// URIs of cRLDistributionPoints that are ASCII: where the issuer's revocation lists are.
+    pub fn crl_urls(&self) -> impl Iterator<Item = &str> {
+        self.extensions
+            .crl_urls
+            .iter()
+            .filter_map(|r| core::str::from_utf8(&self.der[r.clone()]).ok())
+            .filter(|url| url.is_ascii())
+    }
+
     /// Certificate policies, contents octets of the OIDs.
     pub fn policies(&self) -> impl Iterator<Item = &[u8]> {
         self.extensions

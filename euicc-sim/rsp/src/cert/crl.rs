@@ -138,6 +138,14 @@ impl RevocationList {
         })
     }
 
+    /// Parses a CertificateList in DER.
+    ///
+    /// # Errors
+    /// [`CrlError`].
+    pub fn from_der(der: &[u8]) -> Result<Self, CrlError> {
+        Self::from_fields(Tlv::parse_tag(der, universal::SEQUENCE)?.value)
+    }
+
     /// Key identifier of the CI that issued it.
     #[must_use]
     pub fn authority_key_id(&self) -> &[u8] {

@@ -14,6 +14,8 @@ pub const KEY_USAGE_CERT_SIGN: u32 = 1 << 26;
 /// keyUsage bit cRLSign.
 pub const KEY_USAGE_CRL_SIGN: u32 = 1 << 25;
 
+/// Longest URI of a distribution point, bytes.
+const MAX_URL_LEN: usize = 1024;
 /// Most extensions in one certificate.
 const MAX_EXTENSIONS: usize = 32;
 
@@ -30,6 +32,7 @@ pub(super) struct Extensions {
     pub(super) dns_names: Vec<Range<usize>>,
     pub(super) name_constraints: Option<Range<usize>>,
     pub(super) permitted_eins: Option<Range<usize>>,
+    pub(super) crl_urls: Vec<Range<usize>>,
 }
 
 impl Extensions {
@@ -120,10 +123,33 @@ impl Extensions {
                 Tlv::parse_tag(value, universal::SEQUENCE)?;
                 self.permitted_eins = Some(range_in(base, value));
             }
-            oid::EXT_KEY_USAGE | oid::CRL_POINTS => {}
+            oid::CRL_POINTS => {
+                for point in Tlv::parse_tag(value, universal::SEQUENCE)?.children() {
+                    self.read_point(base, &point?)?;
+                }
+            }
+            oid::EXT_KEY_USAGE => {}
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Notes the URIs of a DistributionPoint (RFC 5280 §4.2.1.13); its other names and reasons are passed over.
+    fn read_point(&mut self, base: &[u8], point: &Tlv<'_>) -> Result<(), TlvError> {
+        let Some(name) = point.children().find(0xA0)? else {
+            return Ok(());
+        };
+        let Some(names) = name.children().find(0xA0)? else {
+            return Ok(());
+        };
+        for name in names.children() {
+            let name = name?;
+            if name.tag == 0x86 {
+                self.crl_urls
+                    .push(range_in(base, name.bytes(1, MAX_URL_LEN)?));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -59,6 +59,20 @@ pub trait Crypto: Send + Sync {
     /// [`CryptoError::PrivateKey`], [`CryptoError::PublicKey`].
     fn ecdh(&self, own: &PrivateKey, peer: &PublicKey) -> Result<SharedSecret, CryptoError>;
 
+    /// Agrees on a secret with a peer by a new key that is used for nothing else; yields the key's public half and the
+    /// secret. For libraries that hand out no private key.
+    ///
+    /// # Errors
+    /// [`CryptoError::PublicKey`].
+    fn agree_once(
+        &self,
+        peer: &PublicKey,
+        rng: &mut dyn rand_core::CryptoRng,
+    ) -> Result<(PublicKey, SharedSecret), CryptoError> {
+        let own = self.generate(peer.curve(), rng);
+        Ok((own.public, self.ecdh(&own.private, peer)?))
+    }
+
     /// A new key pair on this curve.
     fn generate(&self, curve: Curve, rng: &mut dyn rand_core::CryptoRng) -> KeyPair;
 

@@ -223,6 +223,20 @@ fn write_extensions(
             });
         });
     }
+    let of_dp = matches!(profile.role, Role::DpAuth | Role::DpPb | Role::DpTls);
+    if let Some(url) = params.crl_url.filter(|_| of_dp) {
+        extension(w, oid::CRL_POINTS, false, |w| {
+            w.constructed(universal::SEQUENCE, |w| {
+                w.constructed(universal::SEQUENCE, |w| {
+                    w.constructed(0xA0, |w| {
+                        w.constructed(0xA0, |w| {
+                            w.primitive(0x86, url.as_bytes());
+                        });
+                    });
+                });
+            });
+        });
+    }
     if !profile.permitted_eins.is_empty() {
         extension(w, oid::PERMITTED_EINS, false, |w| {
             w.constructed(universal::SEQUENCE, |w| {

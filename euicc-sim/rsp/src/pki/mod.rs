@@ -47,6 +47,8 @@ pub struct MintParams<'a> {
     pub curve: Curve,
     /// How the EUM certificate limits the EIDs that it may certify.
     pub eum_limit: EumLimit,
+    /// Where the SM-DP+'s certificates say that the CI's revocation lists are (cRLDistributionPoints).
+    pub crl_url: Option<&'a str>,
 }
 
 /// How an EUM certificate says which EIDs it may certify (SGP.22 §4.5.2.1.0.2).
@@ -72,6 +74,7 @@ impl<'a> MintParams<'a> {
             tls_addresses: &[[127, 0, 0, 1]],
             curve: Curve::NistP256,
             eum_limit: EumLimit::NameConstraints,
+            crl_url: None,
         }
     }
 }

@@ -231,3 +231,32 @@ fn both_forms_and_both_curves_make_a_chain() {
         );
     }
 }
+
+#[test]
+fn certificates_of_the_server_name_the_revocation_list() {
+    const URL: &str = "http://ci.example.com/ci.crl";
+    let crypto = SoftwareCrypto::new();
+    let params = MintParams {
+        crl_url: Some(URL),
+        ..MintParams::loopback(&EID, NOW - DAY, NOW + DAY)
+    };
+    let pki = RspPki::mint(&params, &crypto, &mut Rng::new(11)).unwrap();
+    for (identity, names) in [
+        (&pki.dp_auth, true),
+        (&pki.dp_pb, true),
+        (&pki.dp_tls, true),
+        (&pki.ci, false),
+        (&pki.eum, false),
+        (&pki.euicc, false),
+    ] {
+        let certificate = Certificate::from_der(&identity.certificate).unwrap();
+        let urls: Vec<&str> = certificate.crl_urls().collect();
+        let expected: &[&str] = if names { &[URL] } else { &[] };
+        assert_eq!(urls, expected);
+    }
+    let anchor = Certificate::from_der(&pki.ci.certificate).unwrap();
+    let anchor = TrustAnchor::new(anchor, &crypto).unwrap();
+    let auth = Certificate::from_der(&pki.dp_auth.certificate).unwrap();
+    let judged = anchor.verify_leaf(&auth, Role::DpAuth, &crypto, Some(NOW));
+    assert_eq!(judged, Ok(()));
+}

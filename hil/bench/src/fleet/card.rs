@@ -52,8 +52,12 @@ impl Clients {
     }
 }
 
-impl Http for Clients {
-    fn post(&mut self, server: &str, path: &str, body: &[u8]) -> Result<HttpAnswer, HttpError> {
+impl Clients {
+    fn with(
+        &mut self,
+        server: &str,
+        call: impl FnOnce(&mut HttpsClient) -> Result<HttpAnswer, HttpError>,
+    ) -> Result<HttpAnswer, HttpError> {
         let client = self.free().pop();
         // As many card operations run at once as there are clients.
         let Some(mut client) = client else {
@@ -62,9 +66,19 @@ impl Http for Clients {
                 what: "all connections of the fleet are in use".to_owned(),
             });
         };
-        let answer = client.post(server, path, body);
+        let answer = call(&mut client);
         self.free().push(client);
         answer
+    }
+}
+
+impl Http for Clients {
+    fn post(&mut self, server: &str, path: &str, body: &[u8]) -> Result<HttpAnswer, HttpError> {
+        self.with(server, |client| client.post(server, path, body))
+    }
+
+    fn get(&mut self, url: &str, max: usize) -> Result<HttpAnswer, HttpError> {
+        self.with(url, |client| client.get(url, max))
     }
 }
 

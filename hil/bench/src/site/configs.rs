@@ -119,6 +119,7 @@ fn smdp(site: &Site) -> String {
             "ci",
             vec!["pki/rsp/CertificateIssuer/CERT_CI_ECDSA_NIST.der"],
         )
+        .set("crl", vec!["pki/rsp/CertificateIssuer/ci.crl"])
         .table("[es9]")
         .set("listen", local(site.ports.es9))
         .set("cert", "pki/rsp/DPtls/CERT_S_SM_DP_TLS_NIST.pem")

@@ -154,6 +154,9 @@ pub(crate) struct Site {
 /// Profiles at the SM-DP+ of `aid-hil init` beyond the first; the first by name is that of the guide.
 const SPARES: usize = 12;
 
+/// File of the revocation list of the CI, and the last part of its URL; short, because a card gets it with each certificate.
+const REVOCATION_LIST: &str = "ci.crl";
+
 /// Names of the drivers at the CMP and at the MSP.
 const DRIVERS: [(&str, &str); 3] = [
     ("ada", "ada@msp.example"),
@@ -209,7 +212,8 @@ impl Site {
             cars.push(Car { suffix, eid, port });
         }
         aid_pki::write(&dir.join("pki/aid"), &cars, more.instances, now)?;
-        write_rsp_pki(&dir.join("pki/rsp"), &cars, now)?;
+        let es9 = options.dial.map_or(ports.es9, |dial| dial.es9);
+        write_rsp_pki(&dir.join("pki/rsp"), &cars, es9, now)?;
         write::file(&dir.join("inventory/op.der"), &subject.package)?;
         for n in 0..more.profiles {
             let file = dir.join(format!("inventory/op-{}.der", n + 2));
@@ -299,9 +303,11 @@ fn make_dir(dir: &Path) -> Result<PathBuf, Failure> {
     dir.canonicalize().map_err(wrong)
 }
 
-fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failure> {
+/// The RSP certificates, and a revocation list, which revokes nothing; `es9` is the port that LPAs call the SM-DP+ at.
+fn write_rsp_pki(dir: &Path, cars: &[Car], es9: u16, now: SystemTime) -> Result<(), Failure> {
     use aid_rsp::{crypto::SoftwareCrypto, es10, pki};
     let (from, to) = rsp_validity(now);
+    let url = format!("https://localhost:{es9}/crl/{REVOCATION_LIST}");
     let wrong = |e| {
         Failure::new(format!(
             "cannot write the RSP certificates {e}; is the disk full or the directory read-only?"
@@ -311,7 +317,10 @@ fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failur
     for Car { suffix, eid, .. } in cars {
         let bytes = es10::eid_from_digits(eid)
             .ok_or_else(|| Failure::new(format!("{eid:?} is no EID of 32 digits")))?;
-        let params = pki::MintParams::loopback(&bytes, from, to);
+        let params = pki::MintParams {
+            crl_url: Some(&url),
+            ..pki::MintParams::loopback(&bytes, from, to)
+        };
         let (crypto, rng) = (SoftwareCrypto::new(), &mut random::rng());
         if let Some(pki) = &minted {
             let euicc = pki.mint_euicc(&params, &crypto, rng)?;
@@ -328,6 +337,18 @@ fn write_rsp_pki(dir: &Path, cars: &[Car], now: SystemTime) -> Result<(), Failur
             let open = leftovers::gate();
             pki.write_to(dir).map_err(wrong)?;
             drop(open);
+            let list = pki.ci.revocation_list(
+                &pki::CrlParams {
+                    number: 1,
+                    base: None,
+                    part: None,
+                    this_update: from,
+                    entries: &[],
+                },
+                &crypto,
+            )?;
+            let file = dir.join("CertificateIssuer").join(REVOCATION_LIST);
+            write::file(&file, &list)?;
             minted = Some(pki);
         }
     }

@@ -271,6 +271,10 @@ impl Dp {
         anchor
             .verify_eum(&eum, crypto, Some(now))
             .map_err(|e| eum_refusal(&e))?;
+        // What a card reports of a download that is over counts all the same.
+        if session.is_some() && self.is_revoked(&eum) {
+            return Err(Refusal::eum_certificate("the EUM certificate is revoked"));
+        }
         let euicc = Certificate::from_der(euicc).map_err(|e| euicc_refusal(&e))?;
         let eid =
             TrustAnchor::verify_euicc_under(&eum, &euicc, crypto, Some(now)).map_err(|error| {

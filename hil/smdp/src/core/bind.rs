@@ -140,8 +140,7 @@ impl Dp {
         // The one-time keys are on the curve of CERT.DPpb.
         let curve = self.signers(session.signers)?.binding.key.curve();
         let peer = PublicKey::from_bytes(curve, euicc_otpk).map_err(wrong)?;
-        let own = self.crypto.generate(curve, rng);
-        let secret = self.crypto.ecdh(&own.private, &peer).map_err(wrong)?;
+        let (own, secret) = self.crypto.agree_once(&peer, rng).map_err(wrong)?;
         let keys = SessionKeys::derive(
             &secret,
             KeyAgreementParams {
@@ -161,7 +160,7 @@ impl Dp {
         }
         Ok(Binding {
             euicc_otpk: euicc_otpk.to_vec(),
-            smdp_otpk: own.public.as_bytes().to_vec(),
+            smdp_otpk: own.as_bytes().to_vec(),
             keys,
         })
     }

@@ -37,9 +37,13 @@ pub use session::{
 pub use stock::{Known, Stock, restock};
 pub use ticket::{Begun, SECRET_LEN, TicketKey};
 
-use aid_rsp::cert::{CertError, Certificate, Role, TrustAnchor};
+use aid_rsp::cert::{CertError, Certificate, RevocationList, Role, TrustAnchor};
 use aid_rsp::crypto::{Crypto, OpCounts, PrivateKey};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// A certificate by its CI's key identifier and its serial number.
+type Serial = (Vec<u8>, Vec<u8>);
 
 /// The SM-DP+ itself: what it trusts, and with what it signs.
 pub struct Dp {
@@ -48,6 +52,8 @@ pub struct Dp {
     /// At least one; the first that a card can verify is used.
     signers: Vec<Signers>,
     address: String,
+    /// What the CIs have revoked.
+    revoked: RwLock<BTreeSet<Serial>>,
 }
 
 /// A certificate with its private key.
@@ -143,7 +149,39 @@ impl Dp {
             anchors,
             signers,
             address,
+            revoked: RwLock::default(),
         })
+    }
+
+    /// Whether a CI that is trusted here issued and signed this list.
+    #[must_use]
+    pub fn is_of_trusted_issuer(&self, list: &RevocationList) -> bool {
+        let anchor = self.anchors.iter();
+        let anchor = anchor.filter(|a| a.key_id() == list.authority_key_id());
+        anchor
+            .map(TrustAnchor::certificate)
+            .any(|ci| list.is_issuer(ci) && list.verify(ci, &*self.crypto))
+    }
+
+    /// Refuses the certificates of these lists from now on, instead of those of earlier ones. The lists must be of
+    /// trusted issuers ([`Self::is_of_trusted_issuer`]).
+    pub fn revoke<'a>(&self, lists: impl Iterator<Item = &'a RevocationList>) {
+        let serials = lists.flat_map(|list| {
+            let revoked = list.entries.iter().filter(|entry| !entry.removed);
+            revoked.map(|entry| (list.authority_key_id().to_vec(), entry.serial.clone()))
+        });
+        let serials = serials.collect();
+        *self.revoked.write().unwrap_or_else(PoisonError::into_inner) = serials;
+    }
+
+    /// Whether its CI has revoked this certificate.
+    fn is_revoked(&self, certificate: &Certificate) -> bool {
+        let revoked = self.revoked.read().unwrap_or_else(PoisonError::into_inner);
+        if revoked.is_empty() {
+            return false;
+        }
+        let ci = certificate.authority_key_id().unwrap_or_default();
+        revoked.contains(&(ci.to_vec(), certificate.serial_number().to_vec()))
     }
 
     /// FQDN, with port where it is not 443.

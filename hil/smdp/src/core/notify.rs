@@ -235,14 +235,17 @@ fn notice(eid: &str, metadata: &NotificationMetadata, signed: &[u8], outcome: Ou
     }
 }
 
+/// [`Order::life`] of the first order of a profile.
+const FIRST_LIFE: u64 = 1;
+
 impl Order {
     /// Applies what the card said to the order; whether it changed.
     ///
     /// Cards report late, in any order, and more than once, also what happened under an earlier
     /// order of the same profile. So only the eUICC that the order is bound to counts, an
     /// installation result only for a session that gave out a BPP of this very order, and a
-    /// deletion only with a higher seqNumber than that installation's (SGP.22 §3.5): the result is
-    /// the same in whatever order they arrive.
+    /// deletion only with a higher seqNumber than that installation's (SGP.22 §3.5), or of a profile that was never
+    /// ordered before: the result is the same in whatever order they arrive.
     ///
     /// Lack of memory and an interruption leave the order open for another try; any other failure
     /// of the newest BPP is for the operator.
@@ -284,14 +287,16 @@ impl Order {
         )
     }
 
-    /// Installed or deleted, whichever the card did last; neither before it reported an
-    /// installation.
+    /// Installed or deleted, whichever the card did last. Where the profile was ordered before, neither until it reported
+    /// an installation: its deletion may be that of an earlier order.
     fn settle(&mut self, now: u64) {
         let is_deleted = match (self.installed_seq, self.deleted_seq) {
             (Some(installed), Some(deleted)) => deleted > installed,
             (Some(_), None) => false,
             // An installation that an earlier version noted without its number.
             (None, Some(_)) if self.sessions.is_none() => true,
+            // What was never ordered before can't have been deleted under an earlier order.
+            (None, Some(_)) if self.life <= FIRST_LIFE => true,
             (None, _) => return,
         };
         let state = match is_deleted {

@@ -108,7 +108,8 @@ pub struct Order {
     /// From when on it can't be downloaded any more, unix seconds; `None`: never.
     #[serde(default)]
     pub expires_at: Option<u64>,
-    /// File of the package, where several have this ICCID and it is not the first of them.
+    /// File of the package that was ordered. `None`: ordered at an earlier version, which kept it of further packages of
+    /// an ICCID only; the first one is delivered.
     #[serde(default)]
     pub package: Option<String>,
     /// Unix seconds.

@@ -275,6 +275,19 @@ impl Order {
         }
     }
 
+    /// Gives an order to another operator, who may change it over ES2+ from now on.
+    ///
+    /// # Errors
+    /// There is no order of this profile.
+    pub fn set_operator(&mut self, operator: &str, now: u64) -> Result<(), Refusal> {
+        if matches!(self.state, OrderState::Available | OrderState::Unavailable) {
+            return Err(transition(self, "given to an operator"));
+        }
+        self.operator = Some(operator.to_owned());
+        self.changed_at = now;
+        Ok(())
+    }
+
     /// ES2+.CancelOrder.
     ///
     /// # Errors

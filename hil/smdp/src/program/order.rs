@@ -28,6 +28,8 @@ pub(super) enum OrderCommand {
     Confirm(ConfirmArgs),
     /// Release a confirmed order, so that it can be downloaded.
     Release(OneArgs),
+    /// Give an order to an operator, who may change it over ES2+ from then on.
+    SetOperator(OperatorArgs),
     /// End an order; its profile can be ordered again.
     Cancel(CancelArgs),
     /// All profiles with their orders.
@@ -91,6 +93,14 @@ pub(super) struct ConfirmArgs {
     one: OneArgs,
     #[command(flatten)]
     terms: Terms,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OperatorArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// Name of an [[operator]] of the configuration.
+    name: String,
 }
 
 #[derive(Debug, Args)]
@@ -212,6 +222,16 @@ impl Books {
         Desk::new(&self.store, self.config.orders, &self.templates)
     }
 
+    fn check_operator(&self, name: &str) -> Result<(), Failure> {
+        let operators = self.config.operators()?;
+        if operators.names().any(|known| known == name) {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "no [[operator]] of the configuration has the name {name:?}"
+        )))
+    }
+
     /// Reports what became of an order: a sentence, or what `order show --json` prints.
     async fn report(self, iccid: &str, done: &str, json: bool) -> Result<(), Failure> {
         let address = self.config.address.clone();
@@ -288,6 +308,7 @@ pub(super) async fn run(command: OrderCommand) -> Result<(), Failure> {
         OrderCommand::Add(args) => add(args).await,
         OrderCommand::Confirm(args) => confirm(args).await,
         OrderCommand::Release(args) => release(args).await,
+        OrderCommand::SetOperator(args) => set_operator(args).await,
         OrderCommand::Cancel(args) => cancel(args).await,
         OrderCommand::List(args) => list(args).await,
         OrderCommand::Show(args) => show(args).await,
@@ -318,12 +339,7 @@ async fn add(args: AddArgs) -> Result<(), Failure> {
     };
     let books = Books::open(&args.file).await?;
     if let Some(name) = &args.operator {
-        let operators = books.config.operators()?;
-        if !operators.names().any(|known| known == name) {
-            return Err(Failure::new(format!(
-                "no [[operator]] of the configuration has the name {name:?}"
-            )));
-        }
+        books.check_operator(name)?;
     }
     let by = By::Hand(args.operator.clone());
     let order = decided(books.desk().place(&placing, &by, now).await)?;
@@ -354,6 +370,17 @@ async fn release(one: OneArgs) -> Result<(), Failure> {
         .release(&one.iccid, &By::Hand(None), web::now());
     decided(done.await)?;
     books.report(&one.iccid, "is released", one.json).await
+}
+
+async fn set_operator(args: OperatorArgs) -> Result<(), Failure> {
+    let one = &args.one;
+    let books = Books::open(&one.file).await?;
+    books.check_operator(&args.name)?;
+    let desk = books.desk();
+    let done = desk.set_operator(&one.iccid, &args.name, web::now());
+    decided(done.await)?;
+    let done = format!("belongs to operator {}", args.name);
+    books.report(&one.iccid, &done, one.json).await
 }
 
 async fn cancel(args: CancelArgs) -> Result<(), Failure> {

@@ -239,6 +239,16 @@ impl<'a> Desk<'a> {
             .await
     }
 
+    /// Gives an order to another operator of the configuration.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn set_operator(self, iccid: &str, operator: &str, now: u64) -> Stored<Decided<()>> {
+        let operator = operator.to_owned();
+        let change = move |order: &mut Order| order.set_operator(&operator, now);
+        self.change(iccid, &By::Hand(None), change).await
+    }
+
     /// Takes a profile back whatever its state, for a card that will never report again.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use crate::core::{
 };
 use crate::inventory::Inventory;
 use crate::progress::Operators;
+use crate::revocation::{self, Lists};
 use crate::store::{Books, Store, StoreError, Stored};
 use crate::template::Template;
 use aid_rsp::crypto::OpCounts;
@@ -36,6 +37,8 @@ pub struct Service {
     sessions: AtomicU64,
     /// Operations that were logged already.
     logged: Mutex<OpCounts>,
+    /// Revocation lists for LPAs.
+    lists: RwLock<Lists>,
 }
 
 impl Service {
@@ -65,6 +68,7 @@ impl Service {
             tickets,
             sessions,
             logged,
+            lists: RwLock::default(),
         })
     }
 
@@ -80,6 +84,25 @@ impl Service {
     pub fn telling(mut self, operators: Option<Operators>) -> Self {
         self.told = operators;
         self
+    }
+
+    /// The server itself.
+    #[must_use]
+    pub const fn dp(&self) -> &Dp {
+        &self.dp
+    }
+
+    /// Serves and applies the lists of these files from now on.
+    pub fn revoke(&self, files: &revocation::Files) {
+        self.dp.revoke(files.lists());
+        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = files.served();
+    }
+
+    /// The revocation list in the file of this name, DER.
+    #[must_use]
+    pub fn revocation_list(&self, name: &str) -> Option<Arc<[u8]>> {
+        let lists = self.lists.read().unwrap_or_else(PoisonError::into_inner);
+        lists.get(name)
     }
 
     /// The inventory as it is now.

@@ -7,9 +7,7 @@ use aid_rsp::es2::DownloadOrderRequest;
 use aid_rsp::es10::TransactionId;
 use aid_store::{Fields, Tx, Value, params};
 use rand_core::CryptoRng;
-
-/// Numbers of a template that are skipped in one decision because their ICCIDs are taken.
-const SKIPPED: usize = 1000;
+use std::collections::BTreeSet;
 
 /// The books as they are at the moment of a decision.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +26,13 @@ pub(super) fn order(row: &mut Fields<'_>) -> Stored<Order> {
     Ok(order)
 }
 
-/// The same of a row that also has the file of a further package.
-fn further_order(row: &mut Fields<'_>) -> Stored<Order> {
+/// The same of a row that also has the file of a package, which an order of it keeps.
+fn with_file(row: &mut Fields<'_>) -> Stored<Order> {
     let mut order = order(row)?;
-    order.package = Some(row.text()?);
+    let file = row.text()?;
+    if order.state == OrderState::Available {
+        order.package = Some(file);
+    }
     Ok(order)
 }
 
@@ -43,15 +44,13 @@ pub(super) const fn seq_number(n: u64) -> Value<'static> {
 const BY_ICCID: &str = "SELECT body, profile_type FROM orders WHERE iccid = $1";
 const BY_MATCHING_ID: &str = "SELECT body, profile_type FROM orders WHERE matching_id = $1";
 const IN_INVENTORY: &str =
-    "SELECT body, profile_type FROM orders WHERE iccid = $1 AND in_inventory = 1";
-const BY_CALL: &str =
-    "SELECT body, profile_type FROM orders WHERE call = $1 AND eid IS $2 AND in_inventory = 1";
-const FIRST: &str = "SELECT body, profile_type FROM orders WHERE in_inventory = 1 AND state = 'available' \
+    "SELECT body, profile_type, file FROM orders WHERE iccid = $1 AND in_inventory = 1";
+const BY_CALL: &str = "SELECT body, profile_type, file FROM orders WHERE call = $1 AND eid IS $2 AND in_inventory = 1";
+const FIRST: &str = "SELECT body, profile_type, file FROM orders WHERE in_inventory = 1 AND state = 'available' \
      ORDER BY iccid LIMIT 1";
-const FIRST_OF_TYPE: &str = "SELECT body, profile_type FROM orders WHERE in_inventory = 1 AND state = 'available' \
+const FIRST_OF_TYPE: &str = "SELECT body, profile_type, file FROM orders WHERE in_inventory = 1 AND state = 'available' \
      AND profile_type = $1 ORDER BY iccid LIMIT 1";
-const ANY_OF_TYPE: &str =
-    "SELECT body, profile_type FROM orders WHERE in_inventory = 1 AND profile_type = $1 LIMIT 1";
+const ANY_OF_TYPE: &str = "SELECT body, profile_type, file FROM orders WHERE in_inventory = 1 AND profile_type = $1 LIMIT 1";
 const FURTHER_OF_TYPE: &str = "SELECT o.body, f.profile_type, f.file FROM further f JOIN orders o ON o.iccid = f.iccid \
      WHERE f.profile_type = $1 AND o.state = 'available' ORDER BY f.iccid LIMIT 1";
 const ANY_FURTHER_OF_TYPE: &str = "SELECT o.body, f.profile_type, f.file FROM further f JOIN orders o ON o.iccid = f.iccid \
@@ -59,13 +58,15 @@ const ANY_FURTHER_OF_TYPE: &str = "SELECT o.body, f.profile_type, f.file FROM fu
 const FURTHER_OF_ICCID: &str = "SELECT o.body, f.profile_type, f.file FROM further f JOIN orders o ON o.iccid = f.iccid \
      WHERE f.iccid = $1 AND f.profile_type = $2 ORDER BY f.file LIMIT 1";
 const OF_FILE: &str =
-    "SELECT body, profile_type FROM orders WHERE file = $1 AND in_inventory = 1 LIMIT 2";
+    "SELECT body, profile_type, file FROM orders WHERE file = $1 AND in_inventory = 1 LIMIT 2";
 const FURTHER_OF_FILE: &str = "SELECT o.body, f.profile_type, f.file FROM further f JOIN orders o ON o.iccid = f.iccid \
      WHERE f.file = $1 LIMIT 2";
 const KNOWN_FURTHER: &str = "/* reads all: the inventory, when it is read */ SELECT iccid, file, profile_type, name FROM further";
 const KNOWN: &str = "/* reads all: the inventory, when it is read */ SELECT iccid, file, profile_type, name, in_inventory FROM orders o \
      WHERE NOT EXISTS (SELECT 1 FROM made m WHERE m.iccid = o.iccid)";
 const MADE: &str = "/* reads all: the inventory, when it is read */ SELECT iccid FROM made";
+const TAKEN: &str = "/* reads all: the range of a template, once each time its next number is taken */ \
+     SELECT iccid FROM orders WHERE iccid >= $1 AND iccid <= $2";
 const NOTICE: &str =
     "SELECT 1 FROM notifications WHERE eid = $1 AND seq_number = $2 AND digest = $3";
 
@@ -104,36 +105,43 @@ impl<'t> Books<'t> {
         let mut found = Vec::new();
         if let Some(call) = call_of(&request.header) {
             let eid: Option<&str> = request.eid.as_ref().map(AsRef::as_ref);
-            found = self.0.all(BY_CALL, params![&call, eid], order).await?;
+            found = self.0.all(BY_CALL, params![&call, eid], with_file).await?;
         }
         let kind: Option<&str> = request.profile_type.as_ref().map(AsRef::as_ref);
         match (&request.iccid, kind) {
             (Some(iccid), kind) => {
                 let iccid = plain_iccid(iccid.as_ref());
-                let first = self.0.first(IN_INVENTORY, params![iccid], order).await?;
+                let first = self
+                    .0
+                    .first(IN_INVENTORY, params![iccid], with_file)
+                    .await?;
                 let fits = first
                     .as_ref()
                     .is_some_and(|order| kind.is_none_or(|kind| kind == order.profile_type));
                 if let (false, Some(kind)) = (fits, kind) {
                     let values = params![iccid, kind];
-                    let further = self.0.first(FURTHER_OF_ICCID, values, further_order);
+                    let further = self.0.first(FURTHER_OF_ICCID, values, with_file);
                     // Instead of the first: an ICCID is ordered once.
                     found.extend(further.await?.or(first));
                 } else {
                     found.extend(first);
                 }
             }
-            (None, None) => found.extend(self.0.first(FIRST, &[], order).await?),
+            (None, None) => found.extend(self.0.first(FIRST, &[], with_file).await?),
             (None, Some(kind)) => {
-                found.extend(self.0.first(FIRST_OF_TYPE, params![kind], order).await?);
+                found.extend(
+                    self.0
+                        .first(FIRST_OF_TYPE, params![kind], with_file)
+                        .await?,
+                );
                 // Tells a type of which none is left from one that never was.
-                found.extend(self.0.first(ANY_OF_TYPE, params![kind], order).await?);
+                found.extend(self.0.first(ANY_OF_TYPE, params![kind], with_file).await?);
                 if found
                     .iter()
                     .all(|order| order.state != OrderState::Available)
                 {
                     for sql in [FURTHER_OF_TYPE, ANY_FURTHER_OF_TYPE] {
-                        found.extend(self.0.first(sql, params![kind], further_order).await?);
+                        found.extend(self.0.first(sql, params![kind], with_file).await?);
                     }
                 }
             }
@@ -148,10 +156,10 @@ impl<'t> Books<'t> {
     /// # Errors
     /// [`StoreError`].
     pub async fn package(self, file: &str, request: &DownloadOrderRequest) -> Stored<Vec<Order>> {
-        let first = self.0.all(OF_FILE, params![file], order).await?;
+        let first = self.0.all(OF_FILE, params![file], with_file).await?;
         let further = self
             .0
-            .all(FURTHER_OF_FILE, params![file], further_order)
+            .all(FURTHER_OF_FILE, params![file], with_file)
             .await?;
         let iccid = request.iccid.as_ref().map(|i| plain_iccid(i.as_ref()));
         let found = first.into_iter().chain(further);
@@ -177,19 +185,35 @@ impl<'t> Books<'t> {
             return Ok(None);
         }
         for template in templates.iter().filter(fits) {
-            let mut number = made::next(self.0, template.name()).await?;
-            for _ in 0..SKIPPED {
-                let Ok(made) = template.make(number, rng) else {
-                    break;
-                };
-                // A file of the inventory may have an ICCID of the range.
-                if self.order(&made.stock.iccid).await?.is_none() {
-                    return Ok(Some(made));
-                }
-                number += 1;
+            let next = made::next(self.0, template.name()).await?;
+            let number = self.free_number(template, next).await?;
+            if let Some(made) = number.and_then(|number| template.make(number, rng).ok()) {
+                return Ok(Some(made));
             }
         }
         Ok(None)
+    }
+
+    /// The first number of a template from this one on whose ICCID no file of the inventory has.
+    async fn free_number(self, template: &Template, next: u32) -> Stored<Option<u32>> {
+        let Some(first) = template.iccid(next) else {
+            return Ok(None);
+        };
+        if self.order(&first).await?.is_none() {
+            return Ok(Some(next));
+        }
+        let Some(last) = template.iccid(template.count() - 1) else {
+            return Ok(None);
+        };
+        let values = params![&first, &last];
+        let taken = self.0.all(TAKEN, values, |row| row.text()).await?;
+        let taken: BTreeSet<String> = taken.into_iter().collect();
+        let mut numbers = next..template.count();
+        Ok(numbers.find(|n| {
+            template
+                .iccid(*n)
+                .is_some_and(|iccid| !taken.contains(&iccid))
+        }))
     }
 
     /// All profiles that were ever in the inventory, and the ICCIDs of those that were made.

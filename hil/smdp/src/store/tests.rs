@@ -157,7 +157,11 @@ async fn crowded() -> (tempfile::TempDir, Store, Vec<Order>) {
 
 #[tokio::test]
 async fn an_order_is_chosen_from_few_as_from_all() {
-    let (_folder, store, all) = crowded().await;
+    let (_folder, store, mut all) = crowded().await;
+    for order in &mut all {
+        let file = stock(&order.iccid, &order.profile_type).file;
+        order.package = Some(file).filter(|_| order.state == OrderState::Available);
+    }
     let (mut chosen, mut refused) = (0, 0);
     let iccids = [
         None,

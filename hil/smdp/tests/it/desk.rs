@@ -8,6 +8,7 @@ use crate::program::{Running, client, program, site, start};
 use aid_rsp::es2::{DownloadOrderRequest, ReleaseProfileRequest};
 use aid_rsp::es9::{Function, RequestHeader, Response, Text};
 use aid_rsp::es10::ppr;
+use aid_rsp::saip::builder::{Algorithm, ProfileBuilder};
 use aid_smdp::core::{Limits, OrderState, Protection, TicketKey};
 use aid_smdp::inventory::{Reader, load};
 use aid_smdp::service::{By, Desk, Placing};
@@ -87,8 +88,22 @@ async fn a_person_orders_by_command_beside_the_running_server() {
         .function_execution_status;
     assert!(status.to_string().contains("8.2.1"), "{status}");
 
+    // Given to an operator, it is that operator's.
+    let error = order(dir, &["set-operator", ICCID, "nobody"]).unwrap_err();
+    assert!(error.contains("no [[operator]]"), "{error}");
+    let view = json(dir, &["set-operator", ICCID, OPERATOR]);
+    assert_eq!(view["operator"], OPERATOR);
+    let status = es2(dir, &es2_host, &release).await.header;
+    let status = status.function_execution_status.to_string();
+    assert!(status.contains("Executed-Success"), "{status}");
+
     // Cancelled and placed again with a code; the server sees each at once.
     order(dir, &["cancel", ICCID]).unwrap();
+    let error = order(dir, &["set-operator", ICCID, OPERATOR]).unwrap_err();
+    assert!(
+        error.contains("it cannot be given to an operator"),
+        "{error}"
+    );
     assert_eq!(offered(None).await, Err("8.1.1/3.8".into()));
     let said = order(
         dir,
@@ -429,4 +444,31 @@ async fn port_443_is_the_same_as_none() {
         let got = dp.initiate(&card.initiate(given), &tickets, &mut rng, NOW);
         assert_eq!(got.is_ok(), same, "{own} {given}");
     }
+}
+
+/// An order keeps the package that it was placed for, whatever file of the same ICCID comes later.
+#[tokio::test]
+async fn a_later_file_with_the_same_iccid_is_not_delivered_in_its_place() {
+    let bench = Bench::new().await;
+    let id = bench.order(None, None).await;
+    assert_eq!(bench.stored().await.package.as_deref(), Some(ICCID));
+    let profiles = bench.folder.path().join("profiles");
+    let algorithm = Algorithm::Milenage {
+        k: [3; 16],
+        opc: [4; 16],
+    };
+    let other = ProfileBuilder::new(ICCID, "001010000000099", algorithm);
+    // First by name.
+    std::fs::write(profiles.join("0.der"), other.build().unwrap()).unwrap();
+    let inventory = load(&profiles, ADDRESS, Protection::SessionKeys).unwrap();
+    bench.service.renew(inventory, NOW).await.unwrap();
+    let mut card = bench.card();
+    let (_, bpp) = bench.download(&mut card, &id).await;
+    let opened = card.open(&bpp, &bench.pki.dp_pb.key.public);
+    assert_eq!(opened.package, bench.package);
+    // Its own file is gone: the other one does not stand for it.
+    std::fs::remove_file(profiles.join(format!("{ICCID}.der"))).unwrap();
+    let inventory = load(&profiles, ADDRESS, Protection::SessionKeys).unwrap();
+    bench.service.renew(inventory, NOW).await.unwrap();
+    refused(bench.authenticate(&card, Some(&id)).await, ("8.2", "3.7"));
 }

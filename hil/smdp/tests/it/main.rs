@@ -22,6 +22,8 @@ mod orders;
 mod program;
 mod progress;
 mod refusals;
+mod revocations;
 mod sessions;
+mod strangers;
 mod templates;
 mod vectors;

@@ -158,6 +158,35 @@ async fn every_order_gets_a_profile_of_its_own_until_the_range_ends() {
     assert_eq!(any.unwrap().iccid.as_str(), crate::bench::ICCID);
 }
 
+/// Files may have the ICCIDs of more profiles of a range than anybody would try one by one.
+#[tokio::test]
+async fn taken_numbers_of_a_range_are_passed_over() {
+    let template = Template::all(
+        &[entry(Aka::Milenage, 1_502)],
+        Path::new("."),
+        "localhost",
+        Protection::SessionKeys,
+    );
+    let template = &template.unwrap()[0];
+    let stock = |number| aid_smdp::core::Stock {
+        iccid: template.iccid(number).unwrap(),
+        file: format!("file-{number}"),
+        profile_type: "taken".into(),
+        name: "taken".into(),
+    };
+    let bench = bench(1_502).await;
+    let s = &bench.service;
+    let taken = (0..1_500).map(stock).collect();
+    s.store().offer(taken, NOW).await.unwrap();
+    for number in [1_500, 1_501] {
+        let got = s.download_order(&wish("Lab Milenage"), OPERATOR, NOW).await;
+        let iccid = got.unwrap().iccid;
+        assert_eq!(Some(iccid.as_str()), template.iccid(number).as_deref());
+    }
+    let none = s.download_order(&wish("Lab Milenage"), OPERATOR, NOW).await;
+    refused(none, ("8.2.5", "3.7"));
+}
+
 /// A file may get the ICCID of a profile that was made before: it is left out and reported, and the card gets the profile
 /// that was ordered, at a start and while the server runs.
 #[tokio::test]

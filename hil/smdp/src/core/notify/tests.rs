@@ -216,6 +216,31 @@ fn a_deletion_that_overtakes_the_installation_counts_once_that_arrives() {
 }
 
 #[test]
+fn a_deletion_without_a_report_of_the_installation_ends_the_first_order_of_a_profile() {
+    let first = || {
+        let mut order = ordered(&Order::available(ICCID.into(), "t".into(), 0), CARD);
+        bound(&mut order, 1);
+        order
+    };
+    let mut order = first();
+    assert!(!order.noticed(&notice_of(OTHER_CARD, 9, Said::Deleted), 4));
+    assert!(order.noticed(&notice_of(CARD, 4, Said::Deleted), 4));
+    assert_eq!(order.state, OrderState::Deleted);
+    // The report comes late.
+    order.noticed(&notice_of(CARD, 1, Said::Installed(1)), 5);
+    assert_eq!(order.state, OrderState::Deleted);
+    // The deletion was of an installation before the books began.
+    let mut order = first();
+    order.noticed(&notice_of(CARD, 4, Said::Deleted), 4);
+    assert!(order.noticed(&notice_of(CARD, 5, Said::Installed(1)), 5));
+    assert_eq!(order.state, OrderState::Installed);
+    // No package was given out.
+    let mut order = ordered(&Order::available(ICCID.into(), "t".into(), 0), CARD);
+    assert!(!order.noticed(&notice_of(CARD, 4, Said::Deleted), 4));
+    assert_eq!(order.state, OrderState::Released);
+}
+
+#[test]
 fn the_failure_of_an_earlier_try_does_not_end_the_next() {
     let mut order = second_life(CARD);
     bound(&mut order, 2);
