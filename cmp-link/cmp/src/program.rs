@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use keys::{Key, rotated};
-pub use orders::{AuditArgs, OrderFilter, OrderWhat};
+pub use orders::{AuditArgs, OrderFilter, OrderWhat, Why};
 pub use serve::{Listening, serve_until};
 pub use sync::SyncWhom;
 pub use users::UserAdd;
@@ -291,11 +291,16 @@ async fn user(admin: &admin::Admin<'_>, command: UserCommand) -> Result<(), Fail
                 .await
         }
         UserCommand::Show { name } => admin.show(operator.show_user(&name).await),
-        UserCommand::SetPassword { name, .. } => {
+        UserCommand::SetPassword {
+            name,
+            keep_identities,
+            ..
+        } => {
             // Whether there is such a user is said before anybody types.
             let name = admin.user_name(&name).await?;
             let password = users::from_stdin("password")?;
-            admin.show(operator.set_password(&name, &password).await)
+            let set = operator.set_password(&name, &password, keep_identities);
+            admin.show(set.await)
         }
         UserCommand::SetPin { name, none, .. } => {
             let name = admin.user_name(&name).await?;
@@ -351,8 +356,8 @@ async fn outbox(admin: &admin::Admin<'_>, command: OutboxCommand) -> Result<(), 
             (Calls { state }, page)
         }
         OutboxCommand::Show { call } => return admin.show(operator.show_call(call).await),
-        OutboxCommand::Replay { call } => {
-            return admin.show(operator.replay_call(call, None).await);
+        OutboxCommand::Replay { call, reason } => {
+            return admin.show(operator.replay_call(call, reason).await);
         }
         OutboxCommand::Drop { call, reason } => {
             let what = format!("the call {call} is closed without an answer");
@@ -443,7 +448,8 @@ async fn order(admin: &admin::Admin<'_>, command: OrderCommand) -> Result<(), Fa
     let operator = &admin.operator;
     match command {
         OrderCommand::Add { eid, what } => {
-            admin.show(operator.add_order(&eid, what.into(), None).await)
+            let (what, reason) = what.and_why();
+            admin.show(operator.add_order(&eid, what, reason).await)
         }
         OrderCommand::List(filter) => {
             let columns = ["order", "eid", "kind", "state", "created_at", "sent_at"];

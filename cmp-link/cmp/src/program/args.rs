@@ -254,6 +254,9 @@ pub(super) enum OutboxCommand {
     Replay {
         /// The call.
         call: uuid::Uuid,
+        /// Why, for the audit trail.
+        #[arg(long, value_parser = reason)]
+        reason: String,
     },
     /// Close a call without an answer; those behind it in its lane go on.
     Drop {
@@ -266,7 +269,7 @@ pub(super) enum OutboxCommand {
 }
 
 /// What an operator says about why: a text that says something, in one line.
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     let long = text.chars().count() > MAX_TEXT;
     if text.is_empty() || long || text.contains(is_unprintable) {
@@ -291,13 +294,17 @@ pub(super) enum UserCommand {
         /// Name of the user.
         name: String,
     },
-    /// Give a user who forgot the password another one; all sessions of the user end.
+    /// Give a user who forgot the password another one; all sessions of the user end, and their identities at other
+    /// providers sign in no more.
     SetPassword {
         /// Name of the user.
         name: String,
         /// Read the new password from standard input.
         #[arg(long, required = true)]
         password_stdin: bool,
+        /// Let the identities sign in as before: nobody else had the account.
+        #[arg(long)]
+        keep_identities: bool,
     },
     /// Give a user another PIN for cars, or none.
     SetPin {

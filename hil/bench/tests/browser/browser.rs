@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Sizes: name, width, height, and whether it is a phone.
 const SIZES: [(&str, u32, u32, bool); 2] =
     [("desktop", 1280, 900, false), ("phone", 390, 844, true)];
+/// Where pictures are kept.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/screenshots");
 /// Rules of axe-core that count.
 const TAGS: [&str; 5] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
@@ -211,10 +213,7 @@ impl Browser {
 
     /// Looks at the page in all sizes and colours, and keeps pictures of it under this name.
     pub(crate) async fn show(&self, name: &str) {
-        let folder = PathBuf::from(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../target/screenshots"
-        ));
+        let folder = PathBuf::from(FOLDER);
         std::fs::create_dir_all(&folder).unwrap();
         for (size, width, height, mobile) in SIZES {
             let metrics =
@@ -230,6 +229,31 @@ impl Browser {
                 self.judge(&format!("{name}, {size}, {colours}")).await;
             }
         }
+        self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await;
+        self.devtools("Emulation.setEmulatedMedia", json!({"features": []}))
+            .await;
+    }
+
+    /// Looks at the page as it is without scripts, on a phone in the dark, and keeps a picture of it.
+    pub(crate) async fn show_plain(&self, name: &str) {
+        let (_, width, height, mobile) = SIZES[1];
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+        let dark = json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
+        self.devtools("Emulation.setEmulatedMedia", dark).await;
+        self.scripts(false).await;
+        self.driver.refresh().await.unwrap();
+        // What was left out while the page was read stays out; the judge is a script.
+        self.scripts(true).await;
+        let folder = PathBuf::from(FOLDER);
+        self.driver
+            .screenshot(&folder.join(format!("{name}.png")))
+            .await
+            .unwrap();
+        self.judge(&format!("{name}, without scripts")).await;
         self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
             .await;
         self.devtools("Emulation.setEmulatedMedia", json!({"features": []}))

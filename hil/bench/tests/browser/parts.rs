@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// A running part; ended when it is dropped.
-pub(crate) struct Part(Child);
+/// A running part, with what it said when it was ready; ended when it is dropped.
+pub(crate) struct Part(Child, Value);
 
 impl Drop for Part {
     fn drop(&mut self) {
@@ -21,7 +21,7 @@ pub(crate) struct Parts {
     pub(crate) agent: Option<Part>,
     _card: Part,
     pub(crate) cmp: Option<Part>,
-    _msp: Part,
+    msp: Part,
     _smdp: Part,
     /// What `init` printed: names, passwords, addresses.
     pub(crate) known: Value,
@@ -48,7 +48,8 @@ fn start(dir: &Path, program: &str, args: &[&str]) -> Part {
     assert!(!line.is_empty(), "{program} did not start");
     // What it says later has to go somewhere.
     std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-    Part(child)
+    let ready = serde_json::from_str(&line).unwrap_or_default();
+    Part(child, ready)
 }
 
 fn run(dir: &Path, program: &str, args: &[&str], input: &str) -> String {
@@ -112,7 +113,7 @@ impl Parts {
             agent: Some(agent),
             _card: card,
             cmp: Some(cmp),
-            _msp: msp,
+            msp,
             _smdp: smdp,
             known,
             dir,
@@ -135,6 +136,28 @@ impl Parts {
         let config = std::fs::read_to_string(self.dir.join("msp.toml")).unwrap();
         let line = config.lines().find(|l| l.starts_with("base_url")).unwrap();
         line.split('"').nth(1).unwrap().to_owned()
+    }
+
+    /// Base of the console of this program.
+    pub(crate) fn console(&self, program: &str) -> String {
+        let part = match program {
+            "aid-cmp" => self.cmp.as_ref().unwrap(),
+            _ => &self.msp,
+        };
+        let address = part.1["listen"]["admin"].as_str().unwrap();
+        let port = address.rsplit_once(':').unwrap().1;
+        format!("http://localhost:{port}")
+    }
+
+    /// Lets kim sign in at the console of this program, as admin.
+    pub(crate) fn add_member(&self, program: &str, config: &str, password: &str) {
+        let mut args = vec![
+            "member", "add", "kim", "--role", "admin", "--config", config,
+        ];
+        if program == "aid-cmp" {
+            args.push("--password-stdin");
+        }
+        run(&self.dir, program, &args, &format!("{password}\n"));
     }
 
     /// The driver logs in to the car with their PIN, and waits until it is decided.

@@ -98,8 +98,8 @@ async fn a_database_from_before_leases_keeps_its_content() {
         Ok((
             tx.earlier(&key(1)).await?.unwrap(),
             tx.earlier(&key(2)).await?.unwrap(),
-            tx.orders().await?,
-            tx.outbox().await?,
+            tx.orders(None, &Page::newest(1000)).await?,
+            tx.outbox(None, &Page::newest(1000)).await?,
             tx.due_lanes(8, 9).await?,
         ))
     });
