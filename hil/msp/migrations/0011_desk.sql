@@ -24,7 +24,9 @@ CREATE INDEX subscription_age ON subscription (created_at, id);
 CREATE INDEX profile_age ON profile (created_at, iccid);
 CREATE INDEX ac_request_age ON ac_request (created_at, request_id);
 CREATE INDEX ac_request_state ON ac_request (state, created_at, request_id);
-CREATE INDEX outbox_state ON outbox (state, id);
+-- Few are waiting or given up among many that are done. An index by the state itself would draw the search for what is due.
+CREATE INDEX outbox_waiting ON outbox (id) WHERE state = 'waiting';
+CREATE INDEX outbox_dead ON outbox (id) WHERE state = 'dead';
 -- What is looked for: a subscription by its number, a vehicle, a request by its id alone.
 CREATE INDEX subscription_number ON subscription (msisdn);
 CREATE INDEX profile_eid ON profile (eid, created_at);

@@ -169,16 +169,23 @@ async fn list(msp: &Msp, list: List, page: &PageArgs, json: bool) -> Result<(), 
             newest_first: false,
         };
         let part = list.part(msp, page).await?;
-        Ok::<_, Failure>(part.into_iter().map(printed).collect())
+        Ok::<_, Failure>(part.into_iter().map(|row| printed(row, json)).collect())
     };
     aid_cli::list::List::new(&COLUMNS, json)
         .paged(page, read)
         .await
 }
 
-/// A row with times as others read them.
-fn printed((place, mut row): (Place, Value)) -> Listed {
+/// A row with times as others read them; people read how many rows are inside, scripts the rows.
+fn printed((place, mut row): (Place, Value), json: bool) -> Listed {
     millis_to_text(&mut row);
+    let members = row.as_object_mut().filter(|_| !json);
+    for value in members.into_iter().flat_map(|row| row.values_mut()) {
+        let rows = value.as_array().filter(|rows| rows.iter().any(Value::is_object));
+        if let Some(count) = rows.map(Vec::len) {
+            *value = count.into();
+        }
+    }
     (place.to_string(), Some(row))
 }
 

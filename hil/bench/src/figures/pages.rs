@@ -60,6 +60,7 @@ pub(super) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<Figures, Failure> 
     let place = args.state.clone().unwrap_or_else(std::env::temp_dir);
     let temporary = Workshop::new("pages", &place)?;
     let site = Site::create(temporary.path(), Options::default())?;
+    site.make_logs()?;
     let found = measure(&site, args.stored, logs)?;
     Ok(Figures {
         text: text(&found),

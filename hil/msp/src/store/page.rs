@@ -71,7 +71,7 @@ macro_rules! by_time {
 }
 pub(super) use by_time;
 
-/// The same by number: `$1` and `$2` are number and limit; `$3` is the condition's.
+/// The same by number: `$1` and `$2` are number and limit.
 macro_rules! by_number {
     ($select:ident, $number:literal $(, $condition:literal)?) => {
         [
@@ -103,11 +103,9 @@ impl Tx<'_> {
         self,
         statements: [&'static str; 2],
         page: &Page,
-        more: Option<&str>,
         read: impl Fn(&mut Fields<'_>) -> Stored<T>,
     ) -> Stored<Vec<T>> {
-        let mut values = vec![Value::from(page.from().0), limit(page)];
-        values.extend(more.map(Value::from));
+        let values = [Value::from(page.from().0), limit(page)];
         let sql = statements[usize::from(page.newest_first)];
         self.all(sql, &values, read).await
     }

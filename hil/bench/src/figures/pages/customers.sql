@@ -27,5 +27,5 @@ INSERT INTO outbox (client_id, kind, msp_token, request_id, correlation_id, body
     last_error)
     SELECT '{cmp}', 'send-msp-token', printf('01920000-0000-4000-8000-%012x', i),
     printf('01960000-0000-4000-8000-%012x', i), printf('01970000-0000-4000-8000-%012x', i), '{}',
-    CASE WHEN i % 10 = 0 THEN 'waiting' ELSE 'done' END, 1, {now} + 36000000, {now}, '' FROM n;
+    CASE WHEN i % 10 = 0 THEN 'waiting' ELSE 'done' END, 1, {now} + 600000, {now}, '' FROM n;
 INSERT INTO audit (at, actor, action, detail) SELECT {now}, 'operator', 'customer added', printf('crowd-%d', i) FROM n;

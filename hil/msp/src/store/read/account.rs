@@ -169,7 +169,7 @@ impl Tx<'_> {
                 reason: row.text()?,
             })
         };
-        self.part_by_number(sql, page, None, read).await
+        self.part_by_number(sql, page, read).await
     }
 
     /// All further API keys, oldest first.

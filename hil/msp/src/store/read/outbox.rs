@@ -167,12 +167,26 @@ impl Tx<'_> {
         state: Option<JobState>,
         page: &Page,
     ) -> Stored<Vec<OutboxRow>> {
+        // The planner would go through all rows by their number, however few fit.
         let sql = match state {
             None => by_number!(jobs, "id"),
-            Some(_) => by_number!(jobs, "id", "state = $3"),
+            Some(JobState::Done) => by_number!(jobs, "id", "state = 'done'"),
+            Some(JobState::Waiting) => [
+                jobs!(
+                    "INDEXED BY outbox_waiting WHERE state = 'waiting' AND id > $1 ORDER BY id LIMIT $2"
+                ),
+                jobs!(
+                    "INDEXED BY outbox_waiting WHERE state = 'waiting' AND id < $1 ORDER BY id DESC LIMIT $2"
+                ),
+            ],
+            Some(JobState::Dead) => [
+                jobs!("INDEXED BY outbox_dead WHERE state = 'dead' AND id > $1 ORDER BY id LIMIT $2"),
+                jobs!(
+                    "INDEXED BY outbox_dead WHERE state = 'dead' AND id < $1 ORDER BY id DESC LIMIT $2"
+                ),
+            ],
         };
-        let state = state.map(JobState::as_str);
-        self.part_by_number(sql, page, state, read).await
+        self.part_by_number(sql, page, read).await
     }
 
     /// The newest jobs of a token, at most 100.

@@ -140,7 +140,7 @@ impl Tx<'_> {
     /// The database fails.
     pub(crate) async fn statuses(self, page: &Page) -> Stored<Vec<StatusRow>> {
         let sql = by_number!(statuses, "seq");
-        self.part_by_number(sql, page, None, status).await
+        self.part_by_number(sql, page, status).await
     }
 
     /// The newest reports about a profile, at most 100.
@@ -177,7 +177,7 @@ impl Tx<'_> {
     /// The database fails.
     pub(crate) async fn progress(self, page: &Page) -> Stored<Vec<(i64, i64, Progress)>> {
         let sql = by_number!(steps, "seq");
-        self.part_by_number(sql, page, None, step).await
+        self.part_by_number(sql, page, step).await
     }
 
     /// The newest progress of a profile's downloads, at most 100.

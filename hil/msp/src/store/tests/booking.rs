@@ -60,7 +60,10 @@ struct Books {
 async fn books(store: &Store, key: &Key) -> Books {
     let key = key.clone();
     let read = store.read(async move |tx| {
-        let all = Page::newest(1000);
+        let all = Page {
+            newest_first: false,
+            ..Page::newest(1000)
+        };
         Ok(Books {
             statuses: tx.statuses(&all).await?.len(),
             profiles: tx.profiles(&all).await?,
