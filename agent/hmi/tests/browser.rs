@@ -3,6 +3,7 @@
 //! gloves. Pictures are in `target/screenshots/hmi`.
 #![allow(
     clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a failed expectation is a failed test"
 )]
@@ -15,7 +16,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::states::{profile, session, states};
 use support::*;
 
@@ -162,6 +163,12 @@ impl Browser {
     }
 
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let answer = self.try_call(method, path, body);
+        answer.unwrap_or_else(|why| panic!("{method} {path}: {why}"))
+    }
+
+    /// What the driver answers, or why it can't.
+    fn try_call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Value> {
         let (host, body) = (&self.host, body.to_string());
         let request = format!(
             "{method} {}{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\n\
@@ -187,8 +194,10 @@ impl Browser {
         let mut bytes = vec![0; length];
         answer.read_exact(&mut bytes).expect("body");
         let value: Value = serde_json::from_slice(&bytes).expect("JSON");
-        assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {value}");
-        value["value"].clone()
+        match head.starts_with("HTTP/1.1 200") {
+            true => Ok(value["value"].clone()),
+            false => Err(value),
+        }
     }
 
     fn open(&self, address: &str) {
@@ -203,16 +212,14 @@ impl Browser {
         );
     }
 
-    /// Waits until this is true in the page; the driver ends the wait after a minute.
+    /// Waits until this is true in the page. Asked from outside: a script that waits inside ends with its page.
     fn until(&self, condition: &str) {
-        let script = format!(
-            "const done = arguments[0]; const look = () => ({condition}) ? done(true) : setTimeout(look, 20); look();"
-        );
-        self.call(
-            "POST",
-            "/execute/async",
-            &json!({"script": script, "args": []}),
-        );
+        let body = json!({"script": format!("return Boolean({condition})"), "args": []});
+        let start = Instant::now();
+        while self.try_call("POST", "/execute/sync", &body) != Ok(json!(true)) {
+            assert!(start.elapsed() < PATIENCE, "never: {condition}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn click(&self, selector: &str) {

@@ -28,13 +28,14 @@ CREATE INDEX ac_request_state ON ac_request (state, created_at, request_id);
 CREATE INDEX outbox_waiting ON outbox (id) WHERE state = 'waiting';
 CREATE INDEX outbox_dead ON outbox (id) WHERE state = 'dead';
 -- What is looked for: a subscription by its number, a vehicle, a request by its id alone.
-CREATE INDEX subscription_number ON subscription (msisdn);
+CREATE INDEX subscription_number ON subscription (msisdn, created_at, id);
 CREATE INDEX profile_eid ON profile (eid, created_at);
-CREATE INDEX ac_request_id ON ac_request (request_id);
+CREATE INDEX ac_request_id ON ac_request (request_id, created_at);
+CREATE INDEX outbox_link ON outbox (msp_token, id);
 CREATE INDEX status_iccid ON status (iccid, seq);
 CREATE INDEX status_token ON status (msp_token, seq);
 CREATE INDEX progress_iccid ON progress (iccid, seq);
 -- A transaction.
-CREATE INDEX ac_request_correlation ON ac_request (correlation_id);
+CREATE INDEX ac_request_correlation ON ac_request (correlation_id, created_at);
 CREATE INDEX status_correlation ON status (correlation_id);
 CREATE INDEX outbox_correlation ON outbox (correlation_id);

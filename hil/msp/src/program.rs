@@ -181,7 +181,9 @@ fn printed((place, mut row): (Place, Value), json: bool) -> Listed {
     millis_to_text(&mut row);
     let members = row.as_object_mut().filter(|_| !json);
     for value in members.into_iter().flat_map(|row| row.values_mut()) {
-        let rows = value.as_array().filter(|rows| rows.iter().any(Value::is_object));
+        let rows = value
+            .as_array()
+            .filter(|rows| rows.iter().any(Value::is_object));
         if let Some(count) = rows.map(Vec::len) {
             *value = count.into();
         }

@@ -28,6 +28,8 @@ const LIMIT_FIRST: usize = 60_000;
 const LIMIT_AFTER: usize = 15_000;
 /// Whose pages are looked at: one of the many, who has an order that is open.
 const ONE: u32 = 425;
+/// Another one, whose vehicle asked for an activation code.
+const ASKED: u32 = 420;
 /// Their password, and that of the operator at the consoles.
 const PASSWORD: &str = "look at my pages";
 
@@ -202,7 +204,7 @@ fn console_pages() -> Result<Vec<String>, Failure> {
         format!("/console/users/crowd-{ONE}"),
         format!("/console/audit?about={eid}"),
         "/console/audit?actor=Mobile+One".to_owned(),
-        format!("/console/correlations/01950000-0000-0000-0000-{ONE:012x}"),
+        format!("/console/correlations/01950000-0000-0000-0000-{ASKED:012x}"),
     ]);
     Ok(pages)
 }

@@ -60,9 +60,9 @@ impl List {
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn part(self, msp: &Msp, page: Page) -> Result<Vec<Placed>, Failure> {
+    pub(crate) async fn part(self, msp: &Msp, page: Page) -> Stored<Vec<Placed>> {
         let read = msp.store.read(async move |tx| self.read(tx, &page).await);
-        Ok(read.await?)
+        read.await
     }
 
     /// All of it, oldest first.

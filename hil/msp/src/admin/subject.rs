@@ -1,7 +1,6 @@
 //! One customer, subscription, link, order, call or profile, with what belongs to it; what has a name; and what happened in
 //! one transaction.
 
-use aid_cli::cli::Failure;
 use aid_id::{Eid, Iccid, MspToken};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,10 +11,10 @@ use super::list::{
 };
 use crate::core::model::{Job, OrderState};
 use crate::msp::Msp;
-use crate::store::{Stored, Tx};
+use crate::store::{StoreError, Stored, Tx};
 
 /// What was looked for; none if there is nothing of this name.
-type Found = Result<Option<Value>, Failure>;
+type Found = Result<Option<Value>, StoreError>;
 
 /// A customer with their subscriptions and links.
 ///
@@ -29,7 +28,7 @@ pub(crate) async fn customer(msp: &Msp, user: &str) -> Found {
         };
         customer_row(tx, &user, created_at).await.map(Some)
     });
-    Ok(read.await?)
+    read.await
 }
 
 /// A subscription with its links, its pool and the profiles of its links.
@@ -51,7 +50,7 @@ pub(crate) async fn subscription(msp: &Msp, id: &str) -> Found {
         row["profiles"] = profiles.into();
         Ok(Some(row))
     });
-    Ok(read.await?)
+    read.await
 }
 
 /// A link with its profiles, and its newest orders, reports and calls.
@@ -73,7 +72,7 @@ pub(crate) async fn link(msp: &Msp, token: MspToken) -> Found {
         row["calls"] = tx.jobs_of(token).await?.iter().map(job_row).collect();
         Ok(Some(row))
     });
-    Ok(read.await?)
+    read.await
 }
 
 /// The orders with this `activationCodeRequestID`; CMPs choose it, so that two may have the same.
@@ -123,16 +122,16 @@ pub(crate) async fn profile(msp: &Msp, iccid: &Iccid) -> Found {
             "downloads": steps.iter().map(|(_, at, p)| progress_row(*at, p)).collect::<Vec<_>>(),
         })))
     });
-    Ok(read.await?)
+    read.await
 }
 
 /// What happened in a transaction, in one order: `at`, `party`, `event`, `subject`, `detail`.
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn transaction(msp: &Msp, correlation: Uuid) -> Result<Vec<Value>, Failure> {
+pub(crate) async fn transaction(msp: &Msp, correlation: Uuid) -> Result<Vec<Value>, StoreError> {
     let read = msp.store.read(async move |tx| line(tx, correlation).await);
-    Ok(read.await?)
+    read.await
 }
 
 async fn line(tx: Tx<'_>, correlation: Uuid) -> Stored<Vec<Value>> {
@@ -208,10 +207,10 @@ fn point(id: i64) -> &'static str {
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn found(msp: &Msp, text: &str) -> Result<Option<String>, Failure> {
+pub(crate) async fn found(msp: &Msp, text: &str) -> Result<Option<String>, StoreError> {
     let text = text.to_owned();
     let read = msp.store.read(async move |tx| find(tx, &text).await);
-    Ok(read.await?)
+    read.await
 }
 
 async fn find(tx: Tx<'_>, text: &str) -> Stored<Option<String>> {

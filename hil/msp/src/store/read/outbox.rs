@@ -180,7 +180,9 @@ impl Tx<'_> {
                 ),
             ],
             Some(JobState::Dead) => [
-                jobs!("INDEXED BY outbox_dead WHERE state = 'dead' AND id > $1 ORDER BY id LIMIT $2"),
+                jobs!(
+                    "INDEXED BY outbox_dead WHERE state = 'dead' AND id > $1 ORDER BY id LIMIT $2"
+                ),
                 jobs!(
                     "INDEXED BY outbox_dead WHERE state = 'dead' AND id < $1 ORDER BY id DESC LIMIT $2"
                 ),
