@@ -76,7 +76,8 @@ impl Open {
             self.end_oldest(None);
         }
         while self.0.len() >= CONNECTIONS {
-            self.end_oldest(self.greediest());
+            let greediest = self.greediest();
+            self.end_oldest(greediest.as_deref());
         }
     }
 
@@ -90,8 +91,8 @@ impl Open {
         most.and_then(|(name, _)| name)
     }
 
-    fn end_oldest(&mut self, of: Option<String>) {
-        let at = self.0.iter().position(|(guest, _)| guest.name() == of);
+    fn end_oldest(&mut self, of: Option<&str>) {
+        let at = self.0.iter().position(|(guest, _)| guest.name().as_deref() == of);
         if let Some((_, task)) = at.and_then(|at| self.0.remove(at)) {
             task.abort();
         }
