@@ -214,6 +214,10 @@ impl Browser {
     }
 
     /// Waits until this is true in the page. Asked from outside: a script that waits inside ends with its page.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "between two looks, with a deadline"
+    )]
     fn until(&self, condition: &str) {
         let body = json!({"script": format!("return Boolean({condition})"), "args": []});
         let start = Instant::now();

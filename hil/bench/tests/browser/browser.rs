@@ -235,31 +235,6 @@ impl Browser {
             .await;
     }
 
-    /// Looks at the page as it is without scripts, on a phone in the dark, and keeps a picture of it.
-    pub(crate) async fn show_plain(&self, name: &str) {
-        let (_, width, height, mobile) = SIZES[1];
-        let metrics =
-            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile});
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
-            .await;
-        let dark = json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
-        self.devtools("Emulation.setEmulatedMedia", dark).await;
-        self.scripts(false).await;
-        self.driver.refresh().await.unwrap();
-        // What was left out while the page was read stays out; the judge is a script.
-        self.scripts(true).await;
-        let folder = PathBuf::from(FOLDER);
-        self.driver
-            .screenshot(&folder.join(format!("{name}.png")))
-            .await
-            .unwrap();
-        self.judge(&format!("{name}, without scripts")).await;
-        self.devtools("Emulation.clearDeviceMetricsOverride", json!({}))
-            .await;
-        self.devtools("Emulation.setEmulatedMedia", json!({"features": []}))
-            .await;
-    }
-
     /// No finding of axe-core, nothing wider than the window, no request to anybody else.
     async fn judge(&self, what: &str) {
         let wide =

@@ -21,7 +21,7 @@ pub(crate) struct Parts {
     pub(crate) agent: Option<Part>,
     _card: Part,
     pub(crate) cmp: Option<Part>,
-    msp: Part,
+    _msp: Part,
     _smdp: Part,
     /// What `init` printed: names, passwords, addresses.
     pub(crate) known: Value,
@@ -113,7 +113,7 @@ impl Parts {
             agent: Some(agent),
             _card: card,
             cmp: Some(cmp),
-            msp,
+            _msp: msp,
             _smdp: smdp,
             known,
             dir,
@@ -138,26 +138,27 @@ impl Parts {
         line.split('"').nth(1).unwrap().to_owned()
     }
 
-    /// Base of the console of this program.
-    pub(crate) fn console(&self, program: &str) -> String {
-        let part = match program {
-            "aid-cmp" => self.cmp.as_ref().unwrap(),
-            _ => &self.msp,
-        };
-        let address = part.1["listen"]["admin"].as_str().unwrap();
+    /// Base of the CMP's console.
+    pub(crate) fn console(&self) -> String {
+        let cmp = self.cmp.as_ref().unwrap();
+        let address = cmp.1["listen"]["admin"].as_str().unwrap();
         let port = address.rsplit_once(':').unwrap().1;
         format!("http://localhost:{port}")
     }
 
-    /// Lets kim sign in at the console of this program, as admin.
-    pub(crate) fn add_member(&self, program: &str, config: &str, password: &str) {
-        let mut args = vec![
-            "member", "add", "kim", "--role", "admin", "--config", config,
+    /// Lets kim sign in at the CMP's console, as admin.
+    pub(crate) fn add_member(&self, password: &str) {
+        let args = [
+            "member",
+            "add",
+            "kim",
+            "--role",
+            "admin",
+            "--password-stdin",
+            "--config",
+            "cmp.toml",
         ];
-        if program == "aid-cmp" {
-            args.push("--password-stdin");
-        }
-        run(&self.dir, program, &args, &format!("{password}\n"));
+        run(&self.dir, "aid-cmp", &args, &format!("{password}\n"));
     }
 
     /// The driver logs in to the car with their PIN, and waits until it is decided.

@@ -107,7 +107,6 @@ async fn a_driver_links_drives_removes_and_unlinks_in_a_browser() {
 
     // What operators see of it.
     consoles::of_the_cmp(&browser, &parts).await;
-    consoles::of_the_msp(&browser, &parts).await;
     browser.goto(&format!("{portal}/")).await;
 
     // §4.4.1: unlinked; what has ended is folded away.
