@@ -92,7 +92,10 @@ impl Open {
     }
 
     fn end_oldest(&mut self, of: Option<&str>) {
-        let at = self.0.iter().position(|(guest, _)| guest.name().as_deref() == of);
+        let at = self
+            .0
+            .iter()
+            .position(|(guest, _)| guest.name().as_deref() == of);
         if let Some((_, task)) = at.and_then(|at| self.0.remove(at)) {
             task.abort();
         }
