@@ -139,10 +139,10 @@ pub(crate) async fn guard(State(hmi): State<Hmi>, request: Request, next: Next) 
     response
 }
 
-/// The connection of a request is of somebody who was let in.
-fn let_in(request: &Request) {
+/// The connection of a request is of the browser that was let in under this id.
+fn let_in(request: &Request, id: &str) {
     if let Some(guest) = request.extensions().get::<Guest>() {
-        guest.let_in();
+        guest.let_in(id);
     }
 }
 
@@ -161,8 +161,8 @@ async fn enter(hmi: &Hmi, request: Request, next: Next) -> Response {
     let known = cookie(request.headers(), &name)
         .filter(|value| hmi.sessions().of(value, now).is_some())
         .map(str::to_owned);
-    if known.is_some() {
-        let_in(&request);
+    if let Some(id) = &known {
+        let_in(&request, id);
     }
     // Style and script hold nothing of anybody.
     if matches!(request.uri().path(), "/style.css" | "/hmi.js") {
@@ -176,7 +176,7 @@ async fn enter(hmi: &Hmi, request: Request, next: Next) -> Response {
         let redeemed = hmi.sessions().redeem(token, now);
         return match redeemed {
             Ok(Some(id)) => {
-                let_in(&request);
+                let_in(&request, &id);
                 hmi.write_start_page();
                 // No redirect: the next request has to come from our own page, or a browser that was led here from the
                 // start page would keep the cookie to itself.

@@ -5,7 +5,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -30,43 +30,73 @@ const MAX_HEAD: usize = 16 * 1024;
 /// Pause after the operating system refused a connection (too many open files).
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Whether a connection is of somebody who was let in; strangers have little time, and not every place.
+/// Whose a connection is: none of a stranger, who has little time, and not every place.
 #[derive(Debug, Clone)]
-pub(crate) struct Guest(Arc<watch::Sender<bool>>);
+pub(crate) struct Guest(Arc<watch::Sender<Option<String>>>);
 
 impl Guest {
-    fn new(known: bool) -> Self {
-        Self(Arc::new(watch::Sender::new(known)))
+    fn new(name: Option<String>) -> Self {
+        Self(Arc::new(watch::Sender::new(name)))
     }
 
-    /// A request had a valid cookie or token.
-    pub(crate) fn let_in(&self) {
-        self.0.send_replace(true);
+    /// A request had a valid cookie or token, which names the browser.
+    pub(crate) fn let_in(&self, browser: &str) {
+        let differs = self.0.borrow().as_deref() != Some(browser);
+        if differs {
+            self.0.send_replace(Some(browser.to_owned()));
+        }
     }
 
     fn is_known(&self) -> bool {
-        *self.0.borrow()
+        self.0.borrow().is_some()
+    }
+
+    fn name(&self) -> Option<String> {
+        self.0.borrow().clone()
     }
 
     /// Waits until they were let in, or their time is up.
     async fn introduced(&self) {
         let mut known = self.0.subscribe();
-        let _ = tokio::time::timeout(INTRODUCTION, known.wait_for(|known| *known)).await;
+        let _ = tokio::time::timeout(INTRODUCTION, known.wait_for(Option::is_some)).await;
     }
 }
 
-/// The connections of strangers, the oldest first.
+/// The open connections, the oldest first.
 #[derive(Debug, Default)]
-struct Strangers(VecDeque<(Guest, AbortHandle)>);
+struct Open(VecDeque<(Guest, AbortHandle)>);
 
-impl Strangers {
-    /// Ends the oldest ones until there is a place for one more.
+impl Open {
+    /// Ends connections until there is a place for one more: the oldest of strangers where they have all of theirs, and
+    /// where all places are taken the oldest of whoever has most. So no cookie keeps another one out.
     fn make_place(&mut self) {
-        self.0
-            .retain(|(guest, task)| !guest.is_known() && !task.is_finished());
-        while self.0.len() >= STRANGERS
-            && let Some((_, task)) = self.0.pop_front()
-        {
+        self.0.retain(|(_, task)| !task.is_finished());
+        let strangers = self.0.iter().filter(|(guest, _)| !guest.is_known());
+        for _ in STRANGERS..=strangers.count() {
+            self.end_oldest(None);
+        }
+        while self.0.len() >= CONNECTIONS {
+            let greediest = self.greediest();
+            self.end_oldest(greediest.as_deref());
+        }
+    }
+
+    /// Who has most connections.
+    fn greediest(&self) -> Option<String> {
+        let mut counts: BTreeMap<Option<String>, usize> = BTreeMap::new();
+        for (guest, _) in &self.0 {
+            *counts.entry(guest.name()).or_default() += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, count)| *count);
+        most.and_then(|(name, _)| name)
+    }
+
+    fn end_oldest(&mut self, of: Option<&str>) {
+        let at = self
+            .0
+            .iter()
+            .position(|(guest, _)| guest.name().as_deref() == of);
+        if let Some((_, task)) = at.and_then(|at| self.0.remove(at)) {
             task.abort();
         }
     }
@@ -123,7 +153,7 @@ pub(crate) fn unix(path: &Path, uids: &[u32]) -> Result<Listener, Failure> {
 /// Accepts until the task is dropped.
 pub(crate) async fn serve(listener: Listener, router: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut strangers = Strangers::default();
+    let mut open = Open::default();
     loop {
         let accepted = match &listener {
             Listener::Tcp(tcp) => tcp.accept().await.map(|(stream, _)| {
@@ -133,8 +163,8 @@ pub(crate) async fn serve(listener: Listener, router: Router) {
             }),
             Listener::Unix(unix, uids) => unix.accept().await.map(|(stream, _)| {
                 let uid = stream.peer_cred().ok().map(|peer| peer.uid());
-                if uid.is_some_and(|uid| uids.contains(&uid)) {
-                    return Some(Accepted::Unix(stream));
+                if let Some(uid) = uid.filter(|uid| uids.contains(uid)) {
+                    return Some(Accepted::Unix(stream, uid));
                 }
                 tracing::warn!(?uid, "this user may not use the HMI (socket_uids)");
                 None
@@ -149,30 +179,33 @@ pub(crate) async fn serve(listener: Listener, router: Router) {
                 continue;
             }
         };
-        strangers.make_place();
+        open.make_place();
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
         let router = router.clone();
-        match accepted {
+        let (guest, task) = match accepted {
             Accepted::Tcp(stream) => {
-                let guest = Guest::new(false);
+                let guest = Guest::new(None);
                 let task = tokio::spawn(connection(stream, router, guest.clone(), place));
-                strangers.0.push_back((guest, task.abort_handle()));
+                (guest, task)
             }
             // The kernel has said who it is.
-            Accepted::Unix(stream) => {
-                tokio::spawn(connection(stream, router, Guest::new(true), place));
+            Accepted::Unix(stream, uid) => {
+                let guest = Guest::new(Some(format!("uid {uid}")));
+                let task = tokio::spawn(connection(stream, router, guest.clone(), place));
+                (guest, task)
             }
-        }
+        };
+        open.0.push_back((guest, task.abort_handle()));
     }
 }
 
 /// A connection of somebody who may connect.
 enum Accepted {
     Tcp(TcpStream),
-    Unix(UnixStream),
+    Unix(UnixStream, u32),
 }
 
 async fn connection(

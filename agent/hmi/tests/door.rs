@@ -286,6 +286,46 @@ fn connections_that_say_nothing_keep_nobody_out() {
     assert!(ask(&mut own, &known).starts_with("HTTP/1.1 200"));
 }
 
+// Whoever has a cookie, such as a program that read it in the driver's profile, takes its own places only.
+#[test]
+fn one_browser_keeps_no_other_out() {
+    let hmi = Hmi::loopback();
+    let greedy = hmi.enter();
+    let page = std::fs::read_to_string(hmi.start_page()).expect("the start page");
+    let address = led_to(&page);
+    let token = address.split_once("/?").expect("a token").1;
+    let open = |cookie: &str| {
+        let mut stream = TcpStream::connect(hmi.host()).expect("connect");
+        stream.set_read_timeout(Some(SOON)).expect("patience");
+        let request = format!(
+            "HEAD /style.css HTTP/1.1\r\nhost: {}\r\n{cookie}\r\n",
+            hmi.host()
+        );
+        assert!(ask(&mut stream, &request).starts_with("HTTP/1.1 200"));
+        stream
+    };
+    let start = Instant::now();
+    let mut all: Vec<TcpStream> = (0..40).map(|_| open(&greedy)).collect();
+    let answer = hmi.get(&format!("/?{token}"), "");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let driver = cookie(&answer);
+    let mut own = open(&driver);
+    all.extend((0..40).map(|_| open(&greedy)));
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+    // The greedy one's oldest are ended; the driver's is not.
+    let ended = all[0].read_to_end(&mut Vec::new()).map_err(|e| e.kind());
+    assert_ne!(ended, Err(ErrorKind::WouldBlock), "it is still open");
+    let mut rest = vec![0; 4096];
+    own.set_nonblocking(true).expect("nonblocking");
+    while own.read(&mut rest).is_ok_and(|count| count > 0) {}
+    own.set_nonblocking(false).expect("blocking");
+    let again = format!(
+        "HEAD /style.css HTTP/1.1\r\nhost: {}\r\n{driver}\r\n",
+        hmi.host()
+    );
+    assert!(ask(&mut own, &again).starts_with("HTTP/1.1 200"));
+}
+
 #[test]
 fn a_form_that_does_not_come_is_given_up() {
     let hmi = Hmi::loopback();

@@ -176,14 +176,19 @@ impl Store {
             .await
     }
 
-    /// Events that addresses outside are to be told now, oldest first, at most `limit`; nobody else tells them before
-    /// `until`.
+    /// Events that one address outside is sent now, oldest first, at most `limit`; nobody else sends them before `until`.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn claim_events(&self, now: u64, until: u64, limit: u32) -> Stored<Vec<Unheard>> {
+    pub async fn claim_events(
+        &self,
+        webhook: Id,
+        now: u64,
+        until: u64,
+        limit: u32,
+    ) -> Stored<Vec<Unheard>> {
         self.0
-            .change(async move |tx| desk::claim(tx, now, until, limit).await)
+            .change(async move |tx| desk::claim(tx, webhook, now, until, limit).await)
             .await
     }
 

@@ -4,15 +4,17 @@
 use crate::config::Webhooks;
 use crate::gauges;
 use crate::service::{Service, now};
-use crate::store::{Stored, Unheard};
+use crate::store::{Stored, Tx, Unheard};
 use aid_cli::cli::Failure;
 use aid_cli::signal::Stop;
 use aid_cli::tls;
 use aid_cmp_core::change::{Change, DeskChange};
 use aid_cmp_core::decide::call::pause;
 use aid_cmp_core::decide::policy::DAY_MS;
+use aid_id::Id;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -22,8 +24,8 @@ use uuid::Uuid;
 const TICK: Duration = Duration::from_secs(1);
 /// Longest time for one call.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Events that are told at the same time.
-const AT_ONCE: u32 = 16;
+/// Events that one address is sent at the same time.
+const AT_ONCE: u32 = 4;
 /// An event that is being told is not told by others, ms.
 const CLAIM: u64 = 60_000;
 /// What was not heard within this time is dropped, ms.
@@ -57,10 +59,11 @@ pub fn client(config: &Webhooks) -> Result<reqwest::Client, Failure> {
     Ok(client?)
 }
 
-/// Tells until the stop.
+/// Sends events until the stop. Each address has a lane of its own: one that does not answer keeps no other waiting.
 pub async fn run(service: Arc<Service>, client: reqwest::Client, stop: Stop) {
     let stopped = stop.wait();
     tokio::pin!(stopped);
+    let mut lanes = Lanes::default();
     loop {
         tokio::select! {
             () = &mut stopped => return,
@@ -68,21 +71,57 @@ pub async fn run(service: Arc<Service>, client: reqwest::Client, stop: Stop) {
         }
         tokio::select! {
             () = &mut stopped => return,
-            done = round(&service, &client) => if let Err(error) = done {
+            due = lanes.begin(&service, &client) => if let Err(error) = due {
                 tracing::error!(%error, "the store failed: events for webhooks");
             }
         }
     }
 }
 
-/// Tells what is due, until nothing is.
-async fn round(service: &Arc<Service>, client: &reqwest::Client) -> Stored<()> {
+/// The addresses that are being sent events. Dropped, all of it ends.
+#[derive(Default)]
+struct Lanes {
+    tasks: JoinSet<Id>,
+    at_work: BTreeSet<Id>,
+}
+
+impl Lanes {
+    /// Begins with the addresses that have something due and are not at work.
+    async fn begin(&mut self, service: &Arc<Service>, client: &reqwest::Client) -> Stored<()> {
+        while let Some(ended) = self.tasks.try_join_next() {
+            match ended {
+                Ok(webhook) => drop(self.at_work.remove(&webhook)),
+                Err(error) => tracing::error!(%error, "a lane of webhooks failed"),
+            }
+        }
+        // A lane that failed did not say whose it was.
+        if self.tasks.is_empty() {
+            self.at_work.clear();
+        }
+        let at = now();
+        let look = async move |tx: &Tx<'_>| tx.due_webhooks(at).await;
+        for webhook in service.store.read(look).await? {
+            if self.at_work.insert(webhook) {
+                let (service, client) = (Arc::clone(service), client.clone());
+                self.tasks.spawn(async move {
+                    if let Err(error) = lane(&service, &client, webhook).await {
+                        tracing::error!(%error, "the store failed: events for a webhook");
+                    }
+                    webhook
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends an address what is due, until nothing is.
+async fn lane(service: &Arc<Service>, client: &reqwest::Client, webhook: Id) -> Stored<()> {
     loop {
         let at = now();
-        let events = service
-            .store
-            .claim_events(at, at.saturating_add(CLAIM), AT_ONCE)
-            .await?;
+        let until = at.saturating_add(CLAIM);
+        let claim = service.store.claim_events(webhook, at, until, AT_ONCE);
+        let events = claim.await?;
         if events.is_empty() {
             return Ok(());
         }

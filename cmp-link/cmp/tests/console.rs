@@ -194,11 +194,9 @@ async fn nobody_sees_anything_before_signing_in() {
         "/console/audit?format=csv",
     ] {
         let seen = stranger.get(path).await;
-        assert_eq!(
-            (seen.status, seen.location.as_str(), seen.text.as_str()),
-            (303, "/console/login", ""),
-            "{path}"
-        );
+        assert_eq!((seen.status, seen.text.as_str()), (303, ""), "{path}");
+        let to = seen.location.split('?').next();
+        assert_eq!(to, Some("/console/login"), "{path}");
     }
     let before = stranger.cookies.clone();
     // A cookie that the browser had before is not the one of the session.

@@ -746,6 +746,48 @@ async fn webhooks_hear_of_orders_and_alarms_at_least_once() {
     server.await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_never_answers_keeps_no_other_waiting() {
+    let desk = Desk::with("[webhooks]\nca = \"ca.pem\"\n").await;
+    let folder = desk.world.folder.path();
+    let (cert, key) = (folder.join("server.pem"), folder.join("server.key"));
+    let tls = aid_cli::tls::server_config(&cert, &key, None).unwrap();
+    let tcp = aid_serve::http::bind("127.0.0.1:0").await.unwrap();
+    // The kernel accepts its connections, and nobody ever reads them.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let heard = Heard::default();
+    let router = Router::new()
+        .route("/hook", post(listen))
+        .with_state(Arc::clone(&heard));
+    for address in [silent.local_addr().unwrap(), tcp.local_addr().unwrap()] {
+        let url = json!({"url": format!("https://localhost:{}/hook", address.port())});
+        desk.post("/v1/webhooks", &url).await;
+    }
+    let (trigger, stop) = aid_cli::signal::manual();
+    let server = tokio::spawn(aid_serve::http::serve(tcp, Some(tls), router, stop));
+    // Three rounds of what may be sent at once, and more: one after the other they would wait ten seconds each.
+    const ORDERS: usize = 30;
+    for _ in 0..ORDERS {
+        let order = json!({"eid": desk.world.eid, "kind": "delete-all", "reason": "sold"});
+        let order = desk.post("/v1/orders", &order).await;
+        let close = format!("/v1/orders/{}/close", order["order"].as_str().unwrap());
+        desk.post(&close, &json!({"reason": "gone"})).await;
+    }
+    let all = async {
+        let events = || -> BTreeSet<String> {
+            let heard = heard.lock().unwrap();
+            heard.iter().map(|(event, _, _)| event.clone()).collect()
+        };
+        while events().len() < 2 * ORDERS {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let all = tokio::time::timeout(Duration::from_secs(25), all).await;
+    all.expect("the other address hears everything");
+    trigger.stop();
+    server.await.unwrap();
+}
+
 // A name, a reason or a search is never SQL, a path or a header.
 #[tokio::test(flavor = "multi_thread")]
 async fn texts_of_others_stay_texts() {

@@ -176,7 +176,10 @@ async fn a_retired_vehicle_is_cut_off_at_once() {
     let mut car = Car::connect(&world).await;
     let text = world.eid.to_string();
     let iccid = "8988000000000000003";
-    ok(&world, &["order", "add", &text, "delete", iccid]);
+    ok(
+        &world,
+        &["order", "add", &text, "delete", iccid, "--reason", "test"],
+    );
     assert!(matches!(car.message().await.body, Down::Order { .. }));
     ok(
         &world,

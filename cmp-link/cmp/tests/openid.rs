@@ -3,6 +3,10 @@
 
 mod world;
 
+use aid_cmp::operator::Operator;
+use aid_cmp_core::change::Change;
+use aid_cmp_core::model::Attempts;
+use aid_id::Secret;
 use axum::extract::{Form, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -186,6 +190,14 @@ async fn open(world: &mut World, register: bool) -> (Idp, Instance) {
 async fn the_first_sign_in_makes_an_account_and_the_next_finds_it() {
     let mut world = World::new().await;
     let (provider, cmp) = open(&mut world, true).await;
+    // Strangers who register by a form have used up their budget: that of the provider is another.
+    let full = Attempts {
+        count: u32::MAX,
+        since: aid_cmp::service::now(),
+        last: None,
+    };
+    let full = vec![Change::SetAttempts("registrations".into(), Some(full))];
+    world.store.commit(full).await.unwrap();
     let browser = Browser::new(&world);
     assert!(browser.get("/login").await.contains("Sign in with Car ID"));
     let (status, to) = browser.visit("/openid?next=/cars").await;
@@ -255,6 +267,25 @@ async fn an_account_gets_an_identity_only_from_its_own_session() {
     let (_, to) = now.visit("/openid?next=//evil.example").await;
     assert_eq!(now.visit(&provider.agree(&to)).await, (303, "/".into()));
     assert!(now.get("/").await.contains("Hello Eva"));
+
+    // The operator gives the user another password: whoever added an identity meanwhile is out, unless it shall stay.
+    let file = aid_cmp::config::read(&world.config()).unwrap();
+    let operator = Operator {
+        store: &world.store.0,
+        file: &file,
+        who: "test".into(),
+        once: None,
+    };
+    let secret = Secret::new("another password".into());
+    for (keeps, removed) in [(true, 0), (false, 1)] {
+        let set = operator.set_password("eva", &secret, keeps).await.unwrap();
+        assert_eq!(set["identities_removed"], removed);
+        assert!(!now.get("/").await.contains("Hello Eva"));
+        let late = Browser::new(&world);
+        let (_, to) = late.visit("/openid").await;
+        let status = late.visit(&provider.agree(&to)).await.0;
+        assert_eq!(status, if keeps { 303 } else { 403 });
+    }
     cmp.stop().await;
 }
 

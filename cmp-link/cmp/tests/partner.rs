@@ -143,7 +143,7 @@ async fn a_silent_msp_is_asked_again_with_the_same_ids() {
     // An operator has it made at once: the ids are the same.
     let id = Uuid::from_bytes(call.id).to_string();
     world.msp.answer(CODES, 201, "");
-    rows(&world, &["outbox", "replay", &id]);
+    rows(&world, &["outbox", "replay", &id, "--reason", "test"]);
     let asked = world.msp.wait(CODES, 2).await;
     for name in ["cmp-request-id", "correlation-id"] {
         assert_eq!(asked[0].headers[name], asked[1].headers[name]);

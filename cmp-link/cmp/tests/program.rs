@@ -76,7 +76,18 @@ async fn an_operator_adds_and_lists() {
         json(&["outbox", "list"], ""),
         Value::from(Vec::<Value>::new())
     );
-    json(&["order", "add", eid.as_str(), "logout", "bob"], "");
+    json(
+        &[
+            "order",
+            "add",
+            eid.as_str(),
+            "logout",
+            "bob",
+            "--reason",
+            "test",
+        ],
+        "",
+    );
     let order = &json(&["order", "list"], "")[0];
     assert_eq!(
         (order["kind"].as_str(), order["state"].as_str()),
@@ -87,7 +98,15 @@ async fn an_operator_adds_and_lists() {
     let mut car = world::car::Car::connect(&world).await;
     ok(
         &config,
-        &["order", "add", world.eid.as_str(), "logout", "eva"],
+        &[
+            "order",
+            "add",
+            world.eid.as_str(),
+            "logout",
+            "eva",
+            "--reason",
+            "test",
+        ],
         "",
     );
     assert!(matches!(
@@ -411,7 +430,12 @@ async fn mistakes_are_one_sentence() {
             1,
         ),
         (vec!["vehicle", "add", &eid], "", "already", 1),
-        (vec!["order", "add", &eid, "delete", "1"], "", "no ICCID", 2),
+        (
+            vec!["order", "add", &eid, "delete", "1", "--reason", "test"],
+            "",
+            "no ICCID",
+            2,
+        ),
     ] {
         let (text, got) = mistake(&config, &args, input);
         assert!(

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod console;
 pub mod door;
 pub mod expiry;
 pub mod http;

@@ -11,6 +11,7 @@ mod fleet;
 mod handshakes;
 mod hub;
 mod instructions;
+mod pages;
 mod provisioning;
 mod rsp;
 mod size;
@@ -61,7 +62,7 @@ pub(crate) struct BenchArgs {
     /// Let the CMP of the suite `aid1` keep its state in a PostgreSQL that is started for it.
     #[arg(long)]
     postgres: bool,
-    /// Vehicles, users, links and profiles in the database of the suite `upkeep`.
+    /// Vehicles, users, links and profiles in the databases of the suites `upkeep` and `pages`.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..=10_000_000))]
     stored: u32,
     /// Print one JSON object on stdout, a member for each suite.
@@ -90,6 +91,8 @@ enum Suite {
     Size,
     /// A tick, a login and calls of AID1 at the CMP with a thousand and with a million vehicles in its database.
     Upkeep,
+    /// Pages of portal, touchpoint and consoles with a million vehicles: time, bytes.
+    Pages,
 }
 
 /// What a suite found.
@@ -150,6 +153,7 @@ pub(crate) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<(), Failure> {
             Suite::Rsp => rsp::run(args)?,
             Suite::Size => size::run()?,
             Suite::Upkeep => upkeep::run(args)?,
+            Suite::Pages => pages::run(args, logs)?,
         };
         if !args.json {
             cli::print(&format!("== {name}\n{}", figures.text))?;

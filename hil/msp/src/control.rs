@@ -17,7 +17,8 @@ use aid_aid1::headers::PartyId;
 use aid_cli::cli::Failure;
 use aid_cli::object::Object;
 
-use crate::admin;
+use crate::admin::{self, List};
+use crate::core::desk::By;
 use crate::misbehave::{Outgoing, Place, Wire, Wish};
 use crate::msp::Msp;
 use crate::store::Target;
@@ -122,21 +123,16 @@ async fn events(State(msp): State<Msp>, Query(After { after }): Query<After>) ->
 
 async fn show(State(msp): State<Msp>, Path(noun): Path<String>) -> Answer {
     let list = match noun.as_str() {
-        "users" | "customers" => admin::users(&msp).await?,
-        "subscriptions" => admin::subscriptions(&msp).await?,
-        "orders" => admin::orders(&msp).await?,
-        "progress" => admin::progress(&msp).await?,
-        "audit" => admin::audits(&msp).await?,
         "cmps" => admin::cmps(&msp),
-        "profiles" => admin::profiles(&msp).await?,
-        "statuses" => admin::statuses(&msp).await?,
-        "outbox" => admin::outbox(&msp).await?,
-        _ => {
-            return Err(Refusal(
-                StatusCode::NOT_FOUND,
-                "there is no such resource".into(),
-            ));
-        }
+        noun => match List::of(noun) {
+            Some(list) => list.all(&msp).await?,
+            None => {
+                return Err(Refusal(
+                    StatusCode::NOT_FOUND,
+                    "there is no such resource".into(),
+                ));
+            }
+        },
     };
     Ok(Json(list).into_response())
 }
@@ -162,17 +158,17 @@ async fn subscription(
     let wrong = |e: serde_json::Error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, e.to_string());
     let done = if verb == "update" {
         let change = serde_json::from_value(body).map_err(wrong)?;
-        admin::update_subscription(&msp, &id, change).await?
+        admin::update_subscription(&msp, &id, change, &By::command(None)).await?
     } else {
         let why: Why = serde_json::from_value(body).map_err(wrong)?;
-        let reason = why.reason.as_deref();
+        let by = &By::command(why.reason.as_deref());
         match verb.as_str() {
-            "suspend" => admin::block(&msp, &id, true, reason).await?,
-            "resume" => admin::block(&msp, &id, false, reason).await?,
-            "end" => admin::end_subscription(&msp, &id, reason).await?,
+            "suspend" => admin::block(&msp, &id, true, by).await?,
+            "resume" => admin::block(&msp, &id, false, by).await?,
+            "end" => admin::end_subscription(&msp, &id, by).await?,
             "withdraw" => {
                 let target = Target::Subscription(id);
-                admin::withdraw(&msp, target, why.cmp.as_deref(), reason).await?
+                admin::withdraw(&msp, target, why.cmp.as_deref(), by).await?
             }
             _ => {
                 return Err(Refusal(
@@ -201,7 +197,8 @@ async fn profile(
     }
     let wrong = |e: aid_id::IccidError| Refusal(StatusCode::UNPROCESSABLE_ENTITY, e.to_string());
     let iccid = iccid.parse().map_err(wrong)?;
-    let done = admin::fate(&msp, &iccid, &verb, why.reason.as_deref()).await?;
+    let by = By::command(why.reason.as_deref());
+    let done = admin::fate(&msp, &iccid, &verb, &by).await?;
     msp.outbox.notify_one();
     Ok(Json(done).into_response())
 }

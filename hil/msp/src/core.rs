@@ -7,6 +7,7 @@
 pub(crate) mod account;
 pub(crate) mod call;
 mod change;
+pub(crate) mod desk;
 pub(crate) mod model;
 pub(crate) mod onboarding;
 pub(crate) mod operator;

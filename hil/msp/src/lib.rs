@@ -9,9 +9,11 @@
 mod admin;
 mod agreed;
 mod api;
+mod attempts;
 mod config;
 mod control;
 mod core;
+mod desk;
 mod es2;
 mod es2_server;
 mod layer;

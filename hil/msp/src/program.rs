@@ -9,17 +9,20 @@ use std::process::ExitCode;
 
 use aid_cli::cli::{self, Failure, block_on};
 use aid_cli::hidden;
+use aid_cli::list::{Listed, PageArgs, show_all};
 use aid_cli::printable::printable;
+use aid_cli::time::millis_to_text;
 use serde_json::{Value, json};
 
-use crate::admin;
+use crate::admin::{self, List};
 use crate::config::{Config, EXAMPLE};
+use crate::core::desk::By;
 use crate::misbehave::Wish;
 use crate::msp::Msp;
-use crate::store::{Store, Target};
+use crate::store::{Page, Place, Store, Target};
 use args::{
-    Args, CmpAction, Command, CustomerAction, List, MisbehaveAction, OutboxAction, ProfileAction,
-    SubscriptionAction,
+    Args, CmpAction, Command, CustomerAction, ListAction, MemberAction, MisbehaveAction,
+    OutboxAction, ProfileAction, SubscriptionAction,
 };
 
 /// Runs the program with these arguments, the first being its name.
@@ -57,8 +60,10 @@ fn start(args: Args) -> Result<(), Failure> {
                 cli::say("the database is up to date", row, args.json)
             }
             other => {
-                let (value, is_list) = Box::pin(administer(&config, other)).await?;
-                show(&value, args.json || !is_list)
+                let msp = Msp::open(&config).await?;
+                let done = Box::pin(administer(&msp, other, args.json)).await;
+                msp.store.close().await;
+                done
             }
         }
     })
@@ -70,133 +75,179 @@ fn from_stdin() -> Result<String, Failure> {
         .map_err(|e| Failure::new(format!("cannot read the password from stdin: {e}")))
 }
 
-/// Does what a command says; yields its JSON, and whether it is a list.
-async fn administer(config: &Config, command: Command) -> Result<(Value, bool), Failure> {
-    let msp = Msp::open(config).await?;
-    let msp = &msp;
-    let list = |value: Value| (value, true);
-    let result = match command {
-        Command::Status(List::List) => list(admin::statuses(msp).await?),
-        Command::User(List::List) => list(admin::users(msp).await?),
-        Command::Order(List::List) => list(admin::orders(msp).await?),
-        Command::Progress(List::List) => list(admin::progress(msp).await?),
-        Command::Audit(List::List) => list(admin::audits(msp).await?),
-        Command::Cmp(action) => match action {
-            CmpAction::List => list(admin::cmps(msp)),
-            CmpAction::RotateKey { cmp, only } => {
-                (admin::rotate_key(msp, &cmp, only).await?, false)
+/// Does what a command says, and prints what came of it.
+async fn administer(msp: &Msp, command: Command, json: bool) -> Result<(), Failure> {
+    let done = match command {
+        Command::Status(ListAction::List(page)) => {
+            return list(msp, List::Statuses, &page, json).await;
+        }
+        Command::User(ListAction::List(page)) | Command::Customer(CustomerAction::List(page)) => {
+            return list(msp, List::Customers, &page, json).await;
+        }
+        Command::Order(ListAction::List(page)) => {
+            return list(msp, List::Orders(None), &page, json).await;
+        }
+        Command::Progress(ListAction::List(page)) => {
+            return list(msp, List::Progress, &page, json).await;
+        }
+        Command::Audit(ListAction::List(page)) => {
+            return list(msp, List::Audit, &page, json).await;
+        }
+        Command::Subscription(SubscriptionAction::List(page)) => {
+            return list(msp, List::Subscriptions, &page, json).await;
+        }
+        Command::Profile(ProfileAction::List(page)) => {
+            return list(msp, List::Profiles, &page, json).await;
+        }
+        Command::Outbox(OutboxAction::List(page)) => {
+            return list(msp, List::Outbox(None), &page, json).await;
+        }
+        Command::Cmp(CmpAction::List) => admin::cmps(msp),
+        Command::Cmp(CmpAction::RotateKey { cmp, only }) => {
+            admin::rotate_key(msp, &cmp, only).await?
+        }
+        Command::Customer(CustomerAction::Add { user }) => {
+            admin::add_customer(msp, &user, &from_stdin()?).await?
+        }
+        Command::Member(action) => match action {
+            MemberAction::List => admin::members(msp).await?,
+            MemberAction::Add { name, role } => {
+                admin::add_member(msp, &name, role, &from_stdin()?).await?
             }
+            MemberAction::Remove { name } => admin::remove_member(msp, &name).await?,
         },
-        Command::Customer(action) => match action {
-            CustomerAction::List => list(admin::users(msp).await?),
-            CustomerAction::Add { user } => (
-                admin::add_customer(msp, &user, &from_stdin()?).await?,
-                false,
-            ),
-        },
-        Command::Subscription(SubscriptionAction::List) => list(admin::subscriptions(msp).await?),
-        Command::Subscription(action) => (subscription(msp, action).await?, false),
-        Command::Profile(ProfileAction::List) => list(admin::profiles(msp).await?),
-        Command::Profile(action) => (profile(msp, action).await?, false),
-        Command::Outbox(action) => match action {
-            OutboxAction::List => list(admin::outbox(msp).await?),
-            OutboxAction::Retry { id } => (admin::put_outbox(msp, id, None).await?, false),
-            OutboxAction::Drop { id, reason } => {
-                (admin::put_outbox(msp, id, Some(&reason)).await?, false)
-            }
-        },
+        Command::Subscription(action) => subscription(msp, action).await?,
+        Command::Profile(action) => profile(msp, action).await?,
+        Command::Outbox(OutboxAction::Retry { id }) => {
+            admin::put_outbox(msp, id, false, &By::command(None)).await?
+        }
+        Command::Outbox(OutboxAction::Drop { id, reason }) => {
+            admin::put_outbox(msp, id, true, &By::command(Some(&reason))).await?
+        }
         Command::Withdraw { who, reason } => {
             let (target, cmp) = (Target::User(who.user), who.cmp.as_deref());
-            (
-                admin::withdraw(msp, target, cmp, reason.as_deref()).await?,
-                false,
-            )
+            let by = By::command(reason.as_deref());
+            admin::withdraw(msp, target, cmp, &by).await?
         }
         Command::Update { who } => {
             let (target, cmp) = (Target::User(who.user), who.cmp.as_deref());
-            (admin::update(msp, target, cmp).await?, false)
+            admin::update(msp, target, cmp, &By::command(None)).await?
         }
         Command::Misbehave(action) => misbehave(msp, action).await?,
         Command::Serve
         | Command::ExampleConfig
         | Command::HashPassword
         | Command::CheckConfig
-        | Command::Migrate => (Value::Null, false),
+        | Command::Migrate => Value::Null,
     };
-    msp.store.close().await;
-    Ok(result)
+    show(done, json)
+}
+
+/// Columns that come first in tables.
+const COLUMNS: [&str; 12] = [
+    "at",
+    "user",
+    "subscription",
+    "iccid",
+    "request_id",
+    "id",
+    "kind",
+    "client_id",
+    "state",
+    "status",
+    "eid",
+    "name",
+];
+
+/// Prints a list in parts.
+async fn list(msp: &Msp, list: List, page: &PageArgs, json: bool) -> Result<(), Failure> {
+    let read = async |after: Option<String>, limit| {
+        let after = after.map(|place| place.parse().map_err(Failure::usage));
+        let page = Page {
+            after: after.transpose()?,
+            limit,
+            newest_first: false,
+        };
+        let part = list.part(msp, page).await?;
+        Ok::<_, Failure>(part.into_iter().map(|row| printed(row, json)).collect())
+    };
+    aid_cli::list::List::new(&COLUMNS, json)
+        .paged(page, read)
+        .await
+}
+
+/// A row with times as others read them; people read how many rows are inside, scripts the rows.
+fn printed((place, mut row): (Place, Value), json: bool) -> Listed {
+    millis_to_text(&mut row);
+    let members = row.as_object_mut().filter(|_| !json);
+    for value in members.into_iter().flat_map(|row| row.values_mut()) {
+        let rows = value
+            .as_array()
+            .filter(|rows| rows.iter().any(Value::is_object));
+        if let Some(count) = rows.map(Vec::len) {
+            *value = count.into();
+        }
+    }
+    (place.to_string(), Some(row))
 }
 
 async fn subscription(msp: &Msp, action: SubscriptionAction) -> Result<Value, Failure> {
     match action {
-        SubscriptionAction::List => admin::subscriptions(msp).await,
+        SubscriptionAction::List(_) => Ok(Value::Null),
         SubscriptionAction::Add(new) => admin::add_subscription(msp, &(*new).into()).await,
         SubscriptionAction::Update { id, change } => {
-            admin::update_subscription(msp, &id, change).await
+            admin::update_subscription(msp, &id, change, &By::command(None)).await
         }
         SubscriptionAction::Suspend { id, reason } => {
-            admin::block(msp, &id, true, reason.as_deref()).await
+            admin::block(msp, &id, true, &By::command(reason.as_deref())).await
         }
         SubscriptionAction::Resume { id, reason } => {
-            admin::block(msp, &id, false, reason.as_deref()).await
+            admin::block(msp, &id, false, &By::command(reason.as_deref())).await
         }
         SubscriptionAction::Withdraw { id, cmp, reason } => {
             let target = Target::Subscription(id);
-            admin::withdraw(msp, target, cmp.as_deref(), reason.as_deref()).await
+            admin::withdraw(msp, target, cmp.as_deref(), &By::command(reason.as_deref())).await
         }
         SubscriptionAction::End { id, reason } => {
-            admin::end_subscription(msp, &id, reason.as_deref()).await
+            admin::end_subscription(msp, &id, &By::command(reason.as_deref())).await
         }
     }
 }
 
 async fn profile(msp: &Msp, action: ProfileAction) -> Result<Value, Failure> {
     let (word, fate) = match action {
-        ProfileAction::List => return admin::profiles(msp).await,
+        ProfileAction::List(_) => return Ok(Value::Null),
         ProfileAction::Inform {
             iccid,
             status,
             reason,
-        } => return admin::inform(msp, &iccid, status, reason.as_deref()).await,
+        } => return admin::inform(msp, &iccid, status, &By::command(reason.as_deref())).await,
         ProfileAction::Defect(fate) => ("defect", fate),
         ProfileAction::Suspend(fate) => ("suspend", fate),
         ProfileAction::Resume(fate) => ("resume", fate),
     };
-    admin::fate(msp, &fate.iccid, word, fate.reason.as_deref()).await
+    admin::fate(msp, &fate.iccid, word, &By::command(fate.reason.as_deref())).await
 }
 
-async fn misbehave(msp: &Msp, action: MisbehaveAction) -> Result<(Value, bool), Failure> {
+async fn misbehave(msp: &Msp, action: MisbehaveAction) -> Result<Value, Failure> {
     Ok(match action {
-        MisbehaveAction::Names => (admin::misbehaviours(), true),
-        MisbehaveAction::List => (admin::rules(msp).await?, true),
+        MisbehaveAction::Names => admin::misbehaviours(),
+        MisbehaveAction::List => admin::rules(msp).await?,
         MisbehaveAction::Set(args) => {
             let rule = admin::add_rule(msp, Wish::from(*args)).await?;
-            (Value::from(vec![rule]), false)
+            Value::from(vec![rule])
         }
-        MisbehaveAction::Clear { id } => (admin::clear_rules(msp, id).await?, false),
-        MisbehaveAction::Events { after } => (admin::events(msp, after).await?, true),
+        MisbehaveAction::Clear { id } => admin::clear_rules(msp, id).await?,
+        MisbehaveAction::Events { after } => admin::events(msp, after).await?,
     })
 }
 
-/// Prints a list: JSON, or a line for each item.
-fn show(value: &Value, json: bool) -> Result<(), Failure> {
-    if json {
-        return cli::print(&format!("{value}\n"));
-    }
-    let mut text = String::new();
-    for item in value.as_array().into_iter().flatten() {
-        let members = item.as_object().into_iter().flatten();
-        let words: Vec<_> = members
-            .filter(|(_, value)| !value.is_null())
-            .map(|(name, value)| {
-                let value = value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned);
-                format!("{name}={value}")
-            })
-            .collect();
-        text.push_str(&printable(&words.join("  ")));
-        text.push('\n');
-    }
-    cli::print(&text)
+/// Prints rows.
+fn show(mut rows: Value, json: bool) -> Result<(), Failure> {
+    millis_to_text(&mut rows);
+    let rows = match rows {
+        Value::Array(rows) => rows,
+        other => vec![other],
+    };
+    show_all(&COLUMNS, rows, json)
 }

@@ -5,6 +5,7 @@
 //! reads, `write` the changes. Several processes may have the file open: `serve` and the command line.
 
 mod misbehaviour;
+mod page;
 mod read;
 mod tx;
 mod views;
@@ -20,6 +21,7 @@ use tokio::sync::{RwLock, RwLockReadGuard};
 use crate::core::Decision;
 
 pub(crate) use aid_store::{StoreError, Stored};
+pub(crate) use page::{Page, Place};
 pub(crate) use read::outbox::Lane;
 pub(crate) use tx::Tx;
 pub(crate) use views::Target;
@@ -31,7 +33,7 @@ pub(crate) const STORE_AGAIN: Duration = Duration::from_secs(1);
 /// The steps from an empty database to today's tables. aid-msp keeps them in SQLite only.
 static SCHEMA: Schema = Schema::new(&STEPS).by_index();
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     step(1, "start", include_str!("../migrations/0001_start.sql")),
     step(
         2,
@@ -45,6 +47,7 @@ const STEPS: [Step; 5] = [
     ),
     step(4, "leases", include_str!("../migrations/0004_leases.sql")),
     step(10, "upkeep", include_str!("../migrations/0010_upkeep.sql")),
+    step(11, "desk", include_str!("../migrations/0011_desk.sql")),
 ];
 
 const fn step(version: i64, name: &'static str, sql: &'static str) -> Step {

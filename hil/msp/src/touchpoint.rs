@@ -6,7 +6,6 @@
 
 mod account;
 mod arrive;
-mod attempts;
 mod consent;
 mod link;
 mod login;
@@ -26,9 +25,9 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 
+use crate::attempts::Attempts;
 use crate::msp::{Msp, now_ms};
 use crate::store::StoreError;
-use attempts::Attempts;
 use pages::Front;
 pub(crate) use pages::TABLES;
 use session::{LIFE_MS, Session, Sessions};

@@ -360,7 +360,7 @@ async fn act(
             };
             let reason = body.reason()?;
             body.end()?;
-            operator.add_order(&eid, what, Some(reason)).await
+            operator.add_order(&eid, what, reason).await
         }
         Operation::AddWebhook => {
             let url = body.text("url")?;
@@ -394,7 +394,7 @@ async fn with_reason(
         Operation::DeleteProfile => operator.delete_profile(variable, reason).await,
         Operation::ReplayOrder => operator.replay_order(uuid(variable)?, reason).await,
         Operation::CloseOrder => operator.close_order(uuid(variable)?, reason).await,
-        Operation::ReplayCall => operator.replay_call(uuid(variable)?, Some(reason)).await,
+        Operation::ReplayCall => operator.replay_call(uuid(variable)?, reason).await,
         Operation::DropCall => operator.drop_call(uuid(variable)?, reason).await,
         other => Err(Refusal::invalid(format!("{other:?} is no deed"))),
     }

@@ -2,11 +2,8 @@
 //! scripts. Whoever is signed in does what their role may, with a reason; what can't be taken back is typed once more.
 //! Every form has a token; cookies are `__Host-`.
 
-mod cell;
-mod csv;
 mod deed;
 mod list;
-mod session;
 mod sign_in;
 mod subject;
 
@@ -14,7 +11,9 @@ use super::Desk;
 use crate::operator::{Operator, Refusal};
 use crate::service::now;
 use crate::store::StoreError;
+use aid_aid1::redirect::percent_encode;
 use aid_cmp_core::model::{Member, Role};
+use aid_serve::console::{Cells, token, way};
 use aid_serve::page::colour::Colour;
 use aid_serve::page::theme::Theme;
 use aid_serve::page::{self, Item, Language, Page, Site, hidden};
@@ -89,7 +88,7 @@ impl From<QueryRejection> for Trouble {
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let (status, text) = match self {
-            Self::SignIn => return page::see_other("/console/login"),
+            Self::SignIn => return page::see_other(way::SIGN_IN),
             Self::Said(status, text) => (status, text.to_owned()),
             Self::Refused(Refusal::Unknown(text)) => (StatusCode::NOT_FOUND, text),
             Self::Refused(Refusal::Conflict(text)) => (StatusCode::CONFLICT, text),
@@ -119,6 +118,32 @@ impl IntoResponse for Trouble {
     }
 }
 
+/// Cookie of a session.
+const SESSION: &str = "__Host-aid-desk";
+/// Cookie of the sign-in page, so that nobody else signs a browser in.
+const LOGIN: &str = "__Host-aid-desk-login";
+
+/// Rows as they are shown now.
+fn cells() -> Cells<'static> {
+    Cells {
+        words: PAGES.words_in(Language::English, now()),
+        target,
+    }
+}
+
+/// Where a member of a row leads.
+fn target(name: &str, text: &str) -> Option<String> {
+    let path = match name {
+        "eid" | "replaced_by" | "vehicles" => "vehicles",
+        "order" => "orders",
+        "call" => "calls",
+        "correlation_id" => "correlations",
+        "user" | "users" => "users",
+        _ => return None,
+    };
+    Some(format!("/console/{path}/{}", percent_encode(text)))
+}
+
 fn document(page: &Page<'_>) -> String {
     PAGES.document(PAGES.words_in(Language::English, now()), page)
 }
@@ -146,6 +171,7 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/console/correlations/{id}", get(subject::correlation))
         .route("/console/do/{deed}/{id}", get(deed::ask).post(deed::act))
         .route("/console/{*other}", get(nothing))
+        .layer(from_fn(way::remembered))
         .layer(from_fn(without_nul))
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .merge(PAGES.assets())
@@ -171,19 +197,19 @@ struct Seat {
 impl Seat {
     /// Who sent this request.
     async fn of(desk: &Desk, headers: &HeaderMap) -> Result<Self, Trouble> {
-        let cookie = session::read(headers, session::SESSION).ok_or(Trouble::SignIn)?;
+        let cookie = token::read(headers, SESSION).ok_or(Trouble::SignIn)?;
         let member = desk.service.at_desk(&cookie).await?;
         Ok(Self {
             member: member.ok_or(Trouble::SignIn)?,
-            csrf: session::token(&desk.service.config.pin_key, &cookie),
+            csrf: token::token(&desk.service.config.pin_key, &cookie),
         })
     }
 
     /// Who sent this form, after its token was checked.
     async fn sent(desk: &Desk, headers: &HeaderMap, csrf: &str) -> Result<Self, Trouble> {
         let seat = Self::of(desk, headers).await?;
-        let cookie = session::read(headers, session::SESSION).unwrap_or_default();
-        match session::token_fits(&desk.service.config.pin_key, &cookie, csrf) {
+        let cookie = token::read(headers, SESSION).unwrap_or_default();
+        match token::token_fits(&desk.service.config.pin_key, &cookie, csrf) {
             true => Ok(seat),
             false => Err(Trouble::Said(
                 StatusCode::FORBIDDEN,

@@ -94,13 +94,13 @@ impl Operator<'_> {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn replay_call(&self, id: Uuid, reason: Option<String>) -> Result<Value, Refusal> {
+    pub async fn replay_call(&self, id: Uuid, reason: String) -> Result<Value, Refusal> {
         let replay = async move |tx: &Tx<'_>, context: &Context| {
             let call = open_call(tx, id).await?;
             let detail = format!("{id} to {}", call.msp);
             let revived = vec![
                 Change::ReviveCall(call.id, context.now),
-                context.audit_because("operator", "call replayed", detail, reason.clone()),
+                context.audit_because("operator", "call replayed", detail, Some(reason.clone())),
             ];
             Ok((changes(revived), ()))
         };

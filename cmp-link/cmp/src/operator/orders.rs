@@ -75,7 +75,7 @@ impl Operator<'_> {
         &self,
         text: &str,
         what: OrderWhat,
-        why: Option<String>,
+        why: String,
     ) -> Result<Value, Refusal> {
         let eid = eid(text)?;
         let add = async move |tx: &Tx<'_>, context: &Context| {
@@ -96,7 +96,7 @@ impl Operator<'_> {
             let order = context.order(eid, kind, "by the operator");
             let row = order_row(&order);
             let detail = format!("{eid} {}", id_text(order.id));
-            let audit = context.audit_because("operator", "order", detail, why.clone());
+            let audit = context.audit_because("operator", "order", detail, Some(why.clone()));
             Ok((changes(vec![Change::AddOrder(order), audit]), row))
         };
         self.decide(add).await

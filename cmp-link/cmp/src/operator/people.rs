@@ -117,30 +117,49 @@ impl Operator<'_> {
         Ok(row)
     }
 
-    /// Another password: who had the old one is signed out everywhere, and may try at once.
+    /// Another password: who had the old one is signed out everywhere, and may try at once. The identities of the user at
+    /// other providers are removed, unless `keep_identities` is set: whoever had the account may have added their own.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn set_password(&self, name: &str, password: &Secret) -> Result<Value, Refusal> {
+    pub async fn set_password(
+        &self,
+        name: &str,
+        password: &Secret,
+        keep_identities: bool,
+    ) -> Result<Value, Refusal> {
         let account = self.user(name).await?;
         let hash = hash_of(password)?;
         let id = account.id;
-        self.decide(async move |tx, context| {
-            let attempts = format!("password:{}", hex::encode(id.0));
-            tx.lock(Lock::Account(id)).await?;
-            tx.lock(Lock::Attempts(attempts.clone())).await?;
-            let set = vec![
-                Change::Portal(PortalChange::Password(id, hash.clone())),
-                // No cookie has an empty hash: all sessions end.
-                Change::Portal(PortalChange::EndSessions(id, String::new())),
-                Change::SetAttempts(attempts, None),
-                about(context, id.0, "password set"),
-            ];
-            Ok((changes(set), ()))
-        })
-        .await?;
-        let row = json!({"name": account.name, "account": id_text(id.0), "password": "set"});
-        Ok(row)
+        let removed = self
+            .decide(async move |tx, context| {
+                let attempts = format!("password:{}", hex::encode(id.0));
+                tx.lock(Lock::Account(id)).await?;
+                tx.lock(Lock::Attempts(attempts.clone())).await?;
+                // Whoever had the account meanwhile may have added an identity of their own.
+                let identities = match keep_identities {
+                    true => Vec::new(),
+                    false => tx.identities(id).await?,
+                };
+                let removed = identities.len();
+                let mut set = vec![
+                    Change::Portal(PortalChange::Password(id, hash.clone())),
+                    // No cookie has an empty hash: all sessions end.
+                    Change::Portal(PortalChange::EndSessions(id, String::new())),
+                    Change::SetAttempts(attempts, None),
+                    about(context, id.0, "password set"),
+                ];
+                for one in identities {
+                    let removed = PortalChange::RemoveIdentity(id, one.issuer, one.subject);
+                    set.push(Change::Portal(removed));
+                    set.push(about(context, id.0, "identity removed"));
+                }
+                Ok((changes(set), removed))
+            })
+            .await?;
+        Ok(json!({
+            "name": account.name, "account": id_text(id.0), "password": "set", "identities_removed": removed,
+        }))
     }
 
     /// Another PIN for cars, or none.

@@ -6,7 +6,7 @@ use super::{Cmp, Done, Page, Refusal, done_line, see_other, sender, subscription
 use crate::service::{Car, Overview, Standing};
 use aid_cmp_core::model::{NoticeKind, UserNotice};
 use aid_id::Eid;
-use aid_serve::http::Stopping;
+use aid_serve::http::{Peer, Stopping};
 use aid_serve::page::{hidden, live};
 use axum::Extension;
 use axum::extract::rejection::{FormRejection, QueryRejection};
@@ -142,32 +142,39 @@ pub(super) struct Seen {
 pub(super) async fn events(
     State(service): Cmp,
     headers: HeaderMap,
+    Extension(peer): Extension<Peer>,
     stopping: Option<Extension<Stopping>>,
     query: Result<Query<Seen>, QueryRejection>,
 ) -> Response {
     let Ok(Query(seen)) = query else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    match visitor(&service, &headers).await {
-        Ok(Some(_)) => {}
+    let reader = match visitor(&service, &headers).await {
+        Ok(Some(visit)) => hex::encode(visit.account.id.0),
         Ok(None) => return StatusCode::UNAUTHORIZED.into_response(),
         Err(refusal) => return refusal.0.into_response(),
-    }
+    };
     let page: Arc<str> = seen.page.into();
-    live::events(stopping.map(|s| s.0), seen.of, move || {
-        let (service, headers, page) = (Arc::clone(&service), headers.clone(), Arc::clone(&page));
-        async move {
-            let visit = visitor(&service, &headers).await.ok()??;
-            let content = match &*page {
-                "home" => content(&visit).await,
-                "cars" => cars::all(&visit).await,
-                "subscriptions" => subscriptions::content(&visit).await,
-                other => match other.parse::<Eid>() {
-                    Ok(eid) => cars::content(&visit, eid).await.map(|(_, content)| content),
-                    Err(_) => return None,
-                },
-            };
-            content.ok().map(|content| live::digest(&content.0))
-        }
-    })
+    live::events(
+        (&reader, peer.addr.ip()),
+        stopping.map(|s| s.0),
+        seen.of,
+        move || {
+            let (service, headers, page) =
+                (Arc::clone(&service), headers.clone(), Arc::clone(&page));
+            async move {
+                let visit = visitor(&service, &headers).await.ok()??;
+                let content = match &*page {
+                    "home" => content(&visit).await,
+                    "cars" => cars::all(&visit).await,
+                    "subscriptions" => subscriptions::content(&visit).await,
+                    other => match other.parse::<Eid>() {
+                        Ok(eid) => cars::content(&visit, eid).await.map(|(_, content)| content),
+                        Err(_) => return None,
+                    },
+                };
+                content.ok().map(|content| live::digest(&content.0))
+            }
+        },
+    )
 }

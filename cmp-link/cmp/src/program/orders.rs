@@ -1,7 +1,8 @@
 //! Arguments of `order`, `outbox` and `audit`.
 
-use super::admin::PageArgs;
+use super::args::reason;
 use crate::operator::{self, Orders, Trail};
+use aid_cli::list::PageArgs;
 use clap::{Args, Subcommand};
 
 /// What a car has to do.
@@ -11,19 +12,40 @@ pub enum OrderWhat {
     Delete {
         /// The profile.
         iccid: String,
+        /// For the audit trail.
+        #[command(flatten)]
+        why: Why,
     },
     /// Disable a profile for the rest of the session.
     Disable {
         /// The profile.
         iccid: String,
+        /// For the audit trail.
+        #[command(flatten)]
+        why: Why,
     },
     /// End the session of a user.
     Logout {
         /// Name of the user.
         user: String,
+        /// For the audit trail.
+        #[command(flatten)]
+        why: Why,
     },
     /// End of a rental, workshop, sale: end the session and delete every profile (A.4).
-    DeleteAll,
+    DeleteAll {
+        /// For the audit trail.
+        #[command(flatten)]
+        why: Why,
+    },
+}
+
+/// Why something is done.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Why, for the audit trail.
+    #[arg(long, value_parser = reason)]
+    reason: String,
 }
 
 /// Which orders.
@@ -62,14 +84,17 @@ pub struct AuditArgs {
     pub(super) after: Option<String>,
 }
 
-impl From<OrderWhat> for operator::OrderWhat {
-    fn from(what: OrderWhat) -> Self {
-        match what {
-            OrderWhat::Delete { iccid } => Self::Delete(iccid),
-            OrderWhat::Disable { iccid } => Self::Disable(iccid),
-            OrderWhat::Logout { user } => Self::Logout(user),
-            OrderWhat::DeleteAll => Self::DeleteAll,
-        }
+impl OrderWhat {
+    /// What has to be done, and why.
+    pub(super) fn and_why(self) -> (operator::OrderWhat, String) {
+        use operator::OrderWhat as What;
+        let (what, why) = match self {
+            Self::Delete { iccid, why } => (What::Delete(iccid), why),
+            Self::Disable { iccid, why } => (What::Disable(iccid), why),
+            Self::Logout { user, why } => (What::Logout(user), why),
+            Self::DeleteAll { why } => (What::DeleteAll, why),
+        };
+        (what, why.reason)
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) fn count(door: &'static str, result: &'static str) {
 
 /// Key of the registrations of strangers in the store's table of attempts.
 const REGISTRATIONS: &str = "registrations";
+/// Where accounts that OpenID Connect makes are counted: strangers who fill the one budget leave the other alone.
+const PROVIDED: &str = "registrations:openid";
 
 /// Why a password was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,22 +147,42 @@ impl Service {
     /// # Errors
     /// The store failed.
     pub(super) async fn charge_registration(self: &Arc<Self>) -> Stored<Result<(), u64>> {
+        self.charge_account(REGISTRATIONS, "register").await
+    }
+
+    /// Charges the making of one account by a sign-in with the identity provider.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(super) async fn charge_provided(self: &Arc<Self>) -> Stored<Result<(), u64>> {
+        self.charge_account(PROVIDED, "openid").await
+    }
+
+    async fn charge_account(
+        self: &Arc<Self>,
+        budget: &'static str,
+        door: &'static str,
+    ) -> Stored<Result<(), u64>> {
         let most = self.config.file.limits.registrations_per_hour;
         let decide = async move |_: &Self, tx: &Tx<'_>, context: &Context| {
-            tx.lock(Lock::Attempts(REGISTRATIONS.into())).await?;
+            tx.lock(Lock::Attempts(budget.into())).await?;
             let mut decision = Decision::default();
-            let attempts = tx.attempts(REGISTRATIONS).await?;
+            let attempts = tx.attempts(budget).await?;
             let charged = registration::charge(attempts.as_ref(), most, context.now);
             let charged = charged.map(|charged| {
-                let change = Change::SetAttempts(REGISTRATIONS.into(), Some(charged));
+                let change = Change::SetAttempts(budget.into(), Some(charged));
                 decision.changes.push(change);
             });
             Ok::<_, StoreError>((decision, charged))
         };
         let charged = self.decide(decide).await?;
         if charged.is_err() {
-            count("register", "locked");
-            tracing::warn!(most, "no more accounts are made for strangers in this hour");
+            count(door, "locked");
+            tracing::warn!(
+                most,
+                door,
+                "no more accounts are made for strangers in this hour"
+            );
         }
         Ok(charged)
     }

@@ -43,7 +43,7 @@ impl Service {
                 tracing::warn!("sign-in by OpenID Connect refused: nobody has this identity");
                 return Ok(Entered::Unknown);
             }
-            if self.charge_registration().await?.is_err() {
+            if self.charge_provided().await?.is_err() {
                 return Ok(Entered::Full);
             }
         }

@@ -4,7 +4,7 @@
 use super::row::{self, select_key, select_member, select_webhook};
 use super::write::statement;
 use super::{Stored, Tx};
-use crate::operator::time_text;
+use aid_cli::time::rfc3339;
 use aid_cmp_core::change::DeskChange;
 use aid_cmp_core::model::{ApiKey, CallState, Member, Order, OrderState, Webhook};
 use aid_id::{Id, Secret};
@@ -35,15 +35,16 @@ pub struct Unheard {
     pub created_at: u64,
 }
 
-/// Events that are to be told now, oldest first; they are not due again before `until`.
+/// Events that an address is sent now, oldest first; they are not due again before `until`.
 pub(super) async fn claim(
     tx: &aid_store::Tx<'_>,
+    webhook: Id,
     now: u64,
     until: u64,
     limit: u32,
 ) -> Stored<Vec<Unheard>> {
     let sql = "SELECT e.webhook, e.event, w.url, w.secret, e.body, e.attempts, e.created_at \
-         FROM webhook_event e JOIN webhook w ON w.id = e.webhook WHERE e.next_at <= $1 \
+         FROM webhook_event e JOIN webhook w ON w.id = e.webhook WHERE e.webhook = $3 AND e.next_at <= $1 \
          ORDER BY e.next_at, e.event LIMIT $2";
     let read = |row: &mut Fields<'_>| {
         Ok(Unheard {
@@ -56,7 +57,7 @@ pub(super) async fn claim(
             created_at: row.number()?,
         })
     };
-    let due = tx.all(sql, params![now, limit], read).await?;
+    let due = tx.all(sql, params![now, limit, webhook], read).await?;
     let mut claimed = Vec::new();
     for event in due {
         // Another instance may have been quicker.
@@ -147,7 +148,7 @@ pub(super) fn statements(change: DeskChange) -> Vec<Statement> {
 pub(super) fn alarm(kind: &str, data: &Value, at: u64) -> Statement {
     let event = crate::service::fresh();
     let id = uuid::Uuid::from_bytes(event);
-    let body = json!({"id": id, "type": kind, "at": time_text(at), "data": data});
+    let body = json!({"id": id, "type": kind, "at": rfc3339(at), "data": data});
     statement!(
         "INSERT INTO webhook_event (webhook, event, body, next_at, created_at) \
          SELECT id, $1, $2, $3, $3 FROM webhook /* reads all: addresses, which are few */",
@@ -240,6 +241,16 @@ impl Tx<'_> {
     pub async fn webhooks(&self) -> Stored<Vec<Webhook>> {
         let sql = select_webhook!("/* reads all: addresses, which are few */ ORDER BY id");
         self.tx.all(sql, &[], row::webhook).await
+    }
+
+    /// The addresses that are to be sent an event at `now`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn due_webhooks(&self, now: u64) -> Stored<Vec<Id>> {
+        let sql = "SELECT w.id FROM webhook w /* reads all: addresses, which are few */ WHERE EXISTS \
+             (SELECT 1 FROM webhook_event e WHERE e.webhook = w.id AND e.next_at <= $1) ORDER BY w.id";
+        self.tx.all(sql, params![now], |row| row.id()).await
     }
 
     /// How many events addresses have not heard. It looks at all of them.

@@ -111,6 +111,7 @@ const STEPS: &[Step] = &[
             postgres: include_str!("../../migrations/0086_desk.postgres.sql"),
         },
     },
+    step(87, "lanes", include_str!("../../migrations/0087_lanes.sql")),
 ];
 
 /// A step that is the same for both databases.

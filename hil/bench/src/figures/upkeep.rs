@@ -290,18 +290,23 @@ fn cpu_since(before: Duration) -> Duration {
 }
 
 /// Fills the tables that a migration has made.
-fn fill(file: &Path, count: u32, msp: &str) -> Result<(), Failure> {
+pub(super) fn fill(file: &Path, count: u32, msp: &str) -> Result<(), Failure> {
     let text = include_str!("../../../../cmp-link/cmp/tests/crowd.sql");
     let text = text.replace("{count}", &count.to_string());
     let text = text.replace("{now}", &now().to_string());
     // 89049034 and 22 zeros, modulo 97.
     let text = text.replace("{remainder}", "93").replace("Mobile One", msp);
+    fill_with(file, &text)
+}
+
+/// Runs these statements as one, without waiting for a disk.
+pub(super) fn fill_with(file: &Path, sql: &str) -> Result<(), Failure> {
     let connection = rusqlite::Connection::open(file)?;
     // If this process is killed, so is what it measures.
     let fast = "PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; PRAGMA cache_size = -1000000;
          PRAGMA temp_store = MEMORY; BEGIN;";
     connection.execute_batch(fast)?;
-    connection.execute_batch(&text)?;
+    connection.execute_batch(sql)?;
     connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;
     Ok(())
 }

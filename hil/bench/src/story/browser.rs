@@ -172,7 +172,7 @@ fn absolute(base: &str, location: &str) -> String {
 }
 
 /// The value of a form field of a page.
-fn field(page: &str, name: &str) -> Result<String, Failure> {
+pub(crate) fn field(page: &str, name: &str) -> Result<String, Failure> {
     let named = format!("name=\"{name}\"");
     page.split('<')
         .filter(|tag| tag.contains(&named))
@@ -227,7 +227,7 @@ impl Browser {
     }
 
     /// A form; the answer is where the browser is sent.
-    fn submit(&self, url: &str, form: &[(&str, &str)]) -> Result<String, Failure> {
+    pub(crate) fn submit(&self, url: &str, form: &[(&str, &str)]) -> Result<String, Failure> {
         let wrong = |e: reqwest::Error| Failure::new(format!("POST {url}: {e}"));
         let answer = self.client.post(url).form(form).send().map_err(wrong)?;
         let status = answer.status();
@@ -263,7 +263,7 @@ impl Browser {
     }
 
     /// A page with up to four redirects before it.
-    fn follow(&self, base: &str, url: &str) -> Result<String, Failure> {
+    pub(crate) fn follow(&self, base: &str, url: &str) -> Result<String, Failure> {
         let mut url = url.to_owned();
         for _ in 0..4 {
             let answer = self.get(&url)?;

@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Sizes: name, width, height, and whether it is a phone.
 const SIZES: [(&str, u32, u32, bool); 2] =
     [("desktop", 1280, 900, false), ("phone", 390, 844, true)];
+/// Where pictures are kept.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/screenshots");
 /// Rules of axe-core that count.
 const TAGS: [&str; 5] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
@@ -211,10 +213,7 @@ impl Browser {
 
     /// Looks at the page in all sizes and colours, and keeps pictures of it under this name.
     pub(crate) async fn show(&self, name: &str) {
-        let folder = PathBuf::from(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../../target/screenshots"
-        ));
+        let folder = PathBuf::from(FOLDER);
         std::fs::create_dir_all(&folder).unwrap();
         for (size, width, height, mobile) in SIZES {
             let metrics =

@@ -1,4 +1,4 @@
-//! Portal and touchpoint in a real browser: the stories of AID.02 §4.1, §4.2, §4.4 and §4.5 from end to end with all parts
+//! Portal, touchpoint and the console of aid-cmp in a real browser: the stories of AID.02 §4.1, §4.2, §4.4 and §4.5 from end to end with all parts
 //! running, and on the way each page in desktop and phone size, light and dark, judged by axe-core (WCAG 2.2 A and AA).
 //! Screenshots are in `target/screenshots`.
 #![allow(
@@ -9,5 +9,6 @@
 )]
 
 mod browser;
+mod consoles;
 mod parts;
 mod stories;

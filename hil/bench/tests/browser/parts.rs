@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// A running part; ended when it is dropped.
-pub(crate) struct Part(Child);
+/// A running part, with what it said when it was ready; ended when it is dropped.
+pub(crate) struct Part(Child, Value);
 
 impl Drop for Part {
     fn drop(&mut self) {
@@ -48,7 +48,8 @@ fn start(dir: &Path, program: &str, args: &[&str]) -> Part {
     assert!(!line.is_empty(), "{program} did not start");
     // What it says later has to go somewhere.
     std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-    Part(child)
+    let ready = serde_json::from_str(&line).unwrap_or_default();
+    Part(child, ready)
 }
 
 fn run(dir: &Path, program: &str, args: &[&str], input: &str) -> String {
@@ -135,6 +136,29 @@ impl Parts {
         let config = std::fs::read_to_string(self.dir.join("msp.toml")).unwrap();
         let line = config.lines().find(|l| l.starts_with("base_url")).unwrap();
         line.split('"').nth(1).unwrap().to_owned()
+    }
+
+    /// Base of the CMP's console.
+    pub(crate) fn console(&self) -> String {
+        let cmp = self.cmp.as_ref().unwrap();
+        let address = cmp.1["listen"]["admin"].as_str().unwrap();
+        let port = address.rsplit_once(':').unwrap().1;
+        format!("http://localhost:{port}")
+    }
+
+    /// Lets kim sign in at the CMP's console, as admin.
+    pub(crate) fn add_member(&self, password: &str) {
+        let args = [
+            "member",
+            "add",
+            "kim",
+            "--role",
+            "admin",
+            "--password-stdin",
+            "--config",
+            "cmp.toml",
+        ];
+        run(&self.dir, "aid-cmp", &args, &format!("{password}\n"));
     }
 
     /// The driver logs in to the car with their PIN, and waits until it is decided.

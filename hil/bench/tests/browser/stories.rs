@@ -1,6 +1,7 @@
 //! The stories.
 
 use super::browser::Browser;
+use super::consoles;
 use super::parts::Parts;
 use thirtyfour::prelude::*;
 
@@ -103,6 +104,10 @@ async fn a_driver_links_drives_removes_and_unlinks_in_a_browser() {
     browser.sees("Removed by you").await;
     browser.goto(&format!("{portal}{car}")).await;
     browser.show("13-removed").await;
+
+    // What operators see of it.
+    consoles::of_the_cmp(&browser, &parts).await;
+    browser.goto(&format!("{portal}/")).await;
 
     // §4.4.1: unlinked; what has ended is folded away.
     browser.press("Subscriptions").await;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::config::More;
 use crate::core::account::{self, ApiKey};
+use crate::core::desk::By;
 use crate::core::model::{Onboarding, Subscription, SubscriptionChange, SubscriptionState};
 use crate::core::operator::{self, Link, Update};
 use crate::core::{Change, Decision, outbox};
@@ -23,8 +24,9 @@ fn refused<T>(failure: Failure) -> Stored<Refusable<T>> {
     Ok(Decision::nothing(Err(failure)))
 }
 
-fn accepted<T>(decision: Decision<T>) -> Stored<Refusable<T>> {
-    Ok(Decision::of(decision.changes, Ok(decision.outcome)))
+fn accepted<T>(decision: Decision<T>, by: &By) -> Stored<Refusable<T>> {
+    let Decision { changes, outcome } = by.sign(decision);
+    Ok(Decision::of(changes, Ok(outcome)))
 }
 
 fn no_link(target: &Target) -> Failure {
@@ -59,9 +61,9 @@ pub(crate) async fn withdraw(
     msp: &Msp,
     target: Target,
     cmp: Option<&str>,
-    reason: Option<&str>,
+    by: &By,
 ) -> Result<Value, Failure> {
-    let (cmp, reason) = (cmp.map(str::to_owned), reason.map(str::to_owned));
+    let (cmp, by) = (cmp.map(str::to_owned), by.clone());
     let ended = msp.store.decide(async move |tx| {
         if let Target::Subscription(id) = &target
             && tx.subscription(id).await?.is_none()
@@ -73,8 +75,8 @@ pub(crate) async fn withdraw(
             return refused(no_link(&target));
         }
         let ids = &mut Uuid::new_v4;
-        let reason = reason.as_deref();
-        accepted(operator::end_links(&links, reason, ids, now_ms()))
+        let ended = operator::end_links(&links, by.reason.as_deref(), ids, now_ms());
+        accepted(ended, &by)
     });
     Ok(all_shown(&ended.await??))
 }
@@ -83,8 +85,13 @@ pub(crate) async fn withdraw(
 ///
 /// # Errors
 /// No such onboarding, or the database fails.
-pub(crate) async fn update(msp: &Msp, target: Target, cmp: Option<&str>) -> Result<Value, Failure> {
-    let (shared, cmp) = (msp.clone(), cmp.map(str::to_owned));
+pub(crate) async fn update(
+    msp: &Msp,
+    target: Target,
+    cmp: Option<&str>,
+    by: &By,
+) -> Result<Value, Failure> {
+    let (shared, cmp, by) = (msp.clone(), cmp.map(str::to_owned), by.clone());
     let told = msp.store.decide(async move |tx| {
         let links = tx.links(&target, cmp.as_deref()).await?;
         if links.is_empty() {
@@ -95,7 +102,7 @@ pub(crate) async fn update(msp: &Msp, target: Target, cmp: Option<&str>) -> Resu
             Err(failure) => return refused(failure),
         };
         let changes = operator::update(&updates, &mut Uuid::new_v4, now_ms());
-        accepted(Decision::of(changes, onboardings(updates)))
+        accepted(Decision::of(changes, onboardings(updates)), &by)
     });
     Ok(all_shown(&told.await??))
 }
@@ -145,8 +152,9 @@ pub(crate) async fn update_subscription(
     msp: &Msp,
     id: &str,
     change: SubscriptionChange,
+    by: &By,
 ) -> Result<Value, Failure> {
-    let (shared, id) = (msp.clone(), id.to_owned());
+    let (shared, id, by) = (msp.clone(), id.to_owned(), by.clone());
     let told = msp.store.decide(async move |tx| {
         let Some(stored) = tx.subscription(&id).await? else {
             return refused(unknown(&id));
@@ -163,7 +171,7 @@ pub(crate) async fn update_subscription(
         let now = now_ms();
         let mut changes = operator::change_subscription(&changed, now);
         changes.extend(operator::update(&updates, &mut Uuid::new_v4, now));
-        accepted(Decision::of(changes, onboardings(updates)))
+        accepted(Decision::of(changes, onboardings(updates)), &by)
     });
     Ok(all_shown(&told.await??))
 }
@@ -176,9 +184,9 @@ pub(crate) async fn inform(
     msp: &Msp,
     iccid: &Iccid,
     status: ProfileValidity,
-    reason: Option<&str>,
+    by: &By,
 ) -> Result<Value, Failure> {
-    let (iccid, reason) = (iccid.clone(), reason.map(str::to_owned));
+    let (iccid, by) = (iccid.clone(), by.clone());
     let told = msp.store.decide(async move |tx| {
         let profiles = tx.profiles_with(&iccid).await?;
         let Some(profile) = profiles.into_iter().rev().find(|p| p.phase.is_listed()) else {
@@ -186,20 +194,17 @@ pub(crate) async fn inform(
                 "no customer has the profile {iccid}; `aid-msp profile list` shows what there is"
             )));
         };
-        let onboardings = tx.onboardings().await?;
-        let live = onboardings
-            .into_iter()
-            .find(|o| o.msp_token == profile.msp_token && o.state.is_live());
-        let Some(onboarding) = live else {
+        let onboarding = tx.onboarding_with(profile.msp_token).await?;
+        let Some(onboarding) = onboarding.filter(|o| o.state.is_live()) else {
             // §7.5: not together with Notify MSP Token Invalid; the CMP deletes the profile by itself then.
             return refused(Failure::new(format!(
                 "the onboarding of profile {iccid} has ended; the CMP deletes it without being told"
             )));
         };
         let (ids, now) = (&mut Uuid::new_v4, now_ms());
-        let reason = reason.as_deref();
+        let reason = by.reason.as_deref();
         let changes = operator::inform(&onboarding, &[profile], status, reason, ids, now);
-        accepted(Decision::of(changes, onboarding))
+        accepted(Decision::of(changes, onboarding), &by)
     });
     Ok(Value::from(vec![shown(&told.await??)]))
 }
@@ -208,31 +213,21 @@ pub(crate) async fn inform(
 ///
 /// # Errors
 /// As [`inform`].
-pub(crate) async fn fate(
-    msp: &Msp,
-    iccid: &Iccid,
-    word: &str,
-    reason: Option<&str>,
-) -> Result<Value, Failure> {
+pub(crate) async fn fate(msp: &Msp, iccid: &Iccid, word: &str, by: &By) -> Result<Value, Failure> {
     let status = match word {
         "defect" => ProfileValidity::Invalid,
         "suspend" => ProfileValidity::Suspended,
         _ => ProfileValidity::Valid,
     };
-    inform(msp, iccid, status, reason).await
+    inform(msp, iccid, status, by).await
 }
 
 /// Blocks a subscription for a time: no network, no codes; the CMPs hear of its profiles (§7.5). Or ends a block.
 ///
 /// # Errors
 /// There is none, it has ended, or the database fails.
-pub(crate) async fn block(
-    msp: &Msp,
-    id: &str,
-    blocked: bool,
-    reason: Option<&str>,
-) -> Result<Value, Failure> {
-    let (id, reason) = (id.to_owned(), reason.map(str::to_owned));
+pub(crate) async fn block(msp: &Msp, id: &str, blocked: bool, by: &By) -> Result<Value, Failure> {
+    let (id, by) = (id.to_owned(), by.clone());
     let told = msp.store.decide(async move |tx| {
         let Some(subscription) = tx.subscription(&id).await? else {
             return refused(unknown(&id));
@@ -243,15 +238,9 @@ pub(crate) async fn block(
         }
         let links = tx.links(&Target::Subscription(id.clone()), None).await?;
         let (ids, now) = (&mut Uuid::new_v4, now_ms());
-        let reason = reason.as_deref();
-        accepted(operator::block(
-            &subscription,
-            &links,
-            blocked,
-            reason,
-            ids,
-            now,
-        ))
+        let reason = by.reason.as_deref();
+        let decided = operator::block(&subscription, &links, blocked, reason, ids, now);
+        accepted(decided, &by)
     });
     Ok(all_shown(&told.await??))
 }
@@ -260,26 +249,17 @@ pub(crate) async fn block(
 ///
 /// # Errors
 /// There is none, or the database fails.
-pub(crate) async fn end_subscription(
-    msp: &Msp,
-    id: &str,
-    reason: Option<&str>,
-) -> Result<Value, Failure> {
-    let (id, reason) = (id.to_owned(), reason.map(str::to_owned));
+pub(crate) async fn end_subscription(msp: &Msp, id: &str, by: &By) -> Result<Value, Failure> {
+    let (id, by) = (id.to_owned(), by.clone());
     let ended = msp.store.decide(async move |tx| {
         let Some(subscription) = tx.subscription(&id).await? else {
             return refused(unknown(&id));
         };
         let links = tx.links(&Target::Subscription(id.clone()), None).await?;
         let (ids, now) = (&mut Uuid::new_v4, now_ms());
-        let reason = reason.as_deref();
-        accepted(operator::end_subscription(
-            &subscription,
-            &links,
-            reason,
-            ids,
-            now,
-        ))
+        let reason = by.reason.as_deref();
+        let decided = operator::end_subscription(&subscription, &links, reason, ids, now);
+        accepted(decided, &by)
     });
     Ok(all_shown(&ended.await??))
 }
@@ -350,7 +330,7 @@ pub(crate) async fn add_subscription(msp: &Msp, more: &More) -> Result<Value, Fa
         let mut added = account::add_subscription(false, &stored, &iccids, now);
         let audit = Change::audit("operator", "subscription added", &stored.id, now);
         added.changes.push(audit);
-        accepted(added)
+        accepted(added, &By::command(None))
     });
     added.await??;
     Ok(json!([{ "subscription": new.id, "user": new.user }]))
@@ -385,14 +365,20 @@ pub(crate) async fn rotate_key(msp: &Msp, client: &str, only: bool) -> Result<Va
 ///
 /// # Errors
 /// There is none of this number, or the database fails.
-pub(crate) async fn put_outbox(msp: &Msp, id: i64, drop: Option<&str>) -> Result<Value, Failure> {
-    let reason = drop.map(str::to_owned);
+pub(crate) async fn put_outbox(
+    msp: &Msp,
+    id: i64,
+    dropped: bool,
+    by: &By,
+) -> Result<Value, Failure> {
+    let by = by.clone();
     let done = msp.store.decide(async move |tx| {
         let row = tx.job(id).await?;
-        Ok(match &reason {
-            None => outbox::retry(row.as_ref(), now_ms()),
-            Some(reason) => outbox::drop(row.as_ref(), reason, now_ms()),
-        })
+        let reason = by.reason.as_deref().unwrap_or_default();
+        Ok(by.sign(match dropped {
+            false => outbox::retry(row.as_ref(), now_ms()),
+            true => outbox::drop(row.as_ref(), reason, now_ms()),
+        }))
     });
     if !done.await? {
         return Err(Failure::new(format!(

@@ -6,6 +6,23 @@ use aid_id::Iccid;
 use super::model::Subscription;
 use super::{Change, Decision};
 
+/// An entry of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Order of the entries.
+    pub(crate) seq: i64,
+    /// When, ms since 1970.
+    pub(crate) at: i64,
+    /// Who did it.
+    pub(crate) actor: String,
+    /// What was done.
+    pub(crate) action: String,
+    /// On what.
+    pub(crate) detail: String,
+    /// Why; empty where nobody said.
+    pub(crate) reason: String,
+}
+
 /// An API key that a CMP may use besides that of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiKey {

@@ -6,6 +6,7 @@ use aid_id::{Iccid, MspToken};
 use uuid::Uuid;
 
 use super::call::{Answer, Key};
+use super::desk::Member;
 use super::model::{
     AcRequest, Job, Onboarding, OnboardingState, Order, OutboxRow, Profile, Progress, StatusRow,
     Subscription,
@@ -61,13 +62,27 @@ pub(crate) enum Change {
     },
     /// A CMP may no longer use this API key.
     ApiKeyEnded { client: PartyId, key: String },
-    /// Somebody did something.
+    /// Somebody did something; the reason is empty where nobody said why.
     Audited {
         actor: String,
         action: String,
         detail: String,
+        reason: String,
         at: i64,
     },
+    /// Somebody may sign in at the console so, and is signed out everywhere.
+    MemberPut(Member),
+    /// Nobody of this name may sign in at the console any more.
+    MemberRemoved { name: String },
+    /// A member is signed in until `expires_at`; `cookie` is the hash of the cookie. Sessions that are over are forgotten.
+    SessionBegun {
+        cookie: String,
+        member: String,
+        expires_at: i64,
+        at: i64,
+    },
+    /// A session at the console ends.
+    SessionEnded { cookie: String },
     /// A customer is linked with a CMP.
     OnboardingAdded(Onboarding),
     /// An onboarding stands somewhere else.
@@ -113,6 +128,7 @@ impl Change {
             actor: actor.into(),
             action: action.into(),
             detail: detail.into(),
+            reason: String::new(),
             at,
         }
     }

@@ -23,7 +23,7 @@ use super::wire::Wire;
 use super::{Name, Place, Stage};
 use crate::config::CmpParty;
 use crate::core::Decision;
-use crate::core::model::{Job, OnboardingState};
+use crate::core::model::Job;
 use crate::core::outbox::Attempt;
 use crate::msp::{Msp, now_ms};
 use crate::outbox::{call_of, token_job, unauthorized};
@@ -128,24 +128,18 @@ pub(super) async fn send_wrongly(
     fired: &[Fired],
 ) -> Stored<Attempt> {
     let (mut call, success) = outgoing(job, operation);
-    let token = job.msp_token;
+    let (token, client) = (job.msp_token, job.client_id.clone());
     let read = msp.store.read(async move |tx| {
-        let onboardings = tx.onboardings().await?;
-        let ours = onboardings.iter().find(|o| o.msp_token == token);
-        let subscription = match ours {
-            Some(ours) => tx.subscription_of(ours).await?,
+        let subscription = match tx.onboarding_with(token).await? {
+            Some(ours) => tx.subscription_of(&ours).await?,
             None => None,
         };
+        let earlier = tx.onboarding_besides(&client, token).await?;
         let profiles = tx.profiles_of(token).await?;
         let newest_request = tx.newest_request(token).await?;
-        Ok((onboardings, subscription, profiles, newest_request))
+        Ok((earlier, subscription, profiles, newest_request))
     });
-    let (onboardings, subscription, profiles, newest_request) = read.await?;
-    let earlier = onboardings.iter().find(|o| {
-        o.msp_token != job.msp_token
-            && o.client_id == job.client_id
-            && o.state != OnboardingState::Refused
-    });
+    let (earlier, subscription, profiles, newest_request) = read.await?;
     let customer = Customer {
         phone_key: &cmp.raw_phone_key,
         number: subscription.as_ref().map_or("", |s| s.msisdn.as_str()),

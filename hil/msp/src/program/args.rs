@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use aid_aid1::body::ProfileValidity;
 use aid_aid1::headers::PartyId;
 use aid_cli::cli::{Arguments, LogArgs};
+use aid_cli::list::PageArgs;
 use aid_id::Iccid;
 use clap::{Parser, Subcommand};
 
 use crate::config::More;
+use crate::core::desk::Role;
 use crate::core::model::SubscriptionChange;
 use crate::misbehave::{Parameters, Wish};
 
@@ -51,7 +53,7 @@ pub(super) enum Command {
     Customer(CustomerAction),
     /// The same as `customer list`.
     #[command(subcommand)]
-    User(List),
+    User(ListAction),
     /// Their subscriptions.
     #[command(subcommand)]
     Subscription(SubscriptionAction),
@@ -60,13 +62,13 @@ pub(super) enum Command {
     Profile(ProfileAction),
     /// Requests for activation codes and what became of them.
     #[command(subcommand)]
-    Order(List),
+    Order(ListAction),
     /// Reports of CMPs about profiles (AID.02 §7.8).
     #[command(subcommand)]
-    Status(List),
+    Status(ListAction),
     /// Progress of downloads, as SM-DP+s tell it (SGP.22 §5.3.5).
     #[command(subcommand)]
-    Progress(List),
+    Progress(ListAction),
     /// What still has to be sent, and what was.
     #[command(subcommand)]
     Outbox(OutboxAction),
@@ -75,7 +77,10 @@ pub(super) enum Command {
     Cmp(CmpAction),
     /// Who did what.
     #[command(subcommand)]
-    Audit(List),
+    Audit(ListAction),
+    /// Who signs in at the operator's console.
+    #[command(subcommand)]
+    Member(MemberAction),
     /// End all onboardings of a customer: their profiles leave the network, the CMPs delete them (AID.02 §4.4.2).
     Withdraw {
         #[command(flatten)]
@@ -95,15 +100,39 @@ pub(super) enum Command {
 }
 
 #[derive(Subcommand, Debug)]
-pub(super) enum List {
+pub(super) enum ListAction {
+    /// List them.
+    List(PageArgs),
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum MemberAction {
     /// List them.
     List,
+    /// Let somebody sign in, or give them another role and password; the password comes on standard input.
+    Add {
+        /// Name to sign in with.
+        name: String,
+        /// viewer (sees everything), operator (does what can be taken back) or admin.
+        #[arg(long, value_parser = role)]
+        role: Role,
+    },
+    /// Let somebody sign in no more; they are signed out everywhere.
+    Remove {
+        /// Their name.
+        name: String,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    text.parse()
+        .map_err(|()| "use viewer, operator or admin".into())
 }
 
 #[derive(Subcommand, Debug)]
 pub(super) enum CustomerAction {
     /// List them, with their subscriptions and onboardings.
-    List,
+    List(PageArgs),
     /// Make a customer, or give them another password; the password comes on standard input.
     Add {
         /// Name to log in with.
@@ -114,7 +143,7 @@ pub(super) enum CustomerAction {
 #[derive(Subcommand, Debug)]
 pub(super) enum SubscriptionAction {
     /// List them, with their onboardings and pools.
-    List,
+    List(PageArgs),
     /// Make one.
     Add(Box<NewSubscription>),
     /// Change one, and tell the CMPs (AID.02 §4.8).
@@ -218,7 +247,7 @@ impl From<NewSubscription> for More {
 #[derive(Subcommand, Debug)]
 pub(super) enum ProfileAction {
     /// List them.
-    List,
+    List(PageArgs),
     /// A profile is dead for good: out of the network, the CMP deletes it (AID.02 §7.5 invalid).
     Defect(Fate),
     /// Block a profile for a time (suspended).
@@ -251,7 +280,7 @@ pub(super) struct Fate {
 #[derive(Subcommand, Debug)]
 pub(super) enum OutboxAction {
     /// List it.
-    List,
+    List(PageArgs),
     /// Try a job now, also one that is dead.
     Retry {
         /// Its number.

@@ -26,7 +26,7 @@ use super::renewal::{self, Renewal};
 use crate::agreed::Agreed;
 use crate::config::{Config, EXAMPLE, Es2};
 use crate::msp::Msp;
-use crate::{api, control, es2_server, orders, outbox};
+use crate::{api, control, desk, es2_server, orders, outbox};
 
 /// TLS of the listeners that others reach.
 pub(super) struct ListenersTls {
@@ -137,6 +137,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     }
     let bound = Bound::new(config).await?;
     let admin = config.admin.open().await?;
+    let console = desk::router(msp.clone(), config.limits.login)?;
     let mut listen = bound.addresses()?;
     listen.push(("admin", admin.address()?));
     let export = match &config.telemetry {
@@ -170,7 +171,7 @@ pub(super) async fn serve(path: &Path, config: &Config) -> Result<(), Failure> {
     ready::announce("aid-msp", &listen)?;
     tokio::join!(
         listeners,
-        admin.serve(shown(&msp), stop.clone()),
+        admin.serve_beside(shown(&msp), console, stop.clone()),
         outbox::run(msp.clone(), stop.clone()),
         keys.follow(&msp, stop.clone()),
         renewal,

@@ -2,6 +2,7 @@
 
 mod account;
 mod call;
+mod desk;
 mod onboarding;
 mod order;
 pub(super) mod outbox;

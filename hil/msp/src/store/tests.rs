@@ -93,7 +93,7 @@ async fn works(path: &Path) {
     let read = store.read(async move |tx| {
         let row = tx.job_of_call(id).await?.unwrap();
         let pool = tx.pool_of("one").await?.len();
-        Ok((row, pool, tx.subscriptions(Some("alice")).await?.len()))
+        Ok((row, pool, tx.subscriptions_of("alice").await?.len()))
     });
     let (row, pool, subscriptions) = read.await.unwrap();
     assert_eq!((row.job, row.state), (job, JobState::Waiting));
@@ -188,8 +188,13 @@ async fn a_transaction_that_the_database_ended_leaves_nothing_and_harms_no_other
         }
         let fresh = Store::open(&path).await.unwrap();
         let stored = usize::from(n + 1) * 8;
-        let read =
-            fresh.read(async |tx| Ok((tx.onboardings().await?.len(), tx.outbox().await?.len())));
+        let read = fresh.read(async |tx| {
+            let all = Page::newest(1000);
+            Ok((
+                tx.onboardings(&all).await?.len(),
+                tx.outbox(None, &all).await?.len(),
+            ))
+        });
         assert_eq!(read.await.unwrap(), (stored, stored));
         fresh.close().await;
     }
@@ -200,7 +205,12 @@ async fn a_transaction_that_the_database_ended_leaves_nothing_and_harms_no_other
 async fn nothing_is_changed_outside_a_decision() {
     let folder = tempfile::tempdir().unwrap();
     let store = start(&folder.path().join("x.sqlite")).await.unwrap();
-    let audits = async || store.read(async |tx| tx.audits().await).await.unwrap();
+    let audits = async || {
+        store
+            .read(async |tx| tx.audits(&Page::newest(1000)).await)
+            .await
+            .unwrap()
+    };
     let before = audits().await;
     let mut statements = Vec::new();
     Change::audit("nobody", "wrote", "x", 1).write(&mut statements);
@@ -218,7 +228,7 @@ async fn a_decision_that_panics_changes_nothing_and_harms_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let store = start(&folder.path().join("x.sqlite")).await.unwrap();
     let panics = store.decide(async |tx| {
-        let known = tx.onboardings().await?;
+        let known = tx.onboardings(&Page::newest(1000)).await?;
         assert!(!known.is_empty(), "on purpose");
         Ok(Decision::<_, Change>::nothing(()))
     });
@@ -229,6 +239,8 @@ async fn a_decision_that_panics_changes_nothing_and_harms_no_other() {
             .unwrap()
     );
     store.close().await;
-    let closed = store.read(async |tx| tx.onboardings().await).await;
+    let closed = store
+        .read(async |tx| tx.onboardings(&Page::newest(1000)).await)
+        .await;
     assert!(matches!(closed, Err(StoreError::Failed(_))));
 }

@@ -24,6 +24,11 @@ macro_rules! statement {
 }
 pub(super) use statement;
 
+/// Signs a member out everywhere.
+fn end_sessions(member: String) -> Statement {
+    statement!("DELETE FROM desk_session WHERE member = $1", member)
+}
+
 /// An ICCID, or NULL.
 fn maybe_iccid(iccid: Option<&Iccid>) -> Option<String> {
     iccid.map(|iccid| iccid.as_str().to_owned())
@@ -60,13 +65,48 @@ impl Write for Change {
                 actor,
                 action,
                 detail,
+                reason,
                 at,
             } => to.push(statement!(
-                "INSERT INTO audit (at, actor, action, detail) VALUES ($1, $2, $3, $4)",
+                "INSERT INTO audit (at, actor, action, detail, reason) VALUES ($1, $2, $3, $4, $5)",
                 at,
                 actor,
                 action,
                 detail,
+                reason,
+            )),
+            Self::MemberPut(member) => {
+                to.push(statement!(
+                    "INSERT INTO member (name, role, password, created_at) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (name) DO UPDATE SET role = excluded.role, password = excluded.password",
+                    member.name.clone(),
+                    member.role.as_str(),
+                    member.password,
+                    member.created_at,
+                ));
+                to.push(end_sessions(member.name));
+            }
+            Self::MemberRemoved { name } => {
+                to.push(statement!("DELETE FROM member WHERE name = $1", name.clone()));
+                to.push(end_sessions(name));
+            }
+            Self::SessionBegun {
+                cookie,
+                member,
+                expires_at,
+                at,
+            } => {
+                to.push(statement!("DELETE FROM desk_session WHERE expires_at <= $1", at));
+                to.push(statement!(
+                    "INSERT INTO desk_session (cookie, member, expires_at) VALUES ($1, $2, $3)",
+                    cookie,
+                    member,
+                    expires_at,
+                ));
+            }
+            Self::SessionEnded { cookie } => to.push(statement!(
+                "DELETE FROM desk_session WHERE cookie = $1",
+                cookie,
             )),
             Self::OnboardingAdded(new) => to.push(add_onboarding(new)),
             Self::OnboardingSet { token, state, at } => to.push(statement!(

@@ -51,7 +51,7 @@ async fn overview_of(
     let (of_read, name) = (msp.clone(), user.to_owned());
     let read = msp.store.read(async move |tx| {
         let mut cards = Vec::new();
-        for subscription in tx.subscriptions(Some(&name)).await? {
+        for subscription in tx.subscriptions_of(&name).await? {
             let mut connections = Vec::new();
             for link in &links {
                 let of = tx.subscription_of(link).await?;

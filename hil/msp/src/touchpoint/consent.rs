@@ -25,7 +25,7 @@ async fn choices(msp: &Msp, user: &str) -> Result<Vec<Subscription>, StoreError>
     let user = user.to_owned();
     let read = msp
         .store
-        .read(async move |tx| tx.subscriptions(Some(&user)).await);
+        .read(async move |tx| tx.subscriptions_of(&user).await);
     let all = read.await?;
     let fits = |s: &Subscription| s.eligible && s.state == SubscriptionState::Active;
     Ok(all.into_iter().filter(fits).collect())

@@ -11,12 +11,12 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::attempts::{MAX_ATTEMPTS, WINDOW};
 use super::pages::Where;
 use super::session::Session;
 use super::{
     COOKIE, Shared, expired, front, incomplete, keep, message, pages, sender, unavailable, under,
 };
+use crate::attempts::{MAX_ATTEMPTS, WINDOW};
 use crate::core::account::audit;
 use crate::msp::now_ms;
 use crate::store::{StoreError, Tx};

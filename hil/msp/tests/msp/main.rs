@@ -11,6 +11,7 @@ mod answers;
 mod attempts;
 mod calls;
 mod clock;
+mod console;
 mod disk;
 mod doors;
 mod hardening;

@@ -73,6 +73,17 @@ async fn an_order_is_found_as_it_was_stored_also_after_a_restart() {
     store.offer(vec![stock(ONE, "t")], 9).await.unwrap();
     assert_eq!(store.order(ONE).await.unwrap(), Some(expected));
     assert_eq!(store.orders().await.unwrap().len(), 2);
+    // In parts, each behind the last one.
+    let mut seen = Vec::new();
+    while let [listed] = store
+        .list(seen.last().map(String::as_str), 1)
+        .await
+        .unwrap()
+        .as_slice()
+    {
+        seen.push(listed.order.iccid.clone());
+    }
+    assert_eq!(seen, [ONE, TWO]);
 }
 
 #[tokio::test]

@@ -134,6 +134,14 @@ async fn a_database_of_the_version_before_is_taken_over_with_its_content() {
         .await
         .unwrap();
     assert_eq!(store.notifications().await.unwrap().len(), 2);
+    // In parts, each behind the last one, whose place is a text for people.
+    let mut after = aid_smdp::store::NoticePlace::default();
+    for left in [1, 1, 0] {
+        let part = store.notifications_after(after, 1).await.unwrap();
+        assert_eq!(part.len(), left);
+        after = part.first().map_or(after, |(place, _)| *place);
+        assert_eq!(after.to_string().parse(), Ok(after));
+    }
     assert_eq!(bench.stored().await.state, OrderState::Installed);
     // A repetition of an order gets its profile again.
     let mut again = DownloadOrderRequest {

@@ -5,6 +5,7 @@ use super::{Answer, At, Seat, Trouble};
 use crate::operator::{Because, Operator, Refusal};
 use aid_aid1::redirect::percent_encode;
 use aid_cmp_core::model::Role;
+use aid_serve::console::form::typed;
 use aid_serve::page::{self, Field, hidden};
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, State};
@@ -193,7 +194,7 @@ impl Deed {
             D::WithdrawLink => operator.withdraw(uuid()?, reason).await,
             D::ReplayOrder => operator.replay_order(uuid()?, reason).await,
             D::CloseOrder => operator.close_order(uuid()?, reason).await,
-            D::ReplayCall => operator.replay_call(uuid()?, Some(reason)).await,
+            D::ReplayCall => operator.replay_call(uuid()?, reason).await,
             D::DropCall => operator.drop_call(uuid()?, reason).await,
         }
     }
@@ -231,15 +232,6 @@ pub(super) struct Done {
     confirm: String,
     #[serde(default)]
     new: String,
-}
-
-/// What has to be typed for a deed that can't be taken back: the end of an id, or a whole name.
-fn typed(id: &str) -> String {
-    let letters: Vec<char> = id.chars().collect();
-    match letters.len() {
-        0..=16 => id.to_owned(),
-        n => letters[n - 6..].iter().collect(),
-    }
 }
 
 fn form(seat: &Seat, deed: Deed, id: &str, before: &Done, problem: Option<&str>) -> Response {

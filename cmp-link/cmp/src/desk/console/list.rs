@@ -1,12 +1,12 @@
 //! Lists: problems, vehicles, orders, calls, users, MSPs, the audit trail. A page at a time, each by an index; the same
 //! filter yields a file for spreadsheets.
 
-use super::cell::{cell, table, time};
-use super::{Answer, At, Desk, Seat, csv};
+use super::{Answer, At, Desk, Seat, cells};
 use crate::operator::{Calls, Listed, Operator, Orders, Refusal, Trail};
 use aid_aid1::redirect::percent_encode;
 use aid_cmp_core::model::CallState;
-use aid_serve::page::Field;
+use aid_serve::console::csv;
+use aid_serve::console::form::{choice, text as field};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
@@ -144,7 +144,8 @@ async fn answer(
         }
         rows.truncate(csv::MOST);
         let name = shown.path.rsplit('/').next().unwrap_or("list");
-        return Ok(csv::answer(name, shown.columns, &rows)?);
+        let file = csv::answer(name, shown.columns, &rows);
+        return Ok(file.map_err(Refusal::conflict)?);
     }
     let part = list.read(&operator, some(&filter.after), PAGE).await?;
     let is_full = part.len() >= PAGE as usize;
@@ -161,31 +162,12 @@ async fn answer(
                 a.button href=(filter.address(shown.path, ("format", "csv"))) { "Export as CSV" }
             }
         }
-        (table(shown.title, shown.columns, &rows))
+        (cells().table(shown.title, shown.columns, &rows))
         @if let Some(next) = next.filter(|place| !place.is_empty()) {
             div.actions { a.button href=(filter.address(shown.path, ("after", &next))) { "More" } }
         }
     };
     Ok(seat.page(shown.path, shown.title, content))
-}
-
-fn field(name: &str, label: &str, value: &str) -> Markup {
-    let mut field = Field::new(name, label);
-    field.value = value;
-    field.required = false;
-    field.render()
-}
-
-/// A choice of a filter; the first is none.
-fn choice(name: &str, label: &str, value: &str, choices: &[(&str, &str)]) -> Markup {
-    html! {
-        label for=(name) { (label) }
-        select id=(name) name=(name) {
-            @for (word, text) in choices {
-                option value=(word) selected[*word == value] { (text) }
-            }
-        }
-    }
 }
 
 /// What is wrong now.
@@ -220,7 +202,7 @@ pub(super) async fn problems(State(desk): At, headers: HeaderMap) -> Answer {
                         (row["text"].as_str().unwrap_or_default())
                         div.quiet {
                             @if row["subject"] == "certificate" { "Expires " } @else { "Since " }
-                            @if let Some(time) = row["since"].as_str().and_then(time) { (time) }
+                            @if let Some(time) = row["since"].as_str().and_then(|at| cells().time(at)) { (time) }
                         }
                     }
                     @if let Some(target) = target(row) {
@@ -337,13 +319,13 @@ pub(super) async fn msps(State(desk): At, headers: HeaderMap) -> Answer {
             section.card {
                 h2 { (row["name"].as_str().unwrap_or_default()) }
                 dl {
-                    dt { "Address" } dd { (cell("url", &row["url"])) }
-                    dt { "Client id" } dd { (cell("client_id", &row["client_id"])) }
-                    dt { "Touchpoint" } dd { (cell("touchpoint", &row["touchpoint"])) }
+                    dt { "Address" } dd { (cells().cell("url", &row["url"])) }
+                    dt { "Client id" } dd { (cells().cell("client_id", &row["client_id"])) }
+                    dt { "Touchpoint" } dd { (cells().cell("touchpoint", &row["touchpoint"])) }
                 }
                 h3 { "Deviations from AID.02 that are tolerated" }
                 @let list = row["deviations"].as_array().map(Vec::as_slice).unwrap_or_default();
-                (table("Deviations", &["kind", "count", "first_at", "last_at"], list))
+                (cells().table("Deviations", &["kind", "count", "first_at", "last_at"], list))
             }
         }
     };

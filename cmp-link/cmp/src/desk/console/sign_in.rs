@@ -1,15 +1,15 @@
 //! Sign in and out: by name and password, or by a client certificate that TLS has verified.
 
-use super::session::{self, LOGIN, SESSION};
-use super::{Answer, At, Seat, Trouble, document};
+use super::{Answer, At, LOGIN, SESSION, Seat, Trouble, document};
 use crate::service::{NotIn, SESSION_MS};
 use aid_id::Secret;
+use aid_serve::console::{token, way};
 use aid_serve::http::Peer;
 use aid_serve::limit::retry_after;
 use aid_serve::page::{self, Field, Page, hidden};
 use aid_serve::slots::network;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{ConnectInfo, Form, State};
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{ConnectInfo, Form, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use maud::html;
@@ -26,6 +26,15 @@ pub(super) struct SignIn {
     password: String,
     #[serde(default)]
     certificate: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Where to go on.
+#[derive(Default, Deserialize)]
+pub(super) struct Onward {
+    #[serde(default)]
+    next: String,
 }
 
 /// A form with nothing but its token.
@@ -35,7 +44,12 @@ pub(super) struct Plain {
 }
 
 /// The sign-in page; `problem` says what was wrong with the last try.
-fn form_page(csrf: &str, name: &str, certified: Option<&str>, problem: Option<&str>) -> String {
+fn form_page(
+    csrf: &str,
+    (name, next): (&str, &str),
+    certified: Option<&str>,
+    problem: Option<&str>,
+) -> String {
     let mut field = Field::new("name", "Name");
     field.value = name;
     field.autocomplete = "username";
@@ -43,12 +57,12 @@ fn form_page(csrf: &str, name: &str, certified: Option<&str>, problem: Option<&s
         @if let Some(problem) = problem { p.note.bad role="alert" { (problem) } }
         @if let Some(member) = certified {
             form method="post" action="/console/login" {
-                (hidden("csrf", csrf)) (hidden("certificate", "yes"))
+                (hidden("csrf", csrf)) (hidden("next", next)) (hidden("certificate", "yes"))
                 div.actions { button.main { "Sign in as " (member) " with your certificate" } }
             }
         }
         form method="post" action="/console/login" {
-            (hidden("csrf", csrf))
+            (hidden("csrf", csrf)) (hidden("next", next))
             (field.render())
             (Field::password("password", "Password", "current-password").render())
             div.actions { button.main { "Sign in" } }
@@ -76,14 +90,23 @@ pub(super) async fn form(
     State(desk): At,
     ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
+    onward: Result<Query<Onward>, QueryRejection>,
 ) -> Answer {
+    let Query(onward) = onward?;
+    let next = way::on(&onward.next);
     if Seat::of(&desk, &headers).await.is_ok() {
-        return Ok(page::see_other("/console"));
+        return Ok(page::see_other(next));
     }
     let member = certified(&desk, &peer).await?;
-    let cookie = session::read(&headers, LOGIN).unwrap_or_else(session::fresh);
-    let csrf = session::token(&desk.service.config.pin_key, &cookie);
-    let html = form_page(&csrf, "", member.as_deref(), None);
+    let cookie = match token::read(&headers, LOGIN) {
+        Some(cookie) => cookie,
+        None => token::random().map_err(|_| {
+            let text = "The server has no randomness. Try again in a moment.";
+            Trouble::Said(StatusCode::SERVICE_UNAVAILABLE, text)
+        })?,
+    };
+    let csrf = token::token(&desk.service.config.pin_key, &cookie);
+    let html = form_page(&csrf, ("", next), member.as_deref(), None);
     let mut answer = page::answer(StatusCode::OK, html, &[]);
     page::set_cookie(&mut answer, LOGIN, Some(&cookie), None);
     Ok(answer)
@@ -102,8 +125,8 @@ pub(super) async fn sign_in(
         return Ok(later(wait, StatusCode::TOO_MANY_REQUESTS, text));
     }
     let key = &desk.service.config.pin_key;
-    let cookie = session::read(&headers, LOGIN);
-    let cookie = cookie.filter(|cookie| session::token_fits(key, cookie, &form.csrf));
+    let cookie = token::read(&headers, LOGIN);
+    let cookie = cookie.filter(|cookie| token::token_fits(key, cookie, &form.csrf));
     let Some(cookie) = cookie else {
         let text = "The page was too old. Load it again.";
         return Err(Trouble::Said(StatusCode::FORBIDDEN, text));
@@ -111,7 +134,7 @@ pub(super) async fn sign_in(
     if form.certificate == "yes" && peer.is_certified() {
         let hash = hex::encode(peer.fingerprint);
         return match desk.service.sign_in_certificate(&hash).await? {
-            Some(session) => Ok(inside(&session)),
+            Some(session) => Ok(inside(&session, &form.next)),
             None => Err(Trouble::Said(
                 StatusCode::FORBIDDEN,
                 "Your certificate is nobody's at the console.",
@@ -120,7 +143,7 @@ pub(super) async fn sign_in(
     }
     let secret = Secret::new(form.password);
     let problem = match desk.service.sign_in_member(&form.name, &secret).await? {
-        Ok(session) => return Ok(inside(&session)),
+        Ok(session) => return Ok(inside(&session, &form.next)),
         Err(NotIn::Wrong) => "The name or the password is wrong.".to_owned(),
         Err(NotIn::Locked(minutes)) => {
             format!("Too many attempts. Try again in {minutes} minutes.")
@@ -135,8 +158,13 @@ pub(super) async fn sign_in(
         }
     };
     let member = certified(&desk, &peer).await?;
-    let csrf = session::token(key, &cookie);
-    let html = form_page(&csrf, &form.name, member.as_deref(), Some(&problem));
+    let csrf = token::token(key, &cookie);
+    let html = form_page(
+        &csrf,
+        (&form.name, way::on(&form.next)),
+        member.as_deref(),
+        Some(&problem),
+    );
     Ok(page::answer(StatusCode::UNAUTHORIZED, html, &[]))
 }
 
@@ -149,8 +177,8 @@ fn later(wait: Duration, status: StatusCode, text: &'static str) -> Response {
 }
 
 /// In: another cookie than before, so that nobody who knew that one is in, too.
-fn inside(session: &str) -> Response {
-    let mut answer = page::see_other("/console");
+fn inside(session: &str, next: &str) -> Response {
+    let mut answer = page::see_other(way::on(next));
     page::set_cookie(&mut answer, SESSION, Some(session), Some(SESSION_MS / 1000));
     page::set_cookie(&mut answer, LOGIN, None, None);
     answer
@@ -163,7 +191,7 @@ pub(super) async fn sign_out(
 ) -> Answer {
     let Form(form) = form?;
     Seat::sent(&desk, &headers, &form.csrf).await?;
-    if let Some(cookie) = session::read(&headers, SESSION) {
+    if let Some(cookie) = token::read(&headers, SESSION) {
         desk.service.leave_desk(&cookie).await?;
     }
     let mut answer = page::see_other("/console/login");

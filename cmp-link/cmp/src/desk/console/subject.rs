@@ -1,8 +1,7 @@
 //! One vehicle, order, call, user or transaction, with what can be done about it.
 
-use super::cell::{card, table};
 use super::deed::{Deed, actions};
-use super::{Answer, At, Seat};
+use super::{Answer, At, Seat, cells};
 use crate::operator::{Orders, Refusal};
 use aid_aid1::redirect::percent_encode;
 use aid_serve::page;
@@ -49,9 +48,9 @@ pub(super) async fn vehicle(State(desk): At, headers: HeaderMap, Path(id): Path<
     ];
     let audit = format!("/console/audit?about={}", percent_encode(&id));
     let content = html! {
-        (card(&row, &first))
+        (cells().card(&row, &first))
         h2 { "Orders that are open" }
-        (table("Open orders", &["order", "kind", "iccid", "created_at", "sent_at"], &orders))
+        (cells().table("Open orders", &["order", "kind", "iccid", "created_at", "sent_at"], &orders))
         (actions(&seat, deeds, &id))
         @for profile in row["profiles"].as_array().into_iter().flatten() {
             @if let Some(iccid) = profile["iccid"].as_str() {
@@ -71,7 +70,7 @@ pub(super) async fn order(State(desk): At, headers: HeaderMap, Path(id): Path<St
         false => &[Deed::ReplayOrder],
     };
     let first = ["order", "eid", "kind", "state", "reason", "correlation_id"];
-    let content = html! { (card(&row, &first)) (actions(&seat, deeds, &id)) };
+    let content = html! { (cells().card(&row, &first)) (actions(&seat, deeds, &id)) };
     Ok(seat.page("/console/orders", &format!("Order {id}"), content))
 }
 
@@ -90,7 +89,7 @@ pub(super) async fn call(State(desk): At, headers: HeaderMap, Path(id): Path<Str
         "last_error",
         "correlation_id",
     ];
-    let content = html! { (card(&row, &first)) (actions(&seat, deeds, &id)) };
+    let content = html! { (cells().card(&row, &first)) (actions(&seat, deeds, &id)) };
     Ok(seat.page("/console/calls", &format!("Call {id}"), content))
 }
 
@@ -99,7 +98,7 @@ pub(super) async fn user(State(desk): At, headers: HeaderMap, Path(id): Path<Str
     let row = seat.operator(&desk).show_user(&id).await?;
     let name = row["name"].as_str().unwrap_or_default();
     let content = html! {
-        (card(&row, &["name", "display_name", "account"]))
+        (cells().card(&row, &["name", "display_name", "account"]))
         (actions(&seat, &[Deed::UnlockUser, Deed::EraseUser], name))
         @for link in row["federations"].as_array().into_iter().flatten() {
             @if let (Some(id), true) = (link["federation"].as_str(), link["ended_at"].is_null()) {
@@ -121,11 +120,11 @@ pub(super) async fn correlation(
     let line = ["at", "party", "event", "subject", "detail"];
     let content = html! {
         h2 { "What happened" }
-        (table("Time line", &line, &rows("line")))
+        (cells().table("Time line", &line, &rows("line")))
         h2 { "Orders" }
-        (table("Orders", &["order", "eid", "kind", "state", "created_at"], &rows("orders")))
+        (cells().table("Orders", &["order", "eid", "kind", "state", "created_at"], &rows("orders")))
         h2 { "Calls to MSPs" }
-        (table("Calls", &["call", "msp", "kind", "state", "last_error"], &rows("calls")))
+        (cells().table("Calls", &["call", "msp", "kind", "state", "last_error"], &rows("calls")))
     };
     Ok(seat.page("/console/orders", &format!("Transaction {id}"), content))
 }

@@ -3,18 +3,19 @@
 use aid_id::Iccid;
 use aid_store::{Fields, params};
 
-use crate::core::account::ApiKey;
+use crate::core::account::{ApiKey, Entry};
 use crate::core::model::{Onboarding, Subscription};
+use crate::store::page::{by_number, by_time};
 use crate::store::tx::flag;
-use crate::store::{Stored, Tx};
+use crate::store::{Page, Stored, Tx};
 
 /// A SELECT of subscriptions, to be followed by what it is to find.
 macro_rules! subscriptions {
-    ($rest:literal) => {
+    ($($rest:tt)*) => {
         concat!(
-            "SELECT id, user_name, label, msisdn, kind, customer_group, max_profiles, swap, fee, eligible, state
+            "SELECT id, user_name, label, msisdn, kind, customer_group, max_profiles, swap, fee, eligible, state, created_at
              FROM subscription ",
-            $rest
+            $($rest)*
         )
     };
 }
@@ -37,6 +38,13 @@ fn subscription(row: &mut Fields<'_>) -> Stored<Subscription> {
     })
 }
 
+/// A SELECT of the audit trail, to be followed by what it is to find.
+macro_rules! entries {
+    ($($rest:tt)*) => {
+        concat!("SELECT seq, at, actor, action, detail, reason FROM audit ", $($rest)*)
+    };
+}
+
 impl Tx<'_> {
     /// The password hash of a customer.
     ///
@@ -47,29 +55,56 @@ impl Tx<'_> {
         self.first(sql, params![user], |row| row.text()).await
     }
 
-    /// All customers with when they were made (ms since 1970), by name.
+    /// A part of the customers by their name, each with when they were made (ms since 1970). Places have the name only.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn customers(self) -> Stored<Vec<(String, i64)>> {
-        let sql = "/* reads all: an operator's list */ SELECT user_name, created_at FROM customer ORDER BY user_name";
+    pub(crate) async fn customers(self, page: &Page) -> Stored<Vec<(String, i64)>> {
+        let sql = "SELECT user_name, created_at FROM customer WHERE user_name > $1 ORDER BY user_name LIMIT $2";
+        let after = page.after.as_ref().map_or("", |place| place.1.as_str());
         let read = |row: &mut Fields<'_>| Ok((row.text()?, row.number()?));
-        self.all(sql, &[], read).await
+        let values = params![after, i64::from(page.limit)];
+        self.all(sql, values, read).await
     }
 
-    /// The subscriptions, of one customer or of all, oldest first.
+    /// When a customer was made (ms since 1970).
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn subscriptions(self, user: Option<&str>) -> Stored<Vec<Subscription>> {
-        let (of_user, all) = (
-            subscriptions!("WHERE user_name = $1 ORDER BY created_at, id"),
-            subscriptions!("ORDER BY created_at, id /* reads all: an operator's list */"),
-        );
-        match user {
-            Some(user) => self.all(of_user, params![user], subscription).await,
-            None => self.all(all, &[], subscription).await,
-        }
+    pub(crate) async fn customer(self, user: &str) -> Stored<Option<i64>> {
+        let sql = "SELECT created_at FROM customer WHERE user_name = $1";
+        self.first(sql, params![user], |row| row.number()).await
+    }
+
+    /// The subscriptions of a customer, oldest first.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn subscriptions_of(self, user: &str) -> Stored<Vec<Subscription>> {
+        let sql = subscriptions!("WHERE user_name = $1 ORDER BY created_at, id");
+        self.all(sql, params![user], subscription).await
+    }
+
+    /// A part of the subscriptions by their time, each with it (ms since 1970).
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn subscriptions(self, page: &Page) -> Stored<Vec<(i64, Subscription)>> {
+        let sql = by_time!(subscriptions, "created_at", "id");
+        let dated = |row: &mut Fields<'_>| {
+            let subscription = subscription(row)?;
+            Ok((row.number()?, subscription))
+        };
+        self.part_by_time(sql, page, None, dated).await
+    }
+
+    /// The subscriptions with this phone number.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn subscriptions_with(self, msisdn: &str) -> Stored<Vec<Subscription>> {
+        let sql = subscriptions!("WHERE msisdn = $1 ORDER BY created_at, id LIMIT 100");
+        self.all(sql, params![msisdn], subscription).await
     }
 
     /// The subscription of this name.
@@ -90,7 +125,7 @@ impl Tx<'_> {
         onboarding: &Onboarding,
     ) -> Stored<Option<Subscription>> {
         if onboarding.subscription.is_empty() {
-            let all = self.subscriptions(Some(&onboarding.user)).await?;
+            let all = self.subscriptions_of(&onboarding.user).await?;
             return Ok(all.into_iter().next());
         }
         self.subscription(&onboarding.subscription).await
@@ -118,15 +153,23 @@ impl Tx<'_> {
             .await
     }
 
-    /// The audit trail: when, who, what, on what; oldest first.
+    /// A part of the audit trail.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn audits(self) -> Stored<Vec<(i64, String, String, String)>> {
-        let sql = "/* reads all: an operator's list */ SELECT at, actor, action, detail FROM audit ORDER BY seq";
-        let read =
-            |row: &mut Fields<'_>| Ok((row.number()?, row.text()?, row.text()?, row.text()?));
-        self.all(sql, &[], read).await
+    pub(crate) async fn audits(self, page: &Page) -> Stored<Vec<Entry>> {
+        let sql = by_number!(entries, "seq");
+        let read = |row: &mut Fields<'_>| {
+            Ok(Entry {
+                seq: row.number()?,
+                at: row.number()?,
+                actor: row.text()?,
+                action: row.text()?,
+                detail: row.text()?,
+                reason: row.text()?,
+            })
+        };
+        self.part_by_number(sql, page, read).await
     }
 
     /// All further API keys, oldest first.

@@ -6,14 +6,15 @@ use aid_store::{Fields, params};
 use uuid::Uuid;
 
 use crate::core::model::Onboarding;
-use crate::store::{Stored, Tx};
+use crate::store::page::by_time;
+use crate::store::{Page, Stored, Tx};
 
 /// A SELECT of onboardings, to be followed by what it is to find.
 macro_rules! onboardings {
-    ($rest:literal) => {
+    ($($rest:tt)*) => {
         concat!(
             "SELECT msp_token, client_id, user_name, subscription, sid, state, created_at, changed_at FROM onboarding ",
-            $rest
+            $($rest)*
         )
     };
 }
@@ -46,14 +47,48 @@ impl Tx<'_> {
         self.first(sql, values, read).await
     }
 
-    /// All onboardings, oldest first.
+    /// A part of the onboardings by their time.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn onboardings(self) -> Stored<Vec<Onboarding>> {
-        let sql =
-            onboardings!("ORDER BY created_at, msp_token /* reads all: an operator's list */");
-        self.all(sql, &[], read).await
+    pub(crate) async fn onboardings(self, page: &Page) -> Stored<Vec<Onboarding>> {
+        let sql = by_time!(onboardings, "created_at", "msp_token");
+        self.part_by_time(sql, page, None, read).await
+    }
+
+    /// The onboarding with this token, whatever became of it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn onboarding_with(self, token: MspToken) -> Stored<Option<Onboarding>> {
+        let sql = onboardings!("WHERE msp_token = $1");
+        self.first(sql, params![token.to_string()], read).await
+    }
+
+    /// The oldest onboarding with a CMP that is not this one, and was not refused.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn onboarding_besides(
+        self,
+        client: &PartyId,
+        token: MspToken,
+    ) -> Stored<Option<Onboarding>> {
+        let sql = onboardings!(
+            "WHERE client_id = $1 AND msp_token <> $2 AND state <> 'refused' ORDER BY created_at, msp_token LIMIT 1
+             /* reads all: up to the first that fits, for a misbehaviour */"
+        );
+        let values = params![client.as_str(), token.to_string()];
+        self.first(sql, values, read).await
+    }
+
+    /// The onboardings of a subscription, oldest first; not those from before there were subscriptions.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn onboardings_with(self, subscription: &str) -> Stored<Vec<Onboarding>> {
+        let sql = onboardings!("WHERE subscription = $1 ORDER BY created_at, msp_token");
+        self.all(sql, params![subscription], read).await
     }
 
     /// The onboardings of a customer, oldest first.

@@ -5,16 +5,17 @@ use aid_id::MspToken;
 use aid_store::{Fields, params};
 use uuid::Uuid;
 
-use crate::core::model::{AcRequest, Order};
-use crate::store::{Stored, Tx};
+use crate::core::model::{AcRequest, Order, OrderState};
+use crate::store::page::by_time;
+use crate::store::{Page, Stored, Tx};
 
 /// A SELECT of orders, to be followed by what it is to find.
 macro_rules! orders {
-    ($rest:literal) => {
+    ($($rest:tt)*) => {
         concat!(
             "SELECT client_id, request_id, msp_token, correlation_id, eid, replace_iccid, delivery, state, iccid,
              activation_code, swapped_iccid, error, created_at, leased_until FROM ac_request ",
-            $rest
+            $($rest)*
         )
     };
 }
@@ -51,13 +52,44 @@ impl Tx<'_> {
         self.first(sql, values, read).await
     }
 
-    /// All orders, oldest first.
+    /// A part of the orders by their time, all or those in one state.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn orders(self) -> Stored<Vec<Order>> {
-        let sql = orders!("ORDER BY created_at, request_id /* reads all: an operator's list */");
-        self.all(sql, &[], read).await
+    pub(crate) async fn orders(self, state: Option<OrderState>, page: &Page) -> Stored<Vec<Order>> {
+        let sql = match state {
+            None => by_time!(orders, "created_at", "request_id"),
+            Some(_) => by_time!(orders, "created_at", "request_id", "state = $4"),
+        };
+        let state = state.map(OrderState::as_str);
+        self.part_by_time(sql, page, state, read).await
+    }
+
+    /// The newest orders of a token, at most 100.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn orders_of(self, token: MspToken) -> Stored<Vec<Order>> {
+        let sql = orders!("WHERE msp_token = $1 ORDER BY created_at DESC LIMIT 100");
+        self.all(sql, params![token.to_string()], read).await
+    }
+
+    /// The orders with this `activationCodeRequestID`, of whichever CMP.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn orders_with(self, request_id: Uuid) -> Stored<Vec<Order>> {
+        let sql = orders!("WHERE request_id = $1 ORDER BY created_at DESC LIMIT 100");
+        self.all(sql, params![request_id.to_string()], read).await
+    }
+
+    /// The orders of a transaction, oldest first, at most 100.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn orders_in(self, correlation: Uuid) -> Stored<Vec<Order>> {
+        let sql = orders!("WHERE correlation_id = $1 ORDER BY created_at LIMIT 100");
+        self.all(sql, params![correlation.to_string()], read).await
     }
 
     /// Orders that are open, oldest first.

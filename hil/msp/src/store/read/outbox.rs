@@ -5,16 +5,17 @@ use aid_id::{Iccid, MspToken};
 use aid_store::{Fields, params};
 use uuid::Uuid;
 
-use crate::core::model::{Job, OutboxRow};
-use crate::store::{StoreError, Stored, Tx};
+use crate::core::model::{Job, JobState, OutboxRow};
+use crate::store::page::by_number;
+use crate::store::{Page, StoreError, Stored, Tx};
 
 /// A SELECT of jobs, to be followed by what it is to find.
 macro_rules! jobs {
-    ($rest:literal) => {
+    ($($rest:tt)*) => {
         concat!(
             "SELECT id, client_id, kind, msp_token, request_id, correlation_id, body, state, attempts, next_at,
              created_at, last_error FROM outbox ",
-            $rest
+            $($rest)*
         )
     };
 }
@@ -157,12 +158,54 @@ impl Tx<'_> {
         self.exists(sql, values).await
     }
 
-    /// The whole outbox, oldest first.
+    /// A part of the outbox, all or what is in one state.
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn outbox(self) -> Stored<Vec<OutboxRow>> {
-        let sql = jobs!("ORDER BY id /* reads all: an operator's list */");
-        self.all(sql, &[], read).await
+    pub(crate) async fn outbox(
+        self,
+        state: Option<JobState>,
+        page: &Page,
+    ) -> Stored<Vec<OutboxRow>> {
+        // The planner would go through all rows by their number, however few fit.
+        let sql = match state {
+            None => by_number!(jobs, "id"),
+            Some(JobState::Done) => by_number!(jobs, "id", "state = 'done'"),
+            Some(JobState::Waiting) => [
+                jobs!(
+                    "INDEXED BY outbox_waiting WHERE state = 'waiting' AND id > $1 ORDER BY id LIMIT $2"
+                ),
+                jobs!(
+                    "INDEXED BY outbox_waiting WHERE state = 'waiting' AND id < $1 ORDER BY id DESC LIMIT $2"
+                ),
+            ],
+            Some(JobState::Dead) => [
+                jobs!(
+                    "INDEXED BY outbox_dead WHERE state = 'dead' AND id > $1 ORDER BY id LIMIT $2"
+                ),
+                jobs!(
+                    "INDEXED BY outbox_dead WHERE state = 'dead' AND id < $1 ORDER BY id DESC LIMIT $2"
+                ),
+            ],
+        };
+        self.part_by_number(sql, page, read).await
+    }
+
+    /// The newest jobs of a token, at most 100.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn jobs_of(self, token: MspToken) -> Stored<Vec<OutboxRow>> {
+        let sql = jobs!("WHERE msp_token = $1 ORDER BY id DESC LIMIT 100");
+        self.all(sql, params![token.to_string()], read).await
+    }
+
+    /// The jobs of a transaction, oldest first, at most 100.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub(crate) async fn jobs_in(self, correlation: Uuid) -> Stored<Vec<OutboxRow>> {
+        let sql = jobs!("WHERE correlation_id = $1 ORDER BY id LIMIT 100");
+        self.all(sql, params![correlation.to_string()], read).await
     }
 }

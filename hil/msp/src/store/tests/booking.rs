@@ -60,11 +60,15 @@ struct Books {
 async fn books(store: &Store, key: &Key) -> Books {
     let key = key.clone();
     let read = store.read(async move |tx| {
+        let all = Page {
+            newest_first: false,
+            ..Page::newest(1000)
+        };
         Ok(Books {
-            statuses: tx.statuses().await?.len(),
-            profiles: tx.profiles().await?,
-            orders: tx.orders().await?,
-            jobs: tx.outbox().await?.len(),
+            statuses: tx.statuses(&all).await?.len(),
+            profiles: tx.profiles(&all).await?,
+            orders: tx.orders(None, &all).await?,
+            jobs: tx.outbox(None, &all).await?.len(),
             earlier: tx.earlier(&key).await?,
         })
     });

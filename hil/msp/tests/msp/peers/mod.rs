@@ -392,8 +392,10 @@ msisdn = "4915112345678"
 
     /// Runs another command of the program; yields its JSON.
     pub(crate) fn command(&self, args: &[&str]) -> Value {
+        let json = (!args.contains(&"--json")).then_some("--json");
         let output = Command::new(env!("CARGO_BIN_EXE_aid-msp"))
             .args(args)
+            .args(json)
             .arg("--config")
             .arg(&self.config)
             .output()

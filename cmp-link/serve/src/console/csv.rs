@@ -2,7 +2,6 @@
 //! a formula: such a cell gets an apostrophe in front, so that nobody's name or reason runs anything.
 
 use super::cell::columns;
-use crate::operator::Refusal;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
@@ -10,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
 /// Rows of one file at most.
-pub(super) const MOST: usize = 10_000;
+pub const MOST: usize = 10_000;
 
 /// A cell that no spreadsheet calculates.
 fn harmless(text: String) -> String {
@@ -39,9 +38,11 @@ fn written(first: &[&str], rows: &[Value]) -> Result<Vec<u8>, csv::Error> {
 }
 
 /// The rows as a file of this name.
-pub(super) fn answer(name: &str, first: &[&str], rows: &[Value]) -> Result<Response, Refusal> {
-    let bytes = written(first, rows)
-        .map_err(|e| Refusal::conflict(format!("the file could not be written: {e}")))?;
+///
+/// # Errors
+/// A sentence: the rows could not be written.
+pub fn answer(name: &str, first: &[&str], rows: &[Value]) -> Result<Response, String> {
+    let bytes = written(first, rows).map_err(|e| format!("the file could not be written: {e}"))?;
     let headers = [
         (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
         (

@@ -1,4 +1,4 @@
-//! Attempts at customers' passwords, in memory: each is charged before the password is judged, and a success clears the
+//! Attempts at passwords of customers and members, in memory: each is charged before the password is judged, and a success clears the
 //! charges. So never more than the limit are judged, however many come at once.
 
 use std::collections::BTreeMap;
@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Attempts at one name in a window.
-pub(super) const MAX_ATTEMPTS: u32 = 10;
+pub(crate) const MAX_ATTEMPTS: u32 = 10;
 /// Length of a window, which begins with its first attempt.
-pub(super) const WINDOW: Duration = Duration::from_millis(WINDOW_MS.unsigned_abs());
+pub(crate) const WINDOW: Duration = Duration::from_millis(WINDOW_MS.unsigned_abs());
 /// The same, ms.
 const WINDOW_MS: i64 = 5 * 60 * 1000;
 
@@ -20,7 +20,7 @@ type Slot = u16;
 
 /// Attempts that were charged.
 #[derive(Debug, Default)]
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     key: RandomState,
     /// Number of attempts, and when the first was.
     charged: Mutex<BTreeMap<Slot, (u32, i64)>>,
@@ -35,7 +35,7 @@ impl Attempts {
     }
 
     /// Whether an attempt at this name would be charged at `now`, ms.
-    pub(super) fn is_open(&self, user: &str, now: i64) -> bool {
+    pub(crate) fn is_open(&self, user: &str, now: i64) -> bool {
         self.with(user, |charged, slot| {
             charged
                 .get(&slot)
@@ -45,7 +45,7 @@ impl Attempts {
 
     /// Charges an attempt at this name, whether or not anybody has it; yields the number of attempts in its window,
     /// including this one. `None`: the limit is reached, and the password must not be judged.
-    pub(super) fn charge(&self, user: &str, now: i64) -> Option<u32> {
+    pub(crate) fn charge(&self, user: &str, now: i64) -> Option<u32> {
         self.with(user, |charged, slot| {
             let (count, first) = charged.entry(slot).or_insert((0, now));
             if is_over(*first, now) {
@@ -60,7 +60,7 @@ impl Attempts {
     }
 
     /// Clears what was charged for this name, because its password was given.
-    pub(super) fn refund(&self, user: &str) {
+    pub(crate) fn refund(&self, user: &str) {
         self.with(user, |charged, slot| charged.remove(&slot));
     }
 }
