@@ -18,11 +18,12 @@ use crate::service::{fresh, now, random};
 use crate::store::{Store, StoreError, Stored, Tx};
 use crate::views;
 use aid_cli::cli::Failure;
+pub use aid_cli::list::Listed;
+use aid_cli::time::rfc3339;
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::{Context, Decision, Policy};
 use aid_cmp_core::model::{Account, Answered};
 use aid_id::{Eid, Iccid, Id};
-use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -103,9 +104,6 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// A row of a list, with its place there; without a row it is passed over.
-pub type Listed = (String, Option<Value>);
-
 /// An operator at work.
 #[derive(Debug, Clone)]
 pub struct Operator<'a> {
@@ -139,16 +137,7 @@ pub fn id_text(id: Id) -> String {
 /// A time, Unix milliseconds, as RFC 3339 has it; null for none.
 #[must_use]
 pub fn time(at: impl Into<Option<u64>>) -> Value {
-    at.into().map_or(Value::Null, |at| time_text(at).into())
-}
-
-/// A time, Unix milliseconds, as RFC 3339 has it.
-#[must_use]
-pub fn time_text(at: u64) -> String {
-    let millis = i64::try_from(at).ok();
-    let stamp = millis.and_then(|at| Timestamp::from_millisecond(at).ok());
-    // Beyond the year 9999 there is no such text.
-    stamp.unwrap_or(Timestamp::MAX).to_string()
+    at.into().map_or(Value::Null, |at| rfc3339(at).into())
 }
 
 pub(crate) fn eid(text: &str) -> Result<Eid, Refusal> {

@@ -8,7 +8,6 @@ mod orders;
 mod renewal;
 mod serve;
 mod sync;
-mod table;
 mod upkeep;
 mod users;
 
@@ -16,6 +15,7 @@ use crate::config;
 use crate::operator::{Calls, Operator};
 use crate::store::Store;
 use aid_cli::cli::{Arguments, Failure, LogArgs, block_on, block_on_all_cores, say};
+use aid_cli::list::{PageArgs, show_all};
 use aid_cli::{validity, weak};
 use aid_cmp_core::model::CallState;
 use args::{
@@ -28,7 +28,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub use admin::PageArgs;
 pub use keys::{Key, rotated};
 pub use orders::{AuditArgs, OrderFilter, OrderWhat};
 pub use serve::{Listening, serve_until};
@@ -176,14 +175,14 @@ async fn administer(
             let (trail, columns) = (args.trail(), ["at", "who", "what", "on", "why"]);
             if let Some(limit) = args.limit {
                 let rows = operator.newest_audits(&trail, limit).await?;
-                return admin::show_all(&columns, rows, admin.json);
+                return show_all(&columns, rows, admin.json);
             }
             let page = PageArgs::after(args.after);
             let read = async |after, limit| operator.audit(&trail, after, limit).await;
             admin.list(&columns, &page, read).await
         }
         Command::Msp(MspCommand::List) => {
-            admin::show_all(&["name", "url"], operator.msps().await?, admin.json)
+            show_all(&["name", "url"], operator.msps().await?, admin.json)
         }
         Command::Msp(MspCommand::RotateKey {
             name,
@@ -204,7 +203,7 @@ async fn administer(
         Command::Problems => {
             let certificates = renewal::certificates(path, operator.file);
             let rows = operator.problems(certificates).await?;
-            admin::show_all(&["since", "kind", "text", "id"], rows, admin.json)
+            show_all(&["since", "kind", "text", "id"], rows, admin.json)
         }
         Command::Correlation { id } => admin.show(operator.correlation(id).await),
         Command::Key(command) => key(admin, command).await,
@@ -226,7 +225,7 @@ async fn key(admin: &admin::Admin<'_>, command: KeyCommand) -> Result<(), Failur
         KeyCommand::Add { name, role } => admin.show(operator.add_key(&name, role).await),
         KeyCommand::List => {
             let columns = ["id", "name", "role", "created_at", "revoked_at"];
-            admin::show_all(&columns, operator.keys().await?, admin.json)
+            show_all(&columns, operator.keys().await?, admin.json)
         }
         KeyCommand::Revoke { id } => {
             match admin.confirm(&format!("the key {id} opens nothing any more"))? {
@@ -256,7 +255,7 @@ async fn member(admin: &admin::Admin<'_>, command: MemberCommand) -> Result<(), 
         }
         MemberCommand::List => {
             let columns = ["name", "role", "password", "certificate", "created_at"];
-            admin::show_all(&columns, operator.members().await?, admin.json)
+            show_all(&columns, operator.members().await?, admin.json)
         }
         MemberCommand::Remove { name } => admin.show(operator.remove_member(&name).await),
     }
@@ -268,7 +267,7 @@ async fn webhook(admin: &admin::Admin<'_>, command: WebhookCommand) -> Result<()
         WebhookCommand::Add { url } => admin.show(operator.add_webhook(&url).await),
         WebhookCommand::List => {
             let columns = ["id", "url", "created_at"];
-            admin::show_all(&columns, operator.webhooks().await?, admin.json)
+            show_all(&columns, operator.webhooks().await?, admin.json)
         }
         WebhookCommand::Remove { id } => {
             match admin.confirm(&format!(
@@ -400,7 +399,7 @@ async fn vehicle(admin: &admin::Admin<'_>, command: VehicleCommand) -> Result<()
         VehicleCommand::List(filter) => {
             if let Some(text) = filter.search {
                 let found = operator.search_vehicles(&text, FOUND).await?;
-                return admin::show_all(&VEHICLE, found, admin.json);
+                return show_all(&VEHICLE, found, admin.json);
             }
             let read = async |after, limit| operator.vehicles(after, limit).await;
             return admin.list(&VEHICLE, &filter.page, read).await;

@@ -2,26 +2,27 @@
 
 mod order;
 mod profile;
-mod table;
 
 use crate::config::{self, Config};
 use crate::inventory::{self, Reader};
 use crate::service::{Service, upkeep};
-use crate::store::Store;
+use crate::store::{NoticePlace, Store};
 use crate::{progress, web};
 use aid_cli::cli::{self, Arguments, Failure, LogArgs};
+use aid_cli::list::{List, PageArgs};
 use aid_cli::printable::printable;
+use aid_cli::time::rfc3339;
 use aid_cli::validity;
 use aid_cli::{private, ready, signal, tls, weak};
 use aid_serve::admin::Shown;
 use aid_serve::http;
 use clap::{Args, Parser, Subcommand};
 use order::OrderCommand;
+use serde_json::json;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use table::{local, table};
 
 /// SM-DP+ of SGP.22: takes orders over ES2+, gives profiles to eUICCs over ES9+.
 #[derive(Debug, Parser)]
@@ -56,7 +57,9 @@ impl ConfigFile {
 struct ListArgs {
     #[command(flatten)]
     file: ConfigFile,
-    /// One JSON array instead of lines.
+    #[command(flatten)]
+    page: PageArgs,
+    /// One JSON array instead of a table.
     #[arg(long)]
     json: bool,
 }
@@ -244,25 +247,21 @@ async fn open(file: &ConfigFile) -> Result<(Config, Store), Failure> {
 
 async fn list_notifications(args: ListArgs) -> Result<(), Failure> {
     let (_, store) = open(&args.file).await?;
-    let notices = store.notifications().await?;
+    let columns = ["eid", "seq_number", "iccid", "outcome", "received_at"];
+    let list = List::new(&columns, args.json);
+    let read = async |after: Option<String>, limit| {
+        let after = after.map(|place| place.parse().map_err(Failure::usage));
+        let after: NoticePlace = after.transpose()?.unwrap_or_default();
+        let rows = store.notifications_after(after, limit).await?;
+        Ok::<_, Failure>(rows.into_iter().map(|(place, notice)| {
+            let row = json!({
+                "eid": notice.eid, "seq_number": notice.seq_number, "iccid": notice.iccid, "outcome": notice.outcome,
+                "received_at": rfc3339(notice.received_at.saturating_mul(1000)),
+            });
+            (place.to_string(), Some(row))
+        }).collect())
+    };
+    let printed = list.paged(&args.page, read).await;
     store.close().await;
-    if args.json {
-        return cli::print(&format!("{}\n", serde_json::to_string(&notices)?));
-    }
-    let rows: Vec<Vec<String>> = notices
-        .iter()
-        .map(|n| {
-            vec![
-                n.eid.clone(),
-                n.seq_number.to_string(),
-                n.iccid.clone().unwrap_or_else(|| "-".into()),
-                n.outcome.clone(),
-                local(n.received_at),
-            ]
-        })
-        .collect();
-    cli::print(&table(
-        &["EID", "SEQ", "ICCID", "OUTCOME", "RECEIVED"],
-        &rows,
-    ))
+    printed
 }

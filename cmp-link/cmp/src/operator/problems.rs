@@ -2,9 +2,10 @@
 
 use super::calls::call_row;
 use super::orders::order_row;
-use super::{Operator, Refusal, id_text, time, time_text};
+use super::{Operator, Refusal, id_text, time};
 use crate::service::now;
 use crate::store::{LOCKING, Tx};
+use aid_cli::time::rfc3339;
 use aid_cli::validity::{self, Verdict};
 use aid_cmp_core::decide::login::WINDOW_MS;
 use aid_cmp_core::decide::policy::DAY_MS;
@@ -129,7 +130,7 @@ impl Operator<'_> {
                            of: String,
                            detail: &str| {
                 let row = json!({
-                    "at": time_text(at), "party": party, "event": event, "subject": what, "id": of,
+                    "at": rfc3339(at), "party": party, "event": event, "subject": what, "id": of,
                     "detail": detail,
                 });
                 line.push((at, row));

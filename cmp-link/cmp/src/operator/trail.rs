@@ -1,8 +1,9 @@
 //! The audit trail, and how much is to be done.
 
-use super::{Listed, Operator, Refusal, place, time, time_text};
+use super::{Listed, Operator, Refusal, place, time};
 use crate::service::now;
 use crate::store::{AuditFilter, Tx};
+use aid_cli::time::rfc3339;
 use aid_cmp_core::model::Audit;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -56,7 +57,7 @@ impl FromStr for Place {
 }
 impl Display for Place {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", time_text(self.0), self.1)
+        write!(f, "{}/{}", rfc3339(self.0), self.1)
     }
 }
 

@@ -1,9 +1,10 @@
 //! What the command line understands, apart from options of all commands.
 //! Parsed by clap; carried out by `program`.
 
-use super::{admin, enrol, keys, orders, sync, users};
+use super::{enrol, keys, orders, sync, users};
 use crate::operator::Because;
 use aid_aid1::body::MAX_TEXT;
+use aid_cli::list::PageArgs;
 use aid_cli::printable::is_unprintable;
 use aid_cmp_core::model::{CallState, Role};
 use clap::{Args, Subcommand};
@@ -165,7 +166,7 @@ pub(super) enum MspCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum FederationCommand {
     /// List them.
-    List(admin::PageArgs),
+    List(PageArgs),
     /// End one for its user: the MSP is told, its profiles are deleted (§4.4.1).
     Withdraw {
         /// The link.
@@ -186,7 +187,7 @@ pub(super) enum ProfileCommand {
         #[arg(long, value_name = "EID", conflicts_with_all = ["limit", "after"])]
         vehicle: Option<String>,
         #[command(flatten)]
-        page: admin::PageArgs,
+        page: PageArgs,
     },
     /// Delete one from the vehicle that has it (§4.5).
     Delete {
@@ -221,7 +222,7 @@ pub(super) enum SyncCommand {
         #[arg(long, value_name = "ID", conflicts_with_all = ["limit", "after"])]
         federation: Option<uuid::Uuid>,
         #[command(flatten)]
-        page: admin::PageArgs,
+        page: PageArgs,
     },
 }
 
@@ -239,10 +240,10 @@ pub(super) enum OutboxCommand {
         #[arg(long, value_parser = call_state)]
         state: Option<CallState>,
         #[command(flatten)]
-        page: admin::PageArgs,
+        page: PageArgs,
     },
     /// List those that were given up.
-    Dead(admin::PageArgs),
+    Dead(PageArgs),
     /// One with its history.
     Show {
         /// The call.
@@ -284,7 +285,7 @@ pub(super) enum UserCommand {
     /// Add a user.
     Add(users::UserAdd),
     /// List them.
-    List(admin::PageArgs),
+    List(PageArgs),
     /// One with links, vehicles and notices.
     Show {
         /// Name of the user.
@@ -338,7 +339,7 @@ pub(super) struct VehicleFilter {
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["limit", "after"])]
     pub(super) search: Option<String>,
     #[command(flatten)]
-    pub(super) page: admin::PageArgs,
+    pub(super) page: PageArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,11 +1,12 @@
 //! `vehicle enrol`: a vehicle takes part with one certificate, and no other of the gateway's CA will do.
 //! The certificate is given, or issued from the vehicle's request (PKCS#10) by the operator's CA.
 
-use super::admin::{Admin, show_all};
+use super::admin::Admin;
 use crate::config::{BROKER_CLIENT, Gateway};
 use crate::gateway::broker::{self, Mosquitto};
 use crate::operator::{Binding, Refusal, eid, issue, vin};
 use aid_cli::cli::{Failure, say};
+use aid_cli::list::show_all;
 use aid_cli::{config, private, tls};
 use aid_id::Eid;
 use aid_serve::peer::{common_name, fingerprint};

@@ -1,11 +1,11 @@
 //! `msp rotate-key`: puts a new key or secret before the present one in the configuration file, whose
 //! comments and order stay as they are; later `--finish` takes the old one out (R-5.2-8, R-6-2).
 
-use super::admin::show;
 use crate::config::File;
 use crate::service::random;
 use aid_cli::cli::Failure;
 use aid_cli::config::load;
+use aid_cli::list::show;
 use aid_cli::tls;
 use aid_serve::peer::{common_name, fingerprint};
 use clap::ValueEnum;

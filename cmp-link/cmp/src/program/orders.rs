@@ -1,7 +1,7 @@
 //! Arguments of `order`, `outbox` and `audit`.
 
-use super::admin::PageArgs;
 use crate::operator::{self, Orders, Trail};
+use aid_cli::list::PageArgs;
 use clap::{Args, Subcommand};
 
 /// What a car has to do.

@@ -1,6 +1,6 @@
 //! `sync`: the MSPs are asked which profiles they have, and what they say is compared (§4.6).
 
-use super::admin::{Admin, List, PageArgs, show_all};
+use super::admin::Admin;
 use crate::config::Config;
 use crate::operator::{
     Listed, account, federation, iccid, id_text, locked_federation, place, time,
@@ -11,6 +11,7 @@ use crate::store::Tx;
 use crate::views;
 use aid_aid1::client::Call;
 use aid_cli::cli::Failure;
+use aid_cli::list::{List, PageArgs, show_all};
 use aid_cmp_core::change::Change;
 use aid_cmp_core::decide::sync::{self, Listing};
 use aid_cmp_core::model::{Federation, SyncRun};

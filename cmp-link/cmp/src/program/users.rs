@@ -1,11 +1,12 @@
 //! Users on the command line: what is asked for without an echo, and their preferences.
 
-use super::admin::{Admin, show_all};
+use super::admin::Admin;
 use crate::operator::{self, NewUser, Refusal, changes};
 use crate::service::{is_preference, is_preference_name};
 use crate::store::Tx;
 use aid_cli::cli::Failure;
 use aid_cli::hidden;
+use aid_cli::list::show_all;
 use aid_cmp_core::change::{Change, FleetChange, Lock};
 use aid_id::Secret;
 use aid_wire::MAX_ENTRIES;

@@ -4,7 +4,7 @@
 use super::row::{self, select_key, select_member, select_webhook};
 use super::write::statement;
 use super::{Stored, Tx};
-use crate::operator::time_text;
+use aid_cli::time::rfc3339;
 use aid_cmp_core::change::DeskChange;
 use aid_cmp_core::model::{ApiKey, CallState, Member, Order, OrderState, Webhook};
 use aid_id::{Id, Secret};
@@ -147,7 +147,7 @@ pub(super) fn statements(change: DeskChange) -> Vec<Statement> {
 pub(super) fn alarm(kind: &str, data: &Value, at: u64) -> Statement {
     let event = crate::service::fresh();
     let id = uuid::Uuid::from_bytes(event);
-    let body = json!({"id": id, "type": kind, "at": time_text(at), "data": data});
+    let body = json!({"id": id, "type": kind, "at": rfc3339(at), "data": data});
     statement!(
         "INSERT INTO webhook_event (webhook, event, body, next_at, created_at) \
          SELECT id, $1, $2, $3, $3 FROM webhook /* reads all: addresses, which are few */",

@@ -1,6 +1,5 @@
 //! `aid-smdp order`: places and changes orders in the database, beside a running server.
 
-use super::table::{local, table, time};
 use super::{ConfigFile, ListArgs, open};
 use crate::config::Config;
 use crate::core::{BY_HAND, Decided, OrderState};
@@ -10,6 +9,8 @@ use crate::template::Template;
 use crate::web;
 use aid_cli::cli::{self, Failure};
 use aid_cli::hidden;
+use aid_cli::list::{List, show as show_row};
+use aid_cli::time::{rfc3339, typed};
 use aid_rsp::es2::{
     CancelOrderRequest, ConfirmOrderRequest, DownloadOrderRequest, FinalProfileStatus,
 };
@@ -17,7 +18,6 @@ use aid_rsp::es9::{RequestHeader, Secret, Text};
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use serde_json::json;
 use std::sync::Arc;
 
 #[derive(Debug, Subcommand)]
@@ -134,8 +134,13 @@ struct View {
     attempts: u32,
     code_failures: u32,
     last_error: Option<String>,
-    expires_at: Option<u64>,
-    changed_at: u64,
+    expires_at: Option<String>,
+    changed_at: String,
+}
+
+/// Unix seconds as RFC 3339.
+fn text_of(seconds: u64) -> String {
+    rfc3339(seconds.saturating_mul(1000))
 }
 
 impl View {
@@ -165,28 +170,8 @@ impl View {
             attempts: order.attempts,
             code_failures: order.code_failures,
             last_error: order.last_error,
-            expires_at: order.expires_at,
-            changed_at: order.changed_at,
-        }
-    }
-
-    fn state(&self) -> String {
-        let mut text = self.state.as_str().to_owned();
-        if self.expired {
-            text.push_str(", expired");
-        }
-        if !self.in_inventory {
-            text.push_str(", no file");
-        }
-        text
-    }
-
-    /// How a MatchingID is shown: that of a default order is empty.
-    fn matching_id(&self) -> &str {
-        match self.matching_id.as_deref() {
-            Some("") => "(default order)",
-            Some(id) => id,
-            None => "-",
+            expires_at: order.expires_at.map(text_of),
+            changed_at: text_of(order.changed_at),
         }
     }
 }
@@ -297,7 +282,7 @@ pub(super) async fn run(command: OrderCommand) -> Result<(), Failure> {
 async fn add(args: AddArgs) -> Result<(), Failure> {
     let now = web::now();
     let expires = args.expires.as_deref();
-    let expires = expires.map(|text| time(text, now, &TimeZone::system()));
+    let expires = expires.map(|text| typed(text, now, &TimeZone::system()));
     let expires_at = expires
         .transpose()
         .map_err(|why| Failure::usage(format!("--expires {why}")))?;
@@ -389,45 +374,36 @@ async fn cancel(args: CancelArgs) -> Result<(), Failure> {
 
 async fn list(args: ListArgs) -> Result<(), Failure> {
     let books = Books::open(&args.file).await?;
-    let listed = books.store.list().await;
+    let (now, address) = (web::now(), &books.config.address);
+    let list = List::new(&COLUMNS, args.json).only_columns();
+    let read = async |after: Option<String>, limit| {
+        let rows = books.store.list(after.as_deref(), limit).await?;
+        let row = |listed: Listed| {
+            let iccid = listed.order.iccid.clone();
+            Ok((
+                iccid,
+                Some(serde_json::to_value(View::new(listed, address, now))?),
+            ))
+        };
+        rows.into_iter().map(row).collect::<Result<_, Failure>>()
+    };
+    let printed = list.paged(&args.page, read).await;
     books.store.close().await;
-    let now = web::now();
-    let address = &books.config.address;
-    let views = listed?.into_iter();
-    let views: Vec<View> = views.map(|l| View::new(l, address, now)).collect();
-    if args.json {
-        return cli::print(&format!("{}\n", json!(views)));
-    }
-    let time = |at: Option<u64>| at.map_or_else(|| "-".to_owned(), local);
-    let rows: Vec<Vec<String>> = views
-        .iter()
-        .map(|v| {
-            vec![
-                v.iccid.clone(),
-                v.state(),
-                v.profile_type.clone(),
-                v.name.clone(),
-                v.file.clone(),
-                v.eid.clone().unwrap_or_else(|| "-".into()),
-                v.matching_id().to_owned(),
-                local(v.changed_at),
-                time(v.expires_at),
-            ]
-        })
-        .collect();
-    let headings = [
-        "ICCID",
-        "STATE",
-        "TYPE",
-        "NAME",
-        "FILE",
-        "EID",
-        "MATCHING ID",
-        "CHANGED",
-        "EXPIRES",
-    ];
-    cli::print(&table(&headings, &rows))
+    printed
 }
+
+/// What a table of orders shows.
+const COLUMNS: [&str; 9] = [
+    "iccid",
+    "state",
+    "expired",
+    "profile_type",
+    "name",
+    "eid",
+    "matching_id",
+    "changed_at",
+    "expires_at",
+];
 
 async fn show(one: OneArgs) -> Result<(), Failure> {
     let books = Books::open(&one.file).await?;
@@ -435,27 +411,6 @@ async fn show(one: OneArgs) -> Result<(), Failure> {
     books.store.close().await;
     let listed = listed?.ok_or_else(|| unknown(&one.iccid))?;
     let view = View::new(listed, &books.config.address, web::now());
-    if one.json {
-        return cli::print(&format!("{}\n", json!([view])));
-    }
-    let some = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
-    let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
-    let rows = [
-        ("state", view.state()),
-        ("type", view.profile_type.clone()),
-        ("name", view.name.clone()),
-        ("file", view.file.clone()),
-        ("EID", some(&view.eid)),
-        ("MatchingID", view.matching_id().to_owned()),
-        ("activation code", some(&view.activation_code)),
-        ("Confirmation Code", yes(view.confirmation_code_required)),
-        ("operator", some(&view.operator)),
-        ("attempts", view.attempts.to_string()),
-        ("wrong codes", view.code_failures.to_string()),
-        ("last error", some(&view.last_error)),
-        ("changed", local(view.changed_at)),
-        ("expires", view.expires_at.map_or_else(|| "-".into(), local)),
-    ];
-    let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
-    cli::print(&table(&["ICCID", &view.iccid], &rows))
+    let row = serde_json::to_value(view)?;
+    show_row(row, one.json)
 }

@@ -1,11 +1,11 @@
 //! `aid-smdp profile keys`: what the operator's network needs to know of profiles that were made from a template.
 
-use super::table::table;
 use super::{ConfigFile, open};
 use aid_cli::cli::{self, Failure};
 use aid_cli::private;
+use aid_cli::table::Reader;
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -47,49 +47,22 @@ async fn keys(args: KeysArgs) -> Result<(), Failure> {
         args.template.as_deref().is_none_or(|t| t == m.template)
             && args.iccid.as_deref().is_none_or(|i| i == m.stock.iccid)
     });
+    let rows = made.iter().map(|m| {
+        let mut row = json!(m.secrets);
+        row["iccid"] = json!(m.stock.iccid);
+        row["template"] = json!(m.template);
+        row
+    });
+    let rows: Vec<Value> = rows.collect();
     let text = if args.json {
-        let list = made.iter().map(|m| {
-            let mut view = json!(m.secrets);
-            view["iccid"] = json!(m.stock.iccid);
-            view["template"] = json!(m.template);
-            view
-        });
-        format!("{}\n", json!(list.collect::<Vec<_>>()))
+        format!("{}\n", Value::from(rows))
     } else {
-        let rows: Vec<Vec<String>> = made
-            .into_iter()
-            .map(|m| {
-                let s = m.secrets;
-                let algorithm = format!("{:?}", s.algorithm);
-                vec![
-                    m.stock.iccid,
-                    s.imsi,
-                    algorithm,
-                    s.k,
-                    s.opc,
-                    s.pin,
-                    s.puk,
-                    s.pin2,
-                    s.puk2,
-                    s.adm1,
-                    m.template,
-                ]
-            })
-            .collect();
-        let headings = [
-            "ICCID",
-            "IMSI",
-            "ALGORITHM",
-            "K",
-            "OPC/TOPC",
-            "PIN",
-            "PUK",
-            "PIN2",
-            "PUK2",
-            "ADM1",
-            "TEMPLATE",
-        ];
-        table(&headings, &rows)
+        Reader::here().table(
+            &["iccid", "imsi", "algorithm", "k", "opc"],
+            false,
+            &rows,
+            true,
+        )
     };
     match &args.out {
         None => cli::print(&text),

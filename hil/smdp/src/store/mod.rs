@@ -12,6 +12,7 @@ mod write;
 pub use aid_store::{StoreError, Stored};
 pub use books::Books;
 pub use outbox::Due;
+pub use read::NoticePlace;
 pub use upkeep::{Gone, Pruned, Retention};
 
 use crate::core::{Decided, Order, Stock, StoredSession, TicketKey, restock};

@@ -6,14 +6,18 @@ use crate::core::{BoundTo, Order};
 use aid_rsp::crypto::PublicKey;
 use aid_rsp::es10::TransactionId;
 use aid_store::{Fields, params};
+use std::fmt;
+use std::str::FromStr;
 
-const ALL: &str = "/* reads all: an operator's list */ SELECT body, profile_type, file, name, in_inventory FROM orders ORDER BY iccid";
+const LIST: &str = "SELECT body, profile_type, file, name, in_inventory FROM orders WHERE iccid > $1 ORDER BY iccid LIMIT $2";
 const ONE: &str =
     "SELECT body, profile_type, file, name, in_inventory FROM orders WHERE iccid = $1";
 const BY_EID: &str = "SELECT body, profile_type FROM orders WHERE eid = $1 ORDER BY iccid";
 const BINDING: &str = "SELECT eid, public_key, iccid FROM bindings WHERE transaction_id = $1";
-const NOTICES: &str = "/* reads all: an operator's list */ SELECT eid, seq_number, iccid, outcome, received_at FROM notifications \
-     ORDER BY received_at, eid, seq_number";
+const NOTICES: &str = "SELECT eid, seq_number, iccid, outcome, received_at, rowid FROM notifications \
+     WHERE received_at >= $1 AND (received_at > $1 OR rowid > $2) ORDER BY received_at, rowid LIMIT $3";
+/// Rows that are read at once where all are wanted.
+const PAGE: u32 = 500;
 
 fn listed(row: &mut Fields<'_>) -> Stored<Listed> {
     Ok(Listed {
@@ -25,12 +29,16 @@ fn listed(row: &mut Fields<'_>) -> Stored<Listed> {
 }
 
 impl Store {
-    /// All orders with what lists show, by ICCID.
+    /// At most `limit` orders with what lists show, by ICCID, behind the ICCID `after`.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn list(&self) -> Stored<Vec<Listed>> {
-        let look = self.0.read(async |tx| tx.all(ALL, &[], listed).await);
+    pub async fn list(&self, after: Option<&str>, limit: u32) -> Stored<Vec<Listed>> {
+        let after = after.unwrap_or_default().to_owned();
+        let look = self.0.read(async move |tx| {
+            let values = params![&after, i64::from(limit)];
+            tx.all(LIST, values, listed).await
+        });
         look.await
     }
 
@@ -39,8 +47,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn orders(&self) -> Stored<Vec<Order>> {
-        let listed = self.list().await?.into_iter();
-        Ok(listed.map(|listed| listed.order).collect())
+        let mut all: Vec<Order> = Vec::new();
+        loop {
+            let after = all.last().map(|order| order.iccid.clone());
+            let part = self.list(after.as_deref(), PAGE).await?;
+            let is_last = part.len() < PAGE as usize;
+            all.extend(part.into_iter().map(|listed| listed.order));
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// One order with what lists show.
@@ -120,18 +136,70 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn notifications(&self) -> Stored<Vec<StoredNotice>> {
-        let look = self.0.read(async |tx| {
-            let notices = tx.all(NOTICES, &[], |row| {
-                Ok(StoredNotice {
+        let (mut all, mut after) = (Vec::new(), NoticePlace::default());
+        loop {
+            let part = self.notifications_after(after, PAGE).await?;
+            let is_last = part.len() < PAGE as usize;
+            after = part.last().map_or(after, |(place, _)| *place);
+            all.extend(part.into_iter().map(|(_, notice)| notice));
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// At most `limit` notifications behind a place, oldest first, each with its own place.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn notifications_after(
+        &self,
+        after: NoticePlace,
+        limit: u32,
+    ) -> Stored<Vec<(NoticePlace, StoredNotice)>> {
+        let look = self.0.read(async move |tx| {
+            let NoticePlace(at, row) = after;
+            let values = params![at, row, i64::from(limit)];
+            let notices = tx.all(NOTICES, values, |row| {
+                let notice = StoredNotice {
                     eid: row.text()?,
                     seq_number: row.number::<i64>()?.cast_unsigned(),
                     iccid: row.maybe_text()?,
                     outcome: row.text()?,
                     received_at: row.number()?,
-                })
+                };
+                let at = notice.received_at.cast_signed();
+                Ok((NoticePlace(at, row.number()?), notice))
             });
             notices.await
         });
         look.await
+    }
+}
+
+/// Where a notification stands in the list of all; the first place is before all. Its text is a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoticePlace(i64, i64);
+
+impl Default for NoticePlace {
+    fn default() -> Self {
+        Self(i64::MIN, i64::MIN)
+    }
+}
+
+impl fmt::Display for NoticePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+impl FromStr for NoticePlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('.');
+        let read = |text: &str| text.parse().ok();
+        let place = parts.and_then(|(at, row)| Some(Self(read(at)?, read(row)?)));
+        place.ok_or_else(|| format!("{text:?} is no place in the list of notifications"))
     }
 }

@@ -1,18 +1,10 @@
 //! What a terminal shows of rows: tables with headings, local times with their age. Scripts get `key=value`, or JSON.
 
-use crate::operator::time_text;
-use aid_cli::printable::printable;
+use crate::printable::printable;
+use crate::time::{UNITS, is_time, local};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
-
-/// A second, minute, hour and day, in seconds, with their names.
-const UNITS: [(i64, &str); 4] = [
-    (86_400, "day"),
-    (3600, "hour"),
-    (60, "minute"),
-    (1, "second"),
-];
 
 /// How long ago something was, or how long it takes until then.
 fn age(at: Timestamp, now: Timestamp) -> String {
@@ -30,12 +22,6 @@ fn age(at: Timestamp, now: Timestamp) -> String {
         true => format!("{count} {name}{plural} ago"),
         false => format!("in {count} {name}{plural}"),
     }
-}
-
-/// Whether a member of a row is a time.
-fn is_time(name: &str) -> bool {
-    let ends = ["_at", "_since", "since", "_seen", "_used", "_message"];
-    name == "at" || name.starts_with("oldest_") || ends.iter().any(|end| name.ends_with(end))
 }
 
 /// A value as people read it at `now`, in their time zone.
@@ -64,35 +50,35 @@ fn cell(name: &str, value: &Value, now: Timestamp, zone: &TimeZone) -> String {
     printable(&text).into_owned()
 }
 
-fn local(at: Timestamp, zone: &TimeZone) -> String {
-    let at = at.to_zoned_datetime(zone.clone());
-    at.strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-/// A clock and a time zone.
-pub(super) struct Reader {
+/// Who reads: a clock and a time zone.
+#[derive(Debug)]
+pub struct Reader {
     now: Timestamp,
     zone: TimeZone,
 }
 
 impl Reader {
-    /// Whoever sits at this machine at `now`, Unix milliseconds.
-    pub(super) fn here(now: u64) -> Self {
+    /// Somebody at this machine, now.
+    #[must_use]
+    pub fn here() -> Self {
         Self {
-            now: time_text(now).parse().unwrap_or(Timestamp::UNIX_EPOCH),
+            now: Timestamp::now(),
             zone: TimeZone::system(),
         }
     }
 
-    /// Rows under their headings; columns that no row has are left out, those that are not named come last.
-    pub(super) fn table(&self, first: &[&str], rows: &[Value], headings: bool) -> String {
+    /// Rows under their headings; columns that no row has are left out, those that are not named come last, or not at all
+    /// where `only` is set.
+    #[must_use]
+    pub fn table(&self, first: &[&str], only: bool, rows: &[Value], headings: bool) -> String {
         let rows: Vec<&Map<String, Value>> = rows.iter().filter_map(Value::as_object).collect();
         let has = |name: &str| {
             rows.iter()
                 .any(|row| row.get(name).is_some_and(|v| !v.is_null()))
         };
         let mut columns: Vec<&str> = first.iter().copied().filter(|name| has(name)).collect();
-        for name in rows.iter().flat_map(|row| row.keys()) {
+        let others = rows.iter().filter(|_| !only);
+        for name in others.flat_map(|row| row.keys()) {
             if !columns.contains(&name.as_str()) && has(name) {
                 columns.push(name);
             }
@@ -113,7 +99,8 @@ impl Reader {
     }
 
     /// One row with a line for each of its members; lists of objects follow as tables.
-    pub(super) fn card(&self, row: &Value) -> String {
+    #[must_use]
+    pub fn card(&self, row: &Value) -> String {
         let Some(members) = row.as_object() else {
             return format!("{}\n", cell("", row, self.now, &self.zone));
         };
@@ -129,7 +116,7 @@ impl Reader {
         for (name, rows) in members.iter().filter(|(_, v)| is_table(v)) {
             let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
             text.push_str(&format!("\n{}:\n", name.replace('_', " ")));
-            text.push_str(&self.table(&["at", "event"], rows, true));
+            text.push_str(&self.table(&["at", "event"], false, rows, true));
         }
         text
     }
@@ -172,11 +159,13 @@ mod tests {
             json!({"eid": "89", "online": true, "last_message": "2026-11-30T11:58:00Z", "vin": null}),
             json!({"eid": "8", "online": false, "last_message": null, "vin": null}),
         ];
-        let text = reader().table(&["eid", "online", "vin"], &rows, true);
+        let text = reader().table(&["eid", "online", "vin"], false, &rows, true);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "EID  ONLINE  LAST MESSAGE");
         assert_eq!(lines[1], "89   yes     2026-11-30 12:58:00 (2 minutes ago)");
         assert_eq!(lines[2], "8    no      none");
+        let narrow = reader().table(&["eid"], true, &rows, true);
+        assert_eq!(narrow, "EID\n89\n8\n");
     }
 
     #[test]
