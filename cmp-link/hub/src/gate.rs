@@ -1,7 +1,7 @@
 //! What a pair may claim of the hub at once: calls per second, calls under way towards each side, and the memory of
 //! which tokens are its own.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,8 +83,8 @@ pub(crate) struct RecentTokens(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<TokenKey, Instant>,
-    old: HashMap<TokenKey, Instant>,
+    young: BTreeMap<TokenKey, Instant>,
+    old: BTreeMap<TokenKey, Instant>,
 }
 
 impl RecentTokens {
