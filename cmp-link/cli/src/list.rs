@@ -67,7 +67,7 @@ impl<'a> List<'a> {
             columns,
             only: false,
             json,
-            table: is_read.then(|| Reader::here()),
+            table: is_read.then(Reader::here),
             is_empty: true,
         }
     }
