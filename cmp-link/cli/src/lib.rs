@@ -9,6 +9,8 @@ pub mod clock;
 pub mod config;
 pub mod hidden;
 #[cfg(feature = "table")]
+pub mod irreversible;
+#[cfg(feature = "table")]
 pub mod list;
 mod manual;
 pub mod object;

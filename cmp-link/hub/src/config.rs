@@ -112,6 +112,8 @@ impl Console {
 pub(crate) struct Limits {
     /// Calls of a pair without a rate of its own.
     pub(crate) pair: Rate,
+    /// Calls of a pair that may be under way at once, towards each side.
+    pub(crate) at_once: u16,
     /// Calls with a certificate that proved nothing more.
     pub(crate) certificate: Rate,
     /// Longest time for a synchronous activation code, ms.
@@ -124,6 +126,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             pair: Rate::new(500.0, 1000),
+            at_once: 200,
             certificate: Rate::new(10.0, 100),
             synchronous_ms: 3000,
             answer_ms: 8000,
@@ -143,6 +146,10 @@ pub(crate) struct Delivery {
     pub(crate) give_up_h: u32,
     /// Deliveries to one target at once.
     pub(crate) places: u16,
+    /// Undelivered calls of a pair, dead letters among them.
+    pub(crate) kept_calls: u32,
+    /// Bytes of their bodies, 1,000,000 each.
+    pub(crate) kept_mb: u32,
 }
 
 impl Default for Delivery {
@@ -152,6 +159,8 @@ impl Default for Delivery {
             longest_pause_s: 300,
             give_up_h: 72,
             places: 8,
+            kept_calls: 10_000,
+            kept_mb: 100,
         }
     }
 }
@@ -269,6 +278,9 @@ impl Config {
             ),
             ("delivery.give_up_h", self.delivery.give_up_h, 8760),
             ("delivery.places", self.delivery.places.into(), 1000),
+            ("delivery.kept_calls", self.delivery.kept_calls, 1_000_000),
+            ("delivery.kept_mb", self.delivery.kept_mb, 100_000),
+            ("limits.at_once", self.limits.at_once.into(), 10_000),
         ] {
             if !(1..=most).contains(&value) {
                 return Err(format!("{name} {value} must be 1 to {most}"));
@@ -344,6 +356,8 @@ mod tests {
             ("database =", "data_base =", "data_base"),
             ("127.0.0.1:8643", "here", "aid1.listen"),
             ("# places = 8", "places = 0", "delivery.places"),
+            ("# at_once = 200", "at_once = 0", "limits.at_once"),
+            ("# kept_mb = 100", "kept_mb = 0", "delivery.kept_mb"),
             ("# answers_days = 7", "answers_days = 0", "answers_days"),
             ("# answer_ms = 8000", "answer_ms = 99999", "answer_ms"),
             (

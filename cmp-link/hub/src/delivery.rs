@@ -112,7 +112,7 @@ async fn deliver(hub: &Hub, call: CallRow) -> Stored<()> {
         return settled(hub, call, Settled::Dead, reason, None).await;
     };
     if !network.directory.is_open(&call.pair) {
-        let again = Settled::Again(now_ms().saturating_add(SUSPENDED));
+        let again = Settled::Held(now_ms().saturating_add(SUSPENDED));
         let reason = format!("the pair {} is suspended", call.pair);
         return settled(hub, call, again, reason, None).await;
     }
@@ -146,7 +146,7 @@ async fn deliver(hub: &Hub, call: CallRow) -> Stored<()> {
             tracing::info!(id = call.id, target = %call.target, "delivered");
             "done"
         }
-        Settled::Again(_) => {
+        Settled::Again(_) | Settled::Held(_) => {
             tracing::warn!(id = call.id, target = %call.target, "will be delivered again: {reason}");
             "again"
         }
@@ -194,7 +194,7 @@ async fn settled_by(
         Some(outcome) => token_end(call.operation, call.lane, outcome),
         None => crate::store::TokenEnd::Stays,
     };
-    let next = call.lane.is_some() && !matches!(settled, Settled::Again(_));
+    let next = call.lane.is_some() && !matches!(settled, Settled::Again(_) | Settled::Held(_));
     hub.store
         .settle(call, settled, reason, token, meter, now)
         .await?;

@@ -11,11 +11,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::core::answer::Answer;
+use crate::core::pair::PairId;
 
 /// How long a late answer stays.
 const LATE: Duration = Duration::from_secs(60);
-/// Most late answers that stay; the oldest go first.
-const MOST_LATE: usize = 1000;
+/// Most late answers of a pair that stay; its oldest go first.
+const MOST_LATE: usize = 100;
 
 /// Who calls, and the id of the call.
 type Key = (PartyId, Uuid);
@@ -24,9 +25,18 @@ type Key = (PartyId, Uuid);
 #[derive(Debug, Default)]
 pub(crate) struct Flights(Mutex<BTreeMap<Key, Flight>>);
 
+/// What makes a call under the same id the same one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Same {
+    /// Between whom it is.
+    pub(crate) pair: PairId,
+    /// SHA-256 of method, path and body.
+    pub(crate) digest: [u8; 32],
+}
+
 #[derive(Debug)]
 struct Flight {
-    digest: [u8; 32],
+    same: Same,
     answer: watch::Receiver<Option<Answer>>,
     /// When it landed, where its answer stays.
     landed: Option<Instant>,
@@ -63,7 +73,7 @@ pub(crate) async fn wait(mut waiting: Waiting) -> Option<Answer> {
 
 impl Flights {
     /// Begins a call, or joins the same one.
-    pub(crate) fn join(self: &Arc<Self>, key: Key, digest: [u8; 32], now: Instant) -> Joined {
+    pub(crate) fn join(self: &Arc<Self>, key: Key, same: Same, now: Instant) -> Joined {
         // Nothing is left half done in there, so a panic elsewhere does not matter.
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = all.get(&key) {
@@ -71,7 +81,7 @@ impl Flights {
                 .landed
                 .is_some_and(|at| now.saturating_duration_since(at) >= LATE);
             if !over {
-                return match flight.digest == digest {
+                return match flight.same == same {
                     true => Joined::Same(flight.answer.clone()),
                     false => Joined::Mismatch,
                 };
@@ -79,7 +89,7 @@ impl Flights {
         }
         let (tell, answer) = watch::channel(None);
         let flight = Flight {
-            digest,
+            same,
             answer,
             landed: None,
         };
@@ -103,17 +113,15 @@ impl Flights {
         all.retain(|_, flight| !flight.landed.is_some_and(over));
     }
 
-    fn make_room(all: &mut BTreeMap<Key, Flight>, now: Instant) {
+    fn make_room(all: &mut BTreeMap<Key, Flight>, key: &Key, now: Instant) {
         Self::forget_old(all, now);
-        let late = all
-            .values()
-            .filter(|flight| flight.landed.is_some())
-            .count();
-        if late >= MOST_LATE {
-            let landed = all
-                .iter()
-                .filter_map(|(key, flight)| Some((flight.landed?, key)));
-            let oldest = landed.min().map(|(_, key)| key.clone());
+        let Some(pair) = all.get(key).map(|flight| flight.same.pair.clone()) else {
+            return;
+        };
+        let late = all.iter().filter(|(_, flight)| flight.same.pair == pair);
+        let late = late.filter_map(|(key, flight)| Some((flight.landed?, key)));
+        if late.clone().count() >= MOST_LATE {
+            let oldest = late.min().map(|(_, key)| key.clone());
             oldest.and_then(|key| all.remove(&key));
         }
     }
@@ -140,7 +148,7 @@ impl Landing {
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        Flights::make_room(&mut all, now);
+        Flights::make_room(&mut all, &self.key, now);
         if let Some(flight) = all.get_mut(&self.key) {
             flight.landed = Some(now);
         }
@@ -169,6 +177,13 @@ mod tests {
         ("mspOne".parse().unwrap(), Uuid::from_u128(n))
     }
 
+    fn same(n: u8) -> Same {
+        Same {
+            pair: "m0/c0".parse().unwrap(),
+            digest: [n; 32],
+        }
+    }
+
     fn answer() -> Answer {
         Answer::done(StatusCode::CREATED)
     }
@@ -178,27 +193,33 @@ mod tests {
     async fn repetitions_wait_for_the_first() {
         let flights = Arc::new(Flights::default());
         let now = Instant::now();
-        let Joined::First(landing) = flights.join(key(1), [1; 32], now) else {
+        let Joined::First(landing) = flights.join(key(1), same(1), now) else {
             panic!("first");
         };
-        let Joined::Same(waiting) = flights.join(key(1), [1; 32], now) else {
+        let Joined::Same(waiting) = flights.join(key(1), same(1), now) else {
             panic!("same");
         };
         assert!(matches!(
-            flights.join(key(1), [2; 32], now),
+            flights.join(key(1), same(2), now),
             Joined::Mismatch
         ));
+        // The same words to another party are another call.
+        let other = Same {
+            pair: "m0/c1".parse().unwrap(),
+            ..same(1)
+        };
+        assert!(matches!(flights.join(key(1), other, now), Joined::Mismatch));
         assert!(matches!(
-            flights.join(key(2), [2; 32], now),
+            flights.join(key(2), same(2), now),
             Joined::First(_)
         ));
         landing.land(answer());
         assert_eq!(wait(waiting).await, Some(answer()));
         // It is over: the next one is carried on.
-        let Joined::First(landing) = flights.join(key(1), [1; 32], now) else {
+        let Joined::First(landing) = flights.join(key(1), same(1), now) else {
             panic!("first");
         };
-        let Joined::Same(waiting) = flights.join(key(1), [1; 32], now) else {
+        let Joined::Same(waiting) = flights.join(key(1), same(1), now) else {
             panic!("same");
         };
         drop(landing);
@@ -211,14 +232,25 @@ mod tests {
         let flights = Arc::new(Flights::default());
         let now = Instant::now();
         for n in 0..MOST_LATE as u128 + 10 {
-            let Joined::First(landing) = flights.join(key(n), [1; 32], now) else {
+            let Joined::First(landing) = flights.join(key(n), same(1), now) else {
                 panic!("first");
             };
             landing.land_late(answer(), now + Duration::from_millis(n as u64));
         }
         assert!(flights.0.lock().unwrap().len() <= MOST_LATE);
+        // Those of other pairs stay.
+        let theirs = Same {
+            pair: "m1/c0".parse().unwrap(),
+            ..same(1)
+        };
+        let other = ("m1".parse().unwrap(), Uuid::from_u128(1));
+        let Joined::First(landing) = flights.join(other, theirs, now) else {
+            panic!("first");
+        };
+        landing.land_late(answer(), now);
+        assert!(flights.0.lock().unwrap().len() == MOST_LATE + 1);
         let last = key(MOST_LATE as u128 + 9);
-        let Joined::Same(waiting) = flights.join(last.clone(), [1; 32], now) else {
+        let Joined::Same(waiting) = flights.join(last.clone(), same(1), now) else {
             panic!("same");
         };
         assert_eq!(wait(waiting).await, Some(answer()));
@@ -226,7 +258,7 @@ mod tests {
         flights.sweep(later);
         assert!(flights.0.lock().unwrap().is_empty());
         assert!(matches!(
-            flights.join(last, [1; 32], later),
+            flights.join(last, same(1), later),
             Joined::First(_)
         ));
     }

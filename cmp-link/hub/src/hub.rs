@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aid_cli::cli::Failure;
 use aid_serve::limit::{Limiter, Rate};
 use aid_serve::live::Live;
 use tokio::sync::Notify;
 
+use crate::backlog::{Backlog, Load};
 use crate::carriers::{Carriers, OwnTls};
 use crate::config::Config;
 use crate::core::delivery::Patience;
 use crate::core::directory::Directory;
 use crate::core::pair::PairId;
 use crate::flights::Flights;
+use crate::gate::Gate;
 use crate::store::{Book, Meter, Store};
 
 /// The hub. Cheap to clone.
@@ -46,7 +48,9 @@ pub(crate) struct Inner {
     pub(crate) due: Notify,
     /// Wrong keys of a certificate.
     pub(crate) certificates: Limiter<[u8; 32]>,
-    pair_rate: Rate,
+    /// What is not delivered.
+    pub(crate) backlog: Backlog,
+    usual: Usual,
     uncounted: Mutex<Meter>,
 }
 
@@ -67,45 +71,45 @@ pub(crate) struct Network {
     pub(crate) directory: Directory,
     /// How each is called.
     pub(crate) carriers: Carriers,
-    limiters: BTreeMap<PairId, (Rate, Arc<Limiter<()>>)>,
+    gates: BTreeMap<PairId, Gate>,
+}
+
+/// What a pair may claim, as the configuration says.
+#[derive(Clone, Copy, Debug)]
+struct Usual {
+    /// Where the pair has no rate of its own.
+    rate: Rate,
+    /// Calls under way towards each side.
+    at_once: usize,
 }
 
 impl Network {
-    /// Takes one token of a pair.
-    ///
-    /// # Errors
-    /// There is none; how long until there is one.
-    pub(crate) fn take(&self, pair: &PairId, now: Instant) -> Result<(), Duration> {
-        match self.limiters.get(pair) {
-            Some((_, limiter)) => limiter.take(&(), now),
-            None => Ok(()),
-        }
+    /// The gate of a pair.
+    #[must_use]
+    pub(crate) fn gate(&self, pair: &PairId) -> Option<&Gate> {
+        self.gates.get(pair)
     }
 
     fn new(
         book: &Book,
         own: &Arc<OwnTls>,
-        usual: Rate,
+        usual: Usual,
         before: Option<&Self>,
     ) -> Result<Self, Failure> {
         let directory = book.directory().map_err(Failure::new)?;
         let carriers = Carriers::new(directory.parties(), own, before.map(|b| &b.carriers))?;
-        let mut limiters = BTreeMap::new();
+        let mut gates = BTreeMap::new();
         for pair in directory.pairs() {
-            let (id, rate) = (pair.id(), pair.rate.map_or(usual, Rate::from));
-            let same = before.and_then(|before| before.limiters.get(&id));
-            // A pair that nothing changed for goes on with the tokens that it has.
-            let limiter = match same.filter(|(had, _)| *had == rate) {
-                Some((_, limiter)) => Arc::clone(limiter),
-                None => Arc::new(Limiter::new(rate)),
-            };
-            limiters.insert(id, (rate, limiter));
+            let (id, rate) = (pair.id(), pair.rate.map_or(usual.rate, Rate::from));
+            let same = before.and_then(|before| before.gates.get(&id));
+            let gate = Gate::new(rate, usual.at_once, same);
+            gates.insert(id, gate);
         }
         Ok(Self {
             revision: book.revision,
             directory,
             carriers,
-            limiters,
+            gates,
         })
     }
 }
@@ -119,7 +123,15 @@ impl Hub {
         let own = Arc::new(OwnTls::read(&config.client)?);
         let store = Store::open(&config.database).await?;
         let book = store.book().await?;
-        let network = Network::new(&book, &own, config.limits.pair, None)?;
+        let usual = Usual {
+            rate: config.limits.pair,
+            at_once: usize::from(config.limits.at_once),
+        };
+        let network = Network::new(&book, &own, usual, None)?;
+        let most = Load {
+            calls: config.delivery.kept_calls.into(),
+            bytes: u64::from(config.delivery.kept_mb) * 1_000_000,
+        };
         let ms = |ms: u32| Duration::from_millis(u64::from(ms));
         Ok(Self(Arc::new(Inner {
             store,
@@ -133,7 +145,8 @@ impl Hub {
             flights: Arc::default(),
             due: Notify::new(),
             certificates: Limiter::new(config.limits.certificate),
-            pair_rate: config.limits.pair,
+            backlog: Backlog::new(most),
+            usual,
             uncounted: Mutex::default(),
         })))
     }
@@ -154,7 +167,7 @@ impl Hub {
             return Ok(());
         }
         let book = self.store.book().await?;
-        let network = Network::new(&book, &own, self.pair_rate, Some(&now))?;
+        let network = Network::new(&book, &own, self.usual, Some(&now))?;
         self.network.renew(Arc::new(network));
         tracing::info!(
             revision = book.revision,

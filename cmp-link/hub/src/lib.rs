@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod backlog;
 mod carriers;
 mod config;
 mod console;
 mod core;
 mod delivery;
 mod flights;
+mod gate;
 mod hub;
 mod onboarding;
 mod program;

@@ -12,6 +12,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use aid_cli::cli::{self, Failure, block_on, block_on_all_cores};
+use aid_cli::irreversible::Irreversible;
+use aid_cli::list::{self, List};
 use aid_cli::printable::printable;
 use serde_json::{Value, json};
 
@@ -46,7 +48,7 @@ fn start(args: Args) -> Result<(), Failure> {
         }
         other => block_on(async move {
             let store = Store::open(&config.database).await?;
-            let done = Box::pin(administer(&store, other, args.json)).await;
+            let done = Box::pin(administer(&store, other, args.json, args.irreversible)).await;
             store.close().await;
             done
         }),
@@ -54,44 +56,43 @@ fn start(args: Args) -> Result<(), Failure> {
 }
 
 /// Does what a command says, and prints what there is to show.
-async fn administer(store: &Store, command: Command, json: bool) -> Result<(), Failure> {
+async fn administer(
+    store: &Store,
+    command: Command,
+    json: bool,
+    irreversible: Irreversible,
+) -> Result<(), Failure> {
+    let columns = command.columns();
     let rows = match command {
         Command::Migrate => {
             let row = json!({"migrated": true});
             return cli::say("the database is up to date", row, json);
         }
-        Command::Party(action) => parties::act(store, action).await?,
-        Command::Pair(action) => pairs::act(store, action).await?,
-        Command::Call(action) => calls::act(store, action).await?,
+        Command::Party(action) => parties::act(store, action, irreversible).await?,
+        Command::Pair(action) => pairs::act(store, action, irreversible).await?,
+        Command::Call(action) => calls::act(store, action, irreversible).await?,
         Command::Audit(args) => reports::audit(store, args.since, args.limit).await?,
-        Command::Meter(args) => return reports::meter(store, args, json).await,
+        Command::Meter(args) if args.csv => return reports::csv(store, args).await,
+        Command::Meter(args) => reports::meter(store, args).await?,
         Command::Serve | Command::CheckConfig | Command::ExampleConfig => Vec::new(),
     };
-    show(&rows, json)
+    show(columns, rows, json)
 }
 
-/// Prints rows: a list of them as JSON, or a line for each.
-fn show(rows: &[Value], json: bool) -> Result<(), Failure> {
-    if json {
-        return cli::print(&format!("{}\n", Value::from(rows)));
-    }
-    let mut text = String::new();
-    for row in rows {
-        let members = row.as_object().into_iter().flatten();
-        let words = members.filter_map(|(name, value)| {
-            let value = match value {
-                Value::Null => return None,
-                Value::Array(list) if list.is_empty() => return None,
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            Some(format!("{name}={value}"))
-        });
-        let words: Vec<_> = words.collect();
-        text.push_str(&printable(&words.join("  ")));
-        text.push('\n');
-    }
-    cli::print(&text)
+/// Prints rows: JSON for scripts; on a terminal one row as a card, and a list as a table of its columns.
+fn show(columns: Option<&[&str]>, mut rows: Vec<Value>, json: bool) -> Result<(), Failure> {
+    let Some(columns) = columns else {
+        return match (rows.pop(), rows.is_empty()) {
+            (Some(one), true) => list::show(one, json),
+            (last, _) => {
+                rows.extend(last);
+                list::show_all(&[], rows, json)
+            }
+        };
+    };
+    let mut list = List::new(columns, json).only_columns();
+    list.print(rows)?;
+    list.end()
 }
 
 /// A change that somebody at the command line makes.

@@ -15,7 +15,7 @@ use aid_store::{Database, Options, Schema, Sql, Step};
 
 pub(crate) use aid_store::Stored;
 pub(crate) use audit::AuditRow;
-pub(crate) use begin::{Begun, NewCall};
+pub(crate) use begin::{Begun, NewCall, Ownership};
 pub(crate) use book::{Book, Edit};
 pub(crate) use call::CallFilter;
 pub(crate) use due::Due;

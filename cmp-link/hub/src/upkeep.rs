@@ -14,6 +14,8 @@ use crate::store::{CallState, Retention, Stored};
 const LOOK: Duration = Duration::from_secs(1);
 /// Pause between two removals of what is old.
 const TIDY: Duration = Duration::from_secs(10);
+/// Longest share of the time in which undelivered calls are counted: one part in so many.
+const COUNT_SHARE: u32 = 50;
 /// Most calls that a gauge counts.
 const COUNTED: i64 = 10_000;
 /// Most rounds of removals at a time: ten thousand calls, twice what comes at 500 calls a second.
@@ -35,6 +37,7 @@ pub(crate) async fn run(hub: Hub, stop: Stop) {
     let wall = || now_ms().unsigned_abs();
     let mut clock = Steadiness::new(wall(), start.elapsed());
     let mut tidied: Option<Instant> = None;
+    let mut count_at = start;
     let stopped = stop.wait();
     tokio::pin!(stopped);
     loop {
@@ -43,6 +46,13 @@ pub(crate) async fn run(hub: Hub, stop: Stop) {
         }
         hub.flush().await;
         hub.flights.sweep(Instant::now());
+        if Instant::now() >= count_at {
+            let began = Instant::now();
+            if let Err(error) = count_backlog(&hub).await {
+                tracing::error!(%error, "the undelivered calls were not counted; what was counted last holds");
+            }
+            count_at = Instant::now() + began.elapsed() * COUNT_SHARE;
+        }
         let steady = clock.look(wall(), start.elapsed());
         if tidied.is_none_or(|at| at.elapsed() >= TIDY) {
             tidied = Some(Instant::now());
@@ -56,6 +66,16 @@ pub(crate) async fn run(hub: Hub, stop: Stop) {
         }
     }
     hub.flush().await;
+}
+
+/// Counts what each pair has that is not delivered.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn count_backlog(hub: &Hub) -> Stored<()> {
+    hub.backlog.count_begins();
+    hub.backlog.counted(hub.store.undelivered().await?);
+    Ok(())
 }
 
 async fn tidy(hub: &Hub, steady: bool) -> Stored<()> {
@@ -94,16 +114,18 @@ async fn tidy(hub: &Hub, steady: bool) -> Stored<()> {
     Ok(())
 }
 
-/// What a single instance finds at its start: calls that were being answered when it ended are nobody's any more.
+/// What an instance finds at its start: undelivered calls, which it counts. Where it is the only one, calls that were being
+/// answered when it ended are nobody's any more.
 ///
 /// # Errors
 /// The database failed.
 pub(crate) async fn resume(hub: &Hub) -> Stored<()> {
+    count_backlog(hub).await?;
     if hub.store.is_shared() {
         return Ok(());
     }
     let now = now_ms();
-    hub.store.release().await?;
+    hub.store.release(now).await?;
     while hub.store.adopt(i64::MAX, now).await? > 0 {}
     Ok(())
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -13,10 +14,34 @@ fn hil(args: &[&str]) -> Output {
 }
 
 fn init(folder: &Path) -> String {
+    init_with(folder, &[])
+}
+
+fn init_with(folder: &Path, options: &[&str]) -> String {
     let dir = folder.join("site").display().to_string();
-    let done = hil(&["init", "--dir", &dir]);
+    let done = hil(&[&["init", "--dir", &dir][..], options].concat());
     assert!(done.status.success(), "{done:?}");
     dir
+}
+
+/// The verdict of each test.
+fn verdicts(report: &Value) -> BTreeMap<&str, &str> {
+    let cases = report["cases"].as_array().unwrap().iter();
+    cases
+        .filter_map(|case| Some((case["name"].as_str()?, case["verdict"].as_str()?)))
+        .collect()
+}
+
+// R-1.1-1, R-1.1-2: a hub between the judge and the system under test changes no verdict.
+fn judged_through_a_hub(kind: &str, directly: &Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let target = format!(
+        "{}/{kind}-target.toml",
+        init_with(folder.path(), &["--hub"])
+    );
+    let done = hil(&["judge", kind, "--target", &target, "--seed", "7", "--json"]);
+    let report: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(verdicts(&report), verdicts(directly));
 }
 
 /// Judges our own program: no failure, and hardly anything that can't be said.
@@ -36,6 +61,7 @@ fn judged(kind: &str, least: usize) {
     assert!(of("inconclusive").is_empty(), "{:#?}", of("inconclusive"));
     assert!(of("pass").len() >= least, "{:#?}", of("skipped"));
     assert!(done.status.success());
+    judged_through_a_hub(kind, &report);
     // No secret of the set-up is in the report.
     let text = String::from_utf8(done.stdout).unwrap();
     let file = std::fs::read_to_string(&target).unwrap();

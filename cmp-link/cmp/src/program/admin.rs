@@ -4,10 +4,9 @@
 use crate::operator::{Listed, Operator, Refusal, account, id_text};
 use crate::store::{Store, Tx};
 use aid_cli::cli::Failure;
+use aid_cli::irreversible::Irreversible;
 use aid_cli::list::{List, PageArgs, show};
-use aid_cli::printable::printable;
 use serde_json::{Value, json};
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 pub(super) struct Admin<'a> {
     pub(super) operator: Operator<'a>,
@@ -34,27 +33,13 @@ impl Admin<'_> {
     /// # Errors
     /// The answer is no, or nobody can be asked.
     pub(super) fn confirm(&self, what: &str) -> Result<bool, Failure> {
-        if self.dry_run {
-            let row = json!({"dry_run": true, "would": what});
-            show(row, self.json)?;
-            return Ok(false);
-        }
-        // A script has said what it wants.
-        if self.yes || !io::stdin().is_terminal() {
-            return Ok(true);
-        }
-        let mut err = io::stderr().lock();
-        let _ = write!(
-            err,
-            "{}. This can't be taken back. Go on? [y/N] ",
-            printable(what)
-        );
-        let _ = err.flush();
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        match answer.trim().to_lowercase().as_str() {
-            "y" | "yes" => Ok(true),
-            _ => Err(Failure::new("nothing was done")),
+        let asked = Irreversible {
+            yes: self.yes,
+            dry_run: self.dry_run,
+        };
+        match asked.confirm(what)? {
+            Some(row) => show(row, self.json).map(|()| false),
+            None => Ok(true),
         }
     }
 

@@ -23,6 +23,8 @@ use super::{Refused, limited, shown};
 use crate::core::directory::Route;
 use crate::core::operation::Operation;
 use crate::core::token::{TokenKey, introduced};
+use crate::flights::Same;
+use crate::gate::Place;
 use crate::hub::{Hub, day, now_ms};
 use crate::store::MeterKey;
 
@@ -30,7 +32,7 @@ use crate::store::MeterKey;
 const BODY_LIMIT: Duration = Duration::from_secs(10);
 
 /// A call that was let in.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Call {
     /// When its head had arrived.
     pub(super) start: Instant,
@@ -48,6 +50,8 @@ pub(super) struct Call {
     pub(super) body: Option<Vec<u8>>,
     /// SHA-256 of method, path and body: what makes the call the same call (§5.1).
     pub(super) digest: [u8; 32],
+    /// Its place among the calls of its pair that are under way.
+    _place: Option<Place>,
 }
 
 impl Call {
@@ -79,6 +83,19 @@ impl Call {
             traceparent: self.map.get(TRACEPARENT).cloned(),
             limit: Some(limit),
         }
+    }
+
+    /// What makes a call under the same id the same one.
+    pub(super) fn same(&self) -> Same {
+        Same {
+            pair: self.route.pair.clone(),
+            digest: self.digest,
+        }
+    }
+
+    /// Bytes of its body.
+    pub(super) fn length(&self) -> usize {
+        self.body.as_ref().map_or(0, Vec::len)
     }
 
     /// What of a time the call has left.
@@ -123,7 +140,9 @@ pub(super) async fn receive(hub: &Hub, start: Instant, request: Request) -> Resu
     }
     let caller = admitted?;
     let route = network.directory.route(&caller, operation)?;
-    network.take(&route.pair, Instant::now()).map_err(limited)?;
+    let gate = network.gate(&route.pair);
+    let place = gate.map(|gate| gate.enter(operation.caller(), Instant::now()));
+    let place = place.transpose().map_err(limited)?;
     if contract.request.is_some() {
         check_content_type(&parts.headers, body.is_end_stream())?;
     }
@@ -157,6 +176,7 @@ pub(super) async fn receive(hub: &Hub, start: Instant, request: Request) -> Resu
         map: parts.headers,
         body,
         digest: hash.finalize().into(),
+        _place: place,
     })
 }
 

@@ -13,7 +13,7 @@ use super::call::Call;
 use super::{Refused, internal};
 use crate::core::answer::{Answer, Outcome};
 use crate::core::delivery::{Decision, Verdict, decide, judge};
-use crate::core::operation::{Delivery, Operation};
+use crate::core::operation::Operation;
 use crate::core::token::TokenKey;
 use crate::flights::{Joined, wait};
 use crate::hub::{Hub, now_ms};
@@ -22,6 +22,11 @@ use crate::store::{Begun, Ended, Meter, NewCall, TokenEnd};
 static KEPT: Counter = Counter::new(
     "aid_hub_kept",
     "Calls that were accepted for a target that was away, by target",
+);
+
+static FULL: Counter = Counter::new(
+    "aid_hub_full",
+    "Calls that were not accepted for a target that was away, because their pair has too many undelivered ones, by target",
 );
 
 /// The refusal of a call whose id another call had.
@@ -45,7 +50,7 @@ pub(crate) fn token_end(
     token: Option<TokenKey>,
     outcome: &Outcome,
 ) -> TokenEnd {
-    let introduces = operation.delivery() == Delivery::Answered;
+    let introduces = operation.introduces_token();
     match (token, judge(operation, outcome)) {
         (Some(key), Verdict::Done) if introduces => TokenEnd::Confirmed(key),
         (Some(key), Verdict::Refused) if introduces => TokenEnd::Refused(key),
@@ -62,7 +67,7 @@ pub(super) async fn answer(hub: &Hub, call: Call) -> Result<Answer, Refused> {
     let key = (call.route.from.clone(), call.headers.request_id);
     let end = call.start + hub.answer;
     loop {
-        match hub.flights.join(key.clone(), call.digest, Instant::now()) {
+        match hub.flights.join(key.clone(), call.same(), Instant::now()) {
             Joined::First(landing) => {
                 let answered = first(hub, &call).await;
                 match &answered {
@@ -85,6 +90,14 @@ pub(super) async fn answer(hub: &Hub, call: Call) -> Result<Answer, Refused> {
     }
 }
 
+/// The answer to a call that would be kept, where its pair has too many undelivered ones.
+fn full(call: &Call) -> Answer {
+    let route = &call.route;
+    FULL.add(&[("target", route.to.as_str())]);
+    tracing::warn!(pair = %route.pair, "a call was not kept: the pair has too many undelivered ones; see `aid-hub call list`");
+    Answer::full()
+}
+
 async fn first(hub: &Hub, call: &Call) -> Result<Answer, Refused> {
     let contract = call.operation.contract();
     let success = contract.success();
@@ -104,6 +117,7 @@ async fn first(hub: &Hub, call: &Call) -> Result<Answer, Refused> {
         content_type: call.content_type(),
         body: call.body.clone(),
         keep: route.keep,
+        room: hub.backlog.has_room(&route.pair, call.length()),
         success,
         meter: Meter::one(call.meter_key(), |counts| {
             counts.calls = 1;
@@ -115,8 +129,16 @@ async fn first(hub: &Hub, call: &Call) -> Result<Answer, Refused> {
         Begun::Go(id) => id,
         Begun::Answered(answer) => return Ok(answer),
         Begun::Kept => {
+            hub.backlog.add(&route.pair, call.length());
             KEPT.add(&[("target", route.to.as_str())]);
             return Ok(Answer::done(success));
+        }
+        Begun::Full => {
+            hub.count(Meter::one(call.meter_key(), |counts| {
+                counts.calls = 1;
+                counts.failed = 1;
+            }));
+            return Ok(full(call));
         }
         Begun::Mismatch => return Err(mismatch().into()),
         Begun::Running => return Err(busy()),
@@ -141,8 +163,10 @@ async fn first(hub: &Hub, call: &Call) -> Result<Answer, Refused> {
 async fn finish(hub: &Hub, call: &Call, id: i64, outcome: &Outcome) -> Result<Answer, Refused> {
     let (operation, route) = (call.operation, &call.route);
     let decision = decide(operation, route.keep, outcome);
+    let has_room = || hub.backlog.has_room(&route.pair, call.length());
     let now = now_ms();
     let (ended, answer) = match decision {
+        Decision::Keep if !has_room() => (Ended::Pass, full(call)),
         Decision::Answer => {
             let answer = outcome.to_answer();
             (Ended::Answer(answer.clone()), answer)
@@ -158,24 +182,25 @@ async fn finish(hub: &Hub, call: &Call, id: i64, outcome: &Outcome) -> Result<An
             let next = now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
             let reason = outcome.describe();
             tracing::warn!(target = %route.to, "a call of {} was kept: {reason}", route.from);
+            hub.backlog.add(&route.pair, call.length());
             KEPT.add(&[("target", route.to.as_str())]);
             let success = Answer::done(operation.contract().success());
             (Ended::Keep(next, reason), success)
         }
     };
-    let status = answer.status;
+    let (status, kept) = (answer.status, matches!(ended, Ended::Keep(..)));
     let meter = Meter::one(call.meter_key(), |counts| {
         counts.calls = 1;
         counts.refused = u64::from(status.is_client_error());
         counts.failed = u64::from(status.is_server_error());
-        counts.kept = u64::from(decision == Decision::Keep);
+        counts.kept = u64::from(kept);
     });
     let token = token_end(operation, call.token, outcome);
     hub.store
         .end(id, ended, token, meter, now)
         .await
         .map_err(internal)?;
-    if decision == Decision::Keep {
+    if kept {
         hub.due.notify_one();
     }
     Ok(answer)

@@ -34,6 +34,8 @@ pub(crate) enum Outcome {
 
 /// Seconds after which a caller should try again to reach a target that is away.
 const AWAY: u64 = 5;
+/// The same where many calls wait for it already.
+const CROWDED: u64 = 60;
 
 impl Answer {
     /// A success without a body.
@@ -57,6 +59,15 @@ impl Answer {
             // Two texts always serialise.
             body: serde_json::to_vec(&error.body()).unwrap_or_default(),
         }
+    }
+
+    /// The refusal of a call that the hub would keep for a target that is away, if its pair had room.
+    #[must_use]
+    pub(crate) fn full() -> Self {
+        let text = "the target can't be reached, and too many calls of this pair wait for it; try again later";
+        let error = ApiError::because(ErrorCode::Internal, text);
+        Self::refusal(&error.with_status(StatusCode::SERVICE_UNAVAILABLE))
+            .after(Duration::from_secs(CROWDED))
     }
 
     /// The same with a wish for the pause before a repetition; in whole seconds, at least one.

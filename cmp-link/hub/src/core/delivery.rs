@@ -79,6 +79,9 @@ pub(crate) enum Settled {
     Done,
     /// Tried again at this time, ms since 1970.
     Again(i64),
+    /// Not tried, because its pair is suspended; looked at again at this time, ms since 1970. The time in which it may be
+    /// tried begins afterwards.
+    Held(i64),
     /// A dead letter: an operator replays or drops it.
     Dead,
 }
@@ -96,7 +99,7 @@ impl Patience {
         base + base * u32::from(random) / 1024
     }
 
-    /// Settles a kept call that was accepted at `since`, after `attempts` attempts before this one. A token that a target
+    /// Settles a kept call that could be tried since `since`, after `attempts` attempts before this one. A token that a target
     /// does not know any more has ended, which is what the call wanted (R-7.9-4).
     #[must_use]
     pub(crate) fn settle(

@@ -17,6 +17,7 @@ use super::party::{Party, PartyRecord, Role};
 pub(crate) struct Directory {
     parties: Vec<Party>,
     pairs: Vec<Pair>,
+    by_pair: BTreeMap<PairId, usize>,
     /// Position of the party that each client-id belongs to.
     by_client_id: BTreeMap<PartyId, usize>,
     /// For each party: the names under which it knows others, with the position of the pair.
@@ -96,6 +97,7 @@ impl Directory {
             known: vec![BTreeMap::new(); parties.len()],
             parties,
             pairs: Vec::new(),
+            by_pair: BTreeMap::new(),
             by_client_id,
         };
         for pair in pairs {
@@ -109,10 +111,10 @@ impl Directory {
         let id = pair.id();
         let msp = self.of_role(&pair.msp, Role::Msp)?;
         let cmp = self.of_role(&pair.cmp, Role::Cmp)?;
-        if self.pairs.iter().any(|other| other.id() == id) {
+        let at = self.pairs.len();
+        if self.by_pair.insert(id.clone(), at).is_some() {
             return Err(format!("the pair {id} is there twice"));
         }
-        let at = self.pairs.len();
         for (who, other, alias) in [(msp, cmp, &pair.cmp_as), (cmp, msp, &pair.msp_as)] {
             let names: Vec<PartyId> = match alias {
                 Some(alias) => vec![alias.clone()],
@@ -162,22 +164,21 @@ impl Directory {
     /// The pair of this name.
     #[must_use]
     pub(crate) fn pair(&self, id: &PairId) -> Option<&Pair> {
-        self.pairs
-            .iter()
-            .find(|pair| pair.msp == id.msp && pair.cmp == id.cmp)
+        self.by_pair.get(id).map(|at| &self.pairs[*at])
     }
 
     /// Whether a kept call of this pair may be carried on now.
     #[must_use]
     pub(crate) fn is_open(&self, id: &PairId) -> bool {
+        self.pair(id).is_some_and(|pair| self.is_active(pair))
+    }
+
+    fn is_active(&self, pair: &Pair) -> bool {
         let active = |id| {
             self.party(id)
                 .is_some_and(|party| party.record.suspended.is_none())
         };
-        self.pair(id)
-            .is_some_and(|pair| pair.state != PairState::Suspended)
-            && active(&id.msp)
-            && active(&id.cmp)
+        pair.state != PairState::Suspended && active(&pair.msp) && active(&pair.cmp)
     }
 
     /// Decides who a request is of.
@@ -226,7 +227,7 @@ impl Directory {
             Role::Msp => (&pair.cmp, &pair.msp_as, &pair.cmp_as),
             Role::Cmp => (&pair.msp, &pair.cmp_as, &pair.msp_as),
         };
-        if !self.is_open(&pair.id()) {
+        if !self.is_active(pair) {
             return Err(refused("this pair is suspended at the hub"));
         }
         let own = &caller.headers.client_id;

@@ -17,8 +17,9 @@ pub(crate) enum Operation {
 /// How a call of an operation travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// Carried on at once; the caller gets the target's own answer, and nothing is stored. Its answer holds something
-    /// that the caller waits for: an activation code, or the states of profiles.
+    /// Carried on at once; the caller gets the target's own answer, and nothing is stored. The caller waits for what the
+    /// answer says: an activation code, the states of profiles; or whether the MSP has noted a status, which CMPs queue and
+    /// repeat by themselves (§7.8).
     Through,
     /// As [`Delivery::Through`], and the answer is stored for repetitions: Send MSP Token, whose refusals the MSP has to
     /// act on.
@@ -70,9 +71,11 @@ impl Operation {
     #[must_use]
     pub(crate) fn delivery(self) -> Delivery {
         match self {
-            Self::Msp(MspOperation::RequestActivationCode | MspOperation::RequestProfileStatus) => {
-                Delivery::Through
-            }
+            Self::Msp(
+                MspOperation::RequestActivationCode
+                | MspOperation::RequestProfileStatus
+                | MspOperation::SendCsimStatus,
+            ) => Delivery::Through,
             Self::Cmp(CmpOperation::SendMspToken) => Delivery::Answered,
             Self::Cmp(
                 CmpOperation::SendActivationCode
@@ -80,9 +83,7 @@ impl Operation {
                 | CmpOperation::NotifyTokenInvalid
                 | CmpOperation::SendProfileInformation,
             )
-            | Self::Msp(MspOperation::SendCsimStatus | MspOperation::RequestInvalidate) => {
-                Delivery::Kept
-            }
+            | Self::Msp(MspOperation::RequestInvalidate) => Delivery::Kept,
         }
     }
 
@@ -90,6 +91,12 @@ impl Operation {
     #[must_use]
     pub(crate) fn is_synchronous(self) -> bool {
         self == Self::Msp(MspOperation::RequestActivationCode)
+    }
+
+    /// Whether its success makes a token one of its pair (§7.3).
+    #[must_use]
+    pub(crate) fn introduces_token(self) -> bool {
+        self == Self::Cmp(CmpOperation::SendMspToken)
     }
 
     /// Whether its success ends a token (§7.4, §7.9).

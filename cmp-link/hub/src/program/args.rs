@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use aid_aid1::headers::PartyId;
 use aid_cli::cli::{Arguments, LogArgs};
+use aid_cli::irreversible::Irreversible;
 use clap::{Parser, Subcommand};
 
 use crate::core::pair::PairState;
@@ -21,6 +22,8 @@ pub(super) struct Args {
     /// Print JSON instead of text.
     #[arg(long, global = true)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) irreversible: Irreversible,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -56,12 +59,45 @@ pub(super) enum Command {
     Meter(MeterArgs),
 }
 
+impl Command {
+    /// Columns of the table that a terminal shows of a list; none where a command has one result.
+    pub(super) fn columns(&self) -> Option<&'static [&'static str]> {
+        Some(match self {
+            Self::Party(PartyAction::List) => &["id", "role", "name", "state", "url", "reason"],
+            Self::Pair(PairAction::List) => &["pair", "state", "msp_as", "cmp_as", "rate", "keep"],
+            Self::Call(CallAction::List { .. }) => &[
+                "id",
+                "state",
+                "pair",
+                "operation",
+                "attempts",
+                "next_at",
+                "created_at",
+                "last_error",
+            ],
+            Self::Audit(_) => &["at", "actor", "action", "subject", "reason"],
+            Self::Meter(_) => &[
+                "day",
+                "pair",
+                "environment",
+                "operation",
+                "calls",
+                "refused",
+                "failed",
+                "kept",
+                "delivered",
+            ],
+            _ => return None,
+        })
+    }
+}
+
 /// Why something is done, for the audit trail.
 fn reason(text: &str) -> Result<String, String> {
     let length = text.trim().chars().count();
     match (1..=500).contains(&length) {
         true => Ok(text.trim().to_owned()),
-        false => Err("say why, in 1 to 500 characters".into()),
+        false => Err("must not be empty, and at most 500 characters".into()),
     }
 }
 
@@ -74,12 +110,12 @@ pub(super) struct Reason {
 
 #[derive(Subcommand, Debug)]
 pub(super) enum PartyAction {
-    /// Add a party from its description; prints the API keys that were made, once.
+    /// Add parties from their descriptions; prints the API keys that were made, once.
     Add {
-        /// Description, TOML (docs/hub.md).
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
-        /// Replace the party if it is there already; keys and pairs that the description does not name stay.
+        /// Description, TOML (docs/hub.md); may be given several times.
+        #[arg(long, value_name = "FILE", required = true)]
+        file: Vec<PathBuf>,
+        /// Replace a party that exists already; keys and pairs that the description does not name stay.
         #[arg(long)]
         replace: bool,
     },

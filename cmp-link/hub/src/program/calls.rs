@@ -1,15 +1,20 @@
 //! `aid-hub call`: what was stored, dead letters, replay.
 
 use aid_cli::cli::Failure;
+use aid_cli::irreversible::Irreversible;
 use serde_json::{Value, json};
 
 use super::args::CallAction;
 use crate::core::pair::PairId;
 use crate::hub::now_ms;
 use crate::shown;
-use crate::store::{AuditRow, CallFilter, Store};
+use crate::store::{AuditRow, CallFilter, CallRow, Store};
 
-pub(super) async fn act(store: &Store, action: CallAction) -> Result<Vec<Value>, Failure> {
+pub(super) async fn act(
+    store: &Store,
+    action: CallAction,
+    irreversible: Irreversible,
+) -> Result<Vec<Value>, Failure> {
     let one = match action {
         CallAction::List { state, pair, limit } => {
             let pair = pair.map(|text| text.parse::<PairId>()).transpose()?;
@@ -17,18 +22,21 @@ pub(super) async fn act(store: &Store, action: CallAction) -> Result<Vec<Value>,
             let calls = store.calls(CallFilter { state, pair, limit });
             return Ok(calls.await?.iter().map(shown::call).collect());
         }
-        CallAction::Show { id } => {
-            let call = store.call(id).await?;
-            let absent = || Failure::new(format!("there is no call {id}; `call list` shows them"));
-            shown::call(&call.ok_or_else(absent)?)
-        }
+        CallAction::Show { id } => shown::call(&found(store, id).await?),
         CallAction::Replay { id, why } => {
-            store
-                .replay(id, noted("call replayed", id, why.reason))
-                .await?;
-            json!({"id": id, "state": "waiting"})
+            let call = store.replay(id, noted("call replayed", id, why.reason));
+            json!({"id": id, "state": call.await?.state.as_str()})
         }
         CallAction::Drop { id, why } => {
+            let call = found(store, id).await?;
+            let what = format!(
+                "Give up call {id} ({}, {}), and erase what it says",
+                call.operation.contract().id,
+                call.state
+            );
+            if let Some(row) = irreversible.confirm(&what)? {
+                return Ok(vec![row]);
+            }
             store
                 .drop_call(id, noted("call dropped", id, why.reason))
                 .await?;
@@ -36,6 +44,11 @@ pub(super) async fn act(store: &Store, action: CallAction) -> Result<Vec<Value>,
         }
     };
     Ok(vec![one])
+}
+
+async fn found(store: &Store, id: i64) -> Result<CallRow, Failure> {
+    let absent = || Failure::new(format!("there is no call {id}; `call list` shows them"));
+    store.call(id).await?.ok_or_else(absent)
 }
 
 fn noted(action: &str, id: i64, reason: String) -> AuditRow {

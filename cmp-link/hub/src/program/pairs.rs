@@ -2,6 +2,7 @@
 
 use aid_aid1::headers::PartyId;
 use aid_cli::cli::Failure;
+use aid_cli::irreversible::Irreversible;
 use serde_json::{Value, json};
 
 use super::args::{PairAction, Terms};
@@ -11,7 +12,11 @@ use crate::core::party::Role;
 use crate::shown;
 use crate::store::{Book, Store};
 
-pub(super) async fn act(store: &Store, action: PairAction) -> Result<Vec<Value>, Failure> {
+pub(super) async fn act(
+    store: &Store,
+    action: PairAction,
+    irreversible: Irreversible,
+) -> Result<Vec<Value>, Failure> {
     let one = match action {
         PairAction::List => {
             let book = store.book().await?;
@@ -19,12 +24,7 @@ pub(super) async fn act(store: &Store, action: PairAction) -> Result<Vec<Value>,
         }
         PairAction::Show { msp, cmp } => {
             let id = PairId { msp, cmp };
-            let book = store.book().await?;
-            let pair = book
-                .pairs
-                .get(&id)
-                .ok_or_else(|| Failure::new(absent(&id)))?;
-            shown::pair(pair)
+            shown::pair(&existing(store, &id).await?)
         }
         PairAction::Add { msp, cmp, terms } => return add(store, msp, cmp, terms).await,
         PairAction::Set { msp, cmp, terms } => {
@@ -45,6 +45,11 @@ pub(super) async fn act(store: &Store, action: PairAction) -> Result<Vec<Value>,
         }
         PairAction::Remove { msp, cmp, why } => {
             let id = PairId { msp, cmp };
+            existing(store, &id).await?;
+            let what = format!("Remove the pair {id} and the hub's knowledge of its tokens");
+            if let Some(row) = irreversible.confirm(&what)? {
+                return Ok(vec![row]);
+            }
             let edit = by_operator("pair removed", id.to_string(), Some(why.reason));
             let removed = store.edit(edit, move |book: &mut Book| {
                 book.pairs.remove(&id).ok_or_else(|| absent(&id))
@@ -57,6 +62,11 @@ pub(super) async fn act(store: &Store, action: PairAction) -> Result<Vec<Value>,
 
 fn absent(id: &PairId) -> String {
     format!("there is no pair {id}; `pair list` shows them")
+}
+
+async fn existing(store: &Store, id: &PairId) -> Result<Pair, Failure> {
+    let pair = store.book().await?.pairs.remove(id);
+    pair.ok_or_else(|| Failure::new(absent(id)))
 }
 
 fn found<'b>(book: &'b mut Book, id: &PairId) -> Result<&'b mut Pair, String> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use aid_aid1::headers::{Credentials, PartyId};
 use aid_cli::cli::Failure;
+use aid_cli::irreversible::Irreversible;
 use aid_id::partner::MAX_VALUES;
 use serde_json::{Value, json};
 
@@ -16,29 +17,31 @@ use crate::onboarding::{Description, Onboarded, Pairs, new_key, sha256_of};
 use crate::shown;
 use crate::store::{Book, Edit, Store};
 
-pub(super) async fn act(store: &Store, action: PartyAction) -> Result<Vec<Value>, Failure> {
+pub(super) async fn act(
+    store: &Store,
+    action: PartyAction,
+    irreversible: Irreversible,
+) -> Result<Vec<Value>, Failure> {
     let one = match action {
         PartyAction::List => {
             let book = store.book().await?;
             return Ok(book.parties.values().map(shown::party).collect());
         }
-        PartyAction::Show { id } => {
-            let book = store.book().await?;
-            let party = book
-                .parties
-                .get(&id)
-                .ok_or_else(|| Failure::new(absent(&id)))?;
-            shown::party(party)
-        }
+        PartyAction::Show { id } => shown::party(&existing(store, &id).await?),
         PartyAction::Add { file, replace } => {
-            let onboarded = Description::read(&file)?;
             let action = if replace {
                 "party replaced"
             } else {
                 "party added"
             };
-            let edit = by_operator(action, onboarded.record.id.to_string(), None);
-            add(store, onboarded, replace, edit).await?
+            // All are read before the first is added.
+            let all = file.iter().map(|file| Description::read(file));
+            let mut added = Vec::new();
+            for onboarded in all.collect::<Result<Vec<_>, _>>()? {
+                let edit = by_operator(action, onboarded.record.id.to_string(), None);
+                added.push(add(store, onboarded, replace, edit).await?);
+            }
+            return Ok(added);
         }
         PartyAction::Suspend { id, why } => {
             suspend(store, id, Some(why.reason.clone()), why.reason).await?
@@ -52,19 +55,35 @@ pub(super) async fn act(store: &Store, action: PartyAction) -> Result<Vec<Value>
             only,
         } => {
             let hash = hash(certificate.as_deref(), sha256)?;
+            existing(store, &id).await?;
+            let what = format!("End all certificates of {id} but the newest");
+            if only && let Some(row) = irreversible.confirm(&what)? {
+                return Ok(vec![row]);
+            }
             rotate(store, id, hash, common_name, only).await?
         }
-        PartyAction::RotateKey { id, only, out } => rotate_key(store, id, only, out).await?,
+        PartyAction::RotateKey { id, only, out } => {
+            existing(store, &id).await?;
+            let what = match out {
+                true => format!("Replace the key with which the hub calls {id}"),
+                false => format!("End all API keys of {id} but the newest"),
+            };
+            if (only || out)
+                && let Some(row) = irreversible.confirm(&what)?
+            {
+                return Ok(vec![row]);
+            }
+            rotate_key(store, id, only, out).await?
+        }
         PartyAction::Remove { id, why } => {
+            removable(&store.book().await?, &id).map_err(Failure::new)?;
+            let what = format!("Remove the party {id} with its keys");
+            if let Some(row) = irreversible.confirm(&what)? {
+                return Ok(vec![row]);
+            }
             let edit = by_operator("party removed", id.to_string(), Some(why.reason));
             let removed = store.edit(edit, move |book: &mut Book| {
-                if book
-                    .pairs
-                    .values()
-                    .any(|pair| pair.msp == id || pair.cmp == id)
-                {
-                    return Err(format!("{id} has pairs; remove them first"));
-                }
+                removable(book, &id)?;
                 book.parties.remove(&id).ok_or_else(|| absent(&id))
             });
             json!({"removed": removed.await?.id})
@@ -75,6 +94,23 @@ pub(super) async fn act(store: &Store, action: PartyAction) -> Result<Vec<Value>
 
 fn absent(id: &PartyId) -> String {
     format!("there is no party {id}; `party list` shows them")
+}
+
+async fn existing(store: &Store, id: &PartyId) -> Result<PartyRecord, Failure> {
+    let party = store.book().await?.parties.remove(id);
+    party.ok_or_else(|| Failure::new(absent(id)))
+}
+
+/// Whether a party may be removed.
+fn removable(book: &Book, id: &PartyId) -> Result<(), String> {
+    let mut pairs = book.pairs.values();
+    if pairs.any(|pair| pair.msp == *id || pair.cmp == *id) {
+        return Err(format!("{id} has pairs; remove them first"));
+    }
+    match book.parties.contains_key(id) {
+        true => Ok(()),
+        false => Err(absent(id)),
+    }
 }
 
 fn found<'b>(book: &'b mut Book, id: &PartyId) -> Result<&'b mut PartyRecord, String> {

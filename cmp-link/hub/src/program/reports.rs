@@ -6,7 +6,6 @@ use aid_cli::cli::Failure;
 use serde_json::Value;
 
 use super::args::MeterArgs;
-use super::show;
 use crate::core::pair::PairId;
 use crate::shown;
 use crate::store::{MeterFilter, MeterRow, Store};
@@ -25,26 +24,32 @@ pub(super) async fn audit(
     Ok(rows.iter().map(shown::audit).collect())
 }
 
-pub(super) async fn meter(store: &Store, args: MeterArgs, json: bool) -> Result<(), Failure> {
+async fn rows(store: &Store, args: MeterArgs) -> Result<Vec<MeterRow>, Failure> {
     let filter = MeterFilter {
         from: args.from.unwrap_or_default(),
         // Later than any day.
         to: args.to.unwrap_or_else(|| "9".into()),
         pair: args.pair.map(|text| text.parse::<PairId>()).transpose()?,
     };
-    let rows = store.meter(filter).await?;
-    if args.csv {
-        // Its line ends are those of RFC 4180, which `cli::print` would make visible.
-        return std::io::stdout()
-            .write_all(csv(&rows).as_bytes())
-            .map_err(|e| Failure::new(format!("cannot write to stdout: {e}")));
-    }
+    Ok(store.meter(filter).await?)
+}
+
+pub(super) async fn meter(store: &Store, args: MeterArgs) -> Result<Vec<Value>, Failure> {
+    let rows = rows(store, args).await?;
     let rows = rows.iter().map(serde_json::to_value);
-    show(&rows.collect::<Result<Vec<_>, _>>()?, json)
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Prints the meter as CSV. Its line ends are those of RFC 4180, which `cli::print` would make visible.
+pub(super) async fn csv(store: &Store, args: MeterArgs) -> Result<(), Failure> {
+    let text = lines(&rows(store, args).await?);
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|e| Failure::new(format!("cannot write to stdout: {e}")))
 }
 
 /// No value has a comma, a quote or a line break: they are days, client-ids, words and numbers.
-fn csv(rows: &[MeterRow]) -> String {
+fn lines(rows: &[MeterRow]) -> String {
     let mut text = format!("{COLUMNS}\r\n");
     for row in rows {
         let counts = row.counts;

@@ -40,6 +40,8 @@ pub(crate) struct NewCall {
     pub(crate) body: Option<Vec<u8>>,
     /// Whether the hub may deliver it by itself.
     pub(crate) keep: bool,
+    /// Whether there is room for one more call that the hub delivers by itself.
+    pub(crate) room: bool,
     /// Status with which the hub accepts it.
     pub(crate) success: StatusCode,
     /// What is counted where the call is accepted at once, behind others of its token.
@@ -57,12 +59,25 @@ pub(crate) enum Begun {
     Answered(Answer),
     /// It is accepted, behind others of its token.
     Kept,
+    /// It would have to wait behind others of its token, and too many calls of its pair wait already. Nothing is stored.
+    Full,
     /// Another call had the same id.
     Mismatch,
     /// The same call is being answered by somebody else.
     Running,
     /// The token is not one of this pair.
     Unknown,
+}
+
+/// Whose a token is that a call brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// Not one of the pair.
+    None,
+    /// One of the pair, which may go soon: the CMP has not accepted it yet, or its onboarding has ended.
+    Passing,
+    /// One of the pair; it goes at the earliest a day after its onboarding has ended.
+    Lasting,
 }
 
 /// Whether a lease holds. One that ends later than any lease can was made under a wrong clock.
@@ -75,10 +90,15 @@ impl Store {
     ///
     /// # Errors
     /// The database failed.
-    pub(crate) async fn owns(&self, key: TokenKey) -> Stored<bool> {
+    pub(crate) async fn owns(&self, key: TokenKey) -> Stored<Ownership> {
         let look = async move |tx: &Tx<'_>| {
-            tx.exists("SELECT 1 FROM token WHERE key = $1", params![key.0])
-                .await
+            let sql = "SELECT CASE WHEN confirmed = 1 AND ended_at IS NULL THEN 1 ELSE 0 END FROM token WHERE key = $1";
+            let found: Option<i64> = tx.first(sql, params![key.0], |row| row.number()).await?;
+            Ok(match found {
+                None => Ownership::None,
+                Some(0) => Ownership::Passing,
+                Some(_) => Ownership::Lasting,
+            })
         };
         self.0.read(look).await
     }
@@ -107,7 +127,7 @@ pub(super) async fn lock(tx: &Tx<'_>, key: TokenKey) -> Stored<bool> {
 }
 
 async fn begin(tx: &Tx<'_>, call: &NewCall) -> Stored<Begun> {
-    let introduces = call.operation.delivery() == Delivery::Answered;
+    let introduces = call.operation.introduces_token();
     let owned = match call.token {
         Some(key) => lock(tx, key).await?,
         None => false,
@@ -127,10 +147,10 @@ async fn begin(tx: &Tx<'_>, call: &NewCall) -> Stored<Begun> {
         tx.run(sql, params![key.0, call.pair.to_string(), call.at])
             .await?;
     }
-    let behind = match call.token {
-        Some(key) if call.is_kept() => is_busy(tx, key, &call.target).await?,
-        _ => false,
-    };
+    let behind = is_behind(tx, call).await?;
+    if behind && !call.room {
+        return Ok(Begun::Full);
+    }
     let id = insert(tx, call, behind).await?;
     if behind {
         meter::add(tx, &call.meter).await?;
@@ -141,7 +161,7 @@ async fn begin(tx: &Tx<'_>, call: &NewCall) -> Stored<Begun> {
 
 /// A call whose id was there before.
 async fn again(tx: &Tx<'_>, call: &NewCall, earlier: CallRow) -> Stored<Begun> {
-    if earlier.digest != call.digest {
+    if earlier.digest != call.digest || earlier.pair != call.pair {
         return Ok(Begun::Mismatch);
     }
     if let Some(answer) = earlier.answer {
@@ -155,13 +175,18 @@ async fn again(tx: &Tx<'_>, call: &NewCall, earlier: CallRow) -> Stored<Begun> {
     if earlier.state == CallState::Open && is_leased(earlier.leased_until, call.at) {
         return Ok(Begun::Running);
     }
+    let behind = is_behind(tx, call).await?;
+    if behind && !call.room {
+        return Ok(Begun::Full);
+    }
     // The names may have changed since, and the content is gone where its caller was to repeat it.
-    let sql = "UPDATE call SET state = 'open', leased_until = $2, path = $3, content_type = $4, body = $5, lane = $6, \
-               client_id = $7, target_id = $8, changed_at = $9 WHERE id = $1";
+    let sql = "UPDATE call SET state = $10, status = $11, leased_until = $2, path = $3, content_type = $4, body = $5, \
+               lane = $6, client_id = $7, target_id = $8, attempts = 0, since = $9, changed_at = $9 WHERE id = $1";
     let content = call.is_kept();
+    let (state, status, lease) = beginning(call, behind);
     let values = params![
         earlier.id,
-        call.at + LEASE,
+        lease,
         if content { call.path.as_str() } else { "" },
         call.content_type.as_str(),
         call.body.clone().filter(|_| content),
@@ -169,13 +194,35 @@ async fn again(tx: &Tx<'_>, call: &NewCall, earlier: CallRow) -> Stored<Begun> {
         call.client_id.as_str(),
         call.target_id.as_str(),
         call.at,
+        state,
+        status,
     ];
     tx.run(sql, values).await?;
+    if behind {
+        meter::add(tx, &call.meter).await?;
+        return Ok(Begun::Kept);
+    }
     Ok(Begun::Go(earlier.id))
 }
 
+/// Whether a call has to wait for others of its token.
+async fn is_behind(tx: &Tx<'_>, call: &NewCall) -> Stored<bool> {
+    match call.token {
+        Some(key) if call.is_kept() => is_busy(tx, key, &call.target).await,
+        _ => Ok(false),
+    }
+}
+
+/// State, status for repetitions and lease of a call that begins.
+fn beginning(call: &NewCall, behind: bool) -> (&'static str, u16, i64) {
+    match behind {
+        true => (CallState::Queued.as_str(), call.success.as_u16(), 0),
+        false => (CallState::Open.as_str(), 0, call.at + LEASE),
+    }
+}
+
 /// Whether calls of a token towards a party wait.
-async fn is_busy(tx: &Tx<'_>, key: TokenKey, target: &PartyId) -> Stored<bool> {
+pub(super) async fn is_busy(tx: &Tx<'_>, key: TokenKey, target: &PartyId) -> Stored<bool> {
     let sql = "SELECT 1 FROM call WHERE lane = $1 AND target = $2 AND state IN ('waiting', 'queued') LIMIT 1";
     tx.exists(sql, params![key.0, target.as_str()]).await
 }
@@ -194,10 +241,7 @@ fn lane(call: &NewCall) -> Option<[u8; 16]> {
 
 async fn insert(tx: &Tx<'_>, call: &NewCall, behind: bool) -> Stored<i64> {
     let kept = call.is_kept();
-    let (state, status, lease) = match behind {
-        true => ("queued", call.success.as_u16(), 0),
-        false => ("open", 0, call.at + LEASE),
-    };
+    let (state, status, lease) = beginning(call, behind);
     let sql = "INSERT INTO call (party, request_id, correlation_id, pair, target, operation, digest, client_id, \
                target_id, lane, path, content_type, body, kept, success, state, status, answer_type, answer, attempts, \
                next_at, leased_until, since, created_at, changed_at, last_error) \

@@ -1,13 +1,16 @@
 //! Calls for operators: lists, one call, replay and drop.
 
-use aid_store::{Tx, params};
+use std::collections::BTreeMap;
+
+use aid_store::{Fields, Tx, params};
 
 use super::audit::{AuditRow, note};
-use super::begin::lock;
+use super::begin::{is_busy, lock};
 use super::book::EditError;
 use super::due::promote;
 use super::row::{self, CallRow, CallState, calls};
 use super::{Store, Stored};
+use crate::backlog::Load;
 use crate::core::pair::PairId;
 
 /// Which calls are wanted.
@@ -87,18 +90,46 @@ impl Store {
         self.0.read(look).await
     }
 
-    /// Has a call delivered again that the hub has given up or that waits: at once.
+    /// What each pair has that is not delivered, dead letters included.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn undelivered(&self) -> Stored<BTreeMap<PairId, Load>> {
+        let look = async |tx: &Tx<'_>| {
+            let sql = "SELECT pair, COUNT(*), COALESCE(SUM(LENGTH(body)), 0) FROM call \
+                       WHERE state IN ('waiting', 'queued', 'dead') GROUP BY pair";
+            let row = |row: &mut Fields<'_>| {
+                let (pair, calls) = (row.parsed()?, row.number()?);
+                let bytes = row.number()?;
+                Ok((pair, Load { calls, bytes }))
+            };
+            Ok(tx.all(sql, &[], row).await?.into_iter().collect())
+        };
+        self.0.read(look).await
+    }
+
+    /// Has a call delivered again that the hub has given up or that waits: at once, or once the call of its token that
+    /// waits has left. Yields the call as it is then.
     ///
     /// # Errors
     /// There is no such call, it is in another state, or the database failed.
     pub(crate) async fn replay(&self, id: i64, audit: AuditRow) -> Result<CallRow, EditError> {
         let replay = async move |tx: &Tx<'_>| {
-            let call = found(tx, id, &[CallState::Dead, CallState::Waiting], "replayed").await?;
-            let sql = "UPDATE call SET state = 'waiting', next_at = $2, leased_until = 0, attempts = 0, since = $2, \
+            let states = [CallState::Dead, CallState::Waiting];
+            let call = locked(tx, id, &states, "replayed").await?;
+            let behind = match call.lane.filter(|_| call.state == CallState::Dead) {
+                Some(lane) => is_busy(tx, lane, &call.target).await?,
+                None => false,
+            };
+            let state = match behind {
+                true => CallState::Queued,
+                false => CallState::Waiting,
+            };
+            let sql = "UPDATE call SET state = $3, next_at = $2, leased_until = 0, attempts = 0, since = $2, \
                        changed_at = $2 WHERE id = $1";
-            tx.run(sql, params![id, audit.at]).await?;
+            tx.run(sql, params![id, audit.at, state.as_str()]).await?;
             note(tx, &audit).await?;
-            Ok::<_, EditError>(call)
+            Ok::<_, EditError>(CallRow { state, ..call })
         };
         self.0.change(replay).await
     }
@@ -110,12 +141,7 @@ impl Store {
     pub(crate) async fn drop_call(&self, id: i64, audit: AuditRow) -> Result<CallRow, EditError> {
         let drop = async move |tx: &Tx<'_>| {
             let states = [CallState::Dead, CallState::Waiting, CallState::Queued];
-            let call = found(tx, id, &states, "dropped").await?;
-            if let Some(lane) = call.lane {
-                lock(tx, lane).await?;
-            }
-            // It may have ended while others had the lane.
-            let call = found(tx, id, &states, "dropped").await?;
+            let call = locked(tx, id, &states, "dropped").await?;
             let sql = "UPDATE call SET state = 'dropped', path = '', body = NULL, lane = NULL, leased_until = 0, \
                        last_error = $2, changed_at = $3 WHERE id = $1";
             tx.run(sql, params![id, audit.reason.as_str(), audit.at])
@@ -125,6 +151,23 @@ impl Store {
             Ok::<_, EditError>(call)
         };
         self.0.change(drop).await
+    }
+}
+
+/// The call with its lane locked. It may have ended while others had the lane.
+async fn locked(
+    tx: &Tx<'_>,
+    id: i64,
+    states: &[CallState],
+    done: &str,
+) -> Result<CallRow, EditError> {
+    let call = found(tx, id, states, done).await?;
+    match call.lane {
+        Some(lane) => {
+            lock(tx, lane).await?;
+            found(tx, id, states, done).await
+        }
+        None => Ok(call),
     }
 }
 

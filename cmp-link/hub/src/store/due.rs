@@ -3,10 +3,10 @@
 use aid_aid1::headers::PartyId;
 use aid_store::{Tx, params};
 
-use super::begin::lock;
+use super::begin::{is_busy, lock};
 use super::end::{TokenEnd, close_token};
 use super::meter::{self, Meter};
-use super::row::{self, CallRow, calls};
+use super::row::{self, CallRow, CallState, calls};
 use super::{Store, Stored};
 use crate::core::delivery::Settled;
 
@@ -68,16 +68,10 @@ impl Store {
                 calls!("WHERE state = 'open' AND leased_until < $1 ORDER BY leased_until LIMIT $2");
             let left = tx.all(sql, params![before, BATCH], row::read).await?;
             for call in &left {
-                // Those that only their callers make are released: their content is not here.
-                let sql = match call.path.is_empty() {
-                    true => {
-                        "UPDATE call SET state = 'released', leased_until = 0, changed_at = $2 WHERE id = $1"
-                    }
-                    false => {
-                        "UPDATE call SET state = 'waiting', leased_until = 0, next_at = $2, changed_at = $2 WHERE id = $1"
-                    }
-                };
-                tx.run(sql, params![call.id, now]).await?;
+                let state = adopted(tx, call).await?;
+                let sql = "UPDATE call SET state = $3, leased_until = 0, next_at = $2, since = $2, changed_at = $2 \
+                           WHERE id = $1 AND state = 'open'";
+                tx.run(sql, params![call.id, now, state.as_str()]).await?;
             }
             Ok(left.len() as u64)
         };
@@ -109,6 +103,19 @@ impl Store {
                         .await?;
                     return Ok(());
                 }
+                Settled::Held(at) => {
+                    let sql = "UPDATE call SET attempts = 0, since = $4, next_at = $2, leased_until = 0, last_error = $3, \
+                               changed_at = $4 WHERE id = $1 AND state = 'waiting'";
+                    tx.run(sql, params![call.id, at, reason.as_str(), now])
+                        .await?;
+                    return Ok(());
+                }
+                Settled::Dead if has_ended(tx, &call).await? => {
+                    let sql = "UPDATE call SET state = 'dropped', attempts = attempts + 1, leased_until = 0, path = '', \
+                               body = NULL, lane = NULL, last_error = $2, changed_at = $3 \
+                               WHERE id = $1 AND state = 'waiting'";
+                    tx.run(sql, params![call.id, reason.as_str(), now]).await?
+                }
                 Settled::Done => {
                     let sql = "UPDATE call SET state = 'done', attempts = attempts + 1, leased_until = 0, path = '', \
                                body = NULL, lane = NULL, last_error = '', changed_at = $2 \
@@ -132,20 +139,45 @@ impl Store {
     }
 }
 
-/// The next call of the lane is due, once nothing of it waits.
+/// What becomes of a call that nobody answers any more. Those that only their callers make are released: their content is
+/// not here. Others wait, one of a lane at a time.
+async fn adopted(tx: &Tx<'_>, call: &CallRow) -> Stored<CallState> {
+    if call.path.is_empty() {
+        return Ok(CallState::Released);
+    }
+    let Some(lane) = call.lane else {
+        return Ok(CallState::Waiting);
+    };
+    lock(tx, lane).await?;
+    Ok(match is_busy(tx, lane, &call.target).await? {
+        true => CallState::Queued,
+        false => CallState::Waiting,
+    })
+}
+
+/// Whether the onboarding of a call's token has ended: then nothing of what the call says is kept.
+async fn has_ended(tx: &Tx<'_>, call: &CallRow) -> Stored<bool> {
+    let Some(lane) = call.lane else {
+        return Ok(false);
+    };
+    let sql = "SELECT 1 FROM token WHERE key = $1 AND ended_at IS NOT NULL";
+    tx.exists(sql, params![lane.0]).await
+}
+
+/// A call leaves its lane: the next one is due, once nothing of the lane waits. The time in which it is tried begins now.
 pub(super) async fn promote(tx: &Tx<'_>, call: &CallRow, now: i64) -> Stored<()> {
     let Some(lane) = call.lane else {
         return Ok(());
     };
-    let sql = calls!(
-        "WHERE lane = $1 AND target = $2 AND state IN ('waiting', 'queued') ORDER BY id LIMIT 1"
-    );
-    let next = tx
-        .first(sql, params![lane.0, call.target.as_str()], row::read)
-        .await?;
-    if let Some(next) = next {
-        let sql =
-            "UPDATE call SET state = 'waiting', next_at = $2 WHERE id = $1 AND state = 'queued'";
+    let place = params![lane.0, call.target.as_str()];
+    let waits = "SELECT 1 FROM call WHERE lane = $1 AND target = $2 AND state = 'waiting' LIMIT 1";
+    if tx.exists(waits, place).await? {
+        return Ok(());
+    }
+    let sql = calls!("WHERE lane = $1 AND target = $2 AND state = 'queued' ORDER BY id LIMIT 1");
+    if let Some(next) = tx.first(sql, place, row::read).await? {
+        let sql = "UPDATE call SET state = 'waiting', next_at = $2, since = $2, attempts = 0 \
+                   WHERE id = $1 AND state = 'queued'";
         tx.run(sql, params![next.id, now]).await?;
     }
     Ok(())
@@ -181,15 +213,18 @@ async fn claim(tx: &Tx<'_>, due: &Due) -> Stored<Vec<CallRow>> {
 }
 
 impl Store {
-    /// Ends the claims of an instance that is gone, where there is no other: what it had claimed is due at once.
+    /// Ends the claims of an instance that is gone, where there is no other: what it had claimed is due at once. The time
+    /// in which nobody could try a call does not count against it.
     ///
     /// # Errors
     /// The database failed.
-    pub(crate) async fn release(&self) -> Stored<()> {
-        let release = async |tx: &Tx<'_>| {
+    pub(crate) async fn release(&self, now: i64) -> Stored<()> {
+        let release = async move |tx: &Tx<'_>| {
             let sql =
                 "UPDATE call SET leased_until = 0 WHERE state = 'waiting' AND leased_until > 0";
-            tx.run(sql, &[]).await.map(|_| ())
+            tx.run(sql, &[]).await?;
+            let sql = "UPDATE call SET since = since + ($1 - next_at) WHERE state = 'waiting' AND next_at < $1";
+            tx.run(sql, params![now]).await.map(|_| ())
         };
         self.0.change(release).await
     }

@@ -2,8 +2,10 @@
 
 use aid_store::{Tx, params};
 
+use super::begin::{is_busy, lock};
+use super::due::promote;
 use super::meter::{self, Meter};
-use super::row::{self, calls};
+use super::row::{self, CallRow, CallState, calls};
 use super::{Store, Stored};
 use crate::core::answer::Answer;
 use crate::core::token::TokenKey;
@@ -53,12 +55,7 @@ impl Store {
                                lane = NULL, changed_at = $2 WHERE id = $1 AND state = 'open'";
                     tx.run(sql, params![id, now]).await?;
                 }
-                Ended::Keep(next, reason) => {
-                    let sql = "UPDATE call SET state = 'waiting', status = success, attempts = 1, next_at = $2, \
-                               leased_until = 0, last_error = $3, changed_at = $4 WHERE id = $1 AND state = 'open'";
-                    tx.run(sql, params![id, *next, reason.as_str(), now])
-                        .await?;
-                }
+                Ended::Keep(next, reason) => keep(tx, id, *next, reason, now).await?,
             }
             close_token(tx, token, now).await?;
             meter::add(tx, &meter).await
@@ -67,9 +64,46 @@ impl Store {
     }
 }
 
+async fn found(tx: &Tx<'_>, id: i64) -> Stored<Option<CallRow>> {
+    let sql = calls!("WHERE id = $1");
+    tx.first(sql, params![id], row::read).await
+}
+
+/// The hub has accepted a call: it waits, behind whatever of its lane was accepted while it was under way.
+async fn keep(tx: &Tx<'_>, id: i64, next: i64, reason: &str, now: i64) -> Stored<()> {
+    let Some(call) = found(tx, id).await? else {
+        return Ok(());
+    };
+    let behind = match call.lane {
+        Some(lane) => {
+            lock(tx, lane).await?;
+            is_busy(tx, lane, &call.target).await?
+        }
+        None => false,
+    };
+    let state = match behind {
+        true => CallState::Queued,
+        false => CallState::Waiting,
+    };
+    let sql = "UPDATE call SET state = $5, status = success, attempts = 1, next_at = $2, leased_until = 0, \
+               last_error = $3, changed_at = $4 WHERE id = $1 AND state = 'open'";
+    let values = params![id, next, reason, now, state.as_str()];
+    tx.run(sql, values).await.map(|_| ())
+}
+
+/// The answer of a call that the hub does not make any more.
+macro_rules! done {
+    ($rest:literal) => {
+        concat!(
+            "UPDATE call SET state = 'done', status = $2, answer_type = $3, answer = $4, leased_until = 0, path = '', \
+             body = NULL, lane = NULL, changed_at = $5 WHERE id = $1",
+            $rest
+        )
+    };
+}
+
+/// Stores an answer. A call whose lease had ended may wait in its lane meanwhile: then the next of the lane is due.
 async fn answered(tx: &Tx<'_>, id: i64, answer: &Answer, now: i64) -> Stored<()> {
-    let sql = "UPDATE call SET state = 'done', status = $2, answer_type = $3, answer = $4, leased_until = 0, path = '', \
-               body = NULL, lane = NULL, changed_at = $5 WHERE id = $1";
     let values = params![
         id,
         answer.status.as_u16(),
@@ -77,7 +111,17 @@ async fn answered(tx: &Tx<'_>, id: i64, answer: &Answer, now: i64) -> Stored<()>
         (!answer.body.is_empty()).then(|| answer.body.clone()),
         now,
     ];
-    tx.run(sql, values).await.map(|_| ())
+    if tx.run(done!(" AND state = 'open'"), values).await? == 1 {
+        return Ok(());
+    }
+    let Some(call) = found(tx, id).await? else {
+        return Ok(());
+    };
+    if let Some(lane) = call.lane {
+        lock(tx, lane).await?;
+    }
+    tx.run(done!(""), values).await?;
+    promote(tx, &call, now).await
 }
 
 /// Notes what became of a token. With its end goes what undelivered letters say of it.

@@ -102,7 +102,7 @@ pub(crate) struct CallRow {
     pub(crate) attempts: u32,
     pub(crate) next_at: i64,
     pub(crate) leased_until: i64,
-    /// Since when it is tried: accepted, or replayed.
+    /// Since when it could be tried: accepted, first of its lane, out of a suspension, or replayed.
     pub(crate) since: i64,
     pub(crate) created_at: i64,
     pub(crate) changed_at: i64,

@@ -65,6 +65,7 @@ fn new(operation: &str, pair: &PairId, token: TokenKey, request: u128) -> NewCal
         content_type: "application/json".into(),
         body: Some(b"{\"secret\":\"body\"}".to_vec()),
         keep: true,
+        room: true,
         success: operation.contract().success(),
         meter: Meter::default(),
         at: 1000,
@@ -124,15 +125,20 @@ async fn a_foreign_token_is_as_unknown_as_none_and_costs_the_same() {
         introduce(store, &ours, token(&ours, 1), 1, true).await;
         introduce(store, &theirs, token(&theirs, 2), 2, true).await;
         introduce(store, &ours, token(&ours, 3), 3, false).await;
-        assert!(store.owns(token(&ours, 1)).await.unwrap());
+        assert_eq!(
+            store.owns(token(&ours, 1)).await.unwrap(),
+            Ownership::Lasting
+        );
         // Another pair's, a refused one, one that nobody has.
         for n in [2, 3, 9] {
-            assert!(!store.owns(token(&ours, n)).await.unwrap(), "{n}");
+            let owner = store.owns(token(&ours, n)).await.unwrap();
+            assert_eq!(owner, Ownership::None, "{n}");
         }
         let mut costs = Vec::new();
         for (n, request) in [(2, 10), (9, 11), (3, 12)] {
             let (reads, steps) = (store.0.reads(), store.0.steps());
-            assert!(!store.owns(token(&ours, n)).await.unwrap());
+            let owner = store.owns(token(&ours, n)).await.unwrap();
+            assert_eq!(owner, Ownership::None);
             let looked = (store.reads() - reads, store.0.steps() - steps);
             let begun = store
                 .begin(new(UPDATE, &ours, token(&ours, n), request))
@@ -164,6 +170,10 @@ async fn repetitions_get_what_was_answered() {
         let call = new(UPDATE, &pair, key, 2);
         let id = id_of(store.begin(call.clone()).await.unwrap());
         assert_eq!(store.begin(call.clone()).await.unwrap(), Begun::Running);
+        // The same words to another party are another call.
+        let mut elsewhere = call.clone();
+        elsewhere.pair = "m0/c1".parse().unwrap();
+        assert_eq!(store.begin(elsewhere).await.unwrap(), Begun::Mismatch);
         let mut other = call.clone();
         other.digest = [2; 32];
         assert_eq!(store.begin(other.clone()).await.unwrap(), Begun::Mismatch);
@@ -318,7 +328,7 @@ async fn the_end_of_a_token_erases_its_traces() {
             CallState::Dropped
         );
         // Cars report deletions for a while.
-        assert!(store.owns(key).await.unwrap());
+        assert_eq!(store.owns(key).await.unwrap(), Ownership::Passing);
         let old = |ended_tokens| Retention {
             answers: 0,
             letters: 0,
@@ -329,7 +339,7 @@ async fn the_end_of_a_token_erases_its_traces() {
         };
         assert_eq!(store.prune(old(2000)).await.unwrap(), 0);
         assert_eq!(store.prune(old(2001)).await.unwrap(), 1);
-        assert!(!store.owns(key).await.unwrap());
+        assert_eq!(store.owns(key).await.unwrap(), Ownership::None);
         store.empty_log().await.unwrap();
         store.close().await;
         for file in std::fs::read_dir(place.folder.path()).unwrap() {
@@ -408,3 +418,5 @@ async fn counts_of_a_day_add_up() {
         );
     }
 }
+
+mod lanes;

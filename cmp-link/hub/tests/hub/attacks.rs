@@ -252,3 +252,38 @@ async fn a_pair_that_calls_too_often_holds_up_no_other() {
             .is_some_and(|rows: &Vec<Value>| !rows.is_empty())
     );
 }
+
+// A target that answers slowly holds up its own pair in its own direction, and nobody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_target_holds_few_calls_of_its_pair() {
+    let world = World::with(2, "[limits]\nat_once = 2\n", true).await;
+    let world = std::sync::Arc::new(world);
+    let token = world.introduce("m0", "c0").await;
+    let other = world.introduce("m1", "c0").await;
+    world.parties["m0"].answer(|got| Says {
+        after: std::time::Duration::from_secs(60),
+        ..success(got)
+    });
+    let ask = |msp: &str, token: Uuid| {
+        let path = format!("/v1/profiles/status/{token}");
+        world.call("c0", msp, "GET", path, "")
+    };
+    let held: Vec<_> = (0..2)
+        .map(|_| {
+            let (world, call) = (std::sync::Arc::clone(&world), ask("m0", token));
+            tokio::spawn(async move { world.try_send(&call).await })
+        })
+        .collect();
+    world.parties["m0"].wait_for(2).await;
+    let answer = world.send(&ask("m0", token)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (429, "90"));
+    assert_eq!(answer.retry_after.as_deref(), Some("1"));
+    assert_eq!(world.parties["m0"].got().len(), 2);
+    // Another MSP's, and the other direction.
+    assert_eq!(world.send(&ask("m1", other)).await.status, 200);
+    let call = world.profile_call("m0", "c0", token);
+    assert_eq!(world.send(&call).await.status, 200);
+    for task in held {
+        task.abort();
+    }
+}

@@ -103,7 +103,7 @@ async fn dead_letters_are_replayed_with_a_reason() {
     let token = world.introduce("m0", "c0").await;
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&tries);
-    world.parties["m0"].answer(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
+    world.parties["c0"].answer(move |_| match counted.fetch_add(1, Ordering::SeqCst) {
         0 => Says {
             headers: vec![("retry-after", "1".into())],
             ..says(503, "{\"code\":\"90\",\"error\":\"busy\"}")
@@ -113,10 +113,10 @@ async fn dead_letters_are_replayed_with_a_reason() {
     });
     assert_eq!(
         world
-            .send(&world.status_call("c0", "m0", token))
+            .send(&world.profile_call("m0", "c0", token))
             .await
             .status,
-        201
+        200
     );
     // A refusal that comes at once is the caller's.
     until("a dead letter", async || {
@@ -129,7 +129,7 @@ async fn dead_letters_are_replayed_with_a_reason() {
     })
     .await;
     assert_eq!(tries.load(Ordering::SeqCst), 3);
-    let refused = world.send(&world.status_call("c0", "m0", token)).await;
+    let refused = world.send(&world.profile_call("m0", "c0", token)).await;
     assert_eq!((refused.status, refused.code().as_str()), (404, "61"));
     let dead = first(&world.cli(&["call", "list", "--state", "dead"]));
     assert!(
@@ -140,8 +140,11 @@ async fn dead_letters_are_replayed_with_a_reason() {
     let (ok, _, complaint) = world.command(&["call", "replay", &id]);
     assert!(!ok && complaint.contains("--reason"), "{complaint}");
     let (ok, _, complaint) = world.command(&["call", "replay", &id, "--reason", " "]);
-    assert!(!ok && complaint.contains("why"), "{complaint}");
-    world.parties["m0"].answer(success);
+    assert!(
+        !ok && complaint.contains("must not be empty"),
+        "{complaint}"
+    );
+    world.parties["c0"].answer(success);
     world.cli(&[
         "call",
         "replay",
@@ -187,13 +190,50 @@ async fn a_pair_may_do_without_it() {
     let world = World::with(1, QUICK, true).await;
     world.cli(&["pair", "set", "m0", "c0", "--keep", "false"]);
     let token = world.introduce("m0", "c0").await;
-    world.parties["m0"].leave().await;
-    let call = world.status_call("c0", "m0", token);
+    world.parties["c0"].leave().await;
+    world.parties["c0"].forget();
+    let call = world.profile_call("m0", "c0", token);
     world.until_answer("the terms", &call, 503).await;
     assert_eq!(world.send(&call).await.status, 503);
-    world.parties["m0"].come_back(&world.folder).await;
-    assert_eq!(world.send(&call).await.status, 201);
-    assert_eq!(bodies(&world.parties["m0"]).len(), 1);
-    let one = world.parties["m0"].got().remove(0);
+    world.parties["c0"].come_back(&world.folder).await;
+    assert_eq!(world.send(&call).await.status, 200);
+    assert_eq!(bodies(&world.parties["c0"]).len(), 1);
+    let one = world.parties["c0"].got().remove(0);
     assert_eq!(one.header("cmp-request-id"), call.request_id.to_string());
+}
+
+// A pair may have so many undelivered calls, and so many bytes of them; beyond, its callers repeat.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_for_a_pair_is_bounded() {
+    let bound =
+        "[delivery]\nfirst_pause_ms = 50\nlongest_pause_s = 1\nkept_calls = 3\nkept_mb = 1\n";
+    let world = World::with(1, bound, true).await;
+    let (mut tokens, mut full) = (Vec::new(), 0);
+    for _ in 0..3 {
+        tokens.push(world.introduce("m0", "c0").await);
+    }
+    world.parties["c0"].leave().await;
+    world.parties["c0"].forget();
+    let mut accepted = Vec::new();
+    // Behind another one of its token, and first of its token.
+    for token in [tokens[0], tokens[0], tokens[1], tokens[1], tokens[2]] {
+        let call = world.profile_call("m0", "c0", token);
+        let answer = world.send(&call).await;
+        if answer.status == 200 {
+            accepted.push(call);
+            continue;
+        }
+        assert_eq!((answer.status, answer.code().as_str()), (503, "90"));
+        let text = String::from_utf8(answer.body).unwrap();
+        assert!(text.contains("too many calls of this pair"), "{text}");
+        assert_eq!(answer.retry_after.as_deref(), Some("60"));
+        full += 1;
+    }
+    assert_eq!((accepted.len(), full), (3, 2));
+    // Room comes back by itself.
+    world.parties["c0"].come_back(&world.folder).await;
+    assert_eq!(world.parties["c0"].wait_for(3).await.len(), 3);
+    world.parties["c0"].leave().await;
+    let call = world.profile_call("m0", "c0", tokens[2]);
+    world.until_answer("room", &call, 200).await;
 }

@@ -48,15 +48,19 @@ async fn a_party_is_added_suspended_and_removed_while_the_hub_serves() {
     }
     let (ok, _, complaint) = world.command(&["party", "remove", "m0", "--reason", "x"]);
     assert!(!ok && complaint.contains("pairs"), "{complaint}");
-    world.cli(&[
-        "pair",
-        "remove",
-        "m0",
-        "c0",
-        "--reason",
-        "the contract ended",
-    ]);
-    world.cli(&["party", "remove", "m0", "--reason", "the contract ended"]);
+    let ended = ["--reason", "the contract ended"];
+    let remove = |args: &[&'static str]| [args, &ended].concat();
+    // What can't be taken back is said first, and not done, in a dry run.
+    for args in [
+        remove(&["pair", "remove", "m0", "c0"]),
+        vec!["party", "rotate-key", "m0", "--only"],
+    ] {
+        let would = world.cli(&[&args[..], &["--dry-run"]].concat());
+        assert_eq!(would[0]["dry_run"], true, "{would}");
+    }
+    assert_eq!(world.cli(&["pair", "list"]).as_array().unwrap().len(), 1);
+    world.cli(&remove(&["pair", "remove", "m0", "c0", "--yes"]));
+    world.cli(&remove(&["party", "remove", "m0"]));
     world.until_answer("removed", &probe, 401).await;
     let audit = world.cli(&["audit"]);
     let actions: Vec<_> = audit
@@ -224,4 +228,26 @@ fn commands_say_what_is_wrong() {
         }
         assert_eq!(added[0]["certificate_sha256"].as_array().unwrap().len(), 1);
     });
+}
+
+// R-5.3-2: the tokens of a pair end with it, also those that the hub has just looked up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pair_that_is_made_anew_has_no_tokens() {
+    let world = World::new(1).await;
+    let token = world.introduce("m0", "c0").await;
+    let path = format!("/v1/profiles/status/{token}");
+    let ask = world.call("c0", "m0", "GET", path, "");
+    for _ in 0..2 {
+        world.until_answer("the token", &ask, 200).await;
+    }
+    world.cli(&[
+        "pair",
+        "remove",
+        "m0",
+        "c0",
+        "--reason",
+        "the contract ended",
+    ]);
+    world.cli(&["pair", "add", "m0", "c0"]);
+    world.until_answer("no token", &ask, 404).await;
 }

@@ -13,4 +13,5 @@ mod kill;
 mod life;
 mod party;
 mod passing;
+mod procedures;
 mod world;

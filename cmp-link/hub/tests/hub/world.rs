@@ -344,6 +344,12 @@ impl World {
         self.call(cmp, msp, "POST", format!("/v1/statuses/{token}"), body)
     }
 
+    /// A call that the hub delivers by itself where the CMP is away.
+    pub(crate) fn profile_call(&self, msp: &str, cmp: &str, token: Uuid) -> Call {
+        let path = format!("/cesim/msp/v1/users/{token}/profiles");
+        self.call(msp, cmp, "POST", path, "{ \"n\":1}")
+    }
+
     /// Waits until the program has read its parties again.
     pub(crate) async fn until_answer(&self, what: &str, call: &Call, wanted: u16) {
         until(what, async || {

@@ -2,10 +2,11 @@
 //! through haproxy and through the hub, in turns. The target is the bare HTTP server of the suite `aid1`; all lines have
 //! mutual TLS with the same certificates.
 //!
-//! Request Activation Code is carried through and stored nowhere; Send CSIM Status is on disk before it is carried on, and
-//! its answer before it is given.
+//! Request Activation Code is carried through and stored nowhere; Update Subscription Info is on disk before it is carried
+//! on, and its answer before it is given. `reach` counts what it takes to reach a hundred CMPs.
 
 mod haproxy;
+mod reach;
 
 use super::aid1::bare;
 use super::aid1::load::{self, Lines};
@@ -15,7 +16,7 @@ use crate::leftovers::Workshop;
 use crate::process::Part;
 use crate::site::{Options, Site};
 use crate::story::books;
-use aid_aid1::body::{RequestActivationCode, SendCsimStatus, SendMspToken};
+use aid_aid1::body::{RequestActivationCode, SendMspToken, UpdateSubscriptionInfo};
 use aid_aid1::headers::{Credentials, Headers};
 use aid_aid1::operation::Operation;
 use aid_cli::cli::{Failure, LogArgs, block_on_all_cores};
@@ -24,8 +25,10 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::{HeaderValue, Request, StatusCode};
 use haproxy::Haproxy;
+use reach::Reached;
 use rustls::ClientConfig;
 use serde::Serialize;
+use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -93,11 +96,20 @@ impl Caller {
     }
 
     fn request<O: Operation>(&self, variable: &str, body: &str) -> Result<Request<Body>, Failure> {
+        self.request_to::<O>(&self.target_id, variable, body)
+    }
+
+    fn request_to<O: Operation>(
+        &self,
+        target: &str,
+        variable: &str,
+        body: &str,
+    ) -> Result<Request<Body>, Failure> {
         let headers = Headers {
             request_id: Uuid::new_v4(),
             correlation_id: Uuid::new_v4(),
             client_id: self.client_id.parse()?,
-            target_id: self.target_id.parse()?,
+            target_id: target.parse()?,
         };
         let contract = O::CONTRACT;
         let mut request = Request::builder()
@@ -127,10 +139,10 @@ pub(super) fn run(args: &BenchArgs, logs: &LogArgs) -> Result<Figures, Failure> 
         .append(true)
         .open(site.path("hub.toml"));
     config?.write_all(UNLIMITED.as_bytes())?;
-    let found = block_on_all_cores(measure(&site, args, logs))?;
+    let (found, reached) = block_on_all_cores(measure(&site, args, logs))?;
     Ok(Figures {
-        text: found.iter().map(text).collect(),
-        json: serde_json::to_value(&found)?,
+        text: found.iter().map(text).collect::<String>() + &reach::text(&reached),
+        json: json!({"operations": found, "reach": reached}),
     })
 }
 
@@ -189,7 +201,11 @@ impl Side {
     }
 }
 
-async fn measure(site: &Site, args: &BenchArgs, logs: &LogArgs) -> Result<Vec<Found>, Failure> {
+async fn measure(
+    site: &Site,
+    args: &BenchArgs,
+    logs: &LogArgs,
+) -> Result<(Vec<Found>, Reached), Failure> {
     let at = |port: u16| format!("127.0.0.1:{port}");
     let (msp, cmp) = (at(site.ports.msp_aid1), at(site.ports.cmp_aid1));
     let bare = |address: &str| start(bare::PROGRAM, &bare::arguments(address), site, &logs.log);
@@ -215,27 +231,34 @@ async fn measure(site: &Site, args: &BenchArgs, logs: &LogArgs) -> Result<Vec<Fo
     let introduced = line.send(vec![introduce], StatusCode::CREATED).await;
     introduced.map_err(Failure::new)?;
     let connections = args.connections.unwrap_or(2);
-    let ways = [
-        ("direct", (site.ports.msp_aid1, None)),
-        ("haproxy", (site.ports.touchpoint, Some(proxy.id()))),
-        ("aid-hub", (site.ports.hub, Some(hub.id()))),
-    ];
+    let ways = |direct: u16| {
+        [
+            ("direct", (direct, None)),
+            ("haproxy", (site.ports.touchpoint, Some(proxy.id()))),
+            ("aid-hub", (site.ports.hub, Some(hub.id()))),
+        ]
+    };
     let code = "{\"profileType\":\"personal\",\"deviceType\":\"tcu\"}";
-    let status = "{\"status\":\"installed\"}";
+    let update = "{\"subscriptionType\":\"personal\"}";
     let mut found = Vec::new();
-    for (operation, make) in [
+    for (operation, party, direct, make) in [
         (
             "Request Activation Code",
+            &caller,
+            site.ports.msp_aid1,
             &(|| caller.request::<RequestActivationCode>(&token, code)) as Make<'_>,
         ),
-        ("Send CSIM Status", &|| {
-            caller.request::<SendCsimStatus>(&token, status)
-        }),
+        (
+            "Update Subscription Info",
+            &issuer,
+            site.ports.cmp_aid1,
+            &|| issuer.request::<UpdateSubscriptionInfo>(&token, update),
+        ),
     ] {
         say(&format!("measuring {operation}"));
         let mut sides = Vec::new();
-        for (name, way) in ways {
-            sides.push(Side::new(name, &caller, connections, way).await?);
+        for (name, way) in ways(direct) {
+            sides.push(Side::new(name, party, connections, way).await?);
         }
         let each = (args.requests as usize).div_ceil(ROUNDS);
         for round in 0..=ROUNDS {
@@ -252,10 +275,12 @@ async fn measure(site: &Site, args: &BenchArgs, logs: &LogArgs) -> Result<Vec<Fo
             ways: sides.into_iter().map(|side| side.way(direct)).collect(),
         });
     }
+    say("measuring how an MSP reaches a hundred CMPs");
+    let reached = reach::measure(site, &issuer).await?;
     for mut part in [hub].into_iter().chain(targets) {
         Part::stop(&mut part);
     }
-    Ok(found)
+    Ok((found, reached))
 }
 
 /// Makes the next call.

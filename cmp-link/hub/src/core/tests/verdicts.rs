@@ -22,6 +22,7 @@ fn answered(status: u16, body: &str) -> Outcome {
 // R-1.1-1, R-5.5-1: what a caller hears of its target's answer, and what the hub takes over.
 #[test]
 fn the_hub_takes_over_what_may_succeed_later_and_nothing_else() {
+    let update = operation("updateSubscriptionInfo");
     let status = operation("sendCsimStatus");
     let request = operation("requestActivationCode");
     let token = operation("sendMspToken");
@@ -46,17 +47,19 @@ fn the_hub_takes_over_what_may_succeed_later_and_nothing_else() {
         (Outcome::Strange("page".into()), Decision::Keep),
     ];
     for (outcome, decision) in table {
-        assert_eq!(decide(status, true, &outcome), decision, "{outcome:?}");
+        assert_eq!(decide(update, true, &outcome), decision, "{outcome:?}");
         let without = match decision {
             Decision::Keep => Decision::Pass,
             other => other,
         };
-        assert_eq!(decide(status, false, &outcome), without, "{outcome:?}");
+        assert_eq!(decide(update, false, &outcome), without, "{outcome:?}");
         // What carries something back is never answered in the target's place.
         assert_ne!(decide(request, true, &outcome), Decision::Keep);
         assert_ne!(decide(token, true, &outcome), Decision::Keep);
+        // Nor is a status: its refusal is the CMP's to act on, and CMPs repeat it by themselves.
+        assert_ne!(decide(status, true, &outcome), Decision::Keep);
     }
-    assert_eq!(decide(status, true, &away), Decision::Keep);
+    assert_eq!(decide(update, true, &away), Decision::Keep);
     for outcome in [
         away,
         Outcome::Silent(String::new()),
@@ -96,7 +99,7 @@ fn patience() -> Patience {
 
 #[test]
 fn retry_after_is_obeyed_within_bounds_and_patience_ends() {
-    let status = operation("sendCsimStatus");
+    let update = operation("updateSubscriptionInfo");
     let busy = |seconds| {
         Outcome::Answered(Answer {
             status: StatusCode::SERVICE_UNAVAILABLE,
@@ -106,7 +109,7 @@ fn retry_after_is_obeyed_within_bounds_and_patience_ends() {
         })
     };
     let settle = |outcome: &Outcome, attempts, since, now| {
-        patience().settle(status, outcome, (attempts, since), 0, now)
+        patience().settle(update, outcome, (attempts, since), 0, now)
     };
     assert_eq!(settle(&busy(60), 0, 0, 0), Settled::Again(60_000));
     assert_eq!(settle(&busy(1), 5, 0, 0), Settled::Again(32_000));
