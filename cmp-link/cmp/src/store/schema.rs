@@ -111,6 +111,14 @@ const STEPS: &[Step] = &[
             postgres: include_str!("../../migrations/0086_desk.postgres.sql"),
         },
     },
+    Step {
+        version: 93,
+        name: "certificates",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0093_certificates.sqlite.sql"),
+            postgres: include_str!("../../migrations/0093_certificates.postgres.sql"),
+        },
+    },
 ];
 
 /// A step that is the same for both databases.
