@@ -6,6 +6,7 @@ use crate::certificate::common_name;
 use crate::cli::Failure;
 use crate::config;
 use crate::validity::{self, MAX_FILE};
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
@@ -103,6 +104,22 @@ pub fn client_config(
             .with_client_auth_cert(certificates(cert)?, private_key(key)?)
             .map_err(|e| unfit(cert, key, &e))?,
     };
+    Ok(Arc::new(config))
+}
+
+/// A client's configuration that trusts `ca` and no other root; `identity` yields certificate and key, which may be in a
+/// token.
+///
+/// # Errors
+/// The CA can't be used.
+pub fn client_config_by(
+    ca: &Path,
+    identity: Arc<dyn ResolvesClientCert>,
+) -> Result<Arc<ClientConfig>, Failure> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(&[ca])?)
+        .with_client_cert_resolver(identity);
     Ok(Arc::new(config))
 }
 
