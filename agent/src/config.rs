@@ -133,10 +133,7 @@ impl Config {
             &mut config.cmp.ca,
             &mut config.cmp.cert,
         ];
-        for path in paths
-            .into_iter()
-            .chain(&mut config.rsp.ci)
-        {
+        for path in paths.into_iter().chain(&mut config.rsp.ci) {
             *path = aid_cli::config::beside(file, path);
         }
         config.cmp.key.resolve(file);

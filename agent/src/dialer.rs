@@ -2,10 +2,10 @@
 
 use crate::card::Counters;
 use crate::config::Cmp;
+use crate::interfaces::{Change, Interfaces};
 use crate::keys::{KeyError, Slot};
 use crate::renewal;
 use crate::renewal::credentials::Credentials;
-use crate::interfaces::{Change, Interfaces};
 use aid_lpa::{Bearer, Bearers};
 use rustls::pki_types::ServerName;
 use std::io;
@@ -146,7 +146,6 @@ impl Dialer {
         let mut last = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
         last.take()
     }
-
 
     /// Name of the bearer in use.
     pub(crate) fn bearer(&self) -> String {
@@ -438,8 +437,8 @@ impl AsyncWrite for Counted {
 mod tests {
     use super::*;
     use crate::keys::{KeyName, KeyStore};
-    use std::path::Path;
     use std::net::{IpAddr, Ipv4Addr};
+    use std::path::Path;
     use tokio::net::TcpListener;
 
     fn dialer(list: Vec<Bearer>) -> Dialer {

@@ -14,8 +14,8 @@ use rumqttc::mqttbytes::v5::{
     ConnAck, PubAck, PubAckReason, RetainForwardRule, SubAck, SubscribeFilter, SubscribeReasonCode,
 };
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, PublishOptions,
-    QoS, StateError,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing,
+    Packet, PublishOptions, QoS, StateError,
 };
 use std::io;
 use std::sync::Arc;

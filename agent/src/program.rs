@@ -81,7 +81,9 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 /// Certificates and keys, before anything is asked of a card or a network.
 fn check_files(config: &Config) -> Result<(), Failure> {
     let cmp = &config.cmp;
-    let own = [renewal::own(cmp)].into_iter().chain(renewal::bootstrap(cmp));
+    let own = [renewal::own(cmp)]
+        .into_iter()
+        .chain(renewal::bootstrap(cmp));
     for credentials in own {
         let resolver = credentials.resolver(Slot::Current);
         let resolver = resolver.map_err(|e| Failure::new(e.to_string()))?;

@@ -238,7 +238,12 @@ impl Daemon {
             return;
         };
         let id = uuid::Uuid::new_v4().into_bytes();
-        let others: Vec<PathBuf> = self.renewal.bootstrap.iter().map(|b| b.cert.clone()).collect();
+        let others: Vec<PathBuf> = self
+            .renewal
+            .bootstrap
+            .iter()
+            .map(|b| b.cert.clone())
+            .collect();
         let own = self.renewal.own.clone();
         match own.begin(&mut RealDisk, (&eid, id), &others) {
             Ok(pending) => {
@@ -275,7 +280,9 @@ impl Daemon {
             CertificateOutcome::Issued { chain } => {
                 let eid = self.eid.clone().unwrap_or_default();
                 let at = validity::now();
-                let taken = renewal.own.accept(&mut RealDisk, (&eid, &request), &chain, at);
+                let taken = renewal
+                    .own
+                    .accept(&mut RealDisk, (&eid, &request), &chain, at);
                 match taken {
                     Ok(()) => {
                         tracing::info!("a new certificate came; it is tried");
@@ -289,8 +296,12 @@ impl Daemon {
                 }
             }
             CertificateOutcome::Later { seconds } => {
-                tracing::warn!(seconds, "the CMP issues no certificate now; it is asked again");
-                let text = format!("the CMP issues no certificate now; it is asked again in {seconds} s");
+                tracing::warn!(
+                    seconds,
+                    "the CMP issues no certificate now; it is asked again"
+                );
+                let text =
+                    format!("the CMP issues no certificate now; it is asked again in {seconds} s");
                 health::failed(&mut renewal.trouble, now, text);
                 let pause = u64::from(seconds).clamp(1, 7 * 86_400) * 1000;
                 renewal.next = now.plus(pause);
@@ -381,7 +392,10 @@ impl Daemon {
 
     /// Makes the link with another certificate.
     async fn switch(&mut self, mode: Mode) {
-        tracing::info!(certificate = mode.name(), "the link uses another certificate");
+        tracing::info!(
+            certificate = mode.name(),
+            "the link uses another certificate"
+        );
         let (credentials, slot) = self.renewal.identity(mode);
         self.renewal.told_expired =
             mode == Mode::Bootstrap && self.renewal.refused.expired >= plan::REFUSALS;

@@ -27,7 +27,11 @@ fn the_installed_configuration_is_valid_and_its_paths_are_those_of_the_unit() {
     let aid_agent::keys::KeyName::File(key) = &config.cmp.key else {
         panic!("{}", config.cmp.key);
     };
-    assert!([&config.cmp.cert, key].iter().all(|path| path.starts_with("/var/lib/aid-agent")));
+    assert!(
+        [&config.cmp.cert, key]
+            .iter()
+            .all(|path| path.starts_with("/var/lib/aid-agent"))
+    );
     let user = std::fs::read_to_string(dist("sysusers.conf")).expect("read");
     assert!(UNIT.contains("User=aid-agent\n") && user.contains("\nu aid-agent "));
     // A readable key would be refused at the start.

@@ -1,5 +1,9 @@
 //! The daemon has its certificate renewed over AID2, tries it, and uses it from then on.
-#![allow(clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed expectation is a failed test"
+)]
 
 mod support;
 
@@ -60,7 +64,9 @@ fn cmp(message_id: [u8; 16], up: &Up) -> Option<Down> {
             let der = request.as_slice().into();
             let asked = CertificateSigningRequestParams::from_der(&der).expect("signed");
             let own = params(now - DAY, now + 300 * DAY);
-            let own = own.signed_by(&asked.public_key, &ca().issuer).expect("issued");
+            let own = own
+                .signed_by(&asked.public_key, &ca().issuer)
+                .expect("issued");
             let chain = vec![own.der().to_vec(), ca().der.clone()];
             Some(Down::Certificate {
                 request_id: *request_id,
@@ -150,7 +156,10 @@ async fn nothing_is_asked_of_a_cmp_that_does_not_know_it_and_before_it_is_due() 
             // What follows the answer to Hello has come when the state of the session was said.
             let said = |b: &Shared| {
                 let broker = b.lock().expect("lock");
-                broker.seen.iter().any(|up| matches!(up, Up::Session { .. }))
+                broker
+                    .seen
+                    .iter()
+                    .any(|up| matches!(up, Up::Session { .. }))
             };
             let status = wait(&config.api, "greeted", |_| said(&shared)).await;
             assert_eq!(status["certificate"]["state"], state);
@@ -187,7 +196,12 @@ async fn a_car_that_slept_too_long_comes_with_its_bootstrap_certificate() {
     ended.expect("an orderly end");
     // With the bootstrap certificate nothing was said but Hello and the request.
     let seen = &shared.lock().expect("lock").seen;
-    let at = seen.iter().position(|up| matches!(up, Up::RenewCertificate { .. }));
+    let at = seen
+        .iter()
+        .position(|up| matches!(up, Up::RenewCertificate { .. }));
     let before = &seen[..at.expect("asked")];
-    assert!(before.iter().all(|up| matches!(up, Up::Hello { .. })), "{before:?}");
+    assert!(
+        before.iter().all(|up| matches!(up, Up::Hello { .. })),
+        "{before:?}"
+    );
 }

@@ -23,10 +23,19 @@ fn a_key_in_a_file_is_generated_used_and_destroyed() {
     assert_eq!(mode & 0o7777, 0o600);
     let next_key = KeyPair::from_pem(&std::fs::read_to_string(&next).expect("key")).expect("key");
     let spki = rcgen::PublicKeyData::subject_public_key_info(&next_key);
-    assert_eq!(aid_cli::certificate::request_key(&request), Some(spki.as_slice()));
-    store.signer(Slot::Current, &certificate(&first)).expect("pair");
-    store.signer(Slot::Next, &certificate(&next_key)).expect("pair");
-    let error = store.signer(Slot::Next, &certificate(&first)).expect_err("another");
+    assert_eq!(
+        aid_cli::certificate::request_key(&request),
+        Some(spki.as_slice())
+    );
+    store
+        .signer(Slot::Current, &certificate(&first))
+        .expect("pair");
+    store
+        .signer(Slot::Next, &certificate(&next_key))
+        .expect("pair");
+    let error = store
+        .signer(Slot::Next, &certificate(&first))
+        .expect_err("another");
     assert!(error.to_string().contains("another certificate"), "{error}");
     store.destroy().expect("destroyed");
     assert!(!file.exists() && !next.exists());

@@ -73,7 +73,9 @@ fn slot(library: &Pkcs11, uri: &TokenUri) -> Result<Slot, KeyError> {
             continue;
         };
         let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
-        if fits(&uri.token, info.label().trim_end()) && fits(&uri.serial, info.serial_number().trim_end()) {
+        if fits(&uri.token, info.label().trim_end())
+            && fits(&uri.serial, info.serial_number().trim_end())
+        {
             return Ok(slot);
         }
     }
@@ -93,7 +95,13 @@ fn look(file: &Path) -> Result<String, KeyError> {
             file.display()
         )));
     }
-    Ok(format!("{}.{} {} {}", meta.mtime(), meta.mtime_nsec(), meta.len(), meta.ino()))
+    Ok(format!(
+        "{}.{} {} {}",
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.len(),
+        meta.ino()
+    ))
 }
 
 /// Where it is noted, for the next start, that a PIN was refused.
@@ -109,7 +117,9 @@ fn read_pin(file: &Path) -> Result<AuthPin, KeyError> {
     };
     let mut text = String::new();
     let open = std::fs::File::open(file).map_err(|e| wrong(&e))?;
-    open.take(MAX_PIN).read_to_string(&mut text).map_err(|e| wrong(&e))?;
+    open.take(MAX_PIN)
+        .read_to_string(&mut text)
+        .map_err(|e| wrong(&e))?;
     let pin = text.lines().next().unwrap_or_default();
     match pin.is_empty() {
         true => Err(wrong(&"its first line, the PIN, is empty")),
@@ -176,7 +186,9 @@ fn session(uri: &TokenUri) -> Result<Session, KeyError> {
 }
 
 fn failed(uri: &TokenUri, error: &Error) -> KeyError {
-    KeyError(format!("the token of {uri} failed: {error}; it is tried again"))
+    KeyError(format!(
+        "the token of {uri} failed: {error}; it is tried again"
+    ))
 }
 
 /// The point of a SubjectPublicKeyInfo on P-256.
@@ -195,7 +207,11 @@ fn public_keys(session: &Session, uri: &TokenUri) -> Result<Vec<Public>, Error> 
     let label = Attribute::Label(uri.object.clone().into_bytes());
     let class = Attribute::Class(ObjectClass::PUBLIC_KEY);
     let mut found = Vec::new();
-    for handle in session.find_objects(&[class, label])?.into_iter().take(MAX_KEYS) {
+    for handle in session
+        .find_objects(&[class, label])?
+        .into_iter()
+        .take(MAX_KEYS)
+    {
         let wanted = [AttributeType::Id, AttributeType::EcPoint];
         let (mut id, mut point) = (None, None);
         for attribute in session.get_attributes(handle, &wanted)? {
@@ -247,7 +263,8 @@ fn private_key(
         let probe = b"aid: whose key is this?";
         let raw = session.sign(&Mechanism::Ecdsa, key, digest(&SHA256, probe).as_ref());
         let signature = raw.ok().and_then(|raw| ecdsa_der(&raw));
-        let verify = |s: &[u8]| UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(probe, s);
+        let verify =
+            |s: &[u8]| UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(probe, s);
         if signature.is_some_and(|s| verify(&s).is_ok()) {
             return Ok(Some(key));
         }
@@ -358,7 +375,9 @@ fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Optio
 }
 
 fn late(uri: &TokenUri) -> KeyError {
-    KeyError(format!("the token of {uri} does not answer in time; it is tried again"))
+    KeyError(format!(
+        "the token of {uri} does not answer in time; it is tried again"
+    ))
 }
 
 /// The key that belongs to a public key (SubjectPublicKeyInfo).

@@ -142,15 +142,33 @@ mod tests {
             ("object=v?module-path=t.so", "token (or serial) is missing"),
             ("token=t?module-path=t.so", "object"),
             ("token=t;object=v", "module-path"),
-            ("token=t;token=u;object=v?module-path=t.so", "token is given twice"),
-            ("token=%4;object=v?module-path=t.so", "token has a malformed"),
-            ("token=%zz;object=v?module-path=t.so", "token has a malformed"),
-            ("token=%+1;object=v?module-path=t.so", "token has a malformed"),
+            (
+                "token=t;token=u;object=v?module-path=t.so",
+                "token is given twice",
+            ),
+            (
+                "token=%4;object=v?module-path=t.so",
+                "token has a malformed",
+            ),
+            (
+                "token=%zz;object=v?module-path=t.so",
+                "token has a malformed",
+            ),
+            (
+                "token=%+1;object=v?module-path=t.so",
+                "token has a malformed",
+            ),
             ("token=%ff;object=v?module-path=t.so", "token is not UTF-8"),
-            ("token=t;object=v?module-path=t.so&pin-value=1234", "pin-source=FILE"),
+            (
+                "token=t;object=v?module-path=t.so&pin-value=1234",
+                "pin-source=FILE",
+            ),
             ("token=t;object=v;module-path=t.so", "wrong place"),
             ("token=t;object=v?module-path=t.so&token=u", "wrong place"),
-            ("token=t;object=v;type=public?module-path=t.so", "type must be private"),
+            (
+                "token=t;object=v;type=public?module-path=t.so",
+                "type must be private",
+            ),
             ("token=t;object=v;slot-id=1?module-path=t.so", "slot-id"),
             ("token", "no name=value"),
         ] {

@@ -116,7 +116,8 @@ impl Credentials {
             .first()
             .ok_or_else(|| KeyError(format!("{} has no certificate", file.display())))?;
         let signer = self.keys.signer(slot, own);
-        let signer = signer.map_err(|e| KeyError(format!("certificate {}: {e}", file.display())))?;
+        let signer =
+            signer.map_err(|e| KeyError(format!("certificate {}: {e}", file.display())))?;
         Ok(Arc::new(SingleCertAndKey::from(CertifiedKey::new(
             chain, signer,
         ))))
@@ -235,8 +236,9 @@ impl Credentials {
         chain: &[Vec<u8>],
         now: i64,
     ) -> Result<(), KeyError> {
-        check(eid, request, chain, now)
-            .map_err(|what| KeyError(format!("the certificate from the CMP is not used: {what}")))?;
+        check(eid, request, chain, now).map_err(|what| {
+            KeyError(format!("the certificate from the CMP is not used: {what}"))
+        })?;
         let file = self.cert_file(Slot::Next);
         let written = disk.write(&file, pem(chain).as_bytes());
         written.map_err(|e| not_written(&file, &e))
@@ -291,7 +293,10 @@ fn check(eid: &str, request: &[u8], chain: &[Vec<u8>], now: i64) -> Result<(), S
     roots.add(anchor).map_err(|e| format!("its issuer: {e}"))?;
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider());
     let verifier = verifier.build().map_err(|e| format!("its issuer: {e}"))?;
-    let between: Vec<_> = between.iter().map(|c| CertificateDer::from(c.as_slice())).collect();
+    let between: Vec<_> = between
+        .iter()
+        .map(|c| CertificateDer::from(c.as_slice()))
+        .collect();
     let at = u64::try_from(now.max(dates.not_before)).unwrap_or_default();
     let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
     let own = CertificateDer::from(own.as_slice());

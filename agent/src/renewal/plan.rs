@@ -127,8 +127,8 @@ pub(crate) fn next(facts: &Facts<'_>) -> Act {
     if !facts.is_time {
         return Act::Nothing;
     }
-    let wanted = mode != Mode::Operational
-        || matches!(facts.standing, Standing::Due | Standing::Expired);
+    let wanted =
+        mode != Mode::Operational || matches!(facts.standing, Standing::Due | Standing::Expired);
     match facts.pending {
         Pending::Issued if !facts.probing => Act::Probe,
         Pending::Requested { .. } if facts.can_ask => Act::Send,
@@ -184,18 +184,42 @@ mod tests {
             (Standing::NotYetValid, Act::Nothing),
             (Standing::Due, Act::Begin),
         ] {
-            let facts = Facts { standing, ..facts(&none) };
+            let facts = Facts {
+                standing,
+                ..facts(&none)
+            };
             assert_eq!(next(&facts), expected, "{standing:?}");
-            let away = Facts { can_ask: false, ..facts.clone() };
+            let away = Facts {
+                can_ask: false,
+                ..facts.clone()
+            };
             assert_eq!(next(&away), Act::Nothing);
-            let early = Facts { is_time: false, ..facts };
+            let early = Facts {
+                is_time: false,
+                ..facts
+            };
             assert_eq!(next(&early), Act::Nothing);
         }
-        let requested = Pending::Requested { id: [1; 16], request: vec![] };
+        let requested = Pending::Requested {
+            id: [1; 16],
+            request: vec![],
+        };
         assert_eq!(next(&facts(&requested)), Act::Send);
         let issued = Pending::Issued;
-        assert_eq!(next(&Facts { can_ask: false, ..facts(&issued) }), Act::Probe);
-        assert_eq!(next(&Facts { probing: true, ..facts(&issued) }), Act::Nothing);
+        assert_eq!(
+            next(&Facts {
+                can_ask: false,
+                ..facts(&issued)
+            }),
+            Act::Probe
+        );
+        assert_eq!(
+            next(&Facts {
+                probing: true,
+                ..facts(&issued)
+            }),
+            Act::Nothing
+        );
     }
 
     #[test]
@@ -218,7 +242,12 @@ mod tests {
             (boot, expired, refused(0, 9), Act::Begin),
             (boot, fresh, refused(0, 3), Act::Switch(op)),
         ] {
-            let facts = Facts { mode, standing, refused, ..facts(&none) };
+            let facts = Facts {
+                mode,
+                standing,
+                refused,
+                ..facts(&none)
+            };
             assert_eq!(next(&facts), expected, "{mode:?} {standing:?} {refused:?}");
         }
         // The clock was set right.

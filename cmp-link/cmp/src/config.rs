@@ -147,9 +147,9 @@ impl VehicleCa {
         match (&self.cert, &self.key, self.command.is_empty()) {
             (Some(cert), Some(key), true) => {
                 tls::certificates(cert).map_err(|e| e.text)?;
-                std::fs::metadata(key).map(drop).map_err(|e| {
-                    format!("vehicle_ca.key {} can't be read: {e}", key.display())
-                })?;
+                std::fs::metadata(key)
+                    .map(drop)
+                    .map_err(|e| format!("vehicle_ca.key {} can't be read: {e}", key.display()))?;
                 match self.days {
                     0 => Err("vehicle_ca.days must be at least 1".into()),
                     _ => Ok(()),

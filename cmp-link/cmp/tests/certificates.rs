@@ -224,17 +224,24 @@ async fn with_a_bootstrap_certificate_a_car_may_only_renew() {
     // A CA of the factory, and a certificate of it.
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, "factory");
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "factory");
     let ca_key = KeyPair::generate().unwrap();
     let ca = params.self_signed(&ca_key).unwrap();
     std::fs::write(folder.join("factory.pem"), ca.pem()).unwrap();
     let issuer = Issuer::new(params, ca_key);
     let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, car.as_str());
+    params
+        .distinguished_name
+        .push(DnType::CommonName, car.as_str());
     let key = KeyPair::generate().unwrap();
     let factory = params.signed_by(&key, &issuer).unwrap().der().to_vec();
     keep(&folder, "boot", &[factory], &key);
-    assert!(let_in(&world, "boot", car).await.is_none(), "not configured");
+    assert!(
+        let_in(&world, "boot", car).await.is_none(),
+        "not configured"
+    );
     configure(&mut world, "bootstrap_ca = \"factory.pem\"\n", "").await;
 
     let mut operational = let_in(&world, "first", car).await.expect("enrolled");
@@ -268,7 +275,14 @@ async fn with_a_bootstrap_certificate_a_car_may_only_renew() {
     hello(&mut second, 7).await;
     assert_eq!(states(&world, car), ["bound"]);
     // A vehicle that was retired gets nothing.
-    let args = ["vehicle", "retire", car.as_str(), "--reason", "sold", "--yes"];
+    let args = [
+        "vehicle",
+        "retire",
+        car.as_str(),
+        "--reason",
+        "sold",
+        "--yes",
+    ];
     aid_cmp(&world, &args);
     assert!(let_in(&world, "boot", car).await.is_none());
 }
@@ -297,7 +311,9 @@ async fn a_command_of_the_operators_pki_issues() {
     let issuer = Issuer::new(params, ca_key);
     let certify = |key: &KeyPair| {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, car.as_str());
+        params
+            .distinguished_name
+            .push(DnType::CommonName, car.as_str());
         params.signed_by(key, &issuer).unwrap()
     };
     let later = |outcome| matches!(outcome, CertificateOutcome::Later { .. });
@@ -328,7 +344,10 @@ async fn a_command_of_the_operators_pki_issues() {
         format!("{car} 01010101-0101-0101-0101-010101010101")
     );
     let asked = std::fs::read_to_string(folder.join("request.pem")).unwrap();
-    assert!(asked.starts_with("-----BEGIN CERTIFICATE REQUEST-----"), "{asked}");
+    assert!(
+        asked.starts_with("-----BEGIN CERTIFICATE REQUEST-----"),
+        "{asked}"
+    );
     // The command is not run again.
     std::fs::write(&script, "exit 1\n").unwrap();
     assert_eq!(chain(ask(&mut first, [1; 16], &der).await), issued);

@@ -4,9 +4,9 @@
 
 use aid_id::{AccountRef, Eid, Iccid, Id, Secret};
 use aid_wire::{
-    Aup, CertificateOutcome, CodeOutcome, Direction, Down, Envelope, LoginOutcome, LoginWay, MAX_ENTRIES, MAX_MESSAGE,
-    MAX_TEXT, MessageError, OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up,
-    UserProfile, parse_topic, topic_down, topic_up,
+    Aup, CertificateOutcome, CodeOutcome, Direction, Down, Envelope, LoginOutcome, LoginWay,
+    MAX_ENTRIES, MAX_MESSAGE, MAX_TEXT, MessageError, OrderKind, OrderOutcome, ProfileState,
+    Status, SubscriptionView, Up, UserProfile, parse_topic, topic_down, topic_up,
 };
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};

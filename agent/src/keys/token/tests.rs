@@ -31,10 +31,7 @@ fn signatures_are_minimal_integers() {
     let mut expected = vec![0x30, 38, 2, 1, 0x7F, 2, 33, 0, 0x80];
     expected.extend([0; 31]);
     assert_eq!(der, expected);
-    assert_eq!(
-        ecdsa_der(&[0; 64]),
-        Some(vec![0x30, 6, 2, 1, 0, 2, 1, 0])
-    );
+    assert_eq!(ecdsa_der(&[0; 64]), Some(vec![0x30, 6, 2, 1, 0, 2, 1, 0]));
     assert_eq!(ecdsa_der(&raw[..63]), None);
 }
 
@@ -49,25 +46,44 @@ fn a_token_holds_the_keys() {
     let tokens = folder.path().join("tokens");
     std::fs::create_dir(&tokens).expect("folder");
     let conf = folder.path().join("softhsm2.conf");
-    let text = format!("directories.tokendir = {}\nlog.level = ERROR\n", tokens.display());
+    let text = format!(
+        "directories.tokendir = {}\nlog.level = ERROR\n",
+        tokens.display()
+    );
     std::fs::write(&conf, text).expect("write");
     for label in ["TCU 1", "second"] {
         let made = Command::new("softhsm2-util")
-            .args(["--init-token", "--free", "--label", label, "--pin", "1234", "--so-pin", "5678"])
+            .args([
+                "--init-token",
+                "--free",
+                "--label",
+                label,
+                "--pin",
+                "1234",
+                "--so-pin",
+                "5678",
+            ])
             .env(CONF, &conf)
             .output()
             .expect("softhsm2-util");
         assert!(made.status.success(), "{made:?}");
     }
     let run = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "keys::token::tests::in_a_process_with_tokens", "--nocapture"])
+        .args([
+            "--exact",
+            "keys::token::tests::in_a_process_with_tokens",
+            "--nocapture",
+        ])
         .env(CONF, &conf)
         .env(FOLDER, folder.path())
         .output()
         .expect("this test");
     let said = String::from_utf8_lossy(&run.stdout);
     let error = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success() && said.contains("1 passed"), "{said}{error}");
+    assert!(
+        run.status.success() && said.contains("1 passed"),
+        "{said}{error}"
+    );
 }
 
 struct Bench {
@@ -124,7 +140,9 @@ fn handshake(bench: &Bench, own: &CertificateDer<'static>, key: Arc<dyn SigningK
     let client = tls::client_config_by(&ca, Arc::new(identity)).expect("client");
     let (cert, key) = (bench.file("server.pem"), bench.file("server.key"));
     let server = tls::server_config(&cert, &key, Some(&ca)).expect("server");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("runtime");
     runtime.block_on(async {
         let (near, far) = tokio::io::duplex(1 << 16);
         let name = ServerName::try_from("localhost").expect("name");
@@ -156,7 +174,10 @@ fn keys_are_made_found_and_destroyed(bench: &Bench) {
     let key = store.signer(KeySlot::Current, &first).expect("its key");
     handshake(bench, &first, Arc::clone(&key));
     // All sessions are logged out, as after a reset of the token; the next signature opens another.
-    session(&uri).expect("session").logout().expect("logged out");
+    session(&uri)
+        .expect("session")
+        .logout()
+        .expect("logged out");
     handshake(bench, &first, key);
     // The second key is given up, the third one takes its place; the first one stays.
     let keep = [public_key(&first).expect("key").to_vec()];
@@ -179,7 +200,10 @@ fn keys_are_made_found_and_destroyed(bench: &Bench) {
     assert!(left.is_empty());
     let absent = bench.uri("nowhere", &pin);
     let error = session(&absent).expect_err("absent").to_string();
-    assert!(error.contains("is not there") && error.contains("nowhere"), "{error}");
+    assert!(
+        error.contains("is not there") && error.contains("nowhere"),
+        "{error}"
+    );
 }
 
 fn pins_are_not_tried_again(bench: &Bench) {
@@ -188,16 +212,25 @@ fn pins_are_not_tried_again(bench: &Bench) {
     let error = session(&uri).expect_err("wrong PIN").to_string();
     assert!(error.contains("refused the PIN"), "{error}");
     // The right PIN in a file that looks the same: that it is refused shows that it was not tried.
-    let changed = std::fs::metadata(&pin).and_then(|m| m.modified()).expect("time");
+    let changed = std::fs::metadata(&pin)
+        .and_then(|m| m.modified())
+        .expect("time");
     bench.pin("other-pin", "1234");
-    let file = std::fs::File::options().write(true).open(&pin).expect("file");
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&pin)
+        .expect("file");
     file.set_modified(changed).expect("time");
     let error = session(&uri).expect_err("not tried").to_string();
     assert!(error.contains("not tried again"), "{error}");
     // Nor by the next process.
-    REFUSED.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    REFUSED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clear();
     session(&uri).expect_err("noted on disk");
-    file.set_modified(changed + Duration::from_secs(1)).expect("time");
+    file.set_modified(changed + Duration::from_secs(1))
+        .expect("time");
     session(&uri).expect("the file has changed");
     assert!(!mark(&pin).exists());
     let open = std::fs::Permissions::from_mode(0o644);

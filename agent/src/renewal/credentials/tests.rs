@@ -3,7 +3,10 @@
 use super::*;
 use crate::keys::{KeyName, RealDisk};
 use aid_cli::validity;
-use rcgen::{BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer,
+    KeyPair,
+};
 use std::io;
 
 const EID: &str = "89049032000000000000000000000001";
@@ -76,7 +79,9 @@ impl Site {
     fn chain_of(&self, request: &[u8], params: CertificateParams) -> Vec<Vec<u8>> {
         let der = request.into();
         let asked = CertificateSigningRequestParams::from_der(&der).expect("request");
-        let own = params.signed_by(&asked.public_key, &self.ca).expect("certificate");
+        let own = params
+            .signed_by(&asked.public_key, &self.ca)
+            .expect("certificate");
         vec![own.der().to_vec(), self.ca_der.clone()]
     }
 
@@ -125,7 +130,8 @@ fn a_power_cut_at_every_step_leaves_a_pair_that_works() {
             let mut disk = CutDisk { left: second_cut };
             let done = site.life(&mut disk, &mut asked).is_ok();
             cuts += 1;
-            site.life(&mut RealDisk, &mut asked).expect("the third life has no cut");
+            site.life(&mut RealDisk, &mut asked)
+                .expect("the third life has no cut");
             // What was sent is asked for again, and nothing else.
             if let Some(id) = before.first() {
                 assert!(asked.iter().all(|a| a == id), "{first_cut} {second_cut}");
@@ -166,7 +172,9 @@ fn what_was_not_asked_for_is_not_used() {
     expired.not_before = rcgen::date_time_ymd(2020, 1, 1);
     expired.not_after = rcgen::date_time_ymd(2021, 1, 1);
     let other = KeyPair::generate().expect("key");
-    let foreign = params_of(EID).signed_by(&other, &site.ca).expect("certificate");
+    let foreign = params_of(EID)
+        .signed_by(&other, &site.ca)
+        .expect("certificate");
     let stranger = self::site();
     for (chain, expected) in [
         (vec![], "there is none"),
@@ -174,7 +182,10 @@ fn what_was_not_asked_for_is_not_used() {
         (site.chain_of(&request, params_of("somebody")), "names"),
         (site.chain_of(&request, expired), "expired"),
         (vec![foreign.der().to_vec()], "another key"),
-        (vec![good[0].clone(), stranger.ca_der.clone()], "UnknownIssuer"),
+        (
+            vec![good[0].clone(), stranger.ca_der.clone()],
+            "UnknownIssuer",
+        ),
     ] {
         let error = site.own.accept(&mut RealDisk, (EID, &request), &chain, now);
         let error = error.expect_err(expected).to_string();

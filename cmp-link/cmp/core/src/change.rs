@@ -4,8 +4,9 @@ use crate::decide::session::Book;
 use crate::decide::tries;
 use crate::model::{
     Account, Answered, ApiKey, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation,
-    Happening, Hold, Identity, Issued, LoginCode, Member, Onboarding, OnboardingState, Order, OrderState,
-    PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle, VehicleCertificate, Webhook,
+    Happening, Hold, Identity, Issued, LoginCode, Member, Onboarding, OnboardingState, Order,
+    OrderState, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle, VehicleCertificate,
+    Webhook,
 };
 use aid_aid1::body::CsimStatus;
 use aid_aid1::deviation::Deviation;
@@ -214,7 +215,10 @@ impl CertificateChange {
     pub fn eid(&self) -> Eid {
         match self {
             Self::Ask(asked) => asked.eid,
-            Self::Issue(eid, ..) | Self::Next(eid, _) | Self::Bind(eid, ..) | Self::Used(eid, ..) => *eid,
+            Self::Issue(eid, ..)
+            | Self::Next(eid, _)
+            | Self::Bind(eid, ..)
+            | Self::Used(eid, ..) => *eid,
         }
     }
 }

@@ -41,7 +41,8 @@ pub(super) async fn rows(tx: &Tx<'_>, vehicle: &Vehicle) -> Result<Vec<Value>, R
     };
     let mut rows: Vec<Value> = found.iter().map(row).collect();
     let enrolled = vehicle.certificate.as_ref().filter(|bound| {
-        let is = |r: &VehicleCertificate| r.issued.as_ref().is_some_and(|i| i.certificate == **bound);
+        let is =
+            |r: &VehicleCertificate| r.issued.as_ref().is_some_and(|i| i.certificate == **bound);
         !found.iter().any(is)
     });
     if let Some(bound) = enrolled {

@@ -3,13 +3,13 @@
 
 use super::serve::{Vehicles, listeners_tls};
 use crate::config::{File, check};
+use crate::gateway::Doors;
 use crate::service::Service;
 use aid_cli::config::Values;
 use aid_cli::signal::Stop;
 use aid_cli::validity::{self, Certificates};
 use aid_serve::admin;
 use aid_serve::live::{self, Live};
-use crate::gateway::Doors;
 use rustls::{ClientConfig, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

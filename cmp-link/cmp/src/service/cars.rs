@@ -9,7 +9,9 @@ use crate::views;
 use aid_aid1::span::{Kind, Span};
 use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::session::Book;
-use aid_cmp_core::decide::{Context, Decision, Outgoing, certificate, code, deletion, login, order};
+use aid_cmp_core::decide::{
+    Context, Decision, Outgoing, certificate, code, deletion, login, order,
+};
 use aid_cmp_core::model::{CallKind, OrderState, Profile, Report, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id};
 use aid_wire::{Down, Envelope, OrderKind, OrderOutcome, REVISION, Up, announced};
@@ -258,7 +260,8 @@ impl Service {
                 request_id,
                 request,
             } => {
-                let asked = self.certificate_asked(tx, context, vehicle, request_id, &request, false);
+                let asked =
+                    self.certificate_asked(tx, context, vehicle, request_id, &request, false);
                 let (mut decision, asked) = asked.await?;
                 match asked {
                     certificate::Asked::Issue => {

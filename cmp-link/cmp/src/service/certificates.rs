@@ -85,7 +85,11 @@ impl Service {
 
     /// The certificate of a stored request: the one that was issued before, or one that the PKI issues now. None: the PKI
     /// is asked for this car already, and that one's answer counts.
-    async fn certificate_of(self: &Arc<Self>, eid: Eid, request_id: Id) -> Option<CertificateOutcome> {
+    async fn certificate_of(
+        self: &Arc<Self>,
+        eid: Eid,
+        request_id: Id,
+    ) -> Option<CertificateOutcome> {
         let began = {
             let mut issuing = self.issuing.lock().unwrap_or_else(PoisonError::into_inner);
             issuing.insert(eid)

@@ -63,7 +63,11 @@ impl Tx<'_> {
     ) -> Stored<Option<VehicleCertificate>> {
         let sql = select_vehicle_certificate!("WHERE eid = $1 AND request_id = $2");
         self.tx
-            .first(sql, params![eid.as_str(), request_id], row::vehicle_certificate)
+            .first(
+                sql,
+                params![eid.as_str(), request_id],
+                row::vehicle_certificate,
+            )
             .await
     }
 
@@ -76,8 +80,7 @@ impl Tx<'_> {
         eid: Eid,
         limit: u32,
     ) -> Stored<Vec<VehicleCertificate>> {
-        let sql =
-            select_vehicle_certificate!("WHERE eid = $1 ORDER BY asked_at DESC LIMIT $2");
+        let sql = select_vehicle_certificate!("WHERE eid = $1 ORDER BY asked_at DESC LIMIT $2");
         self.tx
             .all(sql, params![eid.as_str(), limit], row::vehicle_certificate)
             .await
@@ -90,7 +93,10 @@ impl Tx<'_> {
     pub async fn vehicle_certificates_since(&self, eid: Eid, since: u64) -> Stored<u64> {
         let sql = "SELECT COUNT(*) FROM vehicle_certificate WHERE eid = $1 AND asked_at > $2";
         let count = |row: &mut Fields<'_>| row.number();
-        let count = self.tx.first(sql, params![eid.as_str(), since], count).await?;
+        let count = self
+            .tx
+            .first(sql, params![eid.as_str(), since], count)
+            .await?;
         Ok(count.unwrap_or_default())
     }
 }

@@ -5,9 +5,10 @@ use super::{SessionRow, StoreError, Stored};
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::model::{
     Account, Answered, ApiKey, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated,
-    Doubt, Federation, Happening, Hold, Identity, Issued, Judgement, LoginCode, LoginCodeState, Member,
-    MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
-    ProfileStatus, RequestState, Role, SessionMark, SyncRun, UserNotice, Vehicle, VehicleCertificate, Webhook,
+    Doubt, Federation, Happening, Hold, Identity, Issued, Judgement, LoginCode, LoginCodeState,
+    Member, MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession,
+    Profile, ProfileStatus, RequestState, Role, SessionMark, SyncRun, UserNotice, Vehicle,
+    VehicleCertificate, Webhook,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
 use aid_store::Fields;

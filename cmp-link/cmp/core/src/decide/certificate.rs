@@ -108,9 +108,11 @@ pub fn issued(
             ""
         }
     );
-    decision
-        .changes
-        .push(certificate(CertificateChange::Issue(eid, asked.request_id, issued)));
+    decision.changes.push(certificate(CertificateChange::Issue(
+        eid,
+        asked.request_id,
+        issued,
+    )));
     if vehicle.certificate.is_some() {
         decision
             .changes
@@ -140,7 +142,11 @@ pub fn shown(context: &Context, vehicle: &Vehicle, fingerprint: &str, begins: bo
         ];
     }
     if begins && vehicle.certificate.is_none() {
-        return vec![certificate(CertificateChange::Used(eid, fingerprint.into(), at))];
+        return vec![certificate(CertificateChange::Used(
+            eid,
+            fingerprint.into(),
+            at,
+        ))];
     }
     Vec::new()
 }
