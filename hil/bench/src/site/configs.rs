@@ -270,7 +270,7 @@ fn cmp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .table("[vehicle_ca]")
         .set("cert", "pki/aid/cars-ca.pem")
         .set("key", "pki/aid/cars-ca.key")
-        .set("days", 365)
+        .set("days", 365_i64)
         .table("[policy]")
         .set("private_smdp", true)
         .table("[[msp]]")
