@@ -67,7 +67,6 @@ pub(super) const FILES: &[(&str, &str)] = &[
     scenario!("status/synchronisation"),
     scenario!("clock/car-of-1970"),
     scenario!("clock/certificate-expires-while-parked"),
-    scenario!("clock/certificate-renewed-after-sleep"),
     scenario!("clock/jumps-while-driving"),
     scenario!("clock/msp-fails-for-a-day"),
     scenario!("clock/order-given-with-a-wrong-clock"),

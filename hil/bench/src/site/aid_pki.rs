@@ -27,18 +27,9 @@ pub(super) const PARTNERS_CA: &str = "partners-ca.pem";
 /// CA of the cars: what the gateway trusts.
 pub(super) const CARS_CA: &str = "cars-ca.pem";
 
-/// CA of the cars' bootstrap certificates: what the gateway accepts for a renewal, and for nothing else.
-pub(super) const FACTORY_CA: &str = "factory-ca.pem";
-
 const DAY: Duration = Duration::from_secs(86_400);
 /// Common name of the cars' CA: what [`cars_issuer`] signs as.
 const CARS: &str = "AID test cars CA";
-/// Common name of the CA of bootstrap certificates.
-const FACTORY: &str = "AID test factory CA";
-/// Life of a car's certificate, days: shorter than that of the servers', so that it can expire alone.
-const CAR_DAYS: u32 = 365;
-/// Life of a bootstrap certificate and its CA, days: longer than a car sleeps.
-const BOOTSTRAP_DAYS: u32 = 20 * 365;
 /// Largest key file, bytes.
 const MAX_KEY: u64 = 16 << 10;
 
@@ -77,41 +68,10 @@ pub(super) fn write(
             now,
         )?;
     }
-    let factory = factory_params(now)?;
-    let factory = authority_of(dir, FACTORY_CA, factory)?;
     for one in cars {
         car(dir, one, &ca, now)?;
-        bootstrap(dir, one, &factory, now)?;
     }
     Ok(())
-}
-
-fn factory_params(now: SystemTime) -> Result<CertificateParams, Failure> {
-    let mut ca = authority_params(FACTORY, now)?;
-    ca.not_after = (now + BOOTSTRAP_DAYS * DAY).into();
-    Ok(ca)
-}
-
-/// Writes the bootstrap certificate and key of one car, `boot.pem` and `boot.key` with its suffix.
-pub(super) fn bootstrap(
-    dir: &Path,
-    car: &Car,
-    ca: &Issuer<'_, KeyPair>,
-    now: SystemTime,
-) -> Result<(), Failure> {
-    let name = format!("boot{}", car.suffix);
-    client_for(dir, (&name, &car.eid), BOOTSTRAP_DAYS, ca, now)
-}
-
-/// The CA of bootstrap certificates of a set-up that was written before; none: that release made none.
-pub(super) fn factory_issuer(
-    dir: &Path,
-    now: SystemTime,
-) -> Result<Option<Issuer<'static, KeyPair>>, Failure> {
-    match dir.join(FACTORY_CA).exists() {
-        true => issuer_of(dir, FACTORY_CA, factory_params(now)?).map(Some),
-        false => Ok(None),
-    }
 }
 
 /// Writes the certificate and key of one car.
@@ -121,8 +81,7 @@ pub(super) fn car(
     ca: &Issuer<'_, KeyPair>,
     now: SystemTime,
 ) -> Result<(), Failure> {
-    let name = format!("car{}", car.suffix);
-    client_for(dir, (&name, &car.eid), CAR_DAYS, ca, now)
+    client(dir, &format!("car{}", car.suffix), &car.eid, ca, now)
 }
 
 /// The cars' CA of a set-up that was written before.
@@ -130,15 +89,7 @@ pub(super) fn cars_issuer(
     dir: &Path,
     now: SystemTime,
 ) -> Result<Issuer<'static, KeyPair>, Failure> {
-    issuer_of(dir, CARS_CA, authority_params(CARS, now)?)
-}
-
-fn issuer_of(
-    dir: &Path,
-    file: &str,
-    params: CertificateParams,
-) -> Result<Issuer<'static, KeyPair>, Failure> {
-    let file = dir.join(file).with_extension("key");
+    let file = dir.join(CARS_CA).with_extension("key");
     let wrong = |e: &dyn std::fmt::Display| {
         Failure::new(format!(
             "the key of the cars' CA, {}, can't be used: {e}; set-ups of releases before 0.2 kept none: make a new one",
@@ -148,7 +99,7 @@ fn issuer_of(
     let key = config::read(&file, MAX_KEY, "key").map_err(|e| wrong(&e.text))?;
     let key = String::from_utf8(key).map_err(|e| wrong(&e))?;
     let key = KeyPair::from_pem(&key).map_err(|e| wrong(&e))?;
-    Ok(Issuer::new(params, key))
+    Ok(Issuer::new(authority_params(CARS, now)?, key))
 }
 
 fn authority_params(name: &str, now: SystemTime) -> Result<CertificateParams, Failure> {
@@ -164,15 +115,7 @@ fn authority(
     name: &str,
     now: SystemTime,
 ) -> Result<CertifiedIssuer<'static, KeyPair>, Failure> {
-    authority_of(dir, file, authority_params(name, now)?)
-}
-
-fn authority_of(
-    dir: &Path,
-    file: &str,
-    params: CertificateParams,
-) -> Result<CertifiedIssuer<'static, KeyPair>, Failure> {
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
+    let ca = CertifiedIssuer::self_signed(authority_params(name, now)?, KeyPair::generate()?)?;
     let file = dir.join(file);
     write::file(&file, ca.pem().as_bytes())?;
     // Kept, so that cars and certificates can be added later.
@@ -188,18 +131,7 @@ fn client(
     ca: &Issuer<'_, KeyPair>,
     now: SystemTime,
 ) -> Result<(), Failure> {
-    client_for(dir, (file, common_name), 730, ca, now)
-}
-
-fn client_for(
-    dir: &Path,
-    (file, common_name): (&str, &str),
-    days: u32,
-    ca: &Issuer<'_, KeyPair>,
-    now: SystemTime,
-) -> Result<(), Failure> {
     let mut client = params(common_name, now)?;
-    client.not_after = (now + days * DAY).into();
     client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     leaf(dir, file, client, ca)
 }

@@ -241,7 +241,7 @@ fn cmp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
     } else {
         ("listen", local(ports.gateway), "cmp-server")
     };
-    let doc = Doc::default()
+    Ok(Doc::default()
         .head("The Car Mobility Provider of this set-up.")
         .set("database", "state/cmp.sqlite")
         .set("account_pin_key", random::hex32()?)
@@ -260,17 +260,7 @@ fn cmp(site: &Site, shared: &Shared, options: Options<'_>) -> Result<String, Fai
         .set("cert", format!("pki/aid/{own}.pem"))
         .set("key", format!("pki/aid/{own}.key"))
         .set("client_ca", "pki/aid/cars-ca.pem")
-        .set("ca", "pki/aid/ca.pem");
-    // Behind a broker nobody sees which certificate a car shows.
-    let doc = match broker {
-        true => doc,
-        false => doc.set("bootstrap_ca", "pki/aid/factory-ca.pem"),
-    };
-    Ok(doc
-        .table("[vehicle_ca]")
-        .set("cert", "pki/aid/cars-ca.pem")
-        .set("key", "pki/aid/cars-ca.key")
-        .set("days", 365_i64)
+        .set("ca", "pki/aid/ca.pem")
         .table("[policy]")
         .set("private_smdp", true)
         .table("[[msp]]")
@@ -323,9 +313,6 @@ fn agent(car: &Car, gateway: u16) -> String {
         .set("ca", "pki/aid/ca.pem")
         .set("cert", format!("pki/aid/car{suffix}.pem"))
         .set("key", format!("pki/aid/car{suffix}.key"))
-        .table("[cmp.bootstrap]")
-        .set("cert", format!("pki/aid/boot{suffix}.pem"))
-        .set("key", format!("pki/aid/boot{suffix}.key"))
         .table("[rsp]")
         .set(
             "ci",
@@ -358,15 +345,6 @@ pub(super) fn another_agent(first: &toml::Table, car: &Car) -> Result<String, Fa
     set(None, "api", format!("agent{suffix}.sock"))?;
     set(Some("cmp"), "cert", format!("pki/aid/car{suffix}.pem"))?;
     set(Some("cmp"), "key", format!("pki/aid/car{suffix}.key"))?;
-    let cmp = all.get_mut("cmp").and_then(toml::Value::as_table_mut);
-    if let Some(bootstrap) = cmp.and_then(|cmp| cmp.get_mut("bootstrap"))
-        && let Some(bootstrap) = bootstrap.as_table_mut()
-    {
-        for (key, kind) in [("cert", "pem"), ("key", "key")] {
-            let file = format!("pki/aid/boot{suffix}.{kind}");
-            bootstrap.insert(key.to_owned(), file.into());
-        }
-    }
     let card = toml::Table::from_iter([("socket".to_owned(), local(*port).into())]);
     all.insert("euicc".to_owned(), card.into());
     let text = toml::to_string(&all)

@@ -132,7 +132,6 @@ fn add_cars(dir: &Path, count: usize, made: &mut Made) -> Result<Vec<Car>, Failu
     let mut taken = card_ports(dir)?;
     let first = load(&dir.join("agent.toml"))?;
     let issuer = aid_pki::cars_issuer(&dir.join("pki/aid"), now)?;
-    let factory = aid_pki::factory_issuer(&dir.join("pki/aid"), now)?;
     let eum = Eum::read(dir)?;
     let mut cars = Vec::new();
     for _ in 0..count {
@@ -147,10 +146,6 @@ fn add_cars(dir: &Path, count: usize, made: &mut Made) -> Result<Vec<Car>, Failu
         let aid = dir.join("pki/aid");
         made.expect(["pem", "key"].map(|kind| aid.join(format!("car{suffix}.{kind}"))));
         aid_pki::car(&aid, &car, &issuer, now)?;
-        if let Some(factory) = &factory {
-            made.expect(["pem", "key"].map(|kind| aid.join(format!("boot{suffix}.{kind}"))));
-            aid_pki::bootstrap(&aid, &car, factory, now)?;
-        }
         eum.certify(dir, &car, now, made)?;
         let card = configs::euicc(&car, None);
         made.file(dir.join(format!("euicc{suffix}.toml")), card.as_bytes())?;
