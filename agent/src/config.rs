@@ -3,6 +3,7 @@
 
 mod bearers;
 
+use crate::keys::KeyName;
 use aid_cli::cli::Failure;
 use aid_port::{DeviceTable, EuiccTable};
 use serde::Deserialize;
@@ -69,8 +70,27 @@ pub struct Cmp {
     pub ca: PathBuf,
     /// PEM of this car's certificate.
     pub cert: PathBuf,
-    /// PEM of its key.
-    pub key: PathBuf,
+    /// Its key: a file, or a `pkcs11:` URI.
+    pub key: KeyName,
+    /// Has its certificate renewed over AID2 once two thirds of its life are over.
+    #[serde(default = "yes")]
+    pub renew: bool,
+    /// For the car that slept until its certificate had expired.
+    pub bootstrap: Option<Bootstrap>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `[cmp.bootstrap]`: a certificate that lives long, and is good for nothing but having the other one renewed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bootstrap {
+    /// PEM of the certificate.
+    pub cert: PathBuf,
+    /// Its key: a file, or a `pkcs11:` URI.
+    pub key: KeyName,
 }
 
 /// Trust in SM-DP+ servers.
@@ -113,12 +133,13 @@ impl Config {
             &mut config.cmp.ca,
             &mut config.cmp.cert,
         ];
-        for path in paths
-            .into_iter()
-            .chain([&mut config.cmp.key])
-            .chain(&mut config.rsp.ci)
-        {
+        for path in paths.into_iter().chain(&mut config.rsp.ci) {
             *path = aid_cli::config::beside(file, path);
+        }
+        config.cmp.key.resolve(file);
+        if let Some(bootstrap) = &mut config.cmp.bootstrap {
+            bootstrap.cert = aid_cli::config::beside(file, &bootstrap.cert);
+            bootstrap.key.resolve(file);
         }
         Ok(config)
     }
@@ -129,7 +150,15 @@ impl Config {
     #[must_use]
     pub fn certificates(&self) -> Vec<PathBuf> {
         let cmp = [&self.cmp.cert, &self.cmp.ca].into_iter();
-        cmp.chain(&self.rsp.ci).cloned().collect()
+        let bootstrap = self.cmp.bootstrap.iter().map(|b| &b.cert);
+        cmp.chain(bootstrap).chain(&self.rsp.ci).cloned().collect()
+    }
+
+    /// The files of its secrets: keys, and PINs of tokens.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Path> {
+        let bootstrap = self.cmp.bootstrap.iter().map(|b| &b.key);
+        let keys = [&self.cmp.key].into_iter().chain(bootstrap);
+        keys.filter_map(KeyName::secret_file)
     }
 }
 

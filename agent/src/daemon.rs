@@ -12,8 +12,12 @@ use crate::diagnostics;
 use crate::dialer::Dialer;
 use crate::health::{self, Trouble};
 use crate::inbox::{self, Publication};
+use crate::keys::Slot;
 use crate::last_login::LastLogin;
 use crate::link::{self, Link, LinkEvent};
+use crate::renewal;
+use crate::renewal::plan::Mode;
+use crate::renewal::{Probed, Renewal};
 use crate::signals::Signals;
 use crate::store::{Folder, Store};
 use crate::transactions::Transactions;
@@ -48,6 +52,8 @@ enum Input {
     /// Of the link with this number: one that was closed may still have said something.
     Link(u64, LinkEvent),
     Card(CardEvent),
+    /// A new certificate was tried.
+    Probed(Probed),
 }
 
 pub(crate) struct Daemon {
@@ -60,7 +66,11 @@ pub(crate) struct Daemon {
     pub(crate) link: Option<Link>,
     /// Number of `link`.
     links: u64,
+    /// The core knows of it.
     pub(crate) link_up: bool,
+    /// A link stands, also one that is good for renewal only.
+    pub(crate) wire_up: bool,
+    pub(crate) renewal: Renewal,
     /// Why it is down, or what the server refuses.
     link_trouble: Option<Trouble>,
     card: std::sync::mpsc::Sender<(u64, aid_agent_core::EuiccOp)>,
@@ -147,6 +157,8 @@ pub async fn run(
         link: None,
         links: 0,
         link_up: false,
+        wire_up: false,
+        renewal: Renewal::new(&config.cmp),
         link_trouble: None,
         card,
         card_trouble: None,
@@ -174,7 +186,9 @@ pub async fn run(
         if let Err(error) = daemon.tend_journal() {
             break Err(error);
         }
+        daemon.tend_certificate().await;
         let at = [
+            daemon.renewal.next_look(),
             daemon.agent.poll_timeout().map(|(at, _)| at),
             daemon.next_try(),
             daemon.watchdog.next(),
@@ -183,11 +197,12 @@ pub async fn run(
         daemon.tell_supervisor();
         tokio::select! {
             () = &mut stop => break Ok(()),
-            Some(input) = input.recv() => {
-                if let Err(error) = daemon.input(input, &config) {
+            Some(input) = input.recv() => match input {
+                Input::Probed(probed) => daemon.probed(probed).await,
+                other => if let Err(error) = daemon.input(other, &config) {
                     break Err(error);
                 }
-            }
+            },
             Some((command, answer)) = call.recv() => {
                 // Who asked may have gone meanwhile.
                 let _ = answer.send(daemon.command(command));
@@ -226,7 +241,7 @@ fn restore(config: &Config) -> Result<(Store<Folder>, Box<Agent>), DaemonError> 
 
 /// The certificate names the car by its card: the CMP would refuse another (R-3.2-3).
 pub(crate) fn check_eid(eid: &str, config: &Config) -> Result<(), DaemonError> {
-    let cert = &config.cmp.cert;
+    let cert = &renewal::own(&config.cmp).certificate(Slot::Current);
     let list = aid_cli::tls::certificates(cert).map_err(fatal)?;
     let name = list
         .first()
@@ -271,7 +286,7 @@ impl Daemon {
     fn input(&mut self, input: Input, config: &Config) -> Result<(), DaemonError> {
         match input {
             Input::Link(number, event) if number == self.links => self.link_event(event),
-            Input::Link(..) => {}
+            Input::Link(..) | Input::Probed(_) => {}
             Input::Card(CardEvent::Eid(eid)) => {
                 check_eid(&eid, config)?;
                 self.eid = Some(eid);
@@ -332,12 +347,19 @@ impl Daemon {
     fn link_event(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Up => {
-                self.link_up = true;
                 self.link_trouble = None;
+                self.wire_up = true;
+                self.renewal.link_up();
+                if self.renewal.mode == Mode::Bootstrap {
+                    return self.bootstrap_up();
+                }
+                self.link_up = true;
                 self.event(Event::LinkUp);
             }
-            LinkEvent::Down(error) => {
+            LinkEvent::Down(error, refusal) => {
                 tracing::warn!(%error, "no link to the CMP");
+                self.wire_up = false;
+                self.renewal.link_down(refusal);
                 if std::mem::take(&mut self.link_up) {
                     self.link_trouble = None;
                     self.event(Event::LinkDown);
@@ -374,7 +396,16 @@ impl Daemon {
         }
         let size = publication.payload.len();
         tracing::trace!(target: TRACE, "<- MQTT {body:?}, {size} bytes");
-        self.event(Event::Inbound { message_id, body });
+        if let Some(body) = self.heard(body) {
+            self.event(Event::Inbound { message_id, body });
+        }
+    }
+
+    /// Where the result of a probe goes.
+    pub(crate) fn probes(&self) -> impl Fn(Probed) + Send + 'static {
+        let inputs = self.inputs.clone();
+        // The receiver ends with the loop; there is nobody to tell then.
+        move |probed| drop(inputs.send(Input::Probed(probed)))
     }
 
     /// When the journal is to be tried again; not before the card was secured.
@@ -399,7 +430,7 @@ impl Daemon {
         Ok(())
     }
 
-    fn publish(&mut self, mut event: Value) {
+    pub(crate) fn publish(&mut self, mut event: Value) {
         tracing::info!(%event, "event");
         self.told += 1;
         event["seq"] = json!(self.told);
@@ -448,7 +479,7 @@ impl Daemon {
         }
     }
 
-    fn send(&mut self, message_id: Option<Id>, body: Up) {
+    pub(crate) fn send(&mut self, message_id: Option<Id>, body: Up) {
         self.sequence += 1;
         let message_id = message_id.unwrap_or_else(|| uuid::Uuid::new_v4().into_bytes());
         let (version, sequence) = (WIRE_VERSION, self.sequence);

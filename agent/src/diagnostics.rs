@@ -102,7 +102,8 @@ pub(crate) fn configuration(config: &Config) -> Value {
     let cmp = &config.cmp;
     json!({"journal": config.journal, "api": config.api, "api_uids": config.api_uids,
            "euicc": config.euicc.name(),
-           "cmp": {"address": cmp.address, "ca": cmp.ca, "cert": cmp.cert, "key": cmp.key},
+           "cmp": {"address": cmp.address, "ca": cmp.ca, "cert": cmp.cert, "key": cmp.key.to_string(), "renew": cmp.renew,
+                   "bootstrap": cmp.bootstrap.as_ref().map(|b| json!({"cert": b.cert, "key": b.key.to_string()}))},
            "rsp": {"ci": config.rsp.ci, "private_smdp": config.rsp.private_smdp},
            "bearers": config.bearer.bearers().names(), "op_interface": config.op_interface,
            "session": {"grace_s": config.session.grace_s}})

@@ -3,6 +3,9 @@
 use crate::card::Counters;
 use crate::config::Cmp;
 use crate::interfaces::{Change, Interfaces};
+use crate::keys::{KeyError, Slot};
+use crate::renewal;
+use crate::renewal::credentials::Credentials;
 use aid_lpa::{Bearer, Bearers};
 use rustls::pki_types::ServerName;
 use std::io;
@@ -27,37 +30,121 @@ const LOOKUP: Duration = Duration::from_secs(8);
 /// Shortest pause between two looks at better bearers.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How a CMP refuses a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// TLS says that it has expired.
+    Expired,
+    /// TLS says something else against it.
+    Certificate,
+    /// The car may not take part with it (CONNACK 0x87).
+    NotAdmitted,
+}
+
+impl Refusal {
+    /// What an alert of the CMP says of our certificate (RFC 8446 §6.2).
+    fn of(error: &io::Error) -> Option<Self> {
+        use rustls::AlertDescription as Alert;
+        let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        match inner {
+            rustls::Error::AlertReceived(Alert::CertificateExpired) => Some(Self::Expired),
+            rustls::Error::AlertReceived(
+                Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                | Alert::CertificateRequired,
+            ) => Some(Self::Certificate),
+            _ => None,
+        }
+    }
+}
+
 /// What every connection needs, checked before anything runs.
 pub(crate) struct Dialer {
-    tls: TlsConnector,
-    /// The car's certificate.
-    pub(crate) cert: PathBuf,
+    /// Loaded when it is needed: a token may not be there at the start.
+    tls: Mutex<Option<TlsConnector>>,
+    ca: PathBuf,
+    /// Certificate and keys, and which of them.
+    identity: (Credentials, Slot),
+    /// How the CMP last refused the certificate.
+    refusal: Arc<Mutex<Option<Refusal>>>,
     name: ServerName<'static>,
     pub(crate) host: String,
     pub(crate) port: u16,
-    bearers: Bearers,
+    bearers: Arc<Bearers>,
     /// What the CMP's name last resolved to: a name server that is away must not keep the car offline.
     known: Mutex<Vec<SocketAddr>>,
 }
 
 impl Dialer {
-    /// Reads certificates and key.
+    /// With certificate and key of `[cmp]`, which are read when they are needed.
     ///
     /// # Errors
-    /// One can't be used, or `cmp.address` is no HOST:PORT.
+    /// `cmp.address` is no HOST:PORT.
     pub(crate) fn new(cmp: &Cmp, bearers: Bearers) -> Result<Self, String> {
         let (host, port) = cmp.host_port().ok_or("cmp.address must be HOST:PORT")?;
-        let tls = aid_cli::tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key)));
         let name = ServerName::try_from(host.to_owned());
         Ok(Self {
-            tls: TlsConnector::from(tls.map_err(|f| f.text)?),
-            cert: cmp.cert.clone(),
+            tls: Mutex::default(),
+            ca: cmp.ca.clone(),
+            identity: (renewal::own(cmp), Slot::Current),
+            refusal: Arc::default(),
             name: name.map_err(|e| format!("cmp.address: {e}"))?,
             host: host.to_owned(),
             port,
-            bearers,
+            bearers: Arc::new(bearers),
             known: Mutex::default(),
         })
+    }
+
+    /// The same with another certificate and key.
+    pub(crate) fn with(&self, identity: Credentials, slot: Slot) -> Self {
+        Self {
+            tls: Mutex::default(),
+            ca: self.ca.clone(),
+            identity: (identity, slot),
+            refusal: Arc::default(),
+            name: self.name.clone(),
+            host: self.host.clone(),
+            port: self.port,
+            bearers: Arc::clone(&self.bearers),
+            known: Mutex::new(self.known()),
+        }
+    }
+
+    /// Reads certificate and key, where that was not done.
+    ///
+    /// # Errors
+    /// They can't be used.
+    pub(crate) fn load(&self) -> Result<TlsConnector, KeyError> {
+        let mut tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = &*tls {
+            return Ok(tls.clone());
+        }
+        let (credentials, slot) = &self.identity;
+        let resolver = credentials.resolver(*slot)?;
+        let config = aid_cli::tls::client_config_by(&self.ca, resolver);
+        let config = config.map_err(|f| KeyError(f.text))?;
+        Ok(tls.insert(TlsConnector::from(config)).clone())
+    }
+
+    /// The file of the certificate.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.identity.0.certificate(self.identity.1)
+    }
+
+    /// Notes that the CMP refused the certificate.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+    }
+
+    /// How the CMP refused the certificate since the last time that this was asked.
+    pub(crate) fn take_refusal(&self) -> Option<Refusal> {
+        let mut last = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        last.take()
     }
 
     /// Name of the bearer in use.
@@ -86,14 +173,16 @@ impl Dialer {
     ///
     /// # Errors
     /// No address, no bearer that reaches it, or TLS fails.
-    pub(crate) async fn connect(&self, counters: &Arc<Counters>) -> io::Result<TlsStream<Counted>> {
+    pub(crate) async fn connect(&self, counters: &Arc<Counters>) -> io::Result<Heard> {
         let addresses = self
             .resolved(
                 LOOKUP,
                 tokio::net::lookup_host((self.host.as_str(), self.port)),
             )
             .await?;
-        self.open(&addresses, counters).await
+        let stream = self.open(&addresses, counters).await?;
+        let refusal = Arc::clone(&self.refusal);
+        Ok(Heard { stream, refusal })
     }
 
     /// Resolves when the connection had better be made anew, and says why: its interface is gone, or a better bearer than
@@ -170,11 +259,13 @@ impl Dialer {
         addresses: &[SocketAddr],
         counters: &Arc<Counters>,
     ) -> io::Result<TlsStream<Counted>> {
+        let tls = self.load().map_err(io::Error::other)?;
         let stream = Counted {
             stream: reach(addresses, bearer).await?,
             counters: Arc::clone(counters),
         };
-        within(HANDSHAKE, self.tls.connect(self.name.clone(), stream)).await
+        let connected = within(HANDSHAKE, tls.connect(self.name.clone(), stream)).await;
+        connected.inspect_err(|error| note(&self.refusal, error))
     }
 
     /// What a lookup says, or what an earlier one said where it fails or hangs.
@@ -247,6 +338,55 @@ async fn reach(addresses: &[SocketAddr], bearer: &Bearer) -> io::Result<TcpStrea
     Err(last)
 }
 
+/// Notes what an error of TLS says about the certificate.
+fn note(place: &Mutex<Option<Refusal>>, error: &io::Error) {
+    if let Some(refusal) = Refusal::of(error) {
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
+    }
+}
+
+/// A TLS connection that notes how the CMP refuses the certificate: with TLS 1.3 the alert comes after the handshake.
+pub(crate) struct Heard {
+    stream: TlsStream<Counted>,
+    refusal: Arc<Mutex<Option<Refusal>>>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &result {
+            note(&this.refusal, error);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.stream).poll_write(cx, buf);
+        if let Poll::Ready(Err(error)) = &result {
+            note(&this.refusal, error);
+        }
+        result
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
 /// A TCP stream whose payload is counted.
 pub(crate) struct Counted {
     stream: TcpStream,
@@ -296,7 +436,9 @@ impl AsyncWrite for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::{KeyName, KeyStore};
     use std::net::{IpAddr, Ipv4Addr};
+    use std::path::Path;
     use tokio::net::TcpListener;
 
     fn dialer(list: Vec<Bearer>) -> Dialer {
@@ -305,13 +447,16 @@ mod tests {
             .expect("versions")
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
+        let keys = KeyStore::new(KeyName::File(PathBuf::new()));
         Dialer {
-            tls: TlsConnector::from(Arc::new(tls)),
-            cert: PathBuf::new(),
+            tls: Mutex::new(Some(TlsConnector::from(Arc::new(tls)))),
+            ca: PathBuf::new(),
+            identity: (Credentials::new(Path::new(""), keys), Slot::Current),
+            refusal: Arc::default(),
             name: ServerName::try_from("cmp.example").expect("name"),
             host: "cmp.example".to_owned(),
             port: 8883,
-            bearers: Bearers::new(list),
+            bearers: Arc::new(Bearers::new(list)),
             known: Mutex::default(),
         }
     }

@@ -5,16 +5,17 @@
 use crate::backoff::Backoff;
 use crate::boot_clock;
 use crate::card::Counters;
-use crate::dialer::Dialer;
+use crate::dialer::{Dialer, Refusal};
 use crate::inbox::Publication;
+use crate::renewal::Probed;
 use aid_agent_core::MAX_MESSAGE;
 use aid_cli::validity;
 use rumqttc::mqttbytes::v5::{
     ConnAck, PubAck, PubAckReason, RetainForwardRule, SubAck, SubscribeFilter, SubscribeReasonCode,
 };
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, Outgoing, Packet, PublishOptions,
-    QoS, StateError,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing,
+    Packet, PublishOptions, QoS, StateError,
 };
 use std::io;
 use std::sync::Arc;
@@ -32,7 +33,8 @@ const CLOSE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
     Up,
-    Down(String),
+    /// It does not stand: why, and how the CMP refuses the certificate where it does.
+    Down(String, Option<Refusal>),
     Message(Publication),
     /// The server refuses a message of ours, or takes one again (`None`); the link stands.
     Refused(Option<String>),
@@ -98,7 +100,7 @@ pub(crate) fn start(
     options.set_keep_alive(30);
     options.set_outgoing_inflight_upper_limit(16);
     options.set_max_packet_size(Some(MAX_MESSAGE as u32 + 1024));
-    let own = dialer.cert.clone();
+    let own = Arc::clone(dialer);
     let (dialer, counters) = (Arc::clone(dialer), Arc::clone(counters));
     let late = SUBSCRIBED + dialer.patience();
     // The client's own limit is 5 s: too short for a bearer that is slow.
@@ -125,12 +127,13 @@ pub(crate) fn start(
     };
     // The CMP says no more of it than a TLS alert.
     let tell = move |event| match event {
-        LinkEvent::Down(error) => {
-            let reason = validity::own_is_refused(&own, validity::now());
-            tell(LinkEvent::Down(match reason {
+        LinkEvent::Down(error, refusal) => {
+            let reason = validity::own_is_refused(&own.certificate(), validity::now());
+            let error = match reason {
                 Some(reason) => format!("{error}; {reason}"),
                 None => error,
-            }));
+            };
+            tell(LinkEvent::Down(error, refusal));
         }
         event => tell(event),
     };
@@ -170,7 +173,7 @@ impl Runner {
             // what ended this connection would end the next.
             self.events.clean();
             self.events.reset_session_state();
-            tell(LinkEvent::Down(why));
+            tell(LinkEvent::Down(why, self.dialer.take_refusal()));
             let random = uuid::Uuid::new_v4().as_u128() as u64;
             let pause = backoff.down(boot_clock::now(), random);
             tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -227,6 +230,7 @@ impl Runner {
                     if silent(&error) {
                         dialer.fell_silent();
                     }
+                    note(&dialer, &error);
                     return Err(error.to_string());
                 }
             }
@@ -265,6 +269,47 @@ impl Runner {
             said.unwrap_or_default()
         );
         tell(LinkEvent::Refused(Some(text.trim_end().to_owned())));
+    }
+}
+
+/// Notes what an error says about the car's certificate.
+fn note(dialer: &Dialer, error: &ConnectionError) {
+    // What TLS says, the connection notes itself.
+    if let ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized) = error {
+        dialer.refused(Refusal::NotAdmitted);
+    }
+}
+
+/// Tries a certificate on a connection of its own, up to CONNACK.
+pub(crate) async fn probe(eid: &str, dialer: &Arc<Dialer>, counters: &Arc<Counters>) -> Probed {
+    let mut options = MqttOptions::new(eid, (dialer.host.clone(), dialer.port));
+    let late = SUBSCRIBED + dialer.patience();
+    options.set_connect_timeout(late);
+    let (through, counters) = (Arc::clone(dialer), Arc::clone(counters));
+    options.set_socket_connector(move |_, _| {
+        let (dialer, counters) = (Arc::clone(&through), Arc::clone(&counters));
+        async move { dialer.connect(&counters).await }
+    });
+    let (_client, mut events) = AsyncClient::builder(options).capacity(4).build();
+    let first = async {
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => return Ok(()),
+                Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    match tokio::time::timeout(late, first).await {
+        Ok(Ok(())) => Probed::Admitted,
+        Ok(Err(error)) => {
+            note(dialer, &error);
+            match dialer.take_refusal() {
+                Some(_) => Probed::Refused(error.to_string()),
+                None => Probed::Unreached(error.to_string()),
+            }
+        }
+        Err(_) => Probed::Unreached("the server does not answer CONNECT".into()),
     }
 }
 

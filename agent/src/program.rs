@@ -4,6 +4,8 @@ use crate::card::Counters;
 use crate::config::{Config, EXAMPLE};
 use crate::daemon;
 use crate::euicc::LpaEuicc;
+use crate::keys::{KeyName, Slot};
+use crate::renewal;
 use aid_cli::cli::{self, Failure, LogArgs};
 use aid_cli::config;
 use aid_cli::printable::printable;
@@ -44,6 +46,9 @@ enum Action {
         /// Configuration file; default: agent.toml here, or /etc/aid/agent.toml.
         #[arg(long, env = "AID_AGENT_CONFIG", value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Judge no dates of certificates: before a start, for an agent whose certificate has expired has it renewed.
+        #[arg(long)]
+        no_dates: bool,
     },
 }
 
@@ -58,12 +63,14 @@ impl cli::Arguments for Args {
 pub fn run(args: Vec<OsString>) -> ExitCode {
     cli::main("aid-agent", args, |args: Args| match args.action {
         Action::ExampleConfig => cli::print(EXAMPLE),
-        Action::CheckConfig { config } => {
+        Action::CheckConfig { config, no_dates } => {
             let config = config::find(config.as_deref(), NAME)?;
             let loaded = Config::load(&config)?;
             check_files(&loaded)?;
-            weak::check_files([config.as_path(), &loaded.cmp.key])?;
-            validity::check_now(&loaded.certificates())?;
+            weak::check_files(std::iter::once(config.as_path()).chain(loaded.secrets()))?;
+            if !no_dates {
+                validity::check_now(&loaded.certificates())?;
+            }
             let name = config.display().to_string();
             cli::print(&format!("{} is valid\n", printable(&name)))
         }
@@ -74,7 +81,14 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 /// Certificates and keys, before anything is asked of a card or a network.
 fn check_files(config: &Config) -> Result<(), Failure> {
     let cmp = &config.cmp;
-    tls::client_config(&cmp.ca, Some((&cmp.cert, &cmp.key)))?;
+    let own = [renewal::own(cmp)]
+        .into_iter()
+        .chain(renewal::bootstrap(cmp));
+    for credentials in own {
+        let resolver = credentials.resolver(Slot::Current);
+        let resolver = resolver.map_err(|e| Failure::new(e.to_string()))?;
+        tls::client_config_by(&cmp.ca, resolver)?;
+    }
     let issuers: Vec<&Path> = config.rsp.ci.iter().map(PathBuf::as_path).collect();
     tls::roots(&issuers).map(drop)
 }
@@ -120,7 +134,10 @@ async fn reload(file: PathBuf, mut hangup: signal::Hangup, sender: mpsc::Sender<
 
 fn serve(file: &Path) -> Result<(), Failure> {
     let config = &Config::load(file)?;
-    check_files(config)?;
+    // What is in a token may come later.
+    if let KeyName::File(_) = config.cmp.key {
+        check_files(config)?;
+    }
     let certificates = Certificates::new(config.certificates());
     // Before the card is asked for, which may take its time.
     certificates.look(validity::now());

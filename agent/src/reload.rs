@@ -5,7 +5,6 @@ use crate::boot_clock;
 use crate::config::{BearerList, Config};
 use crate::daemon::{Daemon, check_eid};
 use crate::dialer::Dialer;
-use aid_agent_core::Event;
 use std::sync::Arc;
 
 impl Daemon {
@@ -37,14 +36,11 @@ impl Daemon {
         if let Some(eid) = &self.eid {
             check_eid(eid, new).map_err(|e| e.to_string())?;
         }
-        self.dialer = Arc::new(Dialer::new(&new.cmp, bearers.bearers())?);
-        if let Some(link) = self.link.take() {
-            link.close().await;
-            if std::mem::take(&mut self.link_up) {
-                self.event(Event::LinkDown);
-            }
-            self.start_link();
-        }
+        let dialer = Dialer::new(&new.cmp, bearers.bearers())?;
+        dialer.load().map_err(|e| e.to_string())?;
+        self.dialer = Arc::new(dialer);
+        self.renew_credentials(new);
+        self.restart_link().await;
         Ok(())
     }
 

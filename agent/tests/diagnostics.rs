@@ -85,7 +85,8 @@ async fn what_is_open_is_shown_and_no_secret_leaves() {
         ..Broker::default()
     }));
     serve(listener, folder.path(), &broker);
-    let key = std::fs::read_to_string(&config.cmp.key).expect("key");
+    let key =
+        std::fs::read_to_string(config.cmp.cert.with_file_name("vehicle.key.pem")).expect("key");
     let mut secrets: Vec<String> = [PIN, MATCHING_ID, LOGIN_CODE].map(str::to_owned).to_vec();
     secrets.extend(
         key.lines()

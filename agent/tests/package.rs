@@ -21,16 +21,21 @@ fn the_installed_configuration_is_valid_and_its_paths_are_those_of_the_unit() {
     assert!(config.journal.starts_with("/var/lib/aid-agent"));
     assert!(UNIT.contains("RuntimeDirectory=aid-agent\n"));
     assert_eq!(config.api, Path::new("/run/aid-agent/agent.sock"));
-    let etc = [&config.cmp.ca, &config.cmp.cert, &config.cmp.key];
+    let mut etc = std::iter::once(&config.cmp.ca).chain(&config.rsp.ci);
+    assert!(etc.all(|path| path.starts_with("/etc/aid")));
+    // What the agent renews is where it may write.
+    let aid_agent::keys::KeyName::File(key) = &config.cmp.key else {
+        panic!("{}", config.cmp.key);
+    };
     assert!(
-        etc.into_iter()
-            .chain(&config.rsp.ci)
-            .all(|path| path.starts_with("/etc/aid"))
+        [&config.cmp.cert, key]
+            .iter()
+            .all(|path| path.starts_with("/var/lib/aid-agent"))
     );
     let user = std::fs::read_to_string(dist("sysusers.conf")).expect("read");
     assert!(UNIT.contains("User=aid-agent\n") && user.contains("\nu aid-agent "));
     // A readable key would be refused at the start.
-    assert!(UNIT.contains("aid-agent check-config --config /etc/aid/agent.toml"));
+    assert!(UNIT.contains("aid-agent check-config --no-dates --config /etc/aid/agent.toml"));
 }
 
 #[test]

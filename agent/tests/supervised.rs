@@ -3,6 +3,7 @@
 
 mod support;
 
+use aid_agent::keys::KeyName;
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -150,7 +151,7 @@ async fn a_renewed_certificate_is_used_without_a_restart_and_another_cars_is_not
         sender.send(foreign).await.expect("sent");
         // A file that is gone: likewise.
         let mut absent = config.clone();
-        absent.cmp.key = folder.path().join("absent.pem");
+        absent.cmp.key = KeyName::File(folder.path().join("absent.pem"));
         sender.send(absent).await.expect("sent");
         let status = wait(&config.api, "up", is_up).await;
         assert_eq!(connections(), 1, "{status}");
@@ -162,8 +163,8 @@ async fn a_renewed_certificate_is_used_without_a_restart_and_another_cars_is_not
             folder.path().join("new.key.pem"),
         );
         std::fs::copy(&config.cmp.cert, &cert).expect("copy");
-        std::fs::copy(&config.cmp.key, &key).expect("copy");
-        (renewed.cmp.cert, renewed.cmp.key) = (cert, key);
+        std::fs::copy(config.cmp.cert.with_file_name("vehicle.key.pem"), &key).expect("copy");
+        (renewed.cmp.cert, renewed.cmp.key) = (cert, KeyName::File(key));
         sender.send(renewed).await.expect("sent");
         wait(&config.api, "up again", |s| is_up(s) && connections() == 2).await;
     };

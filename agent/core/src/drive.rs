@@ -162,6 +162,8 @@ impl Agent {
                     return;
                 }
             }
+            // The shell's: the core knows no keys.
+            Down::Certificate { .. } => return,
             Down::Order { order_id, kind } => {
                 if !self.order(now, order_id, kind) {
                     return;

@@ -39,9 +39,9 @@ mod work;
 pub use agent::{Agent, Phase};
 pub use aid_id::{AccountRef, Iccid, IccidError, Id, Secret};
 pub use aid_wire::{
-    Aup, CodeOutcome, DELETED_BY_USER, Down, Envelope, LoginOutcome, LoginWay, MAX_MESSAGE,
-    MessageError, OrderKind, OrderOutcome, ProfileState, REVISION, Status, SubscriptionView, Up,
-    UserProfile, WIRE_VERSION, announced,
+    Aup, CertificateOutcome, CodeOutcome, DELETED_BY_USER, Down, Envelope, FLEET_REVISION,
+    LoginOutcome, LoginWay, MAX_MESSAGE, MessageError, OrderKind, OrderOutcome, ProfileState,
+    REVISION, Status, SubscriptionView, Up, UserProfile, WIRE_VERSION, announce, announced,
 };
 pub use driver::Session;
 pub use durable::{

@@ -147,6 +147,7 @@ impl Daemon {
         let mut status = view::status(&self.agent, &self.surroundings());
         status["vehicle"] = self.signals.shown();
         status["login"] = self.login.shown();
+        status["certificate"] = self.renewal.shown();
         status["seq"] = json!(self.told);
         status["time"] = json!(rfc3339());
         status

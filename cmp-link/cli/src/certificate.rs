@@ -26,9 +26,8 @@ pub(crate) fn expect(input: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     (got == tag).then_some((content, rest))
 }
 
-/// The subject's only common name; none when absent, repeated or not text.
-#[must_use]
-pub fn common_name(certificate: &[u8]) -> Option<String> {
+/// The certificate from its subject on.
+fn from_subject(certificate: &[u8]) -> Option<&[u8]> {
     let (certificate, _) = expect(certificate, 0x30)?;
     let (mut rest, _) = expect(certificate, 0x30)?;
     if let Some((_, after)) = expect(rest, 0xA0) {
@@ -38,7 +37,33 @@ pub fn common_name(certificate: &[u8]) -> Option<String> {
     for tag in [0x02, 0x30, 0x30, 0x30] {
         (_, rest) = expect(rest, tag)?;
     }
-    let (mut subject, _) = expect(rest, 0x30)?;
+    Some(rest)
+}
+
+/// The public key: the DER of SubjectPublicKeyInfo.
+#[must_use]
+pub fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = expect(from_subject(certificate)?, 0x30)?;
+    let (_, after) = expect(rest, 0x30)?;
+    rest.get(..rest.len() - after.len())
+}
+
+/// The public key of a certificate request (RFC 2986): the DER of SubjectPublicKeyInfo.
+#[must_use]
+pub fn request_key(request: &[u8]) -> Option<&[u8]> {
+    let (request, _) = expect(request, 0x30)?;
+    let (rest, _) = expect(request, 0x30)?;
+    // version, subject
+    let (_, rest) = expect(rest, 0x02)?;
+    let (_, rest) = expect(rest, 0x30)?;
+    let (_, after) = expect(rest, 0x30)?;
+    rest.get(..rest.len() - after.len())
+}
+
+/// The subject's only common name; none when absent, repeated or not text.
+#[must_use]
+pub fn common_name(certificate: &[u8]) -> Option<String> {
+    let (mut subject, _) = expect(from_subject(certificate)?, 0x30)?;
     let mut found = None;
     while !subject.is_empty() {
         let (mut set, after) = expect(subject, 0x31)?;
@@ -93,6 +118,21 @@ mod tests {
             common_name(&certificate(&[(DnType::OrganizationName, "OEM")])),
             None
         );
+    }
+
+    #[test]
+    fn the_public_key_is_that_of_the_pair() {
+        let key = KeyPair::generate().expect("key");
+        let params = CertificateParams::new(vec!["localhost".into()]).expect("params");
+        let expected = rcgen::PublicKeyData::subject_public_key_info(&key);
+        let request = params.serialize_request(&key).expect("request");
+        assert_eq!(request_key(request.der()), Some(expected.as_slice()));
+        let certificate = params.self_signed(&key).expect("certificate");
+        assert_eq!(public_key(certificate.der()), Some(expected.as_slice()));
+        for end in 0..certificate.der().len() {
+            let _ = public_key(&certificate.der()[..end]);
+            let _ = request_key(&request.der()[..end.min(request.der().len())]);
+        }
     }
 
     #[test]

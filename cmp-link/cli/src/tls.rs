@@ -6,6 +6,7 @@ use crate::certificate::common_name;
 use crate::cli::Failure;
 use crate::config;
 use crate::validity::{self, MAX_FILE};
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
@@ -42,27 +43,48 @@ pub fn server_config(
     key: &Path,
     client_ca: Option<&Path>,
 ) -> Result<Arc<ServerConfig>, Failure> {
+    server_config_of(cert, key, client_ca.as_slice())
+}
+
+/// As [`server_config`] with clients of several CAs; of none: clients present no certificate.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn server_config_of(
+    cert: &Path,
+    key: &Path,
+    client_cas: &[&Path],
+) -> Result<Arc<ServerConfig>, Failure> {
     let builder =
         ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
-    let builder = match client_ca {
-        None => builder.with_no_client_auth(),
-        Some(ca) => {
-            let roots = Arc::new(roots(&[ca])?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
-                .build()
-                .map_err(|e| Failure::new(format!("{} verifies no client: {e}", ca.display())))?;
-            builder.with_client_cert_verifier(Arc::new(NamesRefused(verifier)))
-        }
+    let builder = match client_cas {
+        [] => builder.with_no_client_auth(),
+        cas => builder.with_client_cert_verifier(Arc::new(NamesRefused(client_verifier(cas)?))),
     };
     let mut config = builder
         .with_single_cert(certificates(cert)?, private_key(key)?)
         .map_err(|e| unfit(cert, key, &e))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    if client_ca.is_some() {
+    if !client_cas.is_empty() {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }
     Ok(Arc::new(config))
+}
+
+/// Verifies clients' certificates of these CAs: chain, dates, purpose.
+///
+/// # Errors
+/// A file is unreadable, or has no CA.
+pub fn client_verifier(cas: &[&Path]) -> Result<Arc<dyn ClientCertVerifier>, Failure> {
+    let roots = Arc::new(roots(cas)?);
+    let names = || {
+        let names: Vec<String> = cas.iter().map(|ca| ca.display().to_string()).collect();
+        names.join(", ")
+    };
+    WebPkiClientVerifier::builder_with_provider(roots, provider())
+        .build()
+        .map_err(|e| Failure::new(format!("{} verifies no client: {e}", names())))
 }
 
 /// A client's configuration that trusts `ca` and no other root; `identity` is certificate and key.
@@ -82,6 +104,22 @@ pub fn client_config(
             .with_client_auth_cert(certificates(cert)?, private_key(key)?)
             .map_err(|e| unfit(cert, key, &e))?,
     };
+    Ok(Arc::new(config))
+}
+
+/// A client's configuration that trusts `ca` and no other root; `identity` yields certificate and key, which may be in a
+/// token.
+///
+/// # Errors
+/// The CA can't be used.
+pub fn client_config_by(
+    ca: &Path,
+    identity: Arc<dyn ResolvesClientCert>,
+) -> Result<Arc<ClientConfig>, Failure> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots(&[ca])?)
+        .with_client_cert_resolver(identity);
     Ok(Arc::new(config))
 }
 

@@ -45,6 +45,8 @@ pub struct File {
     pub admin: admin::Config,
     /// Issues certificates at the end of the assembly line; absent: nobody does.
     pub enrolment: Option<Enrolment>,
+    /// Issues certificates that vehicles ask for over AID2; absent: nobody does.
+    pub vehicle_ca: Option<VehicleCa>,
     /// Calls addresses that hear of orders and alarms; absent: none is called.
     pub webhooks: Option<Webhooks>,
     /// Export of traces; absent: none.
@@ -67,7 +69,8 @@ impl File {
         let msps = self.msp.iter().map(|msp| &msp.key);
         let enrolment = self.enrolment.iter().map(|e| &e.ca_key);
         let all = own.into_iter().chain(&self.admin.key).chain(msps);
-        let all = all.chain(enrolment);
+        let renewal = self.vehicle_ca.iter().filter_map(|ca| ca.key.as_ref());
+        let all = all.chain(enrolment).chain(renewal);
         all.map(PathBuf::as_path)
     }
 }
@@ -112,6 +115,51 @@ pub struct Enrolment {
 
 fn enrolment_days() -> u16 {
     730
+}
+
+/// `[vehicle_ca]`: who issues the certificates that vehicles ask for over AID2: a CA of ours, or a command of the operator's
+/// PKI.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VehicleCa {
+    /// Our CA's certificate, one that `gateway.client_ca` has, and behind it those of its issuers.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Validity of the certificates, days.
+    #[serde(default = "enrolment_days")]
+    pub days: u16,
+    /// Program and arguments that get a request on stdin (PEM), and write the chain to stdout (PEM, the vehicle's first).
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Longest time that the command may take, seconds, 1 to 300.
+    #[serde(default = "command_s")]
+    pub command_s: u16,
+}
+
+fn command_s() -> u16 {
+    30
+}
+
+impl VehicleCa {
+    /// Whether it is one of the two, and complete.
+    fn check(&self) -> Result<(), String> {
+        match (&self.cert, &self.key, self.command.is_empty()) {
+            (Some(cert), Some(key), true) => {
+                tls::certificates(cert).map_err(|e| e.text)?;
+                std::fs::metadata(key)
+                    .map(drop)
+                    .map_err(|e| format!("vehicle_ca.key {} can't be read: {e}", key.display()))?;
+                match self.days {
+                    0 => Err("vehicle_ca.days must be at least 1".into()),
+                    _ => Ok(()),
+                }
+            }
+            (None, None, false) if (1..=300).contains(&self.command_s) => Ok(()),
+            (None, None, false) => Err("vehicle_ca.command_s must be 1 to 300".into()),
+            _ => Err("vehicle_ca needs cert and key (our own CA), or command".into()),
+        }
+    }
 }
 
 /// `[webhooks]`: how addresses that hear of orders and alarms are called.
@@ -159,6 +207,8 @@ pub struct Gateway {
     pub key: PathBuf,
     /// CA of the vehicles; absent where a broker checks them.
     pub client_ca: Option<PathBuf>,
+    /// CA of certificates with which a vehicle may do nothing but have its certificate renewed; absent: there are none.
+    pub bootstrap_ca: Option<PathBuf>,
     /// CA of the broker's certificate; absent: `client_ca`.
     pub ca: Option<PathBuf>,
 }
@@ -216,6 +266,11 @@ impl Gateway {
                 Err("gateway.ca is needed: the CA of the broker's certificate".into())
             }
             (None, Some(Err(error))) => Err(error),
+            (None, Some(Ok(_))) if self.bootstrap_ca.is_some() => Err(
+                "gateway.bootstrap_ca works with gateway.listen only: behind a broker nobody sees which certificate a \
+                 vehicle shows"
+                    .into(),
+            ),
             _ if self.max_vehicles == 0 => Err("gateway.max_vehicles must be at least 1".into()),
             _ if self.share.is_empty() || self.share.contains(['/', '+', '#']) => Err(format!(
                 "gateway.share {:?} must be a name without / + #",
@@ -305,7 +360,11 @@ pub fn read(path: &Path) -> Result<File, Failure> {
         *item = beside(path, item);
     }
     let gateway = &mut file.gateway;
-    let optional = [&mut gateway.client_ca, &mut gateway.ca];
+    let optional = [
+        &mut gateway.client_ca,
+        &mut gateway.bootstrap_ca,
+        &mut gateway.ca,
+    ];
     for item in [&mut gateway.cert, &mut gateway.key]
         .into_iter()
         .chain(optional.into_iter().flatten())
@@ -322,6 +381,11 @@ pub fn read(path: &Path) -> Result<File, Failure> {
     file.admin.resolve(path);
     if let Some(enrolment) = &mut file.enrolment {
         for item in [&mut enrolment.ca_cert, &mut enrolment.ca_key] {
+            *item = beside(path, item);
+        }
+    }
+    if let Some(ca) = &mut file.vehicle_ca {
+        for item in [&mut ca.cert, &mut ca.key].into_iter().flatten() {
             *item = beside(path, item);
         }
     }
@@ -372,6 +436,9 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
             let key = enrolment.ca_key.display();
             wrong(path, format!("enrolment.ca_key {key} can't be read: {e}"))
         })?;
+    }
+    if let Some(ca) = &file.vehicle_ca {
+        ca.check().map_err(|e| wrong(path, e))?;
     }
     if let Some(telemetry) = &file.telemetry {
         telemetry.check()?;

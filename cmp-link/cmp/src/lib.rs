@@ -14,6 +14,7 @@ pub mod openid;
 pub mod operator;
 pub mod outbox;
 pub mod password;
+mod pki;
 pub mod portal;
 pub mod program;
 pub mod service;

@@ -3,6 +3,7 @@
 //! operator's name in the audit trail. Messages to vehicles are not sent here: the server sends the orders that it finds.
 
 mod calls;
+mod certificates;
 mod desk;
 mod enrolment;
 mod fleet;
@@ -31,7 +32,7 @@ use std::str::FromStr;
 
 pub use calls::Calls;
 pub use desk::hash_of_key;
-pub use enrolment::{Binding, issue};
+pub use enrolment::{Binding, issue, judge};
 pub use fleet::Because;
 pub use import::{MOST_LINES, WrongLine};
 pub use orders::{OrderWhat, Orders};

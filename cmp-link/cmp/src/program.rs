@@ -393,6 +393,16 @@ const VEHICLE: [&str; 6] = [
     "session",
 ];
 
+/// The first columns of a table of certificates.
+const CERTIFICATE: [&str; 6] = [
+    "state",
+    "not_after",
+    "issued_at",
+    "used_at",
+    "bootstrap",
+    "certificate",
+];
+
 async fn vehicle(admin: &admin::Admin<'_>, command: VehicleCommand) -> Result<(), Failure> {
     let operator = &admin.operator;
     let (what, deed) = match command {
@@ -408,6 +418,10 @@ async fn vehicle(admin: &admin::Admin<'_>, command: VehicleCommand) -> Result<()
             }
             let read = async |after, limit| operator.vehicles(after, limit).await;
             return admin.list(&VEHICLE, &filter.page, read).await;
+        }
+        VehicleCommand::Certificates { eid } => {
+            let rows = operator.vehicle_certificates(&eid).await?;
+            return admin::show_all(&CERTIFICATE, rows, admin.json);
         }
         VehicleCommand::Show { eid } => return admin.show(operator.show_vehicle(&eid).await),
         VehicleCommand::Clear { ref eid, .. } => (

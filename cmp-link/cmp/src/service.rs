@@ -7,6 +7,7 @@ mod attempts;
 mod car_login;
 mod car_sessions;
 mod cars;
+mod certificates;
 mod codes;
 mod connections;
 mod desk;
@@ -40,6 +41,7 @@ use tokio::sync::{Notify, mpsc};
 pub use account::{Changed, is_pin};
 pub use car_login::{CODE_PAGE, CarLogin, Judged};
 pub use cars::Taken;
+pub use certificates::Bootstrapped;
 pub use connections::{Frame, QUEUE};
 pub use desk::{NotIn, SESSION_MS};
 pub use garage::{Car, CarProfile, Failure, Named, Standing};
@@ -64,6 +66,10 @@ pub struct Service {
     decided: AtomicU64,
     /// Judges where activation codes send cars.
     smdp: smdp::Judge,
+    /// Cars for which the PKI is asked at present.
+    issuing: Mutex<BTreeSet<Eid>>,
+    /// How many commands of the PKI run at once.
+    commands: tokio::sync::Semaphore,
     /// A call to an MSP is due.
     pub(crate) due: Notify,
 }
@@ -100,6 +106,8 @@ impl Service {
             showing: Mutex::new(BTreeSet::new()),
             decided: AtomicU64::new(0),
             smdp: smdp::Judge::default(),
+            issuing: Mutex::new(BTreeSet::new()),
+            commands: tokio::sync::Semaphore::new(certificates::COMMANDS),
             due: Notify::new(),
         }
     }

@@ -5,6 +5,7 @@
 //! whoever it is about before it reads ([`Tx::lock`]); a change whose lock is not held is a defect and refused on both
 //! databases.
 
+mod certificate;
 mod desk;
 mod look;
 mod presence;

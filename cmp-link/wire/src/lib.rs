@@ -13,11 +13,12 @@ mod user_profile;
 
 pub use envelope::{Envelope, MAX_MESSAGE, MessageError, WIRE_VERSION};
 pub use message::{
-    Aup, CodeOutcome, DELETED_BY_USER, Down, LoginOutcome, LoginWay, OrderKind, OrderOutcome,
-    ProfileState, Status, Up,
+    Aup, CertificateOutcome, CodeOutcome, DELETED_BY_USER, Down, LoginOutcome, LoginWay, MAX_CHAIN,
+    MAX_REQUEST, OrderKind, OrderOutcome, ProfileState, Status, Up,
 };
 pub use revision::{
-    ACCOUNT_REVISION, FIRST_REVISION, REVISION, SESSION_REVISION, announce, announced,
+    ACCOUNT_REVISION, FIRST_REVISION, FLEET_REVISION, REVISION, SESSION_REVISION, announce,
+    announced,
 };
 pub use topic::{Direction, parse_topic, topic_down, topic_up};
 pub use user_profile::{MAX_ENTRIES, MAX_TEXT, SubscriptionView, UserProfile};

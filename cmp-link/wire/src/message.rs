@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 /// Code of a `Deleted` report: the user himself deleted his OP at the HMI.
 pub const DELETED_BY_USER: u16 = 1;
+/// Longest request for a certificate, bytes.
+pub const MAX_REQUEST: usize = 2048;
+/// Most certificates of a chain.
+pub const MAX_CHAIN: usize = 4;
 
 /// A profile as the car sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +138,13 @@ pub enum Up {
         /// How the user proves who they are.
         way: LoginWay,
     },
+    /// The car asks for a certificate in place of the one that it has (revision 4); repeated until `Certificate`.
+    RenewCertificate {
+        /// Names the request; repetitions carry the same, and get the same certificate.
+        request_id: Id,
+        /// PKCS#10 request (RFC 2986), DER, signed with the new key; at most [`MAX_REQUEST`] bytes.
+        request: Vec<u8>,
+    },
 }
 
 /// How a user proves who they are.
@@ -234,6 +245,33 @@ pub enum Down {
         revision: u8,
         /// The number that the CMP has of the car's session. Each `Hello` raises it above all that was said before.
         session: u64,
+    },
+    /// Answer to `RenewCertificate` (revision 4).
+    Certificate {
+        /// The request.
+        request_id: Id,
+        /// The certificate, later, or never.
+        outcome: CertificateOutcome,
+    },
+}
+
+/// Answer to a request for a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CertificateOutcome {
+    /// Here it is.
+    Issued {
+        /// X.509 certificates, DER: the car's own first, then those of its issuers; at most [`MAX_CHAIN`].
+        chain: Vec<Vec<u8>>,
+    },
+    /// The same request is to be sent again, because the PKI can't issue now or the car asks too often.
+    Later {
+        /// After so many seconds.
+        seconds: u32,
+    },
+    /// This request gets none.
+    Refused {
+        /// Why, for the car's log.
+        reason: String,
     },
 }
 

@@ -4,9 +4,9 @@
 
 use aid_id::{AccountRef, Eid, Iccid, Id, Secret};
 use aid_wire::{
-    Aup, CodeOutcome, Direction, Down, Envelope, LoginOutcome, LoginWay, MAX_ENTRIES, MAX_MESSAGE,
-    MAX_TEXT, MessageError, OrderKind, OrderOutcome, ProfileState, Status, SubscriptionView, Up,
-    UserProfile, parse_topic, topic_down, topic_up,
+    Aup, CertificateOutcome, CodeOutcome, Direction, Down, Envelope, LoginOutcome, LoginWay,
+    MAX_ENTRIES, MAX_MESSAGE, MAX_TEXT, MessageError, OrderKind, OrderOutcome, ProfileState,
+    Status, SubscriptionView, Up, UserProfile, parse_topic, topic_down, topic_up,
 };
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
@@ -147,6 +147,13 @@ fn up() {
     };
     golden(login(pin), &format!("0bac0201{b}{a}00036576610431323334"));
     golden(login(LoginWay::Code), &format!("0bac0201{b}{a}01"));
+    golden(
+        Up::RenewCertificate {
+            request_id: A,
+            request: vec![0x30, 0x03, 1],
+        },
+        &format!("0c{a}03300301"),
+    );
 }
 
 // R-2-9 R-3.2-2 R-3.2-3 R-3.2-4
@@ -285,6 +292,30 @@ fn down() {
         },
         &format!("08{a}02ac02"),
     );
+    let outcomes = [
+        (
+            CertificateOutcome::Issued {
+                chain: vec![vec![0x30, 0], vec![0x31]],
+            },
+            "00020230000131",
+        ),
+        (CertificateOutcome::Later { seconds: 300 }, "01ac02"),
+        (
+            CertificateOutcome::Refused {
+                reason: "no".into(),
+            },
+            "02026e6f",
+        ),
+    ];
+    for (outcome, bytes) in outcomes {
+        golden(
+            Down::Certificate {
+                request_id: A,
+                outcome,
+            },
+            &format!("09{a}{bytes}"),
+        );
+    }
 }
 
 // R-2-9

@@ -1,6 +1,6 @@
 //! What tests need of the machine beyond a Rust toolchain: shared public test data, PostgreSQL,
 //! mosquitto, openssl, the right to mount a small disk that fills up, prlimit, a C compiler for a library that makes
-//! calls fail, the PC/SC daemon with a virtual reader, tshark, Chromium, axe-core. A test without it says that it was skipped and passes.
+//! calls fail, the PC/SC daemon with a virtual reader, SoftHSM, tshark, Chromium, axe-core. A test without it says that it was skipped and passes.
 //! Where `AID_REQUIRE` lists the need (`AID_REQUIRE=shared,postgres`), the test fails instead: CI lists what it has
 //! provided, so that nothing is skipped there unnoticed.
 #![forbid(unsafe_code)]
@@ -39,6 +39,8 @@ pub enum Need {
     Cc,
     /// The PC/SC daemon `pcscd`, the driver of vsmartcard's virtual reader, and the client `scriptor`.
     Pcscd,
+    /// SoftHSM, a PKCS#11 token in files: its library and `softhsm2-util`.
+    Softhsm,
     /// `tshark`, Wireshark's command line.
     Tshark,
     /// `systemd-analyze`, which judges units without a running systemd.
@@ -54,7 +56,7 @@ pub enum Need {
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Shared,
         Self::Postgres,
         Self::Mosquitto,
@@ -63,6 +65,7 @@ impl Need {
         Self::Prlimit,
         Self::Cc,
         Self::Pcscd,
+        Self::Softhsm,
         Self::Tshark,
         Self::Systemd,
         Self::Netns,
@@ -82,6 +85,7 @@ impl Need {
             Self::Prlimit => "prlimit",
             Self::Cc => "cc",
             Self::Pcscd => "pcscd",
+            Self::Softhsm => "softhsm",
             Self::Tshark => "tshark",
             Self::Systemd => "systemd",
             Self::Netns => "netns",
@@ -101,6 +105,7 @@ impl Need {
             Self::Prlimit => "Debian: apt-get install util-linux",
             Self::Cc => "Debian: apt-get install gcc libc6-dev",
             Self::Pcscd => "Debian: apt-get install pcscd vsmartcard-vpcd pcsc-tools",
+            Self::Softhsm => "Debian: apt-get install softhsm2",
             Self::Tshark => "Debian: apt-get install tshark",
             Self::Systemd => "Debian: apt-get install systemd",
             Self::Netns => "run the tests as root, with Debian's iproute2 and util-linux",

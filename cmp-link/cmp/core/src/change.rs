@@ -4,8 +4,9 @@ use crate::decide::session::Book;
 use crate::decide::tries;
 use crate::model::{
     Account, Answered, ApiKey, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation,
-    Happening, Hold, Identity, LoginCode, Member, Onboarding, OnboardingState, Order, OrderState,
-    PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle, Webhook,
+    Happening, Hold, Identity, Issued, LoginCode, Member, Onboarding, OnboardingState, Order,
+    OrderState, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle, VehicleCertificate,
+    Webhook,
 };
 use aid_aid1::body::CsimStatus;
 use aid_aid1::deviation::Deviation;
@@ -181,6 +182,8 @@ pub enum FleetChange {
         /// When, Unix milliseconds.
         at: u64,
     },
+    /// A certificate that the car asked for over AID2.
+    Certificate(CertificateChange),
     /// Who is logged in to a car.
     Session(Eid, Book),
     /// The session of this account ends, if the car has no other.
@@ -189,6 +192,35 @@ pub enum FleetChange {
     PutLoginCode(LoginCode),
     /// A user's preference; none removes it.
     SetPreference(AccountRef, String, Option<String>),
+}
+
+/// A change of the certificates that a car asks for over AID2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CertificateChange {
+    /// It asks for one.
+    Ask(VehicleCertificate),
+    /// Its request has this certificate.
+    Issue(Eid, Id, Issued),
+    /// This certificate, by its SHA-256, is accepted beside the one that is bound.
+    Next(Eid, String),
+    /// This certificate and no other is accepted from now on: by its SHA-256, and when, Unix milliseconds.
+    Bind(Eid, String, u64),
+    /// The car connected with this certificate: by its SHA-256, and when, Unix milliseconds. Only the first time counts.
+    Used(Eid, String, u64),
+}
+
+impl CertificateChange {
+    /// Whose it is.
+    #[must_use]
+    pub fn eid(&self) -> Eid {
+        match self {
+            Self::Ask(asked) => asked.eid,
+            Self::Issue(eid, ..)
+            | Self::Next(eid, _)
+            | Self::Bind(eid, ..)
+            | Self::Used(eid, ..) => *eid,
+        }
+    }
 }
 
 /// A change of who works at the operator's desk, and of what is called back.
@@ -329,6 +361,7 @@ impl Change {
                 FleetChange::Enrol { eid, .. }
                 | FleetChange::Session(eid, _)
                 | FleetChange::Leave(eid, _) => vehicle(eid),
+                FleetChange::Certificate(change) => vehicle(&change.eid()),
                 FleetChange::PutLoginCode(code) => vehicle(&code.eid),
                 FleetChange::SetPreference(id, ..) => account(id),
             },

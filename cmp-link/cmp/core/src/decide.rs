@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod car_login;
+pub mod certificate;
 pub mod code;
 pub mod deletion;
 pub mod hello;

@@ -29,10 +29,12 @@ macro_rules! text_enum {
     };
 }
 
+mod certificate;
 mod desk;
 mod fleet;
 mod work;
 
+pub use certificate::{Issued, VehicleCertificate};
 pub use desk::{ApiKey, Member, Role, Webhook};
 pub use fleet::{LoginCode, LoginCodeState, SessionMark};
 pub use work::{Answered, Call, CallKind, CallState, Happening, Order, OrderState};
@@ -53,6 +55,9 @@ pub struct Vehicle {
     /// SHA-256 of the only certificate that is accepted, hexadecimal; none: any of the gateway's CA
     /// that names the EID.
     pub certificate: Option<String>,
+    /// SHA-256 of the certificate that is accepted beside it until the car has used this one: it was issued for the car's
+    /// own request.
+    pub next_certificate: Option<String>,
     /// Who is logged in, as far as is known.
     pub session: Option<AccountRef>,
     /// What is known of the numbers of its sessions.
@@ -78,6 +83,7 @@ impl Vehicle {
             software: None,
             card: None,
             certificate: None,
+            next_certificate: None,
             session: None,
             mark: SessionMark::default(),
             vin: None,

@@ -4,9 +4,10 @@
 
 mod connect;
 
+use super::Known;
 use super::headers::Headers;
 use super::patience::Patience;
-use crate::service::{Frame, QUEUE, Service, Taken};
+use crate::service::{Bootstrapped, Frame, QUEUE, Service, Taken};
 use aid_cli::signal::Stop;
 use aid_id::Eid;
 use aid_wire::{Envelope, Up, topic_down, topic_up};
@@ -74,6 +75,8 @@ pub(super) struct Session {
     /// The car, by its certificate. Without one the connection is refused with a reason code.
     eid: Option<Eid>,
     certificate: [u8; 32],
+    /// It showed its bootstrap certificate: nothing but renewal is served.
+    bootstrap: bool,
     stop: Stop,
     mqtt: Connection<role::Server>,
     connected: bool,
@@ -95,7 +98,7 @@ impl Session {
         stream: TlsStream<TcpStream>,
         service: Arc<Service>,
         name: Box<str>,
-        car: Option<(Eid, [u8; 32])>,
+        car: Option<Known>,
         stop: Stop,
     ) -> Self {
         let options = ConnectionOptions::new()
@@ -109,8 +112,9 @@ impl Session {
             stream,
             service,
             name,
-            eid: car.map(|(eid, _)| eid),
-            certificate: car.map_or([0; 32], |(_, certificate)| certificate),
+            eid: car.as_ref().map(|car| car.eid),
+            certificate: car.as_ref().map_or([0; 32], |car| car.certificate),
+            bootstrap: car.is_some_and(|car| car.bootstrap),
             stop,
             mqtt,
             connected: false,
@@ -349,6 +353,10 @@ impl Session {
         if let Some(granted) = granted {
             self.granted = granted;
             tracing::trace!(target: "trace", "<- MQTT {eid} SUBSCRIBE");
+            if self.bootstrap {
+                // Its messages go to the connection with the certificate that is bound.
+                return Ok(());
+            }
             let sender = self.queue.0.take().unwrap_or_else(|| {
                 // A second subscription in one session: what waited is sent again.
                 let (sender, receiver) = mpsc::channel(QUEUE);
@@ -421,10 +429,36 @@ impl Session {
             target: "trace",
             "<- MQTT {eid} {} bytes #{} {:?}", payload.len(), envelope.sequence, envelope.body
         );
+        if self.bootstrap {
+            return self.bootstrapped(eid, envelope).await;
+        }
         // Boxed: what only a message needs is not part of every connection that is silent.
         match Box::pin(self.service.up(eid, Some(&self.certificate), envelope)).await {
             Ok(Taken::Done) => Ok(PubackReasonCode::Success),
             Ok(Taken::Foreign) => {
+                self.disconnect(DisconnectReasonCode::NotAuthorized).await;
+                Err(Some("it does not take part any more".into()))
+            }
+            Err(error) => {
+                self.disconnect(DisconnectReasonCode::QuotaExceeded).await;
+                Err(Some(format!("a message was not stored: {error}")))
+            }
+        }
+    }
+
+    /// As `taken`, for a vehicle with its bootstrap certificate.
+    async fn bootstrapped(
+        &mut self,
+        eid: Eid,
+        envelope: Envelope<Up>,
+    ) -> Result<PubackReasonCode, End> {
+        match Box::pin(self.service.bootstrap(eid, envelope)).await {
+            Ok(Bootstrapped::Answered(frame)) => {
+                self.waiting.extend(frame);
+                Ok(PubackReasonCode::Success)
+            }
+            Ok(Bootstrapped::Refused) => Ok(PubackReasonCode::NotAuthorized),
+            Ok(Bootstrapped::Foreign) => {
                 self.disconnect(DisconnectReasonCode::NotAuthorized).await;
                 Err(Some("it does not take part any more".into()))
             }

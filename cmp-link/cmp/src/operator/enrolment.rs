@@ -11,7 +11,7 @@ use aid_id::Eid;
 use aid_serve::peer::{common_name, fingerprint};
 use rcgen::{
     CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, Issuer,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, PublicKeyData as _,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
@@ -70,6 +70,31 @@ pub fn issue(
     eid: Eid,
     days: u16,
 ) -> Result<String, String> {
+    let asked = asked_by(request, eid)?;
+    let key = KeyPair::from_pem(key).map_err(|e| format!("the CA's key can't be used: {e}"))?;
+    let ca = Issuer::from_ca_cert_der(ca, key)
+        .map_err(|e| format!("the CA's certificate can't be used: {e}"))?;
+    // Nothing of what the request wishes for is taken over but its key.
+    let now = SystemTime::now();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, eid.as_str());
+    params.not_before = (now - DAY).into();
+    params.not_after = (now + DAY * u32::from(days)).into();
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    let issued = params.signed_by(&asked.public_key, &ca);
+    Ok(issued
+        .map_err(|e| format!("the certificate was not issued: {e}"))?
+        .pem())
+}
+
+/// A certificate request (PEM or DER) whose signature shows that whoever asks has the key, and that names this EID or
+/// nobody.
+fn asked_by(request: &[u8], eid: Eid) -> Result<CertificateSigningRequestParams, String> {
     let der = if request.first() == Some(&0x30) {
         CertificateSigningRequestDer::from(request.to_vec())
     } else {
@@ -90,25 +115,33 @@ pub fn issue(
             "the certificate request can't be used: it is for {name:?}, not for {eid}"
         ));
     }
-    let key = KeyPair::from_pem(key).map_err(|e| format!("the CA's key can't be used: {e}"))?;
-    let ca = Issuer::from_ca_cert_der(ca, key)
-        .map_err(|e| format!("the CA's certificate can't be used: {e}"))?;
-    // Nothing of what the request wishes for is taken over but its key.
-    let now = SystemTime::now();
-    let mut params = CertificateParams::default();
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, eid.as_str());
-    params.not_before = (now - DAY).into();
-    params.not_after = (now + DAY * u32::from(days)).into();
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params.use_authority_key_identifier_extension = true;
-    let issued = params.signed_by(&asked.public_key, &ca);
-    Ok(issued
-        .map_err(|e| format!("the certificate was not issued: {e}"))?
-        .pem())
+    Ok(asked)
+}
+
+/// Shortest RSA key, bytes of its public part: 2048 bits of the modulus, and what DER adds.
+const RSA_2048: usize = 256;
+/// Longest RSA key, bytes of its public part: 4096 bits of the modulus, and what DER adds.
+const RSA_4096: usize = 512 + 32;
+
+/// Judges a request that came over AID2 (DER): proof of possession, subject, kind and size of the key.
+///
+/// # Errors
+/// Why no certificate is issued for it.
+pub fn judge(request: &[u8], eid: Eid) -> Result<(), String> {
+    let asked = asked_by(request, eid)?;
+    let (key, size) = (&asked.public_key, asked.public_key.der_bytes().len());
+    let algorithm = key.algorithm();
+    let is_curve = [
+        &rcgen::PKCS_ECDSA_P256_SHA256,
+        &rcgen::PKCS_ECDSA_P384_SHA384,
+    ]
+    .contains(&algorithm);
+    let is_rsa = [&rcgen::PKCS_RSA_SHA256, &rcgen::PKCS_RSA_SHA384].contains(&algorithm);
+    match (is_curve, is_rsa, size) {
+        (true, ..) | (_, true, RSA_2048..=RSA_4096) => Ok(()),
+        (_, true, _) => Err("an RSA key has 2048 to 4096 bits".into()),
+        _ => Err("a vehicle's key is on P-256 or P-384, or RSA of 2048 to 4096 bits".into()),
+    }
 }
 
 /// The changes that bind a vehicle, with the locks of whomever they concern. None where it is bound like that already.

@@ -32,7 +32,7 @@ pub(crate) fn vehicle_row(v: &Vehicle, presence: Option<&Presence>) -> Value {
         "eid": v.eid.as_str(), "vin": v.vin, "added_at": time(v.added_at), "last_seen": time(v.last_seen),
         "software": v.software, "card": card, "retired_at": time(v.retired_at),
         "retired_reason": v.retired_reason, "replaced_by": v.replaced_by.map(|e| e.to_string()),
-        "certificate": v.certificate, "session": v.session.map(|a| id_text(a.0)),
+        "certificate": v.certificate, "next_certificate": v.next_certificate, "session": v.session.map(|a| id_text(a.0)),
         "online": presence.is_some_and(Presence::is_online),
         "last_message": time(presence.map(|p| p.heard_at).max(v.last_seen)),
         "connected_since": time(presence.filter(|p| p.is_online()).map(|p| p.connected_at)),

@@ -374,6 +374,11 @@ pub(super) enum VehicleCommand {
         /// EID of the vehicle.
         eid: String,
     },
+    /// Its certificates: those that it asked for over AID2, newest first, and the one that it was enrolled with.
+    Certificates {
+        /// EID of the vehicle.
+        eid: String,
+    },
     /// Log its users out and delete its profiles, because a rental ended or for a workshop (A.4).
     Clear {
         /// EID of the vehicle.

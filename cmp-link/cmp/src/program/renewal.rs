@@ -3,6 +3,7 @@
 
 use super::serve::{Vehicles, listeners_tls};
 use crate::config::{File, check};
+use crate::gateway::Doors;
 use crate::service::Service;
 use aid_cli::config::Values;
 use aid_cli::signal::Stop;
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the next request, call or connection finds replaced; anything else waits for a restart.
-const LIVE: [&str; 15] = [
+const LIVE: [&str; 16] = [
     "msp",
     "aid1.cert",
     "aid1.key",
@@ -24,6 +25,7 @@ const LIVE: [&str; 15] = [
     "gateway.cert",
     "gateway.key",
     "gateway.client_ca",
+    "gateway.bootstrap_ca",
     "gateway.ca",
     "admin.cert",
     "admin.key",
@@ -35,7 +37,7 @@ const LIVE: [&str; 15] = [
 /// TLS towards vehicles.
 pub(super) enum LiveVehicles {
     /// They connect to us.
-    Server(Live<ServerConfig>),
+    Server(Live<Doors>),
     /// They connect to a broker, as we do.
     Broker(Live<ClientConfig>),
 }
@@ -60,7 +62,8 @@ pub(super) fn files(path: &Path, file: &File) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     files.extend([&aid1.cert, &aid1.key, &aid1.client_ca].map(Clone::clone));
     files.extend([&portal.cert, &portal.key, &gateway.cert, &gateway.key].map(Clone::clone));
-    let (admin, maybe) = (&file.admin, [&gateway.client_ca, &gateway.ca]);
+    let maybe = [&gateway.client_ca, &gateway.bootstrap_ca, &gateway.ca];
+    let admin = &file.admin;
     let maybe = maybe
         .into_iter()
         .chain([&admin.cert, &admin.key, &admin.client_ca]);
@@ -75,6 +78,7 @@ pub(super) fn certificates(path: &Path, file: &File) -> Vec<PathBuf> {
     let mut files = files(path, file);
     files.extend(file.telemetry.as_ref().and_then(|t| t.ca.clone()));
     files.extend(file.enrolment.iter().map(|e| e.ca_cert.clone()));
+    files.extend(file.vehicle_ca.iter().filter_map(|ca| ca.cert.clone()));
     files.extend(file.webhooks.iter().map(|w| w.ca.clone()));
     files
 }

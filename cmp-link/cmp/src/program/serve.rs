@@ -3,6 +3,7 @@
 use super::renewal::{self, LiveVehicles, Renewal};
 use super::upkeep;
 use crate::config::{Config, EXAMPLE, Gateway, check};
+use crate::gateway::Doors;
 use crate::gateway::broker::{AtBroker, Broker};
 use crate::service::{Service, now};
 use crate::store::Store;
@@ -41,7 +42,7 @@ pub(super) struct Tls {
 /// How vehicles are reached.
 pub(super) enum Vehicles {
     /// They connect to us.
-    Server(Arc<ServerConfig>),
+    Server(Arc<Doors>),
     /// They connect to a broker, as we do.
     Broker(Arc<ClientConfig>),
 }
@@ -65,11 +66,7 @@ fn vehicles(gateway: &Gateway) -> Result<Vehicles, Failure> {
     {
         return Ok(Vehicles::Broker(tls::client_config(ca, Some(identity))?));
     }
-    let server = tls::server_config(&gateway.cert, &gateway.key, gateway.client_ca.as_deref())?;
-    // MQTT has no ALPN that vehicles would offer; HTTP's must not be in the way.
-    let mut server = (*server).clone();
-    server.alpn_protocols.clear();
-    Ok(Vehicles::Server(Arc::new(server)))
+    Ok(Vehicles::Server(Arc::new(Doors::new(gateway)?)))
 }
 
 /// Names and addresses of the listeners.

@@ -9,7 +9,9 @@ use crate::views;
 use aid_aid1::span::{Kind, Span};
 use aid_cmp_core::change::{Change, Lock};
 use aid_cmp_core::decide::session::Book;
-use aid_cmp_core::decide::{Context, Decision, Outgoing, code, deletion, login, order};
+use aid_cmp_core::decide::{
+    Context, Decision, Outgoing, certificate, code, deletion, login, order,
+};
 use aid_cmp_core::model::{CallKind, OrderState, Profile, Report, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id};
 use aid_wire::{Down, Envelope, OrderKind, OrderOutcome, REVISION, Up, announced};
@@ -89,6 +91,8 @@ pub(super) enum Follow {
     Code(Begun),
     /// The car said what became of an order.
     Order(Option<Hop>),
+    /// The PKI is asked for the certificate of this request.
+    Issue(Id),
 }
 
 impl Service {
@@ -127,6 +131,12 @@ impl Service {
             }
             let heard = service.heard(tx, context, &vehicle, &envelope).await?;
             let (mut decision, follow) = heard;
+            if let Some(shown) = certificate {
+                let begins = matches!(envelope.body, Up::Hello { .. });
+                let shown = hex::encode(shown);
+                let changes = certificate::shown(context, &vehicle, &shown, begins);
+                decision.changes.extend(changes);
+            }
             login::follow_book(&mut decision, vehicle.session);
             if !matches!(follow, Follow::Code(_)) {
                 for message in &mut decision.down {
@@ -155,6 +165,11 @@ impl Service {
                 return Ok(Taken::Done);
             }
             Follow::Order(hop) => hop.into_iter().for_each(|hop| hop.end(eid)),
+            Follow::Issue(request_id) => {
+                let service = Arc::clone(self);
+                // The car hears when the PKI has answered; other messages of it are not kept waiting.
+                tokio::spawn(async move { service.issue_and_tell(eid, request_id).await });
+            }
         }
         if let Some(account) = enters {
             let sent = self.entered(eid, account).await;
@@ -240,6 +255,27 @@ impl Service {
             Up::OrderResult { order_id, outcome } => {
                 let (decision, hop) = order_result(tx, context, eid, order_id, outcome).await?;
                 return Ok((decision, Follow::Order(hop)));
+            }
+            Up::RenewCertificate {
+                request_id,
+                request,
+            } => {
+                let asked =
+                    self.certificate_asked(tx, context, vehicle, request_id, &request, false);
+                let (mut decision, asked) = asked.await?;
+                match asked {
+                    certificate::Asked::Issue => {
+                        return Ok((decision, Follow::Issue(request_id)));
+                    }
+                    certificate::Asked::Answer(outcome) => decision.down.push(Outgoing {
+                        body: Down::Certificate {
+                            request_id,
+                            outcome,
+                        },
+                        ..ack
+                    }),
+                }
+                decision
             }
             Up::Ack { message_id } => {
                 let mut request = tx.request_of_car(eid, message_id).await?;
@@ -367,7 +403,10 @@ async fn order_result(
 /// Whether a car takes part with the certificate that it has shown; none: a broker has judged that.
 pub(super) fn takes_part(vehicle: &Vehicle, shown: Option<&[u8; 32]>) -> bool {
     let fits = match (&vehicle.certificate, shown) {
-        (Some(bound), Some(shown)) => *bound == hex::encode(shown),
+        (Some(bound), Some(shown)) => {
+            let shown = hex::encode(shown);
+            *bound == shown || vehicle.next_certificate.as_ref() == Some(&shown)
+        }
         _ => true,
     };
     vehicle.retired_at.is_none() && fits

@@ -129,25 +129,8 @@ impl Connections {
         if !self.is_online(message.eid) {
             return Told::Away;
         }
-        let envelope = Envelope {
-            version: WIRE_VERSION,
-            message_id: message.message_id,
-            correlation_id: message.correlation.unwrap_or(message.message_id),
-            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
-            expires_at: None,
-            body: message.body.clone(),
-        };
-        let bytes = match envelope.encode() {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::error!(eid = %message.eid, %error, "a message was not sent");
-                return Told::Away;
-            }
-        };
-        let what = if tracing::enabled!(target: TRACE, tracing::Level::TRACE) {
-            format!("#{} {}", envelope.sequence, shown(&envelope.body))
-        } else {
-            String::new()
+        let Some(frame) = self.frame(message) else {
+            return Told::Away;
         };
         let mut open = self.open();
         let Some(connection) = open.get_mut(&message.eid) else {
@@ -167,12 +150,36 @@ impl Connections {
         } else if matches!(message.body, Down::Ack { .. }) {
             connection.tries = 0; // It works on what it got.
         }
-        let eid = message.eid;
-        let frame = Box::new(Frame { eid, bytes, what });
         match connection.queue.try_send(frame) {
             Ok(()) => Told::Sent,
             Err(_) => Told::Away,
         }
+    }
+
+    /// A message as it leaves; none where it is too long.
+    pub(super) fn frame(&self, message: &Outgoing) -> Option<Box<Frame>> {
+        let envelope = Envelope {
+            version: WIRE_VERSION,
+            message_id: message.message_id,
+            correlation_id: message.correlation.unwrap_or(message.message_id),
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+            expires_at: None,
+            body: message.body.clone(),
+        };
+        let bytes = match envelope.encode() {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::error!(eid = %message.eid, %error, "a message was not sent");
+                return None;
+            }
+        };
+        let what = if tracing::enabled!(target: TRACE, tracing::Level::TRACE) {
+            format!("#{} {}", envelope.sequence, shown(&envelope.body))
+        } else {
+            String::new()
+        };
+        let eid = message.eid;
+        Some(Box::new(Frame { eid, bytes, what }))
     }
 
     /// Sends a car later what it has not journalled.

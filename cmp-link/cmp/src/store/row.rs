@@ -5,9 +5,10 @@ use super::{SessionRow, StoreError, Stored};
 use aid_aid1::phone::EncryptedPhone;
 use aid_cmp_core::model::{
     Account, Answered, ApiKey, Attempts, Audit, Call, CallKind, CallState, CodeRequest, Deviated,
-    Doubt, Federation, Happening, Hold, Identity, Judgement, LoginCode, LoginCodeState, Member,
-    MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession, Profile,
-    ProfileStatus, RequestState, Role, SessionMark, SyncRun, UserNotice, Vehicle, Webhook,
+    Doubt, Federation, Happening, Hold, Identity, Issued, Judgement, LoginCode, LoginCodeState,
+    Member, MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession,
+    Profile, ProfileStatus, RequestState, Role, SessionMark, SyncRun, UserNotice, Vehicle,
+    VehicleCertificate, Webhook,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
 use aid_store::Fields;
@@ -61,6 +62,7 @@ table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
     software = row.maybe_text()?;
     card = row.maybe_text()?;
     certificate = row.maybe_text()?;
+    next_certificate = row.maybe_text()?;
     session = maybe_account_ref(row)?;
     session_number = row.maybe_number()?;
     session_before = maybe_account_ref(row)?;
@@ -76,6 +78,7 @@ table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
         software,
         card,
         certificate,
+        next_certificate,
         session,
         mark: SessionMark {
             number: session_number,
@@ -86,6 +89,36 @@ table!($ select_vehicle "vehicle", vehicle(row) -> Vehicle {
         retired_at,
         retired_reason,
         replaced_by,
+    }
+});
+
+table!($ select_vehicle_certificate "vehicle_certificate", vehicle_certificate(row) -> VehicleCertificate {
+    eid = row.parsed()?;
+    request_id = row.id()?;
+    request = row.bytes()?;
+    asked_at = row.number()?;
+    bootstrap = row.number::<u8>()? != 0;
+    chain = row.maybe_text()?;
+    certificate = row.maybe_text()?;
+    not_after = row.maybe_number()?;
+    issued_at = row.maybe_number()?;
+    used_at = row.maybe_number()?;
+    => VehicleCertificate {
+        eid,
+        request_id,
+        request,
+        asked_at,
+        bootstrap,
+        issued: match (chain, certificate, not_after, issued_at) {
+            (Some(chain), Some(certificate), Some(not_after), Some(at)) => Some(Issued {
+                chain,
+                certificate,
+                not_after,
+                at,
+            }),
+            _ => None,
+        },
+        used_at,
     }
 });
 

@@ -112,6 +112,14 @@ const STEPS: &[Step] = &[
         },
     },
     step(87, "lanes", include_str!("../../migrations/0087_lanes.sql")),
+    Step {
+        version: 93,
+        name: "certificates",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0093_certificates.sqlite.sql"),
+            postgres: include_str!("../../migrations/0093_certificates.postgres.sql"),
+        },
+    },
 ];
 
 /// A step that is the same for both databases.

@@ -2,7 +2,7 @@
 //! compile before it is stored.
 
 use super::work::{self, of_call, of_order};
-use super::{desk, remove};
+use super::{certificate, desk, remove};
 use aid_cmp_core::change::{Change, FleetChange, LinkChange, PortalChange};
 use aid_cmp_core::model::{Audit, CallState, CodeRequest, Federation, Profile, Vehicle};
 use aid_id::{AccountRef, Eid};
@@ -391,12 +391,14 @@ fn fleet(change: FleetChange) -> Statement {
             certificate,
             at,
         } => statement!(
-            "UPDATE vehicle SET certificate = $1, vin = COALESCE($2, vin), bound_at = $3 WHERE eid = $4",
+            "UPDATE vehicle SET certificate = $1, next_certificate = NULL, vin = COALESCE($2, vin), bound_at = $3 \
+             WHERE eid = $4",
             certificate,
             vin,
             at,
             String::from(eid),
         ),
+        FleetChange::Certificate(change) => certificate::statement(change),
         FleetChange::Session(eid, book) => statement!(
             "UPDATE vehicle SET session = $1, session_number = $2, session_before = $3, session_hello = $4 \
              WHERE eid = $5",

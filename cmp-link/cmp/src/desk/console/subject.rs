@@ -29,6 +29,7 @@ pub(super) async fn vehicle(State(desk): At, headers: HeaderMap, Path(id): Path<
     };
     let orders = operator.orders(&open, None, 50).await?;
     let orders: Vec<Value> = orders.into_iter().filter_map(|(_, row)| row).collect();
+    let certificates = operator.vehicle_certificates(&id).await?;
     let deeds: &[Deed] = match row["retired_at"].is_null() {
         true => &[
             Deed::ClearVehicle,
@@ -51,6 +52,8 @@ pub(super) async fn vehicle(State(desk): At, headers: HeaderMap, Path(id): Path<
         (cells().card(&row, &first))
         h2 { "Orders that are open" }
         (cells().table("Open orders", &["order", "kind", "iccid", "created_at", "sent_at"], &orders))
+        h2 { "Certificates" }
+        (cells().table("Certificates", &["state", "not_after", "issued_at", "used_at", "bootstrap", "certificate"], &certificates))
         (actions(&seat, deeds, &id))
         @for profile in row["profiles"].as_array().into_iter().flatten() {
             @if let Some(iccid) = profile["iccid"].as_str() {
