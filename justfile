@@ -21,6 +21,15 @@ lint:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
 
+# Lives of simulated cars for some hours, with faults of every kind: just soak SEED=7 HOURS=0.5 (docs/SOAK.md)
+soak SEED="1" HOURS="1":
+    cargo run --release -p aid-sim -- soak --seed {{trim_start_match(SEED, "SEED=")}} --hours {{trim_start_match(HOURS, "HOURS=")}}
+
+# Live a life of a soak again, or repeat the run of a report: just replay target/soak/life-7.txt
+replay FILE *FLAGS:
+    if head -n 1 {{quote(FILE)}} | grep -q '^life '; then program=aid-sim; else program=aid-hil; fi; \
+    cargo run --release -p $program -- replay {{quote(FILE)}} {{FLAGS}}
+
 # Figures beside their limits and peers: just bench, or just bench card
 bench *ARGS:
     cargo run --release -p aid-hil -- bench {{ARGS}}

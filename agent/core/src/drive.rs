@@ -181,7 +181,12 @@ impl Agent {
             if let Some(outcome) = outcome {
                 self.send(Some(order_id), Up::OrderResult { order_id, outcome });
             }
-        } else if !self.durable().is_closed(order_id) {
+        } else if self.durable().is_closed(order_id) {
+            // Its result was acknowledged, so the CMP has lost it, such as with a database that was restored: it gets one
+            // again, and nothing is executed twice.
+            let outcome = self.outcome_of_closed(&kind);
+            self.send(Some(order_id), Up::OrderResult { order_id, outcome });
+        } else {
             if orders.len() >= MAX_ORDERS {
                 return false;
             }

@@ -82,6 +82,19 @@ impl Agent {
         }
     }
 
+    /// The result of an order that is repeated after its end, by what is on the card now.
+    pub(crate) fn outcome_of_closed(&self, kind: &OrderKind) -> OrderOutcome {
+        let is_gone = |iccid: &Iccid| {
+            self.card.profiles.is_some() && !self.card.iter().any(|p| p.iccid == *iccid)
+        };
+        match kind {
+            OrderKind::Delete { iccid } | OrderKind::DeleteOf { iccid, .. } if is_gone(iccid) => {
+                OrderOutcome::NotFound
+            }
+            _ => OrderOutcome::Done,
+        }
+    }
+
     fn end_session_of(&mut self, now: BootMs, is: impl Fn(AccountRef) -> bool) {
         if self.driver.session.as_ref().is_some_and(|s| is(s.account)) {
             self.log_out(now);

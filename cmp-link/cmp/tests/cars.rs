@@ -176,6 +176,34 @@ async fn reports_of_a_new_journal_are_no_repetitions() {
     assert_eq!(world.msp.asked("/v1/statuses").len(), 12);
 }
 
+/// A report that comes after its successor, such as one whose decision had failed, does not undo that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_was_overtaken_changes_nothing() {
+    let world = World::new().await;
+    world.federate().await;
+    world
+        .msp
+        .answer("/v1/activation-code-requests", 200, &sync_answer());
+    let mut car = Car::connect(&world).await;
+    car.login([2; 16], PIN).await;
+    car.ask([3; 16], EVA).await;
+    car.message().await;
+    for (report_seq, status) in [
+        (1, Status::Installed),
+        (3, Status::Disabled),
+        (2, Status::Enabled),
+    ] {
+        car.send([100 + report_seq as u8; 16], report(report_seq, status))
+            .await;
+        assert_eq!(car.message().await.body, Down::StatusAck { report_seq });
+    }
+    let told = world.msp.wait("/v1/statuses", 2).await;
+    car.silence().await;
+    let told: Vec<_> = told.iter().map(|a| a.body["status"].clone()).collect();
+    assert_eq!(told, ["installed", "disabled"]);
+    assert_eq!(world.msp.asked("/v1/statuses").len(), 2);
+}
+
 // R-7.7.2-1 R-7.7.2-2 R-7.7.2.1-2 R-7.7.2.1-6 R-4.3-9
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_comes_later_waits_for_a_car_that_is_away() {

@@ -74,6 +74,16 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["aid-cli", "aid-rsp", "aid-serve", "aid-store"],
     ),
     // Bench.
+    (
+        "aid-sim",
+        &[
+            "aid-agent-core",
+            "aid-aid1",
+            "aid-cmp-core",
+            "aid-id",
+            "aid-wire",
+        ],
+    ),
     ("aid-report", &["aid-cli", "aid-rsp", "aid-wire"]),
     (
         "aid-judge",
@@ -114,6 +124,7 @@ const WITHOUT: &[(&str, &[&str])] = &[
     ("aid-agent-core", PURE),
     // Simulations run it.
     ("aid-cmp-core", PURE),
+    ("aid-sim", PURE),
     (
         "euicc-sim",
         &["axum", "hyper", "rusqlite", "tokio-postgres", "rustls"],

@@ -67,6 +67,21 @@ fn orders_after_months_and_twice_are_executed_once() {
     assert_eq!(deleted.iter().filter(|s| **s == Status::Deleted).count(), 1);
 }
 
+/// A CMP whose database was restored sends an order again whose result it had: it gets one again.
+#[test]
+fn a_closed_order_gets_its_result_again() {
+    let mut world = provisioned();
+    delete(&mut world, 9, 1);
+    world.settle();
+    assert_eq!(world.outcomes.remove(&[9; 16]), Some(OrderOutcome::Done));
+    assert!(world.agent.durable().is_closed([9; 16]));
+    delete(&mut world, 9, 1);
+    world.settle();
+    assert_eq!(world.outcomes.get(&[9; 16]), Some(&OrderOutcome::NotFound));
+    let deleted = history(&world, 1);
+    assert_eq!(deleted.iter().filter(|s| **s == Status::Deleted).count(), 1);
+}
+
 // R-4.4.1-10: a reboot at any effect of a deletion; the order is there again, and is executed once.
 #[test]
 fn a_power_cut_at_any_point_of_a_deletion() {

@@ -60,6 +60,7 @@ impl Service {
         let ordered = order_behind(&orders, &report);
         let view = status::View {
             known,
+            overtaken: tx.has_later_report(&report).await?,
             profile,
             request,
             federation,

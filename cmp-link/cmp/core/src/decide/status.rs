@@ -17,6 +17,8 @@ use aid_wire::{Down, OrderKind, Status};
 pub struct View {
     /// This very report was stored before.
     pub known: bool,
+    /// A later report of this profile was stored before: what this one says is not so any more.
+    pub overtaken: bool,
     /// The profile of that ICCID in this car.
     pub profile: Option<Profile>,
     /// The request that brought it, or the newest answered one of this car and user.
@@ -120,6 +122,11 @@ pub fn report(context: &Context, view: View, report: &Report) -> Decision {
         };
         let order = context.order(report.eid, kind, "installed after the subscription ended");
         decision.order(order.of(federation.id));
+    }
+    // Its successor said what is so, here and at the MSP: a report that comes late, such as after a failed write, must not
+    // undo that.
+    if view.overtaken {
+        return decision;
     }
     decision.changes.push(Change::PutProfile(profile));
     // After the end each deletion is told, whatever else the MSP wants to hear of (R-4.4.1-12).

@@ -373,6 +373,19 @@ fn reports_are_passed_on_where_wanted_and_known() {
         (1, 1),
         "the dead token still reports"
     );
+    let overtaken = status::View {
+        overtaken: true,
+        ..view(true, Some(0))
+    };
+    let overtaken = status::report(&at(1), overtaken, &installed());
+    assert_eq!(
+        (calls(&overtaken), orders(&overtaken).len()),
+        (0, 1),
+        "the MSP has heard what is so now; the profile must go all the same"
+    );
+    let changes = |wanted: fn(&Change) -> bool| overtaken.changes.iter().any(wanted);
+    assert!(changes(|c| matches!(c, Change::AddReport(_))));
+    assert!(!changes(|c| matches!(c, Change::PutProfile(_))));
     let known = status::View {
         known: true,
         ..view(true, None)

@@ -155,6 +155,21 @@ impl Tx<'_> {
         self.tx.exists(sql, values).await
     }
 
+    /// Whether a later report of the same profile and journal came already. One without a number, which is made up for a
+    /// lost one, is the latest.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn has_later_report(&self, report: &Report) -> Stored<bool> {
+        let Some(iccid) = report.iccid.as_ref().filter(|_| report.seq != 0) else {
+            return Ok(false);
+        };
+        let sql = "SELECT 1 FROM report WHERE eid = $1 AND iccid = $2 AND seq > $3 AND seq <= $4";
+        let last = report.seq | u64::from(u32::MAX);
+        let values = params![report.eid.as_str(), iccid.as_str(), report.seq, last];
+        self.tx.exists(sql, values).await
+    }
+
     /// Whether this very report came already.
     ///
     /// # Errors
