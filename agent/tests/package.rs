@@ -27,7 +27,7 @@ fn the_installed_configuration_is_valid_and_its_paths_are_those_of_the_unit() {
             .chain(&config.rsp.ci)
             .all(|path| path.starts_with("/etc/aid"))
     );
-    let user = std::fs::read_to_string(dist("sysusers.conf")).expect("read");
+    let user = std::fs::read_to_string(dist("sysusers.d/aid-agent.conf")).expect("read");
     assert!(UNIT.contains("User=aid-agent\n") && user.contains("\nu aid-agent "));
     // A readable key would be refused at the start.
     assert!(UNIT.contains("aid-agent check-config --config /etc/aid/agent.toml"));

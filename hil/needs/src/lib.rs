@@ -1,6 +1,6 @@
 //! What tests need of the machine beyond a Rust toolchain: shared public test data, PostgreSQL,
 //! mosquitto, openssl, the right to mount a small disk that fills up, prlimit, a C compiler for a library that makes
-//! calls fail, the PC/SC daemon with a virtual reader, tshark, Chromium, axe-core. A test without it says that it was skipped and passes.
+//! calls fail, the PC/SC daemon with a virtual reader, a D-Bus daemon, tshark, Chromium, axe-core. A test without it says that it was skipped and passes.
 //! Where `AID_REQUIRE` lists the need (`AID_REQUIRE=shared,postgres`), the test fails instead: CI lists what it has
 //! provided, so that nothing is skipped there unnoticed.
 #![forbid(unsafe_code)]
@@ -43,6 +43,8 @@ pub enum Need {
     Tshark,
     /// `systemd-analyze`, which judges units without a running systemd.
     Systemd,
+    /// `dbus-daemon`, a message bus; `dbus-send`.
+    Dbus,
     /// The right to make network namespaces, and `ip`, `tc` and `nsenter`.
     Netns,
     /// The browser `chromium` with its `chromedriver`.
@@ -54,7 +56,7 @@ pub enum Need {
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Shared,
         Self::Postgres,
         Self::Mosquitto,
@@ -65,6 +67,7 @@ impl Need {
         Self::Pcscd,
         Self::Tshark,
         Self::Systemd,
+        Self::Dbus,
         Self::Netns,
         Self::Chromium,
         Self::Axe,
@@ -84,6 +87,7 @@ impl Need {
             Self::Pcscd => "pcscd",
             Self::Tshark => "tshark",
             Self::Systemd => "systemd",
+            Self::Dbus => "dbus",
             Self::Netns => "netns",
             Self::Chromium => "chromium",
             Self::Axe => "axe",
@@ -103,6 +107,7 @@ impl Need {
             Self::Pcscd => "Debian: apt-get install pcscd vsmartcard-vpcd pcsc-tools",
             Self::Tshark => "Debian: apt-get install tshark",
             Self::Systemd => "Debian: apt-get install systemd",
+            Self::Dbus => "Debian: apt-get install dbus",
             Self::Netns => "run the tests as root, with Debian's iproute2 and util-linux",
             Self::Chromium => "Debian: apt-get install chromium chromium-driver",
             Self::Axe => {
