@@ -60,6 +60,7 @@ rm "$root/aid-agent.deb"
 # The card.
 install -m 755 "$sim" "$root/usr/bin/euicc-sim"
 cp -r agent/dist/image/. "$root/"
+mkdir -p "$root/var/lib/car"
 # QEMU's user network has this machine at 10.0.2.2; certificates of a bench are for localhost.
 printf '10.0.2.2 localhost\n127.0.0.1 car\n' >"$root/etc/hosts"
 echo car >"$root/etc/hostname"

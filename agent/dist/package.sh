@@ -12,8 +12,6 @@ command -v cargo-deb >/dev/null || {
     echo "package.sh: cargo-deb is missing; cargo install cargo-deb --locked" >&2
     exit 1
 }
-# The profile `dist` aborts at a panic: nothing reads unwind tables, which are a tenth of a program.
-export RUSTFLAGS="${RUSTFLAGS:-} -C force-unwind-tables=no"
 cargo build --profile dist -p aid-agent -p aid-lpa -p aid-hmi --features aid-agent/dbus ${target:+--target "$target"}
 
 # Manual pages and completions are printed by the programs, so by those of this machine.

@@ -6,7 +6,9 @@ mod door;
 mod events;
 mod request;
 
-pub(crate) use events::{Listener, Told};
+#[cfg(feature = "dbus")]
+pub(crate) use events::Listener;
+pub(crate) use events::Told;
 pub(crate) use request::{Refusal, delete, login};
 
 use aid_agent_core::Iccid;
