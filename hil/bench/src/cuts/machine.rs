@@ -10,7 +10,7 @@ use aid_cli::cli::Failure;
 use aid_cli::private;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,8 @@ pub(super) struct Machine {
     image: PathBuf,
     folder: PathBuf,
     disk: Arc<Mutex<Disk>>,
-    listener: UnixListener,
+    /// How often it was switched on.
+    starts: u32,
     /// Port on 127.0.0.1 at which its API is.
     pub(super) port: u16,
     power: Option<Power>,
@@ -42,6 +43,8 @@ struct Power {
     child: Child,
     /// Serves the disk until QEMU is gone.
     thread: JoinHandle<()>,
+    /// Where the disk is reached.
+    socket: PathBuf,
 }
 
 impl Drop for Machine {
@@ -79,14 +82,13 @@ impl Machine {
         }
         let disk = Arc::new(Mutex::new(Disk::new(fs::read(&file)?)));
         fs::remove_file(&file)?;
-        let listener = UnixListener::bind(folder.join("disk.sock"))?;
         // Free now; nobody on a bench takes it before QEMU does.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         Ok(Self {
             image,
             folder: folder.to_owned(),
             disk,
-            listener,
+            starts: 0,
             port,
             power: None,
         })
@@ -99,7 +101,10 @@ impl Machine {
             .append(true)
             .open(self.folder.join("console.log"))?;
         let drive = |file: String, more: &str| format!("file={file},if=virtio,format=raw{more}");
-        let socket = self.folder.join("disk.sock");
+        // A socket of its own each time: nobody who came to an earlier one is in the way.
+        self.starts += 1;
+        let socket = self.folder.join(format!("disk-{}.sock", self.starts));
+        let listener = UnixListener::bind(&socket)?;
         let root = self.image.join("root.ext4").display().to_string();
         let mut command = Command::new("qemu-system-x86_64");
         command
@@ -141,7 +146,7 @@ impl Machine {
             .stdin(Stdio::null())
             .stdout(console.try_clone()?)
             .stderr(console);
-        let (listener, disk) = (self.listener.try_clone()?, Arc::clone(&self.disk));
+        let disk = Arc::clone(&self.disk);
         let child = spawn_at_gate(&mut command)
             .map_err(|e| missing("qemu-system-x86_64", "qemu-system-x86", &e))?;
         let thread = std::thread::spawn(move || {
@@ -150,7 +155,11 @@ impl Machine {
                 let _ = nbd::serve(&mut client, &disk);
             }
         });
-        self.power = Some(Power { child, thread });
+        self.power = Some(Power {
+            child,
+            thread,
+            socket,
+        });
         Ok(())
     }
 
@@ -196,11 +205,10 @@ impl Machine {
         if let Some(mut power) = self.power.take() {
             power.child.kill()?;
             power.child.wait()?;
-            // A machine that was cut before it had its disk never connects.
-            if !power.thread.is_finished() {
-                let _ = std::os::unix::net::UnixStream::connect(self.folder.join("disk.sock"));
-            }
+            // A machine that was cut before it had its disk never connects: this ends the wait for it.
+            drop(UnixStream::connect(&power.socket));
             let _ = power.thread.join();
+            fs::remove_file(&power.socket)?;
         }
         Ok(self.disk().cut(random))
     }
