@@ -3,8 +3,8 @@
 
 use crate::fleet::Random;
 
-/// What a disk writes as a whole, bytes.
-const SECTOR: usize = 512;
+/// What a disk writes as a whole, bytes: the logical block of UFS.
+pub(super) const SECTOR: usize = 4096;
 
 /// A write that no flush followed yet.
 #[derive(Debug, Clone)]

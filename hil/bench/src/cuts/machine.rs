@@ -1,6 +1,6 @@
 //! The car as a virtual machine: QEMU without KVM on the image of `just image`, its disk one of ours, its power in our hands.
 
-use super::disk::{Cut, Disk};
+use super::disk::{Cut, Disk, SECTOR};
 use super::nbd;
 use super::pause;
 use crate::fleet::Random;
@@ -70,7 +70,7 @@ impl Machine {
         let image = image.canonicalize()?;
         let file = folder.join("disk.img");
         let made = Command::new("mke2fs")
-            .args(["-q", "-t", "ext4", "-d"])
+            .args(["-q", "-t", "ext4", "-b", &SECTOR.to_string(), "-d"])
             .arg(content)
             .arg(&file)
             .arg(format!("{DISK_MIB}M"))
@@ -100,7 +100,6 @@ impl Machine {
             .create(true)
             .append(true)
             .open(self.folder.join("console.log"))?;
-        let drive = |file: String, more: &str| format!("file={file},if=virtio,format=raw{more}");
         // A socket of its own each time: nobody who came to an earlier one is in the way.
         self.starts += 1;
         let socket = self.folder.join(format!("disk-{}.sock", self.starts));
@@ -125,12 +124,19 @@ impl Machine {
             .arg("-append")
             .arg("console=ttyS0 quiet panic=-1 car.ro car.init=/usr/lib/car/bare")
             .arg("-drive")
-            .arg(drive(root, ",readonly=on"))
+            .arg(format!(
+                "file={root},if=none,id=root,format=raw,readonly=on"
+            ))
+            .args(["-device", "virtio-blk-pci,drive=root"])
             .arg("-drive")
             // The guest sees a write cache, and its flushes reach our disk.
-            .arg(drive(
-                format!("nbd:unix:{}", socket.display()),
-                ",cache=writeback",
+            .arg(format!(
+                "file=nbd:unix:{},if=none,id=car,format=raw,cache=writeback",
+                socket.display()
+            ))
+            .arg("-device")
+            .arg(format!(
+                "virtio-blk-pci,drive=car,logical_block_size={SECTOR},physical_block_size={SECTOR}"
             ))
             .arg("-netdev")
             .arg(format!(
