@@ -88,7 +88,23 @@ strangers *WAYS="stdio at at_csim":
     cargo build -p euicc-sim
     for way in {{WAYS}}; do euicc-sim/strangers/lpac.sh "$way" || exit 1; done
 
-# Debian package of the agent (needs cargo-deb; docs/agent.md): just package, or just package aarch64-unknown-linux-gnu
+# Kill the agent so often at random moments, and compare the books of all sides: just kills, or just kills --kills 1000 --seed 7
+kills *ARGS:
+    cargo run --release -p aid-hil -- kills {{ARGS}}
+
+# Bootable image of a car with the package installed (needs root, mmdebstrap, cargo-deb; docs/agent.md)
+image DIR="target/image":
+    agent/dist/image.sh {{DIR}}
+
+# Try package, unit and watchdog in the image, in QEMU without KVM
+image-test DIR="target/image":
+    agent/dist/image-test.sh {{DIR}}
+
+# Cut the power of a car in QEMU so often, and compare the books (needs just image; docs/POWER.md): just power-cut 100
+power-cut CUTS="100" *ARGS:
+    cargo run --release -p aid-hil -- power-cut --cuts {{CUTS}} {{ARGS}}
+
+# Debian packages of agent and page (needs cargo-deb; docs/agent.md): just package, or just package aarch64-unknown-linux-gnu
 package TARGET="":
     agent/dist/package.sh {{TARGET}}
 

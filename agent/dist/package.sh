@@ -1,34 +1,44 @@
 #!/usr/bin/env bash
-# Builds the Debian package of the agent: programs of the profile `dist`, unit, manual pages, completions.
+# Builds the Debian packages aid-agent and aid-hmi: programs of the profile `dist`, units, manual pages, completions.
 #   agent/dist/package.sh            for this machine
 #   agent/dist/package.sh TARGET     for another one, e.g. aarch64-unknown-linux-gnu (docs/agent.md)
-# Needs cargo-deb (cargo install cargo-deb --locked).
+# Needs cargo-deb (cargo install cargo-deb --locked). The packages are in target/debian, or target/TARGET/debian.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=${1:-}
+built=${CARGO_TARGET_DIR:-target}
 
 command -v cargo-deb >/dev/null || {
     echo "package.sh: cargo-deb is missing; cargo install cargo-deb --locked" >&2
     exit 1
 }
-cargo build --profile dist -p aid-agent -p aid-lpa ${target:+--target "$target"}
+cargo build --profile dist -p aid-agent -p aid-lpa -p aid-hmi --features aid-agent/dbus ${target:+--target "$target"}
 
 # Manual pages and completions are printed by the programs, so by those of this machine.
-programs=target/dist
+programs=$built/dist
 if [ -n "$target" ]; then
-    cargo build -p aid-agent -p aid-lpa
-    programs=target/debug
+    # Without what a cross build has set for its compiler.
+    env -u RUSTC -u RUSTFLAGS cargo build -p aid-agent -p aid-lpa -p aid-hmi
+    programs=$built/debug
 fi
-made=target/package
-rm -rf "$made"
-mkdir -p "$made/man" "$made/completions/bash" "$made/completions/zsh" "$made/completions/fish"
-for program in aid-agent aidctl aid-lpa; do
+rm -rf target/package
+for program in aid-agent aidctl aid-lpa aid-hmi; do
+    package=aid-agent
+    [ "$program" != aid-hmi ] || package=aid-hmi
+    made=target/package/$package
+    mkdir -p "$made/man" "$made/bash" "$made/zsh" "$made/fish"
     "$programs/$program" man --dir "$made/man" >/dev/null
-    "$programs/$program" completions bash >"$made/completions/bash/$program"
-    "$programs/$program" completions zsh >"$made/completions/zsh/_$program"
-    "$programs/$program" completions fish >"$made/completions/fish/$program.fish"
+    "$programs/$program" completions bash >"$made/bash/$program"
+    "$programs/$program" completions zsh >"$made/zsh/_$program"
+    "$programs/$program" completions fish >"$made/fish/$program.fish"
 done
 # Debian's policy wants them compressed.
-gzip -9n "$made"/man/*.1
+gzip -9n target/package/*/man/*.1
 
-cargo deb -p aid-agent --profile dist --no-build ${target:+--target "$target"}
+for package in aid-agent aid-hmi; do
+    cargo deb -p "$package" --profile dist --no-build ${target:+--target "$target"}
+done
+
+# What a car has to find room for.
+echo "bytes of the programs:"
+stat -c '%s %n' "$built${target:+/$target}"/dist/{aid-agent,aidctl,aid-lpa,aid-hmi}

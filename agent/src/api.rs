@@ -4,10 +4,13 @@
 
 mod door;
 mod events;
+mod request;
 
+#[cfg(feature = "dbus")]
+pub(crate) use events::Listener;
 pub(crate) use events::Told;
+pub(crate) use request::{Refusal, delete, login};
 
-use crate::signals;
 use aid_agent_core::Iccid;
 use aid_cli::object::Object;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -39,7 +42,7 @@ pub(crate) enum Command {
     /// A login by a code that the HMI shows and the user approves on a page of the CMP.
     LoginByCode,
     Logout,
-    /// The user who is logged in deletes his own profile.
+    /// The user who is logged in deletes their own profile.
     Delete(Iccid),
     /// The user wants a profile again in this car.
     Provision,
@@ -76,7 +79,7 @@ struct Peer(Option<u32>);
 /// Serves until the task is dropped.
 pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<()> {
     let router = Router::new()
-        .route("/v1/login", post(login))
+        .route("/v1/login", post(log_in))
         .route(
             "/v1/logout",
             post(|State(a): State<Api>| async move { a.call(Command::Logout, 202).await }),
@@ -85,13 +88,10 @@ pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<(
             "/v1/login-code",
             post(|State(a): State<Api>| async move { a.call(Command::LoginByCode, 202).await }),
         )
-        .route("/v1/profiles/{iccid}/delete", post(delete))
+        .route("/v1/profiles/{iccid}/delete", post(delete_profile))
         .route(
             "/v1/provision",
-            post(|State(a): State<Api>| async move {
-                let no = "nobody is logged in who was asked about another profile";
-                a.accepted(Command::Provision, no).await
-            }),
+            post(|State(a): State<Api>| async move { a.call(Command::Provision, 202).await }),
         )
         .route(
             "/v1/status",
@@ -166,53 +166,34 @@ async fn allowed(
 }
 
 impl Api {
-    async fn ask(&self, command: Command) -> Option<Value> {
-        let (answer, answered) = oneshot::channel();
-        self.calls.send((command, answer)).await.ok()?;
-        answered.await.ok()
-    }
-
+    /// The answer of the loop with this status, or why there is none.
     async fn call(&self, command: Command, ok: u16) -> Response {
-        match self.ask(command).await {
-            Some(value) if value["unavailable"].is_string() => unavailable(&value),
-            Some(value) => {
+        match self.request(command).await {
+            Ok(value) => {
                 let status = StatusCode::from_u16(ok).unwrap_or(StatusCode::OK);
                 (status, Json(value)).into_response()
             }
-            None => stopping(),
-        }
-    }
-
-    /// 202 where the loop accepts the command, 409 with this text where not.
-    async fn accepted(&self, command: Command, otherwise: &str) -> Response {
-        match self.ask(command).await {
-            Some(value) if value["unavailable"].is_string() => unavailable(&value),
-            Some(value) if value["accepted"] == true => {
-                (StatusCode::ACCEPTED, Json(json!({}))).into_response()
-            }
-            Some(_) => refusal(StatusCode::CONFLICT, otherwise),
-            None => stopping(),
+            Err(refused) => refused.into_response(),
         }
     }
 }
 
-/// The agent can't do it at present, and says why.
-fn unavailable(value: &Value) -> Response {
-    let text = value["unavailable"].as_str().unwrap_or_default();
-    refusal(StatusCode::SERVICE_UNAVAILABLE, text)
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, text) = match self {
+            Self::Invalid(text) => (StatusCode::BAD_REQUEST, text),
+            Self::NotFound(text) => (StatusCode::NOT_FOUND, text),
+            Self::Conflict(text) => (StatusCode::CONFLICT, text.to_owned()),
+            Self::Unavailable(text) => (StatusCode::SERVICE_UNAVAILABLE, text),
+        };
+        refusal(status, &text)
+    }
 }
 
-fn stopping() -> Response {
-    refusal(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping")
-}
-
-async fn delete(State(api): State<Api>, Path(iccid): Path<String>) -> Response {
-    match iccid.parse() {
-        Ok(iccid) => {
-            let no = "this is no profile of the user who is logged in";
-            api.accepted(Command::Delete(iccid), no).await
-        }
-        Err(_) => refusal(StatusCode::BAD_REQUEST, "this is no ICCID"),
+async fn delete_profile(State(api): State<Api>, Path(iccid): Path<String>) -> Response {
+    match delete(&iccid) {
+        Ok(command) => api.call(command, 202).await,
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -230,24 +211,7 @@ async fn signal(
     let Ok(Json(Object(SignalBody { value }))) = body else {
         return refusal(StatusCode::BAD_REQUEST, r#"expected JSON {"value":...}"#);
     };
-    match api.ask(Command::Signal(name, value)).await {
-        Some(answer) if answer["unknown"] == true => {
-            let names = signals::SIGNALS.map(|(name, _)| name).join(", ");
-            refusal(
-                StatusCode::NOT_FOUND,
-                &format!("there is no such signal; the signals are {names}"),
-            )
-        }
-        Some(answer) if answer["expected"].is_string() => {
-            let expected = answer["expected"].as_str().unwrap_or_default();
-            refusal(
-                StatusCode::BAD_REQUEST,
-                &format!("the value has to be {expected}"),
-            )
-        }
-        Some(_) => Json(json!({})).into_response(),
-        None => stopping(),
-    }
+    api.call(Command::Signal(name, value), 200).await
 }
 
 #[derive(Deserialize)]
@@ -257,7 +221,7 @@ struct LoginBody {
     pin: String,
 }
 
-async fn login(
+async fn log_in(
     State(api): State<Api>,
     body: Result<Json<Object<LoginBody>>, axum::extract::rejection::JsonRejection>,
 ) -> Response {
@@ -267,10 +231,8 @@ async fn login(
             r#"expected JSON {"user":"...","pin":"..."}"#,
         );
     };
-    let digits = (4..=16).contains(&pin.len()) && pin.bytes().all(|b| b.is_ascii_digit());
-    if user.is_empty() || user.len() > 128 || user.chars().any(char::is_control) || !digits {
-        let text = "user has 1 to 128 bytes without control characters, pin 4 to 16 digits";
-        return refusal(StatusCode::BAD_REQUEST, text);
+    match login(user, pin) {
+        Ok(command) => api.call(command, 202).await,
+        Err(refused) => refused.into_response(),
     }
-    api.call(Command::Login { user, pin }, 202).await
 }

@@ -2,6 +2,7 @@
 //! AID traffic never uses the OP's bearer (R-2-12).
 
 mod bearers;
+mod bus;
 
 use crate::keys::KeyName;
 use aid_cli::cli::Failure;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 pub use bearers::BearerList;
+pub use bus::Bus;
 
 /// The commented example, also committed beside the crate.
 pub const EXAMPLE: &str = include_str!("../aid-agent.example.toml");
@@ -25,6 +27,9 @@ pub struct Config {
     /// Users who may use the API besides root and the agent's own.
     #[serde(default)]
     pub api_uids: Vec<u32>,
+    /// The D-Bus on which the same calls are offered.
+    #[serde(default)]
+    pub dbus: Bus,
     /// How the card is reached.
     pub euicc: EuiccTable,
     /// What the car says about itself to SM-DP+ servers.

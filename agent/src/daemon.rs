@@ -137,15 +137,15 @@ pub async fn run(
     let listener = bind(&config.api)?;
     let own = rustix::process::geteuid().as_raw();
     let uids = config.api_uids.iter().copied().chain([0, own]).collect();
-    let api = tokio::spawn(api::serve(
-        listener,
-        Api {
-            calls,
-            events: events.clone(),
-            uids,
-            privileged: [0, own],
-        },
-    ));
+    let api = Api {
+        calls,
+        events: events.clone(),
+        uids,
+        privileged: [0, own],
+    };
+    #[cfg(feature = "dbus")]
+    let bus = tokio::spawn(crate::bus::serve(config.dbus.clone(), api.clone()));
+    let api = tokio::spawn(api::serve(listener, api));
 
     let timer = BootTimer::new().map_err(fatal)?;
     let supervisor = Supervisor::from_env();
@@ -219,6 +219,8 @@ pub async fn run(
     };
     supervisor.stopping();
     api.abort();
+    #[cfg(feature = "dbus")]
+    bus.abort();
     let _ = std::fs::remove_file(&config.api);
     if let Some(link) = daemon.link.take() {
         link.close().await;

@@ -101,6 +101,7 @@ pub(crate) fn records(writes: &[Vec<u8>]) -> Value {
 pub(crate) fn configuration(config: &Config) -> Value {
     let cmp = &config.cmp;
     json!({"journal": config.journal, "api": config.api, "api_uids": config.api_uids,
+           "dbus": config.dbus.to_string(),
            "euicc": config.euicc.name(),
            "cmp": {"address": cmp.address, "ca": cmp.ca, "cert": cmp.cert, "key": cmp.key.to_string(), "renew": cmp.renew,
                    "bootstrap": cmp.bootstrap.as_ref().map(|b| json!({"cert": b.cert, "key": b.key.to_string()}))},

@@ -6,6 +6,8 @@
 mod api;
 mod backoff;
 mod boot_clock;
+#[cfg(feature = "dbus")]
+mod bus;
 pub mod card;
 pub mod config;
 mod ctl;

@@ -71,6 +71,7 @@ fn needs_restart<'a>(old: &Config, new: &Config) -> Vec<&'a str> {
         ("journal", old.journal != new.journal),
         ("api", old.api != new.api),
         ("api_uids", old.api_uids != new.api_uids),
+        ("dbus", old.dbus != new.dbus),
         ("[euicc]", old.euicc != new.euicc),
         ("[device]", old.device != new.device),
         ("[rsp]", old.rsp != new.rsp),

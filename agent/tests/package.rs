@@ -32,7 +32,7 @@ fn the_installed_configuration_is_valid_and_its_paths_are_those_of_the_unit() {
             .iter()
             .all(|path| path.starts_with("/var/lib/aid-agent"))
     );
-    let user = std::fs::read_to_string(dist("sysusers.conf")).expect("read");
+    let user = std::fs::read_to_string(dist("sysusers.d/aid-agent.conf")).expect("read");
     assert!(UNIT.contains("User=aid-agent\n") && user.contains("\nu aid-agent "));
     // A readable key would be refused at the start.
     assert!(UNIT.contains("aid-agent check-config --no-dates --config /etc/aid/agent.toml"));

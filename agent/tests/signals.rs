@@ -9,38 +9,12 @@
 mod support;
 
 use aid_agent::config::Config;
-use aid_agent_core::{AccountRef, Aup, Down, LoginOutcome, Up};
 use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use support::broker::{Broker, serve};
+use support::broker::{Broker, serve, welcome};
 use support::*;
 use tokio::net::TcpListener;
-
-/// A CMP that lets everybody in; the profile on the card is theirs.
-fn welcome(message_id: [u8; 16], up: &Up) -> Option<Down> {
-    match up {
-        Up::Hello { .. } | Up::OrderResult { .. } | Up::Logout { .. } => {
-            Some(Down::Ack { message_id })
-        }
-        Up::Login { login_id, .. } => Some(Down::LoginResult {
-            login_id: *login_id,
-            outcome: LoginOutcome::Accepted {
-                account: AccountRef([7; 16]),
-                aup: Aup {
-                    display_name: "Ada".into(),
-                    msp_name: "Mobile One".into(),
-                    masked_number: "***67".into(),
-                },
-                profiles: vec![ICCID.parse().expect("ICCID")],
-            },
-        }),
-        Up::Status { report_seq, .. } => Some(Down::StatusAck {
-            report_seq: *report_seq,
-        }),
-        _ => None,
-    }
-}
 
 /// Runs `work` while Ada is logged in, with her profile enabled.
 async fn logged_in<F: Future<Output = ()>>(grace_s: u32, work: impl FnOnce(Config) -> F) {

@@ -19,7 +19,7 @@ pub(crate) struct Told {
 }
 
 /// What one listener has been told.
-struct Listener {
+pub(crate) struct Listener {
     api: Api,
     events: broadcast::Receiver<Told>,
     /// The number up to which it knows everything; `None` when it needs the state.
@@ -29,12 +29,7 @@ struct Listener {
 pub(super) async fn events(
     State(api): State<Api>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let listener = Listener {
-        events: api.events.subscribe(),
-        api,
-        known: None,
-    };
-    let events = stream::unfold(listener, |mut listener| async {
+    let events = stream::unfold(Listener::new(api), |mut listener| async {
         let told = listener.next().await?;
         let event = Event::default().id(told.seq.to_string()).data(told.text);
         Some((Ok(event), listener))
@@ -43,8 +38,17 @@ pub(super) async fn events(
 }
 
 impl Listener {
+    /// Hears everything from now on, the present state first.
+    pub(crate) fn new(api: Api) -> Self {
+        Self {
+            events: api.events.subscribe(),
+            api,
+            known: None,
+        }
+    }
+
     /// The next event; `None` when the agent stops.
-    async fn next(&mut self) -> Option<Told> {
+    pub(crate) async fn next(&mut self) -> Option<Told> {
         loop {
             let Some(known) = self.known else {
                 return self.state().await;

@@ -1,6 +1,7 @@
 //! An MQTT 5 server for one car that misbehaves as a test wants, with a CMP behind it.
 
-use aid_agent_core::{Down, Envelope, Up, WIRE_VERSION};
+use super::ICCID;
+use aid_agent_core::{AccountRef, Aup, Down, Envelope, LoginOutcome, Up, WIRE_VERSION};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -53,6 +54,31 @@ pub(crate) fn message(id: u8, expires_at: Option<u64>, body: Down) -> Vec<u8> {
         body,
     };
     envelope.encode().expect("encode")
+}
+
+/// A CMP that lets everybody in; the profile on the card is theirs.
+pub(crate) fn welcome(message_id: [u8; 16], up: &Up) -> Option<Down> {
+    match up {
+        Up::Hello { .. } | Up::OrderResult { .. } | Up::Logout { .. } => {
+            Some(Down::Ack { message_id })
+        }
+        Up::Login { login_id, .. } => Some(Down::LoginResult {
+            login_id: *login_id,
+            outcome: LoginOutcome::Accepted {
+                account: AccountRef([7; 16]),
+                aup: Aup {
+                    display_name: "Ada".into(),
+                    msp_name: "Mobile One".into(),
+                    masked_number: "***67".into(),
+                },
+                profiles: vec![ICCID.parse().expect("ICCID")],
+            },
+        }),
+        Up::Status { report_seq, .. } => Some(Down::StatusAck {
+            report_seq: *report_seq,
+        }),
+        _ => None,
+    }
 }
 
 /// Serves with the certificate in `folder` until the test ends.

@@ -12,6 +12,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Exit code of a wrong command line.
 pub const USAGE: u8 = 2;
@@ -107,33 +110,29 @@ pub trait Arguments: clap::Parser {
 /// # Errors
 /// `--log` is no filter.
 pub fn init(logs: &LogArgs) -> Result<(), Failure> {
-    let wrong = |e| Failure::usage(format!("--log {:?} is no filter: {e}", logs.log));
-    let mut filter = tracing_subscriber::EnvFilter::try_new(&logs.log).map_err(wrong)?;
-    if logs.verbose {
-        for ours in ["aid=debug", "euicc=debug"] {
-            filter = filter.add_directive(ours.parse().map_err(|e| {
-                Failure::usage(format!("-v can't be added to --log {:?}: {e}", logs.log))
-            })?);
-        }
-    }
-    let switch = if logs.trace {
-        "trace=trace"
-    } else {
-        "trace=off"
+    let wrong = |e: tracing_subscriber::filter::ParseError| {
+        Failure::usage(format!("--log {:?} is no filter: {e}", logs.log))
     };
-    if let Ok(directive) = switch.parse() {
-        filter = filter.add_directive(directive);
+    // Levels by target, without the regular expressions of EnvFilter, which a car's flash has no room for.
+    let mut filter: Targets = logs.log.parse().map_err(wrong)?;
+    if logs.verbose {
+        filter = filter.with_targets(["aid", "euicc"].map(|ours| (ours, LevelFilter::DEBUG)));
     }
-    let layer = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let messages = match logs.trace {
+        true => LevelFilter::TRACE,
+        false => LevelFilter::OFF,
+    };
+    filter = filter.with_target(TRACE, messages);
+    let layer = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         // A disk that is full of logs must not stop what is logged: the subscriber would report an event that
         // it can't write on stderr, which is where it could not write, and panic.
         .log_internal_errors(false)
         .with_writer(|| OneLine(std::io::stderr()));
+    let registry = tracing_subscriber::registry().with(filter);
     let _ = match logs.log_format {
-        LogFormat::Text => layer.try_init(),
-        LogFormat::Json => layer.json().try_init(),
+        LogFormat::Text => registry.with(layer).try_init(),
+        LogFormat::Json => registry.with(layer.json()).try_init(),
     };
     #[cfg(feature = "tls")]
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -8,6 +8,7 @@
 mod cluster;
 mod compare;
 mod conformance;
+mod cuts;
 mod demo;
 mod dut;
 mod figures;
@@ -62,6 +63,10 @@ enum Action {
     Bench(figures::BenchArgs),
     /// Kill every part of a cluster under load, and compare the books (docs/cluster.md).
     Cluster(cluster::ClusterArgs),
+    /// Kill the agent of a car at random moments of logins and downloads, and compare the books of all sides (docs/POWER.md).
+    Kills(cuts::KillArgs),
+    /// Cut the power of a car, a virtual machine, at such moments, and compare the books of all sides (docs/POWER.md).
+    PowerCut(cuts::PowerArgs),
     /// Drive many cars against a real CMP, MSP and SM-DP+, and compare the books of all sides at the end (docs/fleet.md).
     Fleet(fleet::FleetArgs),
     /// Show what changed between two reports; the exit code is 1 when something got worse (docs/report.md).
@@ -110,6 +115,8 @@ fn act(args: &Args) -> Result<(), Failure> {
             | Action::Init(_)
             | Action::Bench(_)
             | Action::Cluster(_)
+            | Action::Kills(_)
+            | Action::PowerCut(_)
             | Action::Fleet(_)
             | Action::Replay(_)
     ) {
@@ -125,6 +132,8 @@ fn act(args: &Args) -> Result<(), Failure> {
         Action::Init(init) => site::init(init),
         Action::Bench(bench) => figures::run(bench, &args.logs),
         Action::Cluster(cluster) => cluster::run(cluster, &args.logs),
+        Action::Kills(kills) => cuts::kill(kills, &args.logs),
+        Action::PowerCut(cuts) => cuts::cut(cuts, &args.logs),
         Action::Fleet(fleet) => fleet::run(fleet, &args.logs),
         Action::Compare(compare) => compare::run(compare),
         Action::Replay(replay) => replay::run(replay),

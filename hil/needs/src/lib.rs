@@ -1,6 +1,7 @@
 //! What tests need of the machine beyond a Rust toolchain: shared public test data, PostgreSQL,
 //! mosquitto, openssl, the right to mount a small disk that fills up, prlimit, a C compiler for a library that makes
-//! calls fail, the PC/SC daemon with a virtual reader, SoftHSM, tshark, Chromium, axe-core. A test without it says that it was skipped and passes.
+//! calls fail, the PC/SC daemon with a virtual reader, SoftHSM, a D-Bus daemon, tshark, Chromium, axe-core. A test without it
+//! says that it was skipped and passes.
 //! Where `AID_REQUIRE` lists the need (`AID_REQUIRE=shared,postgres`), the test fails instead: CI lists what it has
 //! provided, so that nothing is skipped there unnoticed.
 #![forbid(unsafe_code)]
@@ -45,6 +46,8 @@ pub enum Need {
     Tshark,
     /// `systemd-analyze`, which judges units without a running systemd.
     Systemd,
+    /// `dbus-daemon`, a message bus; `dbus-send`.
+    Dbus,
     /// The right to make network namespaces, and `ip`, `tc` and `nsenter`.
     Netns,
     /// The browser `chromium` with its `chromedriver`.
@@ -56,7 +59,7 @@ pub enum Need {
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Shared,
         Self::Postgres,
         Self::Mosquitto,
@@ -68,6 +71,7 @@ impl Need {
         Self::Softhsm,
         Self::Tshark,
         Self::Systemd,
+        Self::Dbus,
         Self::Netns,
         Self::Chromium,
         Self::Axe,
@@ -88,6 +92,7 @@ impl Need {
             Self::Softhsm => "softhsm",
             Self::Tshark => "tshark",
             Self::Systemd => "systemd",
+            Self::Dbus => "dbus",
             Self::Netns => "netns",
             Self::Chromium => "chromium",
             Self::Axe => "axe",
@@ -108,6 +113,7 @@ impl Need {
             Self::Softhsm => "Debian: apt-get install softhsm2",
             Self::Tshark => "Debian: apt-get install tshark",
             Self::Systemd => "Debian: apt-get install systemd",
+            Self::Dbus => "Debian: apt-get install dbus",
             Self::Netns => "run the tests as root, with Debian's iproute2 and util-linux",
             Self::Chromium => "Debian: apt-get install chromium chromium-driver",
             Self::Axe => {

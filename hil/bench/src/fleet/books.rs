@@ -13,19 +13,19 @@ const MOST: usize = 20;
 
 /// A rule that must hold whatever happened on the way.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Invariant {
+pub(crate) struct Invariant {
     /// Name of its case in the report.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// What it says, one sentence.
-    pub(super) about: &'static str,
+    pub(crate) about: &'static str,
     /// The clause.
-    pub(super) clause: &'static str,
+    pub(crate) clause: &'static str,
     /// How many things were looked at.
-    pub(super) checked: usize,
+    pub(crate) checked: usize,
     /// How many break it.
-    pub(super) broken: usize,
+    pub(crate) broken: usize,
     /// The first that do.
-    pub(super) examples: Vec<String>,
+    pub(crate) examples: Vec<String>,
 }
 
 impl Invariant {
@@ -52,13 +52,13 @@ impl Invariant {
 }
 
 /// A car as it stands at the end.
-pub(super) struct Parked {
-    pub(super) eid: String,
-    pub(super) profiles: Vec<CardProfile>,
+pub(crate) struct Parked {
+    pub(crate) eid: String,
+    pub(crate) profiles: Vec<CardProfile>,
     /// Was its driver withdrawn by the MSP?
-    pub(super) withdrawn: bool,
+    pub(crate) withdrawn: bool,
     /// Did it ever get a profile?
-    pub(super) drove: bool,
+    pub(crate) drove: bool,
 }
 
 /// State of each profile by (EID, ICCID).
@@ -76,7 +76,7 @@ struct Books {
 }
 
 /// Reads the books of all servers, and compares them with the cards.
-pub(super) fn compare(site: &Site, cars: &[Parked]) -> Result<Vec<Invariant>, Failure> {
+pub(crate) fn compare(site: &Site, cars: &[Parked]) -> Result<Vec<Invariant>, Failure> {
     let books = Books {
         cmp: at_cmp(site)?,
         msp: at_msp(site)?,
@@ -135,7 +135,8 @@ fn judge(books: &Books, cars: &[Parked]) -> Vec<Invariant> {
             });
             for (book, rule) in [(cmp, &mut told), (msp, &mut forwarded)] {
                 let state = book.get(&key).map(String::as_str);
-                rule.check(state == Some("disabled"), || {
+                // A profile that was never enabled was installed, and is disabled.
+                rule.check(matches!(state, Some("disabled" | "installed")), || {
                     format!(
                         "{iccid} in {}: disabled on the card, {state:?} in the books",
                         car.eid

@@ -21,11 +21,13 @@ use aid_cli::cli::{Failure, LogArgs, block_on_all_cores};
 use aid_hostile::world::World;
 use aid_report::Outputs;
 use aid_rsp::crypto::SoftwareCrypto;
-use books::{Invariant, Parked};
+use books::Invariant;
+pub(crate) use books::{Parked, compare};
 use car::{Car, Shared, State, Wish, count};
 use card::{CarCard, Clients};
+pub(crate) use people::configure;
 use progress::Progress;
-use random::Random;
+pub(crate) use random::Random;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -356,7 +358,7 @@ async fn drive(
     running.shared.over.store(true, Ordering::Relaxed);
     running.wishes.clear();
     while running.tasks.join_next().await.is_some() {}
-    let invariants = books::compare(site, &cars)?;
+    let invariants = compare(site, &cars)?;
     let (apdus, received, sent) = running.meter.read();
     let tally = running.tally();
     Ok(Found {
@@ -437,7 +439,7 @@ async fn settled(
 }
 
 /// Has the CMP no open order and no call to make?
-fn nothing_open(site: &Site) -> Result<bool, Failure> {
+pub(crate) fn nothing_open(site: &Site) -> Result<bool, Failure> {
     let args = ["summary", "--json", "--config", "cmp.toml"];
     let text = output(site, "aid-cmp", &args, "")?;
     let summary: serde_json::Value = serde_json::from_str(&text)?;

@@ -16,7 +16,7 @@ use toml::{Table, Value};
 const PROFILES: &str = "Fleet";
 
 /// Lets the SM-DP+ make profiles on demand, the MSP order them, and no limit of calls stand in the way.
-pub(super) fn configure(site: &Site, vehicles: u32) -> Result<(), Failure> {
+pub(crate) fn configure(site: &Site, vehicles: u32) -> Result<(), Failure> {
     let count = vehicles.saturating_mul(2).saturating_add(100);
     let template = format!(
         "\n[[template]]\nname = \"fleet\"\nprofile_type = \"{PROFILES}\"\niccid_first = \"894944000000000000\"\n\

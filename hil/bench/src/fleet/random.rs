@@ -1,7 +1,8 @@
 //! Which cars drive when, and who is withdrawn: the same seed chooses the same.
 
 /// A small generator (SplitMix64): the same seed gives the same journeys.
-pub(super) struct Random(pub(super) u64);
+#[derive(Debug, Clone)]
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -12,8 +13,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// One of so many numbers from 0; at least one.
+    pub(crate) fn below(&mut self, count: u64) -> u64 {
+        self.next() % count.max(1)
+    }
+
     /// Brings a list into a random order.
-    pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {
+    pub(crate) fn shuffle<T>(&mut self, list: &mut [T]) {
         for n in (1..list.len()).rev() {
             let other = self.next() % (n as u64 + 1);
             list.swap(n, other as usize);

@@ -46,11 +46,16 @@ pub(crate) struct Events {
 impl Agent {
     /// The API at this socket.
     pub(crate) fn connect(socket: &Path) -> Result<Self, Failure> {
-        let agent = Self {
-            socket: socket.to_owned(),
-        };
+        let agent = Self::at(socket);
         agent.get("/v1/status")?;
         Ok(agent)
+    }
+
+    /// The same where nobody may listen yet.
+    pub(crate) fn at(socket: &Path) -> Self {
+        Self {
+            socket: socket.to_owned(),
+        }
     }
 
     fn request(
