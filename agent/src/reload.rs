@@ -37,12 +37,16 @@ impl Daemon {
         if let Some(eid) = &self.eid {
             check_eid(eid, new).map_err(|e| e.to_string())?;
         }
-        self.dialer = Arc::new(Dialer::new(&new.cmp, bearers.bearers())?);
+        self.dialer = Some(Arc::new(Dialer::new(&new.cmp, bearers.bearers())?));
+        // After a factory reset the car has keys again.
+        self.event(Event::SetUp);
         if let Some(link) = self.link.take() {
             link.close().await;
             if std::mem::take(&mut self.link_up) {
                 self.event(Event::LinkDown);
             }
+            self.start_link();
+        } else if self.agent.profiles().is_some() {
             self.start_link();
         }
         Ok(())

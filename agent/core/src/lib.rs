@@ -27,8 +27,11 @@ mod event;
 mod fault;
 mod link;
 mod numbering;
+mod offline;
 mod orders;
 mod outbox;
+mod proofs;
+mod reset;
 mod retry;
 mod session;
 mod settle;
@@ -39,13 +42,14 @@ mod work;
 pub use agent::{Agent, Phase};
 pub use aid_id::{AccountRef, Iccid, IccidError, Id, Secret};
 pub use aid_wire::{
-    Aup, CodeOutcome, DELETED_BY_USER, Down, Envelope, LoginOutcome, LoginWay, MAX_MESSAGE,
-    MessageError, OrderKind, OrderOutcome, ProfileState, REVISION, Status, SubscriptionView, Up,
-    UserProfile, WIRE_VERSION, announced,
+    Aup, CodeOutcome, DELETED_BY_USER, Down, Envelope, FLEET_REVISION, LoginOutcome, LoginWay,
+    MAX_MESSAGE, MessageError, OrderKind, OrderOutcome, ProfileState, REVISION, Status,
+    SubscriptionView, Up, UserProfile, WIRE_VERSION, announced,
 };
 pub use driver::Session;
 pub use durable::{
-    Download, Durable, Intent, Operation, Order, Record, Report, RestoreError, read_records,
+    Download, Durable, Intent, Operation, Order, Record, Report, Reset, RestoreError, Verifier,
+    read_records,
 };
 pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, LoginEnd, Notice, Timer};
 pub use orders::CALLED_OFF;

@@ -14,6 +14,7 @@ mod export;
 mod garage;
 mod identity;
 mod logout;
+mod offline;
 mod outstanding;
 mod presence;
 mod reports;

@@ -17,7 +17,8 @@ pub use message::{
     ProfileState, Status, Up,
 };
 pub use revision::{
-    ACCOUNT_REVISION, FIRST_REVISION, REVISION, SESSION_REVISION, announce, announced,
+    ACCOUNT_REVISION, FIRST_REVISION, FLEET_REVISION, REVISION, SESSION_REVISION, announce,
+    announced,
 };
 pub use topic::{Direction, parse_topic, topic_down, topic_up};
 pub use user_profile::{MAX_ENTRIES, MAX_TEXT, SubscriptionView, UserProfile};

@@ -8,13 +8,15 @@ use crate::message::{Down, OrderKind, Up};
 use alloc::{format, string::String};
 
 /// Newest revision that this crate knows.
-pub const REVISION: u8 = 3;
+pub const REVISION: u8 = 4;
 /// Revision of peers that announce none.
 pub const FIRST_REVISION: u8 = 1;
 /// First revision with `Session`, `NumberedLogin` and `Welcome`.
 pub const SESSION_REVISION: u8 = 2;
 /// First revision with orders that name the account of a profile.
 pub const ACCOUNT_REVISION: u8 = 3;
+/// First revision with logins without a connection and the factory reset.
+pub const FLEET_REVISION: u8 = 4;
 
 /// Begins the token that announces a revision.
 const TOKEN: &str = "AID2/";
@@ -51,6 +53,7 @@ impl Up {
             | Self::CardFull { .. }
             | Self::RequestAgain { .. } => FIRST_REVISION,
             Self::Session { .. } | Self::NumberedLogin { .. } => SESSION_REVISION,
+            Self::OfflineSession { .. } | Self::FactoryReset { .. } => FLEET_REVISION,
         }
     }
 }
@@ -69,6 +72,7 @@ impl Down {
             | Self::Space { .. } => FIRST_REVISION,
             Self::Order { kind, .. } => kind.revision(),
             Self::Welcome { .. } => SESSION_REVISION,
+            Self::Verifier { .. } | Self::Revoke { .. } => FLEET_REVISION,
         }
     }
 }
@@ -103,6 +107,7 @@ impl OrderKind {
             | Self::DeleteAll
             | Self::Erase { .. } => FIRST_REVISION,
             Self::DeleteOf { .. } => ACCOUNT_REVISION,
+            Self::FactoryReset => FLEET_REVISION,
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum OrderWhat {
     },
     /// End of a rental, workshop, sale: end the session and delete every profile (A.4).
     DeleteAll,
+    /// The vehicle is sold: as delete-all, then it erases its journal, its keys and its certificate.
+    FactoryReset,
 }
 
 /// Which orders.
@@ -69,6 +71,7 @@ impl From<OrderWhat> for operator::OrderWhat {
             OrderWhat::Disable { iccid } => Self::Disable(iccid),
             OrderWhat::Logout { user } => Self::Logout(user),
             OrderWhat::DeleteAll => Self::DeleteAll,
+            OrderWhat::FactoryReset => Self::FactoryReset,
         }
     }
 }

@@ -111,6 +111,14 @@ const STEPS: &[Step] = &[
             postgres: include_str!("../../migrations/0086_desk.postgres.sql"),
         },
     },
+    Step {
+        version: 90,
+        name: "verifier",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0090_verifier.sqlite.sql"),
+            postgres: include_str!("../../migrations/0090_verifier.postgres.sql"),
+        },
+    },
 ];
 
 /// A step that is the same for both databases.
