@@ -293,7 +293,10 @@ mod tests {
                 }),
                 _ => None,
             },
-            Effect::HashPin { .. } | Effect::Erase { .. } | Effect::AckInbound { .. } | Effect::Notify(_) => None,
+            Effect::HashPin { .. }
+            | Effect::Erase { .. }
+            | Effect::AckInbound { .. }
+            | Effect::Notify(_) => None,
         }
     }
 

@@ -19,6 +19,8 @@ use sha2::{Digest as _, Sha256};
 
 /// Time that the CMP has for a login before the car judges it by itself, where the link seems to stand, ms.
 pub(crate) const ALONE_MS: u64 = 10_000;
+/// Pause before it is looked again whether the card was read, ms.
+const READ_MS: u64 = 500;
 /// Time for which a PIN is kept for the verifier that follows a login, ms.
 const GRANT_MS: u64 = 60_000;
 /// Pause after the first wrong PIN, ms; it doubles with each.
@@ -251,6 +253,13 @@ impl Agent {
             return;
         };
         let (id, user, pin) = (login.id, user.clone(), pin.clone());
+        if self.card.profiles.is_none() {
+            // The card is being read: judged once it was.
+            if let Some(login) = &mut self.driver.login {
+                login.alone = Alone::From(now.plus(READ_MS));
+            }
+            return;
+        }
         let alone = match self.may_try(now, &user) {
             Ok((verifier, present)) => {
                 // On disk before the PIN is looked at.
