@@ -272,7 +272,7 @@ impl Agent {
                 );
                 Alone::Hashing
             }
-            Err(why) => Alone::Refused(why),
+            Err(why) => Alone::Refused(cut(&why)),
         };
         if let Some(login) = &mut self.driver.login {
             login.alone = alone;
@@ -280,37 +280,37 @@ impl Agent {
     }
 
     /// The verifier of this name, and the present; or why the car can't judge.
-    fn may_try(&self, now: BootMs, user: &str) -> Result<(Verifier, u64), Cause> {
+    fn may_try(&self, now: BootMs, user: &str) -> Result<(Verifier, u64), String> {
         if self.offline.is_off {
-            return Err(cut(
+            return Err(String::from(
                 "logins without a connection are switched off in this car",
             ));
         }
         let mut all = self.durable().verifiers().iter();
         let Some(verifier) = all.find(|v| v.name == name_tag(&v.salt, user)) else {
             let text = "this car can't check the PIN by itself: this user has not logged in here with the PIN lately";
-            return Err(cut(text));
+            return Err(String::from(text));
         };
         let Some(present) = self.present(now) else {
-            return Err(cut(
+            return Err(String::from(
                 "the clock of the car is not set, so that it can't check the PIN by itself",
             ));
         };
         if present >= verifier.expires_at {
             let text = "too long ago: this user has to log in with a connection again";
-            return Err(cut(text));
+            return Err(String::from(text));
         }
         let own = |i| self.durable().owner(i) == Some(verifier.account);
         if !self.card.iter().any(|p| own(&p.iccid)) {
-            return Err(cut("this user has no profile installed in this car"));
+            return Err(String::from(
+                "this user has no profile installed in this car",
+            ));
         }
         let since = self.offline.wrong.or(self.offline.begun).unwrap_or(now);
         let next = since.plus(pause(verifier.tries));
         if next > now {
             let s = (next.0 - now.0).div_ceil(1000);
-            return Err(cut(&format!(
-                "a wrong PIN was entered: try again in {s} seconds"
-            )));
+            return Err(format!("a wrong PIN was entered: try again in {s} seconds"));
         }
         Ok((verifier.clone(), present))
     }
@@ -350,7 +350,7 @@ impl Agent {
             return;
         };
         match verifier {
-            Some(verifier) if fits => self.enter_alone(now, login, &verifier),
+            Some(verifier) if fits => self.enter_alone(now, &login, &verifier),
             verifier => {
                 let why = match (verifier, hash) {
                     (None, _) => cut("the verifier of this user was revoked meanwhile"),
@@ -377,7 +377,7 @@ impl Agent {
         }
     }
 
-    fn enter_alone(&mut self, now: BootMs, login: PendingLogin, verifier: &Verifier) {
+    fn enter_alone(&mut self, now: BootMs, login: &PendingLogin, verifier: &Verifier) {
         self.record(Record::VerifierFitted(verifier.account));
         let account = verifier.account;
         // A session that the CMP knows stays one; any other has to be told as what it is.
