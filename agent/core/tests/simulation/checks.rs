@@ -40,7 +40,7 @@ impl World {
         let owner = |i: &Iccid| self.agent.durable().owner(i);
         match kind {
             OrderKind::DeleteAll | OrderKind::FactoryReset => {
-                assert!(self.card.is_empty(), "reset: {:?}", self.card)
+                assert!(self.card.is_empty(), "reset: {:?}", self.card);
             }
             OrderKind::Erase { account } => assert!(
                 !self.card.keys().any(|i| owner(i) == Some(*account)),
