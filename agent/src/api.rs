@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Delete(Iccid),
     /// The user wants a profile again in this car.
     Provision,
+    /// Users, profiles and keys go: the car is sold.
+    FactoryReset,
     /// A signal of the vehicle has this value.
     Signal(String, Value),
     Status,
@@ -93,6 +95,7 @@ pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<(
             "/v1/provision",
             post(|State(a): State<Api>| async move { a.call(Command::Provision, 202).await }),
         )
+        .route("/v1/factory-reset", post(factory_reset))
         .route(
             "/v1/status",
             get(|State(a): State<Api>| async move { a.call(Command::Status, 200).await }),
@@ -195,6 +198,30 @@ async fn delete_profile(State(api): State<Api>, Path(iccid): Path<String>) -> Re
         Ok(command) => api.call(command, 202).await,
         Err(refused) => refused.into_response(),
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetBody {
+    /// True: whoever asks knows that nothing of it comes back.
+    confirm: bool,
+}
+
+/// Only root and the agent's own user: a process of the car that may log users in must not make a brick of it.
+async fn factory_reset(
+    State(api): State<Api>,
+    Extension(Peer(uid)): Extension<Peer>,
+    body: Result<Json<Object<ResetBody>>, axum::extract::rejection::JsonRejection>,
+) -> Response {
+    if uid.is_none_or(|uid| !api.privileged.contains(&uid)) {
+        let text = "only root and the agent's own user may reset the car";
+        return refusal(StatusCode::FORBIDDEN, text);
+    }
+    let Ok(Json(Object(ResetBody { confirm: true }))) = body else {
+        return refusal(StatusCode::BAD_REQUEST, r#"expected JSON {"confirm":true}"#);
+    };
+    let no = "the car is being reset already, or was";
+    api.accepted(Command::FactoryReset, no).await
 }
 
 #[derive(Deserialize)]

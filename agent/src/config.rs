@@ -57,11 +57,19 @@ pub struct Config {
 pub struct Session {
     /// Seconds for which a session goes on after the ignition was switched off, 0 to 86,400.
     pub grace_s: u32,
+    /// Whether users whose profile is installed can log in while there is no connection to the CMP.
+    pub offline: bool,
+    /// File of the car's secret for that, made when absent. Default: `offline.secret` beside the folder of the journal.
+    pub offline_secret: PathBuf,
 }
 
 impl Default for Session {
     fn default() -> Self {
-        Self { grace_s: 600 }
+        Self {
+            grace_s: 600,
+            offline: true,
+            offline_secret: PathBuf::new(),
+        }
     }
 }
 
@@ -146,6 +154,11 @@ impl Config {
             bootstrap.cert = aid_cli::config::beside(file, &bootstrap.cert);
             bootstrap.key.resolve(file);
         }
+        let secret = &mut config.session.offline_secret;
+        *secret = match secret.as_os_str().is_empty() {
+            true => config.journal.with_file_name("offline.secret"),
+            false => aid_cli::config::beside(file, secret),
+        };
         Ok(config)
     }
 }
@@ -168,6 +181,20 @@ impl Config {
 }
 
 impl Cmp {
+    /// Neither key nor certificate is there: the car was reset to its factory state, or was never set up.
+    #[must_use]
+    pub fn has_no_keys(&self) -> bool {
+        let gone = |file: &Path| {
+            std::fs::symlink_metadata(file).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+        };
+        let key_gone = match &self.key {
+            KeyName::File(file) => gone(file),
+            // The token is asked when the key is needed; a reset destroys the key before the certificate.
+            KeyName::Token(_) => true,
+        };
+        key_gone && gone(&self.cert)
+    }
+
     /// Host and port of `address`.
     #[must_use]
     pub fn host_port(&self) -> Option<(&str, u16)> {

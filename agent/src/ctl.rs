@@ -3,6 +3,7 @@
 
 mod journal;
 mod login;
+mod reset;
 mod signal;
 mod watch;
 mod work;
@@ -75,6 +76,12 @@ enum Action {
         /// The profile.
         iccid: String,
     },
+    /// Remove users, profiles, the journal and the keys of the car: it is sold. The CMP has the result before the keys go.
+    FactoryReset {
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Say yes to another profile in this car, after the user deleted theirs (event `ask_provision`).
     Provision,
     /// Show the session, phase, link and bearer.
@@ -134,6 +141,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
             let (path, body) = login_request(&args.action).map_err(Failure::new)?;
             login::follow(&args.socket()?, path, &body, args.json)
         }
+        Action::FactoryReset { yes } => reset::run(&args.socket()?, *yes, args.json),
         Action::Events => watch::events(&args.socket()?),
         Action::Work => work::show(&args.socket()?, args.json),
         Action::Journal {
@@ -210,6 +218,7 @@ fn act(args: &Args, api: &Path) -> Result<(), String> {
         Action::Signal { name: Some(_), .. } => ("PUT", signal.as_str(), value),
         Action::Signal { name: None, .. } => ("GET", "/v1/signals", String::new()),
         Action::Events
+        | Action::FactoryReset { .. }
         | Action::Work
         | Action::Journal { .. }
         | Action::Diagnostics { .. }

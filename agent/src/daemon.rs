@@ -10,11 +10,13 @@ use crate::card::{self, CardEvent, Counters, Euicc};
 use crate::config::Config;
 use crate::diagnostics;
 use crate::dialer::Dialer;
+use crate::erase;
 use crate::health::{self, Trouble};
 use crate::inbox::{self, Publication};
 use crate::keys::Slot;
 use crate::last_login::LastLogin;
 use crate::link::{self, Link, LinkEvent};
+use crate::pin;
 use crate::renewal;
 use crate::renewal::plan::Mode;
 use crate::renewal::{Probed, Renewal};
@@ -24,7 +26,7 @@ use crate::transactions::Transactions;
 use crate::view;
 use crate::watchdog::Watchdog;
 use aid_agent_core::{
-    Agent, BootMs, Down, Effect, Envelope, EuiccError, Event, Id, Up, WIRE_VERSION,
+    Agent, BootMs, Down, Effect, Envelope, EuiccError, Event, Id, Reset, Secret, Up, WIRE_VERSION,
 };
 use aid_cli::cli::TRACE;
 use aid_cli::supervisor::Supervisor;
@@ -54,6 +56,8 @@ enum Input {
     Card(CardEvent),
     /// A new certificate was tried.
     Probed(Probed),
+    /// The hash of a PIN, by the number of its effect.
+    Hashed(u64, Option<[u8; 32]>),
 }
 
 pub(crate) struct Daemon {
@@ -61,7 +65,8 @@ pub(crate) struct Daemon {
     pub(crate) agent: Box<Agent>,
     pub(crate) store: Store<Folder>,
     /// Makes the link once the card said whose car it is.
-    pub(crate) dialer: Arc<Dialer>,
+    /// None where the car was reset to its factory state: it has no keys.
+    pub(crate) dialer: Option<Arc<Dialer>>,
     pub(crate) eid: Option<String>,
     pub(crate) link: Option<Link>,
     /// Number of `link`.
@@ -123,8 +128,10 @@ pub async fn run(
     mut reload: mpsc::Receiver<Config>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), DaemonError> {
-    let dialer = Dialer::new(&config.cmp, config.bearer.bearers()).map_err(fatal)?;
     let (store, agent) = restore(config)?;
+    let dialer = Dialer::new(&config.cmp, config.bearer.bearers()).map_err(fatal)?;
+    let is_set_up = !(config.cmp.has_no_keys() && agent.durable().reset().is_some());
+    let dialer = is_set_up.then(|| Arc::new(dialer));
 
     let (inputs, mut input) = mpsc::unbounded_channel();
     let from_card = inputs.clone();
@@ -152,7 +159,7 @@ pub async fn run(
     let mut daemon = Daemon {
         agent,
         store,
-        dialer: Arc::new(dialer),
+        dialer,
         eid: None,
         link: None,
         links: 0,
@@ -178,6 +185,9 @@ pub async fn run(
         status: String::new(),
     };
     daemon.event(Event::Boot);
+    if is_set_up {
+        daemon.event(Event::SetUp);
+    }
     ready(&config.api);
     let mut config = config.clone();
     tokio::pin!(stop);
@@ -186,9 +196,10 @@ pub async fn run(
         if let Err(error) = daemon.tend_journal() {
             break Err(error);
         }
+        daemon.end_link_without_keys().await;
         daemon.tend_certificate().await;
         let at = [
-            daemon.renewal.next_look(),
+            daemon.next_renewal(),
             daemon.agent.poll_timeout().map(|(at, _)| at),
             daemon.next_try(),
             daemon.watchdog.next(),
@@ -212,7 +223,9 @@ pub async fn run(
                 if let Err(error) = done {
                     break Err(fatal(error));
                 }
-                daemon.agent.handle_timeout(boot_clock::now());
+                let now = boot_clock::now();
+                daemon.agent.set_clock(now, unix_now());
+                daemon.agent.handle_timeout(now);
                 daemon.effects();
             }
         }
@@ -237,7 +250,8 @@ fn restore(config: &Config) -> Result<(Store<Folder>, Box<Agent>), DaemonError> 
     let grace = u64::from(config.session.grace_s) * 1000;
     let agent = agent
         .with_epoch(uuid::Uuid::new_v4().as_u128() as u32)
-        .with_grace(grace);
+        .with_grace(grace)
+        .with_offline(config.session.offline);
     Ok((store, Box::new(agent)))
 }
 
@@ -281,8 +295,24 @@ fn bind(path: &Path) -> Result<UnixListener, DaemonError> {
 
 impl Daemon {
     pub(crate) fn event(&mut self, event: Event) {
-        self.agent.handle(boot_clock::now(), event);
+        let now = boot_clock::now();
+        self.agent.set_clock(now, unix_now());
+        self.agent.handle(now, event);
         self.effects();
+    }
+
+    /// After a factory reset there is nobody to be at the CMP.
+    async fn end_link_without_keys(&mut self) {
+        if self.agent.durable().reset() == Some(Reset::Done)
+            && let Some(link) = self.link.take()
+        {
+            link.close().await;
+            self.dialer = None;
+            self.link_trouble = None;
+            if std::mem::take(&mut self.link_up) {
+                self.event(Event::LinkDown);
+            }
+        }
     }
 
     fn input(&mut self, input: Input, config: &Config) -> Result<(), DaemonError> {
@@ -290,7 +320,10 @@ impl Daemon {
             Input::Link(number, event) if number == self.links => self.link_event(event),
             Input::Link(..) | Input::Probed(_) => {}
             Input::Card(CardEvent::Eid(eid)) => {
-                check_eid(&eid, config)?;
+                // Without keys there is no name to compare.
+                if self.dialer.is_some() {
+                    check_eid(&eid, config)?;
+                }
                 self.eid = Some(eid);
             }
             Input::Card(CardEvent::Progress { stage, apdus }) => {
@@ -311,6 +344,7 @@ impl Daemon {
                     profiles,
                 });
             }
+            Input::Hashed(op, hash) => self.event(Event::PinHashed { op, hash }),
             Input::Card(CardEvent::Ended) => {
                 return Err(fatal("the card's thread ended; start the agent again"));
             }
@@ -338,11 +372,11 @@ impl Daemon {
 
     /// Starts a link, once the card said whose car it is.
     pub(crate) fn start_link(&mut self) {
-        if let Some(eid) = &self.eid {
+        if let (Some(eid), Some(dialer)) = (&self.eid, &self.dialer) {
             self.links += 1;
             let (inputs, number) = (self.inputs.clone(), self.links);
             let tell = move |event| drop(inputs.send(Input::Link(number, event)));
-            self.link = Some(link::start(eid, &self.dialer, &self.counters, tell));
+            self.link = Some(link::start(eid, dialer, &self.counters, tell));
         }
     }
 
@@ -470,6 +504,17 @@ impl Daemon {
                     // A thread that ended has said so.
                     let _ = self.card.send((op, what));
                 }
+                Effect::HashPin {
+                    op,
+                    salt,
+                    user,
+                    pin,
+                } => self.hash(op, salt, user, pin),
+                Effect::Erase { state } => {
+                    let result = self.erase(&state);
+                    self.agent
+                        .handle(boot_clock::now(), Event::Erased { result });
+                }
                 Effect::Notify(notice) => {
                     self.login.note(&notice);
                     let mut event = view::event(&notice);
@@ -479,6 +524,31 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    /// Hashes a PIN on another thread: it takes a while.
+    fn hash(&self, op: u64, salt: Id, user: String, pin: Secret) {
+        let (inputs, secret) = (
+            self.inputs.clone(),
+            self.config.session.offline_secret.clone(),
+        );
+        tokio::task::spawn_blocking(move || {
+            let hash = pin::hash(&secret, &salt, &user, &pin);
+            if let Err(error) = &hash {
+                tracing::error!(error, "nobody can log in without a connection");
+            }
+            // The loop may have ended.
+            let _ = inputs.send(Input::Hashed(op, hash.ok()));
+        });
+    }
+
+    /// A factory reset: journal, secret, keys and certificates. The bootstrap pair stays: it is the factory's.
+    fn erase(&mut self, state: &[u8]) -> Result<(), String> {
+        self.store.erase(boot_clock::now(), state)?;
+        self.last_events.clear();
+        self.login = LastLogin::default();
+        erase::file(&self.config.session.offline_secret)?;
+        renewal::own(&self.config.cmp).destroy()
     }
 
     pub(crate) fn send(&mut self, message_id: Option<Id>, body: Up) {

@@ -80,7 +80,13 @@ pub(crate) fn journal(durable: &Durable) -> Value {
     let intent = durable.intent().map(|i| {
         json!({"operation": format!("{:?}", i.operation), "iccid": i.iccid.as_str(), "attempts": i.attempts})
     });
-    json!({"report_seq": durable.report_seq().to_string(), "owners": owners.collect::<Vec<_>>(), "intent": intent,
+    let verifiers = durable.verifiers().iter().map(|v| {
+        json!({"account": hex(&v.account.0), "verifier": hex(&v.id), "expires_at": v.expires_at,
+               "attempts": v.attempts, "tries": v.tries})
+    });
+    json!({"verifiers": verifiers.collect::<Vec<_>>(), "clock": durable.clock(),
+           "factory_reset": durable.reset().map(|r| format!("{r:?}")),
+           "report_seq": durable.report_seq().to_string(), "owners": owners.collect::<Vec<_>>(), "intent": intent,
            "reports": reports.collect::<Vec<_>>(), "downloads": downloads.collect::<Vec<_>>(),
            "requests": requests.collect::<Vec<_>>(), "orders": orders.collect::<Vec<_>>(),
            "logouts": logouts.collect::<Vec<_>>(),
@@ -107,7 +113,8 @@ pub(crate) fn configuration(config: &Config) -> Value {
                    "bootstrap": cmp.bootstrap.as_ref().map(|b| json!({"cert": b.cert, "key": b.key.to_string()}))},
            "rsp": {"ci": config.rsp.ci, "private_smdp": config.rsp.private_smdp},
            "bearers": config.bearer.bearers().names(), "op_interface": config.op_interface,
-           "session": {"grace_s": config.session.grace_s}})
+           "session": {"grace_s": config.session.grace_s, "offline": config.session.offline,
+                       "offline_secret": config.session.offline_secret}})
 }
 
 /// What is wrong with the files of certificates and their dates; empty where nothing is.

@@ -224,14 +224,8 @@ impl KeyStore {
         match &self.name {
             KeyName::File(file) => {
                 let all = [Slot::Current, Slot::Next, Slot::Previous];
-                let results = all.map(|slot| overwrite(&slot.beside(file)));
-                let failed = results.into_iter().find_map(Result::err);
-                failed.map_or(Ok(()), |e| {
-                    Err(KeyError(format!(
-                        "a key of {} was not destroyed: {e}; remove it by hand",
-                        file.display()
-                    )))
-                })
+                let results = all.map(|slot| erase::file(&slot.beside(file)));
+                results.into_iter().collect::<Result<(), String>>().map_err(KeyError)
             }
             #[cfg(feature = "pkcs11")]
             KeyName::Token(uri) => token::destroy(uri),
@@ -254,18 +248,6 @@ pub(crate) fn not_written(file: &Path, error: &io::Error) -> KeyError {
          e.g. /var/lib/aid-agent",
         file.display()
     ))
-}
-
-/// Overwrites a key and removes its file. On flash the old sectors may stay until the device uses them again.
-fn overwrite(file: &Path) -> io::Result<()> {
-    let length = match std::fs::metadata(file) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => usize::try_from(other?.len()).unwrap_or_default(),
-    };
-    private::write(file, &vec![0; length])?;
-    std::fs::File::open(file)?.sync_all()?;
-    let mut disk = RealDisk;
-    disk.remove(file)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::boot_clock;
 use crate::config::{BearerList, Config};
 use crate::daemon::{Daemon, check_eid};
 use crate::dialer::Dialer;
+use aid_agent_core::Event;
 use std::sync::Arc;
 
 impl Daemon {
@@ -38,9 +39,15 @@ impl Daemon {
         }
         let dialer = Dialer::new(&new.cmp, bearers.bearers())?;
         dialer.load().map_err(|e| e.to_string())?;
-        self.dialer = Arc::new(dialer);
+        self.dialer = Some(Arc::new(dialer));
         self.renew_credentials(new);
-        self.restart_link().await;
+        // After a factory reset the car has keys again.
+        self.event(Event::SetUp);
+        match self.link {
+            Some(_) => self.restart_link().await,
+            None if self.agent.profiles().is_some() => self.start_link(),
+            None => {}
+        }
         Ok(())
     }
 

@@ -213,8 +213,17 @@ impl Renewal {
 }
 
 impl Daemon {
+    /// When the certificate has to be looked at again.
+    pub(crate) fn next_renewal(&self) -> Option<BootMs> {
+        self.dialer.as_ref().and_then(|_| self.renewal.next_look())
+    }
+
     /// Does what is next about the certificate.
     pub(crate) async fn tend_certificate(&mut self) {
+        // A car that was reset has no certificate, and gets none before it is set up.
+        if self.dialer.is_none() {
+            return;
+        }
         loop {
             let act = plan::next(&self.renewal.facts(self.wire_up));
             match act {
@@ -329,12 +338,11 @@ impl Daemon {
 
     /// Tries the new certificate on a connection of its own: the present one goes on.
     fn probe(&mut self) {
-        let Some(eid) = self.eid.clone() else {
+        let (Some(eid), Some(dialer)) = (self.eid.clone(), &self.dialer) else {
             self.renewal.next = boot_clock::now().plus(RETRY_MS);
             return;
         };
-        let own = self.renewal.own.clone();
-        let dialer = self.dialer.with(own, Slot::Next);
+        let dialer = dialer.with(self.renewal.own.clone(), Slot::Next);
         match dialer.load() {
             Ok(_) => {
                 self.renewal.probing = true;
@@ -402,7 +410,9 @@ impl Daemon {
         self.renewal.mode = mode;
         self.renewal.refused = Refused::default();
         self.renewal.next = boot_clock::now();
-        self.dialer = Arc::new(self.dialer.with(credentials, slot));
+        if let Some(dialer) = &self.dialer {
+            self.dialer = Some(Arc::new(dialer.with(credentials, slot)));
+        }
         self.restart_link().await;
     }
 

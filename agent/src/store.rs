@@ -206,6 +206,28 @@ impl<D: Disk> Store<D> {
         result.inspect_err(|text| self.fail(now, text.clone()))
     }
 
+    /// Puts this state in the place of the journal, and overwrites what was there and what was kept aside: a factory reset.
+    ///
+    /// # Errors
+    /// Something of it is still there, in one sentence.
+    pub(crate) fn erase(&mut self, now: BootMs, state: &[u8]) -> Result<(), String> {
+        let erased = match &mut self.journal {
+            Some(journal) => journal.erase(state).map(drop).map_err(|e| e.to_string()),
+            None => Err("the journal does not work".to_owned()),
+        };
+        if erased.is_ok() {
+            self.aside = None;
+            return Ok(());
+        }
+        // Opened again, where it can be: the erasure is tried again.
+        self.journal = None;
+        match self.open() {
+            Ok((journal, _)) => self.journal = Some(journal),
+            Err(trouble) => self.fail(now, trouble.text()),
+        }
+        erased
+    }
+
     /// Replaces a long journal by a snapshot. A failure costs nothing as long as the journal can be
     /// opened again.
     ///

@@ -34,7 +34,7 @@ impl Transactions {
                     | OrderKind::Disable { iccid } => {
                         self.put(About::Profile(iccid.clone()), correlation);
                     }
-                    OrderKind::DeleteAll | OrderKind::Erase { .. } => {
+                    OrderKind::DeleteAll | OrderKind::Erase { .. } | OrderKind::FactoryReset => {
                         self.put(About::Everything, correlation);
                     }
                     OrderKind::Logout { .. } => {}

@@ -22,6 +22,8 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Active => "active",
         Phase::NoProfile => "no_profile",
         Phase::Stopped => "stopped",
+        Phase::Resetting => "resetting",
+        Phase::FactoryReset => "factory_reset",
     }
 }
 
@@ -143,7 +145,8 @@ pub(crate) fn status(agent: &Agent, around: &Surroundings<'_>) -> Value {
     let session = agent.session().map(|s| {
         json!({"account": hex(&s.account.0), "display_name": s.aup.display_name,
                "msp_name": s.aup.msp_name, "masked_number": s.aup.masked_number,
-               "profile": s.profile.as_ref().map(user_profile), "asking": s.asking()})
+               "profile": s.profile.as_ref().map(user_profile), "asking": s.asking(),
+               "offline": s.is_offline()})
     });
     json!({
         "session": session,
@@ -175,7 +178,8 @@ pub(crate) fn event(notice: &Notice) -> Value {
             login_id,
             account,
             aup,
-        } => json!({"event": "login_accepted",
+            offline,
+        } => json!({"event": "login_accepted", "offline": offline,
             "login_id": hex(login_id), "account": hex(&account.0), "display_name": aup.display_name,
             "msp_name": aup.msp_name, "masked_number": aup.masked_number}),
         Notice::LoginRefused {
@@ -188,6 +192,8 @@ pub(crate) fn event(notice: &Notice) -> Value {
                 LoginEnd::NoAnswer => "no_answer",
                 LoginEnd::Replaced => "replaced",
                 LoginEnd::JournalFailed => "journal_failed",
+                LoginEnd::Offline => "offline",
+                LoginEnd::Reset => "factory_reset",
             };
             json!({"event": "login_refused", "login_id": hex(login_id), "cause": cause, "reason": reason})
         }
@@ -221,6 +227,7 @@ pub(crate) fn event(notice: &Notice) -> Value {
         // The count alone: with its epoch the number is too large for many a JSON parser.
         Notice::Reported(seq) => json!({"event": "reported", "report_seq": seq & 0xFFFF_FFFF}),
         Notice::NotificationsDelivered => json!({"event": "notification_delivered"}),
+        Notice::FactoryReset => json!({"event": "factory_reset"}),
         Notice::Error { text } => json!({"event": "error", "text": text}),
     }
 }
@@ -286,7 +293,10 @@ mod tests {
                 }),
                 _ => None,
             },
-            Effect::AckInbound { .. } | Effect::Notify(_) => None,
+            Effect::HashPin { .. }
+            | Effect::Erase { .. }
+            | Effect::AckInbound { .. }
+            | Effect::Notify(_) => None,
         }
     }
 

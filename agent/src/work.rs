@@ -21,6 +21,7 @@ fn order(kind: &OrderKind) -> &'static str {
         OrderKind::Logout { .. } => "logout",
         OrderKind::DeleteAll => "delete_all",
         OrderKind::Erase { .. } => "erase",
+        OrderKind::FactoryReset => "factory_reset",
     }
 }
 
@@ -35,6 +36,7 @@ fn shown_task(task: &Task, clock: Clock) -> Value {
         Doing::Code => ("activation_code", Value::Null),
         Doing::Order(kind) => ("order", json!(order(kind))),
         Doing::Outcome(kind) => ("order_outcome", json!(order(kind))),
+        Doing::Erase => ("factory_reset", Value::Null),
         Doing::Reports(count) => ("reports", json!(count.to_string())),
     };
     let (state, since, next) = match task.stage {

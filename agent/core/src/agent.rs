@@ -3,10 +3,11 @@
 use crate::bounds::cut;
 use crate::card::{Card, Running, SetAside, Work};
 use crate::driver::{Driver, Session, Wish};
-use crate::durable::{Durable, Fault, Ledger, Record, RestoreError};
+use crate::durable::{Durable, Fault, Ledger, Record, Reset, RestoreError};
 use crate::event::{BootMs, CardProfile, Effect, EuiccOp, Notice};
 use crate::link::Link;
-use crate::waits::Waits;
+use crate::proofs::Offline;
+use crate::waits::{Erasure, Waits};
 use aid_id::{AccountRef, Id};
 use aid_wire::Up;
 use alloc::{string::String, vec::Vec};
@@ -35,6 +36,10 @@ pub enum Phase {
     NoProfile,
     /// The journal can't be written or read: nobody is logged in, and no OP stays enabled.
     Stopped,
+    /// Users, profiles and keys are being removed: the car is sold.
+    Resetting,
+    /// They are gone. The car waits to be set up.
+    FactoryReset,
 }
 
 /// The core. See the crate's page for how to drive it.
@@ -47,6 +52,8 @@ pub struct Agent {
     pub(crate) card: Card,
     pub(crate) driver: Driver,
     pub(crate) waits: Waits,
+    pub(crate) offline: Offline,
+    pub(crate) erasure: Erasure,
     /// The last id that was made: a random one, moved on with each.
     last_id: u128,
 }
@@ -81,6 +88,8 @@ impl Agent {
             card: Card::default(),
             driver: Driver::default(),
             waits: Waits::default(),
+            offline: Offline::default(),
+            erasure: Erasure::default(),
             last_id: 0,
         }
     }
@@ -170,6 +179,12 @@ impl Agent {
     pub fn phase(&self) -> Phase {
         if self.has_failed_journal() {
             return Phase::Stopped;
+        }
+        if self.durable().reset() == Some(Reset::Done) {
+            return Phase::FactoryReset;
+        }
+        if self.is_resetting() {
+            return Phase::Resetting;
         }
         if self.card.profiles.is_none() {
             return Phase::Starting;

@@ -15,6 +15,7 @@
 //! | [`MAX_EFFECTS`] | with [`EFFECTS_RESERVED`] places left messages and notices are dropped; messages that matter are sent again. Without any left the journal is too slow: the agent goes into the safe state, as after a failed write |
 //! | [`MAX_RECORDS`] | the next records are another write of the journal |
 //! | [`MAX_TEXT`], [`MAX_CAUSE`] | a longer text is cut off, at a character |
+//! | [`MAX_VERIFIERS`] | the verifier that was granted first is dropped: its user logs in with a connection next time |
 //! | [`MAX_CREDENTIAL`] | the login is refused, and says so |
 //! | [`aid_id::MAX_ACTIVATION_CODE`] | the installation has failed with [`BAD_CODE`] |
 
@@ -36,6 +37,8 @@ pub const REPORTS_RESERVED: usize = MAX_CODES + 8;
 pub const MAX_LOGOUTS: usize = 16;
 /// Closed orders and requests that are remembered against repetitions.
 pub const MAX_CLOSED: usize = 64;
+/// Users who can log in without a connection.
+pub const MAX_VERIFIERS: usize = 8;
 /// Effects that wait for the shell.
 pub const MAX_EFFECTS: usize = 128;
 /// Effects that are kept free for records and card operations.

@@ -7,13 +7,17 @@ use crate::driver::Wish;
 use crate::durable::{Intent, Operation, Record};
 use crate::event::{BootMs, CardProfile, EuiccOp};
 use aid_id::{AccountRef, Iccid};
-use aid_wire::{OrderOutcome, Up};
+use aid_wire::OrderOutcome;
 
 impl Agent {
     /// Starts the next card operation where none is under way, and asks for a code where one is missing.
     pub(crate) fn decide(&mut self, now: BootMs) {
         self.ripen(now);
+        self.tend_verifiers(now);
         self.orders_without_card(now);
+        if self.go_on_with_reset(now) {
+            return;
+        }
         if self.card.running.is_none() && self.card.retry.is_none() {
             self.next_operation(now);
         }
@@ -119,7 +123,9 @@ impl Agent {
 
     pub(crate) fn finish_order(&mut self, now: BootMs, order_id: [u8; 16], outcome: OrderOutcome) {
         self.record(Record::OrderDone(order_id, outcome));
-        self.send(Some(order_id), Up::OrderResult { order_id, outcome });
+        if let Some(body) = self.result_message(order_id, outcome) {
+            self.send(Some(order_id), body);
+        }
         self.arm_resend(now);
     }
 

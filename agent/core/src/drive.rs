@@ -2,10 +2,11 @@
 
 use crate::agent::Agent;
 use crate::bounds::MAX_ORDERS;
-use crate::durable::Record;
-use crate::event::{BootMs, Effect, Event, LoginEnd, Notice, Timer};
+use crate::driver::Alone;
+use crate::durable::{Record, Reset};
+use crate::event::{BootMs, Effect, Event, Notice, Timer};
 use aid_id::Id;
-use aid_wire::{Down, LoginWay, OrderKind, Up};
+use aid_wire::{Down, LoginWay, OrderKind};
 use alloc::string::String;
 
 impl Agent {
@@ -28,6 +29,7 @@ impl Agent {
                 // What waits here would overtake the outbox, which LinkUp sends again in order.
                 self.ledger.link_lost();
                 self.notify(Notice::LinkDown);
+                self.judge_alone(now);
             }
             Event::Login {
                 login_id,
@@ -41,6 +43,10 @@ impl Agent {
             Event::Call { active } => self.card.call_reported(now, active),
             Event::Ignition { on } => self.ignition(now, on),
             Event::Inbound { message_id, body } => self.inbound(now, message_id, body),
+            Event::PinHashed { op, hash } => self.pin_hashed(now, op, hash),
+            Event::FactoryReset { reset_id } => self.reset_here(now, reset_id),
+            Event::Erased { result } => self.erased(now, result),
+            Event::SetUp => self.set_up(),
             Event::Persisted { ticket } => self.ledger.persisted(ticket),
             Event::PersistFailed { text } => return self.fail(now, text),
             Event::EuiccDone {
@@ -81,7 +87,11 @@ impl Agent {
             .as_ref()
             .is_some_and(|l| l.deadline <= now)
         {
-            self.refuse_login(LoginEnd::NoAnswer, "the CMP did not answer");
+            self.no_answer();
+        }
+        let alone = self.driver.login.as_ref().map(|l| &l.alone);
+        if matches!(alone, Some(Alone::From(at)) if *at <= now) {
+            self.judge_alone(now);
         }
         if due(&self.driver.parked_until()) {
             self.log_out(now);
@@ -117,6 +127,8 @@ impl Agent {
             (self.resend_at(), Timer::Resend),
             (self.driver.parked_until(), Timer::Parked),
             (self.card.call, Timer::Call),
+            (self.offline_timeout(), Timer::Offline),
+            (self.reset_timeout(), Timer::Reset),
         ];
         earliest(timers)
     }
@@ -131,6 +143,9 @@ impl Agent {
     }
 
     fn inbound(&mut self, now: BootMs, message_id: Id, body: Down) {
+        if self.durable().reset() == Some(Reset::Erasing) {
+            return; // Nothing of it would stay.
+        }
         match body {
             Down::LoginResult { login_id, outcome } => {
                 return self.login_result(now, login_id, outcome);
@@ -153,6 +168,17 @@ impl Agent {
                 revision,
                 session,
             } => return self.welcomed(message_id, revision, session),
+            Down::Verifier {
+                account,
+                verifier,
+                salt,
+                now,
+                valid_s,
+                attempts,
+            } => {
+                return self.verifier_granted(account, verifier, salt, now, valid_s, attempts);
+            }
+            Down::Revoke { account, verifier } => self.verifier_revoked(now, account, verifier),
             Down::ActivationCode {
                 request_id,
                 account,
@@ -178,8 +204,10 @@ impl Agent {
         let orders = self.durable().orders();
         let known = orders.iter().find(|o| o.order_id == order_id);
         if let Some(outcome) = known.map(|o| o.outcome) {
-            if let Some(outcome) = outcome {
-                self.send(Some(order_id), Up::OrderResult { order_id, outcome });
+            if let Some(outcome) = outcome
+                && let Some(body) = self.result_message(order_id, outcome)
+            {
+                self.send(Some(order_id), body);
             }
         } else if self.durable().is_closed(order_id) {
             // Its result was acknowledged, so the CMP has lost it, such as with a database that was restored: it gets one
@@ -192,8 +220,12 @@ impl Agent {
             }
             // What the card refused before is tried again for a new order.
             self.card.undeletable.clear();
+            let wipes = kind == OrderKind::FactoryReset;
             self.record(Record::OrderAccepted(order_id, kind));
             self.look_again();
+            if wipes {
+                self.begin_reset(now);
+            }
         }
         self.arm_resend(now);
         true

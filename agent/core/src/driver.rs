@@ -18,6 +18,8 @@ pub struct Session {
     pub aup: Aup,
     /// The whole AID User Profile, once it came; gone with the session (R-2-9).
     pub profile: Option<UserProfile>,
+    /// The verifier that let the user in without a connection, until the CMP has acknowledged that.
+    pub(crate) verifier: Option<Id>,
     /// Whether a code is requested where the user has no OP here.
     pub(crate) wish: Wish,
     /// Failed requests for a code in a row.
@@ -27,6 +29,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// The user logged in without a connection, and the CMP has not acknowledged that yet.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.verifier.is_some()
+    }
+
     /// The user is to be asked before another OP comes (R-4.5-10).
     #[must_use]
     pub fn asking(&self) -> bool {
@@ -55,6 +63,21 @@ pub(crate) struct PendingLogin {
     pub(crate) deadline: BootMs,
     /// The CMP's code is shown: its life is known.
     pub(crate) shown: bool,
+    /// How it stands without the CMP.
+    pub(crate) alone: Alone,
+}
+
+/// How a login stands without the CMP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Alone {
+    /// The CMP has time until then.
+    From(BootMs),
+    /// The PIN is being hashed.
+    Hashing,
+    /// The car can't let the user in; why.
+    Refused(Cause),
+    /// A login by code needs the CMP.
+    Never,
 }
 
 /// Who is in the car.

@@ -37,6 +37,10 @@ pub enum Timer {
     Parked,
     /// A call was reported so long ago that it counts as over.
     Call,
+    /// A login is judged without the CMP, a PIN is forgotten, or the time is noted.
+    Offline,
+    /// A factory reset that failed goes on.
+    Reset,
 }
 
 /// A profile on the card.
@@ -124,6 +128,25 @@ pub enum Event {
     },
     /// The state of `Agent::unsaved` is on disk, as a snapshot: the journal works again.
     JournalRestored,
+    /// `Effect::HashPin` was carried out.
+    PinHashed {
+        /// Number of the effect.
+        op: u64,
+        /// The hash; `None` where it can't be computed.
+        hash: Option<[u8; 32]>,
+    },
+    /// Whoever holds the car has it wiped for resale.
+    FactoryReset {
+        /// A fresh random id.
+        reset_id: Id,
+    },
+    /// `Effect::Erase` was carried out, or failed, in one sentence.
+    Erased {
+        /// Its result.
+        result: Result<(), String>,
+    },
+    /// The car has keys and a certificate again.
+    SetUp,
     /// A card operation ended.
     EuiccDone {
         /// Number of the effect.
@@ -193,6 +216,24 @@ pub enum Effect {
         /// The operation.
         what: EuiccOp,
     },
+    /// Hash a PIN with a memory-hard function, salted, and mixed with a secret of the car, then say `Event::PinHashed`. The
+    /// same PIN, salt and name yield the same hash.
+    HashPin {
+        /// Comes back in `PinHashed`.
+        op: u64,
+        /// The salt.
+        salt: Id,
+        /// Name of the user.
+        user: String,
+        /// Their PIN.
+        pin: Secret,
+    },
+    /// Write this snapshot in place of the journal and overwrite what was there, remove all that was kept aside, then remove
+    /// the secret of the car, its keys and its certificate; then say `Event::Erased`. What is gone already is no failure.
+    Erase {
+        /// The state that is left.
+        state: Vec<u8>,
+    },
     /// Tell the HMI.
     Notify(Notice),
 }
@@ -208,6 +249,10 @@ pub enum LoginEnd {
     Replaced,
     /// The agent's journal can't be written: nobody can be logged in.
     JournalFailed,
+    /// Without a connection the car itself refused it.
+    Offline,
+    /// The car is being reset, or was.
+    Reset,
 }
 
 /// What the HMI is told.
@@ -225,6 +270,8 @@ pub enum Notice {
         account: AccountRef,
         /// What the HMI shows.
         aup: Aup,
+        /// Without a connection: the CMP does not know of it yet.
+        offline: bool,
     },
     /// A login was refused or got no answer.
     LoginRefused {
@@ -291,6 +338,8 @@ pub enum Notice {
     Reported(u64),
     /// The card's notifications are delivered.
     NotificationsDelivered,
+    /// The car was reset: no user data and no keys are left.
+    FactoryReset,
     /// Something failed; what is open is tried again.
     Error {
         /// One sentence.

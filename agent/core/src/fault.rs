@@ -9,6 +9,7 @@ use crate::card::{Running, Work};
 use crate::durable::{Operation, Record, RestoreError};
 use crate::event::{BootMs, EuiccOp, Event, LoginEnd, Notice};
 use crate::link::{Link, Peer};
+use crate::waits::Erasure;
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 const CANNOT_WRITE: &str = "the agent's journal can't be written";
@@ -54,6 +55,8 @@ impl Agent {
             let begun = self.card.running.take();
             self.not_begun(&what, begun);
         }
+        self.forget_hashes();
+        self.erasure = Erasure::Idle;
         self.refuse_login(LoginEnd::JournalFailed, CANNOT_WRITE);
         self.end_session();
         self.secure(now);
@@ -122,6 +125,10 @@ impl Agent {
             | Event::Logout
             | Event::DeleteOwn { .. }
             | Event::Provision
+            | Event::PinHashed { .. }
+            | Event::FactoryReset { .. }
+            | Event::Erased { .. }
+            | Event::SetUp
             | Event::Inbound { .. }
             | Event::Persisted { .. }
             | Event::PersistFailed { .. } => {}

@@ -27,8 +27,11 @@ mod event;
 mod fault;
 mod link;
 mod numbering;
+mod offline;
 mod orders;
 mod outbox;
+mod proofs;
+mod reset;
 mod retry;
 mod session;
 mod settle;
@@ -45,7 +48,8 @@ pub use aid_wire::{
 };
 pub use driver::Session;
 pub use durable::{
-    Download, Durable, Intent, Operation, Order, Record, Report, RestoreError, read_records,
+    Download, Durable, Intent, Operation, Order, Record, Report, Reset, RestoreError, Verifier,
+    read_records,
 };
 pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, LoginEnd, Notice, Timer};
 pub use orders::CALLED_OFF;

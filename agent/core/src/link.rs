@@ -26,6 +26,8 @@ pub(crate) enum Peer {
     Unnumbered,
     /// It knows numbers of sessions.
     Numbered {
+        /// The newest revision that both know.
+        revision: u8,
         /// The message that waits for its acknowledgement, and the number in it.
         sent: Option<(Id, u64)>,
         /// The number that it has.

@@ -7,7 +7,7 @@ use crate::durable::Record;
 use crate::event::BootMs;
 use crate::link::Peer;
 use aid_id::Id;
-use aid_wire::{SESSION_REVISION, Up};
+use aid_wire::{FLEET_REVISION, SESSION_REVISION, Up};
 use alloc::vec::Vec;
 
 /// Time the CMP has to answer a `Hello` that is sent for the first time, ms; it doubles from one to the next.
@@ -62,9 +62,14 @@ impl Agent {
                 return self.hello_acked(hello);
             }
             self.set_peer(Peer::Numbered {
+                revision,
                 sent: None,
                 told: None,
             });
+            if revision < FLEET_REVISION {
+                self.end_unknown_session();
+            }
+            self.send_own_result();
         } else if !matches!(self.peer(), Some(Peer::Numbered { .. })) || number < self.driver.number
         {
             return; // Of an earlier connection, or overtaken.
@@ -78,6 +83,7 @@ impl Agent {
     fn hello_acked(&mut self, id: Id) {
         if self.is_hello(id) {
             self.set_peer(Peer::Unnumbered);
+            self.end_unknown_session();
             // The end of the last session before the next one's beginning: such a CMP books them as they come.
             self.send_logouts();
             self.send_login();
@@ -93,7 +99,11 @@ impl Agent {
         }) = self.peer()
             && *message == id
         {
-            self.session_told(*number);
+            let number = *number;
+            self.session_told(number);
+            if number == self.driver.number {
+                self.session_confirmed();
+            }
         }
     }
 
@@ -136,7 +146,16 @@ impl Agent {
             *sent = Some((message_id, number));
         }
         let account = self.driver.account();
-        self.send(Some(message_id), Up::Session { number, account });
+        let verifier = self.driver.session.as_ref().and_then(|s| s.verifier);
+        let body = match (account, verifier) {
+            (Some(account), Some(verifier)) => Up::OfflineSession {
+                number,
+                account,
+                verifier,
+            },
+            _ => Up::Session { number, account },
+        };
+        self.send(Some(message_id), body);
         self.arm_resend(now);
     }
 }

@@ -4,7 +4,7 @@
 use crate::agent::Agent;
 use crate::bounds::{insert, put};
 use crate::card::Profiles;
-use crate::durable::{Download, Record};
+use crate::durable::{Download, Record, Reset};
 use crate::event::{BootMs, CardProfile};
 use aid_id::{AccountRef, Iccid, Id};
 use aid_wire::{OrderKind, OrderOutcome, Status};
@@ -30,7 +30,7 @@ impl Scope {
                 Some(Self::One(iccid.clone()))
             }
             OrderKind::Erase { account } => Some(Self::Of(*account)),
-            OrderKind::DeleteAll => Some(Self::All),
+            OrderKind::DeleteAll | OrderKind::FactoryReset => Some(Self::All),
             OrderKind::Disable { .. } | OrderKind::Logout { .. } => None,
         }
     }
@@ -168,6 +168,11 @@ impl Agent {
 
     /// Ends requests and downloads of the accounts; a download that runs is settled when it ends.
     fn call_off(&mut self, now: BootMs, scope: &Scope) {
+        let verifiers = self.durable().verifiers().iter().map(|v| v.account);
+        let void: Vec<AccountRef> = verifiers.filter(|a| scope.has_account(*a)).collect();
+        for account in void {
+            self.record(Record::VerifierDropped(account));
+        }
         for (request_id, account) in self.durable().requests().to_vec() {
             if scope.has_account(account) {
                 self.waits.answered_later.retain(|id| *id != request_id);
@@ -192,7 +197,8 @@ impl Agent {
             .iter()
             .filter(|o| o.outcome.is_none())
             .filter_map(|o| Scope::of(&o.kind))
-            .chain(self.durable().wanted().iter().cloned().map(Scope::One));
+            .chain(self.durable().wanted().iter().cloned().map(Scope::One))
+            .chain((self.durable().reset() == Some(Reset::Closing)).then_some(Scope::All));
         let mut found = scopes.flat_map(|scope| {
             let fits = move |p: &&CardProfile| {
                 self.in_scope(&scope, &p.iccid)

@@ -105,11 +105,9 @@ impl Agent {
             self.ledger.send_reports(0);
         }
         for order in self.durable().orders().to_vec() {
-            if let Some(outcome) = order.outcome {
-                let body = Up::OrderResult {
-                    order_id: order.order_id,
-                    outcome,
-                };
+            if let Some(outcome) = order.outcome
+                && let Some(body) = self.result_message(order.order_id, outcome)
+            {
                 self.send(Some(order.order_id), body);
             }
         }
@@ -120,6 +118,17 @@ impl Agent {
         }
         if self.has_outstanding() {
             self.arm_resend(now);
+        }
+    }
+
+    /// Sends the outcome of a factory reset that was begun at the car, which waits for the answer to `Hello`.
+    pub(crate) fn send_own_result(&mut self) {
+        let mut orders = self.durable().orders().iter();
+        let own = orders.find(|o| self.durable().is_own_reset(o.order_id));
+        if let Some((order_id, Some(outcome))) = own.map(|o| (o.order_id, o.outcome))
+            && let Some(body) = self.result_message(order_id, outcome)
+        {
+            self.send(Some(order_id), body);
         }
     }
 

@@ -3,13 +3,15 @@
 
 use crate::agent::Agent;
 use crate::bounds::{BAD_CODE, MAX_CREDENTIAL, MAX_OWNERS, MAX_TEXT, insert};
-use crate::driver::{PendingLogin, Session, Wish};
+use crate::driver::{Alone, PendingLogin, Session, Wish};
 use crate::durable::{Download, Record};
 use crate::event::{BootMs, LoginEnd, Notice};
 use crate::link::Peer;
+use crate::offline::ALONE_MS;
+use crate::reset::NO_LOGIN;
 use aid_id::{AccountRef, Iccid, Id, MAX_ACTIVATION_CODE, Secret};
 use aid_wire::{Aup, CodeOutcome, LoginOutcome, LoginWay, Status, Up, UserProfile};
-use alloc::{boxed::Box, string::String};
+use alloc::{boxed::Box, format, string::String};
 
 /// Time the CMP has for a login, ms.
 const LOGIN_MS: u64 = 30_000;
@@ -27,9 +29,20 @@ impl Agent {
                 reason: String::from("the user name or the PIN is too long"),
             });
         }
+        if self.is_resetting() {
+            return self.notify(Notice::LoginRefused {
+                login_id: id,
+                cause: LoginEnd::Reset,
+                reason: String::from(NO_LOGIN),
+            });
+        }
         if self.driver.login.is_some() {
             self.refuse_login(LoginEnd::Replaced, "another login was begun");
         }
+        let alone = match way {
+            LoginWay::Pin { .. } => Alone::From(now.plus(ALONE_MS)),
+            LoginWay::Code => Alone::Never,
+        };
         self.reseed(id);
         self.driver.count();
         self.driver.login = Some(PendingLogin {
@@ -37,8 +50,24 @@ impl Agent {
             way,
             deadline: now.plus(LOGIN_MS),
             shown: false,
+            alone,
         });
         self.send_login();
+        if self.link.is_none() {
+            self.judge_alone(now);
+        }
+    }
+
+    /// The time of the pending login is over; says why nobody else could judge it.
+    pub(crate) fn no_answer(&mut self) {
+        let away = match self.link {
+            Some(_) => "the CMP did not answer",
+            None => "the car has no connection to the CMP",
+        };
+        match self.why_not_alone() {
+            Some(why) => self.refuse_login(LoginEnd::NoAnswer, &format!("{away}; {why}")),
+            None => self.refuse_login(LoginEnd::NoAnswer, away),
+        }
     }
 
     /// Sends the pending login, as soon as it is known what the CMP understands.
@@ -178,7 +207,9 @@ impl Agent {
             }
         };
         let aup = bounded(aup);
-        self.driver.login = None;
+        if let Some(login) = self.driver.login.take() {
+            self.pin_proven(now, account, login.way);
+        }
         if self.driver.account().is_some_and(|a| a != account) {
             self.leave();
             self.arm_resend(now);
@@ -198,6 +229,7 @@ impl Agent {
             account,
             aup: aup.clone(),
             profile: None,
+            verifier: None,
             wish: Wish::Request,
             failures: 0,
             held: heapless::Vec::new(),
@@ -206,6 +238,7 @@ impl Agent {
             login_id,
             account,
             aup,
+            offline: false,
         });
     }
 

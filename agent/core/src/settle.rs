@@ -319,7 +319,10 @@ fn rank(durable: &Durable, profile: &CardProfile) -> u8 {
         OrderKind::Delete { iccid: one }
         | OrderKind::DeleteOf { iccid: one, .. }
         | OrderKind::Disable { iccid: one } => one == iccid,
-        OrderKind::Logout { .. } | OrderKind::DeleteAll | OrderKind::Erase { .. } => false,
+        OrderKind::Logout { .. }
+        | OrderKind::DeleteAll
+        | OrderKind::Erase { .. }
+        | OrderKind::FactoryReset => false,
     };
     if profile.enabled || durable.intent().is_some_and(|i| i.iccid == *iccid) {
         0

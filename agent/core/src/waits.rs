@@ -20,6 +20,16 @@ pub(crate) struct Waits {
     pub(crate) notifications: Deliveries,
 }
 
+/// What the shell does of a factory reset.
+#[derive(Debug, Default)]
+pub(crate) enum Erasure {
+    #[default]
+    Idle,
+    Running,
+    /// It failed, and is tried again then.
+    Again(BootMs),
+}
+
 /// The delivery of notifications.
 #[derive(Debug)]
 pub(crate) struct Deliveries {

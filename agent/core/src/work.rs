@@ -3,7 +3,7 @@
 use crate::agent::Agent;
 use crate::card::Work;
 use crate::driver::Wish;
-use crate::durable::Operation;
+use crate::durable::{Operation, Reset};
 use crate::event::BootMs;
 use aid_id::{AccountRef, Iccid};
 use aid_wire::OrderKind;
@@ -32,6 +32,8 @@ pub enum Doing {
     Outcome(OrderKind),
     /// Reports are on their way to the CMP; so many.
     Reports(usize),
+    /// Journal and keys are erased: the car is reset to its factory state.
+    Erase,
 }
 
 /// How far it is.
@@ -103,6 +105,13 @@ impl Agent {
                 Some(_) => Doing::Outcome(kind),
             };
             tasks.push(Task::new(doing, Stage::Waiting));
+        }
+        if matches!(
+            self.durable().reset(),
+            Some(Reset::Closing | Reset::Erasing)
+        ) {
+            let stage = self.reset_timeout().map_or(Stage::Waiting, Stage::Retry);
+            tasks.push(Task::new(Doing::Erase, stage));
         }
         let reports = self.durable().outbox().len();
         if reports > 0 {

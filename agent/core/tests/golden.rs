@@ -119,7 +119,8 @@ fn a_snapshot_of_an_earlier_release_is_read_and_written_the_same() {
 fn shorter_and_longer_snapshots_are_read() {
     let (_, bytes) = lines().find(|(name, _)| *name == "snapshot").expect("one");
     let whole = Durable::restore(Some(&bytes), &[]).expect("readable");
-    let longer = [bytes.as_slice(), &[1, 2, 3]].concat();
+    let agent = Agent::restore("test", Some(&bytes), &[]).expect("readable");
+    let longer = [agent.snapshot().expect("at rest").as_slice(), &[1, 2, 3]].concat();
     assert_eq!(
         Durable::restore(Some(&longer), &[]).expect("readable"),
         whole

@@ -140,6 +140,20 @@ fn narrow(path: &Path) {
     }
 }
 
+/// Overwrites the files of a folder with zeros, then removes all of it.
+fn erase_folder(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            let mut file = OpenOptions::new().write(true).open(entry.path())?;
+            let length = file.metadata()?.len();
+            io::copy(&mut io::Read::take(io::repeat(0), length), &mut file)?;
+            file.sync_all()?;
+        }
+    }
+    fs::remove_dir_all(folder)
+}
+
 fn write_whole(path: &Path, size: usize, head: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options
@@ -271,6 +285,20 @@ impl Media for FileMedia {
         // Surplus folders take space, no more; the next time tries again.
         let _ = self.prune_aside(&place);
         Ok(Some(place.display().to_string()))
+    }
+
+    fn erase_aside(&mut self) -> Result<(), FileError> {
+        let error = |source| FileError {
+            path: self.folder.clone(),
+            source,
+        };
+        for entry in fs::read_dir(&self.folder).map_err(error)? {
+            let entry = entry.map_err(error)?;
+            if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+                self.at(entry.path(), erase_folder(&entry.path()))?;
+            }
+        }
+        self.at(self.folder.clone(), self.sync_folder())
     }
 
     fn is_full(error: &FileError) -> bool {

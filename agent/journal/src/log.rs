@@ -87,6 +87,13 @@ fn storage<M: Media>(error: M::Error) -> Error<M::Error> {
     }
 }
 
+/// Writes zeros over a whole segment.
+fn overwrite<M: Media>(media: &mut M, segment: u64) -> Result<(), M::Error> {
+    let length = media.read(segment)?.len();
+    media.write(segment, 0, &alloc::vec![0; length])?;
+    media.sync(segment)
+}
+
 /// What a reading of the segments found.
 struct Scan {
     recovered: Recovered,
@@ -209,6 +216,8 @@ impl<M: Media> Journal<M> {
     pub fn open(mut media: M, config: Config) -> Result<(Self, Recovered), Error<M::Error>> {
         let scan = scan(&mut media, config)?;
         for id in scan.stale {
+            // It may be what an erasure was about to overwrite when the power failed.
+            overwrite(&mut media, id).map_err(storage::<M>)?;
             media.remove(id).map_err(storage::<M>)?;
         }
         let mut journal = Self {
@@ -279,6 +288,26 @@ impl<M: Media> Journal<M> {
                 self.stopped = true;
                 return Err(storage::<M>(error));
             }
+        }
+        Ok(self.next_sequence - 1)
+    }
+
+    /// As `snapshot`, and overwrites what it replaces, and what was put aside, before that is removed. After a power cut in
+    /// it, opening the log goes on with that; the caller repeats the call.
+    ///
+    /// # Errors
+    /// As `snapshot`; something of it may still be there.
+    pub fn erase(&mut self, payload: &[u8]) -> Result<u64, Error<M::Error>> {
+        self.admit(payload)?;
+        let old = self.media.list().map_err(storage::<M>)?;
+        self.roll(Some((payload, true)))?;
+        let erased = old.into_iter().try_for_each(|id| {
+            overwrite(&mut self.media, id)?;
+            self.media.remove(id)
+        });
+        if let Err(error) = erased.and_then(|()| self.media.erase_aside()) {
+            self.stopped = true;
+            return Err(storage::<M>(error));
         }
         Ok(self.next_sequence - 1)
     }

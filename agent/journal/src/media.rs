@@ -32,6 +32,9 @@ pub trait Media {
     /// there are none. What was put away long ago may go, so that there is an end to it.
     fn set_aside(&mut self, name: &str) -> Result<Option<String>, Self::Error>;
 
+    /// Overwrites and removes what was put aside.
+    fn erase_aside(&mut self) -> Result<(), Self::Error>;
+
     /// True when the error says that the device is full (nothing was changed).
     fn is_full(error: &Self::Error) -> bool;
 }
@@ -59,6 +62,9 @@ impl<M: Media> Media for &mut M {
     }
     fn set_aside(&mut self, name: &str) -> Result<Option<String>, M::Error> {
         (**self).set_aside(name)
+    }
+    fn erase_aside(&mut self) -> Result<(), M::Error> {
+        (**self).erase_aside()
     }
     fn is_full(error: &M::Error) -> bool {
         M::is_full(error)

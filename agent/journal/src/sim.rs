@@ -291,6 +291,12 @@ impl Media for SimMedia {
         Ok(Some(String::from(name)))
     }
 
+    fn erase_aside(&mut self) -> Result<(), SimError> {
+        self.step()?;
+        self.aside.clear();
+        Ok(())
+    }
+
     fn is_full(error: &SimError) -> bool {
         *error == SimError::Full
     }

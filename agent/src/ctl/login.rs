@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// What `--help` says about the end.
 pub(super) const EXIT_CODES: &str = "Exit codes: 0 logged in; 1 the agent can't be reached or has stopped; \
-     2 wrong command line; 3 the CMP refused the login; 4 the CMP did not answer; \
+     2 wrong command line; 3 the CMP or the car refused the login; 4 the CMP did not answer; \
      5 another login or a logout took its place.";
 
 /// The CMP refused the login.
@@ -34,7 +34,9 @@ pub(super) fn follow(api: &Path, path: &str, body: &str, json: bool) -> Result<(
     let begun = ask(api, "POST", path, body)?;
     let id = &begun["login_id"];
     if look(api)?["link"] == "down" {
-        progress("the car has no connection to its CMP at the moment; waiting for it");
+        progress(
+            "the car has no connection to its CMP at the moment; it lets in whom it knows, or waits for it",
+        );
     } else {
         progress("waiting for the CMP");
     }
@@ -118,6 +120,12 @@ fn accepted(step: &Value, json: bool) -> Result<(), Failure> {
         ("", _) => "no subscription".to_owned(),
         (msp, number) => format!("{msp} {number}"),
     };
+    if step["offline"] == true {
+        return print(&format!(
+            "{} is logged in without a connection; the CMP hears of it at the next one\n",
+            text("display_name")
+        ));
+    }
     print(&format!(
         "{} is logged in ({})\n",
         text("display_name"),

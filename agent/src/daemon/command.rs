@@ -93,6 +93,14 @@ impl Daemon {
                 }
                 json!({"accepted": asked})
             }
+            Command::FactoryReset => {
+                let begins = !self.agent.is_resetting();
+                if begins {
+                    let reset_id = uuid::Uuid::new_v4().into_bytes();
+                    self.event(Event::FactoryReset { reset_id });
+                }
+                json!({"accepted": begins})
+            }
             Command::Status => self.status_view(),
             Command::Work => work::shown(&self.agent, self.surroundings().clock),
             Command::Journal => diagnostics::journal(self.agent.durable()),
@@ -129,7 +137,7 @@ impl Daemon {
     fn surroundings(&self) -> Surroundings<'_> {
         Surroundings {
             link_up: self.link_up,
-            bearer: self.dialer.bearer(),
+            bearer: self.dialer.as_ref().map(|d| d.bearer()).unwrap_or_default(),
             link: self.link_trouble.as_ref(),
             card_seen: self.agent.profiles().is_some(),
             card: self.card_trouble.as_ref(),

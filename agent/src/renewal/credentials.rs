@@ -134,6 +134,21 @@ impl Credentials {
         Some((*id, request.to_vec()))
     }
 
+    /// Destroys the keys, then removes the certificates: of now, of the next and of the last renewal, and its request. For
+    /// a factory reset.
+    ///
+    /// # Errors
+    /// One of them is still there, in one sentence.
+    pub(crate) fn destroy(&self) -> Result<(), String> {
+        self.keys.destroy().map_err(|error| error.0)?;
+        crate::erase::file(&self.request_file())?;
+        // The one in use last: without it the car counts as reset.
+        let slots = [Slot::Next, Slot::Previous, Slot::Current];
+        slots
+            .into_iter()
+            .try_for_each(|slot| crate::erase::file(&self.cert_file(slot)))
+    }
+
     /// Finds out how far a renewal is, and ends what a power cut left half done.
     ///
     /// # Errors

@@ -50,6 +50,9 @@ impl Media for Device {
     fn set_aside(&mut self, name: &str) -> Result<Option<String>, SimError> {
         self.0.borrow_mut().set_aside(name)
     }
+    fn erase_aside(&mut self) -> Result<(), SimError> {
+        self.0.borrow_mut().erase_aside()
+    }
     fn is_full(error: &SimError) -> bool {
         SimMedia::is_full(error)
     }
@@ -155,7 +158,7 @@ impl Car {
                 Effect::Euicc { op, what } => self.card_works(op, &what),
                 Effect::Send { message_id, body } => self.cmp(message_id, body),
                 Effect::AckInbound { message_id } => self.taken.push(message_id),
-                Effect::Notify(_) => {}
+                Effect::HashPin { .. } | Effect::Erase { .. } | Effect::Notify(_) => {}
             }
         }
     }

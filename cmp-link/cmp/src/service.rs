@@ -15,6 +15,7 @@ mod export;
 mod garage;
 mod identity;
 mod logout;
+mod offline;
 mod outstanding;
 mod presence;
 mod reports;

@@ -9,7 +9,7 @@ use aid_cmp_core::decide::{Context, Decision, Outgoing};
 use aid_cmp_core::decide::{deletion, order, removal, status, sync, withdraw};
 use aid_cmp_core::model::{CallState, Federation, Order, OrderState, RequestState, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id};
-use aid_wire::{ACCOUNT_REVISION, Down, OrderKind, announced};
+use aid_wire::{ACCOUNT_REVISION, Down, FLEET_REVISION, OrderKind, announced};
 use std::collections::BTreeMap;
 
 /// How long a status that was told is taken for heard, ms.
@@ -104,12 +104,25 @@ pub async fn messages(tx: &Tx<'_>, decision: &mut Decision) -> Stored<Vec<Outgoi
 
 /// The message of an order, one to delete with whose profile it is (§4.4.1, step 8).
 ///
+/// `None`: the car's last `Hello` does not say that it understands such an order; it waits for one that does.
+///
 /// # Errors
 /// The store failed.
-pub async fn order_message(tx: &Tx<'_>, order: &Order) -> Stored<Outgoing> {
+pub async fn order_message(tx: &Tx<'_>, order: &Order) -> Stored<Option<Outgoing>> {
     let mut message = order::message(order);
+    if order.kind == OrderKind::FactoryReset {
+        let vehicle = tx.vehicle(order.eid).await?;
+        return Ok(vehicle.filter(knows_fleet).map(|_| message));
+    }
     name_account(tx, order, &mut message).await?;
-    Ok(message)
+    Ok(Some(message))
+}
+
+/// Whether a car's last `Hello` says that it understands verifiers and factory resets.
+#[must_use]
+pub fn knows_fleet(vehicle: &Vehicle) -> bool {
+    let software = vehicle.software.as_deref().unwrap_or_default();
+    announced(software) >= FLEET_REVISION
 }
 
 /// Names the account to a car whose last `Hello` says that it understands that. One that was put back to an older release

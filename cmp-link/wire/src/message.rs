@@ -145,6 +145,24 @@ pub enum Up {
         /// PKCS#10 request (RFC 2986), DER, signed with the new key; at most [`MAX_REQUEST`] bytes.
         request: Vec<u8>,
     },
+    /// As `Session`, of a session that began without the CMP, with a verifier (revision 4): repeated until `Ack`. A CMP
+    /// that does not let the user in says `Revoke` before.
+    OfflineSession {
+        /// Numbers the states of the car's session, see `Session`.
+        number: u64,
+        /// The account.
+        account: AccountRef,
+        /// The verifier that the user's PIN fitted, see `Down::Verifier`.
+        verifier: Id,
+    },
+    /// The users, profiles and codes of the car were wiped at the car itself, without an order (revision 4): repeated
+    /// until `Ack` of a message whose id is `reset_id`. Its keys are removed then.
+    FactoryReset {
+        /// Names the reset; repetitions carry the same.
+        reset_id: Id,
+        /// What became of it.
+        outcome: OrderOutcome,
+    },
 }
 
 /// How a user proves who they are.
@@ -253,6 +271,30 @@ pub enum Down {
         /// The certificate, later, or never.
         outcome: CertificateOutcome,
     },
+    /// After a login with a PIN: the car may keep a hash of that PIN under this name, to let the user in while it has no
+    /// connection (revision 4). It replaces what the car has of the account, and is sent once.
+    Verifier {
+        /// The account.
+        account: AccountRef,
+        /// Names the verifier.
+        verifier: Id,
+        /// Salt of the hash, random.
+        salt: Id,
+        /// The present, Unix seconds, by the CMP's clock.
+        now: u64,
+        /// Life of the verifier from then on, seconds.
+        valid_s: u32,
+        /// Wrong PINs after which it is used up.
+        attempts: u8,
+    },
+    /// This verifier is void (revision 4): the car forgets what it has of the account, and ends a session that began with
+    /// it and that the CMP has not acknowledged. Sent again until the car's `Ack` of this message.
+    Revoke {
+        /// The account.
+        account: AccountRef,
+        /// The verifier.
+        verifier: Id,
+    },
 }
 
 /// Answer to a request for a certificate.
@@ -360,4 +402,7 @@ pub enum OrderKind {
         /// The profile.
         iccid: Iccid,
     },
+    /// As `DeleteAll`, and the car erases its journal, its keys and its certificate once the CMP has the result: it is
+    /// sold (revision 4).
+    FactoryReset,
 }

@@ -15,7 +15,7 @@ pub const FIRST_REVISION: u8 = 1;
 pub const SESSION_REVISION: u8 = 2;
 /// First revision with orders that name the account of a profile.
 pub const ACCOUNT_REVISION: u8 = 3;
-/// First revision in which the car's certificate is renewed.
+/// First revision with logins without a connection, the factory reset and certificates that are renewed.
 pub const FLEET_REVISION: u8 = 4;
 
 /// Begins the token that announces a revision.
@@ -53,7 +53,9 @@ impl Up {
             | Self::CardFull { .. }
             | Self::RequestAgain { .. } => FIRST_REVISION,
             Self::Session { .. } | Self::NumberedLogin { .. } => SESSION_REVISION,
-            Self::RenewCertificate { .. } => FLEET_REVISION,
+            Self::RenewCertificate { .. }
+            | Self::OfflineSession { .. }
+            | Self::FactoryReset { .. } => FLEET_REVISION,
         }
     }
 }
@@ -72,7 +74,7 @@ impl Down {
             | Self::Space { .. } => FIRST_REVISION,
             Self::Order { kind, .. } => kind.revision(),
             Self::Welcome { .. } => SESSION_REVISION,
-            Self::Certificate { .. } => FLEET_REVISION,
+            Self::Certificate { .. } | Self::Verifier { .. } | Self::Revoke { .. } => FLEET_REVISION,
         }
     }
 }
@@ -107,6 +109,7 @@ impl OrderKind {
             | Self::DeleteAll
             | Self::Erase { .. } => FIRST_REVISION,
             Self::DeleteOf { .. } => ACCOUNT_REVISION,
+            Self::FactoryReset => FLEET_REVISION,
         }
     }
 }

@@ -13,6 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 const A: Id = [0xAA; 16];
 const B: Id = [0xBB; 16];
+/// Index of the first message of revision 4 in this file, of `Up` and `Down`.
+const FLEET: (u8, u8) = (13, 10);
 
 fn iccid() -> Iccid {
     "8944500805172032953".parse().unwrap()
@@ -154,6 +156,22 @@ fn up() {
         },
         &format!("0c{a}03300301"),
     );
+    let index = FLEET.0;
+    golden(
+        Up::OfflineSession {
+            number,
+            account,
+            verifier: A,
+        },
+        &format!("{index:02x}ac02{b}{a}"),
+    );
+    golden(
+        Up::FactoryReset {
+            reset_id: A,
+            outcome: OrderOutcome::Done,
+        },
+        &format!("{:02x}{a}00", index + 1),
+    );
 }
 
 // R-2-9 R-3.2-2 R-3.2-3 R-3.2-4
@@ -243,6 +261,7 @@ fn down() {
             },
             format!("05{b}{iccid_hex}"),
         ),
+        (OrderKind::FactoryReset, "06".into()),
     ];
     for (kind, bytes) in kinds {
         golden(Down::Order { order_id: A, kind }, &format!("02{a}{bytes}"));
@@ -316,6 +335,25 @@ fn down() {
             &format!("09{a}{bytes}"),
         );
     }
+    let index = FLEET.1;
+    golden(
+        Down::Verifier {
+            account: AccountRef(B),
+            verifier: A,
+            salt: [0xCC; 16],
+            now: 1_700_000_000,
+            valid_s: 300,
+            attempts: 5,
+        },
+        &format!("{index:02x}{b}{a}{}80e2cfaa06ac0205", "cc".repeat(16)),
+    );
+    golden(
+        Down::Revoke {
+            account: AccountRef(B),
+            verifier: A,
+        },
+        &format!("{:02x}{b}{a}", index + 1),
+    );
 }
 
 // R-2-9

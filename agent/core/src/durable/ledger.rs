@@ -111,6 +111,11 @@ impl Ledger {
         self.push(Queued::Effect(Effect::Euicc { op, what }));
     }
 
+    /// Queues what must not be dropped.
+    pub(crate) fn demand(&mut self, effect: Effect) {
+        self.push(Queued::Effect(effect));
+    }
+
     /// Queues the reports with numbers above `after`, which are sent while they are not acknowledged.
     pub(crate) fn send_reports(&mut self, after: u64) {
         let until = self.state.report_seq;
@@ -241,6 +246,11 @@ impl Ledger {
         let queued = |q: &Queued| matches!(q, Queued::Persist(_));
         let open = self.awaiting.is_some() || self.fault.is_some() || self.queue.iter().any(queued);
         (!open).then(|| postcard::to_allocvec(&self.state).ok())?
+    }
+
+    /// The state as it is now, whatever of it is on disk.
+    pub(crate) fn encoded(&self) -> Option<Vec<u8>> {
+        postcard::to_allocvec(&self.state).ok()
     }
 
     /// The state that a failed journal has to begin with again.

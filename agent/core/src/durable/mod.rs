@@ -4,17 +4,20 @@
 mod ledger;
 mod record;
 mod snapshot;
+mod verifier;
 
 pub(crate) use ledger::{Fault, Ledger};
-pub use record::{Download, Intent, Operation, Order, Record, Report, read_records};
+pub use record::{Download, Intent, Operation, Order, Record, Report, Reset, read_records};
 pub use snapshot::RestoreError;
+pub use verifier::Verifier;
 
 use crate::bounds::{
-    MAX_CLOSED, MAX_CODES, MAX_LOGOUTS, MAX_ORDERS, MAX_OWNERS, MAX_PROFILES, MAX_REPORTS, insert,
-    push_newest, put,
+    MAX_CLOSED, MAX_CODES, MAX_LOGOUTS, MAX_ORDERS, MAX_OWNERS, MAX_PROFILES, MAX_REPORTS,
+    MAX_VERIFIERS, insert, push_newest, put,
 };
 use crate::retry::TRIES_KEPT;
 use aid_id::{AccountRef, Iccid, Id};
+use aid_wire::{OrderKind, OrderOutcome};
 use heapless::{LinearMap, Vec};
 use serde::Serialize;
 
@@ -45,6 +48,14 @@ pub struct Durable {
     wanted: Vec<Iccid, MAX_PROFILES>,
     /// Downloads that were begun because the link had come back to stay, and how often.
     link_returns: LinearMap<Id, u16, MAX_CODES>,
+    /// What lets users in without a connection, granted last at the end.
+    verifiers: Vec<Verifier, MAX_VERIFIERS>,
+    /// It was at least as late as this, Unix seconds.
+    clock: u64,
+    /// The open order that is a factory reset which was begun at the car.
+    own_reset: Option<Id>,
+    /// How far a factory reset is.
+    reset: Option<Reset>,
 }
 
 impl Durable {
@@ -119,6 +130,44 @@ impl Durable {
         self.closed.contains(&id)
     }
 
+    /// What lets users in without a connection.
+    #[must_use]
+    pub fn verifiers(&self) -> &[Verifier] {
+        &self.verifiers
+    }
+
+    /// The latest time that is known to have been, Unix seconds; 0 where none is.
+    #[must_use]
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// How far a factory reset is, once everything is deleted and the CMP has the result.
+    #[must_use]
+    pub fn reset(&self) -> Option<Reset> {
+        self.reset
+    }
+
+    /// Whether this open order is a factory reset that was begun at the car.
+    pub(crate) fn is_own_reset(&self, order_id: Id) -> bool {
+        self.own_reset == Some(order_id)
+    }
+
+    /// Whether the car is being reset, or was: nobody can log in.
+    #[must_use]
+    pub fn is_resetting(&self) -> bool {
+        let wipes = |o: &Order| {
+            o.kind == OrderKind::FactoryReset
+                && o.outcome
+                    .is_none_or(|outcome| outcome == OrderOutcome::Done)
+        };
+        self.reset.is_some() || self.orders.iter().any(wipes)
+    }
+
+    fn verifier_of(&mut self, account: AccountRef) -> Option<&mut Verifier> {
+        self.verifiers.iter_mut().find(|v| v.account == account)
+    }
+
     /// How often the download was begun because the link had come back to stay.
     pub(crate) fn returns(&self, request_id: Id) -> u16 {
         self.link_returns.get(&request_id).copied().unwrap_or(0)
@@ -179,11 +228,50 @@ impl Durable {
                 }
             }
             Record::OrderClosed(id) => {
+                let is_wiped = |o: &Order| {
+                    o.order_id == id
+                        && o.kind == OrderKind::FactoryReset
+                        && o.outcome == Some(OrderOutcome::Done)
+                };
+                if self.orders.iter().any(is_wiped) {
+                    self.reset = Some(Reset::Closing);
+                }
+                if self.own_reset == Some(id) {
+                    self.own_reset = None;
+                }
                 self.orders.retain(|o| o.order_id != id);
                 self.remember(id);
             }
             Record::LoggedOut(id, account) => push_newest(&mut self.logouts, (id, account)),
             Record::LogoutAcked(id) => self.logouts.retain(|(open, _)| *open != id),
+            Record::Verifier(verifier) => {
+                // The CMP's clock is right, also where the car's stood later for a while.
+                self.clock = verifier.granted_at;
+                self.verifiers.retain(|v| v.account != verifier.account);
+                push_newest(&mut self.verifiers, *verifier);
+            }
+            Record::VerifierTried(account, unix) => {
+                self.clock = self.clock.max(unix);
+                if let Some(verifier) = self.verifier_of(account) {
+                    verifier.tries = verifier.tries.saturating_add(1);
+                }
+            }
+            Record::VerifierFitted(account) => {
+                if let Some(verifier) = self.verifier_of(account) {
+                    verifier.tries = 0;
+                }
+            }
+            Record::VerifierDropped(account) => self.verifiers.retain(|v| v.account != account),
+            Record::Clock(unix) => self.clock = self.clock.max(unix),
+            Record::OwnReset(id) => self.own_reset = Some(id),
+            Record::Wiped => {
+                *self = Self {
+                    reset: Some(Reset::Erasing),
+                    ..Self::default()
+                };
+            }
+            Record::Erased => self.reset = Some(Reset::Done),
+            Record::SetUp => self.reset = None,
         }
     }
 

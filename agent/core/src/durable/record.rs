@@ -1,5 +1,6 @@
 //! The records that the journal holds, and what they are made of (docs/journal/format.md).
 
+use super::Verifier;
 use crate::bounds::MAX_PROFILES;
 use aid_id::{AccountRef, Iccid, Id, Secret};
 use aid_wire::{OrderKind, OrderOutcome, Status};
@@ -145,4 +146,33 @@ pub enum Record {
     DeleteGivenUp(Iccid),
     /// The download begins again because the link came back to stay.
     LinkReturned(Id),
+    /// The CMP lets this user in without a connection; replaces what was kept of the account.
+    Verifier(Box<Verifier>),
+    /// A PIN is about to be compared with the verifier of the account, at this time, Unix seconds.
+    VerifierTried(AccountRef, u64),
+    /// It fitted.
+    VerifierFitted(AccountRef),
+    /// The verifier of the account is void.
+    VerifierDropped(AccountRef),
+    /// It was at least as late as this, Unix seconds.
+    Clock(u64),
+    /// The open order of this id is a factory reset that was begun at the car.
+    OwnReset(Id),
+    /// Everything but the fact that the car is being reset is forgotten.
+    Wiped,
+    /// The journal was rewritten, and the keys are gone.
+    Erased,
+    /// The car has keys again.
+    SetUp,
+}
+
+/// How far a factory reset is, once everything is deleted and the CMP has the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reset {
+    /// The last reports and notifications leave the car.
+    Closing,
+    /// The journal is rewritten, then the keys are removed.
+    Erasing,
+    /// Nothing is left. The car waits to be set up.
+    Done,
 }

@@ -1,6 +1,6 @@
 //! The state as a snapshot holds it: a postcard structure that only grows at its end.
 
-use super::{Download, Durable, Intent, Order, Record, Report};
+use super::{Download, Durable, Intent, Order, Record, Report, Reset, Verifier};
 use crate::bounds::{push_newest, put};
 use aid_id::{AccountRef, Iccid, Id};
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -31,10 +31,14 @@ struct Snapshot {
     again: Vec<Id>,
     wanted: Vec<Iccid>,
     link_returns: Vec<(Id, u16)>,
+    verifiers: Vec<Verifier>,
+    clock: u64,
+    own_reset: Option<Id>,
+    reset: Option<Reset>,
 }
 
 /// Fields that later versions added at the end; a zero byte is the default of each.
-const LATER_FIELDS: [u8; 3] = [0; 3];
+const LATER_FIELDS: [u8; 7] = [0; 7];
 
 /// The newest items, as many as fit.
 fn newest<T, const N: usize>(items: impl IntoIterator<Item = T>) -> heapless::Vec<T, N> {
@@ -58,6 +62,10 @@ impl From<Snapshot> for Durable {
             logouts: newest(found.logouts),
             again: newest(found.again),
             wanted: newest(found.wanted),
+            verifiers: newest(found.verifiers),
+            clock: found.clock,
+            own_reset: found.own_reset,
+            reset: found.reset,
             ..Self::default()
         };
         for (iccid, account) in found.owners {

@@ -35,7 +35,24 @@ pub(crate) struct Car {
     /// The operation that waits.
     pub(crate) op: Option<(u64, EuiccOp)>,
     pub(crate) card: Vec<CardProfile>,
+    /// What the CMP announces.
+    pub(crate) revision: u8,
+    /// What the wall clock said when the boot clock began, Unix seconds; none: nobody has asked it.
+    pub(crate) wall: Option<u64>,
+    /// What was left of the journal, by erasures.
+    pub(crate) erased: Vec<Vec<u8>>,
     messages: u8,
+}
+
+/// What the shell makes of a PIN.
+pub(crate) fn hash(salt: Id, user: &str, pin: &str) -> [u8; 32] {
+    let mut hash = [0xA5_u8; 32];
+    let bytes = salt.iter().chain(user.as_bytes()).chain(&[0]);
+    for (at, byte) in bytes.chain(pin.as_bytes()).enumerate() {
+        let place = &mut hash[at % 32];
+        *place = place.wrapping_mul(31).wrapping_add(*byte);
+    }
+    hash
 }
 
 impl Car {
@@ -53,6 +70,9 @@ impl Car {
             journal: vec![],
             op: None,
             card: card.collect(),
+            revision: 2,
+            wall: Some(1_800_000_000),
+            erased: vec![],
             messages: 0,
         }
     }
@@ -69,7 +89,24 @@ impl Car {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.now += 1;
+        self.set_clock();
         self.agent.handle(BootMs(self.now), event);
+    }
+
+    fn set_clock(&mut self) {
+        if let Some(wall) = self.wall {
+            self.agent
+                .set_clock(BootMs(self.now), wall + self.now / 1000);
+        }
+    }
+
+    /// The agent starts again with what is on disk; the boot clock goes on.
+    pub(crate) fn restart(&mut self) {
+        let base = self.erased.last().map(Vec::as_slice);
+        let agent = Agent::restore("test", base, &self.journal).expect("own");
+        self.agent = agent.with_epoch(8);
+        (self.ticket, self.op) = (None, None);
+        self.event(Event::Boot);
     }
 
     pub(crate) fn inbound(&mut self, body: Down) {
@@ -147,10 +184,30 @@ impl Car {
                 } => *message_id,
                 _ => None,
             });
-            if let Some(message_id) = hello {
+            let hashed = new.iter().find_map(|effect| match effect {
+                Effect::HashPin {
+                    op,
+                    salt,
+                    user,
+                    pin,
+                } => Some((*op, hash(*salt, user, pin.expose()))),
+                _ => None,
+            });
+            let erased = new.iter().find_map(|effect| match effect {
+                Effect::Erase { state } => Some(state.clone()),
+                _ => None,
+            });
+            if let Some((op, hash)) = hashed {
+                let hash = Some(hash);
+                self.event(Event::PinHashed { op, hash });
+            } else if let Some(state) = erased {
+                self.erased.push(state);
+                self.journal.clear();
+                self.event(Event::Erased { result: Ok(()) });
+            } else if let Some(message_id) = hello {
                 self.inbound(Down::Welcome {
                     message_id,
-                    revision: 2,
+                    revision: self.revision,
                     session: 1 << 32,
                 });
             } else if self.ticket.is_some() {
@@ -211,6 +268,7 @@ impl Car {
     pub(crate) fn wait(&mut self) -> Timer {
         let (at, why) = self.agent.poll_timeout().expect("a timeout");
         self.now = self.now.max(at.0);
+        self.set_clock();
         self.agent.handle_timeout(BootMs(self.now));
         why
     }

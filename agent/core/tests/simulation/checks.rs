@@ -39,7 +39,9 @@ impl World {
         }
         let owner = |i: &Iccid| self.agent.durable().owner(i);
         match kind {
-            OrderKind::DeleteAll => assert!(self.card.is_empty(), "reset: {:?}", self.card),
+            OrderKind::DeleteAll | OrderKind::FactoryReset => {
+                assert!(self.card.is_empty(), "reset: {:?}", self.card);
+            }
             OrderKind::Erase { account } => assert!(
                 !self.card.keys().any(|i| owner(i) == Some(*account)),
                 "erased: {:?}",

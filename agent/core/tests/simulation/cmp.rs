@@ -131,12 +131,16 @@ impl World {
                         continue;
                     }
                     let approved = match way {
-                        LoginWay::Pin { user, .. } => Some(user.as_bytes()[0]),
+                        LoginWay::Pin { ref user, .. } => Some(user.as_bytes()[0]),
                         LoginWay::Code => *self.codes.entry(login_id).or_default(),
                     };
+                    let by_pin = matches!(way, LoginWay::Pin { .. });
                     if let Some(user) = approved {
                         self.enter(number, user);
                         self.inbound(accepted(login_id, user));
+                        if by_pin && self.grants {
+                            self.grant(user);
+                        }
                     } else {
                         self.code_numbers.insert(login_id, number);
                         self.inbound(shown_code(login_id));
@@ -148,9 +152,42 @@ impl World {
                         self.inbound(Down::Ack { message_id });
                     }
                 }
+                Up::OfflineSession {
+                    number,
+                    account,
+                    verifier,
+                } => {
+                    let known = self.verifiers.get(&account.0[0]) == Some(&verifier);
+                    if self.hear(message_id, number, Some(account).filter(|_| known)) {
+                        if !known {
+                            self.inbound(Down::Revoke { account, verifier });
+                        }
+                        let message_id = message_id.expect("a session's state has an id");
+                        self.inbound(Down::Ack { message_id });
+                    }
+                }
+                Up::FactoryReset { reset_id, outcome } => {
+                    self.invariant_reset(reset_id, outcome);
+                    self.inbound(Down::Ack {
+                        message_id: reset_id,
+                    });
+                }
                 Up::Ack { .. } => {}
             }
         }
+    }
+
+    fn grant(&mut self, user: u8) {
+        let verifier = self.id();
+        self.verifiers.insert(user, verifier);
+        self.inbound(Down::Verifier {
+            account: account(user),
+            verifier,
+            salt: [7; 16],
+            now: 1_800_000_000 + self.now / 1000,
+            valid_s: 30 * 86_400,
+            attempts: 5,
+        });
     }
 
     /// The book takes a number that is higher than its own; false: it is lower, and the car is told.

@@ -11,6 +11,7 @@ mod checks;
 mod cmp;
 mod disk;
 mod epochs;
+mod garage;
 mod outages;
 mod passing;
 mod procedures;

@@ -19,6 +19,9 @@ fn name(effect: &Effect) -> &'static str {
         Effect::Send { .. } => "send",
         Effect::AckInbound { .. } => "ack",
         Effect::Notify(_) => "notify",
+        // Those are cut at in `garage`.
+        Effect::HashPin { .. } => "hash",
+        Effect::Erase { .. } => "erase",
         Effect::Euicc { what, .. } => match what {
             EuiccOp::List => "list",
             EuiccOp::Download { .. } => "download",

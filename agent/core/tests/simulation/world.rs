@@ -165,6 +165,11 @@ pub(crate) struct World {
     pub(crate) outcomes: BTreeMap<[u8; 16], OrderOutcome>,
     /// Codes of failed installations, in order.
     pub(crate) failed: Vec<u16>,
+    /// The CMP grants verifiers; those that it has granted, by account.
+    pub(crate) grants: bool,
+    pub(crate) verifiers: BTreeMap<u8, [u8; 16]>,
+    /// How often journal and keys were erased.
+    pub(crate) erasures: usize,
 }
 
 impl World {
@@ -211,6 +216,9 @@ impl World {
             deliveries: vec![],
             outcomes: BTreeMap::new(),
             failed: vec![],
+            grants: false,
+            verifiers: BTreeMap::new(),
+            erasures: 0,
         };
         world.event(Event::Boot);
         world
@@ -223,6 +231,8 @@ impl World {
 
     pub(crate) fn event(&mut self, event: Event) {
         self.now += 1;
+        let unix = 1_800_000_000 + self.now / 1000;
+        self.agent.set_clock(BootMs(self.now), unix);
         self.agent.handle(BootMs(self.now), event);
     }
 
@@ -304,6 +314,26 @@ impl World {
                 if self.link {
                     self.uplink.push((message_id, body));
                 }
+            }
+            Effect::HashPin {
+                op,
+                salt,
+                user,
+                pin,
+            } => {
+                let mut hash = [0; 32];
+                let bytes = salt.iter().chain(user.as_bytes());
+                for (at, byte) in bytes.chain(pin.expose().as_bytes()).enumerate() {
+                    hash[at % 32] ^= byte;
+                }
+                let hash = Some(hash);
+                self.event(Event::PinHashed { op, hash });
+            }
+            Effect::Erase { state } => {
+                self.base = Some(state);
+                self.journal.clear();
+                self.erasures += 1;
+                self.event(Event::Erased { result: Ok(()) });
             }
             Effect::Notify(Notice::LoggedOut { .. }) => self.ended += 1,
             Effect::AckInbound { .. } | Effect::Notify(_) => {}

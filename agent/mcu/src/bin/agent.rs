@@ -40,6 +40,9 @@ impl Media for Flash {
     fn set_aside(&mut self, _: &str) -> Result<Option<alloc::string::String>, u8> {
         black_box(Err(1))
     }
+    fn erase_aside(&mut self) -> Result<(), u8> {
+        black_box(Err(1))
+    }
     fn is_full(error: &u8) -> bool {
         *error == 2
     }

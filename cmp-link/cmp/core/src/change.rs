@@ -6,7 +6,7 @@ use crate::model::{
     Account, Answered, ApiKey, Attempts, Audit, Call, CallState, CodeRequest, Doubt, Federation,
     Happening, Hold, Identity, Issued, LoginCode, Member, Onboarding, OnboardingState, Order,
     OrderState, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle, VehicleCertificate,
-    Webhook,
+    Verifier, Webhook,
 };
 use aid_aid1::body::CsimStatus;
 use aid_aid1::deviation::Deviation;
@@ -188,6 +188,19 @@ pub enum FleetChange {
     Session(Eid, Book),
     /// The session of this account ends, if the car has no other.
     Leave(Eid, AccountRef),
+    /// The car may let this user in without a connection.
+    PutVerifier(Verifier),
+    /// It may not any more: those of a car, of a user, or of a user in a car, from this time on, Unix milliseconds.
+    RevokeVerifiers {
+        /// The car; none: all cars.
+        eid: Option<Eid>,
+        /// The user; none: all users.
+        account: Option<AccountRef>,
+        /// When.
+        at: u64,
+    },
+    /// The car has forgotten this verifier.
+    RemoveVerifier(Eid, Id),
     /// The car shows this code now, and no other.
     PutLoginCode(LoginCode),
     /// A user's preference; none removes it.
@@ -363,6 +376,17 @@ impl Change {
                 | FleetChange::Leave(eid, _) => vehicle(eid),
                 FleetChange::Certificate(change) => vehicle(&change.eid()),
                 FleetChange::PutLoginCode(code) => vehicle(&code.eid),
+                // A grant has both locks.
+                FleetChange::PutVerifier(verifier) => vehicle(&verifier.eid),
+                FleetChange::RemoveVerifier(eid, _) => vehicle(eid),
+                FleetChange::RevokeVerifiers {
+                    eid, account: user, ..
+                } => match (eid, user) {
+                    (Some(eid), _) => vehicle(eid),
+                    (None, Some(user)) => account(user),
+                    // Of nobody in no car.
+                    (None, None) => Behind::Nothing,
+                },
                 FleetChange::SetPreference(id, ..) => account(id),
             },
             Self::Portal(change) => match change {

@@ -9,6 +9,7 @@ pub mod deletion;
 pub mod hello;
 pub mod login;
 pub mod logout;
+pub mod offline;
 pub mod onboarding;
 pub mod order;
 pub mod policy;

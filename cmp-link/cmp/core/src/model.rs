@@ -111,6 +111,21 @@ pub struct Account {
     pub created_at: u64,
 }
 
+/// What lets a user in to a car while it has no connection, as the car was granted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verifier {
+    /// The car.
+    pub eid: Eid,
+    /// The user.
+    pub account: AccountRef,
+    /// Names it.
+    pub id: Id,
+    /// When it ends, Unix milliseconds.
+    pub expires_at: u64,
+    /// Since when it is void, Unix milliseconds; the car has not acknowledged that yet.
+    pub revoked_at: Option<u64>,
+}
+
 /// Failed attempts at one secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempts {

@@ -356,6 +356,7 @@ async fn act(
                 "disable" => OrderWhat::Disable(body.text("iccid")?),
                 "logout" => OrderWhat::Logout(body.text("user")?),
                 "delete-all" => OrderWhat::DeleteAll,
+                "factory-reset" => OrderWhat::FactoryReset,
                 other => return Err(Refusal::invalid(format!("kind can't be {other:?}"))),
             };
             let reason = body.reason()?;

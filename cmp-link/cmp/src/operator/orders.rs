@@ -24,6 +24,8 @@ pub enum OrderWhat {
     Logout(String),
     /// End of a rental, workshop, sale: end the session and delete every profile (A.4).
     DeleteAll,
+    /// The car is sold: as `DeleteAll`, and its journal, keys and certificate go.
+    FactoryReset,
 }
 
 /// Which orders.
@@ -43,6 +45,7 @@ pub(crate) fn order_row(o: &Order) -> Value {
         OrderKind::Disable { .. } => ("disable", None),
         OrderKind::Logout { account } => ("logout", Some(id_text(account.0))),
         OrderKind::DeleteAll => ("delete-all", None),
+        OrderKind::FactoryReset => ("factory-reset", None),
         OrderKind::Erase { account } => ("erase", Some(id_text(account.0))),
     };
     json!({
@@ -92,12 +95,22 @@ impl Operator<'_> {
                     account: account(tx, user).await?.id,
                 },
                 OrderWhat::DeleteAll => OrderKind::DeleteAll,
+                OrderWhat::FactoryReset => OrderKind::FactoryReset,
             };
+            // Whoever is ordered out does not come back while the car has no connection.
+            let out = match &kind {
+                OrderKind::Logout { account } => Some(Some(*account)),
+                OrderKind::DeleteAll | OrderKind::FactoryReset => Some(None),
+                _ => None,
+            };
+            let out = out.map(|account| context.revoke_verifiers_in(eid, account));
             let order = context.order(eid, kind, "by the operator");
             let row = order_row(&order);
             let detail = format!("{eid} {}", id_text(order.id));
             let audit = context.audit_because("operator", "order", detail, Some(why.clone()));
-            Ok((changes(vec![Change::AddOrder(order), audit]), row))
+            let mut given = vec![Change::AddOrder(order), audit];
+            given.extend(out);
+            Ok((changes(given), row))
         };
         self.decide(add).await
     }

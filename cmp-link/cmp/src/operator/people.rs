@@ -144,6 +144,7 @@ impl Operator<'_> {
                 let removed = identities.len();
                 let mut set = vec![
                     Change::Portal(PortalChange::Password(id, hash.clone())),
+                    context.revoke_verifiers(id),
                     // No cookie has an empty hash: all sessions end.
                     Change::Portal(PortalChange::EndSessions(id, String::new())),
                     Change::SetAttempts(attempts, None),
@@ -179,6 +180,7 @@ impl Operator<'_> {
                 .await?;
             let set = vec![
                 Change::Portal(PortalChange::Pin(id, mac.clone())),
+                context.revoke_verifiers(id),
                 Change::ForgetAttempts(wrong_pins.clone()),
                 about(
                     context,

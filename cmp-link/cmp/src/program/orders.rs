@@ -38,6 +38,12 @@ pub enum OrderWhat {
         #[command(flatten)]
         why: Why,
     },
+    /// The vehicle is sold: as delete-all, then it erases its journal, its keys and its certificate.
+    FactoryReset {
+        /// For the audit trail.
+        #[command(flatten)]
+        why: Why,
+    },
 }
 
 /// Why something is done.
@@ -93,6 +99,7 @@ impl OrderWhat {
             Self::Disable { iccid, why } => (What::Disable(iccid), why),
             Self::Logout { user, why } => (What::Logout(user), why),
             Self::DeleteAll { why } => (What::DeleteAll, why),
+            Self::FactoryReset { why } => (What::FactoryReset, why),
         };
         (what, why.reason)
     }

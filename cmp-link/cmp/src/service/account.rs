@@ -161,6 +161,7 @@ impl Service {
             }
             let changes = vec![
                 Change::Portal(PortalChange::Password(account.id, hash.clone())),
+                context.revoke_verifiers(account.id),
                 Change::Portal(PortalChange::EndSessions(account.id, cookie.clone())),
                 refund(tx, &account).await?,
                 self_audit(context, account.id, "password changed"),
@@ -208,6 +209,7 @@ impl Service {
                 .await?;
             let changes = vec![
                 Change::Portal(PortalChange::Pin(account.id, mac.clone())),
+                context.revoke_verifiers(account.id),
                 // Who knows the password may try the new PIN at once.
                 Change::ForgetAttempts(wrong_pins.clone()),
                 refund,

@@ -80,7 +80,9 @@ impl Service {
                 let (decision, begun) = self.begin_code_login(tx, context, eid, login_id).await?;
                 Ok((decision, Follow::Code(begun)))
             }
-            Up::NumberedLogin { number, .. } | Up::Session { number, .. }
+            Up::NumberedLogin { number, .. }
+            | Up::Session { number, .. }
+            | Up::OfflineSession { number, .. }
                 if number < book.number() =>
             {
                 decision.down.push(welcome());
@@ -98,7 +100,9 @@ impl Service {
                 });
                 Ok((decision, Follow::Nothing))
             }
-            Up::Session { number, .. } if !book.allows(number) => {
+            Up::Session { number, .. } | Up::OfflineSession { number, .. }
+                if !book.allows(number) =>
+            {
                 tracing::warn!(%eid, number, known = book.number(), "a car numbers its session far beyond its connections; it changes nothing");
                 decision.down.push(welcome());
                 Ok((decision, Follow::Nothing))
@@ -127,6 +131,14 @@ impl Service {
                 }
                 decision.down.push(ack);
                 Ok((decision, follow))
+            }
+            Up::OfflineSession {
+                number,
+                account,
+                verifier,
+            } => {
+                let said = (number, account, verifier);
+                self.offline_session(tx, context, book, ack, said).await
             }
             Up::Logout { account } => {
                 decision.changes = logout(tx, context, eid, message_id, account).await?;
@@ -354,7 +366,7 @@ async fn logout(
 }
 
 /// Notes that a car's message was taken, so that its repetition can be told from a new one.
-fn once(context: &Context, client: String, request_id: Id) -> Change {
+pub(super) fn once(context: &Context, client: String, request_id: Id) -> Change {
     Change::Remember(Answered {
         client,
         request_id,

@@ -1,20 +1,20 @@
 //! Messages of cars (AID2).
 
 use super::car_login::Begun;
-use super::car_sessions::{Known, connected, entered};
+use super::car_sessions::{Known, connected, entered, once};
 use super::reports::locked_profile_in;
 use super::{Service, attempts, fresh};
 use crate::store::{StoreError, Stored, Tx};
 use crate::views;
 use aid_aid1::span::{Kind, Span};
-use aid_cmp_core::change::{Change, Lock};
+use aid_cmp_core::change::{Change, FleetChange, Lock};
 use aid_cmp_core::decide::session::Book;
 use aid_cmp_core::decide::{
-    Context, Decision, Outgoing, certificate, code, deletion, login, order,
+    Context, Decision, Outgoing, certificate, code, deletion, login, offline, order,
 };
 use aid_cmp_core::model::{CallKind, OrderState, Profile, Report, Vehicle};
 use aid_id::{AccountRef, Eid, Iccid, Id};
-use aid_wire::{Down, Envelope, OrderKind, OrderOutcome, REVISION, Up, announced};
+use aid_wire::{Down, Envelope, LoginWay, OrderKind, OrderOutcome, REVISION, Up, announced};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -85,6 +85,8 @@ pub(super) enum Follow {
     Foreign,
     /// A login was judged.
     Login(Option<AccountRef>, login::Verdict),
+    /// A user had logged in without a connection, and is let in.
+    Entered(AccountRef),
     /// A user logged out.
     Logout(AccountRef),
     /// A login by code began, or goes on.
@@ -138,6 +140,9 @@ impl Service {
                 decision.changes.extend(changes);
             }
             login::follow_book(&mut decision, vehicle.session);
+            if views::knows_fleet(&vehicle) {
+                grant(context, &mut decision, &envelope);
+            }
             if !matches!(follow, Follow::Code(_)) {
                 for message in &mut decision.down {
                     message.correlation.get_or_insert(envelope.correlation_id);
@@ -163,6 +168,11 @@ impl Service {
             Follow::Code(begun) => {
                 self.begun(eid, begun).await;
                 return Ok(Taken::Done);
+            }
+            Follow::Entered(account) => {
+                tracing::info!(%eid, account = hex::encode(account.0), "login without a connection");
+                let sent = self.entered(eid, account).await;
+                self.or_again(eid, sent);
             }
             Follow::Order(hop) => hop.into_iter().for_each(|hop| hop.end(eid)),
             Follow::Issue(request_id) => {
@@ -205,6 +215,7 @@ impl Service {
             | Up::LoginByCode { .. }
             | Up::NumberedLogin { .. }
             | Up::Session { .. }
+            | Up::OfflineSession { .. }
             | Up::Logout { .. } => {
                 let software = vehicle.software.as_deref().unwrap_or_default();
                 let known = Known {
@@ -283,7 +294,14 @@ impl Service {
                     tx.lock(Lock::Account(found.account)).await?;
                     request = tx.request_of_car(eid, message_id).await?;
                 }
-                code::delivered(context, request)
+                let mut decision = code::delivered(context, request);
+                // Removed if it was revoked; the ids of messages are no verifiers' otherwise.
+                let forgotten = FleetChange::RemoveVerifier(eid, message_id);
+                decision.changes.push(Change::Fleet(forgotten));
+                decision
+            }
+            Up::FactoryReset { reset_id, outcome } => {
+                reset_in_car(tx, context, eid, reset_id, outcome).await?
             }
         };
         Ok((decision, Follow::Nothing))
@@ -360,6 +378,55 @@ impl Service {
         });
         Ok(decision)
     }
+}
+
+/// Grants the user of a login with a PIN that was just accepted to log in without a connection, too. A login that is
+/// repeated has its grant already.
+fn grant(context: &Context, decision: &mut Decision, envelope: &Envelope<Up>) {
+    let way = match &envelope.body {
+        Up::NumberedLogin { way, .. } => way,
+        _ => return,
+    };
+    let is_first = |c: &Change| matches!(c, Change::Remember(a) if a.client.starts_with("login "));
+    if let LoginWay::Pin { .. } = way
+        && decision.changes.iter().any(is_first)
+        && let Some(message) = decision.down.iter().find(|m| entered(m).is_some())
+        && let (eid, Some(account)) = (message.eid, entered(message))
+    {
+        decision.merge(offline::grant(context, eid, account));
+    }
+}
+
+/// The car was reset to its factory state by whoever holds it. Its profiles it has reported one by one.
+async fn reset_in_car(
+    tx: &Tx<'_>,
+    context: &Context,
+    eid: Eid,
+    reset_id: Id,
+    outcome: OrderOutcome,
+) -> Stored<Decision> {
+    let mut decision = Decision::default();
+    decision.down.push(Outgoing {
+        eid,
+        correlation: None,
+        message_id: fresh(),
+        body: Down::Ack {
+            message_id: reset_id,
+        },
+    });
+    let car = format!("reset {eid}");
+    if tx.answered(&car, reset_id).await?.is_none() {
+        let action = match outcome {
+            OrderOutcome::Failed { .. } => "factory reset failed",
+            OrderOutcome::Done | OrderOutcome::NotFound => "factory reset",
+        };
+        decision.changes = vec![
+            once(context, car, reset_id),
+            context.audit("car", action, eid.to_string()),
+            context.revoke_verifiers_in(eid, None),
+        ];
+    }
+    Ok(decision)
 }
 
 /// Which of these profiles are to be deleted.

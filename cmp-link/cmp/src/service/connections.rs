@@ -278,7 +278,7 @@ fn shown(body: &Down) -> String {
 /// Whether the car has to journal it: it is sent until that is known.
 fn needs_result(body: &Down) -> bool {
     match body {
-        Down::Order { .. } => true,
+        Down::Order { .. } | Down::Revoke { .. } => true,
         Down::ActivationCode { outcome, .. } => !matches!(outcome, CodeOutcome::Pending),
         _ => false,
     }

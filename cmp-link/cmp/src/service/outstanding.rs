@@ -7,7 +7,7 @@ use super::upkeep::PAGE;
 use super::{Service, fresh, now};
 use crate::store::{Bar, Stored, Tx};
 use crate::views;
-use aid_cmp_core::decide::{Outgoing, code};
+use aid_cmp_core::decide::{Outgoing, code, offline};
 use aid_id::Eid;
 use aid_wire::Down;
 use std::sync::Arc;
@@ -75,7 +75,35 @@ impl Service {
             }
         }
         let news = self.remind_of_news(since).await;
-        self.remind_of_orders(since).await.and(news)
+        let revoked = self.remind_of_revocations(since).await;
+        self.remind_of_orders(since).await.and(news).and(revoked)
+    }
+
+    /// Says to cars that are connected here which verifiers were revoked since `since`. Others hear of it when they connect.
+    async fn remind_of_revocations(self: &Arc<Self>, since: u64) -> Stored<()> {
+        let mut after = None;
+        loop {
+            let look = async move |service: &Self, tx: &Tx<'_>| {
+                let page = tx.verifiers_revoked(since, after, PAGE).await?;
+                let mut messages = Vec::new();
+                for verifier in page.iter().filter(|v| service.is_online(v.eid)) {
+                    let vehicle = tx.vehicle(verifier.eid).await?;
+                    if vehicle.is_some_and(|v| views::knows_fleet(&v)) {
+                        let (eid, account) = (verifier.eid, verifier.account);
+                        messages.push(offline::revocation(eid, account, verifier.id));
+                    }
+                }
+                Ok((page.last().copied(), messages))
+            };
+            let (last, messages) = self.look(look).await?;
+            for message in &messages {
+                self.tell(message);
+            }
+            if last.is_none() {
+                return Ok(());
+            }
+            after = last;
+        }
     }
 
     /// Sends the orders that were given since `since`, by an operator or another instance, to cars that are connected here.
@@ -87,7 +115,7 @@ impl Service {
                 let last = page.last().map(|(position, o)| (o.created_at, *position));
                 let mut messages = Vec::new();
                 for (_, order) in page.iter().filter(|(_, o)| service.is_online(o.eid)) {
-                    messages.push(views::order_message(tx, order).await?);
+                    messages.extend(views::order_message(tx, order).await?);
                 }
                 Ok((last, messages))
             };
@@ -188,7 +216,17 @@ async fn outstanding(tx: &Tx<'_>, eid: Eid) -> Stored<Vec<Outgoing>> {
     let orders = tx.open_orders(eid).await?;
     let mut messages = Vec::with_capacity(orders.len());
     for order in &orders {
-        messages.push(views::order_message(tx, order).await?);
+        messages.extend(views::order_message(tx, order).await?);
+    }
+    let revoked = tx.revoked_verifiers(eid).await?;
+    if !revoked.is_empty()
+        && tx
+            .vehicle(eid)
+            .await?
+            .is_some_and(|v| views::knows_fleet(&v))
+    {
+        let revoked = revoked.iter();
+        messages.extend(revoked.map(|v| offline::revocation(eid, v.account, v.id)));
     }
     messages.extend(answers(tx, eid).await?);
     Ok(messages)

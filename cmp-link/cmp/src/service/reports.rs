@@ -205,7 +205,7 @@ fn order_behind(orders: &[Order], report: &Report) -> Option<Id> {
         }
         (OrderKind::Disable { iccid }, Status::Disabled) => report.iccid.as_ref() == Some(iccid),
         (OrderKind::Erase { account }, _) => report.account == Some(*account),
-        (OrderKind::DeleteAll, _) => true,
+        (OrderKind::DeleteAll | OrderKind::FactoryReset, _) => true,
         _ => false,
     };
     orders.iter().find(obeyed).map(|o| o.correlation)

@@ -97,7 +97,12 @@ macro_rules! prune {
 /// Statements and how old what they remove must be, ms. What makes repetitions harmless must be old by its order too,
 /// unless its time was over within the last day: under a clock that is wrong by years everything is old. So the newest ten
 /// thousand answers stay.
-const PRUNE: [(&str, u64); 9] = [
+const PRUNE: [(&str, u64); 10] = [
+    // A car that was away for so long has dropped it by itself.
+    (
+        prune!("verifier" ("eid, account") WHERE "expires_at < $1"),
+        KEPT,
+    ),
     (prune!("login_code" ("eid") WHERE "expires_at < $1"), HOUR),
     (
         prune!("idempotency" ("client, request_id") WHERE

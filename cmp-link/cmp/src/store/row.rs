@@ -8,7 +8,7 @@ use aid_cmp_core::model::{
     Doubt, Federation, Happening, Hold, Identity, Issued, Judgement, LoginCode, LoginCodeState,
     Member, MspVerdict, NoticeKind, Onboarding, OnboardingState, Order, OrderState, PortalSession,
     Profile, ProfileStatus, RequestState, Role, SessionMark, SyncRun, UserNotice, Vehicle,
-    VehicleCertificate, Webhook,
+    VehicleCertificate, Verifier, Webhook,
 };
 use aid_id::{AccountRef, Iccid, MspToken, Secret};
 use aid_store::Fields;
@@ -206,6 +206,21 @@ table!($ select_session_row "portal_session", session_row(row) -> SessionRow {
         created_at,
         expires_at,
         browser,
+    }
+});
+
+table!($ select_verifier "verifier", verifier(row) -> Verifier {
+    eid = row.parsed()?;
+    account = account_ref(row)?;
+    id = row.id()?;
+    expires_at = row.number()?;
+    revoked_at = row.maybe_number()?;
+    => Verifier {
+        eid,
+        account,
+        id,
+        expires_at,
+        revoked_at,
     }
 });
 
@@ -418,6 +433,7 @@ table!($ select_order "vehicle_order", order(row) -> Order {
             ("disable", Some(iccid), _) => OrderKind::Disable { iccid },
             ("logout", _, Some(account)) => OrderKind::Logout { account },
             ("delete-all", ..) => OrderKind::DeleteAll,
+            ("factory-reset", ..) => OrderKind::FactoryReset,
             ("erase", _, Some(account)) => OrderKind::Erase { account },
             _ => return Err(odd("kind")),
         },

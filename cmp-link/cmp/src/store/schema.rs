@@ -113,6 +113,14 @@ const STEPS: &[Step] = &[
     },
     step(87, "lanes", include_str!("../../migrations/0087_lanes.sql")),
     Step {
+        version: 90,
+        name: "verifier",
+        sql: Sql::Each {
+            sqlite: include_str!("../../migrations/0090_verifier.sqlite.sql"),
+            postgres: include_str!("../../migrations/0090_verifier.postgres.sql"),
+        },
+    },
+    Step {
         version: 93,
         name: "certificates",
         sql: Sql::Each {

@@ -74,6 +74,7 @@ pub(super) fn add_order(o: Order) -> Statement {
         OrderKind::Disable { iccid } => ("disable", Some(iccid), None),
         OrderKind::Logout { account } => ("logout", None, Some(account)),
         OrderKind::DeleteAll => ("delete-all", None, None),
+        OrderKind::FactoryReset => ("factory-reset", None, None),
         OrderKind::Erase { account } => ("erase", None, Some(account)),
     };
     statement!(

@@ -427,6 +427,21 @@ fn fleet(change: FleetChange) -> Statement {
             c.created_at,
             c.expires_at,
         ),
+        FleetChange::PutVerifier(v) => statement!(
+            "INSERT INTO verifier (eid, account, id, expires_at, revoked_at) VALUES ($1, $2, $3, $4, NULL) \
+             ON CONFLICT (eid, account) DO UPDATE SET id = excluded.id, expires_at = excluded.expires_at, \
+             revoked_at = NULL",
+            String::from(v.eid),
+            v.account.0,
+            v.id,
+            v.expires_at,
+        ),
+        FleetChange::RevokeVerifiers { eid, account, at } => revoke_verifiers(eid, account, at),
+        FleetChange::RemoveVerifier(eid, id) => statement!(
+            "DELETE FROM verifier WHERE eid = $1 AND id = $2 AND revoked_at IS NOT NULL",
+            String::from(eid),
+            id,
+        ),
         FleetChange::SetPreference(account, name, Some(value)) => statement!(
             "INSERT INTO user_preference (account, name, value) VALUES ($1, $2, $3) \
              ON CONFLICT (account, name) DO UPDATE SET value = excluded.value",
@@ -438,6 +453,27 @@ fn fleet(change: FleetChange) -> Statement {
             "DELETE FROM user_preference WHERE account = $1 AND name = $2",
             account.0,
             name,
+        ),
+    }
+}
+
+fn revoke_verifiers(eid: Option<Eid>, account: Option<AccountRef>, at: u64) -> Statement {
+    match (eid.map(String::from), account) {
+        (Some(eid), Some(account)) => statement!(
+            "UPDATE verifier SET revoked_at = $1 WHERE eid = $2 AND account = $3 AND revoked_at IS NULL",
+            at,
+            eid,
+            account.0,
+        ),
+        (Some(eid), None) => statement!(
+            "UPDATE verifier SET revoked_at = $1 WHERE eid = $2 AND revoked_at IS NULL",
+            at,
+            eid,
+        ),
+        (None, account) => statement!(
+            "UPDATE verifier SET revoked_at = $1 WHERE account = $2 AND revoked_at IS NULL",
+            at,
+            account_id(account),
         ),
     }
 }

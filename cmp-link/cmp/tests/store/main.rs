@@ -8,6 +8,7 @@ mod people;
 mod postgres;
 mod subscriptions;
 mod together;
+mod verifiers;
 mod work;
 
 use aid_aid1::body::SubscriptionType;
@@ -23,6 +24,7 @@ use people::{audit, choices, people, retired};
 use postgres::Postgres;
 use subscriptions::{forgets, subscriptions};
 use together::{locks_leave_no_trace, side_by_side, what_is_not_locked_is_not_changed};
+use verifiers::verifiers;
 use work::{backlog, claims, orders, outbox, repetitions};
 
 const EVA: AccountRef = AccountRef([1; 16]);
@@ -119,6 +121,7 @@ async fn contract(store: &Book) {
     audit(store).await;
     retired(store).await;
     forgets(store).await;
+    verifiers(store).await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use aid_cmp_core::change::{Behind, Change};
 use aid_cmp_core::model::{
     Account, Answered, Attempts, Audit, Call, CallState, CodeRequest, Federation, Happening, Hold,
     LoginCode, Onboarding, Order, PortalSession, Profile, Report, SyncRun, UserNotice, Vehicle,
+    Verifier,
 };
 use aid_id::{AccountRef, Eid, Iccid, Id, MspToken};
 use std::ops::RangeInclusive;
@@ -201,6 +202,9 @@ impl Book {
         account_named(name: &str;) -> Option<Account>;
         account(; id: AccountRef) -> Option<Account>;
         attempts(key: &str;) -> Option<Attempts>;
+        verifier(; eid: Eid, account: AccountRef) -> Option<Verifier>;
+        revoked_verifiers(; eid: Eid) -> Vec<Verifier>;
+        verifiers_revoked(; since: u64, after: Option<Verifier>, limit: u32) -> Vec<Verifier>;
         has_logged_in(; eid: Eid, account: AccountRef) -> bool;
         session(hash: &str;) -> Option<PortalSession>;
         onboarding(; sid: Id) -> Option<Onboarding>;

@@ -141,8 +141,9 @@ impl Car {
     pub async fn message(&mut self) -> Envelope<Down> {
         loop {
             match self.next().await {
-                // It comes whenever something of it changes.
-                Seen::Message(m) if matches!(m.body, Down::UserProfile { .. }) => {}
+                // It comes whenever something of it changes; and a grant after a login.
+                Seen::Message(m)
+                    if matches!(m.body, Down::UserProfile { .. } | Down::Verifier { .. }) => {}
                 Seen::Message(message) => return message,
                 Seen::Acked(_) => {}
                 other => panic!("expected a message, got {other:?}"),

@@ -331,6 +331,8 @@ impl Car {
                     self.send(fresh(), Up::Ack { message_id }).await;
                 }
                 Effect::Euicc { op, what } => self.operate(op, what),
+                // Logins without a connection are not measured here, and no car is reset.
+                Effect::HashPin { .. } | Effect::Erase { .. } => {}
                 Effect::Notify(notice) => self.note(&notice),
             }
         }

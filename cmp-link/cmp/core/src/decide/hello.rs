@@ -148,7 +148,7 @@ fn reports(book: Option<ProfileStatus>, card: &ProfileState) -> &'static [Status
 /// Whether an open order will change this profile.
 fn is_ordered(iccid: &Iccid, orders: &[Order]) -> bool {
     let changes = |o: &Order| match &o.kind {
-        OrderKind::DeleteAll | OrderKind::Erase { .. } => true,
+        OrderKind::DeleteAll | OrderKind::Erase { .. } | OrderKind::FactoryReset => true,
         _ => o.iccid() == Some(iccid),
     };
     orders

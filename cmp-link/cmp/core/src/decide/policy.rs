@@ -33,6 +33,10 @@ pub struct Policy {
     pub overdue_days: u32,
     /// Days without a message after which a vehicle is named to the operator as silent.
     pub silent_days: u32,
+    /// Days for which a user may log in without a connection in a car in which they have logged in with their PIN; 0: not at all.
+    pub offline_days: u32,
+    /// Wrong PINs after which they may not any more; 0: not at all.
+    pub offline_attempts: u8,
 }
 
 impl Default for Policy {
@@ -47,6 +51,8 @@ impl Default for Policy {
             private_smdp: false,
             overdue_days: 7,
             silent_days: 30,
+            offline_days: 30,
+            offline_attempts: 5,
         }
     }
 }

@@ -84,6 +84,7 @@ pub fn erase(
         };
         decision.order(context.order(*eid, kind, "the account was erased"));
     }
+    decision.changes.push(context.revoke_verifiers(account.id));
     decision.changes.push(Change::EraseAccount(account.id));
     decision
 }

@@ -89,6 +89,17 @@ impl Book {
         })
     }
 
+    /// The car says that this user has logged in without a connection, and the CMP lets them in. `None`: an older state,
+    /// one that is known, or a number that the car may not give.
+    #[must_use]
+    pub fn entered_alone(&self, number: u64, account: AccountRef) -> Option<Self> {
+        let state = self.state(number, None)?;
+        Some(Self {
+            account: Some(account),
+            ..state
+        })
+    }
+
     /// A login was accepted: this account is in. Whom it replaces may be in again, if the car gave the login up.
     #[must_use]
     pub fn entered(&self, account: AccountRef) -> Self {

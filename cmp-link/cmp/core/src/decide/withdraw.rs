@@ -56,6 +56,9 @@ pub fn withdraw(
         ended_reason: reason,
         ..federation.clone()
     }));
+    decision
+        .changes
+        .push(context.revoke_verifiers(federation.account));
     for request in requests {
         // A code that the car has already is recalled, too: the car tries it until it is used or dead.
         if !(request.state.is_open() || request.state == RequestState::Answered) {

@@ -74,7 +74,10 @@ impl Order {
             OrderKind::Delete { iccid }
             | OrderKind::DeleteOf { iccid, .. }
             | OrderKind::Disable { iccid } => Some(iccid),
-            OrderKind::Logout { .. } | OrderKind::DeleteAll | OrderKind::Erase { .. } => None,
+            OrderKind::Logout { .. }
+            | OrderKind::DeleteAll
+            | OrderKind::Erase { .. }
+            | OrderKind::FactoryReset => None,
         }
     }
 

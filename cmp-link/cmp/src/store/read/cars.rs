@@ -1,10 +1,10 @@
 //! Cars: who is or was logged in, and the codes that they show.
 
-use crate::store::row::{self, select_login_code, select_vehicle};
+use crate::store::row::{self, select_login_code, select_vehicle, select_verifier};
 use crate::store::work::report_digest;
 use crate::store::write::eid_text;
 use crate::store::{Bar, Stored, Tx};
-use aid_cmp_core::model::{LoginCode, Report, Vehicle};
+use aid_cmp_core::model::{LoginCode, Report, Vehicle, Verifier};
 use aid_id::{AccountRef, Eid, Iccid};
 use aid_store::{Fields, params};
 
@@ -143,6 +143,48 @@ impl Tx<'_> {
         let sql = select_login_code!("WHERE eid = $1");
         let values = params![eid.as_str()];
         self.tx.first(sql, values, row::login_code).await
+    }
+
+    /// What lets this user in to this car without a connection.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn verifier(&self, eid: Eid, account: AccountRef) -> Stored<Option<Verifier>> {
+        let sql = select_verifier!("WHERE eid = $1 AND account = $2");
+        let values = params![eid.as_str(), account.0];
+        self.tx.first(sql, values, row::verifier).await
+    }
+
+    /// The verifiers that this car has to forget.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn revoked_verifiers(&self, eid: Eid) -> Stored<Vec<Verifier>> {
+        let sql = select_verifier!("WHERE eid = $1 AND revoked_at IS NOT NULL ORDER BY account");
+        let values = params![eid.as_str()];
+        self.tx.all(sql, values, row::verifier).await
+    }
+
+    /// Verifiers that were revoked after `since`, or behind `after`, in the order of their revocation.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn verifiers_revoked(
+        &self,
+        since: u64,
+        after: Option<Verifier>,
+        limit: u32,
+    ) -> Stored<Vec<Verifier>> {
+        let sql = select_verifier!(
+            "WHERE revoked_at IS NOT NULL AND (revoked_at, eid, account) > ($1, $2, $3) \
+             ORDER BY revoked_at, eid, account LIMIT $4"
+        );
+        // No EID is below the empty one.
+        let from = after.map_or((since, String::new(), [0; 16]), |v| {
+            (v.revoked_at.unwrap_or(since), v.eid.into(), v.account.0)
+        });
+        let values = params![from.0, from.1, from.2, limit];
+        self.tx.all(sql, values, row::verifier).await
     }
 
     /// Whether the car has reported of this profile since then, Unix milliseconds.
