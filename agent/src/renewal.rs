@@ -161,7 +161,9 @@ impl Renewal {
     /// The CMP said what it knows.
     pub(crate) fn welcomed(&mut self, revision: u8) {
         self.revision = revision;
-        if matches!(self.pending, Pending::Requested { .. }) || self.mode != Mode::Operational {
+        let asked = matches!(self.pending, Pending::Requested { .. });
+        // A pause after a failure goes on; the pause between two looks at the dates does not.
+        if asked || self.failures == 0 || self.mode != Mode::Operational {
             self.next = boot_clock::now();
         }
     }

@@ -184,7 +184,7 @@ fn what_was_not_asked_for_is_not_used() {
         (vec![foreign.der().to_vec()], "another key"),
         (
             vec![good[0].clone(), stranger.ca_der.clone()],
-            "UnknownIssuer",
+            "peer certificate",
         ),
     ] {
         let error = site.own.accept(&mut RealDisk, (EID, &request), &chain, now);
