@@ -220,8 +220,7 @@ async fn factory_reset(
     let Ok(Json(Object(ResetBody { confirm: true }))) = body else {
         return refusal(StatusCode::BAD_REQUEST, r#"expected JSON {"confirm":true}"#);
     };
-    let no = "the car is being reset already, or was";
-    api.accepted(Command::FactoryReset, no).await
+    api.call(Command::FactoryReset, 202).await
 }
 
 #[derive(Deserialize)]

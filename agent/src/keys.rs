@@ -12,8 +12,8 @@ mod uri;
 pub(crate) use disk::{Disk, RealDisk};
 pub use uri::{TokenUri, UriError};
 
+use crate::erase;
 use aid_cli::certificate::public_key;
-use aid_cli::private;
 use aid_cli::tls;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::crypto::ring::sign::any_supported_type;
@@ -225,7 +225,10 @@ impl KeyStore {
             KeyName::File(file) => {
                 let all = [Slot::Current, Slot::Next, Slot::Previous];
                 let results = all.map(|slot| erase::file(&slot.beside(file)));
-                results.into_iter().collect::<Result<(), String>>().map_err(KeyError)
+                results
+                    .into_iter()
+                    .collect::<Result<(), String>>()
+                    .map_err(KeyError)
             }
             #[cfg(feature = "pkcs11")]
             KeyName::Token(uri) => token::destroy(uri),

@@ -1,7 +1,6 @@
 //! The transactions of what the CMP wants (`correlation-id`, AID.02 §5.1): what the car says about an
 //! order or an activation code carries the id that came with it, so that the CMP's trace goes through
 //! the car. Kept in memory only: after a restart the CMP still knows its orders by their own ids.
-//! Called by the daemon for each message.
 
 use aid_agent_core::{Down, Iccid, Id, OrderKind, Up};
 use std::collections::VecDeque;

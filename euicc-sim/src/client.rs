@@ -1,5 +1,4 @@
 //! `euicc-sim apdu`: sends what people type, prints what the card says.
-//! Called by the command line.
 
 use crate::frame;
 use aid_cli::cli::{self, Failure};

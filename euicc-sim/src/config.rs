@@ -1,5 +1,5 @@
 //! What the card is and how it is reached: flags, and a configuration file that says the same.
-//! A flag wins over the file. Called by [`crate::setup`].
+//! A flag wins over the file.
 
 use crate::frame::{is_host_port, is_path};
 use crate::quirk::Quirks;

@@ -1,5 +1,5 @@
 //! Who the card is: certificates and key from files, from a folder in the layout of SGP.26, or minted.
-//! SGP.26 §2, SGP.22 §4.5.2. Called by [`crate::setup`] and `mint-pki`.
+//! SGP.26 §2, SGP.22 §4.5.2.
 
 use crate::seeded::Seeded;
 use aid_cli::cli::Failure;

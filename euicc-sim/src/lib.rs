@@ -1,5 +1,5 @@
 //! Serves the software eUICC: over sockets, as a PC/SC card, to lpac, as an AT modem; on SPI and I2C
-//! in the crate `aid-t1`. Its NVM is a file. Called by `main`, and by the bench as a part.
+//! in the crate `aid-t1`. Its NVM is a file.
 
 mod answer;
 mod at;

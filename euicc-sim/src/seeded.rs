@@ -1,5 +1,5 @@
 //! A generator that repeats itself: SHA-256 over a seed and a counter. For recorded sessions, which
-//! must find the same challenges and keys again; never for a card that has secrets. Called by setup.
+//! must find the same challenges and keys again; never for a card that has secrets.
 
 use aid_rsp::crypto::sha256;
 use core::convert::Infallible;

@@ -1,5 +1,4 @@
 //! Serves one card in all the ways that were asked for, until SIGTERM or SIGINT.
-//! Called by the command line.
 
 use crate::at;
 use crate::config::{CardArgs, Wanted};

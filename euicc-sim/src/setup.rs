@@ -1,5 +1,4 @@
 //! Makes the card that was asked for: identity, memory, randomness, quirks.
-//! Called by `serve` and `check-config`.
 
 use crate::config::{Pki, Wanted};
 use crate::credentials::{self, ChainFiles, Places, TEST_EID};

@@ -1,5 +1,5 @@
 //! One line per command and response: what it is, how long, the status word. Contents of secrets
-//! and of long objects are shown as lengths. ISO/IEC 7816-4 §5.1, SGP.22 §5.7. Called by the server.
+//! and of long objects are shown as lengths. ISO/IEC 7816-4 §5.1, SGP.22 §5.7.
 
 use crate::frame;
 use aid_cli::cli::TRACE;

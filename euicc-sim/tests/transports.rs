@@ -112,7 +112,7 @@ fn sockets_lpac_and_a_modem_share_one_card() {
     assert_eq!(exchange(&mut socket, &status), "9000");
 }
 
-/// Who stalls, floods or talks rubbish harms nobody but himself.
+/// Who stalls, floods or talks rubbish harms nobody else.
 #[test]
 fn hostile_clients_do_not_get_in_others_way() {
     let folder = tempfile::tempdir().unwrap();

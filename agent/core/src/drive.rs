@@ -6,7 +6,7 @@ use crate::driver::Alone;
 use crate::durable::{Record, Reset};
 use crate::event::{BootMs, Effect, Event, Notice, Timer};
 use aid_id::Id;
-use aid_wire::{Down, LoginWay, OrderKind};
+use aid_wire::{Down, LoginWay, OrderKind, Up};
 use alloc::string::String;
 
 impl Agent {

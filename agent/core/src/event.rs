@@ -83,14 +83,14 @@ pub enum Event {
         /// PIN.
         pin: Secret,
     },
-    /// A user wants to log in by a code that the HMI shows and he approves on a page.
+    /// A user wants to log in by a code that the HMI shows and that they approve on a page.
     LoginByCode {
         /// A fresh random id.
         login_id: Id,
     },
     /// The user logged out or parked (§4.3 step 12).
     Logout,
-    /// The user who is logged in deletes his own OP at the HMI (AID7, A.4).
+    /// The user who is logged in deletes their own OP at the HMI (AID7, A.4).
     DeleteOwn {
         /// The profile; one of somebody else is left alone.
         iccid: Iccid,
@@ -295,7 +295,7 @@ pub enum Notice {
     },
     /// The AID User Profile of who is logged in came or changed (R-2-9).
     UserProfile(UserProfile),
-    /// The user deleted his OP here: ask whether he wants another (R-4.5-10).
+    /// The user deleted their OP here: ask whether they want another (R-4.5-10).
     AskProvision,
     /// The card is full; the CMP was asked to make space (A.4).
     CardFull,

@@ -1,5 +1,5 @@
 //! What card and server answer before anything is edited: one download that goes well.
-//! The LPA verifies no signatures, so none are made. Called by card and server.
+//! The LPA verifies no signatures, so none are made.
 
 use aid_rsp::bsp::SessionKeys;
 use aid_rsp::es8::{

@@ -1,5 +1,5 @@
 //! The hostile card: logical channels, chains and GET RESPONSE as they should be, answers as edited.
-//! SGP.22 §5.7. Called by the LPA.
+//! SGP.22 §5.7.
 
 use crate::answers;
 use crate::edit::Edits;

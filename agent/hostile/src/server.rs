@@ -1,5 +1,5 @@
 //! The hostile server: data objects as edited, then the JSON around them as edited.
-//! SGP.22 §5.6, §6.5.2. Called by the LPA.
+//! SGP.22 §5.6, §6.5.2.
 
 use crate::answers;
 use crate::edit::{Edits, JSON};

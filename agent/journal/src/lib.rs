@@ -1,6 +1,5 @@
 //! The agent's durable log: what was acknowledged is there after a power cut, and nothing else.
 //! Format in `docs/journal/format.md`; no clause of AID.02 rules it, R-4.3-14 and R-4.3-12 need it.
-//! Called by the daemon's shell (`aid-agent`), whose core says what to persist.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 

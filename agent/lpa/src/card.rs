@@ -1,6 +1,5 @@
 //! One logical channel to the ISD-R, and ES10 requests over it as chains of STORE DATA.
 //! SGP.22 §5.7.1, §5.7.2; ISO/IEC 7816-4 §11.1.2; ETSI TS 102 221 §11.1.17, §11.1.19.
-//! Called by the typed functions of `es10`.
 
 use crate::error::CardError;
 use crate::meter::Meter;

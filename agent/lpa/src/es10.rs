@@ -1,4 +1,4 @@
-//! ES10a, ES10b and ES10c as typed calls. SGP.22 §5.7. Called by `lpa`.
+//! ES10a, ES10b and ES10c as typed calls. SGP.22 §5.7.
 
 use crate::card::Card;
 use crate::error::{CardError, LpaError};

@@ -1,5 +1,4 @@
 //! What `--trace` shows: every APDU and every ES9+ message on one line, contents as lengths.
-//! Called by `card` and `es9`.
 
 const TARGET: &str = aid_cli::cli::TRACE;
 

@@ -47,6 +47,7 @@ impl Api {
         let conflict = match &command {
             Command::Delete(_) => Some("this is no profile of the user who is logged in"),
             Command::Provision => Some("nobody is logged in who was asked about another profile"),
+            Command::FactoryReset => Some("the car is being reset already, or was"),
             _ => None,
         };
         let is_signal = matches!(command, Command::Signal(..));

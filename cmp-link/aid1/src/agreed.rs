@@ -1,6 +1,5 @@
 //! What two parties agreed about calling each other, as their configuration files have it: keys,
 //! passwords, certificates and secrets, each of which may be there twice while it is replaced.
-//! Called by the configurations of aid-cmp and aid-msp.
 //!
 //! To replace one: add the new value as the first of a list; have the other party change; remove the
 //! old value. Of what we send or sign with, the first is used.

@@ -1,4 +1,4 @@
-//! What both AID1 servers do with a request before anything else: who calls, and may he (AID.02 §5.1, §6).
+//! What both AID1 servers do with a request before anything else: who calls, and may they (AID.02 §5.1, §6).
 //!
 //! Free of any web framework: it takes the headers and what TLS knows about the peer, and yields a [`Caller`].
 

@@ -4,7 +4,6 @@
 //! A trace has the id of its transaction: the 16 bytes of the `correlation-id` (AID.02 §5.1). So an
 //! answer that comes days later out of an outbox, or from the other party, is part of the same trace,
 //! and whoever knows a correlation-id finds the trace. A `traceparent` that comes in names the parent.
-//! Called by both clients and both servers.
 
 use std::cell::RefCell;
 use std::future::Future;

@@ -1,6 +1,5 @@
 //! Command line of a program: parsing, logs on stderr, one sentence and an exit code on failure.
 //! `--trace` lets events with the target `trace` through: every message, decoded on one line.
-//! Called by each program's `run`.
 
 use crate::manual::{self, Asked};
 use crate::printable::{printable, printable_lines};

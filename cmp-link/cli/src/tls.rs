@@ -1,6 +1,5 @@
 //! TLS material from files into rustls configurations; ring is the only provider.
 //! Certificates are PEM (one or more) or DER, keys PEM or DER (PKCS#8 or SEC1).
-//! Called by every program that listens or connects.
 
 use crate::certificate::common_name;
 use crate::cli::Failure;

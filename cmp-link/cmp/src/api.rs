@@ -1,6 +1,5 @@
 //! The CMP's AID1 API (Annex B.1) as HTTP: finds the operation, admits the caller, reads path and body,
 //! answers in the contract's form, errors among it (§5.5: every answer that is not 2xx has a JSON body).
-//! Called by `serve`.
 //!
 //! The order of the checks is: rate, path, method, caller, content type, form of path and body, and only
 //! then anything that belongs to somebody. `/openapi.json` needs the client certificate of an MSP and nothing

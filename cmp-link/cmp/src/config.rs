@@ -459,7 +459,7 @@ pub fn check(path: &Path) -> Result<Config, Failure> {
         msps.push(Arc::new(checked));
         parties.push(party);
     }
-    // Without an MSP nobody may call, whatever he calls us.
+    // Without an MSP nobody may call, whatever target-id they use.
     let gate = Gate::new(parties);
     let theme = file.portal.theme.theme(portal::NAME, portal::COLOUR);
     let theme = theme.map_err(|e| wrong(path, format!("portal.{e}")))?;

@@ -1,7 +1,6 @@
 //! The gateway for vehicles (AID2): an MQTT 5 server that is the only peer of its clients, so it needs
 //! neither queues nor retained messages nor a general broker; what has to wait is in the database.
 //! A vehicle is who its certificate says, and touches only its own two topics.
-//! Called by `serve`.
 
 pub mod broker;
 mod headers;

@@ -421,7 +421,7 @@ async fn vehicle(admin: &admin::Admin<'_>, command: VehicleCommand) -> Result<()
         }
         VehicleCommand::Certificates { eid } => {
             let rows = operator.vehicle_certificates(&eid).await?;
-            return admin::show_all(&CERTIFICATE, rows, admin.json);
+            return show_all(&CERTIFICATE, rows, admin.json);
         }
         VehicleCommand::Show { eid } => return admin.show(operator.show_vehicle(&eid).await),
         VehicleCommand::Clear { ref eid, .. } => (

@@ -226,7 +226,7 @@ async fn whoever_calls_too_often_gets_429() {
         .notify_token_invalid(Call::new(), unknown(), &body)
         .await;
     assert!(refused.unwrap_err().is_transient());
-    // A stranger's attempts use up his own certificate's rate, nobody else's.
+    // A stranger's attempts use up that stranger's own rate, nobody else's.
     let get = "GET /openapi.json HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
     for expected in ["200", "200", "200", "429"] {
         let answer = raw(&world, cmp.aid1, get.as_bytes()).await;

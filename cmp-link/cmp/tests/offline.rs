@@ -244,7 +244,7 @@ async fn a_car_of_an_earlier_revision_gets_none_of_it() {
     drop(car);
     operate(&world, async |operator: &Operator<'_>| {
         let eid = world.eid.to_string();
-        let why = Some("sold".to_owned());
+        let why = "sold".to_owned();
         operator
             .add_order(&eid, OrderWhat::FactoryReset, why)
             .await

@@ -828,7 +828,7 @@ async fn a_user_sets_what_he_prefers_in_cars() {
     car.login([1; 16], PIN).await;
     let expected = [("language".to_owned(), "de".to_owned())];
     assert_eq!(car.user_profile().await.preferences, expected);
-    // A car where he is hears of a change at once.
+    // A car where the user is logged in hears of a change at once.
     assert_eq!(set("language", "").await, (303, saved));
     assert!(car.user_profile().await.preferences.is_empty());
     let forged = [

@@ -571,7 +571,7 @@ async fn an_operator_helps_a_user_who_forgot() {
     let mut car = world::car::Car::connect(&world).await;
     let outcome = car.login([1; 16], "8264").await;
     assert!(matches!(outcome, aid_wire::LoginOutcome::Accepted { .. }));
-    // What he prefers comes with the profile.
+    // The user's preferences come with the profile.
     let kept = json(&["user", "preference", "set", "eva", "language", "de"], "");
     assert_eq!(kept[0]["value"], "de");
     json(&["user", "preference", "set", "eva", "seat", "low"], "");

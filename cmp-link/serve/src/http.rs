@@ -1,6 +1,5 @@
 //! HTTP/1.1 listener with or without TLS: the peer's identity for handlers, and limits on everything
 //! that a stranger can hold open or fill up.
-//! Called by aid-cmp, aid-msp, aid-smdp and tests.
 
 mod refusal;
 

@@ -1,5 +1,4 @@
 //! Token buckets: how often somebody may do something. Time is an argument; memory is bounded.
-//! Called by the AID1 servers for each client, and by the pages for logins.
 
 use crate::http::Peer;
 use crate::metrics::Counter;

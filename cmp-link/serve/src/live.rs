@@ -1,6 +1,5 @@
 //! What a running program replaces without a restart: certificates and keys, and whatever else its
 //! configuration says, once the files have changed (AID.02 §5.2, §6: nothing of it lasts for ever).
-//! Called by aid-cmp and aid-msp.
 
 use aid_cli::signal::Stop;
 use rustls::ServerConfig;
@@ -37,7 +36,7 @@ impl<T> Live<T> {
         Arc::clone(&value.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Replaces it; who has the old one keeps that until he asks again.
+    /// Replaces it; who has the old one keeps that until the next request.
     pub fn renew(&self, value: Arc<T>) {
         let place = self.0.write();
         *place.unwrap_or_else(PoisonError::into_inner) = value;

@@ -1,6 +1,5 @@
 //! Prometheus metrics of a process: counters, gauges and durations that anybody may declare as a `static`.
 //! They register themselves when first used; [`crate::admin`] serves [`render`] at `/metrics`.
-//! Called by the servers wherever something is worth counting.
 //!
 //! ```
 //! use aid_serve::metrics::Counter;

@@ -6,7 +6,7 @@ use aid_id::{AccountRef, Iccid, Id, Secret};
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-/// Code of a `Deleted` report: the user himself deleted his OP at the HMI.
+/// Code of a `Deleted` report: the user deleted their OP at the HMI.
 pub const DELETED_BY_USER: u16 = 1;
 /// Longest request for a certificate, bytes.
 pub const MAX_REQUEST: usize = 2048;
@@ -110,7 +110,7 @@ pub enum Up {
         /// The account.
         account: AccountRef,
     },
-    /// As `RequestActivationCode`, and the user said that he wants the OP that he had deleted here
+    /// As `RequestActivationCode`, and the user asked for the OP that they had deleted here
     /// again (R-4.5-10).
     RequestAgain {
         /// Names the request; repetitions carry the same.
@@ -216,7 +216,7 @@ pub enum Down {
     Order {
         /// Names the order; repetitions carry the same.
         order_id: Id,
-        /// What.
+        /// What the car is to do.
         kind: OrderKind,
     },
     /// The CMP has the report.
@@ -300,7 +300,7 @@ pub enum Down {
 /// Answer to a request for a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CertificateOutcome {
-    /// Here it is.
+    /// The certificate was issued.
     Issued {
         /// X.509 certificates, DER: the car's own first, then those of its issuers; at most [`MAX_CHAIN`].
         chain: Vec<Vec<u8>>,
@@ -320,7 +320,7 @@ pub enum CertificateOutcome {
 /// Result of a login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LoginOutcome {
-    /// Welcome.
+    /// The user is logged in.
     Accepted {
         /// The account.
         account: AccountRef,
@@ -329,7 +329,7 @@ pub enum LoginOutcome {
         /// This user's OPs on this EID.
         profiles: Vec<Iccid>,
     },
-    /// No.
+    /// The user is not logged in.
     Refused {
         /// Why, for the HMI.
         reason: String,
@@ -350,23 +350,23 @@ pub struct Aup {
 /// Answer to a request for a code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CodeOutcome {
-    /// Here it is.
+    /// The activation code.
     Code {
         /// SGP.22 §4.1 text.
         code: Secret,
         /// The profile behind it, where the MSP said so.
         iccid: Option<Iccid>,
     },
-    /// It comes later.
+    /// The code comes later, in another `ActivationCode`.
     Pending,
     /// It does not come.
     Failed {
         /// Code of §5.5.
         code: u16,
-        /// Why.
+        /// The reason, for the HMI and the log.
         reason: String,
     },
-    /// The user deleted his OP here: ask whether he wants another, then `RequestAgain` (R-4.5-10).
+    /// The user deleted their OP here: ask whether they want another, then `RequestAgain` (R-4.5-10).
     Ask,
 }
 

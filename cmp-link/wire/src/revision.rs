@@ -74,7 +74,9 @@ impl Down {
             | Self::Space { .. } => FIRST_REVISION,
             Self::Order { kind, .. } => kind.revision(),
             Self::Welcome { .. } => SESSION_REVISION,
-            Self::Certificate { .. } | Self::Verifier { .. } | Self::Revoke { .. } => FLEET_REVISION,
+            Self::Certificate { .. } | Self::Verifier { .. } | Self::Revoke { .. } => {
+                FLEET_REVISION
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! AID User Profile (R-2-3, R-2-9): what the car keeps of a user while he is logged in.
+//! AID User Profile (R-2-3, R-2-9): what the car keeps of a user while they are logged in.
 //! Sent after each accepted login and whenever it changes; the car forgets it with the session.
 //! Built by the CMP, shown by the car's HMI.
 

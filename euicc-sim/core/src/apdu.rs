@@ -1,5 +1,5 @@
 //! Command APDUs: cases 1 to 4 with short length, class byte, status words.
-//! ISO/IEC 7816-4 §5.1, ETSI TS 102 221 §10.1. Called by [`crate::card::Card::transmit`].
+//! ISO/IEC 7816-4 §5.1, ETSI TS 102 221 §10.1.
 
 /// Status words that the card answers itself. ISO/IEC 7816-4 §5.1.3, ETSI TS 102 221 §10.2.1.
 pub mod sw {

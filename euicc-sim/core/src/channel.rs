@@ -1,5 +1,5 @@
 //! Logical channels: what is selected on each, the STORE DATA chain, the answer that waits.
-//! ETSI TS 102 221 §8.7, §11.1.17; GlobalPlatform Card Specification §11.11. Called by [`crate::card`].
+//! ETSI TS 102 221 §8.7, §11.1.17; GlobalPlatform Card Specification §11.11.
 
 use crate::apdu::{MAX_CHANNEL, sw};
 use crate::usim::ChannelState;

@@ -1,5 +1,5 @@
 //! The card reader and LPA of the targets: channels, STORE DATA chains, GET RESPONSE, a download.
-//! ETSI TS 102 221 §11.1, SGP.22 §5.7. Called by the targets and by the bench.
+//! ETSI TS 102 221 §11.1, SGP.22 §5.7.
 
 use crate::Seeded;
 use crate::world::{Plain, World, metadata};

@@ -1,4 +1,4 @@
-//! Random numbers that repeat: the fuzzer's findings must be reproducible. Called by [`crate::world`].
+//! Random numbers that repeat: the fuzzer's findings must be reproducible.
 
 use aid_rsp::crypto::sha256;
 use core::convert::Infallible;

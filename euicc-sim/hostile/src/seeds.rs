@@ -1,5 +1,4 @@
 //! Seeds: valid inputs for every target, made by the code that makes them in production.
-//! Called by `examples/seeds.rs`, which writes them as the first corpus (docs/FUZZING.md).
 
 use crate::source::Choices;
 use crate::targets::apdu::step;

@@ -1,5 +1,5 @@
 //! Bytes as choices: what a structured target reads its steps from, and how seeds write them.
-//! Fields come one after another; behind the end everything is zero. Called by the targets.
+//! Fields come one after another; behind the end everything is zero.
 
 use arbitrary::Unstructured;
 

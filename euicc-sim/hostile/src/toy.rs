@@ -1,4 +1,4 @@
-//! Cryptography for fuzzing: hashes where curves would be. Called by [`crate::world`].
+//! Cryptography for fuzzing: hashes where curves would be.
 //!
 //! A signature is still bound to every byte of its message and to its key, an agreed secret to both
 //! keys, so whatever was altered is refused as it is with P-256. But no curve is computed: a whole

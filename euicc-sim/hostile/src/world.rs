@@ -1,5 +1,5 @@
 //! A card's surroundings in one place: a minted PKI, the card in it, and the SM-DP+ that talks to it.
-//! SGP.22 §3.1.2, §5.5. Called by the fuzz targets (with [`crate::Toy`]) and by the bench (with P-256).
+//! SGP.22 §3.1.2, §5.5.
 
 use crate::Seeded;
 use aid_euicc::card::{Card, Chain, Credentials, Identity, Options};

@@ -1,5 +1,5 @@
 //! The modem's way to its card: logical channels, and answers of which it wants all pieces.
-//! ETSI TS 102 221 §7.3.1.1, §11.1.17. Called by the modem's commands.
+//! ETSI TS 102 221 §7.3.1.1, §11.1.17.
 
 use super::error::Cme;
 use crate::answer::split;

@@ -1,5 +1,4 @@
 //! Why an AT command fails. 3GPP TS 27.007 §9.2.1: codes and texts of +CME ERROR.
-//! Called by every command of the modem.
 
 /// A +CME ERROR.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! What AT commands want from the SIM: ICCID, IMSI, any file by +CRSM, and the PIN.
-//! 3GPP TS 27.007 §8.3, §8.18, ETSI TS 102 221 §11.1, 3GPP TS 31.102. Called by [`super::modem`].
+//! 3GPP TS 27.007 §8.3, §8.18, ETSI TS 102 221 §11.1, 3GPP TS 31.102.
 
 use super::card::CardHandle;
 use super::error::Cme;

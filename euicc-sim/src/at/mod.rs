@@ -1,5 +1,5 @@
 //! An AT modem with the card in it: 3GPP TS 27.007 on a pty. `docs/wire/at-modem.md` has its commands.
-//! The modem decides ([`modem`]), the tty is moved here. Called by [`crate::serve`].
+//! The modem decides ([`modem`]), the tty is moved here.
 
 mod card;
 mod command;

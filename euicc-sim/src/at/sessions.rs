@@ -1,5 +1,5 @@
 //! UICC access with sessions: +CCHO, +CGLA, +CCHC. The modem owns the logical channels, its host only
-//! knows session numbers. 3GPP TS 27.007 §8.43-§8.46. Called by [`super::modem`].
+//! knows session numbers. 3GPP TS 27.007 §8.43-§8.46.
 
 use super::card::CardHandle;
 use super::error::Cme;

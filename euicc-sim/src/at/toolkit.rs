@@ -1,5 +1,5 @@
 //! The modem as the card's terminal: TERMINAL PROFILE, FETCH, REFRESH.
-//! ETSI TS 102 221 §11.2, TS 102 223 §6.4.7. Called by [`super::modem`].
+//! ETSI TS 102 221 §11.2, TS 102 223 §6.4.7.
 
 use super::card::CardHandle;
 use super::error::Cme;

@@ -1,5 +1,4 @@
 //! A pty that looks like a modem's serial line, linked at a path that stays when it is made again.
-//! Called by [`super::Line`].
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags, fcntl_setfl, open};

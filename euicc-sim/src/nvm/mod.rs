@@ -1,5 +1,4 @@
 //! Where the card's memory is: a file or the process, with the quirks of a memory around it.
-//! Called by setup and by [`crate::port`].
 
 mod file;
 mod quirky;

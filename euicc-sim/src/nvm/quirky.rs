@@ -1,5 +1,5 @@
 //! A memory that misbehaves on demand: power goes at the nth write, or an enabling is forgotten at
-//! the next reset. Both leave a state that some real card has shown. Called by [`crate::quirk`].
+//! the next reset. Both leave a state that some real card has shown.
 
 use super::FileNvm;
 use aid_euicc::nvm::{Durability, Key, Memory, Nvm, NvmError, Write};

@@ -1,5 +1,5 @@
 //! How a card or modem misbehaves on demand: quirks by name, each a layer that can be combined with
-//! the others. Their randomness comes from `--seed`. Called by setup; listed by `euicc-sim quirks`.
+//! the others. Their randomness comes from `--seed`.
 
 mod faults;
 mod pieces;

@@ -1,5 +1,4 @@
 //! A card that scripts are played to: behind a socket, or behind the AT commands of a modem.
-//! Called by record and replay.
 
 use crate::frame;
 use aid_cli::cli::Failure;

@@ -1,5 +1,4 @@
 //! The file of an APDU script: TOML, read into types, written in the order of the session.
-//! Called by record and replay.
 
 use super::pattern::Pattern;
 use aid_cli::cli::Failure;

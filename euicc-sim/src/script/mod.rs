@@ -1,5 +1,5 @@
 //! APDU scripts: recorded sessions as typed data, played again to a simulator or a real card.
-//! `docs/wire/apdu-script.md` has the format. Called by the command line.
+//! `docs/wire/apdu-script.md` has the format.
 
 mod card;
 mod format;

@@ -1,5 +1,4 @@
 //! What an answer looks like: hexadecimal digits, `..` for any byte, `*` for any number of bytes.
-//! Called by replay.
 
 /// A pattern of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]

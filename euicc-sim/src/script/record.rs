@@ -1,5 +1,4 @@
 //! `euicc-sim record`: stands between clients and a card, and writes down what both say.
-//! Called by the command line.
 
 use super::card::RemoteCard;
 use super::format::{self, Send};

@@ -1,5 +1,4 @@
 //! `euicc-sim replay`: plays APDU scripts to a card and compares its answers.
-//! Called by the command line, and by the tests with the golden scripts.
 
 use super::card::RemoteCard;
 use super::format::{self, Script, Send};

@@ -1,5 +1,4 @@
 //! A listening socket, TCP or unix: one thread per client, one card for all.
-//! Called by [`crate::serve`].
 
 use crate::frame;
 use crate::served::Served;

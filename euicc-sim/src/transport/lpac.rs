@@ -1,5 +1,5 @@
 //! lpac's stdio driver: one JSON line each way. `docs/wire/lpac-stdio.md` has the messages, and how
-//! lpac's standard streams are joined to a socket. Called by [`super::Listener`].
+//! lpac's standard streams are joined to a socket.
 
 use super::listen::Stream;
 use crate::answer::split;

@@ -1,5 +1,5 @@
 //! How the card is reached: sockets with vpcd's framing in both directions, lpac's JSON lines.
-//! The AT modem is in [`crate::at`]. Called by [`crate::serve`].
+//! The AT modem is in [`crate::at`].
 
 mod listen;
 mod lpac;

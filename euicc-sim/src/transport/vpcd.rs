@@ -1,5 +1,5 @@
 //! vpcd's protocol, see [`crate::frame`]: as a server for sockets and for vpcd's reverse mode, and as
-//! the card that connects to a vpcd. Called by [`crate::serve`].
+//! the card that connects to a vpcd.
 
 use super::listen::Stream;
 use crate::frame;

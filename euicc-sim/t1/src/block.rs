@@ -1,5 +1,5 @@
 //! One block on the bus: NAD, PCB, two bytes of length, information, CRC.
-//! GPC_FST_172, block frame; the PCB is that of ISO/IEC 7816-3 §11.3.2. Called by both ends.
+//! GPC_FST_172, block frame; the PCB is that of ISO/IEC 7816-3 §11.3.2.
 
 use crate::crc::crc16;
 use alloc::vec::Vec;
@@ -72,7 +72,7 @@ pub enum Pcb {
     R {
         /// Number N(R) of the I-block that is expected.
         nr: u8,
-        /// Why.
+        /// Whether it acknowledges, or what was wrong with the block.
         why: Acknowledge,
     },
     /// Controls the link.

@@ -1,5 +1,5 @@
 //! The block's check: CRC-16 of ISO/IEC 13239 (polynomial 1021 reflected, all ones before and after).
-//! GPC_FST_172, epilogue field. Called by [`crate::block`].
+//! GPC_FST_172, epilogue field.
 
 /// The CRC over prologue and information field; it is sent with the high byte first.
 #[must_use]

@@ -1,6 +1,5 @@
 //! The card's end of T=1': answers blocks, collects chains, hands whole APDUs out.
 //! ISO/IEC 7816-3 §11.6, GPC_FST_172. Sans-IO: the bus gives whole blocks and takes whole blocks.
-//! Called by [`crate::SpiCard`], [`crate::I2cCard`], or by firmware with a bus of its own.
 
 use crate::block::{Acknowledge, Block, BlockError, NAD_TO_CARD, NAD_TO_HOST, Pcb, Supervisory};
 use crate::block::{ifs_bytes, ifs_from};

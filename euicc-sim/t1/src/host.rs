@@ -1,6 +1,5 @@
 //! The host's end of T=1': sends an APDU in blocks, repeats what got lost, gives time when it is asked
 //! for. ISO/IEC 7816-3 §11.6, GPC_FST_172. Sans-IO: bytes in, bytes out, silence is told.
-//! Called by [`crate::SpiHost`], [`crate::I2cHost`], or with a bus of one's own.
 
 use crate::block::{Acknowledge, Block, BlockError, NAD_TO_CARD, NAD_TO_HOST, Pcb, Supervisory};
 use crate::block::{ifs_bytes, ifs_from};

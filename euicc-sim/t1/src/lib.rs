@@ -1,7 +1,6 @@
 //! APDUs over SPI and I2C: the T=1' block protocol of GlobalPlatform "APDU Transport over SPI/I2C"
 //! (GPC_FST_172), both ends. Protocol logic is sans-IO ([`Device`], [`Host`]); [`SpiHost`] and
 //! [`I2cHost`] drive a bus through `embedded-hal` 1.0, [`SpiCard`] and [`I2cCard`] are a card on one.
-//! Called by whoever reaches a soldered eUICC, and by the simulator's tests as a card on a bus.
 #![no_std]
 #![forbid(unsafe_code)]
 

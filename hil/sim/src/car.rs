@@ -127,6 +127,8 @@ impl Car {
             Phase::Active => State::Active,
             Phase::NoProfile => State::NoProfile,
             Phase::Stopped => State::Stopped,
+            // No simulated car is reset.
+            Phase::Resetting | Phase::FactoryReset => return None,
         })
     }
 }

@@ -48,7 +48,7 @@ pub type Answer = (Result<(), EuiccError>, Option<Vec<CardProfile>>);
 /// The card.
 #[derive(Debug)]
 pub struct Card {
-    /// Whose.
+    /// The card of this EID.
     pub eid: Eid,
     /// Profiles; true when enabled.
     pub profiles: BTreeMap<Iccid, bool>,

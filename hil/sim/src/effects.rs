@@ -114,6 +114,8 @@ impl World {
                 }
                 self.later(time, Item::CardDone { car, life });
             }
+            // Only with a verifier, and after an order to reset; the simulated CMP gives neither.
+            Effect::HashPin { .. } | Effect::Erase { .. } => {}
             Effect::Notify(notice) => {
                 self.log
                     .add(self.now, format_args!("car {car}: {notice:?}"));

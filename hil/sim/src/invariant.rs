@@ -400,7 +400,7 @@ impl World {
                     OrderKind::Delete { iccid: i } | OrderKind::DeleteOf { iccid: i, .. } => {
                         *i == iccid
                     }
-                    OrderKind::DeleteAll => true,
+                    OrderKind::DeleteAll | OrderKind::FactoryReset => true,
                     OrderKind::Erase { account } => state.owner(&iccid) == Some(*account),
                     OrderKind::Disable { .. } | OrderKind::Logout { .. } => false,
                 };

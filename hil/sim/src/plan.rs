@@ -174,7 +174,7 @@ pub struct Step {
     pub at: u64,
     /// The car.
     pub car: u8,
-    /// What.
+    /// What happens.
     pub deed: Deed,
 }
 

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, paths relative to the file. Called by the command line.
+//! The configuration file: TOML, paths relative to the file.
 
 use aid_cli::cli::Failure;
 use aid_cli::config;

@@ -1,5 +1,4 @@
 //! HTTP of ES9+ and ES2+: JSON in, decision, JSON out. SGP.22 §6.2, §6.5.
-//! Called by the command line with listeners that are bound already.
 
 use crate::core::Refusal;
 use crate::operators::{Operator, Operators};

@@ -242,7 +242,7 @@ fn logout_during_the_download_leaves_the_profile_disabled() {
     world.step(&Step::Logout);
     world.check_reports();
     assert_eq!(world.card, BTreeMap::from([(iccid(1), false)]));
-    // when he comes back it is enabled at once, without another request
+    // when the user comes back it is enabled at once, without another request
     world.step(&Step::Login(b'a'));
     world.check_reports();
     assert_eq!(world.card, BTreeMap::from([(iccid(1), true)]));

@@ -5,7 +5,7 @@ use crate::world::*;
 use aid_agent_core::*;
 use std::collections::BTreeMap;
 
-/// A world where user `a` is logged in with his profile (number 1) enabled.
+/// A world where user `a` is logged in with their profile (number 1) enabled.
 fn provisioned() -> World {
     let mut world = World::new();
     world.set_link(true);
@@ -34,7 +34,7 @@ fn history(world: &World, n: u64) -> Vec<Status> {
     about.map(|(_, s)| *s).collect()
 }
 
-// R-4.4.1-10 R-4.5-4: another user is logged in; his own profile stays enabled.
+// R-4.4.1-10 R-4.5-4: another user is logged in; their own profile stays enabled.
 #[test]
 fn a_delete_order_for_a_profile_of_somebody_else() {
     let mut world = provisioned();
@@ -235,7 +235,7 @@ fn a_profile_that_somebody_else_deleted_blocks_nothing() {
     assert_eq!(world.card, BTreeMap::from([(iccid(2), true)]));
 }
 
-// R-4.5-10 R-A.4-1: the user deletes his profile at the HMI; none comes back before he says so, not
+// R-4.5-10 R-A.4-1: the user deletes their profile at the HMI; none comes back before they say so, not
 // even after the next login.
 #[test]
 fn a_user_deletes_his_own_profile_in_the_car() {
@@ -385,7 +385,7 @@ fn a_code_that_is_shown_lives_as_long_as_it_first_said() {
     }
 }
 
-// R-2-9 R-2-3: the profile is there while its user is, is renewed, and goes with him.
+// R-2-9 R-2-3: the profile is there while its user is, is renewed, and goes with them.
 #[test]
 fn the_user_profile_lives_as_long_as_the_session() {
     let mut world = provisioned();

@@ -32,7 +32,7 @@ pub(crate) enum Step {
     /// End of a rental, and the erasure of a user.
     DeleteAll,
     Erase(u8),
-    /// The user at the HMI deletes his own profile, and says yes to another.
+    /// The user at the HMI deletes their own profile, and says yes to another.
     DeleteOwn,
     Provision,
     /// So many operations on profiles fail before one works again.

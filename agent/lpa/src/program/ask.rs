@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub(crate) enum Consent {
     /// Install it.
     Yes,
-    /// Never.
+    /// Do not install it.
     No,
     /// Not now.
     Later,

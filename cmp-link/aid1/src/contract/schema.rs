@@ -1,5 +1,4 @@
 //! Schemas of single members, in the words of JSON Schema.
-//! Called by the bodies, each of which describes itself.
 
 use utoipa::openapi::schema::{
     ArrayBuilder, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,

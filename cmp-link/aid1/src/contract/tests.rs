@@ -58,7 +58,7 @@ fn essence(document: &Value, schema: &Value) -> Value {
     out.into()
 }
 
-/// An operation: its parameters, its body, its answers and how a caller proves himself.
+/// An operation: its parameters, its body, its answers and how a caller proves who it is.
 fn operation(document: &Value, found: &Value) -> Value {
     let content = |holder: &Value| {
         holder.get("content").map(|content| {

@@ -196,7 +196,7 @@ pub enum FleetChange {
         eid: Option<Eid>,
         /// The user; none: all users.
         account: Option<AccountRef>,
-        /// When.
+        /// Time, milliseconds since 1970.
         at: u64,
     },
     /// The car has forgotten this verifier.

@@ -1,5 +1,5 @@
 //! What the CMP decides: views of the store in, changes and messages out; no I/O, no clock, no store.
-//! AID.02 §4 and §7, the CMP's part. Called by the service, which loads, decides, commits, then sends.
+//! AID.02 §4 and §7, the CMP's part.
 
 pub mod call;
 pub mod car_login;

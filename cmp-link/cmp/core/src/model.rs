@@ -266,9 +266,9 @@ impl MspVerdict {
 pub struct Profile {
     /// The profile.
     pub iccid: Iccid,
-    /// Whose.
+    /// The federation of account and subscription that it belongs to.
     pub federation: Id,
-    /// Where.
+    /// The eUICC that it is on.
     pub eid: Eid,
     /// What the car says.
     pub status: ProfileStatus,
@@ -367,11 +367,11 @@ pub struct Report {
 /// An entry of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// When.
+    /// Time, milliseconds since 1970.
     pub at: u64,
     /// Who: an MSP, a car, a user's reference, the operator.
     pub actor: String,
-    /// What.
+    /// The action, such as `vehicle retired`.
     pub action: Cow<'static, str>,
     /// On what; no secrets, no names of people.
     pub detail: String,
@@ -408,7 +408,7 @@ pub struct UserNotice {
     pub account: AccountRef,
     /// When it happened.
     pub at: u64,
-    /// What.
+    /// The event that the notice is about.
     pub kind: NoticeKind,
     /// The MSP, the reason it gave, the profile: for the page.
     pub detail: String,
@@ -430,7 +430,7 @@ pub struct Doubt {
 pub struct Judgement {
     /// The profile.
     pub iccid: Iccid,
-    /// Whose.
+    /// The federation of account and subscription that it belongs to.
     pub federation: Id,
     /// Since when.
     pub since: u64,
@@ -466,7 +466,7 @@ pub struct Identity {
     pub since: u64,
 }
 
-/// A user deleted his profile in a car: none comes back until he says so (R-4.5-10).
+/// A user deleted their profile in a car: none comes back until they ask for it (R-4.5-10).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hold {
     /// The onboarding.
@@ -484,7 +484,7 @@ pub struct SyncRun {
     pub id: Id,
     /// Whose profiles.
     pub federation: Id,
-    /// When.
+    /// Time, milliseconds since 1970.
     pub at: u64,
     /// `agreed`, `repaired`, `differs`, `suspicious` or `failed`.
     pub outcome: String,
@@ -497,7 +497,7 @@ pub struct SyncRun {
 pub struct PortalSession {
     /// SHA-256 of the cookie, hexadecimal.
     pub token_hash: String,
-    /// Who.
+    /// The account that is signed in.
     pub account: AccountRef,
     /// Until when.
     pub expires_at: u64,

@@ -1,7 +1,6 @@
 //! The gateway over somebody else's MQTT broker (AID2): one client with a shared subscription to all
 //! cars' topics. The broker checks certificates and topics; nothing is left to its queues: what has to
 //! wait is in the database, and a publication that nobody takes says that the car is away.
-//! Called by `serve`; `acl` and `mosquitto` write what such a broker needs.
 
 use crate::config::{BROKER_CLIENT, Gateway};
 use crate::gauges;
@@ -225,7 +224,7 @@ impl Worker {
         }
     }
 
-    /// Who is there is not known after a start: everybody is sent what waits for him. A car that is
+    /// Who is there is not known after a start: every car is sent what waits for it. A car that is
     /// away shows by that nobody takes it.
     async fn reach_all(&self) -> Result<(), String> {
         let mut after = None;

@@ -1,6 +1,5 @@
 //! One vehicle's MQTT 5 session; the protocol is mqtt-protocol-core's, sans-IO.
 //! QoS 1 from the vehicle is acknowledged when its message is on disk, and not before.
-//! Called by the gateway for each connection.
 
 mod connect;
 

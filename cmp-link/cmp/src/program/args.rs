@@ -151,7 +151,7 @@ pub(super) enum MspCommand {
     RotateKey {
         /// Name of the MSP.
         name: String,
-        /// Which.
+        /// The secret that is replaced.
         #[arg(long, value_enum)]
         key: keys::Key,
         /// The MSP's new client certificate, for `--key certificate`.

@@ -13,7 +13,7 @@ use crate::core::token::TokenKey;
 /// What the answer means for the token of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenEnd {
-    /// Nothing.
+    /// The token stays as it is.
     Stays,
     /// The CMP has accepted it (§7.3).
     Confirmed(TokenKey),

@@ -1,5 +1,5 @@
 //! Milenage with AES-128: f1, f1*, f2 to f5*.
-//! TS 35.206. Called by [`super::authenticate`].
+//! TS 35.206.
 
 use super::Vector;
 use aes::Aes128;

@@ -1,5 +1,5 @@
 //! Authentication keys and AKA: what AUTHENTICATE computes, in the 3G and the GSM context.
-//! TS 31.102 §7.1.2, TS 31.103 §7.1.2, TS 33.102 §6.3, §6.8.1. Called by [`crate::usim::handle`].
+//! TS 31.102 §7.1.2, TS 31.103 §7.1.2, TS 33.102 §6.3, §6.8.1.
 
 mod milenage;
 mod sequence;

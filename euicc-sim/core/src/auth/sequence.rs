@@ -1,6 +1,6 @@
 //! Sequence numbers: which are fresh.
 //! TS 33.102 §6.3.3, Annex C.2; TCA eUICC Profile Package §8.5 (sqnOptions, sqnDelta, sqnAgeLimit,
-//! sqnInit). Called by [`super::authenticate`].
+//! sqnInit).
 
 use serde::{Deserialize, Serialize};
 

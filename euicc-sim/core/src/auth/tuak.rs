@@ -1,5 +1,5 @@
 //! TUAK with Keccak-f[1600]: TOPc, f1, f1*, f2 to f5*.
-//! TS 35.231. Called by [`super::authenticate`].
+//! TS 35.231.
 
 use super::Vector;
 use alloc::vec::Vec;

@@ -1,5 +1,5 @@
 //! The USIM test algorithm: everything is K xor RAND.
-//! TS 34.108 §8.1.2. Called by [`super::authenticate`]; TS.48 profiles carry it.
+//! TS 34.108 §8.1.2.
 
 use super::Vector;
 use serde::{Deserialize, Serialize};

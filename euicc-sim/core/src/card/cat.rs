@@ -1,5 +1,5 @@
 //! The toolkit session: what the terminal can do, and the REFRESH after a profile switch.
-//! ETSI TS 102 221 §11.1.19, §11.2; TS 102 223 §6.4.7, §6.8; SGP.22 §5.7.16, §5.7.17. Called by [`Card::transmit`].
+//! ETSI TS 102 221 §11.1.19, §11.2; TS 102 223 §6.4.7, §6.8; SGP.22 §5.7.16, §5.7.17.
 
 use super::{Answer, Card, State};
 use crate::apdu::{Command, sw};

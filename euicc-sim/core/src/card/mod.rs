@@ -1,5 +1,5 @@
 //! The card: [`Card::transmit`] executes one command APDU and gives the response APDU.
-//! ISO/IEC 7816-4, ETSI TS 102 221 §10, §11; SGP.22 §2.4, §5.7. Called by whoever carries APDUs.
+//! ISO/IEC 7816-4, ETSI TS 102 221 §10, §11; SGP.22 §2.4, §5.7.
 //!
 //! # Power cuts
 //! Whatever the card answers 9000 to is in [`Nvm`] before the answer leaves. Each function writes one

@@ -26,7 +26,7 @@ pub enum RestoreError {
     /// A record is damaged, or of another version.
     #[error("the card's memory has a damaged record {key:?}, or one of another version")]
     Record {
-        /// Which.
+        /// The record that is damaged.
         key: Key,
     },
     /// The memory is of another card.

@@ -1,5 +1,5 @@
 //! The content of a file, without the run of equal bytes at its end: most files of a profile are
-//! padding. Keeps a card small in memory and in NVM. Called by everything that touches a file.
+//! padding. Keeps a card small in memory and in NVM.
 
 use alloc::{boxed::Box, vec, vec::Vec};
 use core::fmt;

@@ -1,5 +1,5 @@
 //! The file control parameters that SELECT and STATUS answer.
-//! ETSI TS 102 221 §11.1.1.3, §11.1.1.4. Called by [`crate::usim`].
+//! ETSI TS 102 221 §11.1.1.3, §11.1.1.4.
 
 use super::{Kind, MF, Node, ProfileImage, find_pin};
 use crate::pin;

@@ -1,5 +1,5 @@
 //! Files: from templates and from GenericFileManagement.
-//! TCA eUICC Profile Package §8.3. Called by the installer.
+//! TCA eUICC Profile Package §8.3.
 
 use super::shape::{Shape, fill};
 use super::template::Template;

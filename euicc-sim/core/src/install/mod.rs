@@ -1,5 +1,5 @@
 //! Installs a profile: profile elements in, a [`ProfileImage`] out, or a PEStatus.
-//! TCA eUICC Profile Package §8. Called by the card for each element of LoadProfileElements.
+//! TCA eUICC Profile Package §8.
 
 mod files;
 mod rows;

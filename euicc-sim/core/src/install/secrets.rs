@@ -1,5 +1,5 @@
 //! PIN codes, PUK codes, authentication keys.
-//! TCA eUICC Profile Package §8.4, §8.5. Called by the installer.
+//! TCA eUICC Profile Package §8.4, §8.5.
 
 use super::{ProfileInstaller, code};
 use crate::auth::{Algorithm, Key, Lengths, Milenage, Sequence, TestAlgorithm, Tuak};

@@ -1,5 +1,5 @@
 //! What a template gives a file that the package leaves open: identifier, type, size, SFI, rule, content.
-//! TCA eUICC Profile Package Annex A. Called by the installer.
+//! TCA eUICC Profile Package Annex A.
 
 use super::rows::{self, Row};
 use super::shape::{Pattern, Shape};

@@ -1,5 +1,5 @@
 //! The card's half of common mutual authentication: challenge, AuthenticateServer, CancelSession.
-//! SGP.22 §3.1.2, §5.7.7, §5.7.13, §5.7.14. Called by the dispatcher of ES10.
+//! SGP.22 §3.1.2, §5.7.7, §5.7.13, §5.7.14.
 
 use super::{Context, Outcome, parse};
 use crate::apdu::sw;

@@ -1,5 +1,5 @@
 //! What the card tells about itself, and its addresses: GetEUICCInfo, GetEID, GetRAT, ES10a.
-//! SGP.22 §5.7.3, §5.7.4, §5.7.8, §5.7.20, §5.7.22. Called by the dispatcher of ES10.
+//! SGP.22 §5.7.3, §5.7.4, §5.7.8, §5.7.20, §5.7.22.
 
 use super::Outcome;
 use crate::card::{Card, SVN};

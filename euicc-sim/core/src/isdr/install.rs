@@ -1,5 +1,5 @@
 //! LoadBoundProfilePackage: opens the segments, installs the profile, signs the result.
-//! SGP.22 §2.5.6, §5.5, §5.7.6. Called by the dispatcher of ES10 with each piece of the package.
+//! SGP.22 §2.5.6, §5.5, §5.7.6.
 
 use super::load::{Failure, Load, Part};
 use super::notification::Notice;

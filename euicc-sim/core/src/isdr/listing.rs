@@ -1,5 +1,5 @@
 //! GetProfilesInfo: which profiles there are, and what the LPA wants to know of them.
-//! SGP.22 §5.7.15. Called by the dispatcher of ES10.
+//! SGP.22 §5.7.15.
 
 use super::Outcome;
 use crate::apdu::sw;

@@ -1,5 +1,5 @@
 //! The stream of a Bound Profile Package: pieces in, whole segments out, in the order of §2.5.4.
-//! SGP.22 §2.5.4, §2.5.5, §5.7.6. Buffers at most one segment. Called by [`super::install`].
+//! SGP.22 §2.5.4, §2.5.5, §5.7.6. Buffers at most one segment.
 
 use aid_rsp::bsp::MAX_SEGMENT;
 use aid_rsp::es8::tags;

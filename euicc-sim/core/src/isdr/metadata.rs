@@ -1,6 +1,5 @@
 //! ES6.UpdateMetadata: the operator changes what its enabled profile shows, and gives up policy rules.
-//! SGP.22 §5.4.1. Called by whoever has ended the operator's secured OTA channel to the MNO-SD
-//! (SCP80 or SCP81, ETSI TS 102 225/226): this card has none of its own.
+//! SGP.22 §5.4.1.
 
 use crate::apdu::sw;
 use crate::card::Card;

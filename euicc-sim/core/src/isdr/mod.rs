@@ -1,5 +1,5 @@
 //! ISD-R: the functions of ES10a, ES10b and ES10c, one STORE DATA chain each.
-//! SGP.22 §5.7. Called by [`crate::card::Card`] for channels where the ISD-R is selected.
+//! SGP.22 §5.7.
 
 mod authenticate;
 mod info;

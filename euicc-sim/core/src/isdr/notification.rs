@@ -1,5 +1,5 @@
 //! Notifications: made with every change that a profile wants to be reported, kept until removed.
-//! SGP.22 §3.5, §5.7.9 to §5.7.11. Called by the functions that change profiles, and by ES10b.
+//! SGP.22 §3.5, §5.7.9 to §5.7.11.
 
 use super::Outcome;
 use crate::apdu::sw;

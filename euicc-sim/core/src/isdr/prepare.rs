@@ -1,5 +1,5 @@
 //! PrepareDownload: the SM-DP+ is the one that was authenticated; here is a one-time key.
-//! SGP.22 §5.7.5, §2.6.2. Called by the dispatcher of ES10.
+//! SGP.22 §5.7.5, §2.6.2.
 
 use super::{Outcome, Prepared};
 use crate::card::Card;

@@ -1,5 +1,5 @@
 //! ES10c: enable, disable, delete, rename, reset; the rules for test profiles.
-//! SGP.22 §5.7.16 to §5.7.21, SGP.21 TPRO8 to TPRO10. Called by the dispatcher of ES10.
+//! SGP.22 §5.7.16 to §5.7.21, SGP.21 TPRO8 to TPRO10.
 
 use super::Outcome;
 use super::notification::Notice;

@@ -1,6 +1,6 @@
 //! LoadCRL, and the judgement that a certificate is revoked: SGP.22 §4.6, §5.7.12, §4.5.2.2.
 //! The lists stay in NVM and are read when a server's certificate is judged, so an idle card holds
-//! none of them. Called by the dispatcher of ES10, AuthenticateServer and PrepareDownload.
+//! none of them.
 
 use super::Outcome;
 use crate::apdu::sw;

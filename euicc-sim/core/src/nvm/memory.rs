@@ -1,5 +1,4 @@
 //! NVM in memory whose power can be cut at any write.
-//! Called by tests, and by simulations of many cards in one process.
 
 use super::{Durability, Key, Nvm, NvmError, Write};
 use alloc::{collections::BTreeMap, vec::Vec};

@@ -1,5 +1,5 @@
 //! AUTHENTICATE in the applications of a profile: which key, which context.
-//! TS 31.102 §7.1, TS 31.103 §7.1. Called by [`super::handle`].
+//! TS 31.102 §7.1, TS 31.103 §7.1.
 
 use super::{ChannelState, Outcome, Response};
 use crate::apdu::{Command, sw};

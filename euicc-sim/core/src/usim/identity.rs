@@ -1,5 +1,5 @@
 //! GET IDENTITY: the SUCI, concealed by the USIM itself.
-//! ETSI TS 102 221 §11.1.24, TS 31.102 §4.4.11.8, §7.5. Called by [`super::handle`].
+//! ETSI TS 102 221 §11.1.24, TS 31.102 §4.4.11.8, §7.5.
 
 use super::authenticate::{Application, UST, application, current_application};
 use super::suci::{Protection, Scheme, conceal};

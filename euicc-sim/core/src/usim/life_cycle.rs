@@ -1,5 +1,5 @@
 //! ACTIVATE FILE and DEACTIVATE FILE.
-//! ETSI TS 102 221 §11.1.14, §11.1.15. Called by [`super::handle`].
+//! ETSI TS 102 221 §11.1.14, §11.1.15.
 
 use super::{ChannelState, Outcome, Response, select};
 use crate::apdu::{Command, sw};

@@ -1,5 +1,5 @@
 //! The enabled profile is the SIM: [`handle`] executes every UICC-level command.
-//! ETSI TS 102 221 §11.1, §11.3; TS 31.102 §7. Called by the card's dispatcher for what isn't ISD-R's.
+//! ETSI TS 102 221 §11.1, §11.3; TS 31.102 §7.
 
 mod authenticate;
 mod identity;

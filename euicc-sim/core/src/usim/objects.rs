@@ -1,5 +1,5 @@
 //! RETRIEVE DATA and SET DATA: the data objects of BER-TLV files, in blocks.
-//! ETSI TS 102 221 §8.2.2.4, §11.3. Called by [`super::handle`].
+//! ETSI TS 102 221 §8.2.2.4, §11.3.
 //!
 //! An object is stored when its last block has arrived; what was there before stays until then.
 

@@ -1,5 +1,5 @@
 //! READ BINARY and UPDATE BINARY.
-//! ETSI TS 102 221 §11.1.3, §11.1.4. Called by [`super::handle`].
+//! ETSI TS 102 221 §11.1.3, §11.1.4.
 
 use super::{ChannelState, Outcome, Response, content_node, target, wrong_length};
 use crate::apdu::{Command, sw};

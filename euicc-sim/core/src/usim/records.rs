@@ -1,5 +1,5 @@
 //! READ RECORD, UPDATE RECORD, SEARCH RECORD, INCREASE.
-//! ETSI TS 102 221 §11.1.5 to §11.1.8. Called by [`super::handle`].
+//! ETSI TS 102 221 §11.1.5 to §11.1.8.
 
 use super::{ChannelState, Outcome, Response, content_node, target, wrong_length};
 use crate::apdu::{Command, sw};

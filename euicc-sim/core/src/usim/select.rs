@@ -1,6 +1,5 @@
 //! SELECT and STATUS: where in the file system a channel is.
-//! ETSI TS 102 221 §8.4, §8.5, §11.1.1, §11.1.2. Called by [`super::handle`]; applications are found by
-//! the card, which has more of them than the profile.
+//! ETSI TS 102 221 §8.4, §8.5, §11.1.1, §11.1.2.
 
 use super::{ChannelState, Outcome, Response};
 use crate::apdu::{Command, sw};

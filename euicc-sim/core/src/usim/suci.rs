@@ -1,5 +1,5 @@
 //! ECIES of the SUCI: the null scheme, profile A (X25519) and profile B (P-256).
-//! TS 33.501 Annex C. Called by GET IDENTITY.
+//! TS 33.501 Annex C.
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};

@@ -1,4 +1,4 @@
-//! The bodies of the targets, one a module. Called by [`crate::TARGETS`].
+//! The bodies of the targets, one a module.
 
 pub(crate) mod apdu;
 pub(crate) mod bpp;

@@ -1,5 +1,4 @@
 //! Session keys: SGP.22 Annex G (X9.63 over the ECKA shared secret), or ReplaceSessionKeys.
-//! Called by both ends before the first segment.
 
 use super::{KEY_LEN, KEY_TYPE_AES};
 use crate::crypto::{SharedSecret, x963_kdf};

@@ -1,6 +1,5 @@
 //! BSP, the protection of bound profile packages: SGP.22 §2.5.4 and Annex G (from SCP03t).
 //! AES-128-CBC with a counter ICV, AES-CMAC chained over all segments, 8 bytes of MAC sent.
-//! Called by the SM-DP+ ([`Bsp::protect`], [`Bsp::mac_only`]) and the card ([`Bsp::open`]).
 
 mod channel;
 mod keys;

@@ -1,5 +1,5 @@
 //! Path validation from a GSMA CI: SGP.22 §4.5.2.2, with the constraints of the v2 certificate
-//! tree (CI over SM-DP+, CI over EUM over eUICC). Called by the card and the SM-DP+.
+//! tree (CI over SM-DP+, CI over EUM over eUICC).
 
 use super::{CertError, Certificate, KEY_USAGE_CERT_SIGN, KEY_USAGE_DIGITAL_SIGNATURE, Name, Role};
 use crate::crypto::Crypto;

@@ -1,5 +1,5 @@
 //! Certificate revocation lists of a GSMA CI: X.509 v2 CRLs (RFC 5280 §5) with the extensions of
-//! SGP.22 §4.6 for lists in parts and for certificates that expire. Called by the card (LoadCRL).
+//! SGP.22 §4.6 for lists in parts and for certificates that expire.
 
 use super::extensions::range_in;
 use super::{

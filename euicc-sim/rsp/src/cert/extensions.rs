@@ -1,5 +1,4 @@
 //! The extensions that RSP certificates carry (SGP.22 §4.5.2.1.0, RFC 5280 §4.2.1).
-//! Called by the certificate parser; what is critical and unknown refuses the certificate.
 
 use super::{CertError, oid};
 use crate::tlv::{Tlv, TlvError, universal};

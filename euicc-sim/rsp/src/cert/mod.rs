@@ -1,6 +1,6 @@
 //! RSP certificates (X.509 profile of SGP.22 §4.5.2.1) and their path validation (§4.5.2.2).
 //! [`Certificate`] parses and keeps the DER, [`TrustAnchor`] is a GSMA CI that vouches for SM-DP+
-//! and eUICC certificates. Called by the card, the LPA (TLS anchor) and the SM-DP+.
+//! and eUICC certificates.
 
 mod anchor;
 mod certificate;

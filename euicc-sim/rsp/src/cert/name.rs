@@ -1,5 +1,5 @@
 //! X.501 names: the raw DER decides equality, single attributes are read on demand.
-//! RFC 5280 §4.1.2.4. Called by the certificate parser and by name constraints.
+//! RFC 5280 §4.1.2.4.
 
 use super::oid;
 use crate::tlv::{Reader, Tlv, TlvError, universal};

@@ -1,5 +1,4 @@
 //! Certificate roles: id-rspRole, SGP.22 §4.5.2.1.0 (ASN.1 module RSPDefinitions).
-//! Called by path validation and by the test PKI.
 
 use core::fmt;
 

@@ -1,5 +1,4 @@
 //! ECDSA signatures in certificates: DER `SEQUENCE { r, s }` (RFC 3279 §2.2.3), raw r‖s elsewhere.
-//! Called by the certificate parser and by the test PKI.
 
 use crate::{
     crypto::Signature,

@@ -1,5 +1,4 @@
 //! Validity dates: UTCTime and GeneralizedTime (RFC 5280 §4.1.2.5) as unix seconds.
-//! Called by the certificate parser and by the test PKI.
 
 use crate::tlv::{Tlv, Writer};
 use alloc::format;

@@ -1,5 +1,5 @@
 //! The elliptic curves of SGP.22 §2.6.7.1 (Annex of approved parameters): NIST P-256 and
-//! brainpoolP256r1. Both have 32-byte scalars and coordinates. Called by keys and certificates.
+//! brainpoolP256r1. Both have 32-byte scalars and coordinates.
 
 use crate::tlv::{Tlv, universal};
 use core::fmt;

@@ -1,5 +1,4 @@
 //! SHA-256 and the key derivation of ANSI X9.63 (SEC 1 §3.6.1, BSI TR-03111 §4.3.3).
-//! Called by the BSP key agreement and for confirmation codes.
 
 use sha2::{Digest, Sha256};
 

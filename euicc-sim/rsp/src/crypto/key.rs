@@ -1,5 +1,5 @@
 //! Keys as bytes, independent of the library that computes with them. SEC 1 §2.3, §C.4; RFC 5958.
-//! Secrets are wiped when dropped and never printed. Called by every [`super::Crypto`] user.
+//! Secrets are wiped when dropped and never printed.
 
 use super::{Curve, PemError, pem::pem_blocks};
 use crate::tlv::{Reader, Tlv, TlvError, Writer, universal};

@@ -1,6 +1,5 @@
 //! The cryptography of SGP.22 §2.6: ECDSA and ECDH on NIST P-256 and brainpoolP256r1, SHA-256, the
 //! X9.63 KDF. Behind the trait [`Crypto`], with [`SoftwareCrypto`] in pure Rust; random generators are arguments.
-//! Called by the card, the SM-DP+ and whoever checks certificates.
 
 mod curve;
 mod kdf;

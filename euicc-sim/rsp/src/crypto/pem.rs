@@ -1,5 +1,4 @@
 //! PEM armour (RFC 7468), lax in what surrounds the blocks, strict in the base64.
-//! Called by key and certificate loading.
 
 use crate::tlv::TlvError;
 use alloc::{string::String, vec::Vec};

@@ -1,5 +1,5 @@
 //! Common mutual authentication: GetEUICCChallenge and AuthenticateServer.
-//! SGP.22 §3.1.2, §5.7.7, §5.7.13. Called by card, LPA and SM-DP+.
+//! SGP.22 §3.1.2, §5.7.7, §5.7.13.
 
 use super::code::{empty_request, result_codes};
 use super::info::{EuiccInfo2, SubjectKeyIdentifier};
@@ -254,7 +254,7 @@ pub enum AuthenticateServerResponse {
     Error {
         /// The session.
         transaction_id: TransactionId,
-        /// Why.
+        /// AuthenticateErrorCode.
         code: AuthenticateErrorCode,
     },
 }

@@ -1,4 +1,4 @@
-//! CancelSession: SGP.22 §5.7.14. Called by card, LPA and SM-DP+.
+//! CancelSession: SGP.22 §5.7.14.
 
 use super::code::result_codes;
 use super::object::{DataObject, Signature, Signed, TransactionId};
@@ -10,7 +10,7 @@ result_codes! {
     CancelSessionReason otherwise UndefinedReason {
         /// The user said no.
         EndUserRejection = 0 "endUserRejection",
-        /// Later.
+        /// The user wants to decide later.
         Postponed = 1 "postponed",
         /// No answer from the user.
         Timeout = 2 "timeout",
@@ -40,7 +40,7 @@ result_codes! {
 pub struct CancelSessionRequest {
     /// The session.
     pub transaction_id: TransactionId,
-    /// Why.
+    /// The reason for ending the session.
     pub reason: CancelSessionReason,
 }
 
@@ -65,7 +65,7 @@ pub struct EuiccCancelSessionSigned {
     pub transaction_id: TransactionId,
     /// OID of the SM-DP+ out of CERT.DPauth, contents octets.
     pub smdp_oid: Vec<u8>,
-    /// Why.
+    /// The reason for ending the session.
     pub reason: CancelSessionReason,
 }
 

@@ -1,6 +1,5 @@
 //! Result codes of ES10: INTEGERs with names. A code that is not in the table reads as the
 //! `undefined` one, so that a newer peer is not a parse error.
-//! Called by the request and response types of this module.
 
 /// Defines an enum of result codes with `code()`, `from_code()` and `name()` (the ASN.1 spelling).
 macro_rules! result_codes {

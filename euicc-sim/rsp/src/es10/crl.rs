@@ -1,4 +1,4 @@
-//! LoadCRL: SGP.22 §5.7.12. Called by card and LPA.
+//! LoadCRL: SGP.22 §5.7.12.
 
 use super::code::result_codes;
 use super::object::DataObject;

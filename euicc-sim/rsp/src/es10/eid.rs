@@ -1,4 +1,4 @@
-//! GetEID: SGP.22 §5.7.20. Called by card and LPA.
+//! GetEID: SGP.22 §5.7.20.
 
 use super::object::DataObject;
 use super::tag;

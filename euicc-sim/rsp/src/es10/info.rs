@@ -1,4 +1,4 @@
-//! EUICCInfo1 and EUICCInfo2: SGP.22 §5.7.8, Annex H. Called by card (answers) and SM-DP+ (eligibility).
+//! EUICCInfo1 and EUICCInfo2: SGP.22 §5.7.8, Annex H.
 
 use super::code::empty_request;
 use super::object::DataObject;

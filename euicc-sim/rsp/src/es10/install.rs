@@ -1,4 +1,4 @@
-//! ProfileInstallationResult: SGP.22 §2.5.6. Called by the card, read by LPA and SM-DP+.
+//! ProfileInstallationResult: SGP.22 §2.5.6.
 
 use super::code::result_codes;
 use super::event::NotificationMetadata;
@@ -78,9 +78,9 @@ pub enum FinalResult {
     },
     /// Not installed.
     Error {
-        /// Where.
+        /// The function that failed.
         command: BppCommandId,
-        /// Why.
+        /// ErrorReason.
         reason: ErrorReason,
         /// EUICCResponse of SAIP, where there is one.
         sima_response: Option<Vec<u8>>,

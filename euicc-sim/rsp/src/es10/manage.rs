@@ -1,5 +1,5 @@
 //! ES10c and ES10a: enable, disable, delete, reset, nickname, addresses, rules.
-//! SGP.22 §5.7.3, §5.7.4, §5.7.16 to §5.7.22. Called by card and LPA.
+//! SGP.22 §5.7.3, §5.7.4, §5.7.16 to §5.7.22.
 
 use super::code::{code_response, empty_request, result_codes};
 use super::metadata::OperatorId;

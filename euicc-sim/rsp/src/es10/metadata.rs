@@ -1,5 +1,4 @@
 //! Profile metadata: StoreMetadata (ES8+) and UpdateMetadata (ES6). SGP.22 §5.5.3, §2.4.
-//! Called by card, LPA (what it shows) and SM-DP+ (what it writes).
 
 use super::code::result_codes;
 use super::event::NotificationEvent;

@@ -1,5 +1,5 @@
 //! ES10a/b/c: what LPA and card say to each other, and the signed objects that travel on to the SM-DP+.
-//! SGP.22 §5.7 and Annex H (RSPDefinitions v2.x). Called by the card, the LPA and the SM-DP+.
+//! SGP.22 §5.7 and Annex H (RSPDefinitions v2.x).
 //!
 //! Every object is a [`DataObject`]: `to_vec()` writes DER, `from_slice()` reads any definite-length
 //! BER, bounded and typed. Objects that are signed travel as [`Signed`]: the value together with the

@@ -1,4 +1,4 @@
-//! Notifications: SGP.22 §3.5, §5.7.9 to §5.7.11. Called by card, LPA and SM-DP+.
+//! Notifications: SGP.22 §3.5, §5.7.9 to §5.7.11.
 
 use super::code::{code_response, result_codes};
 use super::event::NotificationMetadata;

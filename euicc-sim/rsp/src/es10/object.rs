@@ -1,5 +1,4 @@
 //! What every data object can do, and objects that carry the bytes a signature covers.
-//! Called by every type of ES10 and ES8+.
 
 use crate::tlv::{Reader, Tag, Tlv, TlvError, Writer, universal};
 use alloc::vec::Vec;

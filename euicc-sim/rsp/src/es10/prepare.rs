@@ -1,4 +1,4 @@
-//! PrepareDownload: SGP.22 §5.7.5. Called by card, LPA and SM-DP+.
+//! PrepareDownload: SGP.22 §5.7.5.
 
 use super::code::result_codes;
 use super::object::{DataObject, Signature, Signed, TransactionId, read_refusal, write_refusal};
@@ -154,7 +154,7 @@ pub enum PrepareDownloadResponse {
     Error {
         /// The session.
         transaction_id: TransactionId,
-        /// Why.
+        /// DownloadErrorCode.
         code: DownloadErrorCode,
     },
 }

@@ -1,4 +1,4 @@
-//! GetProfilesInfo: SGP.22 §5.7.15. Called by card and LPA.
+//! GetProfilesInfo: SGP.22 §5.7.15.
 
 use super::code::result_codes;
 use super::metadata::{

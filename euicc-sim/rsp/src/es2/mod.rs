@@ -1,5 +1,4 @@
 //! ES2+ in JSON: SGP.22 §5.3, §6.5.2.1-§6.5.2.5. Feature `json`. The operator orders profiles here.
-//! Called by the MSP (client) and the SM-DP+ (server; HandleDownloadProgressInfo the other way).
 
 mod messages;
 

@@ -1,4 +1,4 @@
-//! Builds a Bound Profile Package: SGP.22 §2.5.4, §2.5.5. Called by the SM-DP+.
+//! Builds a Bound Profile Package: SGP.22 §2.5.4, §2.5.5.
 //!
 //! Without ReplaceSessionKeys the whole package is under the session keys; with it the profile is
 //! under keys of its own (PPK), so that it can be protected once for many cards. Segments are as

@@ -1,5 +1,5 @@
 //! The commands of ES8+: InitialiseSecureChannel, ConfigureISDP, ReplaceSessionKeys.
-//! SGP.22 §5.5.1, §5.5.2, §5.5.4. Called by card and SM-DP+.
+//! SGP.22 §5.5.1, §5.5.2, §5.5.4.
 
 use crate::bsp::{KEY_LEN, KEY_TYPE_AES, SessionKeys};
 use crate::es10::{DataObject, Signature, TransactionId};

@@ -1,5 +1,5 @@
 //! ES8+, the channel between SM-DP+ and card that travels inside a Bound Profile Package.
-//! SGP.22 §2.5, §5.5. Called by the SM-DP+ (builds a BPP), the LPA (cuts it up) and the card (loads it).
+//! SGP.22 §2.5, §5.5.
 
 mod bpp;
 mod channel;

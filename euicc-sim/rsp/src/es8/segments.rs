@@ -1,5 +1,5 @@
 //! Cuts a Bound Profile Package into the pieces that go to the card one after another.
-//! SGP.22 §2.5.5. Called by the LPA; each piece is then one chain of STORE DATA commands.
+//! SGP.22 §2.5.5.
 
 use super::tags;
 use crate::tlv::{Tag, Tlv, TlvError};

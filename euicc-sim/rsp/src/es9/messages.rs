@@ -1,5 +1,4 @@
 //! The five functions of ES9+: SGP.22 §5.6.1-§5.6.5, JSON of §6.5.2.6-§6.5.2.10.
-//! Called by the LPA (client) and the SM-DP+ (server).
 
 use super::{Base64, Function, Hex, ResponseHeader, Text};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
 //! ES9+ in JSON: SGP.22 §5.6, §6.5.2. Feature `json`. Base64 carries DER, hexadecimal digits the
-//! TransactionID; every field has a limit. Called by the LPA (client) and the SM-DP+ (server).
+//! TransactionID; every field has a limit.
 
 mod field;
 mod header;

@@ -1,6 +1,6 @@
 //! Mints an RSP test PKI in the shape of SGP.26: CI, EUM, eUICC, DPauth, DPpb, DPtls.
 //! Feature `mint`; certificates follow SGP.22 §4.5.2.1, key identifiers are SHA-1 (RFC 5280
-//! §4.2.1.2). Called by the bench and by tests; never by a program that trusts what it is given.
+//! §4.2.1.2).
 
 mod issue;
 mod revoke;

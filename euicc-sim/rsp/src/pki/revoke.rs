@@ -1,5 +1,4 @@
 //! Mints revocation lists of a test CI: RFC 5280 §5 with the extensions of SGP.22 §4.6.
-//! Called by tests and the bench.
 
 use super::Identity;
 use super::issue::extension;

@@ -1,5 +1,5 @@
 //! Our own default profile package: MF, PINs, a USIM with its files, the authentication key.
-//! TCA eUICC Profile Package 2.3, TS 31.102 §4.2. Called by the bench, the MSP and tests.
+//! TCA eUICC Profile Package 2.3, TS 31.102 §4.2.
 
 use crate::tlv::Writer;
 use alloc::{string::String, vec, vec::Vec};

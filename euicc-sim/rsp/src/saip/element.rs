@@ -1,5 +1,5 @@
 //! The CHOICE ProfileElement: which element it is, its PEHeader, its typed content.
-//! TCA eUICC Profile Package §8.1 (PEDefinitions). Called by every reader of a package.
+//! TCA eUICC Profile Package §8.1 (PEDefinitions).
 
 use super::{
     AkaParameter, FilePe, GfmCommand, PinCodes, ProfileHeader, PukConfiguration, SaipError,

@@ -1,5 +1,5 @@
 //! Files: the FCP of SAIP, the commands of a template element and of GenericFileManagement.
-//! TCA eUICC Profile Package §8.3, ETSI TS 102 222. Called by the card's installer.
+//! TCA eUICC Profile Package §8.3, ETSI TS 102 222.
 
 use super::{PeKind, SaipError, context_number, each, fixed, number};
 use alloc::vec::Vec;

@@ -1,5 +1,5 @@
 //! ProfileHeader: version, ICCID, profile type, mandatory services.
-//! TCA eUICC Profile Package §8.2. Called by the card at installation and by the SM-DP+ for its inventory.
+//! TCA eUICC Profile Package §8.2.
 
 use super::{SaipError, context_number, each, fixed, number};
 use alloc::{string::String, vec::Vec};

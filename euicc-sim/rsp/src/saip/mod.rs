@@ -1,6 +1,5 @@
 //! SAIP unprotected profile packages (TCA eUICC Profile Package 2.3 to 3.3, DER).
 //! [`PeSplitter`] cuts a byte stream into profile elements, [`ProfileElement`] types them, [`builder`] makes our own package.
-//! Called by the card (installation), the SM-DP+ (inventory) and the bench.
 
 pub mod builder;
 mod element;

@@ -1,5 +1,5 @@
 //! PIN codes, PUK codes and the authentication algorithm of an application.
-//! TCA eUICC Profile Package §8.4, §8.5. Called by the card's installer. Debug hides every secret.
+//! TCA eUICC Profile Package §8.4, §8.5.  Debug hides every secret.
 
 use super::{SaipError, each, fixed, number};
 use alloc::vec::Vec;

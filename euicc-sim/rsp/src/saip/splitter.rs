@@ -1,5 +1,5 @@
 //! Cuts an unprotected profile package that arrives in pieces into whole profile elements.
-//! TCA eUICC Profile Package §4: header first, End last. Called by the card during ES8+ LoadProfileElements.
+//! TCA eUICC Profile Package §4: header first, End last.
 
 use super::{MAX_PE_LEN, PeKind, SaipError};
 use crate::tlv::{TlvError, parse_header};

@@ -1,5 +1,4 @@
 //! What can be wrong with a data object: one variant per violation, with expected and got.
-//! Called by the readers of this crate; the card maps it to a status word or an error object.
 
 use super::Tag;
 

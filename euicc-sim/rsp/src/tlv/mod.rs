@@ -1,6 +1,5 @@
 //! BER-TLV with definite lengths: a borrowing [`Reader`] and a back-patching [`Writer`].
 //! ITU-T X.690 §8 as SGP.22 uses it (DER when writing, any definite length when reading).
-//! Called by every object of this crate, and by the card, the LPA and the SM-DP+.
 
 mod error;
 mod reader;

@@ -1,6 +1,5 @@
 //! Borrowing BER-TLV reader: X.690 §8.1, definite lengths of at most four bytes.
 //! No allocation, no recursion; every slice stays inside the input.
-//! Called by the object parsers; [`parse_header`] alone serves streaming (BPP segments).
 
 use super::{Tag, TlvError};
 

@@ -1,5 +1,4 @@
 //! Contents octets of INTEGER, BOOLEAN and named BIT STRING: X.690 §8.2, §8.3, §8.6, §11.2.
-//! Called by the reader and the writer.
 
 use alloc::vec::Vec;
 

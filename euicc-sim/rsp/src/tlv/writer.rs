@@ -1,5 +1,5 @@
 //! DER writer: nested data objects in one buffer, lengths patched in when a level closes.
-//! X.690 §10.1 (shortest definite lengths). Called by every encoder of this crate.
+//! X.690 §10.1 (shortest definite lengths).
 
 use super::{Tag, bits_value, boolean_value, uint_value};
 use alloc::vec::Vec;

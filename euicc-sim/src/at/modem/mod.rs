@@ -1,5 +1,5 @@
 //! The modem: lines in, lines out. Echo, result codes, errors in three forms, unsolicited codes.
-//! ITU-T V.250 §5, §6.2; 3GPP TS 27.007 §8, §9. Called by [`super::Line`].
+//! ITU-T V.250 §5, §6.2; 3GPP TS 27.007 §8, §9.
 
 mod pin;
 

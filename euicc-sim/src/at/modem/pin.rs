@@ -1,5 +1,5 @@
 //! The PIN by AT commands: +CPIN, +CPINR, +CLCK and +CPWD for the facility SC.
-//! 3GPP TS 27.007 §7.4, §7.5, §8.3, §8.65. Called by [`super::Modem`].
+//! 3GPP TS 27.007 §7.4, §7.5, §8.3, §8.65.
 
 use super::{Done, Modem};
 use crate::at::command::{Ask, Params};

@@ -1,5 +1,4 @@
 //! A card behind the end of a bus: blocks in, blocks out, byte by byte as the host clocks them.
-//! Called by [`super::SpiCard`] and [`super::I2cCard`].
 
 use super::faults::{Faults, Trouble};
 use crate::cip::Cip;

@@ -1,5 +1,4 @@
 //! What goes wrong on a bus: wrong bits, lost blocks, a card that needs more time. Seeded.
-//! Called by [`super::card`].
 
 use alloc::vec::Vec;
 

@@ -1,5 +1,5 @@
 //! A host on any of the two buses: opens the card, sends APDUs, polls for blocks.
-//! GPC_FST_172, polling mode. Called by [`super::SpiHost`] and [`super::I2cHost`].
+//! GPC_FST_172, polling mode.
 
 use crate::block::{EPILOGUE, MAX_IFS, PROLOGUE};
 use crate::cip::Cip;

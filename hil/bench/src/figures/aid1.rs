@@ -34,7 +34,7 @@ pub(super) use postgres::run as run_on_postgres;
 const GOAL: f64 = 0.6;
 /// Turns of each server.
 const ROUNDS: usize = 5;
-/// Drivers that log in, one after the other, each in a car of his own.
+/// Drivers that log in, one after the other, each in a car of their own.
 const LOGINS: u32 = 200;
 /// Requests per second that no limit is in the way of.
 pub(crate) const UNLIMITED: &str =

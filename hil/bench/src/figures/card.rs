@@ -1,6 +1,5 @@
 //! The card alone, in this process, without sockets and files: what a download costs it beside the
 //! cryptography in it, how much memory a card needs, how many fit, how fast they authenticate.
-//! Called by `aid-hil bench card`.
 
 mod crowd;
 mod download;

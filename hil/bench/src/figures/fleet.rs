@@ -1,5 +1,5 @@
 //! A fleet at the CMP's gateway (AID2): memory for each idle vehicle, vehicles connected at once, and
-//! one order to each of them when all come back together. Called by `aid-hil bench fleet`.
+//! one order to each of them when all come back together.
 //!
 //! The gateway is the real program; the vehicles are light MQTT clients in this process, each with a
 //! certificate and a TLS session of its own. What stopped them is said where not all of them connect.

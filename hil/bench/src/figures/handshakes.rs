@@ -1,5 +1,5 @@
 //! Full TLS handshakes of cars at the CMP's gateway (AID2, mutual TLS), each up to the CONNACK of MQTT: by then the
-//! certificate is verified and its car known to take part. Called by `aid-hil bench handshakes`.
+//! certificate is verified and its car known to take part.
 //!
 //! The clients are in this process and take their share of the same processors. It is as small as it can be: they do not
 //! verify the gateway's certificate, resume no session, and have their keys and messages ready before the clock runs.

@@ -1,5 +1,5 @@
 //! The same comparison in instructions instead of time, by callgrind: what a busy machine cannot blur.
-//! Only work in user space counts: no waits, no kernel. Called by the provisioning suite.
+//! Only work in user space counts: no waits, no kernel.
 
 use super::cost::{Costs, Operation, Workshop};
 use super::count::Counts;

@@ -1,5 +1,5 @@
 //! How long pages take, and what they weigh, with a million vehicles, users, links and profiles in the database of aid-cmp
-//! and as many customers, subscriptions, links and profiles in that of aid-msp. Called by `aid-hil bench pages`.
+//! and as many customers, subscriptions, links and profiles in that of aid-msp.
 //!
 //! Both programs serve as processes of their own; one browser asks over TLS and keeps its connection, as one does while it
 //! shows a page after another.

@@ -1,5 +1,5 @@
 //! The first provisioning (AID.02 §4.3) against its limits, against pure cryptography measured in the
-//! same run, and against a peer chain. Called by `aid-hil bench`.
+//! same run, and against a peer chain.
 //!
 //! Operations are counted, not guessed: card and SM-DP+ log the signatures, verifications, key
 //! agreements and key generations of what they just did, and every server logs its TLS handshakes

@@ -1,5 +1,5 @@
 //! Lines of all crates of this workspace that the three servers link, beside those of the day before their heart was
-//! rebuilt. Called by `aid-hil bench size`.
+//! rebuilt.
 //!
 //! Cargo says which crates these are; counted is each line under `src` that is not blank, tests and comments among
 //! them.

@@ -1,5 +1,5 @@
 //! aid-cmp among many: what a tick, a login and calls of AID1 cost with a thousand vehicles, users, links and profiles in
-//! the database, and with a million. Called by `aid-hil bench upkeep`.
+//! the database, and with a million.
 //!
 //! The service runs in this process, without its listeners: TLS and sockets would hide what is measured. Both databases
 //! take turns, so that whatever else the machine does disturbs both. Steps are those of SQLite's virtual machine: they are

@@ -168,7 +168,7 @@ impl Agent {
         self.call("POST", &path, "").map(drop)
     }
 
-    /// The user says that he wants a profile again.
+    /// The user asks for a profile again.
     pub(crate) fn provision(&self) -> Result<(), Failure> {
         self.call("POST", "/v1/provision", "").map(drop)
     }

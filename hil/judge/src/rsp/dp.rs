@@ -37,7 +37,7 @@ pub(crate) struct Dp {
 /// What is wrong with a bound package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing.
+    /// A correct package.
     None,
     /// A bit of smdpSign.
     Signature,

@@ -75,7 +75,7 @@ pub(crate) struct Fired {
     pub(crate) rule: i64,
     /// What to do.
     pub(crate) name: Name,
-    /// How.
+    /// Its parameters.
     pub(crate) parameters: Parameters,
 }
 

@@ -290,7 +290,7 @@ pub(super) enum OutboxAction {
     Drop {
         /// Its number.
         id: i64,
-        /// Why.
+        /// The reason, kept in the audit trail.
         #[arg(long)]
         reason: String,
     },

@@ -1,4 +1,4 @@
-//! What the operator of the MSP does, and what he has agreed: suspension, defects, eligibility, swaps, keys, ES2+.
+//! What the operator of the MSP does, and what they have agreed: suspension, defects, eligibility, swaps, keys, ES2+.
 
 use crate::stage::*;
 

@@ -12,8 +12,8 @@ use aid_cmp_core::model::{
 };
 use aid_id::{AccountRef, Eid, Iccid, Id};
 use aid_wire::{
-    Aup, Down, LoginOutcome, LoginWay, OrderKind, ProfileState, REVISION, SESSION_REVISION, Status,
-    Up, UserProfile, announced,
+    ACCOUNT_REVISION, Aup, Down, LoginOutcome, LoginWay, OrderKind, ProfileState, SESSION_REVISION,
+    Status, Up, UserProfile, announced,
 };
 
 impl Cmp {
@@ -76,7 +76,7 @@ impl Cmp {
         let mut decision = Decision::default();
         match body {
             Up::Hello { software, profiles } => {
-                let revision = announced(&software).min(REVISION);
+                let revision = announced(&software).min(ACCOUNT_REVISION);
                 decision = self.hello(context, eid, software, &profiles);
                 if revision < SESSION_REVISION {
                     decision.down.push(ack);
@@ -92,7 +92,7 @@ impl Cmp {
             Up::NumberedLogin { number, .. } | Up::Session { number, .. }
                 if number < book.number() =>
             {
-                let revision = announced(&software).min(REVISION);
+                let revision = announced(&software).min(ACCOUNT_REVISION);
                 decision
                     .down
                     .push(welcome(&ack, message_id, revision, &book));
@@ -127,6 +127,8 @@ impl Cmp {
             }
             // Cars of revision 1 say these; the simulated ones announce the present revision.
             Up::Login { .. } | Up::LoginByCode { .. } => {}
+            // The simulated CMP knows revision 3, and gives no verifiers.
+            Up::RenewCertificate { .. } | Up::OfflineSession { .. } | Up::FactoryReset { .. } => {}
             Up::Logout { account } => {
                 let once = (format!("logout {eid}"), message_id);
                 if !self.store.answered.contains(&once) {

@@ -352,6 +352,11 @@ impl Store {
                 self.codes.insert(code.eid, code);
             }
             FleetChange::SetPreference(..) => {}
+            // Of revision 4, which the simulated CMP does not speak.
+            FleetChange::Certificate(_)
+            | FleetChange::PutVerifier(_)
+            | FleetChange::RemoveVerifier(..)
+            | FleetChange::RevokeVerifiers { .. } => {}
         }
     }
 

@@ -45,7 +45,7 @@ pub enum Outcome {
     Installed,
     /// Not installed.
     Failed {
-        /// Why.
+        /// ErrorReason of the card.
         reason: ErrorReason,
         /// The whole error, for people.
         text: String,

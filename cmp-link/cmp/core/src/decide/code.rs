@@ -42,9 +42,9 @@ pub struct View {
     pub requests: Vec<CodeRequest>,
     /// Its profiles, least recently used first.
     pub profiles: Vec<Profile>,
-    /// The user deleted his profile here and did not say that he wants another (R-4.5-10).
+    /// The user deleted their profile here and did not ask for another (R-4.5-10).
     pub held: Option<Hold>,
-    /// The user says now that he wants another.
+    /// The user asks for another now.
     pub again: bool,
     /// Profiles whose deletion is ordered.
     pub deleting: Vec<Iccid>,
@@ -204,7 +204,7 @@ pub fn request(
     };
     if let Some(hold) = view.held {
         if !view.again {
-            // The HMI asks him; his yes comes as `RequestAgain`.
+            // The HMI asks the user; a yes comes as `RequestAgain`.
             decision.down.push(Outgoing {
                 eid,
                 correlation: None,

@@ -1,6 +1,5 @@
 //! Deletion of operational profiles for each trigger of A.4: the user, an operator, a full eUICC, the
 //! end of a rental, a workshop, an exchanged unit, a retired car (§4.5). The MSP's are in `profiles`.
-//! Called by the portal, for a car whose card is full, and by the command line.
 
 use super::policy::Workshop;
 use super::{Context, Decision, status};

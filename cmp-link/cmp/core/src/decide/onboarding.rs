@@ -1,6 +1,5 @@
 //! Onboarding: an account id for the MSP, the token that comes back, later changes of the subscription
 //! (§4.1, §5.2, §7.3, §7.6).
-//! Called by the portal, and for Send MSP Token and Update Subscription Info.
 
 use super::{Context, Decision};
 use crate::change::Change;

@@ -1,6 +1,5 @@
 //! What is personal goes when it is of no more use: ended federations once their last profile is deleted
 //! and reported, and users who want to be forgotten (R-4.4.1-14, R-4.4.2-4, R-A.3-4).
-//! Called by the service's clock and by the command line.
 
 use super::policy::DAY_MS;
 use super::{Context, Decision};
@@ -65,7 +64,7 @@ pub fn is_erased(account: &Account) -> bool {
     account.name.strip_prefix(ERASED) == Some(id.as_str()) && account.password.expose().is_empty()
 }
 
-/// Forgets a user: name, password and PIN at once, the cars forget him. His federations are
+/// Forgets a user: name, password and PIN at once, the cars forget the user. The federations are
 /// withdrawn beside this; the reference stays until they are purged.
 #[must_use]
 pub fn erase(

@@ -1,6 +1,5 @@
-//! Which of a user's subscriptions serves him in a car. AID.02 leaves it open (R-4.3-5): the one that he
-//! chose for this car, else the one that he chose for all, else the oldest.
-//! Called by the service for logins and requests.
+//! Which of a user's subscriptions serves in a car. AID.02 leaves it open (R-4.3-5): the one that the user
+//! chose for this car, else the one chosen for all, else the oldest.
 
 use crate::model::Federation;
 use aid_id::Id;

@@ -1,6 +1,5 @@
 //! The end of a federation, by the user at the CMP or by the MSP (§4.4.1, §4.4.2, §7.4, §7.9).
 //! The token yields no code any more but stays, because reports still need it (R-4.4.1-6).
-//! Called by the portal and for Notify MSP Token Invalid.
 
 use super::{Context, Decision, code, deletion};
 use crate::change::Change;

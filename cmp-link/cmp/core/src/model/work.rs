@@ -94,7 +94,7 @@ impl Order {
 pub struct Happening {
     /// The order or call.
     pub work: Id,
-    /// When.
+    /// Time, milliseconds since 1970.
     pub at: u64,
     /// What: `given`, `sent`, `failed`, `closed` and so on.
     pub event: String,
@@ -174,6 +174,6 @@ pub struct Answered {
     pub status: u16,
     /// Body, empty where there is none.
     pub body: String,
-    /// When.
+    /// Time, milliseconds since 1970.
     pub at: u64,
 }

@@ -26,7 +26,7 @@ impl Life {
         }
     }
 
-    /// The user enters a car: nothing is asked where his profile is.
+    /// The user enters a car: no code is requested where their profile is installed.
     fn enter(&mut self, car: u32) {
         self.clock += 24 * 3600 * 1000;
         let here = self

@@ -124,7 +124,7 @@ async fn handle(
     answer
 }
 
-/// Lets every driver log in to his car and ask for a code.
+/// Lets every driver log in to their car and ask for a code.
 pub(super) async fn measure(
     site: &Site,
     fleet: &Fleet,

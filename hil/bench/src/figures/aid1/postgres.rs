@@ -1,6 +1,5 @@
 //! Send Activation Code at a CMP whose state is in PostgreSQL, on the same cores: rate, latency, and processor time of
-//! both processes. The server is started for it, with `synchronous_commit` and `fsync` on. Called by
-//! `aid-hil bench aid1 --postgres`.
+//! both processes. The server is started for it, with `synchronous_commit` and `fsync` on.
 
 use super::{ROUNDS, Sender, Served, Side, UNLIMITED, people, start};
 use crate::figures::{BenchArgs, Figures, commit, say};

@@ -34,7 +34,7 @@ words! {
 pub(crate) struct Subscription {
     /// Its name here.
     pub(crate) id: String,
-    /// Whose.
+    /// The customer who has it.
     pub(crate) user: String,
     /// Shown instead of the MSP's name.
     pub(crate) label: Option<String>,

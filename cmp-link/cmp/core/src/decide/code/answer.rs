@@ -18,7 +18,7 @@ use uuid::Uuid;
 /// What the MSP says about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Here it is.
+    /// An activation code.
     Code {
         /// The code.
         code: ActivationCode,
