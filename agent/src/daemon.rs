@@ -13,7 +13,7 @@ use crate::dialer::Dialer;
 use crate::erase;
 use crate::health::{self, Trouble};
 use crate::inbox::{self, Publication};
-use crate::keys::Slot;
+use crate::keys::{KeyName, Slot};
 use crate::last_login::LastLogin;
 use crate::link::{self, Link, LinkEvent};
 use crate::pin;
@@ -131,6 +131,11 @@ pub async fn run(
     let (store, agent) = restore(config)?;
     let dialer = Dialer::new(&config.cmp, config.bearer.bearers()).map_err(fatal)?;
     let is_set_up = !(config.cmp.has_no_keys() && agent.durable().reset().is_some());
+    // A token may come later, and the bootstrap pair may bring another certificate.
+    let is_stuck = config.cmp.has_no_keys() && matches!(config.cmp.key, KeyName::File(_));
+    if is_set_up && is_stuck && config.cmp.bootstrap.is_none() {
+        dialer.load().map_err(fatal)?;
+    }
     let dialer = is_set_up.then(|| Arc::new(dialer));
 
     let (inputs, mut input) = mpsc::unbounded_channel();

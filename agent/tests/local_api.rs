@@ -2,11 +2,12 @@
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a failed expectation is a failed test"
 )]
 
 use aid_agent::card::{Counters, Euicc};
-use aid_agent::{config::Config, daemon};
+use aid_agent::{config::Config, daemon, keys::KeyName};
 use aid_agent_core::{CardProfile, EuiccError, EuiccOp};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -205,7 +206,10 @@ async fn an_expired_certificate_of_its_own_is_named_in_the_status() {
     cert.not_after = rcgen::date_time_ymd(2021, 2, 3);
     let cert = cert.self_signed(&key).expect("certificate").pem();
     std::fs::write(&config.cmp.cert, cert).expect("write");
-    std::fs::write(&config.cmp.key, key.serialize_pem()).expect("write");
+    let KeyName::File(file) = &config.cmp.key else {
+        panic!("a key in a file");
+    };
+    std::fs::write(file, key.serialize_pem()).expect("write");
     with_daemon(&config, FakeCard::default(), async {
         let error = loop {
             let (_, body) = call(&config.api, &get("/v1/status")).await;

@@ -9,6 +9,7 @@
 mod support;
 
 use aid_agent::config::Config;
+use aid_agent::keys::KeyName;
 use aid_agent_core::{AccountRef, Aup, Down, LoginOutcome, OrderOutcome, Up};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -190,7 +191,7 @@ async fn a_sold_car_has_nothing_of_its_users_and_no_keys() {
         assert_eq!(found(&config.journal, trace), Vec::<String>::new());
     }
     for file in [
-        &config.cmp.key,
+        key_file(&config),
         &config.cmp.cert,
         &config.session.offline_secret,
     ] {
@@ -212,12 +213,19 @@ async fn a_sold_car_has_nothing_of_its_users_and_no_keys() {
     fifth.await.expect("daemon");
 }
 
+fn key_file(config: &Config) -> &Path {
+    match &config.cmp.key {
+        KeyName::File(file) => file,
+        KeyName::Token(uri) => panic!("{uri}"),
+    }
+}
+
 // A car that was never set up is no car that was reset.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_car_without_keys_that_was_not_reset_does_not_start() {
     let folder = tempfile::tempdir().expect("folder");
     let config = configure(folder.path(), NO_CMP, EID);
-    std::fs::remove_file(&config.cmp.key).expect("remove");
+    std::fs::remove_file(key_file(&config)).expect("remove");
     std::fs::remove_file(&config.cmp.cert).expect("remove");
     let ended = with_daemon(&config, &TestCard::new(false), async {}).await;
     let error = ended.expect_err("no keys");

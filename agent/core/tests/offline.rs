@@ -379,9 +379,11 @@ fn a_link_that_is_silent_is_waited_for_ten_seconds() {
     );
 }
 
+type Ending = fn(&mut Car);
+
 #[test]
 fn a_login_and_orders_about_users_end_what_the_car_has_of_them() {
-    let endings: [(fn(&mut Car), usize); 4] = [
+    let endings: [(Ending, usize); 4] = [
         (|car| car.log_in(EVA, &[1]), 0),
         (|car| car.order(1, OrderKind::DeleteAll), 0),
         (|car| car.order(1, OrderKind::Erase { account: EVA }), 0),

@@ -8,6 +8,9 @@ impl World {
     pub(crate) fn cmp(&mut self) {
         for (message_id, up) in std::mem::take(&mut self.uplink) {
             match up {
+                Up::RenewCertificate { .. } => {
+                    panic!("the shell renews certificates, not the core")
+                }
                 Up::Login { login_id, user, .. } => {
                     self.inbound(accepted(login_id, user.as_bytes()[0]));
                 }

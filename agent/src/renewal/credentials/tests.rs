@@ -76,7 +76,7 @@ fn params_of(eid: &str) -> CertificateParams {
 
 impl Site {
     /// The CMP's answer to a request, of a certificate with these parameters.
-    fn chain_of(&self, request: &[u8], params: CertificateParams) -> Vec<Vec<u8>> {
+    fn chain_of(&self, request: &[u8], params: &CertificateParams) -> Vec<Vec<u8>> {
         let der = request.into();
         let asked = CertificateSigningRequestParams::from_der(&der).expect("request");
         let own = params
@@ -100,7 +100,7 @@ impl Site {
                 }
                 Pending::Requested { id, request } => {
                     asked.push(id);
-                    let chain = self.chain_of(&request, params_of(EID));
+                    let chain = self.chain_of(&request, &params_of(EID));
                     let now = validity::now();
                     self.own.accept(disk, (EID, &request), &chain, now)?;
                     Pending::Issued
@@ -167,7 +167,7 @@ fn what_was_not_asked_for_is_not_used() {
         panic!("{pending:?}");
     };
     let now = validity::now();
-    let good = site.chain_of(&request, params_of(EID));
+    let good = site.chain_of(&request, &params_of(EID));
     let mut expired = params_of(EID);
     expired.not_before = rcgen::date_time_ymd(2020, 1, 1);
     expired.not_after = rcgen::date_time_ymd(2021, 1, 1);
@@ -179,13 +179,10 @@ fn what_was_not_asked_for_is_not_used() {
     for (chain, expected) in [
         (vec![], "there is none"),
         (vec![good[0].clone(); 5], "more than 4"),
-        (site.chain_of(&request, params_of("somebody")), "names"),
-        (site.chain_of(&request, expired), "expired"),
+        (site.chain_of(&request, &params_of("somebody")), "names"),
+        (site.chain_of(&request, &expired), "expired"),
         (vec![foreign.der().to_vec()], "another key"),
-        (
-            vec![good[0].clone(), stranger.ca_der.clone()],
-            "peer certificate",
-        ),
+        (vec![good[0].clone(), stranger.ca_der], "peer certificate"),
     ] {
         let error = site.own.accept(&mut RealDisk, (EID, &request), &chain, now);
         let error = error.expect_err(expected).to_string();
