@@ -1,0 +1,609 @@
+//! The parties around a vehicle under test: a CMP, an SM-DP+, users, and whoever switches power and ignition.
+
+use super::book::{Book, User, no_code};
+use super::gateway;
+use super::shared::{Seen, Shared, Then};
+use super::target::Target;
+use super::user::Deed;
+use crate::aid1::{Programs, folder};
+use crate::evidence::Evidence;
+use crate::lpa::certificates::{read_pki, write_tls};
+use crate::lpa::events::Events;
+use crate::lpa::server::{Script, Server, router};
+use crate::rsp::dp::Dp;
+use crate::rsp::findings::Checked;
+use crate::rsp::keys::Folder;
+use crate::rsp::profile::Profile;
+use crate::rsp::seeded::Seeded;
+use crate::subject::Setting;
+use crate::test::Finding;
+use aid_cli::cli::Failure;
+use aid_cli::{signal, tls};
+use aid_id::{AccountRef, Eid, Iccid, Id, Secret};
+use aid_rsp::cert::Certificate;
+use aid_wire::{CodeOutcome, OrderKind, OrderOutcome, Status, Up};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Links that a vehicle loses until the judge starts it anew, where it can: its pauses between tries grow.
+const LOST_LINKS: usize = 2;
+/// Longest wait for what the judge puts back after a test.
+const TIDY: Duration = Duration::from_secs(10);
+
+/// A user of the judge's CMP, and their profile.
+#[derive(Debug, Clone)]
+pub(super) struct Person {
+    pub(super) user: String,
+    pub(super) pin: String,
+    pub(super) account: AccountRef,
+    pub(super) iccid: Iccid,
+    profile: Profile,
+}
+
+/// A vehicle under test, and the parties around it.
+pub(crate) struct Rig {
+    pub(super) target: Target,
+    setting: Setting,
+    pub(super) folder: PathBuf,
+    _files: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    pub(super) shared: Arc<Shared>,
+    cmp_tls: Arc<rustls::ServerConfig>,
+    smdp_tls: Arc<rustls::ServerConfig>,
+    pub(super) smdp: Arc<Mutex<Server>>,
+    /// `HOST:PORT` of the judge's SM-DP+, as codes name it.
+    address: String,
+    pub(super) events: Events,
+    pub(super) programs: Programs,
+    pub(super) commands: Vec<JoinHandle<Option<String>>>,
+    begun: bool,
+    pub(super) is_powered: bool,
+    pub(super) lost_links: usize,
+    serial: u32,
+    rng: Seeded,
+    home: Option<Person>,
+    /// Keeps the servers.
+    _stop: signal::Trigger,
+    stop: signal::Stop,
+}
+
+fn mistake(text: impl std::fmt::Display) -> Failure {
+    Failure::usage(format!("[vehicle]: {text}"))
+}
+
+impl Rig {
+    /// The vehicle of a target file. Nothing is started yet.
+    ///
+    /// # Errors
+    /// The target file names an EID or keys that can't be used.
+    pub(super) fn at(mut target: Target, setting: &Setting) -> Result<Self, Failure> {
+        let eid: Eid = target
+            .eid
+            .parse()
+            .map_err(|e| mistake(format!("eid: {e}")))?;
+        if !(1..=600).contains(&target.patience) || !(50..=60_000).contains(&target.quiet_ms) {
+            return Err(mistake(
+                "patience must be 1 to 600 seconds, quiet_ms 50 to 60000 milliseconds",
+            ));
+        }
+        target.user.api = target.user.api.map(|api| setting.beside(&api));
+        let [cert, key, ca] =
+            [&target.cert, &target.key, &target.client_ca].map(|file| setting.beside(file));
+        let cmp_tls = tls::server_config(&cert, &key, Some(&ca))?;
+        let files = tempfile::tempdir()
+            .map_err(|e| Failure::new(format!("no temporary folder: {e}; set TMPDIR")))?;
+        let place = Folder::new(&setting.beside(&target.smdp.pki), target.smdp.curve);
+        let (pki, ..) = read_pki(&place).map_err(mistake)?;
+        let (cert, key) = write_tls(&files, "tls", &pki.dp_tls)?;
+        let smdp_tls = tls::server_config(&cert, &key, None)?;
+        let ci = Certificate::from_der(&pki.ci.certificate).map_err(mistake)?;
+        let dp = Dp::new(pki.dp_auth, pki.dp_pb, &ci).map_err(mistake)?;
+        let mut rng = Seeded::new(setting.seed);
+        let Some((_, port)) = target.smdp.listen.rsplit_once(':') else {
+            return Err(mistake("smdp.listen is not HOST:PORT"));
+        };
+        let address = match port {
+            "443" => target.smdp.host.clone(),
+            port => format!("{}:{port}", target.smdp.host),
+        };
+        let first = Profile::new(&mut rng, 0, &address).map_err(mistake)?;
+        let events = Events::default();
+        let played = Server::new(
+            dp,
+            Script::default(),
+            first,
+            eid.to_bcd(),
+            Seeded::new(setting.seed ^ 1),
+            events.clone(),
+        );
+        let book = Book::new(setting.random(), no_code());
+        let (trigger, stop) = signal::manual();
+        Ok(Self {
+            folder: folder(setting),
+            setting: setting.clone(),
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()?,
+            shared: Shared::new(book, eid, setting.began),
+            cmp_tls,
+            smdp_tls,
+            smdp: Arc::new(Mutex::new(played)),
+            address,
+            events,
+            programs: Programs::default(),
+            commands: Vec::new(),
+            begun: false,
+            is_powered: true,
+            lost_links: 0,
+            serial: 0,
+            rng,
+            home: None,
+            _files: files,
+            _stop: trigger,
+            stop,
+            target,
+        })
+    }
+
+    pub(super) const fn patience(&self) -> Duration {
+        Duration::from_secs(self.target.patience)
+    }
+
+    const fn quiet(&self) -> Duration {
+        Duration::from_millis(self.target.quiet_ms)
+    }
+
+    /// The judge's SM-DP+.
+    pub(super) fn smdp(&self) -> MutexGuard<'_, Server> {
+        self.smdp.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens the judge's servers, and starts the programs of the target file.
+    fn begin(&mut self) -> Checked {
+        if self.begun {
+            return Ok(());
+        }
+        let hidden = |failure: Failure| Finding::Hidden(failure.text);
+        let gateway = self.runtime.block_on(gateway::bind(&self.target.listen));
+        let gateway = gateway.map_err(hidden)?;
+        let (tls, shared) = (Arc::clone(&self.cmp_tls), Arc::clone(&self.shared));
+        self.runtime.spawn(gateway::serve(gateway, tls, shared));
+        let smdp = aid_serve::http::bind(&self.target.smdp.listen);
+        let smdp = self.runtime.block_on(smdp).map_err(hidden)?;
+        let router = router(Arc::clone(&self.smdp));
+        let (tls, stop) = (Some(Arc::clone(&self.smdp_tls)), self.stop.clone());
+        self.runtime
+            .spawn(aid_serve::http::serve(smdp, tls, router, stop));
+        self.programs = Programs::start(&self.target.start, &self.setting).map_err(hidden)?;
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Runs one test with a vehicle that is connected and has nobody logged in, and hands over what was seen.
+    pub(super) fn case(
+        &mut self,
+        evidence: &mut Evidence,
+        run: fn(&mut Self) -> Checked,
+    ) -> Checked {
+        let result = self
+            .begin()
+            .and_then(|()| self.rest())
+            .and_then(|()| run(self));
+        let result = match (result, self.complaints().into_iter().next()) {
+            // A command that failed explains what did not come.
+            (Err(Finding::Broken { expected, seen }), Some(why)) => Err(Finding::Broken {
+                expected,
+                seen: format!("{seen}; {why}"),
+            }),
+            (result, _) => result,
+        };
+        self.tidy();
+        self.shared.drain(evidence);
+        self.events.drain(evidence);
+        result
+    }
+
+    /// The state that every test begins with.
+    fn rest(&mut self) -> Checked {
+        self.obey();
+        if self.lost_links >= LOST_LINKS && self.has_power_switch() {
+            self.cut_power()?;
+        }
+        self.restore_power()?;
+        let linked = self
+            .shared
+            .until(self.patience(), |state| state.is_linked() && state.book.revision > 0);
+        if linked {
+            Ok(())
+        } else {
+            Err(Finding::Hidden(format!(
+                "the vehicle did not connect to {} and say Hello within {} s{}",
+                self.target.listen,
+                self.target.patience,
+                self.last_trouble()
+            )))
+        }
+    }
+
+    fn last_trouble(&self) -> String {
+        let bad = self.shared.since(0).into_iter().rev();
+        let bad = bad.filter_map(|seen| match seen {
+            Seen::Bad(why) | Seen::Lost(why) => Some(why),
+            _ => None,
+        });
+        bad.take(1).map(|why| format!("; last: {why}")).collect()
+    }
+
+    /// From now on the judge's parties do everything right.
+    pub(super) fn obey(&self) {
+        let mut state = self.shared.state();
+        state.refusing = false;
+        state.silent = false;
+        state.at = None;
+        state.book.unanswered.clear();
+        state.book.next_code = no_code();
+        state.kept.clear();
+        drop(state);
+        self.smdp().script = Script::default();
+    }
+
+    /// Puts back what a test changed, as far as the vehicle lets itself.
+    fn tidy(&mut self) {
+        self.obey();
+        // What can't be put back shows in the next test, which says so.
+        let _ = self.restore_power();
+        let shared = Arc::clone(&self.shared);
+        if !shared.until(TIDY, super::shared::State::is_linked) {
+            return;
+        }
+        let held = shared.state().variant.take();
+        shared.close_requests();
+        let (logged_in, home) = {
+            let state = shared.state();
+            (
+                state.book.logged_in,
+                self.home.as_ref().map(|h| h.iccid.clone()),
+            )
+        };
+        if let Some(account) = logged_in {
+            let id = shared.order(OrderKind::Logout { account });
+            self.result_within(id, TIDY);
+            shared.state().book.logged_in = None;
+        }
+        let left: Vec<(Iccid, AccountRef)> = {
+            let installed = &shared.state().book.installed;
+            let others = installed
+                .iter()
+                .filter(|(iccid, _)| Some(*iccid) != home.as_ref());
+            others.map(|(i, a)| (i.clone(), *a)).collect()
+        };
+        for (iccid, account) in left {
+            let kind = self.deletion(&iccid, account);
+            let id = shared.order(kind);
+            self.result_within(id, TIDY);
+            shared.state().book.installed.remove(&iccid);
+        }
+        shared.state().variant = held;
+    }
+
+    fn result_within(&self, order_id: Id, patience: Duration) -> Option<OrderOutcome> {
+        let found = self.shared.wait(0, patience, |seen| match seen {
+            Seen::Up(envelope) => match &envelope.body {
+                Up::OrderResult {
+                    order_id: id,
+                    outcome,
+                } if *id == order_id => Some(*outcome),
+                _ => None,
+            },
+            _ => None,
+        });
+        if found.is_none() {
+            self.shared.state().book.withdraw(order_id);
+        }
+        found
+    }
+
+    /// The order to delete a profile, as the vehicle's revision has it.
+    pub(super) fn deletion(&self, iccid: &Iccid, account: AccountRef) -> OrderKind {
+        let iccid = iccid.clone();
+        if self.shared.state().book.revision >= aid_wire::ACCOUNT_REVISION {
+            OrderKind::DeleteOf { account, iccid }
+        } else {
+            OrderKind::Delete { iccid }
+        }
+    }
+
+    /// A new user, whose profile is at the SM-DP+ and not in the vehicle.
+    pub(super) fn person(&mut self) -> Checked<Person> {
+        self.serial += 1;
+        let profile = Profile::new(&mut self.rng, self.serial, &self.address);
+        let profile = profile.map_err(Finding::Hidden)?;
+        let iccid = Iccid::from_bcd(&profile.iccid).map_err(|e| Finding::Hidden(e.to_string()))?;
+        let account = AccountRef(self.rng.bytes());
+        let user = format!("judge-{}", self.serial);
+        let pin = format!("{:06}", self.rng.below(1_000_000));
+        self.shared.learn(&pin);
+        self.shared.state().book.add_user(
+            &user,
+            User {
+                pin: pin.clone(),
+                account,
+            },
+        );
+        Ok(Person {
+            user,
+            pin,
+            account,
+            iccid,
+            profile,
+        })
+    }
+
+    /// The activation code of this person's profile; the SM-DP+ has it ready.
+    pub(super) fn code(&self, person: &Person) -> CodeOutcome {
+        self.smdp().profile = person.profile.clone();
+        CodeOutcome::Code {
+            code: Secret::new(format!(
+                "1${}${}",
+                self.address,
+                person.user.to_ascii_uppercase()
+            )),
+            iccid: Some(person.iccid.clone()),
+        }
+    }
+
+    /// The user logs in.
+    pub(super) fn login(&mut self, person: &Person) -> Checked {
+        self.user(Deed::Login {
+            user: &person.user,
+            pin: &person.pin,
+        })
+    }
+
+    /// The user logs in, gets their profile, and it is enabled.
+    pub(super) fn provision(&mut self, person: &Person) -> Checked {
+        let code = self.code(person);
+        let mark = self.shared.mark();
+        self.shared.state().book.next_code = code;
+        self.login(person)?;
+        self.reported(mark, &person.iccid, Status::Enabled)?;
+        self.shared.state().book.next_code = no_code();
+        Ok(())
+    }
+
+    /// A user who has a profile in the vehicle already; nobody is logged in.
+    pub(super) fn home(&mut self) -> Checked<Person> {
+        if let Some(home) = &self.home
+            && self.shared.state().book.installed.contains_key(&home.iccid)
+        {
+            return Ok(home.clone());
+        }
+        // What is only prepared here is not what the test looks at.
+        let held = self.shared.state().variant.take();
+        let prepared = self.prepare();
+        self.shared.state().variant = held;
+        match prepared {
+            Ok(home) => Ok(self.home.insert(home).clone()),
+            Err(Finding::Broken { expected, seen }) => Err(Finding::Hidden(format!(
+                "no profile could be prepared: expected {expected}; seen {seen}"
+            ))),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn prepare(&mut self) -> Checked<Person> {
+        let person = self.person()?;
+        self.provision(&person)?;
+        let mark = self.shared.mark();
+        self.user(Deed::Logout)?;
+        self.reported(mark, &person.iccid, Status::Disabled)?;
+        Ok(person)
+    }
+
+    /// The home user is logged in, and their profile is enabled.
+    pub(super) fn home_enabled(&mut self) -> Checked<Person> {
+        let home = self.home()?;
+        let mark = self.shared.mark();
+        self.login(&home)?;
+        self.reported(mark, &home.iccid, Status::Enabled)?;
+        Ok(home)
+    }
+
+    /// Waits for a message of the vehicle.
+    pub(super) fn expect<T>(
+        &self,
+        mark: usize,
+        what: &str,
+        mut wanted: impl FnMut(&Up) -> Option<T>,
+    ) -> Checked<T> {
+        let found = self.shared.wait(mark, self.patience(), |seen| match seen {
+            Seen::Up(envelope) => wanted(&envelope.body),
+            _ => None,
+        });
+        found.ok_or_else(|| {
+            Finding::broken(what, format!("it did not come; seen: {}", self.heard(mark)))
+        })
+    }
+
+    /// Listens, and finds a message that may not come.
+    pub(super) fn nothing(
+        &self,
+        mark: usize,
+        expected: &str,
+        mut unwanted: impl FnMut(&Up) -> bool,
+    ) -> Checked {
+        let found = self
+            .shared
+            .wait(mark, self.quiet(), |seen| match seen {
+                Seen::Up(envelope) if unwanted(&envelope.body) => {
+                    Some(super::shared::name(&envelope.body))
+                }
+                _ => None,
+            });
+        match found {
+            Some(name) => Err(Finding::broken(
+                expected,
+                format!("{name}; seen: {}", self.heard(mark)),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Names of what was seen since a mark.
+    pub(super) fn heard(&self, mark: usize) -> String {
+        let names = self.shared.since(mark).into_iter().map(|seen| match seen {
+            Seen::Connected(_) => "CONNECT".to_owned(),
+            Seen::Subscribed(_) => "SUBSCRIBE".to_owned(),
+            Seen::Up(envelope) => match &envelope.body {
+                Up::Status { status, .. } => format!("Status {status:?}"),
+                Up::OrderResult { outcome, .. } => format!("OrderResult {outcome:?}"),
+                other => super::shared::name(other).to_owned(),
+            },
+            Seen::Bad(why) => format!("({why})"),
+            Seen::Lost(why) => format!("(link lost: {why})"),
+        });
+        let names: Vec<_> = names.collect();
+        match names.len() {
+            0 => "nothing".to_owned(),
+            count if count > 40 => format!("… {}", names[count - 40..].join(", ")),
+            _ => names.join(", "),
+        }
+    }
+
+    /// Waits for a report.
+    pub(super) fn reported(&self, mark: usize, iccid: &Iccid, status: Status) -> Checked<u64> {
+        let what = format!("a report that {iccid} is {status:?}");
+        self.expect(mark, &what, |up| match up {
+            Up::Status {
+                iccid: Some(own),
+                status: seen,
+                report_seq,
+                ..
+            } if own == iccid && *seen == status => Some(*report_seq),
+            _ => None,
+        })
+    }
+
+    /// Numbers of the reports of a status of a profile since a mark, each once.
+    pub(super) fn reports(&self, mark: usize, iccid: &Iccid, status: Status) -> Vec<u64> {
+        let mut found: Vec<u64> = self
+            .ups(mark)
+            .into_iter()
+            .filter_map(|up| match up {
+                Up::Status {
+                    iccid: Some(own),
+                    status: seen,
+                    report_seq,
+                    ..
+                } if own == *iccid && seen == status => Some(report_seq),
+                _ => None,
+            })
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Messages of the vehicle since a mark.
+    pub(super) fn ups(&self, mark: usize) -> Vec<Up> {
+        let seen = self.shared.since(mark).into_iter();
+        seen.filter_map(|seen| match seen {
+            Seen::Up(envelope) => Some(envelope.body),
+            _ => None,
+        })
+        .collect()
+    }
+
+    /// Ids of an account's requests for codes since a mark, each once.
+    pub(super) fn requests(&self, mark: usize, account: AccountRef) -> Vec<Id> {
+        let mut all: Vec<_> = self
+            .ups(mark)
+            .into_iter()
+            .filter_map(|up| request(&up))
+            .filter(|(_, of)| *of == account)
+            .map(|(id, _)| id)
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Waits for the result of an order.
+    pub(super) fn result(&self, mark: usize, order_id: Id) -> Checked<OrderOutcome> {
+        self.expect(mark, "the order's result", |up| match up {
+            Up::OrderResult {
+                order_id: id,
+                outcome,
+            } if *id == order_id => Some(*outcome),
+            _ => None,
+        })
+    }
+
+    /// Sends an order and waits for its result.
+    pub(super) fn ordered(&self, kind: OrderKind) -> Checked<OrderOutcome> {
+        let mark = self.shared.mark();
+        let id = self.shared.order(kind);
+        self.result(mark, id)
+    }
+
+    /// The connection ends at the next message of this name, before any answer, and the vehicle comes back.
+    pub(super) fn cut_at(&mut self, name: &'static str) {
+        self.shared.state().at = Some((name, Then::Cut));
+        self.lost_links += 1;
+    }
+
+    /// Nothing is answered from the next message of this name on.
+    pub(super) fn silent_at(&self, name: &'static str) {
+        self.shared.state().at = Some((name, Then::Silence));
+    }
+
+    /// The connection breaks now.
+    pub(super) fn break_link(&mut self) {
+        self.shared.disturb(super::shared::Out::Cut);
+        self.lost_links += 1;
+    }
+
+    /// The vehicle is out of reach until `come_back`.
+    pub(super) fn go_away(&mut self) {
+        self.shared.state().refusing = true;
+        self.break_link();
+    }
+
+    /// The vehicle may connect again.
+    pub(super) fn come_back(&self) {
+        self.shared.state().refusing = false;
+    }
+
+    /// Waits for the vehicle's next `Hello`; what it lists.
+    pub(super) fn hello(&self, mark: usize) -> Checked<Vec<aid_wire::ProfileState>> {
+        self.expect(mark, "Hello of a new connection", |up| match up {
+            Up::Hello { profiles, .. } => Some(profiles.clone()),
+            _ => None,
+        })
+    }
+
+    /// Waits until nothing is under way: an order about a profile that nobody has was answered.
+    pub(super) fn settled(&mut self) -> Checked {
+        let stranger = self.person()?;
+        let kind = self.deletion(&stranger.iccid, stranger.account);
+        self.ordered(kind).map(drop)
+    }
+}
+
+/// The id and account of a request for a code.
+pub(super) fn request(up: &Up) -> Option<(Id, AccountRef)> {
+    match up {
+        Up::RequestActivationCode {
+            request_id,
+            account,
+        }
+        | Up::RequestAgain {
+            request_id,
+            account,
+        } => Some((*request_id, *account)),
+        _ => None,
+    }
+}
