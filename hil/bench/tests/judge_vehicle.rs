@@ -81,7 +81,14 @@ fn commands_drive_the_user_where_the_target_file_has_them() {
     let text = text.replacen("api = \"agent.sock\"\n", commands, 1);
     std::fs::write(&target, text).unwrap();
     let done = hil(&[
-        "judge", "vehicle", "R-4.3-4", "R-4.3-14", "R-2-10/refused", "R-2-9", "--target", &target,
+        "judge",
+        "vehicle",
+        "R-4.3-4",
+        "R-4.3-14",
+        "R-2-10/refused",
+        "R-2-9",
+        "--target",
+        &target,
         "--json",
     ]);
     let report: Value = serde_json::from_slice(&done.stdout).unwrap();

@@ -150,7 +150,11 @@ impl Book {
         let id = envelope.message_id;
         match &envelope.body {
             Up::Hello { software, .. } => self.greet(id, aid_wire::announced(software)),
-            Up::Login { login_id, user, pin } => self.login(*login_id, None, user, pin, now),
+            Up::Login {
+                login_id,
+                user,
+                pin,
+            } => self.login(*login_id, None, user, pin, now),
             Up::LoginByCode { login_id } => self.show_code(*login_id, None),
             Up::NumberedLogin {
                 number,
@@ -274,16 +278,18 @@ impl Book {
             }
         }
         // Codes of who is not logged in wait for them.
-        letters.extend(self.logged_in.map(|account| self.codes_of(account)).unwrap_or_default());
+        letters.extend(
+            self.logged_in
+                .map(|account| self.codes_of(account))
+                .unwrap_or_default(),
+        );
         letters
     }
 
     /// The answers that an account's requests wait for.
     fn codes_of(&mut self, account: AccountRef) -> Vec<Letter> {
         let own = self.requests.iter().filter(|(_, request)| {
-            request.account == account
-                && !request.taken
-                && request.outcome != CodeOutcome::Pending
+            request.account == account && !request.taken && request.outcome != CodeOutcome::Pending
         });
         own.map(|(id, request)| code_letter(*id, request, true, &mut self.random))
             .collect()

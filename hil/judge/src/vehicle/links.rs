@@ -59,7 +59,9 @@ fn taken_over(rig: &mut Rig) -> Checked {
         || format!("{back:?}"),
     )?;
     let ends = rig.shared.since(mark).into_iter();
-    let ends = ends.filter(|seen| matches!(seen, Seen::Connected(_))).count();
+    let ends = ends
+        .filter(|seen| matches!(seen, Seen::Connected(_)))
+        .count();
     // One that connects without a pause fights the other connection for ever.
     must(ends == 1, "one new connection", || format!("{ends}"))
 }

@@ -1,6 +1,7 @@
 //! Who is let in, and what is enabled meanwhile: AID.02 §2, §4.3 steps 1, 2, 10 and 12.
 
-use super::rig::{Rig, request};
+use super::observe::request;
+use super::rig::Rig;
 use super::user::Deed;
 use super::{table, with_api, with_ignition, with_login_by_code};
 use crate::rsp::findings::{Checked, must, same};
@@ -49,9 +50,11 @@ fn typed(rig: &mut Rig) -> Checked {
         _ => None,
     })?;
     same("the user name", person.user.as_str(), user.as_str())?;
-    must(pin.expose() == person.pin, "the PIN as it was typed", || {
-        "another PIN".to_owned()
-    })
+    must(
+        pin.expose() == person.pin,
+        "the PIN as it was typed",
+        || "another PIN".to_owned(),
+    )
 }
 
 fn is_use(up: &Up) -> bool {
@@ -224,14 +227,18 @@ fn two_users(rig: &mut Rig) -> Checked {
     let mark = rig.shared.mark();
     rig.provision(&other)?;
     rig.reported(mark, &home.iccid, Status::Disabled)?;
-    rig.nothing(mark, "only the other user's profile enabled", |up| match up {
-        Up::Status {
-            iccid,
-            status: Status::Enabled,
-            ..
-        } => iccid.as_ref() != Some(&other.iccid),
-        _ => false,
-    })
+    rig.nothing(
+        mark,
+        "only the other user's profile enabled",
+        |up| match up {
+            Up::Status {
+                iccid,
+                status: Status::Enabled,
+                ..
+            } => iccid.as_ref() != Some(&other.iccid),
+            _ => false,
+        },
+    )
 }
 
 /// Does any text of this value contain the word?

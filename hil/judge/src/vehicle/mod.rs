@@ -6,6 +6,7 @@ mod gateway;
 mod hello;
 mod links;
 mod login;
+mod observe;
 mod orders;
 mod power;
 mod provisioning;

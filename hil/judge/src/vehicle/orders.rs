@@ -141,9 +141,9 @@ fn result_repeated(rig: &mut Rig) -> Checked {
             })
             .collect::<Vec<_>>()
     };
-    let came = rig
-        .shared
-        .wait(mark, rig.patience(), |_| (results(rig).len() > 1).then_some(()));
+    let came = rig.shared.wait(mark, rig.patience(), |_| {
+        (results(rig).len() > 1).then_some(())
+    });
     if came.is_none() {
         return Err(Finding::broken(
             "the result again after the next connection",
@@ -218,7 +218,13 @@ fn delete_all(rig: &mut Rig) -> Checked {
     let mark = rig.shared.mark();
     rig.settled()?;
     rig.nothing(mark, "nobody logged in", |up| {
-        matches!(up, Up::Session { account: Some(_), .. })
+        matches!(
+            up,
+            Up::Session {
+                account: Some(_),
+                ..
+            }
+        )
     })
 }
 

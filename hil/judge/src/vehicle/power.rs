@@ -1,7 +1,8 @@
 //! The vehicle loses its power at each step: AID.02 §4.3 [12-13], §4.4.1.
 
 use super::book::no_code;
-use super::rig::{Rig, request};
+use super::observe::request;
+use super::rig::Rig;
 use super::{table, with_power};
 use crate::rsp::findings::{Checked, must};
 use aid_wire::{CodeOutcome, OrderOutcome, Status, Up};
@@ -64,9 +65,7 @@ fn provisioning(rig: &mut Rig, at: &'static str) -> Checked {
     rig.shared.state().book.next_code = code.clone();
     rig.silent_at(at);
     rig.login(&person)?;
-    rig.expect(mark, at, |up| {
-        (super::shared::name(up) == at).then_some(())
-    })?;
+    rig.expect(mark, at, |up| (super::shared::name(up) == at).then_some(()))?;
     let again = rig.shared.mark();
     cycle_with(rig, code)?;
     rig.hello(again)?;

@@ -1,7 +1,8 @@
 //! From the code to the enabled profile: AID.02 §4.3 steps 6 to 11, SGP.22 §3.1.3.
 
 use super::book::no_code;
-use super::rig::{Person, Rig, request};
+use super::observe::request;
+use super::rig::{Person, Rig};
 use super::table;
 use super::user::Deed;
 use crate::lpa::events::Event;

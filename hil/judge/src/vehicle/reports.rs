@@ -67,9 +67,11 @@ fn repeated(rig: &mut Rig) -> Checked {
     rig.break_link();
     rig.hello(last)?;
     rig.settled()?;
-    rig.nothing(last, "no report that was acknowledged", |up| {
-        matches!(up, Up::Status { report_seq, .. } if *report_seq == first)
-    })
+    rig.nothing(
+        last,
+        "no report that was acknowledged",
+        |up| matches!(up, Up::Status { report_seq, .. } if *report_seq == first),
+    )
 }
 
 /// Numbers and contents since a mark.
@@ -98,9 +100,11 @@ fn numbers(rig: &mut Rig) -> Checked {
     let all = numbered(rig, mark);
     let numbers: Vec<u64> = all.iter().map(|(number, _)| *number).collect();
     let gapless = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1);
-    must(gapless, "numbers without a gap, each for one report", || {
-        format!("{numbers:?}")
-    })
+    must(
+        gapless,
+        "numbers without a gap, each for one report",
+        || format!("{numbers:?}"),
+    )
 }
 
 fn offline(rig: &mut Rig) -> Checked {

@@ -2,7 +2,7 @@
 
 use super::book::{Book, User, no_code};
 use super::gateway;
-use super::shared::{Seen, Shared, Then};
+use super::shared::{Seen, Shared};
 use super::target::Target;
 use super::user::Deed;
 use crate::aid1::{Programs, folder};
@@ -152,7 +152,7 @@ impl Rig {
         Duration::from_secs(self.target.patience)
     }
 
-    const fn quiet(&self) -> Duration {
+    pub(super) const fn quiet(&self) -> Duration {
         Duration::from_millis(self.target.quiet_ms)
     }
 
@@ -213,9 +213,9 @@ impl Rig {
             self.cut_power()?;
         }
         self.restore_power()?;
-        let linked = self
-            .shared
-            .until(self.patience(), |state| state.is_linked() && state.book.revision > 0);
+        let linked = self.shared.until(self.patience(), |state| {
+            state.is_linked() && state.book.revision > 0
+        });
         if linked {
             Ok(())
         } else {
@@ -410,200 +410,5 @@ impl Rig {
         self.login(&home)?;
         self.reported(mark, &home.iccid, Status::Enabled)?;
         Ok(home)
-    }
-
-    /// Waits for a message of the vehicle.
-    pub(super) fn expect<T>(
-        &self,
-        mark: usize,
-        what: &str,
-        mut wanted: impl FnMut(&Up) -> Option<T>,
-    ) -> Checked<T> {
-        let found = self.shared.wait(mark, self.patience(), |seen| match seen {
-            Seen::Up(envelope) => wanted(&envelope.body),
-            _ => None,
-        });
-        found.ok_or_else(|| {
-            Finding::broken(what, format!("it did not come; seen: {}", self.heard(mark)))
-        })
-    }
-
-    /// Listens, and finds a message that may not come.
-    pub(super) fn nothing(
-        &self,
-        mark: usize,
-        expected: &str,
-        mut unwanted: impl FnMut(&Up) -> bool,
-    ) -> Checked {
-        let found = self
-            .shared
-            .wait(mark, self.quiet(), |seen| match seen {
-                Seen::Up(envelope) if unwanted(&envelope.body) => {
-                    Some(super::shared::name(&envelope.body))
-                }
-                _ => None,
-            });
-        match found {
-            Some(name) => Err(Finding::broken(
-                expected,
-                format!("{name}; seen: {}", self.heard(mark)),
-            )),
-            None => Ok(()),
-        }
-    }
-
-    /// Names of what was seen since a mark.
-    pub(super) fn heard(&self, mark: usize) -> String {
-        let names = self.shared.since(mark).into_iter().map(|seen| match seen {
-            Seen::Connected(_) => "CONNECT".to_owned(),
-            Seen::Subscribed(_) => "SUBSCRIBE".to_owned(),
-            Seen::Up(envelope) => match &envelope.body {
-                Up::Status { status, .. } => format!("Status {status:?}"),
-                Up::OrderResult { outcome, .. } => format!("OrderResult {outcome:?}"),
-                other => super::shared::name(other).to_owned(),
-            },
-            Seen::Bad(why) => format!("({why})"),
-            Seen::Lost(why) => format!("(link lost: {why})"),
-        });
-        let names: Vec<_> = names.collect();
-        match names.len() {
-            0 => "nothing".to_owned(),
-            count if count > 40 => format!("… {}", names[count - 40..].join(", ")),
-            _ => names.join(", "),
-        }
-    }
-
-    /// Waits for a report.
-    pub(super) fn reported(&self, mark: usize, iccid: &Iccid, status: Status) -> Checked<u64> {
-        let what = format!("a report that {iccid} is {status:?}");
-        self.expect(mark, &what, |up| match up {
-            Up::Status {
-                iccid: Some(own),
-                status: seen,
-                report_seq,
-                ..
-            } if own == iccid && *seen == status => Some(*report_seq),
-            _ => None,
-        })
-    }
-
-    /// Numbers of the reports of a status of a profile since a mark, each once.
-    pub(super) fn reports(&self, mark: usize, iccid: &Iccid, status: Status) -> Vec<u64> {
-        let mut found: Vec<u64> = self
-            .ups(mark)
-            .into_iter()
-            .filter_map(|up| match up {
-                Up::Status {
-                    iccid: Some(own),
-                    status: seen,
-                    report_seq,
-                    ..
-                } if own == *iccid && seen == status => Some(report_seq),
-                _ => None,
-            })
-            .collect();
-        found.sort_unstable();
-        found.dedup();
-        found
-    }
-
-    /// Messages of the vehicle since a mark.
-    pub(super) fn ups(&self, mark: usize) -> Vec<Up> {
-        let seen = self.shared.since(mark).into_iter();
-        seen.filter_map(|seen| match seen {
-            Seen::Up(envelope) => Some(envelope.body),
-            _ => None,
-        })
-        .collect()
-    }
-
-    /// Ids of an account's requests for codes since a mark, each once.
-    pub(super) fn requests(&self, mark: usize, account: AccountRef) -> Vec<Id> {
-        let mut all: Vec<_> = self
-            .ups(mark)
-            .into_iter()
-            .filter_map(|up| request(&up))
-            .filter(|(_, of)| *of == account)
-            .map(|(id, _)| id)
-            .collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    }
-
-    /// Waits for the result of an order.
-    pub(super) fn result(&self, mark: usize, order_id: Id) -> Checked<OrderOutcome> {
-        self.expect(mark, "the order's result", |up| match up {
-            Up::OrderResult {
-                order_id: id,
-                outcome,
-            } if *id == order_id => Some(*outcome),
-            _ => None,
-        })
-    }
-
-    /// Sends an order and waits for its result.
-    pub(super) fn ordered(&self, kind: OrderKind) -> Checked<OrderOutcome> {
-        let mark = self.shared.mark();
-        let id = self.shared.order(kind);
-        self.result(mark, id)
-    }
-
-    /// The connection ends at the next message of this name, before any answer, and the vehicle comes back.
-    pub(super) fn cut_at(&mut self, name: &'static str) {
-        self.shared.state().at = Some((name, Then::Cut));
-        self.lost_links += 1;
-    }
-
-    /// Nothing is answered from the next message of this name on.
-    pub(super) fn silent_at(&self, name: &'static str) {
-        self.shared.state().at = Some((name, Then::Silence));
-    }
-
-    /// The connection breaks now.
-    pub(super) fn break_link(&mut self) {
-        self.shared.disturb(super::shared::Out::Cut);
-        self.lost_links += 1;
-    }
-
-    /// The vehicle is out of reach until `come_back`.
-    pub(super) fn go_away(&mut self) {
-        self.shared.state().refusing = true;
-        self.break_link();
-    }
-
-    /// The vehicle may connect again.
-    pub(super) fn come_back(&self) {
-        self.shared.state().refusing = false;
-    }
-
-    /// Waits for the vehicle's next `Hello`; what it lists.
-    pub(super) fn hello(&self, mark: usize) -> Checked<Vec<aid_wire::ProfileState>> {
-        self.expect(mark, "Hello of a new connection", |up| match up {
-            Up::Hello { profiles, .. } => Some(profiles.clone()),
-            _ => None,
-        })
-    }
-
-    /// Waits until nothing is under way: an order about a profile that nobody has was answered.
-    pub(super) fn settled(&mut self) -> Checked {
-        let stranger = self.person()?;
-        let kind = self.deletion(&stranger.iccid, stranger.account);
-        self.ordered(kind).map(drop)
-    }
-}
-
-/// The id and account of a request for a code.
-pub(super) fn request(up: &Up) -> Option<(Id, AccountRef)> {
-    match up {
-        Up::RequestActivationCode {
-            request_id,
-            account,
-        }
-        | Up::RequestAgain {
-            request_id,
-            account,
-        } => Some((*request_id, *account)),
-        _ => None,
     }
 }

@@ -250,7 +250,9 @@ impl Shared {
             state.link = None;
         }
         let at = self.now_us();
-        state.recorder.deed(at, "car", &format!("link lost: {why}"), &[]);
+        state
+            .recorder
+            .deed(at, "car", &format!("link lost: {why}"), &[]);
         self.note(&mut state, Seen::Lost(why));
     }
 

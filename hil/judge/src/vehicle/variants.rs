@@ -265,9 +265,7 @@ impl Variant {
             {
                 *kind = OrderKind::DeleteAll;
             }
-            (Self::KeepsOnDeleteAll, Down::Order { kind, .. })
-                if *kind == OrderKind::DeleteAll =>
-            {
+            (Self::KeepsOnDeleteAll, Down::Order { kind, .. }) if *kind == OrderKind::DeleteAll => {
                 *kind = OrderKind::Logout {
                     account: state.book.logged_in.unwrap_or(NOBODY),
                 };

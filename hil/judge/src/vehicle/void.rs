@@ -49,7 +49,12 @@ fn expired(rig: &mut Rig) -> Checked {
         ..letter.clone()
     };
     rig.shared.send(void);
-    untouched(rig, mark, &letter, "nothing for an order whose time is over")?;
+    untouched(
+        rig,
+        mark,
+        &letter,
+        "nothing for an order whose time is over",
+    )?;
     let valid = Letter {
         expires_at: Some(now() + 3_600),
         ..letter.clone()
