@@ -128,8 +128,8 @@ fn verdicts(kind: &str, document: &Value) -> BTreeMap<String, Vec<String>> {
         pki(&format!("{kind}-server.key")),
     );
     let config = tls::server_config(&cert, &key, Some(&pki("partners-ca.pem"))).unwrap();
-    let listener = aid_serve::http::bind(&format!("127.0.0.1:{port}"));
-    let listener = runtime.block_on(listener).unwrap();
+    let address = format!("127.0.0.1:{port}");
+    let listener = runtime.block_on(aid_serve::http::bind(&address)).unwrap();
     let router = Router::new()
         .fallback(answer)
         .with_state(Arc::new(document.clone()));

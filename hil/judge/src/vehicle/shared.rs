@@ -286,11 +286,11 @@ impl Shared {
             None => vec![envelope],
         };
         for envelope in all {
-            self.heard(&mut state, envelope);
+            self.heard(&mut state, &envelope);
         }
     }
 
-    fn heard(&self, state: &mut State, envelope: Envelope<Up>) {
+    fn heard(&self, state: &mut State, envelope: &Envelope<Up>) {
         let kind = name(&envelope.body);
         self.note(state, Seen::Up(envelope.clone()));
         if let Some((_, then)) = state.at.filter(|(name, _)| *name == kind) {
@@ -309,7 +309,7 @@ impl Shared {
         if state.silent || state.book.unanswered.contains(kind) {
             return;
         }
-        for letter in state.book.heard(&envelope, crate::aid1::now()) {
+        for letter in state.book.heard(envelope, crate::aid1::now()) {
             self.post(state, letter, false);
         }
     }
