@@ -21,7 +21,6 @@ pub mod smdp;
 mod subject;
 mod target;
 mod test;
-mod vehicle;
 
 pub use command::JudgeArgs;
 pub use evidence::Evidence;
