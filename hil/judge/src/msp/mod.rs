@@ -115,6 +115,8 @@ pub(crate) struct Msp {
     token: Option<String>,
     /// Send MSP Token of that token.
     onboarded: Option<crate::aid1::Got>,
+    /// A customer was linked once in this run: that visits can link at all.
+    has_linked: bool,
     /// Why no customer can be linked, once it failed.
     no_token: Option<String>,
     /// The profile of that token.
@@ -196,6 +198,7 @@ impl Subject for Msp {
             folder: crate::aid1::folder(setting),
             token: None,
             onboarded: None,
+            has_linked: false,
             no_token: None,
             order: None,
             _programs: programs,

@@ -227,6 +227,7 @@ fn sent(msp: &mut Msp, evidence: &mut Evidence) -> Done {
     }
     msp.token = got.json()["msp_token"].as_str().map(str::to_owned);
     msp.onboarded = Some(got);
+    msp.has_linked = true;
     Ok(())
 }
 
@@ -263,6 +264,11 @@ fn links_nobody(
     (id, back, yes): (&str, &str, bool),
     what: &str,
 ) -> Result<Option<String>, Finding> {
+    // Where nobody can be linked at all, it says nothing that this visit links nobody.
+    if !msp.has_linked {
+        msp.link_customer(evidence)?;
+        msp.unlink();
+    }
     let server = msp.server()?;
     server.answer(taken);
     let mark = server.mark();

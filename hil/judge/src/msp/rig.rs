@@ -208,6 +208,7 @@ impl Msp {
         }
         self.token = Some(token.clone());
         self.onboarded = Some(got);
+        self.has_linked = true;
         Ok(token)
     }
 
