@@ -108,6 +108,14 @@ power-cut CUTS="100" *ARGS:
 package TARGET="":
     agent/dist/package.sh {{TARGET}}
 
+# Debian packages of the servers (needs cargo-deb; docs/install.md): just package-servers, or just package-servers aid-cmp
+package-servers *SERVERS:
+    cmp-link/dist/package.sh {{SERVERS}}
+
+# A release in target/release-VERSION: packages, SBOM, checksums (docs/install.md): just release, or just release --trial
+release *FLAGS:
+    .ci/release {{FLAGS}}
+
 # Keys, certificates and configurations for the six terminals of docs/guide.md
 init DIR:
     cargo run --release -p aid-hil -- init --dir {{DIR}}
