@@ -112,6 +112,7 @@ impl Credentials {
     pub(crate) fn resolver(&self, slot: Slot) -> Result<Arc<dyn ResolvesClientCert>, KeyError> {
         let file = self.certificate(slot);
         let chain = tls::certificates(&file).map_err(|f| KeyError(f.text))?;
+        tls::check_version(&file, &chain).map_err(|f| KeyError(f.text))?;
         let own = chain
             .first()
             .ok_or_else(|| KeyError(format!("{} has no certificate", file.display())))?;

@@ -272,14 +272,25 @@ impl ClientCertVerifier for NamesRefused {
     }
 }
 
-fn unfit(cert: &Path, key: &Path, error: &rustls::Error) -> Failure {
-    let list = certificates(cert).unwrap_or_default();
-    if let Some(version) = list.iter().find_map(|c| validity::old_version(c)) {
-        return Failure::new(format!(
+/// Checks that TLS can show these certificates, which are those of this file.
+///
+/// # Errors
+/// One is of an X.509 version before 3.
+pub fn check_version(cert: &Path, list: &[CertificateDer<'_>]) -> Result<(), Failure> {
+    match list.iter().find_map(|c| validity::old_version(c)) {
+        None => Ok(()),
+        Some(version) => Err(Failure::new(format!(
             "the certificate {} is of X.509 version {version}, TLS needs version 3; issue it again with \
              extensions (openssl x509 -req needs -extfile or -copy_extensions for that)",
             cert.display()
-        ));
+        ))),
+    }
+}
+
+fn unfit(cert: &Path, key: &Path, error: &rustls::Error) -> Failure {
+    let list = certificates(cert).unwrap_or_default();
+    if let Err(old) = check_version(cert, &list) {
+        return old;
     }
     let (cert, key) = (cert.display(), key.display());
     Failure::new(format!(

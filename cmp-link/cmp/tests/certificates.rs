@@ -159,10 +159,10 @@ async fn the_old_certificate_is_accepted_until_the_new_one_was_used() {
     assert!(let_in(&world, "first", car).await.is_none(), "it ended");
     assert!(let_in(&world, "second", car).await.is_some());
     assert_eq!(states(&world, car), ["bound"]);
-    let audit = aid_cmp(&world, &["audit"]);
+    let audit = aid_cmp(&world, &["audit", "list"]);
     let issues = audit.iter().filter(|row| {
-        let detail = row["detail"].as_str().unwrap();
-        row["action"] == "vehicle certificate issued" && detail.contains(car.as_str())
+        let detail = row["on"].as_str().unwrap_or_default();
+        row["what"] == "vehicle certificate issued" && detail.contains(car.as_str())
     });
     assert_eq!(issues.count(), 1);
     // An operator's binding ends what was issued.

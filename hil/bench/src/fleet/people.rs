@@ -23,23 +23,37 @@ pub(crate) fn configure(site: &Site, vehicles: u32) -> Result<(), Failure> {
          imsi_first = \"001010000000001\"\ncount = {count}\nalgorithm = \"milenage\"\nmnc_digits = 2\npin = \"0000\"\n\
          pin2 = \"0000\"\nmetadata = {{ name = \"Fleet\" }}\n"
     );
-    append(site, "smdp.toml", &template)?;
+    let mut smdp = table(site, "smdp.toml")?;
+    // The set-up's list is of another CI than the fleet's cards have.
+    smdp.remove("crl");
+    write(
+        site,
+        "smdp.toml",
+        &format!("{}{template}", toml::to_string(&smdp)?),
+    )?;
     append(site, "cmp.toml", UNLIMITED)?;
-    let file = site.path("msp.toml");
-    let mut msp: Table = std::fs::read_to_string(&file)?.parse()?;
+    let mut msp = table(site, "msp.toml")?;
     let smdp = msp.get_mut("smdp").and_then(Value::as_table_mut);
     let smdp = smdp.ok_or_else(|| Failure::new("the set-up's msp.toml has no [smdp]"))?;
     smdp.insert("profile_type".into(), PROFILES.into());
-    let text = format!("{}{UNLIMITED}", toml::to_string(&msp)?);
-    private::write(&file, text.as_bytes())?;
-    Ok(())
+    write(
+        site,
+        "msp.toml",
+        &format!("{}{UNLIMITED}", toml::to_string(&msp)?),
+    )
+}
+
+fn table(site: &Site, name: &str) -> Result<Table, Failure> {
+    Ok(std::fs::read_to_string(site.path(name))?.parse()?)
+}
+
+fn write(site: &Site, name: &str, text: &str) -> Result<(), Failure> {
+    Ok(private::write(&site.path(name), text.as_bytes())?)
 }
 
 fn append(site: &Site, name: &str, text: &str) -> Result<(), Failure> {
-    let file = site.path(name);
-    let old = std::fs::read_to_string(&file)?;
-    private::write(&file, format!("{old}{text}").as_bytes())?;
-    Ok(())
+    let old = std::fs::read_to_string(site.path(name))?;
+    write(site, name, &format!("{old}{text}"))
 }
 
 /// Stores a driver for each car on both sides.
