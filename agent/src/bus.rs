@@ -2,6 +2,10 @@
 //!
 //! The bus's policy (`dist/org.aid.Agent1.conf`) says who may send; each call is judged by the user id that the bus reports,
 //! too, as on the socket (`api_uids`). A bus that is away or restarts is connected to again. `docs/wire/aid4.md` describes it.
+#![allow(
+    clippy::disallowed_types,
+    reason = "the code that zbus makes for an interface has a HashMap of its own"
+)]
 
 mod values;
 

@@ -2,6 +2,7 @@
 #![cfg(feature = "dbus")]
 #![allow(
     clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a failed expectation is a failed test"
 )]
