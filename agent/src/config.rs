@@ -181,18 +181,18 @@ impl Config {
 }
 
 impl Cmp {
-    /// Neither key nor certificate is there: the car was reset to its factory state, or was never set up.
+    /// The key is not there: the car was reset to its factory state, or was never set up. A certificate alone may be left of
+    /// a reset that lost power between the two.
     #[must_use]
     pub fn has_no_keys(&self) -> bool {
         let gone = |file: &Path| {
             std::fs::symlink_metadata(file).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
         };
-        let key_gone = match &self.key {
+        match &self.key {
             KeyName::File(file) => gone(file),
             // The token is asked when the key is needed; a reset destroys the key before the certificate.
-            KeyName::Token(_) => true,
-        };
-        key_gone && gone(&self.cert)
+            KeyName::Token(_) => gone(&self.cert),
+        }
     }
 
     /// Host and port of `address`.

@@ -332,7 +332,7 @@ impl World {
 
     /// Invariant 3 at the MSPs: of each profile the last that the MSP heard is how it is.
     fn check_msps(&mut self) {
-        // What is lost with a journal or a database is told by a synchronisation (§4.6), which is not simulated.
+        // A synchronisation (§4.6), which is not simulated, reports what is lost with a journal or a database.
         if self.was_restored || self.cars.iter().any(|c| c.is_lossy) {
             return;
         }

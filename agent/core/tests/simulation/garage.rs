@@ -158,7 +158,7 @@ fn power_is_cut_after_every_effect_of_a_factory_reset() {
             world.check_reports();
             if begun {
                 check_wiped(world);
-                // Nobody gets in, and what is told to a car without keys has no effect.
+                // Nobody gets in, and messages to a car without keys have no effect.
                 world.step(&Step::Login(b'a'));
                 world.check_at_rest();
                 assert!(world.agent.session().is_none());

@@ -10,7 +10,7 @@ use aid_id::{AccountRef, Id};
 
 impl Service {
     /// Decides about a session that began without a connection: number, user, verifier. A user whom the CMP does not let in
-    /// any more is told so before the acknowledgement. The car is locked.
+    /// any more gets `Revoke` before the acknowledgement. The car is locked.
     pub(super) async fn offline_session(
         &self,
         tx: &Tx<'_>,
