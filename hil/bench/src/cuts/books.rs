@@ -18,6 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// How the SM-DP+ names an installation that was broken off.
+const INTERRUPTED: &str = "installFailedDueToInterruption";
+/// One that succeeded.
+const INSTALLED: &str = "installed";
+
+/// So much of a history is printed from where it differs.
+const SHOWN: usize = 6;
+
 /// What the books say.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Verdict {
@@ -105,10 +113,25 @@ fn at_card(site: &Site) -> Result<Histories, Failure> {
         .map(|row| (row["seq_number"].as_u64().unwrap_or_default(), row))
         .collect();
     numbered.sort_by_key(|(number, _)| *number);
-    Ok(histories(
-        numbered.into_iter().map(|(_, row)| row),
-        "outcome",
-    ))
+    let mut all = histories(numbered.into_iter().map(|(_, row)| row), "outcome");
+    all.values_mut().for_each(forget_tries);
+    Ok(all)
+}
+
+/// Takes out the interrupted tries of an installation that succeeded: the card reports each of them to the SM-DP+
+/// (SGP.22 §2.5.6), while the car tells how its one operation ended (§7.8).
+fn forget_tries(history: &mut Vec<String>) {
+    let mut next = String::new();
+    let mut kept: Vec<String> = Vec::new();
+    for what in std::mem::take(history).into_iter().rev() {
+        if what.starts_with(INTERRUPTED) && next == INSTALLED {
+            continue;
+        }
+        next.clone_from(&what);
+        kept.push(what);
+    }
+    kept.reverse();
+    *history = kept;
 }
 
 /// The MSP's.
@@ -139,11 +162,19 @@ fn differences(card: &Histories, msp: &Histories) -> Vec<String> {
         .filter_map(|iccid| {
             let did = card.get(iccid).unwrap_or(&none);
             let told = msp.get(iccid).unwrap_or(&none);
+            let same = did.iter().zip(told).take_while(|(a, b)| a == b).count();
+            let rest = |all: &[String]| {
+                let shown = &all[same..all.len().min(same + SHOWN)];
+                if shown.is_empty() {
+                    return "nothing more".to_owned();
+                }
+                shown.join(", ")
+            };
             let text = || {
                 format!(
-                    "{iccid}: the card did {}; the MSP was told {}",
-                    did.join(", "),
-                    told.join(", ")
+                    "{iccid}: after {same} operations the card did {}; the MSP was told {}",
+                    rest(did),
+                    rest(told)
                 )
             };
             (did != told).then(text)
@@ -173,5 +204,25 @@ mod tests {
             assert_eq!(differences(&did, &history(told)).len(), 1, "{told:?}");
         }
         assert_eq!(differences(&Histories::new(), &did).len(), 1);
+    }
+
+    #[test]
+    fn interrupted_tries_count_with_the_installation_that_they_became() {
+        let after = |all: &[&str]| {
+            let mut history: Vec<String> = all.iter().map(|what| (*what).to_owned()).collect();
+            forget_tries(&mut history);
+            history
+        };
+        let tried = "installFailedDueToInterruption (11) in initialiseSecureChannel (0)";
+        let kept = ["installed", "deleted"];
+        assert_eq!(after(&[tried, tried, "installed", "deleted"]), kept);
+        // One that nothing became of was to be told, and so was any other failure.
+        assert_eq!(after(&[tried]), [tried]);
+        assert_eq!(
+            after(&["installed", "deleted", tried]),
+            ["installed", "deleted", tried]
+        );
+        let full = "installFailedDueToInsufficientMemoryForProfile (10) in loadProfileElements (5)";
+        assert_eq!(after(&[full, "installed"]), [full, "installed"]);
     }
 }

@@ -89,8 +89,8 @@ fn show(args: &KillArgs, seed: u64, logins: u64, verdict: &Verdict) -> Result<()
     if verdict.broken.is_empty() {
         return Ok(());
     }
-    let all = verdict.broken.join("\n");
+    let all = verdict.broken.join("; ");
     Err(Failure::new(format!(
-        "the books differ (repeat with --seed {seed}, look with --keep DIR):\n{all}"
+        "the books differ (repeat with --seed {seed}, look with --keep DIR): {all}"
     )))
 }
