@@ -117,10 +117,17 @@ impl World {
 
     /// Invariant 4: once a car has been online for a while, the CMP knows every profile on its card.
     fn check_known(&mut self, car: usize) {
-        let here = &self.cars[car];
+        let now = self.now;
+        let here = &mut self.cars[car];
         let Some(since) = here.online_since.filter(|_| self.cmp.is_up) else {
             return;
         };
+        // While its journal fails the agent says nothing: the time begins when it works again.
+        let fails = here.agent.as_ref().is_some_and(|a| a.has_failed_journal());
+        if fails {
+            here.online_since = Some(now);
+            return;
+        }
         // Looked at once in ten seconds: it takes longer than all the rest.
         let slot = self.now / 10_000;
         if std::mem::replace(&mut self.cars[car].known_at, slot) == slot {
@@ -131,8 +138,8 @@ impl World {
             return;
         }
         let agent = here.agent.as_ref();
-        // The agent itself has to know, its journal has to work, and its reports must have gone out.
-        if agent.is_none_or(|a| a.has_failed_journal() || a.profiles().is_none()) {
+        // The agent itself has to know, and its reports must have gone out.
+        if agent.is_none_or(|a| a.profiles().is_none()) {
             return;
         }
         let waiting = agent.is_some_and(|a| !a.durable().outbox().is_empty());
@@ -178,8 +185,10 @@ impl World {
         let wall = self.cmp.wall(self.now);
         if self.cmp.skew == 0 {
             let far = |c: &&aid_cmp_core::model::Call| {
-                // What a wrong clock put off counts for nothing.
-                c.state == CallState::Due && c.next_at > wall + MAX_PAUSE
+                // What a wrong clock put off counts for nothing; what is being made will say when it is due.
+                c.state == CallState::Due
+                    && c.next_at > wall + MAX_PAUSE
+                    && !self.cmp.busy.contains(&c.id)
             };
             let far = self.cmp.store.calls.iter().find(far);
             if let Some(call) = far
@@ -187,7 +196,7 @@ impl World {
                     .cmp
                     .store
                     .next_call(wall, &self.cmp.busy)
-                    .is_none_or(|at| at > wall + MAX_PAUSE)
+                    .is_some_and(|at| at > wall + MAX_PAUSE)
             {
                 let (kind, hours) = (call.kind, (call.next_at - wall) / 3_600_000);
                 self.violate(13, format_args!("a call {kind:?} is due in {hours} h"));

@@ -6,6 +6,7 @@ use crate::invariant::Violation;
 use crate::plan::{Deed, Fault, State, Step};
 use crate::sabotage::Sabotage;
 use crate::world::{CARS, DAY, EPOCH, Item, USERS, World, account, msp_of, user_of};
+use aid_agent_core::Phase;
 use aid_aid1::body::CsimStatus;
 use aid_cmp_core::decide::status::word;
 use aid_cmp_core::model::{CallState, Federation, OrderState, ProfileStatus};
@@ -414,13 +415,22 @@ impl World {
         self.deed(step(Deed::IgnitionOn));
         self.deed(step(Deed::Login(user as u8)));
         let end = self.now + 6 * HOUR;
-        let mut asked = false;
+        let (mut asked, mut tried_again) = (false, false);
         while self.violation.is_none() && self.now < end {
             self.run_until(self.now + MINUTE / 2);
             let agent = self.cars[car].agent.as_ref();
             let session = agent.and_then(|a| a.session());
             if session.is_some_and(|s| s.asking()) && !asked {
                 asked = true;
+                self.deed(step(Deed::Provision));
+            }
+            // A CMP restored from a backup gives a code once more that was used since. The SM-DP+ refuses it, the screen
+            // says so, and the user asks again.
+            let agent = self.cars[car].agent.as_ref();
+            let gave_up =
+                agent.is_some_and(|a| a.phase() == Phase::NoProfile && a.waiting().is_none());
+            if gave_up && self.was_restored && !tried_again && self.now > end - 5 * HOUR {
+                tried_again = true;
                 self.deed(step(Deed::Provision));
             }
             let enabled = self.cars[car].card.enabled();

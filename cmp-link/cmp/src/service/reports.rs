@@ -83,11 +83,10 @@ impl Service {
         listed: &[ProfileState],
     ) -> Stored<Decision> {
         let vehicle = tx.vehicle(eid).await?;
-        let settled = |seen: u64| seen.saturating_add(hello::SETTLED_MS) <= context.now;
         let earlier = vehicle.and_then(|v| Some((v.last_seen?, v.card?)));
-        let earlier = earlier.filter(|(seen, _)| settled(*seen));
+        let earlier = earlier.filter(|(seen, _)| hello::is_settled(*seen, context.now));
         let before = match earlier {
-            Some((seen, card)) => Some(unexplained(tx, eid, seen, &card).await?),
+            Some((seen, card)) => Some(unexplained(tx, context.now, eid, seen, &card).await?),
             None => None,
         };
         let before = before.as_deref();
@@ -183,10 +182,13 @@ impl Service {
 }
 
 /// The card that a car showed at `seen`, without what its reports since then have explained.
-async fn unexplained(tx: &Tx<'_>, eid: Eid, seen: u64, card: &str) -> Stored<String> {
+async fn unexplained(tx: &Tx<'_>, now: u64, eid: Eid, seen: u64, card: &str) -> Stored<String> {
     let mut reported = Vec::new();
     for iccid in hello::differing(card) {
-        if tx.has_reported(eid, &iccid, seen).await? {
+        if tx
+            .has_reported(eid, &iccid, hello::since(seen, now))
+            .await?
+        {
             reported.push(iccid);
         }
     }

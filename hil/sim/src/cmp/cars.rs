@@ -527,13 +527,12 @@ impl Cmp {
     ) -> Decision {
         let vehicle = self.store.vehicles.get(&eid);
         let earlier = vehicle.and_then(|v| Some((v.last_seen?, v.card.clone()?)));
-        let settled = |seen: u64| seen.saturating_add(hello::SETTLED_MS) <= context.now;
-        let earlier = earlier.filter(|(seen, _)| settled(*seen));
+        let earlier = earlier.filter(|(seen, _)| hello::is_settled(*seen, context.now));
         let before = earlier.map(|(seen, card)| {
             let reported = |i: &Iccid| {
                 let of = |r: &Report| r.eid == eid && r.iccid.as_ref() == Some(i);
                 let mut since = self.store.reports.iter();
-                since.any(|r| of(r) && r.received_at >= seen)
+                since.any(|r| of(r) && hello::since(seen, context.now).contains(&r.received_at))
             };
             let reported: Vec<Iccid> = hello::differing(&card)
                 .into_iter()

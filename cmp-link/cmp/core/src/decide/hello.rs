@@ -10,6 +10,20 @@ use serde::{Deserialize, Serialize};
 /// Time in which a car sends the reports that were waiting for its connection, ms. What two Hellos say that are further
 /// apart, no report explains.
 pub const SETTLED_MS: u64 = 60_000;
+/// Whether a Hello that was seen then says something about one that comes now, Unix milliseconds. One of the future was
+/// stamped by a clock that was wrong: it is older than what comes now.
+#[must_use]
+pub fn is_settled(seen: u64, now: u64) -> bool {
+    seen > now || now - seen >= SETTLED_MS
+}
+
+/// When a report was received that may explain what a Hello that was seen at `seen` differed in. One of the future explains
+/// nothing: a clock that was wrong stamped it, and it would explain everything for as long as that clock was ahead.
+#[must_use]
+pub fn since(seen: u64, now: u64) -> std::ops::RangeInclusive<u64> {
+    seen.min(now)..=now
+}
+
 /// Profiles of a card that are kept for support and compared.
 const MAX_LISTED: usize = 64;
 /// Said of a profile in the stored card that should be on it: it was not listed once.
@@ -162,6 +176,23 @@ mod tests {
     use super::*;
     use crate::model::MspVerdict;
     use aid_id::Eid;
+
+    #[test]
+    fn what_a_wrong_clock_stamped_explains_nothing_and_hides_nothing() {
+        let (now, day) = (1_800_000_000_000, 86_400_000);
+        assert!(is_settled(now - SETTLED_MS, now));
+        assert!(!is_settled(now - SETTLED_MS + 1, now));
+        assert!(!is_settled(now, now));
+        assert!(is_settled(now + 3 * day, now));
+        let may_explain = |received, seen| since(seen, now).contains(&received);
+        assert!(may_explain(now - 1, now - 2));
+        assert!(may_explain(now, now));
+        assert!(!may_explain(now - 3, now - 2));
+        assert!(!may_explain(now + day, now - 2));
+        // A Hello of the future: what was received since can't be told, so only what comes at this very moment counts.
+        assert!(!may_explain(now - 1, now + day));
+        assert!(!may_explain(now + day, now + day));
+    }
 
     const OWNER: AccountRef = AccountRef([7; 16]);
 

@@ -7,6 +7,7 @@ use crate::store::{Bar, Stored, Tx};
 use aid_cmp_core::model::{LoginCode, Report, Vehicle, Verifier};
 use aid_id::{AccountRef, Eid, Iccid};
 use aid_store::{Fields, params};
+use std::ops::RangeInclusive;
 
 fn eid(row: &mut Fields<'_>) -> Stored<Eid> {
     row.parsed()
@@ -187,13 +188,20 @@ impl Tx<'_> {
         self.tx.all(sql, values, row::verifier).await
     }
 
-    /// Whether the car has reported of this profile since then, Unix milliseconds.
+    /// Whether the car has reported of this profile in that time, Unix milliseconds.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn has_reported(&self, eid: Eid, iccid: &Iccid, since: u64) -> Stored<bool> {
-        let sql = "SELECT 1 FROM report WHERE eid = $1 AND iccid = $2 AND received_at >= $3";
-        let values = params![eid.as_str(), iccid.as_str(), since];
+    pub async fn has_reported(
+        &self,
+        eid: Eid,
+        iccid: &Iccid,
+        when: RangeInclusive<u64>,
+    ) -> Stored<bool> {
+        let sql = "SELECT 1 FROM report WHERE eid = $1 AND iccid = $2 AND received_at >= $3 \
+             AND received_at <= $4";
+        let (from, to) = when.into_inner();
+        let values = params![eid.as_str(), iccid.as_str(), from, to];
         self.tx.exists(sql, values).await
     }
 
