@@ -425,13 +425,15 @@ impl World {
                 self.deed(step(Deed::Provision));
             }
             // A CMP restored from a backup gives a code once more that was used since. The SM-DP+ refuses it, the screen
-            // says so, and the user asks again.
+            // says so, and the user logs in again.
             let agent = self.cars[car].agent.as_ref();
             let gave_up =
                 agent.is_some_and(|a| a.phase() == Phase::NoProfile && a.waiting().is_none());
             if gave_up && self.was_restored && !tried_again && self.now > end - 5 * HOUR {
                 tried_again = true;
-                self.deed(step(Deed::Provision));
+                self.deed(step(Deed::Logout));
+                self.run_until(self.now + 2 * MINUTE);
+                self.deed(step(Deed::Login(user as u8)));
             }
             let enabled = self.cars[car].card.enabled();
             if enabled.is_some_and(|i| self.owner(i) == Some(account(user))) {
