@@ -19,7 +19,7 @@ pub(crate) use begin::{Begun, NewCall, Ownership};
 pub(crate) use book::{Book, Edit};
 pub(crate) use call::CallFilter;
 pub(crate) use due::Due;
-pub(crate) use end::{Ended, TokenEnd};
+pub(crate) use end::{Ended, Success, TokenEnd};
 pub(crate) use meter::{Meter, MeterFilter, MeterKey, MeterRow};
 pub(crate) use prune::Retention;
 pub(crate) use row::{CallRow, CallState};
@@ -60,6 +60,12 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn reads(&self) -> u64 {
         self.0.reads()
+    }
+
+    /// Transactions that were committed so far.
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u64 {
+        self.0.commits()
     }
 
     /// Writes something, to find out whether changes can be stored now.
