@@ -11,6 +11,8 @@ mod meter;
 mod prune;
 mod row;
 
+use std::path::Path;
+
 use aid_store::{Database, Options, Schema, Sql, Step};
 
 pub(crate) use aid_store::Stored;
@@ -48,6 +50,14 @@ impl Store {
     pub(crate) async fn open(database: &Database) -> Stored<Self> {
         let open = aid_store::Store::open(database, &SCHEMA, Options::default());
         open.await.map(Self)
+    }
+
+    /// Copies a SQLite database into a new file, while others work on it.
+    ///
+    /// # Errors
+    /// The copy exists already, a file is not accessible, the disk is full, or the database is PostgreSQL's.
+    pub(crate) async fn copy(database: &Database, to: &Path) -> Stored<()> {
+        aid_store::Store::copy(database, to).await
     }
 
     /// Whether other instances may work on the same database.
