@@ -14,7 +14,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use serde_json::{Value, json};
 
-use crate::hub::{Hub, now_ms};
+use crate::hub::{Hub, day, now_ms};
 use crate::onboarding::Description;
 use crate::program::add_party;
 use crate::shown;
@@ -22,6 +22,8 @@ use crate::store::{CallFilter, CallState, Edit, MeterFilter};
 
 /// Most calls that a list shows.
 const LIST: i64 = 200;
+/// Days of the meter that are shown; the command line has all.
+const METER_DAYS: i64 = 31;
 /// Largest description of a party, bytes.
 const MAX_DESCRIPTION: usize = 64 * 1024;
 
@@ -104,7 +106,7 @@ async fn calls(State(hub): State<Hub>, Path(state): Path<String>) -> Response {
 async fn meter(State(hub): State<Hub>) -> Response {
     let done = async {
         let filter = MeterFilter {
-            from: String::new(),
+            from: day(now_ms() - (METER_DAYS - 1) * 86_400_000),
             to: "9".into(),
             pair: None,
         };

@@ -134,6 +134,11 @@ impl Landing {
         self.tell.subscribe()
     }
 
+    /// The call was answered: whoever waits, and whoever joins until this is dropped, gets the answer.
+    pub(crate) fn answered(&self, answer: Answer) {
+        self.tell.send_replace(Some(answer));
+    }
+
     /// The call was answered in time: whoever waits gets the answer, and the call is forgotten here.
     pub(crate) fn land(self, answer: Answer) {
         self.tell.send_replace(Some(answer));
@@ -213,8 +218,14 @@ mod tests {
             flights.join(key(2), same(2), now),
             Joined::First(_)
         ));
-        landing.land(answer());
+        landing.answered(answer());
         assert_eq!(wait(waiting).await, Some(answer()));
+        // Its end is not stored yet: a repetition gets the answer from here.
+        let Joined::Same(waiting) = flights.join(key(1), same(1), now) else {
+            panic!("same");
+        };
+        assert_eq!(wait(waiting).await, Some(answer()));
+        landing.land(answer());
         // It is over: the next one is carried on.
         let Joined::First(landing) = flights.join(key(1), same(1), now) else {
             panic!("first");

@@ -1,7 +1,7 @@
 //! The hub as a whole: what listener, deliveries, upkeep and console share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aid_cli::cli::Failure;
@@ -15,9 +15,9 @@ use crate::config::Config;
 use crate::core::delivery::Patience;
 use crate::core::directory::Directory;
 use crate::core::pair::PairId;
-use crate::flights::Flights;
+use crate::flights::{Flights, Landing};
 use crate::gate::Gate;
-use crate::store::{Book, Meter, Store};
+use crate::store::{Book, Meter, Store, Success};
 
 /// The hub. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,7 +51,15 @@ pub(crate) struct Inner {
     /// What is not delivered.
     pub(crate) backlog: Backlog,
     usual: Usual,
-    uncounted: Mutex<Meter>,
+    unwritten: Mutex<Unwritten>,
+}
+
+/// What callers have heard, or do not depend on, and the next [`Hub::flush`] stores.
+#[derive(Debug, Default)]
+struct Unwritten {
+    /// Successes of calls that are stored, each with what answers repetitions meanwhile.
+    successes: Vec<(Success, Landing)>,
+    meter: Meter,
 }
 
 impl std::ops::Deref for Hub {
@@ -147,7 +155,7 @@ impl Hub {
             certificates: Limiter::new(config.limits.certificate),
             backlog: Backlog::new(most),
             usual,
-            uncounted: Mutex::default(),
+            unwritten: Mutex::default(),
         })))
     }
 
@@ -182,30 +190,37 @@ impl Hub {
         self.own.renew(Arc::new(own));
     }
 
-    /// Counts something that is stored by the next [`Hub::flush`].
-    pub(crate) fn count(&self, meter: Meter) {
-        // Counts are added one by one, so a panic elsewhere does not matter.
-        let mut uncounted = self
-            .uncounted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        uncounted.merge(meter);
+    fn unwritten(&self) -> MutexGuard<'_, Unwritten> {
+        // Values are added one by one, so a panic elsewhere does not matter.
+        let unwritten = self.unwritten.lock();
+        unwritten.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores what was counted.
+    /// Counts something that is stored by the next [`Hub::flush`].
+    pub(crate) fn count(&self, meter: Meter) {
+        self.unwritten().meter.merge(meter);
+    }
+
+    /// Takes a success that is stored by the next [`Hub::flush`]. That the call is accepted is stored already.
+    pub(crate) fn succeeded(&self, success: Success, landing: Landing) {
+        self.unwritten().successes.push((success, landing));
+    }
+
+    /// Stores what was counted, and the successes of stored calls, in one commit.
     pub(crate) async fn flush(&self) {
-        let counted = std::mem::take(
-            &mut *self
-                .uncounted
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        if counted.is_empty() {
+        let Unwritten { successes, meter } = std::mem::take(&mut *self.unwritten());
+        if successes.is_empty() && meter.is_empty() {
             return;
         }
-        if let Err(error) = self.store.count(counted.clone()).await {
-            tracing::error!(%error, "the meter was not stored; it is tried again");
-            self.count(counted);
+        let ended = successes.iter().map(|(success, _)| success.clone());
+        let write = self
+            .store
+            .write_back(ended.collect(), meter.clone(), now_ms());
+        if let Err(error) = write.await {
+            tracing::error!(%error, "meter and answers were not stored; it is tried again");
+            let mut unwritten = self.unwritten();
+            unwritten.meter.merge(meter);
+            unwritten.successes.extend(successes);
         }
     }
 }

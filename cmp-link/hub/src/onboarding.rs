@@ -222,6 +222,7 @@ impl Description {
                 .collect(),
             api_key_out: self.api_key_out,
             basic_out: self.basic_out,
+            api_key_next: None,
             touchpoint: self.touchpoint,
             redirect_domains: self.redirect_domains,
             suspended: None,

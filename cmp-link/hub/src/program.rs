@@ -46,6 +46,13 @@ fn start(args: Args) -> Result<(), Failure> {
         Command::Serve => {
             block_on_all_cores(async move { Box::pin(serve::serve(&path, &config)).await })
         }
+        Command::Backup { to } => block_on(async move {
+            Store::copy(&config.database, &to).await?;
+            let shown = to.display().to_string();
+            let row = json!({"backup": shown});
+            let text = format!("{} is a copy of the database", printable(&shown));
+            cli::say(&text, row, args.json)
+        }),
         other => block_on(async move {
             let store = Store::open(&config.database).await?;
             let done = Box::pin(administer(&store, other, args.json, args.irreversible)).await;
@@ -74,7 +81,9 @@ async fn administer(
         Command::Audit(args) => reports::audit(store, args.since, args.limit).await?,
         Command::Meter(args) if args.csv => return reports::csv(store, args).await,
         Command::Meter(args) => reports::meter(store, args).await?,
-        Command::Serve | Command::CheckConfig | Command::ExampleConfig => Vec::new(),
+        Command::Serve | Command::Backup { .. } | Command::CheckConfig | Command::ExampleConfig => {
+            Vec::new()
+        }
     };
     show(columns, rows, json)
 }

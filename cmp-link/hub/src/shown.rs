@@ -28,6 +28,7 @@ pub(crate) fn party(party: &PartyRecord) -> Value {
             Some(_) => "api-key",
             None => "basic",
         },
+        "next_key_out": party.api_key_next.is_some(),
         "touchpoint": party.touchpoint,
         "redirect_domains": party.redirect_domains,
     })

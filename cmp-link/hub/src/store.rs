@@ -11,6 +11,8 @@ mod meter;
 mod prune;
 mod row;
 
+use std::path::Path;
+
 use aid_store::{Database, Options, Schema, Sql, Step};
 
 pub(crate) use aid_store::Stored;
@@ -19,7 +21,7 @@ pub(crate) use begin::{Begun, NewCall, Ownership};
 pub(crate) use book::{Book, Edit};
 pub(crate) use call::CallFilter;
 pub(crate) use due::Due;
-pub(crate) use end::{Ended, TokenEnd};
+pub(crate) use end::{Ended, Success, TokenEnd};
 pub(crate) use meter::{Meter, MeterFilter, MeterKey, MeterRow};
 pub(crate) use prune::Retention;
 pub(crate) use row::{CallRow, CallState};
@@ -50,6 +52,14 @@ impl Store {
         open.await.map(Self)
     }
 
+    /// Copies a SQLite database into a new file, while others work on it.
+    ///
+    /// # Errors
+    /// The copy exists already, a file is not accessible, the disk is full, or the database is PostgreSQL's.
+    pub(crate) async fn copy(database: &Database, to: &Path) -> Stored<()> {
+        aid_store::Store::copy(database, to).await
+    }
+
     /// Whether other instances may work on the same database.
     #[must_use]
     pub(crate) fn is_shared(&self) -> bool {
@@ -60,6 +70,12 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn reads(&self) -> u64 {
         self.0.reads()
+    }
+
+    /// Transactions that were committed so far.
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u64 {
+        self.0.commits()
     }
 
     /// Writes something, to find out whether changes can be stored now.

@@ -1,5 +1,10 @@
 //! Calls that are stored before they are carried on. The caller gets the target's own answer; where the target is away, it
 //! gets the operation's success for a call that may be delivered later.
+//!
+//! What a caller is told is on disk by one commit. For a success that is the one before the call is carried on: the hub
+//! will deliver it, and where it is killed before it has noted that the target has answered, it delivers it once more
+//! under the same id, which the target answers as before. Successes are noted together, each second. Everything else that
+//! a caller hears, and what changes a token, is stored first.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +18,11 @@ use super::call::Call;
 use super::{Refused, internal};
 use crate::core::answer::{Answer, Outcome};
 use crate::core::delivery::{Decision, Verdict, decide, judge};
-use crate::core::operation::Operation;
+use crate::core::operation::{Delivery, Operation};
 use crate::core::token::TokenKey;
 use crate::flights::{Joined, wait};
 use crate::hub::{Hub, now_ms};
-use crate::store::{Begun, Ended, Meter, NewCall, TokenEnd};
+use crate::store::{Begun, Ended, Meter, NewCall, Success, TokenEnd};
 
 static KEPT: Counter = Counter::new(
     "aid_hub_kept",
@@ -70,12 +75,22 @@ pub(super) async fn answer(hub: &Hub, call: Call) -> Result<Answer, Refused> {
         match hub.flights.join(key.clone(), call.same(), Instant::now()) {
             Joined::First(landing) => {
                 let answered = first(hub, &call).await;
-                match &answered {
-                    Ok(answer) => landing.land(answer.clone()),
+                return match answered {
+                    Ok((answer, None)) => {
+                        landing.land(answer.clone());
+                        Ok(answer)
+                    }
+                    Ok((answer, Some(success))) => {
+                        landing.answered(answer.clone());
+                        hub.succeeded(success, landing);
+                        Ok(answer)
+                    }
                     // Whoever waits begins again.
-                    Err(_) => drop(landing),
-                }
-                return answered;
+                    Err(error) => {
+                        drop(landing);
+                        Err(error)
+                    }
+                };
             }
             Joined::Mismatch => return Err(mismatch().into()),
             Joined::Same(waiting) => {
@@ -98,7 +113,10 @@ fn full(call: &Call) -> Answer {
     Answer::full()
 }
 
-async fn first(hub: &Hub, call: &Call) -> Result<Answer, Refused> {
+/// A success that is still to be noted in the database.
+type Noted = Option<Success>;
+
+async fn first(hub: &Hub, call: &Call) -> Result<(Answer, Noted), Refused> {
     let contract = call.operation.contract();
     let success = contract.success();
     let (route, headers) = (&call.route, &call.headers);
@@ -119,26 +137,24 @@ async fn first(hub: &Hub, call: &Call) -> Result<Answer, Refused> {
         keep: route.keep,
         room: hub.backlog.has_room(&route.pair, call.length()),
         success,
-        meter: Meter::one(call.meter_key(), |counts| {
-            counts.calls = 1;
-            counts.kept = 1;
-        }),
+        meter: Meter::one(call.meter_key(), |counts| counts.calls = 1),
+        meter_kept: Meter::one(call.meter_key(), |counts| counts.kept = 1),
         at: now_ms(),
     });
     let id = match begun.await.map_err(internal)? {
         Begun::Go(id) => id,
-        Begun::Answered(answer) => return Ok(answer),
+        Begun::Answered(answer) => return Ok((answer, None)),
         Begun::Kept => {
             hub.backlog.add(&route.pair, call.length());
             KEPT.add(&[("target", route.to.as_str())]);
-            return Ok(Answer::done(success));
+            return Ok((Answer::done(success), None));
         }
         Begun::Full => {
             hub.count(Meter::one(call.meter_key(), |counts| {
                 counts.calls = 1;
                 counts.failed = 1;
             }));
-            return Ok(full(call));
+            return Ok((full(call), None));
         }
         Begun::Mismatch => return Err(mismatch().into()),
         Begun::Running => return Err(busy()),
@@ -159,8 +175,13 @@ async fn first(hub: &Hub, call: &Call) -> Result<Answer, Refused> {
     finish(hub, call, id, &outcome).await
 }
 
-/// Stores how it ended, then says so.
-async fn finish(hub: &Hub, call: &Call, id: i64, outcome: &Outcome) -> Result<Answer, Refused> {
+/// Stores how it ended, unless the success of an accepted call can be noted later, then says so.
+async fn finish(
+    hub: &Hub,
+    call: &Call,
+    id: i64,
+    outcome: &Outcome,
+) -> Result<(Answer, Noted), Refused> {
     let (operation, route) = (call.operation, &call.route);
     let decision = decide(operation, route.keep, outcome);
     let has_room = || hub.backlog.has_room(&route.pair, call.length());
@@ -188,14 +209,17 @@ async fn finish(hub: &Hub, call: &Call, id: i64, outcome: &Outcome) -> Result<An
             (Ended::Keep(next, reason), success)
         }
     };
+    let token = token_end(operation, call.token, outcome);
+    if matches!(ended, Ended::Answer(_)) && says_accepted(call, &answer, token) {
+        let noted = answer.clone();
+        return Ok((answer, Some(Success { id, answer: noted })));
+    }
     let (status, kept) = (answer.status, matches!(ended, Ended::Keep(..)));
     let meter = Meter::one(call.meter_key(), |counts| {
-        counts.calls = 1;
         counts.refused = u64::from(status.is_client_error());
         counts.failed = u64::from(status.is_server_error());
         counts.kept = u64::from(kept);
     });
-    let token = token_end(operation, call.token, outcome);
     hub.store
         .end(id, ended, token, meter, now)
         .await
@@ -203,5 +227,15 @@ async fn finish(hub: &Hub, call: &Call, id: i64, outcome: &Outcome) -> Result<An
     if kept {
         hub.due.notify_one();
     }
-    Ok(answer)
+    Ok((answer, None))
+}
+
+/// Whether an answer says no more than what is on disk since before the call was carried on: that the hub has accepted it.
+fn says_accepted(call: &Call, answer: &Answer, token: TokenEnd) -> bool {
+    let operation = call.operation;
+    call.route.keep
+        && operation.delivery() == Delivery::Kept
+        && token == TokenEnd::Stays
+        && answer.status == operation.contract().success()
+        && answer.body.is_empty()
 }

@@ -132,6 +132,25 @@ impl Pair {
         }
     }
 
+    /// Moves it to another state. A suspension remembers the state to go back to.
+    pub(crate) fn set_state(&mut self, state: PairState) {
+        self.resumes_as = match (state, self.state) {
+            (PairState::Suspended, PairState::Suspended) => self.resumes_as,
+            (PairState::Suspended, before) => Some(before),
+            _ => None,
+        };
+        self.state = state;
+    }
+
+    /// Ends a suspension, in the state before it; false if there is none.
+    pub(crate) fn resume(&mut self) -> bool {
+        let suspended = self.state == PairState::Suspended;
+        if suspended {
+            self.set_state(self.resumes_as.unwrap_or_default());
+        }
+        suspended
+    }
+
     /// Whether the numbers make sense.
     ///
     /// # Errors
@@ -139,5 +158,25 @@ impl Pair {
     pub(crate) fn check(&self) -> Result<(), String> {
         let rate = self.rate.map_or(Ok(()), |rate| Rate::from(rate).check());
         rate.map_err(|e| format!("pair {}: rate: {e}", self.id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // However a sandbox pair was suspended, its calls must not go to live addresses afterwards.
+    #[test]
+    fn a_pair_resumes_as_what_it_was() {
+        for before in [PairState::Live, PairState::Sandbox] {
+            let mut pair = Pair::new("m0".parse().unwrap(), "c0".parse().unwrap());
+            pair.set_state(before);
+            assert!(!pair.resume());
+            for _ in 0..2 {
+                pair.set_state(PairState::Suspended);
+            }
+            assert!(pair.resume());
+            assert_eq!((pair.state, pair.resumes_as), (before, None));
+        }
     }
 }

@@ -74,6 +74,9 @@ pub(crate) struct PartyRecord {
     /// `user:password` that the hub sends instead.
     #[serde(default)]
     pub(crate) basic_out: Option<String>,
+    /// API key that the hub sends once its rotation is finished.
+    #[serde(default)]
+    pub(crate) api_key_next: Option<String>,
     /// Page where browsers enter (§7.1).
     #[serde(default)]
     pub(crate) touchpoint: Option<String>,

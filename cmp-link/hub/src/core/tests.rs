@@ -41,6 +41,7 @@ fn record(name: &str, role: Role) -> PartyRecord {
         certificate_sha256: Vec::new(),
         proofs: vec![Proof::of(&key(name)).to_string()],
         api_key_out: Some("out1".into()),
+        api_key_next: None,
         basic_out: None,
         touchpoint: None,
         redirect_domains: vec![format!("{}.example", name.to_lowercase())],

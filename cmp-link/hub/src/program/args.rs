@@ -40,6 +40,12 @@ pub(super) enum Command {
     Serve,
     /// Make the database, or bring it up to date; `serve` does that too.
     Migrate,
+    /// Copy the SQLite database into a new file, while aid-hub serves.
+    Backup {
+        /// The copy; it must not exist.
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Print a commented configuration.
     ExampleConfig,
     /// Check the configuration with its keys and certificates.
@@ -140,7 +146,8 @@ pub(super) enum PartyAction {
         #[command(flatten)]
         why: Reason,
     },
-    /// Accept another client certificate beside the present one; with --only, end the old ones.
+    /// Accept another client certificate beside the present one, by whatever the party is known: common name, hash or both;
+    /// with --only, end the old ones.
     Rotate {
         /// Its client-id.
         id: PartyId,
@@ -157,15 +164,16 @@ pub(super) enum PartyAction {
         #[arg(long)]
         only: bool,
     },
-    /// Make a new API key that the party may call with, beside those that it has; printed once.
+    /// Make a new API key that the party may call with, beside those that it has; printed once. With --out, one that the hub
+    /// is going to call the party with.
     RotateKey {
         /// Its client-id.
         id: PartyId,
         /// The older keys end; without a new key, so that a rotation is finished by it.
         #[arg(long)]
         only: bool,
-        /// Make a new key for the calls of the hub to the party instead; it replaces the old one at once.
-        #[arg(long, conflicts_with = "only")]
+        /// Of the hub at the party: the key that is made is used from --out --only on, when the party accepts it.
+        #[arg(long)]
         out: bool,
     },
     /// Remove a party that has no pairs.

@@ -76,7 +76,7 @@ fn found<'b>(book: &'b mut Book, id: &PairId) -> Result<&'b mut Pair, String> {
 fn apply(pair: &mut Pair, terms: &Terms) {
     let state = terms.state.or(terms.sandbox.then_some(PairState::Sandbox));
     if let Some(state) = state {
-        pair.state = state;
+        pair.set_state(state);
     }
     if terms.msp_as.is_some() {
         pair.msp_as.clone_from(&terms.msp_as);
@@ -150,16 +150,10 @@ pub(crate) async fn suspend(
     let edit = by_operator(action, id.to_string(), Some(reason));
     let changed = store.edit(edit, move |book: &mut Book| {
         let pair = found(book, &id)?;
-        match (suspend, pair.state) {
-            (true, PairState::Suspended) => {}
-            (true, state) => {
-                pair.resumes_as = Some(state);
-                pair.state = PairState::Suspended;
-            }
-            (false, PairState::Suspended) => {
-                pair.state = pair.resumes_as.take().unwrap_or_default();
-            }
-            (false, _) => return Err(format!("the pair {id} is not suspended")),
+        if suspend {
+            pair.set_state(PairState::Suspended);
+        } else if !pair.resume() {
+            return Err(format!("the pair {id} is not suspended"));
         }
         Ok(pair.clone())
     });

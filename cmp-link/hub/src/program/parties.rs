@@ -1,8 +1,9 @@
 //! `aid-hub party`: the life of a party.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aid_aid1::headers::{Credentials, PartyId};
+use aid_cli::certificate;
 use aid_cli::cli::Failure;
 use aid_cli::irreversible::Irreversible;
 use aid_id::partner::MAX_VALUES;
@@ -54,23 +55,21 @@ pub(super) async fn act(
             common_name,
             only,
         } => {
-            let hash = hash(certificate.as_deref(), sha256)?;
+            let new = NewCertificate::read(certificate.as_deref(), sha256, common_name)?;
             existing(store, &id).await?;
             let what = format!("End all certificates of {id} but the newest");
             if only && let Some(row) = irreversible.confirm(&what)? {
                 return Ok(vec![row]);
             }
-            rotate(store, id, hash, common_name, only).await?
+            rotate(store, id, new, only).await?
         }
         PartyAction::RotateKey { id, only, out } => {
             existing(store, &id).await?;
             let what = match out {
-                true => format!("Replace the key with which the hub calls {id}"),
+                true => format!("Call {id} with the new key from now on"),
                 false => format!("End all API keys of {id} but the newest"),
             };
-            if (only || out)
-                && let Some(row) = irreversible.confirm(&what)?
-            {
+            if only && let Some(row) = irreversible.confirm(&what)? {
                 return Ok(vec![row]);
             }
             rotate_key(store, id, only, out).await?
@@ -117,10 +116,64 @@ fn found<'b>(book: &'b mut Book, id: &PartyId) -> Result<&'b mut PartyRecord, St
     book.parties.get_mut(id).ok_or_else(|| absent(id))
 }
 
-fn hash(certificate: Option<&Path>, sha256: Option<String>) -> Result<Option<String>, Failure> {
-    match certificate {
-        Some(file) => sha256_of(&PathBuf::from(file)).map(Some),
-        None => Ok(sha256),
+/// What a rotation says of the new client certificate.
+struct NewCertificate {
+    /// From the certificate itself: of it the party's record gets what it has of the present one.
+    whole: bool,
+    hash: Option<String>,
+    common_name: Option<String>,
+}
+
+impl NewCertificate {
+    fn read(
+        file: Option<&Path>,
+        sha256: Option<String>,
+        common_name: Option<String>,
+    ) -> Result<Self, Failure> {
+        let hash = sha256.map(|text| text.replace(':', "").to_ascii_lowercase());
+        let Some(file) = file else {
+            return Ok(Self {
+                whole: false,
+                hash,
+                common_name,
+            });
+        };
+        let chain = aid_cli::tls::certificates(file)?;
+        let own_name = chain.first().and_then(|c| certificate::common_name(c));
+        Ok(Self {
+            whole: true,
+            hash: Some(sha256_of(file)?),
+            common_name: common_name.or(own_name),
+        })
+    }
+
+    /// Leaves what admits the new certificate beside the present one. Names beside hashes demand both.
+    fn beside(&self, party: &PartyRecord) -> Result<(Option<&String>, Option<&String>), String> {
+        let id = &party.id;
+        let (hash, name) = (self.hash.as_ref(), self.common_name.as_ref());
+        let (by_hash, by_name) = (
+            !party.certificate_sha256.is_empty(),
+            !party.common_name.is_empty(),
+        );
+        if self.whole {
+            if by_name && name.is_none() {
+                return Err(format!(
+                    "{id} is known by common name, and the new certificate has none"
+                ));
+            }
+            return Ok((hash.filter(|_| by_hash), name.filter(|_| by_name)));
+        }
+        if hash.is_some() && !by_hash {
+            return Err(format!(
+                "{id} is known by common name, and a hash would end the present certificate; give --common-name or --certificate"
+            ));
+        }
+        if name.is_some() && !by_name {
+            return Err(format!(
+                "{id} is known by hash, and a common name would end the present certificate; give --sha256 or --certificate"
+            ));
+        }
+        Ok((hash, name))
     }
 }
 
@@ -160,6 +213,7 @@ pub(crate) async fn add(
                 record.api_key_out = before.api_key_out.clone();
                 record.basic_out = before.basic_out.clone();
             }
+            record.api_key_next = before.api_key_next.clone();
             record.suspended = before.suspended.clone();
         }
         let role = record.role;
@@ -212,6 +266,9 @@ pub(crate) async fn suspend(
     let edit = by_operator(action, id.to_string(), Some(reason));
     let changed = store.edit(edit, move |book: &mut Book| {
         let party = found(book, &id)?;
+        if suspended.is_none() && party.suspended.is_none() {
+            return Err(format!("{id} is not suspended"));
+        }
         party.suspended.clone_from(&suspended);
         Ok(party.clone())
     });
@@ -238,16 +295,14 @@ fn newest(list: &mut Vec<String>, new: Option<&String>, only: bool) -> Result<()
 async fn rotate(
     store: &Store,
     id: PartyId,
-    hash: Option<String>,
-    common_name: Option<String>,
+    new: NewCertificate,
     only: bool,
 ) -> Result<Value, Failure> {
-    if hash.is_none() && common_name.is_none() && !only {
+    if new.hash.is_none() && new.common_name.is_none() && !only {
         let text =
             "say what is new: --certificate FILE, --sha256 HASH or --common-name NAME; or --only";
         return Err(Failure::usage(text));
     }
-    let hash = hash.map(|text| text.replace(':', "").to_ascii_lowercase());
     let action = if only {
         "party certificates ended"
     } else {
@@ -256,14 +311,9 @@ async fn rotate(
     let edit = by_operator(action, id.to_string(), None);
     let changed = store.edit(edit, move |book: &mut Book| {
         let party = found(book, &id)?;
-        if hash.is_some() && party.certificate_sha256.is_empty() {
-            // A list of hashes beside names demands both: the present certificate would be refused.
-            return Err(format!(
-                "{id} is known by common name; give --common-name, or all its hashes with `party add --replace`"
-            ));
-        }
-        newest(&mut party.certificate_sha256, hash.as_ref(), only)?;
-        newest(&mut party.common_name, common_name.as_ref(), only)?;
+        let (hash, name) = new.beside(party)?;
+        newest(&mut party.certificate_sha256, hash, only)?;
+        newest(&mut party.common_name, name, only)?;
         Ok(party.clone())
     });
     Ok(shown::party(&changed.await?))
@@ -272,28 +322,38 @@ async fn rotate(
 async fn rotate_key(store: &Store, id: PartyId, only: bool, out: bool) -> Result<Value, Failure> {
     let key = new_key()?;
     let proof = Proof::of(&Credentials::api_key(&key)?).to_string();
-    let action = match (only, out) {
-        (true, _) => "party keys ended",
-        (_, true) => "key of the hub replaced",
-        _ => "party key added",
+    let action = match (out, only) {
+        (false, false) => "party key added",
+        (false, true) => "party keys ended",
+        (true, false) => "key of the hub made",
+        (true, true) => "key of the hub replaced",
     };
     let edit = by_operator(action, id.to_string(), None);
     let made = key.clone();
     let changed = store.edit(edit, move |book: &mut Book| {
         let party = found(book, &id)?;
-        if out {
-            party.api_key_out = Some(made.clone());
-            party.basic_out = None;
-        } else {
-            newest(&mut party.proofs, Some(&proof).filter(|_| !only), only)?;
+        match (out, only) {
+            (false, _) => newest(&mut party.proofs, Some(&proof).filter(|_| !only), only)?,
+            // The party has to accept it first.
+            (true, false) => party.api_key_next = Some(made.clone()),
+            (true, true) => {
+                let next = party.api_key_next.take();
+                let absent = || {
+                    format!(
+                        "the hub has no new key at {id}; `party rotate-key {id} --out` makes one"
+                    )
+                };
+                party.api_key_out = Some(next.ok_or_else(absent)?);
+                party.basic_out = None;
+            }
         }
         Ok(party.clone())
     });
     let mut shown = shown::party(&changed.await?);
-    match (only, out) {
-        (true, _) => {}
-        (_, true) => shown["api_key_out"] = json!(key),
-        _ => shown["api_key_in"] = json!(key),
+    match (out, only) {
+        (_, true) => {}
+        (true, false) => shown["api_key_out"] = json!(key),
+        (false, false) => shown["api_key_in"] = json!(key),
     }
     Ok(shown)
 }

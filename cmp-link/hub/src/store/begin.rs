@@ -44,8 +44,10 @@ pub(crate) struct NewCall {
     pub(crate) room: bool,
     /// Status with which the hub accepts it.
     pub(crate) success: StatusCode,
-    /// What is counted where the call is accepted at once, behind others of its token.
+    /// What is counted where the call is stored.
     pub(crate) meter: Meter,
+    /// What is counted besides where the call is accepted at once, behind others of its token.
+    pub(crate) meter_kept: Meter,
     /// ms since 1970
     pub(crate) at: i64,
 }
@@ -152,11 +154,7 @@ async fn begin(tx: &Tx<'_>, call: &NewCall) -> Stored<Begun> {
         return Ok(Begun::Full);
     }
     let id = insert(tx, call, behind).await?;
-    if behind {
-        meter::add(tx, &call.meter).await?;
-        return Ok(Begun::Kept);
-    }
-    Ok(Begun::Go(id))
+    begun(tx, call, id, behind).await
 }
 
 /// A call whose id was there before.
@@ -198,11 +196,17 @@ async fn again(tx: &Tx<'_>, call: &NewCall, earlier: CallRow) -> Stored<Begun> {
         status,
     ];
     tx.run(sql, values).await?;
+    begun(tx, call, earlier.id, behind).await
+}
+
+/// Counts a call that is stored now.
+async fn begun(tx: &Tx<'_>, call: &NewCall, id: i64, behind: bool) -> Stored<Begun> {
+    meter::add(tx, &call.meter).await?;
     if behind {
-        meter::add(tx, &call.meter).await?;
+        meter::add(tx, &call.meter_kept).await?;
         return Ok(Begun::Kept);
     }
-    Ok(Begun::Go(earlier.id))
+    Ok(Begun::Go(id))
 }
 
 /// Whether a call has to wait for others of its token.

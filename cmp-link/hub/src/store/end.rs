@@ -34,7 +34,35 @@ pub(crate) enum Ended {
     Keep(i64, String),
 }
 
+/// A success that its caller has heard, of a call that was stored before it was carried on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Success {
+    /// The call's number.
+    pub(crate) id: i64,
+    pub(crate) answer: Answer,
+}
+
 impl Store {
+    /// Stores successes and counts, all in one commit. Until then each of these calls counts as accepted and undelivered:
+    /// an instance that finds it after a crash makes it once more, under the same id.
+    ///
+    /// # Errors
+    /// The database failed; nothing is stored.
+    pub(crate) async fn write_back(
+        &self,
+        successes: Vec<Success>,
+        meter: Meter,
+        now: i64,
+    ) -> Stored<()> {
+        let write = async move |tx: &Tx<'_>| {
+            for Success { id, answer } in &successes {
+                answered(tx, *id, answer, now).await?;
+            }
+            meter::add(tx, &meter).await
+        };
+        self.0.change(write).await
+    }
+
     /// Stores how a call ended, before its caller hears it.
     ///
     /// # Errors

@@ -39,11 +39,14 @@ pub(crate) struct Counts {
 pub(crate) struct Meter(BTreeMap<MeterKey, Counts>);
 
 impl Meter {
-    /// Counts one thing of a key.
+    /// Counts something of a key.
     #[must_use]
     pub(crate) fn one(key: MeterKey, count: impl FnOnce(&mut Counts)) -> Self {
         let mut counts = Counts::default();
         count(&mut counts);
+        if counts == Counts::default() {
+            return Self::default();
+        }
         Self(BTreeMap::from([(key, counts)]))
     }
 
@@ -127,14 +130,6 @@ fn read(row: &mut Fields<'_>) -> Stored<MeterRow> {
 }
 
 impl Store {
-    /// Adds counts.
-    ///
-    /// # Errors
-    /// The database failed; nothing is counted.
-    pub(crate) async fn count(&self, meter: Meter) -> Stored<()> {
-        self.0.change(async move |tx| add(tx, &meter).await).await
-    }
-
     /// The lines of some days, in the order of day, pair, environment and operation.
     ///
     /// # Errors

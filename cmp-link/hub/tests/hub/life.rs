@@ -113,8 +113,22 @@ async fn certificates_and_keys_are_rotated_with_an_overlap() {
     let shown = world.cli(&["party", "show", "m0"]);
     assert!(shown[0].get("api_key_in").is_none());
     // The hub's own key at the party, and its certificate from the files.
+    // The next key is made and told; it is used once the party accepts it.
     let made = world.cli(&["party", "rotate-key", "c0", "--out"]);
     let out = made[0]["api_key_out"].as_str().unwrap().to_owned();
+    world.cli(&["party", "rotate", "m0", "--common-name", "other"]);
+    let other = Call {
+        certificate: "other".into(),
+        ..keyed.clone()
+    };
+    world.folder.issue("other");
+    // By then the hub has read both changes.
+    world.until_answer("another certificate", &other, 201).await;
+    let keys = world.parties["c0"].got();
+    assert_eq!(keys.last().unwrap().header("api-key"), "outc0");
+    world.cli(&["party", "rotate-key", "c0", "--out", "--only"]);
+    let (ok, _, complaint) = world.command(&["party", "rotate-key", "c0", "--out", "--only"]);
+    assert!(!ok && complaint.contains("--out"), "{complaint}");
     until("the hub's new key", async || {
         world.parties["c0"].forget();
         let call = Call {
@@ -143,6 +157,78 @@ async fn certificates_and_keys_are_rotated_with_an_overlap() {
         world.parties["c0"].got()[0].common_name == "hub2"
     })
     .await;
+}
+
+// R-6-5: whatever a party is known by, a new certificate is accepted beside the present one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_rotated_by_name_and_by_hash() {
+    let world = World::new(1).await;
+    let hash = |name: &str| {
+        let chain = aid_cli::tls::certificates(&world.folder.path(name)).unwrap();
+        aid_serve::peer::fingerprint(&chain[0])
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let (url, own) = (world.parties["m0"].url.clone(), hash("m0.pem"));
+    let by_hash = format!("certificate_sha256 = \"{own}\"\n");
+    let file = world.folder.path("m0.toml");
+    let add = [
+        "party",
+        "add",
+        "--replace",
+        "--file",
+        file.to_str().unwrap(),
+    ];
+    for (known, more, by_name) in [
+        ("by name", "", true),
+        ("by both", by_hash.as_str(), true),
+        ("by hash", by_hash.as_str(), false),
+    ] {
+        world.describe("m0", "msp", &url, more);
+        if !by_name {
+            let text = std::fs::read_to_string(&file).unwrap();
+            world
+                .folder
+                .write("m0.toml", &text.replace("common_name = \"m0\"\n", ""));
+        }
+        world.cli(&add);
+        let name = known.replace(' ', "");
+        world.folder.issue(&name);
+        let pem = world.folder.path(&format!("{name}.pem"));
+        world.cli(&[
+            "party",
+            "rotate",
+            "m0",
+            "--certificate",
+            pem.to_str().unwrap(),
+        ]);
+        let old = world.token_call("m0", "c0", Uuid::new_v4());
+        let new = Call {
+            certificate: name,
+            ..world.token_call("m0", "c0", Uuid::new_v4())
+        };
+        world.until_answer(known, &new, 201).await;
+        assert_eq!(world.send(&old).await.status, 201, "{known}");
+        world.cli(&["party", "rotate", "m0", "--only"]);
+        world.until_answer(known, &old, 401).await;
+        assert_eq!(
+            world
+                .send(&Call {
+                    request_id: Uuid::new_v4(),
+                    ..new
+                })
+                .await
+                .status,
+            201,
+            "{known}"
+        );
+    }
+    // What would end the present certificate is refused.
+    let (ok, _, complaint) = world.command(&["party", "rotate", "m0", "--common-name", "x"]);
+    assert!(!ok && complaint.contains("--sha256"), "{complaint}");
+    let (ok, _, complaint) = world.command(&["party", "rotate", "c0", "--sha256", &own]);
+    assert!(!ok && complaint.contains("--common-name"), "{complaint}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,6 +299,14 @@ fn commands_say_what_is_wrong() {
         assert!(ok && out.contains("valid"), "{complaint}");
         let (ok, out, _) = world.command(&["migrate", "--json"]);
         assert!(ok && serde_json::from_str::<Value>(&out).unwrap()[0]["migrated"] == true);
+        let copy = world.folder.path("copy.sqlite");
+        let backup = ["backup", copy.to_str().unwrap()];
+        assert!(world.command(&backup).0 && copy.exists());
+        let (ok, _, complaint) = world.command(&backup);
+        assert!(!ok && complaint.contains("copy.sqlite"), "{complaint}");
+        let resume = ["party", "resume", "m0", "--reason", "none"];
+        let (ok, _, complaint) = world.command(&resume);
+        assert!(!ok && complaint.contains("not suspended"), "{complaint}");
         for args in [["man"].as_slice(), &["completions", "bash"]] {
             let (ok, out, _) = world.command(args);
             assert!(ok && out.contains("aid-hub"));

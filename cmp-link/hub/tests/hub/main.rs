@@ -8,6 +8,7 @@
 
 mod attacks;
 mod console;
+mod contract;
 mod delivery;
 mod kill;
 mod life;

@@ -4,149 +4,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::contract::Contract;
 use crate::party::Got;
 use crate::world::*;
-
-/// One side's operations, as Annex B describes them.
-#[derive(Clone)]
-struct Contract(Arc<Value>);
-
-/// An operation of a contract.
-struct Operation<'a> {
-    method: String,
-    /// Path with its variable in braces.
-    path: &'a str,
-    described: &'a Value,
-}
-
-/// Makes what OpenAPI 3.0 calls nullable a type of JSON Schema.
-fn nullable(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            if members.get("nullable") == Some(&json!(true))
-                && let Some(kind) = members.get("type").cloned()
-            {
-                members.insert("type".into(), json!([kind, "null"]));
-            }
-            members.values_mut().for_each(nullable);
-        }
-        Value::Array(items) => items.iter_mut().for_each(nullable),
-        _ => {}
-    }
-}
-
-impl Contract {
-    fn read(file: &str) -> Option<Self> {
-        let text = aid_needs::shared_text(&format!("spec/annexB/effective/{file}"))?;
-        let mut document: Value = serde_json::from_str(&text).unwrap();
-        nullable(&mut document);
-        Some(Self(Arc::new(document)))
-    }
-
-    fn operations(&self) -> impl Iterator<Item = Operation<'_>> {
-        let paths = self.0["paths"].as_object().unwrap();
-        paths.iter().flat_map(|(path, methods)| {
-            let methods = methods.as_object().unwrap().iter();
-            let methods = methods.filter(|(_, o)| o["operationId"].is_string());
-            methods.map(move |(method, described)| Operation {
-                method: method.to_uppercase(),
-                path,
-                described,
-            })
-        })
-    }
-
-    fn named(&self, id: &str) -> Operation<'_> {
-        let found = self.operations().find(|o| o.described["operationId"] == id);
-        found.unwrap_or_else(|| panic!("{id}"))
-    }
-
-    /// What a schema says of a body; none if it fits.
-    fn complaint(&self, schema: &Value, body: &[u8]) -> Option<String> {
-        let mut root = schema.as_object().unwrap().clone();
-        root.insert("components".into(), self.0["components"].clone());
-        let validator = jsonschema::validator_for(&Value::Object(root)).unwrap();
-        let Ok(body) = serde_json::from_slice::<Value>(body) else {
-            return Some("no JSON".into());
-        };
-        validator.validate(&body).err().map(|e| e.to_string())
-    }
-
-    /// A body with the examples of a schema, and these members.
-    fn example(&self, schema: &Value, with: Value) -> Value {
-        let name = schema["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
-        let schema = &self.0["components"]["schemas"][name];
-        let properties = schema["properties"].as_object().unwrap().iter();
-        let mut body: Map<String, Value> = properties
-            .map(|(name, property)| (name.clone(), property["example"].clone()))
-            .collect();
-        if let Value::Object(members) = with {
-            body.extend(members);
-        }
-        Value::Object(body)
-    }
-
-    fn schema(body: &Value) -> Option<&Value> {
-        body["content"]["application/json"].get("schema")
-    }
-
-    /// A request of this operation.
-    fn request(&self, id: &str, variable: &str, with: Value) -> (&'static str, String, String) {
-        let operation = self.named(id);
-        let method = ["POST", "PATCH", "DELETE", "GET"]
-            .into_iter()
-            .find(|method| *method == operation.method);
-        let start = operation.path.find('{').unwrap();
-        let end = operation.path.find('}').unwrap();
-        let path = format!(
-            "{}{variable}{}",
-            &operation.path[..start],
-            &operation.path[end + 1..]
-        );
-        let schema = Self::schema(&operation.described["requestBody"]);
-        let body = schema.map(|schema| {
-            let body = self.example(schema, with).to_string();
-            assert_eq!(self.complaint(schema, body.as_bytes()), None, "{id}");
-            body
-        });
-        (method.unwrap(), path, body.unwrap_or_default())
-    }
-
-    /// What a party answers that keeps to the contract: the first success, or 201 where it is asked to come later.
-    fn answer(&self, got: &Got, later: bool) -> Result<Says, String> {
-        let path = got.path.split('?').next().unwrap_or_default();
-        let fits = |o: &Operation<'_>| {
-            let (o, path) = (o.path.split('/'), path.split('/'));
-            o.clone().count() == path.clone().count()
-                && o.zip(path).all(|(a, b)| a.starts_with('{') || a == b)
-        };
-        let found = self
-            .operations()
-            .find(|o| o.method == got.method && fits(o));
-        let operation = found.ok_or_else(|| format!("no operation: {} {path}", got.method))?;
-        for name in ["cmp-request-id", "correlation-id"] {
-            let id: Result<Uuid, _> = got.header(name).parse();
-            id.map_err(|_| format!("{name} is no UUID"))?;
-        }
-        if let Some(schema) = Self::schema(&operation.described["requestBody"])
-            && let Some(complaint) = self.complaint(schema, &got.body)
-        {
-            return Err(format!("{path}: {complaint}"));
-        }
-        let answers = operation.described["responses"].as_object().unwrap();
-        let mut successes = answers.iter().filter(|(status, _)| status.starts_with('2'));
-        let (status, answer) = match later {
-            true => successes.next_back().unwrap(),
-            false => successes.next().unwrap(),
-        };
-        let body = Self::schema(answer).map(|schema| self.example(schema, json!({})));
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
-        Ok(says(status.parse().unwrap(), &body))
-    }
-}
 
 /// Both contracts, and what parties found wrong.
 struct Play {
@@ -175,15 +38,19 @@ impl Play {
                 false => self.cmp.clone(),
             };
             let (complaints, name) = (Arc::clone(&self.complaints), name.clone());
-            party.answer(move |got| match contract.answer(got, later) {
-                Ok(_) if is_unknown(got) => refusal(&name),
-                Ok(says) => says,
-                Err(complaint) => {
-                    complaints
-                        .lock()
-                        .unwrap()
-                        .push(format!("{name}: {complaint}"));
-                    says(422, "{\"code\":\"91\",\"error\":\"not of the contract\"}")
+            party.answer(move |got| {
+                let request = (got.method.as_str(), got.path.as_str(), got.body.as_slice());
+                let ids = ["cmp-request-id", "correlation-id"].map(|name| got.header(name));
+                match contract.answer(request, ids, (later, json!({}))) {
+                    Ok(_) if is_unknown(got) => refusal(&name),
+                    Ok((status, body)) => says(status, &body),
+                    Err(complaint) => {
+                        complaints
+                            .lock()
+                            .unwrap()
+                            .push(format!("{name}: {complaint}"));
+                        says(422, "{\"code\":\"91\",\"error\":\"not of the contract\"}")
+                    }
                 }
             });
         }
