@@ -47,6 +47,11 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Bytes to and from SM-DP+ servers.
+    pub(crate) fn smdp(&self) -> u64 {
+        self.smdp_bytes.load(Ordering::Relaxed)
+    }
+
     /// APDUs, bytes received, bytes sent.
     #[must_use]
     pub fn read(&self) -> (u64, u64, u64) {
@@ -159,7 +164,7 @@ pub(crate) fn spawn(
             let mut identity = Identity::default();
             while let Some((op, what)) = next(&orders, &mut *euicc) {
                 let known = identity.check(&mut *euicc, tell);
-                let before = counters.smdp_bytes.load(Ordering::Relaxed);
+                let before = counters.smdp();
                 let result = match &what {
                     _ if known.is_err() => known,
                     EuiccOp::List => Ok(()),
@@ -186,7 +191,7 @@ pub(crate) fn spawn(
                     result,
                     profiles,
                     apdus: counters.apdus.load(Ordering::Relaxed),
-                    moved: counters.smdp_bytes.load(Ordering::Relaxed) - before,
+                    moved: counters.smdp() - before,
                 });
             }
             euicc.release();
