@@ -1,5 +1,5 @@
 //! A profile that its user deleted in the car comes back only after they said so: whatever happens between the button, the
-//! card, the report and the next login (R-4.5-10, A.4).
+//! card, the report and the next login.
 #![allow(
     clippy::expect_used,
     clippy::panic,
