@@ -5,6 +5,7 @@
 mod door;
 mod events;
 mod request;
+pub mod trial;
 
 #[cfg(feature = "dbus")]
 pub(crate) use events::Listener;
@@ -80,7 +81,13 @@ struct Peer(Option<u32>);
 
 /// Serves until the task is dropped.
 pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<()> {
-    let router = Router::new()
+    let router = router(&api);
+    door::serve(listener, &api, router).await
+}
+
+/// The requests that there are.
+fn router(api: &Api) -> Router {
+    Router::new()
         .route("/v1/login", post(log_in))
         .route(
             "/v1/logout",
@@ -133,8 +140,7 @@ pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<(
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(api.clone(), allowed))
-        .with_state(api.clone());
-    door::serve(listener, &api, router).await
+        .with_state(api.clone())
 }
 
 async fn openapi() -> Response {

@@ -13,7 +13,9 @@
 )]
 
 mod answers;
+pub mod api;
 mod card;
+pub mod config;
 mod edit;
 pub mod port;
 mod server;
