@@ -8,6 +8,7 @@ mod operation;
 
 use crate::operator::Operator;
 use crate::service::Service;
+use aid_serve::console::Once;
 use aid_serve::limit::Limiter;
 use axum::Router;
 use std::net::IpAddr;
@@ -28,6 +29,8 @@ struct Desk {
     keys: Limiter<aid_id::Id>,
     /// Wrong keys from one address.
     wrong: Limiter<IpAddr>,
+    /// Forms of the console that were sent.
+    once: Once,
 }
 
 impl Desk {
@@ -50,6 +53,7 @@ pub fn router(service: Arc<Service>, certificates: Vec<PathBuf>) -> Router {
         certificates,
         keys: Limiter::new(limits.api),
         wrong: Limiter::new(limits.login),
+        once: Once::default(),
     });
     api::router(Arc::clone(&desk)).merge(console::router(desk))
 }

@@ -74,6 +74,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["aid-cli", "aid-rsp", "aid-serve", "aid-store"],
     ),
     // Bench.
+    ("aid-browser", &["aid-needs"]),
     (
         "aid-sim",
         &[
@@ -106,6 +107,7 @@ const TESTS: &[(&str, &str)] = &[
     ("aid-judge", "aid-id"),
     ("aid-judge", "aid-smdp"),
     ("aid-lpa", "aid-serve"),
+    ("aid-msp", "aid-browser"),
     ("euicc-sim", "aid-t1"),
     ("aid-report", "aid-id"),
 ];

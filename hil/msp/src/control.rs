@@ -14,7 +14,6 @@ use uuid::Uuid;
 
 use aid_aid1::client::Call;
 use aid_aid1::headers::PartyId;
-use aid_cli::cli::Failure;
 use aid_cli::object::Object;
 
 use crate::admin::{self, List};
@@ -26,9 +25,15 @@ use crate::store::Target;
 /// A refusal: status and one sentence.
 struct Refusal(StatusCode, String);
 
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self(StatusCode::UNPROCESSABLE_ENTITY, failure.text)
+impl From<admin::Refusal> for Refusal {
+    fn from(refusal: admin::Refusal) -> Self {
+        match refusal {
+            admin::Refusal::Said(failure) => Self(StatusCode::UNPROCESSABLE_ENTITY, failure.text),
+            admin::Refusal::Store(error) => {
+                tracing::error!(%error, "a request of the control API failed");
+                Self(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
+        }
     }
 }
 

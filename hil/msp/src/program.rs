@@ -14,7 +14,7 @@ use aid_cli::printable::printable;
 use aid_cli::time::millis_to_text;
 use serde_json::{Value, json};
 
-use crate::admin::{self, List};
+use crate::admin::{self, List, Refusal};
 use crate::config::{Config, EXAMPLE};
 use crate::core::desk::By;
 use crate::misbehave::Wish;
@@ -191,7 +191,7 @@ fn printed((place, mut row): (Place, Value), json: bool) -> Listed {
     (place.to_string(), Some(row))
 }
 
-async fn subscription(msp: &Msp, action: SubscriptionAction) -> Result<Value, Failure> {
+async fn subscription(msp: &Msp, action: SubscriptionAction) -> Result<Value, Refusal> {
     match action {
         SubscriptionAction::List(_) => Ok(Value::Null),
         SubscriptionAction::Add(new) => admin::add_subscription(msp, &(*new).into()).await,
@@ -214,7 +214,7 @@ async fn subscription(msp: &Msp, action: SubscriptionAction) -> Result<Value, Fa
     }
 }
 
-async fn profile(msp: &Msp, action: ProfileAction) -> Result<Value, Failure> {
+async fn profile(msp: &Msp, action: ProfileAction) -> Result<Value, Refusal> {
     let (word, fate) = match action {
         ProfileAction::List(_) => return Ok(Value::Null),
         ProfileAction::Inform {

@@ -10,6 +10,8 @@ use axum::response::Response;
 pub const HOME: &str = "/console";
 /// Where people sign in.
 pub const SIGN_IN: &str = "/console/login";
+/// Below which address deeds are.
+const DEEDS: &str = "/console/do/";
 
 /// Where to go on after the sign-in: a page of the console, whatever the address says.
 #[must_use]
@@ -28,9 +30,10 @@ pub fn on(next: &str) -> &str {
 }
 
 /// Sends a browser to the sign-in by [`SIGN_IN`]; a page that was asked for stands in the address, so that it comes after
-/// it.
+/// it. So does the page of a deed whose form was sent: it is at the same address.
 pub async fn remembered(request: Request, next: Next) -> Response {
-    let asked = (request.method() == Method::GET)
+    let is_page = request.method() == Method::GET || request.uri().path().starts_with(DEEDS);
+    let asked = is_page
         .then(|| request.uri().path_and_query().map(ToString::to_string))
         .flatten();
     let answer = next.run(request).await;
@@ -42,14 +45,23 @@ pub async fn remembered(request: Request, next: Next) -> Response {
     }
 }
 
-/// A text inside a query.
+/// An address inside a query.
 fn encoded(text: &str) -> String {
+    percent(text, b"/-_.")
+}
+
+/// A text as one segment of a path, or as one value of a query (RFC 3986 §2.3).
+#[must_use]
+pub fn segment(text: &str) -> String {
+    percent(text, b"-_.~")
+}
+
+fn percent(text: &str, plain: &[u8]) -> String {
     text.bytes().fold(String::new(), |mut all, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
-                all.push(char::from(byte));
-            }
-            _ => all.push_str(&format!("%{byte:02X}")),
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+            all.push(char::from(byte));
+        } else {
+            all.push_str(&format!("%{byte:02X}"));
         }
         all
     })
@@ -86,5 +98,6 @@ mod tests {
             encoded("/console/orders?a=b&c"),
             "/console/orders%3Fa%3Db%26c"
         );
+        assert_eq!(segment("a/b?c=\u{e4} ~"), "a%2Fb%3Fc%3D%C3%A4%20~");
     }
 }

@@ -1,8 +1,7 @@
 //! The operator's console of aid-cmp, while the story's car, link and orders are there.
 
-use super::browser::Browser;
 use super::parts::Parts;
-use thirtyfour::prelude::*;
+use aid_browser::*;
 
 const PASSWORD: &str = "correct horse battery";
 

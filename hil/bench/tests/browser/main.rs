@@ -8,7 +8,6 @@
     reason = "a test that cannot set itself up has failed"
 )]
 
-mod browser;
 mod consoles;
 mod parts;
 mod stories;

@@ -1,9 +1,8 @@
 //! The stories.
 
-use super::browser::Browser;
 use super::consoles;
 use super::parts::Parts;
-use thirtyfour::prelude::*;
+use aid_browser::*;
 
 const MSP: &str = "AID Test MSP";
 

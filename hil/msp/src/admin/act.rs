@@ -8,6 +8,7 @@ use aid_serve::password;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::Refusal;
 use crate::config::More;
 use crate::core::account::{self, ApiKey};
 use crate::core::desk::By;
@@ -62,7 +63,7 @@ pub(crate) async fn withdraw(
     target: Target,
     cmp: Option<&str>,
     by: &By,
-) -> Result<Value, Failure> {
+) -> Result<Value, Refusal> {
     let (cmp, by) = (cmp.map(str::to_owned), by.clone());
     let ended = msp.store.decide(async move |tx| {
         if let Target::Subscription(id) = &target
@@ -90,7 +91,7 @@ pub(crate) async fn update(
     target: Target,
     cmp: Option<&str>,
     by: &By,
-) -> Result<Value, Failure> {
+) -> Result<Value, Refusal> {
     let (shared, cmp, by) = (msp.clone(), cmp.map(str::to_owned), by.clone());
     let told = msp.store.decide(async move |tx| {
         let links = tx.links(&target, cmp.as_deref()).await?;
@@ -153,7 +154,7 @@ pub(crate) async fn update_subscription(
     id: &str,
     change: SubscriptionChange,
     by: &By,
-) -> Result<Value, Failure> {
+) -> Result<Value, Refusal> {
     let (shared, id, by) = (msp.clone(), id.to_owned(), by.clone());
     let told = msp.store.decide(async move |tx| {
         let Some(stored) = tx.subscription(&id).await? else {
@@ -185,7 +186,7 @@ pub(crate) async fn inform(
     iccid: &Iccid,
     status: ProfileValidity,
     by: &By,
-) -> Result<Value, Failure> {
+) -> Result<Value, Refusal> {
     let (iccid, by) = (iccid.clone(), by.clone());
     let told = msp.store.decide(async move |tx| {
         let profiles = tx.profiles_with(&iccid).await?;
@@ -213,7 +214,7 @@ pub(crate) async fn inform(
 ///
 /// # Errors
 /// As [`inform`].
-pub(crate) async fn fate(msp: &Msp, iccid: &Iccid, word: &str, by: &By) -> Result<Value, Failure> {
+pub(crate) async fn fate(msp: &Msp, iccid: &Iccid, word: &str, by: &By) -> Result<Value, Refusal> {
     let status = match word {
         "defect" => ProfileValidity::Invalid,
         "suspend" => ProfileValidity::Suspended,
@@ -226,7 +227,7 @@ pub(crate) async fn fate(msp: &Msp, iccid: &Iccid, word: &str, by: &By) -> Resul
 ///
 /// # Errors
 /// There is none, it has ended, or the database fails.
-pub(crate) async fn block(msp: &Msp, id: &str, blocked: bool, by: &By) -> Result<Value, Failure> {
+pub(crate) async fn block(msp: &Msp, id: &str, blocked: bool, by: &By) -> Result<Value, Refusal> {
     let (id, by) = (id.to_owned(), by.clone());
     let told = msp.store.decide(async move |tx| {
         let Some(subscription) = tx.subscription(&id).await? else {
@@ -249,7 +250,7 @@ pub(crate) async fn block(msp: &Msp, id: &str, blocked: bool, by: &By) -> Result
 ///
 /// # Errors
 /// There is none, or the database fails.
-pub(crate) async fn end_subscription(msp: &Msp, id: &str, by: &By) -> Result<Value, Failure> {
+pub(crate) async fn end_subscription(msp: &Msp, id: &str, by: &By) -> Result<Value, Refusal> {
     let (id, by) = (id.to_owned(), by.clone());
     let ended = msp.store.decide(async move |tx| {
         let Some(subscription) = tx.subscription(&id).await? else {
@@ -268,14 +269,12 @@ pub(crate) async fn end_subscription(msp: &Msp, id: &str, by: &By) -> Result<Val
 ///
 /// # Errors
 /// Name or password is not usable, or the database fails.
-pub(crate) async fn add_customer(msp: &Msp, user: &str, text: &str) -> Result<Value, Failure> {
+pub(crate) async fn add_customer(msp: &Msp, user: &str, text: &str) -> Result<Value, Refusal> {
     if user.is_empty()
         || user.chars().count() > 100
         || user.contains(aid_cli::printable::is_unprintable)
     {
-        return Err(Failure::usage(
-            "a customer's name has 1 to 100 printable characters",
-        ));
+        return Err(Failure::usage("a customer's name has 1 to 100 printable characters").into());
     }
     let hash = hash_password(text)?;
     let name = user.to_owned();
@@ -310,7 +309,7 @@ pub(crate) fn hash_password(text: &str) -> Result<String, Failure> {
 ///
 /// # Errors
 /// It exists, a value is not usable, or the database fails.
-pub(crate) async fn add_subscription(msp: &Msp, more: &More) -> Result<Value, Failure> {
+pub(crate) async fn add_subscription(msp: &Msp, more: &More) -> Result<Value, Refusal> {
     let new = more.checked().map_err(Failure::new)?;
     let (stored, iccids) = (new.clone(), more.iccids.clone());
     let added = msp.store.decide(async move |tx| {
@@ -340,7 +339,7 @@ pub(crate) async fn add_subscription(msp: &Msp, more: &More) -> Result<Value, Fa
 ///
 /// # Errors
 /// There is no such CMP, no randomness, or the database fails.
-pub(crate) async fn rotate_key(msp: &Msp, client: &str, only: bool) -> Result<Value, Failure> {
+pub(crate) async fn rotate_key(msp: &Msp, client: &str, only: bool) -> Result<Value, Refusal> {
     let agreed = msp.agreed();
     let cmp = agreed.cmps.iter().find(|c| c.client_id.as_str() == client);
     let cmp = cmp.ok_or_else(|| {
@@ -370,7 +369,7 @@ pub(crate) async fn put_outbox(
     id: i64,
     dropped: bool,
     by: &By,
-) -> Result<Value, Failure> {
+) -> Result<Value, Refusal> {
     let by = by.clone();
     let done = msp.store.decide(async move |tx| {
         let row = tx.job(id).await?;
@@ -383,7 +382,8 @@ pub(crate) async fn put_outbox(
     if !done.await? {
         return Err(Failure::new(format!(
             "no job {id} is waiting or dead; `aid-msp outbox list` shows all"
-        )));
+        ))
+        .into());
     }
     Ok(json!([{ "id": id }]))
 }

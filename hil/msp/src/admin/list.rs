@@ -1,8 +1,8 @@
 //! Lists, read in parts.
 
-use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
+use super::Refusal;
 use crate::core::account::Entry;
 use crate::core::model::{
     JobState, Onboarding, Order, OrderState, OutboxRow, Profile, Progress, StatusRow, Subscription,
@@ -69,7 +69,7 @@ impl List {
     ///
     /// # Errors
     /// The database fails.
-    pub(crate) async fn all(self, msp: &Msp) -> Result<Value, Failure> {
+    pub(crate) async fn all(self, msp: &Msp) -> Result<Value, Refusal> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let page = Page {

@@ -3,7 +3,7 @@
 use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
-use super::hash_password;
+use super::{Refusal, hash_password};
 use crate::core::Decision;
 use crate::core::desk::{self, Member, Role};
 use crate::msp::{Msp, now_ms};
@@ -33,7 +33,7 @@ fn row(member: &Member) -> Value {
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn members(msp: &Msp) -> Result<Value, Failure> {
+pub(crate) async fn members(msp: &Msp) -> Result<Value, Refusal> {
     let members = msp.store.read(async |tx| tx.members().await).await?;
     Ok(members.iter().map(row).collect())
 }
@@ -47,7 +47,7 @@ pub(crate) async fn add_member(
     name: &str,
     role: Role,
     password: &str,
-) -> Result<Value, Failure> {
+) -> Result<Value, Refusal> {
     let member = Member {
         name: name_of(name)?,
         role,
@@ -63,7 +63,7 @@ pub(crate) async fn add_member(
 ///
 /// # Errors
 /// Nobody could, or the database fails.
-pub(crate) async fn remove_member(msp: &Msp, name: &str) -> Result<Value, Failure> {
+pub(crate) async fn remove_member(msp: &Msp, name: &str) -> Result<Value, Refusal> {
     let name = name.trim().to_lowercase();
     let wanted = name.clone();
     let removed = msp.store.decide(async move |tx| {
@@ -75,6 +75,7 @@ pub(crate) async fn remove_member(msp: &Msp, name: &str) -> Result<Value, Failur
         true => Ok(json!([{ "name": name }])),
         false => Err(Failure::new(format!(
             "nobody at the console is called {name:?}; `aid-msp member list` shows all"
-        ))),
+        ))
+        .into()),
     }
 }

@@ -3,6 +3,7 @@
 use aid_cli::cli::Failure;
 use serde_json::{Value, json};
 
+use super::Refusal;
 use crate::misbehave::{self, Event, Name, Place, Rule, Wish};
 use crate::msp::{Msp, now_ms};
 
@@ -33,7 +34,7 @@ fn rule(rule: &Rule) -> Value {
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn rules(msp: &Msp) -> Result<Value, Failure> {
+pub(crate) async fn rules(msp: &Msp) -> Result<Value, Refusal> {
     let rules = msp.store.read(async |tx| tx.rules().await).await?;
     Ok(rules.iter().map(rule).collect())
 }
@@ -42,19 +43,18 @@ pub(crate) async fn rules(msp: &Msp) -> Result<Value, Failure> {
 ///
 /// # Errors
 /// It makes no sense, nothing would look at it, or the database fails.
-pub(crate) async fn add_rule(msp: &Msp, wish: Wish) -> Result<Value, Failure> {
+pub(crate) async fn add_rule(msp: &Msp, wish: Wish) -> Result<Value, Refusal> {
     if msp.layer.is_none() {
         return Err(Failure::new(
             "the configuration has no [control], so nothing misbehaves; add it and restart `serve`",
-        ));
+        )
+        .into());
     }
     let new = wish.check().map_err(Failure::new)?;
     if let Some(cmp) = &new.cmp
         && msp.cmp(cmp).is_none()
     {
-        return Err(Failure::new(format!(
-            "there is no cmp {cmp} in the configuration"
-        )));
+        return Err(Failure::new(format!("there is no cmp {cmp} in the configuration")).into());
     }
     let added = msp
         .store
@@ -66,7 +66,7 @@ pub(crate) async fn add_rule(msp: &Msp, wish: Wish) -> Result<Value, Failure> {
 ///
 /// # Errors
 /// There is none of this id, or the database fails.
-pub(crate) async fn clear_rules(msp: &Msp, id: Option<i64>) -> Result<Value, Failure> {
+pub(crate) async fn clear_rules(msp: &Msp, id: Option<i64>) -> Result<Value, Refusal> {
     let cleared = msp
         .store
         .decide(async move |tx| Ok(misbehave::clear(&tx.rules().await?, id)));
@@ -74,7 +74,8 @@ pub(crate) async fn clear_rules(msp: &Msp, id: Option<i64>) -> Result<Value, Fai
     match id {
         Some(id) if cleared == 0 => Err(Failure::new(format!(
             "there is no misbehaviour {id}; `aid-msp misbehave list` shows all"
-        ))),
+        ))
+        .into()),
         _ => Ok(json!([{"cleared": cleared}])),
     }
 }
@@ -83,7 +84,7 @@ pub(crate) async fn clear_rules(msp: &Msp, id: Option<i64>) -> Result<Value, Fai
 ///
 /// # Errors
 /// The database fails.
-pub(crate) async fn events(msp: &Msp, seq: i64) -> Result<Value, Failure> {
+pub(crate) async fn events(msp: &Msp, seq: i64) -> Result<Value, Refusal> {
     let row = |e: &Event| {
         json!({
             "seq": e.seq, "at": e.at, "misbehaviour": e.rule, "name": e.name, "operation": e.operation,

@@ -1,10 +1,10 @@
 //! The overview, and lists: a page at a time, each by an index, the newest first; the same filter yields a file for
 //! spreadsheets.
 
-use aid_aid1::redirect::percent_encode;
 use aid_cli::time::millis_to_text;
-use aid_serve::console::csv;
 use aid_serve::console::form::{choice, text};
+use aid_serve::console::list::{Listing, PAGE, whole};
+use aid_serve::console::{Answer, Trouble, csv};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -12,17 +12,13 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Answer, At, Desk, Seat, Trouble, cells};
+use super::{At, Desk, Seat, cells};
 use crate::admin::{self, List};
 use crate::core::model::{JobState, OrderState};
 use crate::store::{Page, Place};
 
-/// Rows of a page.
-const PAGE: u32 = 50;
 /// Rows of each list of the overview.
 const FEW: u32 = 20;
-/// Rows that a file is read by.
-const PART: u32 = 500;
 
 /// The filter of a list, as it stands in the address.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -34,6 +30,9 @@ pub(super) struct Filter {
 }
 
 type Asked = Result<Query<Filter>, QueryRejection>;
+
+/// A row as it is shown, with its place.
+type Placed = (Place, Option<Value>);
 
 /// What a list shows.
 struct Shown {
@@ -171,9 +170,10 @@ impl Shown {
     }
 
     /// Rows as they are shown, each with its place.
-    async fn part(&self, desk: &Desk, page: Page) -> Result<Vec<(Place, Value)>, Trouble> {
-        let part = self.list.part(&desk.msp, page).await?;
-        let ready = |(place, row)| (place, ready(row));
+    async fn part(&self, desk: &Desk, page: Page) -> Result<Vec<Placed>, Trouble> {
+        let part = self.list.part(&desk.msp, page).await;
+        let ready = |(place, row)| (place, Some(ready(row)));
+        let part = part.map_err(Trouble::database)?;
         Ok(part.into_iter().map(ready).collect())
     }
 }
@@ -228,7 +228,7 @@ pub(super) async fn list(
     Path(noun): Path<String>,
     asked: Asked,
 ) -> Answer {
-    let (seat, Query(filter)) = (Seat::of(&desk, &headers).await?, asked?);
+    let (seat, Query(filter)) = (Seat::of(&*desk, &headers).await?, asked?);
     if noun == "cmps" {
         let rows = admin::cmps(&desk.msp);
         let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -239,8 +239,14 @@ pub(super) async fn list(
     let shown = Shown::of(&noun, &filter.state)?;
     let path = format!("/console/{noun}");
     if filter.format == "csv" {
-        let rows = all(&desk, &shown).await?;
-        let file = csv::answer(&noun, shown.columns, &rows);
+        let read = |after, limit| {
+            let page = Page {
+                after,
+                ..Page::newest(limit)
+            };
+            shown.part(&desk, page)
+        };
+        let file = csv::answer(&noun, shown.columns, &whole(read).await?);
         return file.map_err(|text| Trouble::Said(StatusCode::INTERNAL_SERVER_ERROR, text));
     }
     let after = Some(filter.after.trim()).filter(|after| !after.is_empty());
@@ -249,62 +255,25 @@ pub(super) async fn list(
         after: after.map_err(|text| Trouble::Said(StatusCode::UNPROCESSABLE_ENTITY, text))?,
         ..Page::newest(PAGE)
     };
-    let part = shown.part(&desk, page).await?;
-    let is_full = part.len() >= PAGE as usize;
-    let next = part
-        .last()
-        .filter(|_| is_full)
-        .map(|(place, _)| place.to_string());
-    let rows: Vec<Value> = part.into_iter().map(|(_, row)| row).collect();
-    let address = |name: &str, value: &str| {
-        let mut address = format!("{path}?{name}={}", percent_encode(value));
-        if !filter.state.is_empty() {
-            address.push_str(&format!("&state={}", percent_encode(&filter.state)));
-        }
-        address
+    let part = shown.part(&desk, page).await?.into_iter();
+    let fields = || choice("state", "Which", &filter.state, shown.states);
+    let listing = Listing {
+        path: &path,
+        title: shown.title,
+        columns: shown.columns,
+        fields: (!shown.states.is_empty()).then(fields),
+        filter: &[("state", &filter.state)],
+        part: part.map(|(place, row)| (place.to_string(), row)).collect(),
     };
-    let export = html! { a.button href=(address("format", "csv")) { "Export as CSV" } };
-    let content = html! {
-        @if shown.states.is_empty() { div.actions { (export) } }
-        @else {
-            form.card method="get" action=(path) {
-                (choice("state", "Which", &filter.state, shown.states))
-                div.actions { button.main { "Show" } (export) }
-            }
-        }
-        (cells().table(shown.title, shown.columns, &rows))
-        @if let Some(next) = next {
-            div.actions { a.button href=(address("after", &next)) { "More" } }
-        }
-    };
-    Ok(seat.page(&path, shown.title, content))
-}
-
-/// The rows of a file.
-async fn all(desk: &Desk, shown: &Shown) -> Result<Vec<Value>, Trouble> {
-    let (mut rows, mut after) = (Vec::new(), None);
-    while rows.len() < csv::MOST {
-        let page = Page {
-            after,
-            ..Page::newest(PART)
-        };
-        let part = shown.part(desk, page).await?;
-        let is_last = part.len() < PART as usize;
-        after = part.last().map(|(place, _)| place.clone());
-        rows.extend(part.into_iter().map(|(_, row)| row));
-        if is_last {
-            break;
-        }
-    }
-    rows.truncate(csv::MOST);
-    Ok(rows)
+    Ok(seat.page(&path, shown.title, listing.content(cells())))
 }
 
 /// What waits, and what failed: no time window hides it.
 pub(super) async fn overview(State(desk): At, headers: HeaderMap) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
+    let seat = Seat::of(&*desk, &headers).await?;
     let few = async |list: List| {
-        let part = list.part(&desk.msp, Page::newest(FEW)).await?;
+        let part = list.part(&desk.msp, Page::newest(FEW)).await;
+        let part = part.map_err(Trouble::database)?;
         let rows: Vec<Value> = part.into_iter().map(|(_, row)| ready(row)).collect();
         Ok::<_, Trouble>(rows)
     };

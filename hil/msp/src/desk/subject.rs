@@ -3,6 +3,8 @@
 use aid_aid1::redirect::percent_encode;
 use aid_cli::time::millis_to_text;
 use aid_id::{Iccid, MspToken};
+use aid_serve::console::deed::actions;
+use aid_serve::console::{Answer, Trouble};
 use aid_serve::page;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -13,9 +15,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::deed::{Deed, actions};
+use super::deed::Deed;
 use super::list::{CALLS, ready};
-use super::{Answer, At, Desk, Seat, Trouble, cells};
+use super::{At, Desk, Seat, cells, unknown};
 use crate::admin;
 
 pub(super) async fn subject(
@@ -23,7 +25,7 @@ pub(super) async fn subject(
     headers: HeaderMap,
     Path((noun, id)): Path<(String, String)>,
 ) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
+    let seat = Seat::of(&*desk, &headers).await?;
     let page = match noun.as_str() {
         "customers" => customer(&desk, &seat, &id).await?,
         "subscriptions" => subscription(&desk, &seat, &id).await?,
@@ -35,7 +37,7 @@ pub(super) async fn subject(
         _ => None,
     };
     let what = noun.strip_suffix('s').unwrap_or(&noun);
-    page.ok_or_else(|| Trouble::unknown(what, &id))
+    page.ok_or_else(|| unknown(what, &id))
 }
 
 /// The page, or nothing of this name.
@@ -60,7 +62,10 @@ const PROFILES: [&str; 6] = ["iccid", "state", "network", "eid", "created_at", "
 const REPORTS: [&str; 5] = ["at", "status", "iccid", "eid", "correlation_id"];
 
 async fn customer(desk: &Desk, seat: &Seat, id: &str) -> Found {
-    let Some(mut row) = admin::customer(&desk.msp, id).await? else {
+    let Some(mut row) = admin::customer(&desk.msp, id)
+        .await
+        .map_err(Trouble::database)?
+    else {
         return Ok(None);
     };
     let (subscriptions, links) = (
@@ -80,7 +85,7 @@ async fn customer(desk: &Desk, seat: &Seat, id: &str) -> Found {
         (cells().table("Subscriptions", &columns, &subscriptions))
         h2 { "Links" }
         (cells().table("Links", &LINKS, &links))
-        (actions(seat, &[Deed::WithdrawCustomer], id))
+        (actions::<Desk>(seat, &[Deed::WithdrawCustomer], id))
     };
     Ok(Some(seat.page(
         "/console/customers",
@@ -90,7 +95,10 @@ async fn customer(desk: &Desk, seat: &Seat, id: &str) -> Found {
 }
 
 async fn subscription(desk: &Desk, seat: &Seat, id: &str) -> Found {
-    let Some(mut row) = admin::subscription(&desk.msp, id).await? else {
+    let Some(mut row) = admin::subscription(&desk.msp, id)
+        .await
+        .map_err(Trouble::database)?
+    else {
         return Ok(None);
     };
     let (links, profiles) = (rows(&mut row, "onboardings"), rows(&mut row, "profiles"));
@@ -105,7 +113,7 @@ async fn subscription(desk: &Desk, seat: &Seat, id: &str) -> Found {
         (cells().table("Links", &LINKS, &links))
         h2 { "Profiles" }
         (cells().table("Profiles", &PROFILES, &profiles))
-        (actions(seat, deeds, id))
+        (actions::<Desk>(seat, deeds, id))
     };
     Ok(Some(seat.page(
         "/console/subscriptions",
@@ -118,7 +126,10 @@ async fn link(desk: &Desk, seat: &Seat, id: &str) -> Found {
     let Ok(token) = id.parse::<MspToken>() else {
         return Ok(None);
     };
-    let Some(mut row) = admin::link(&desk.msp, token).await? else {
+    let Some(mut row) = admin::link(&desk.msp, token)
+        .await
+        .map_err(Trouble::database)?
+    else {
         return Ok(None);
     };
     let (profiles, orders) = (rows(&mut row, "profiles"), rows(&mut row, "orders"));
@@ -153,7 +164,10 @@ async fn orders(desk: &Desk, seat: &Seat, id: &str) -> Found {
     let Ok(request_id) = id.parse::<Uuid>() else {
         return Ok(None);
     };
-    let Some(rows) = admin::order(&desk.msp, request_id).await? else {
+    let Some(rows) = admin::order(&desk.msp, request_id)
+        .await
+        .map_err(Trouble::database)?
+    else {
         return Ok(None);
     };
     let first = [
@@ -181,7 +195,10 @@ async fn call(desk: &Desk, seat: &Seat, id: &str) -> Found {
     let Ok(number) = id.parse::<i64>() else {
         return Ok(None);
     };
-    let Some(row) = admin::job(&desk.msp, number).await? else {
+    let Some(row) = admin::job(&desk.msp, number)
+        .await
+        .map_err(Trouble::database)?
+    else {
         return Ok(None);
     };
     let deeds: &[Deed] = match row["state"].as_str() {
@@ -204,7 +221,7 @@ async fn call(desk: &Desk, seat: &Seat, id: &str) -> Found {
         "client_id",
         "msp_token",
     ];
-    let content = html! { (cells().card(&row, &first)) (actions(seat, deeds, id)) };
+    let content = html! { (cells().card(&row, &first)) (actions::<Desk>(seat, deeds, id)) };
     Ok(Some(seat.page(
         "/console/calls",
         &format!("Call {id}"),
@@ -216,7 +233,10 @@ async fn profile(desk: &Desk, seat: &Seat, id: &str) -> Found {
     let Ok(iccid) = id.parse::<Iccid>() else {
         return Ok(None);
     };
-    let Some(mut row) = admin::profile(&desk.msp, &iccid).await? else {
+    let Some(mut row) = admin::profile(&desk.msp, &iccid)
+        .await
+        .map_err(Trouble::database)?
+    else {
         return Ok(None);
     };
     let (profiles, reports) = (rows(&mut row, "profiles"), rows(&mut row, "reports"));
@@ -242,7 +262,7 @@ async fn profile(desk: &Desk, seat: &Seat, id: &str) -> Found {
     ];
     let content = html! {
         (cells().table("Profile", &columns, &profiles))
-        (actions(seat, deeds, id))
+        (actions::<Desk>(seat, deeds, id))
         h2 { "Reports of the CMP" }
         (cells().table("Reports of the CMP", &REPORTS, &reports))
         h2 { "Downloads" }
@@ -259,7 +279,11 @@ async fn correlation(desk: &Desk, seat: &Seat, id: &str) -> Found {
     let Ok(correlation) = id.parse::<Uuid>() else {
         return Ok(None);
     };
-    let mut line = Value::from(admin::transaction(&desk.msp, correlation).await?);
+    let mut line = Value::from(
+        admin::transaction(&desk.msp, correlation)
+            .await
+            .map_err(Trouble::database)?,
+    );
     millis_to_text(&mut line);
     let text = |row: &Value| {
         let mut row = row.clone();
@@ -292,10 +316,13 @@ pub(super) async fn find(
     headers: HeaderMap,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
+    let seat = Seat::of(&*desk, &headers).await?;
     let Query(wanted) = wanted?;
     let text = wanted.text.trim();
-    if let Some(path) = admin::found(&desk.msp, text).await? {
+    if let Some(path) = admin::found(&desk.msp, text)
+        .await
+        .map_err(Trouble::database)?
+    {
         return Ok(page::see_other(&format!("/console/{path}")));
     }
     let content = html! {

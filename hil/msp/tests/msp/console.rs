@@ -1,6 +1,8 @@
 //! The operator's console as a browser without scripts sees it: who gets in, what each role may do, what can't be taken
 //! back, and that nobody else's text or site does anything there.
 
+mod outage;
+
 use crate::stage::*;
 
 use reqwest::{Client, Response};
@@ -21,6 +23,8 @@ struct Browser {
 struct Seen {
     status: u16,
     location: String,
+    /// Seconds after which to ask again.
+    retry: String,
     text: String,
 }
 
@@ -51,6 +55,7 @@ impl Browser {
             value.map_or(String::new(), |v| v.to_str().unwrap().to_owned())
         };
         let (status, location) = (answer.status().as_u16(), header("location"));
+        let retry = header("retry-after");
         if header("content-type").starts_with("text/html") {
             let policy = header("content-security-policy");
             assert!(
@@ -62,6 +67,7 @@ impl Browser {
         Seen {
             status,
             location,
+            retry,
             text,
         }
     }
@@ -91,6 +97,16 @@ impl Browser {
             ("password", password),
         ];
         self.post("/console/login", &form).await
+    }
+
+    /// Signs in as somebody, in a browser of their own.
+    async fn sign_in_anew(&self, name: &str) -> Seen {
+        let mut other = Self {
+            base: self.base.clone(),
+            http: self.http.clone(),
+            cookies: BTreeMap::new(),
+        };
+        other.sign_in(name, PASSWORD).await
     }
 
     /// The page of a deed, filled in and sent.

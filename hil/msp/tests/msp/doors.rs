@@ -94,7 +94,11 @@ async fn only_named_certificates_pass() {
     .await;
     let folder = &stage.folder;
     let [first, second, rogue] = ["first", "second", "rogue"].map(authority);
-    std::fs::write(folder.path("doors.pem"), first.pem() + &second.pem()).unwrap();
+    std::fs::write(
+        folder.path("doors.pem"),
+        first.pem() + second.pem().as_str(),
+    )
+    .unwrap();
     let old = issue(folder, "old", Some("partner"), &first);
     let new = issue(folder, "new", Some("partner-2027"), &first);
     let renamed = issue(folder, "renamed", Some("somebody"), &first);

@@ -12,6 +12,7 @@ mod attempts;
 mod calls;
 mod clock;
 mod console;
+mod desk;
 mod disk;
 mod doors;
 mod hardening;

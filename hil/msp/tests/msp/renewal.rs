@@ -184,7 +184,7 @@ async fn the_ca_of_the_cmps_is_replaced() {
     let call = async |certificate| status(&stage, certificate, "keyIn1").await;
     assert_eq!((call("cmp").await, call("other").await), (404, 0));
     let read = |name| std::fs::read_to_string(stage.folder.path(name)).unwrap();
-    let both = read("ca.pem") + &read("other-ca.pem");
+    let both = read("ca.pem") + read("other-ca.pem").as_str();
     std::fs::write(stage.folder.path("both.pem"), both).unwrap();
     stage
         .msp

@@ -7,9 +7,12 @@ use aid_store::{Fields, Tx, params};
 
 const COLUMNS: &str = "SELECT o.iccid, o.file, o.profile_type, o.name, m.template, m.number, m.secrets, m.package, \
      m.metadata, m.own_keys FROM made m JOIN orders o ON o.iccid = m.iccid WHERE m.iccid = $1";
-const ALL: &str = "/* reads all: an operator's list */ SELECT o.iccid, o.file, o.profile_type, o.name, m.template, \
-     m.number, m.secrets, m.package, m.metadata, m.own_keys FROM made m JOIN orders o ON o.iccid = m.iccid \
-     ORDER BY m.template, m.number";
+const KEYS: &str = "SELECT m.iccid, m.template, m.number, m.secrets FROM made m \
+     WHERE (m.template, m.number) > ($1, $2) ORDER BY m.template, m.number LIMIT $3";
+const KEYS_OF: &str = "SELECT m.iccid, m.template, m.number, m.secrets FROM made m \
+     WHERE m.template = $1 AND m.number > $2 ORDER BY m.number LIMIT $3";
+const KEYS_WITH: &str =
+    "SELECT m.iccid, m.template, m.number, m.secrets FROM made m WHERE m.iccid = $1";
 const NEXT: &str = "SELECT number FROM template_next WHERE template = $1";
 const USED: &str = "INSERT INTO template_next (template, number) VALUES ($1, $2) \
      ON CONFLICT (template) DO UPDATE SET number = $2";
@@ -38,6 +41,69 @@ fn made(row: &mut Fields<'_>) -> Stored<Made> {
             _ => Protection::OwnKeys,
         },
     })
+}
+
+/// What the operator's network needs to know of a profile that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// Of the profile.
+    pub iccid: String,
+    /// From which it was made.
+    pub template: String,
+    /// Which of the template's, from 0.
+    pub number: u32,
+    /// IMSI, keys, PINs.
+    pub secrets: Secrets,
+}
+
+/// Which profiles' keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// Of all templates.
+    All,
+    /// Of this template.
+    Template(String),
+    /// Of the profile with this ICCID.
+    Iccid(String),
+}
+
+/// A place in the list of keys: template and number. The default is before all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysPlace(String, i64);
+
+impl Default for KeysPlace {
+    fn default() -> Self {
+        Self(String::new(), -1)
+    }
+}
+
+impl std::fmt::Display for KeysPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.1, self.0)
+    }
+}
+
+impl std::str::FromStr for KeysPlace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('.');
+        let place = parts.and_then(|(number, template)| Some((template, number.parse().ok()?)));
+        let (template, number) =
+            place.ok_or_else(|| format!("{text:?} is no place in this list"))?;
+        Ok(Self(template.to_owned(), number))
+    }
+}
+
+fn keys(row: &mut Fields<'_>) -> Stored<(KeysPlace, Keys)> {
+    let keys = Keys {
+        iccid: row.text()?,
+        template: row.text()?,
+        number: row.number()?,
+        secrets: serde_json::from_str::<Secrets>(&row.text()?).map_err(odd)?,
+    };
+    let place = KeysPlace(keys.template.clone(), i64::from(keys.number));
+    Ok((place, keys))
 }
 
 /// The number that a template makes next.
@@ -81,11 +147,29 @@ impl Store {
         look.await
     }
 
-    /// All profiles that were made, by template and number.
+    /// The keys of at most `limit` profiles behind a place, by template and number, each with its own place.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn all_made(&self) -> Stored<Vec<Made>> {
-        self.0.read(async |tx| tx.all(ALL, &[], made).await).await
+    pub async fn keys_after(
+        &self,
+        which: Which,
+        after: KeysPlace,
+        limit: u32,
+    ) -> Stored<Vec<(KeysPlace, Keys)>> {
+        let look = self.0.read(async move |tx| {
+            let (KeysPlace(template, number), limit) = (&after, i64::from(limit));
+            match &which {
+                Which::All => tx.all(KEYS, params![template, *number, limit], keys).await,
+                Which::Template(name) => tx.all(KEYS_OF, params![name, *number, limit], keys).await,
+                Which::Iccid(iccid) => {
+                    let found = tx.all(KEYS_WITH, params![iccid], keys).await?;
+                    let behind =
+                        |(place, _): &(KeysPlace, Keys)| (&place.0, place.1) > (template, *number);
+                    Ok(found.into_iter().filter(behind).collect())
+                }
+            }
+        });
+        look.await
     }
 }

@@ -11,6 +11,7 @@ mod write;
 
 pub use aid_store::{StoreError, Stored};
 pub use books::Books;
+pub use made::{Keys, KeysPlace, Which};
 pub use outbox::Due;
 pub use read::NoticePlace;
 pub use upkeep::{Gone, Pruned, Retention};

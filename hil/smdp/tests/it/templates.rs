@@ -7,7 +7,7 @@ use aid_rsp::saip::{self, AkaAlgorithm, AkaConfiguration, ProfileElement};
 use aid_smdp::core::{Limits, OrderState, Protection};
 use aid_smdp::inventory::{Inventory, Side, load};
 use aid_smdp::service::Service;
-use aid_smdp::store::Store;
+use aid_smdp::store::{Keys, KeysPlace, Store, Which};
 use aid_smdp::template::{Aka, Entry, Template};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -126,11 +126,30 @@ async fn every_order_gets_a_profile_of_its_own_until_the_range_ends() {
     }
     assert_eq!(iccids.len(), COUNT as usize);
     let s = &bench.service;
-    let made = s.store().all_made().await.unwrap();
-    assert_eq!(made.len(), COUNT as usize);
-    let different = |of: fn(&aid_smdp::template::Made) -> String| {
-        made.iter().map(of).collect::<BTreeSet<_>>().len()
-    };
+    let (mut made, mut after) = (Vec::new(), KeysPlace::default());
+    loop {
+        let part = s.store().keys_after(Which::All, after.clone(), 7).await;
+        let part = part.unwrap();
+        assert!(part.len() <= 7);
+        let Some((place, _)) = part.last() else {
+            break;
+        };
+        // What a command prints leads to the same place.
+        after = place.to_string().parse().unwrap();
+        made.extend(part.into_iter().map(|(_, keys)| keys));
+    }
+    let numbers: Vec<u32> = made.iter().map(|m| m.number).collect();
+    assert_eq!(numbers, (0..COUNT).collect::<Vec<_>>());
+    let template = made[0].template.clone();
+    for (which, count) in [
+        (Which::Template(template), COUNT),
+        (Which::Template("none".into()), 0),
+        (Which::Iccid(made[3].iccid.clone()), 1),
+    ] {
+        let part = s.store().keys_after(which, KeysPlace::default(), 100).await;
+        assert_eq!(part.unwrap().len(), count as usize);
+    }
+    let different = |of: fn(&Keys) -> String| made.iter().map(of).collect::<BTreeSet<_>>().len();
     assert_eq!(different(|m| m.secrets.k.clone()), made.len());
     assert_eq!(different(|m| m.secrets.imsi.clone()), made.len());
     refused(

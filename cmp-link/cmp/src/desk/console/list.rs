@@ -1,21 +1,19 @@
 //! Lists: problems, vehicles, orders, calls, users, MSPs, the audit trail. A page at a time, each by an index; the same
 //! filter yields a file for spreadsheets.
 
-use super::{Answer, At, Desk, Seat, cells};
+use super::{At, Desk, Seat, cells, operator};
 use crate::operator::{Calls, Listed, Operator, Orders, Refusal, Trail};
 use aid_aid1::redirect::percent_encode;
 use aid_cmp_core::model::CallState;
-use aid_serve::console::csv;
 use aid_serve::console::form::{choice, text as field};
+use aid_serve::console::list::{Listing, PAGE, whole};
+use aid_serve::console::{Answer, Trouble, csv};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
-
-/// Rows of a page.
-const PAGE: u32 = 50;
 
 /// The filter of a list, as it stands in the address.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -37,28 +35,16 @@ fn some(text: &str) -> Option<String> {
 }
 
 impl Filter {
-    /// The address of the list with this filter and one more member.
-    fn address(&self, path: &str, more: (&str, &str)) -> String {
-        let all = [
+    /// What stands in the addresses of the file and of the next page.
+    fn members(&self) -> [(&'static str, &str); 6] {
+        [
             ("search", &self.search),
             ("state", &self.state),
             ("vehicle", &self.vehicle),
             ("actor", &self.actor),
             ("about", &self.about),
             ("days", &self.days),
-        ];
-        let own = all.iter().filter(|(_, value)| !value.is_empty());
-        let own = own
-            .map(|(name, value)| (*name, value.as_str()))
-            .chain([more]);
-        let pairs: Vec<String> = own
-            .map(|(name, value)| format!("{name}={}", percent_encode(value)))
-            .collect();
-        format!("{path}?{}", pairs.join("&"))
-    }
-
-    fn is_file(&self) -> bool {
-        self.format == "csv"
+        ]
     }
 }
 
@@ -130,53 +116,29 @@ async fn answer(
     shown: &Shown<'_>,
     list: &List,
 ) -> Answer {
-    let operator = seat.operator(desk);
-    if filter.is_file() {
-        let (mut rows, mut after) = (Vec::new(), None);
-        while rows.len() < csv::MOST {
-            let part = list.read(&operator, after, 500).await?;
-            let is_last = part.len() < 500;
-            after = part.last().map(|(place, _)| place.clone());
-            rows.extend(part.into_iter().filter_map(|(_, row)| row));
-            if is_last {
-                break;
-            }
-        }
-        rows.truncate(csv::MOST);
+    let operator = operator(desk, seat);
+    if filter.format == "csv" {
+        let rows = whole(|after, limit| list.read(&operator, after, limit)).await?;
         let name = shown.path.rsplit('/').next().unwrap_or("list");
         let file = csv::answer(name, shown.columns, &rows);
-        return Ok(file.map_err(Refusal::conflict)?);
+        return file.map_err(|text| Trouble::said(StatusCode::INTERNAL_SERVER_ERROR, text));
     }
-    let part = list.read(&operator, some(&filter.after), PAGE).await?;
-    let is_full = part.len() >= PAGE as usize;
-    let next = part
-        .last()
-        .filter(|_| is_full)
-        .map(|(place, _)| place.clone());
-    let rows: Vec<Value> = part.into_iter().filter_map(|(_, row)| row).collect();
-    let content = html! {
-        form.card method="get" action=(shown.path) {
-            (shown.fields)
-            div.actions {
-                button.main { "Show" }
-                a.button href=(filter.address(shown.path, ("format", "csv"))) { "Export as CSV" }
-            }
-        }
-        (cells().table(shown.title, shown.columns, &rows))
-        @if let Some(next) = next.filter(|place| !place.is_empty()) {
-            div.actions { a.button href=(filter.address(shown.path, ("after", &next))) { "More" } }
-        }
+    let listing = Listing {
+        path: shown.path,
+        title: shown.title,
+        columns: shown.columns,
+        fields: Some(shown.fields.clone()),
+        filter: &filter.members(),
+        part: list.read(&operator, some(&filter.after), PAGE).await?,
     };
-    Ok(seat.page(shown.path, shown.title, content))
+    Ok(seat.page(shown.path, shown.title, listing.content(cells())))
 }
 
 /// What is wrong now.
 pub(super) async fn problems(State(desk): At, headers: HeaderMap) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
-    let rows = seat
-        .operator(&desk)
-        .problems(desk.certificates.clone())
-        .await?;
+    let seat = Seat::of(&*desk, &headers).await?;
+    let operator = operator(&desk, &seat);
+    let rows = operator.problems(desk.certificates.clone()).await?;
     let target = |row: &Value| {
         let id = percent_encode(row["id"].as_str().unwrap_or_default());
         match row["subject"].as_str() {
@@ -217,7 +179,7 @@ pub(super) async fn problems(State(desk): At, headers: HeaderMap) -> Answer {
 
 /// The fleet.
 pub(super) async fn vehicles(State(desk): At, headers: HeaderMap, asked: Asked) -> Answer {
-    let (seat, Query(filter)) = (Seat::of(&desk, &headers).await?, asked?);
+    let (seat, Query(filter)) = (Seat::of(&*desk, &headers).await?, asked?);
     let shown = Shown {
         path: "/console/vehicles",
         title: "Vehicles",
@@ -237,7 +199,7 @@ pub(super) async fn vehicles(State(desk): At, headers: HeaderMap, asked: Asked) 
 
 /// Orders.
 pub(super) async fn orders(State(desk): At, headers: HeaderMap, asked: Asked) -> Answer {
-    let (seat, Query(filter)) = (Seat::of(&desk, &headers).await?, asked?);
+    let (seat, Query(filter)) = (Seat::of(&*desk, &headers).await?, asked?);
     let choices = [("", "All"), ("open", "Open"), ("overdue", "Overdue")];
     let shown = Shown {
         path: "/console/orders",
@@ -266,7 +228,7 @@ pub(super) async fn orders(State(desk): At, headers: HeaderMap, asked: Asked) ->
 
 /// Calls to MSPs.
 pub(super) async fn calls(State(desk): At, headers: HeaderMap, asked: Asked) -> Answer {
-    let (seat, Query(filter)) = (Seat::of(&desk, &headers).await?, asked?);
+    let (seat, Query(filter)) = (Seat::of(&*desk, &headers).await?, asked?);
     let choices = [
         ("", "Due or given up"),
         ("due", "Due"),
@@ -299,7 +261,7 @@ pub(super) async fn calls(State(desk): At, headers: HeaderMap, asked: Asked) -> 
 
 /// Users.
 pub(super) async fn users(State(desk): At, headers: HeaderMap, asked: Asked) -> Answer {
-    let (seat, Query(filter)) = (Seat::of(&desk, &headers).await?, asked?);
+    let (seat, Query(filter)) = (Seat::of(&*desk, &headers).await?, asked?);
     let shown = Shown {
         path: "/console/users",
         title: "Users",
@@ -312,8 +274,8 @@ pub(super) async fn users(State(desk): At, headers: HeaderMap, asked: Asked) -> 
 
 /// MSPs, with what each does otherwise than AID.02 has it.
 pub(super) async fn msps(State(desk): At, headers: HeaderMap) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
-    let rows = seat.operator(&desk).msps().await?;
+    let seat = Seat::of(&*desk, &headers).await?;
+    let rows = operator(&desk, &seat).msps().await?;
     let content = html! {
         @for row in &rows {
             section.card {
@@ -334,7 +296,7 @@ pub(super) async fn msps(State(desk): At, headers: HeaderMap) -> Answer {
 
 /// The audit trail.
 pub(super) async fn audit(State(desk): At, headers: HeaderMap, asked: Asked) -> Answer {
-    let (seat, Query(filter)) = (Seat::of(&desk, &headers).await?, asked?);
+    let (seat, Query(filter)) = (Seat::of(&*desk, &headers).await?, asked?);
     let days = match filter.days.as_str() {
         "" => 30,
         text => text

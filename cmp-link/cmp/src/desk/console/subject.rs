@@ -1,9 +1,11 @@
 //! One vehicle, order, call, user or transaction, with what can be done about it.
 
-use super::deed::{Deed, actions};
-use super::{Answer, At, Seat, cells};
+use super::deed::Deed;
+use super::{At, Desk, Seat, cells, operator};
 use crate::operator::{Orders, Refusal};
 use aid_aid1::redirect::percent_encode;
+use aid_serve::console::Answer;
+use aid_serve::console::deed::actions;
 use aid_serve::page;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -19,8 +21,8 @@ fn uuid(text: &str) -> Result<Uuid, Refusal> {
 }
 
 pub(super) async fn vehicle(State(desk): At, headers: HeaderMap, Path(id): Path<String>) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
-    let operator = seat.operator(&desk);
+    let seat = Seat::of(&*desk, &headers).await?;
+    let operator = operator(&desk, &seat);
     let row = operator.show_vehicle(&id).await?;
     let open = Orders {
         open: true,
@@ -54,10 +56,10 @@ pub(super) async fn vehicle(State(desk): At, headers: HeaderMap, Path(id): Path<
         (cells().table("Open orders", &["order", "kind", "iccid", "created_at", "sent_at"], &orders))
         h2 { "Certificates" }
         (cells().table("Certificates", &["state", "not_after", "issued_at", "used_at", "bootstrap", "certificate"], &certificates))
-        (actions(&seat, deeds, &id))
+        (actions::<Desk>(&seat, deeds, &id))
         @for profile in row["profiles"].as_array().into_iter().flatten() {
             @if let Some(iccid) = profile["iccid"].as_str() {
-                (actions(&seat, &[Deed::DeleteProfile], iccid))
+                (actions::<Desk>(&seat, &[Deed::DeleteProfile], iccid))
             }
         }
         p { a href=(audit) { "Audit trail of this vehicle" } }
@@ -66,20 +68,20 @@ pub(super) async fn vehicle(State(desk): At, headers: HeaderMap, Path(id): Path<
 }
 
 pub(super) async fn order(State(desk): At, headers: HeaderMap, Path(id): Path<String>) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
-    let row = seat.operator(&desk).show_order(uuid(&id)?).await?;
+    let seat = Seat::of(&*desk, &headers).await?;
+    let row = operator(&desk, &seat).show_order(uuid(&id)?).await?;
     let deeds: &[Deed] = match row["state"] == "open" {
         true => &[Deed::CloseOrder],
         false => &[Deed::ReplayOrder],
     };
     let first = ["order", "eid", "kind", "state", "reason", "correlation_id"];
-    let content = html! { (cells().card(&row, &first)) (actions(&seat, deeds, &id)) };
+    let content = html! { (cells().card(&row, &first)) (actions::<Desk>(&seat, deeds, &id)) };
     Ok(seat.page("/console/orders", &format!("Order {id}"), content))
 }
 
 pub(super) async fn call(State(desk): At, headers: HeaderMap, Path(id): Path<String>) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
-    let row = seat.operator(&desk).show_call(uuid(&id)?).await?;
+    let seat = Seat::of(&*desk, &headers).await?;
+    let row = operator(&desk, &seat).show_call(uuid(&id)?).await?;
     let deeds: &[Deed] = match row["state"].as_str() {
         Some("due" | "dead") => &[Deed::ReplayCall, Deed::DropCall],
         _ => &[],
@@ -92,20 +94,20 @@ pub(super) async fn call(State(desk): At, headers: HeaderMap, Path(id): Path<Str
         "last_error",
         "correlation_id",
     ];
-    let content = html! { (cells().card(&row, &first)) (actions(&seat, deeds, &id)) };
+    let content = html! { (cells().card(&row, &first)) (actions::<Desk>(&seat, deeds, &id)) };
     Ok(seat.page("/console/calls", &format!("Call {id}"), content))
 }
 
 pub(super) async fn user(State(desk): At, headers: HeaderMap, Path(id): Path<String>) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
-    let row = seat.operator(&desk).show_user(&id).await?;
+    let seat = Seat::of(&*desk, &headers).await?;
+    let row = operator(&desk, &seat).show_user(&id).await?;
     let name = row["name"].as_str().unwrap_or_default();
     let content = html! {
         (cells().card(&row, &["name", "display_name", "account"]))
-        (actions(&seat, &[Deed::UnlockUser, Deed::EraseUser], name))
+        (actions::<Desk>(&seat, &[Deed::UnlockUser, Deed::EraseUser], name))
         @for link in row["federations"].as_array().into_iter().flatten() {
             @if let (Some(id), true) = (link["federation"].as_str(), link["ended_at"].is_null()) {
-                (actions(&seat, &[Deed::WithdrawLink], id))
+                (actions::<Desk>(&seat, &[Deed::WithdrawLink], id))
             }
         }
     };
@@ -117,8 +119,8 @@ pub(super) async fn correlation(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
-    let row = seat.operator(&desk).correlation(uuid(&id)?).await?;
+    let seat = Seat::of(&*desk, &headers).await?;
+    let row = operator(&desk, &seat).correlation(uuid(&id)?).await?;
     let rows = |name: &str| row[name].as_array().cloned().unwrap_or_default();
     let line = ["at", "party", "event", "subject", "detail"];
     let content = html! {
@@ -145,10 +147,10 @@ pub(super) async fn find(
     headers: HeaderMap,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Answer {
-    let seat = Seat::of(&desk, &headers).await?;
+    let seat = Seat::of(&*desk, &headers).await?;
     let Query(wanted) = wanted?;
     let text = wanted.text.trim();
-    let operator = seat.operator(&desk);
+    let operator = operator(&desk, &seat);
     // The digits of an EID are as many as those of a UUID.
     if let (true, Ok(id)) = (text.contains('-'), text.parse::<Uuid>()) {
         let path = if operator.show_order(id).await.is_ok() {

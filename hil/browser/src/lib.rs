@@ -1,4 +1,11 @@
 //! Headless Chromium, driven by WebDriver, as a person would: by what stands on the page.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "for tests: a browser that does not do what it should has failed the test"
+)]
 
 use aid_needs::{Need, missing};
 use serde_json::{Value, json};
@@ -8,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use thirtyfour::extensions::cdp::ChromeDevTools;
-use thirtyfour::prelude::*;
+pub use thirtyfour::prelude::*;
 
 /// Longest wait for something that a page shall show.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -24,8 +31,10 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/screensh
 const TAGS: [&str; 5] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
 /// A browser with a profile of its own.
-pub(crate) struct Browser {
-    pub(crate) driver: WebDriver,
+#[derive(Debug)]
+pub struct Browser {
+    /// For what has no method here.
+    pub driver: WebDriver,
     axe: Option<String>,
     server: Child,
     _profile: TempDir,
@@ -45,7 +54,7 @@ fn is_there(program: &str) -> bool {
 
 impl Browser {
     /// Starts one; `None`, and the test is to be skipped, where there is none.
-    pub(crate) async fn start() -> Option<Self> {
+    pub async fn start() -> Option<Self> {
         if !is_there("chromium") || !is_there("chromedriver") {
             missing(Need::Chromium, "chromium or chromedriver is not here");
             return None;
@@ -94,7 +103,7 @@ impl Browser {
     }
 
     /// Ends it in order.
-    pub(crate) async fn quit(self) {
+    pub async fn quit(self) {
         self.driver.clone().quit().await.unwrap();
     }
 
@@ -107,26 +116,27 @@ impl Browser {
     }
 
     /// Lets pages run scripts, or not.
-    pub(crate) async fn scripts(&self, on: bool) {
+    pub async fn scripts(&self, on: bool) {
         let value = json!({"value": !on});
         self.devtools("Emulation.setScriptExecutionDisabled", value)
             .await;
     }
 
     /// The languages that the reader likes, best first.
-    pub(crate) async fn language(&self, tag: &str) {
+    pub async fn language(&self, tag: &str) {
         let agent = self.js("return navigator.userAgent").await;
         let params = json!({"userAgent": agent, "acceptLanguage": tag});
         self.devtools("Emulation.setUserAgentOverride", params)
             .await;
     }
 
-    pub(crate) async fn goto(&self, url: &str) {
+    /// Opens an address.
+    pub async fn goto(&self, url: &str) {
         self.driver.goto(url).await.unwrap();
     }
 
     /// The path of the page with its query.
-    pub(crate) async fn path(&self) -> String {
+    pub async fn path(&self) -> String {
         let url = self.driver.current_url().await.unwrap();
         match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
@@ -134,7 +144,8 @@ impl Browser {
         }
     }
 
-    pub(crate) async fn js(&self, script: &str) -> Value {
+    /// What a script yields in the page, also where pages may not run scripts of their own.
+    pub async fn js(&self, script: &str) -> Value {
         self.driver
             .execute(script, vec![])
             .await
@@ -144,7 +155,7 @@ impl Browser {
     }
 
     /// What stands on the page, folded parts left out.
-    pub(crate) async fn text(&self) -> String {
+    pub async fn text(&self) -> String {
         let body = self.driver.find(By::Tag("body")).await;
         match body {
             Ok(body) => body.text().await.unwrap_or_default(),
@@ -153,7 +164,7 @@ impl Browser {
     }
 
     /// Waits until the page shows this.
-    pub(crate) async fn sees(&self, text: &str) {
+    pub async fn sees(&self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let page = self.text().await;
@@ -170,7 +181,7 @@ impl Browser {
     }
 
     /// Types into the field of this name, in place of what is in it.
-    pub(crate) async fn fill(&self, name: &str, text: &str) {
+    pub async fn fill(&self, name: &str, text: &str) {
         let field = format!("main input[name='{name}']:not([type=hidden])");
         let deadline = Instant::now() + PATIENCE;
         // The page may still be on its way.
@@ -191,7 +202,7 @@ impl Browser {
     }
 
     /// Presses the button or follows the link with this text.
-    pub(crate) async fn press(&self, text: &str) {
+    pub async fn press(&self, text: &str) {
         let path = format!(
             "//button[normalize-space()=\"{text}\"] | //a[normalize-space()=\"{text}\"] | //summary[normalize-space()=\"{text}\"]"
         );
@@ -212,7 +223,7 @@ impl Browser {
     }
 
     /// Looks at the page in all sizes and colours, and keeps pictures of it under this name.
-    pub(crate) async fn show(&self, name: &str) {
+    pub async fn show(&self, name: &str) {
         let folder = PathBuf::from(FOLDER);
         std::fs::create_dir_all(&folder).unwrap();
         for (size, width, height, mobile) in SIZES {
@@ -264,7 +275,7 @@ impl Browser {
     }
 
     /// What has the focus: its name or its text.
-    pub(crate) async fn focus(&self) -> String {
+    pub async fn focus(&self) -> String {
         let active = "const e = document.activeElement; return e.name || e.textContent.trim()";
         self.js(active)
             .await
@@ -273,8 +284,35 @@ impl Browser {
             .to_owned()
     }
 
+    /// Moves the focus by the Tab key until it is on something of this name or text, as a person without a mouse does. On the
+    /// way every stop shows where the focus is.
+    pub async fn tab_to(&self, wanted: &str) {
+        let ring = "const s = getComputedStyle(document.activeElement); \
+            return s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2";
+        let mut seen = Vec::new();
+        while seen.len() < 100 {
+            self.key(Key::Tab).await;
+            let focus = self.focus().await;
+            assert_eq!(
+                self.js(ring).await,
+                json!(true),
+                "no ring around {focus:?} on {}",
+                self.path().await
+            );
+            if focus == wanted {
+                return;
+            }
+            seen.push(focus);
+        }
+        let path = self.path().await;
+        assert!(
+            seen.iter().any(|focus| focus == wanted),
+            "no {wanted:?} by keyboard on {path}: {seen:?}"
+        );
+    }
+
     /// Presses a key.
-    pub(crate) async fn key(&self, key: Key) {
+    pub async fn key(&self, key: Key) {
         let actions = self.driver.action_chain().send_keys(key);
         actions.perform().await.unwrap();
     }
