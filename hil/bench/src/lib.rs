@@ -73,7 +73,7 @@ enum Action {
     Compare(compare::CompareArgs),
     /// Repeat the run of a report with its seed, and say whether the same verdicts came (docs/report.md).
     Replay(replay::ReplayArgs),
-    /// Judge somebody else's CMP, MSP, SM-DP+, LPA or card, one test per requirement (docs/judge.md, docs/judge-rsp.md).
+    /// Judge somebody else's CMP, MSP, SM-DP+, LPA, card or vehicle, one test per requirement (docs/judge.md, docs/judge-rsp.md, docs/judge-vehicle.md).
     Judge(aid_judge::JudgeArgs),
     /// Write or check docs/CONFORMANCE.md from the requirement ids on the tests.
     Conformance(conformance::ConformanceArgs),

@@ -28,6 +28,7 @@ const KINDS: &[Judge] = &[
     kind::<crate::smdp::Rig>(),
     kind::<crate::lpa::Rig>(),
     kind::<crate::card::Rig>(),
+    kind::<crate::vehicle::Rig>(),
 ];
 
 const fn kind<S: Subject>() -> Judge {
@@ -40,12 +41,12 @@ const WIDTH: usize = 32;
 /// Options of `aid-hil judge`.
 #[derive(Debug, clap::Args)]
 pub struct JudgeArgs {
-    /// What is judged: cmp, msp, smdp, lpa or card.
+    /// What is judged: cmp, msp, smdp, lpa, card or vehicle.
     kind: String,
     /// Requirement ids, names of tests or their beginnings (R-7.3-8, R-7.3); without any, all tests run.
     #[arg(value_name = "IDS")]
     ids: Vec<String>,
-    /// Target file: where the system is, what it declares, how the judge starts procedures at it (docs/judge.md; smdp, lpa, card: docs/judge-rsp.md).
+    /// Target file: where the system is, what it declares, how the judge starts procedures at it (docs/judge.md; smdp, lpa, card: docs/judge-rsp.md; vehicle: docs/judge-vehicle.md).
     #[arg(long, value_name = "FILE")]
     target: PathBuf,
     /// A SHOULD that the target does not keep fails, instead of a warning.
@@ -58,7 +59,7 @@ pub struct JudgeArgs {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Judge the judge: broken variants of this target, each between it and the judge, have to be found, and unusual
-    /// habits of a correct peer must not be; cmp and msp only.
+    /// habits of a correct peer must not be; cmp, msp and vehicle only.
     #[arg(long, conflicts_with_all = ["ids", "dry_run", "report", "junit", "html", "strict"])]
     self_test: bool,
     #[command(flatten)]
@@ -356,6 +357,7 @@ mod tests {
     fn tests_have_names_of_their_own_and_variants_their_tests() {
         check::<crate::cmp::Cmp>();
         check::<crate::msp::Msp>();
+        check::<crate::vehicle::Rig>();
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod smdp;
 mod subject;
 mod target;
 mod test;
+mod vehicle;
 
 pub use command::JudgeArgs;
 pub use evidence::Evidence;

@@ -2,7 +2,7 @@
 
 use crate::evidence::Evidence;
 use crate::test::{Finding, Level, Test};
-use aid_report::{Case, Counts, Failure, Verdict};
+use aid_report::{Case, Counts, Failure, Message, Protocol, Verdict};
 use std::time::Instant;
 
 /// Which tests, and how strictly.
@@ -91,6 +91,11 @@ fn one<S>(
     case.counts.us = evidence.now_us().saturating_sub(start);
     (case.steps, case.messages) = evidence.into_parts();
     case.counts.bytes = case.messages.iter().map(|message| message.length).sum();
+    let is_command = |message: &&Message| {
+        message.protocol == Protocol::Apdu && message.to == "card" && message.from != "card"
+    };
+    let commands = case.messages.iter().filter(is_command).count();
+    case.counts.apdus = u64::try_from(commands).unwrap_or(u64::MAX);
     match outcome {
         Ok(()) => case.verdict = Verdict::Pass,
         Err(Finding::Broken { expected, seen }) => {

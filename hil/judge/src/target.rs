@@ -62,6 +62,7 @@ const WHAT: &str = "target file";
 fn remedy(kind: &str) -> &'static str {
     match kind {
         "smdp" | "lpa" | "card" => "docs/judge-rsp.md has the reference",
+        "vehicle" => "docs/judge-vehicle.md has the reference",
         _ => "docs/judge.md has the reference",
     }
 }

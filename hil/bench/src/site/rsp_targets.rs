@@ -1,9 +1,10 @@
-//! Target files of `aid-hil judge` for the card, the SM-DP+ and the LPA of a set-up (docs/judge-rsp.md).
+//! Target files of `aid-hil judge` for the card, the SM-DP+ and the LPA of a set-up (docs/judge-rsp.md), and for its
+//! vehicle (docs/judge-vehicle.md).
 
 use super::{Site, write};
 use aid_cli::cli::Failure;
 
-/// Writes card-target.toml, smdp-target.toml and lpa-target.toml.
+/// Writes card-target.toml, smdp-target.toml, lpa-target.toml and vehicle-target.toml.
 pub(super) fn write_all(site: &Site) -> Result<(), Failure> {
     let ports = &site.ports;
     let card = format!(
@@ -52,10 +53,46 @@ pub(super) fn write_all(site: &Site) -> Result<(), Failure> {
         ),
         lpa("\"notification\", \"process\""),
     );
+    let vehicle = format!(
+        "# The first vehicle of this set-up, for `aid-hil judge vehicle`. The judge starts card and agent, and listens where\n\
+         # their CMP and their SM-DP+ would.\n\
+         name = \"aid-agent\"\n\
+         version = \"{version}\"\n\n\
+         [vehicle]\n\
+         listen = \"127.0.0.1:{gateway}\"\n\
+         cert = \"pki/aid/cmp-server.pem\"\n\
+         key = \"pki/aid/cmp-server.key\"\n\
+         client_ca = \"pki/aid/cars-ca.pem\"\n\
+         eid = \"{eid}\"\n\
+         # Loopback is quick: what has to come comes soon, and what may not come would have come by then.\n\
+         patience = 20\n\
+         quiet_ms = 300\n\n\
+         [vehicle.smdp]\n\
+         listen = \"127.0.0.1:{es9}\"\n\
+         host = \"localhost\"\n\
+         pki = \"pki/rsp\"\n\n\
+         [vehicle.user]\n\
+         api = \"agent.sock\"\n\n\
+         [vehicle.power]\n\
+         by = \"simulated\"\n\n\
+         [vehicle.ignition]\n\
+         by = \"simulated\"\n\n\
+         [[vehicle.start]]\n\
+         command = [\"aid-hil\", \"part\", \"euicc-sim\", \"serve\", \"--config\", \"euicc.toml\"]\n\
+         stays = true\n\n\
+         [[vehicle.start]]\n\
+         command = [\"aid-hil\", \"part\", \"aid-agent\", \"run\", \"--config\", \"agent.toml\"]\n\
+         stays = true\n",
+        version = env!("CARGO_PKG_VERSION"),
+        gateway = ports.gateway,
+        eid = site.eid,
+        es9 = ports.es9,
+    );
     for (name, text) in [
         ("card-target.toml", card),
         ("smdp-target.toml", smdp),
         ("lpa-target.toml", lpa),
+        ("vehicle-target.toml", vehicle),
     ] {
         write::file(&site.path(name), text.as_bytes())?;
     }

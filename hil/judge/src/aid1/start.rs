@@ -25,6 +25,9 @@ pub(crate) struct StartTarget {
     /// Written to its standard input.
     #[serde(default)]
     pub(crate) input: String,
+    /// It goes on running although it listens nowhere over TCP; see `serves`.
+    #[serde(default)]
+    pub(crate) stays: bool,
     /// Where it will listen: it goes on running, and the tests begin when it has written its first line. It is stopped at
     /// the end. Where somebody listens already, it is not started.
     pub(crate) serves: Option<SocketAddr>,
@@ -56,13 +59,21 @@ impl Hook {
 
 /// Programs that run while the tests do. Dropping them stops them.
 #[derive(Default)]
-pub(crate) struct Programs(Vec<Child>);
+pub(crate) struct Programs {
+    running: Vec<Child>,
+    /// How each was started, for a start after [`Programs::kill`].
+    known: Vec<StartTarget>,
+    folder: PathBuf,
+}
 
 impl Programs {
     /// Runs the commands in the folder of the target file.
     pub(crate) fn start(targets: &[StartTarget], setting: &Setting) -> Result<Self, Failure> {
-        let folder = folder(setting);
-        let mut programs = Self::default();
+        let mut programs = Self {
+            running: Vec::new(),
+            known: Vec::new(),
+            folder: folder(setting),
+        };
         let is_done = |target: &&StartTarget| {
             let file = target.unless.as_ref();
             file.is_some_and(|file| setting.beside(file).exists())
@@ -73,24 +84,49 @@ impl Programs {
             if target.serves.as_ref().is_some_and(listens) {
                 continue;
             }
-            let serves = target.serves.is_some();
-            let mut child = spawn(&target.command, &folder, &target.input, serves)?;
-            if serves {
-                let ready = first_line(&mut child);
-                programs.0.push(child);
-                ready.map_err(|why| Failure::new(format!("{} {why}", target.command.join(" "))))?;
+            if target.stays || target.serves.is_some() {
+                programs.begin(target)?;
+                programs.known.push(target.clone());
             } else {
+                let mut child = spawn(&target.command, &programs.folder, &target.input, false)?;
                 finish(&mut child, &target.command).map_err(Failure::new)?;
             }
         }
         Ok(programs)
+    }
+
+    /// Starts a program that goes on running, and waits for its first line.
+    fn begin(&mut self, target: &StartTarget) -> Result<(), Failure> {
+        let mut child = spawn(&target.command, &self.folder, &target.input, true)?;
+        let ready = first_line(&mut child);
+        self.running.push(child);
+        ready.map_err(|why| Failure::new(format!("{} {why}", target.command.join(" "))))
+    }
+
+    /// Ends all of them at once (SIGKILL), as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        for child in self.running.iter_mut().rev() {
+            // One that has ended needs no signal.
+            let _ = child.kill();
+        }
+        for mut child in self.running.drain(..) {
+            let _ = child.wait();
+        }
+    }
+
+    /// Starts again what was killed.
+    pub(crate) fn restart(&mut self) -> Result<(), String> {
+        for target in self.known.clone() {
+            self.begin(&target).map_err(|failure| failure.text)?;
+        }
+        Ok(())
     }
 }
 
 impl Drop for Programs {
     fn drop(&mut self) {
         // In reverse: nobody is left calling a program that has gone.
-        for mut child in self.0.drain(..).rev() {
+        for mut child in self.running.drain(..).rev() {
             // The end of its input asks a part of ours to stop; others are ended.
             drop(child.stdin.take());
             let ended = waited(&mut child, Duration::from_millis(500));
@@ -173,12 +209,13 @@ fn first_line(child: &mut Child) -> Result<(), String> {
 fn finish(child: &mut Child, words: &[String]) -> Result<String, String> {
     drop(child.stdin.take());
     let out = child.stdout.take();
-    let reader = std::thread::spawn(move || {
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
         let mut text = Vec::new();
         if let Some(out) = out {
             let _ = out.take(MAX_OUTPUT).read_to_end(&mut text);
         }
-        String::from_utf8_lossy(&text).into_owned()
+        let _ = tell.send(String::from_utf8_lossy(&text).into_owned());
     });
     let program = words.iter().take(4).cloned().collect::<Vec<_>>().join(" ");
     if !waited(child, PATIENCE) {
@@ -186,7 +223,8 @@ fn finish(child: &mut Child, words: &[String]) -> Result<String, String> {
         let _ = child.wait();
         return Err(format!("{program} … does not end"));
     }
-    let text = reader.join().unwrap_or_default();
+    // A process that it left behind may keep its output open.
+    let text = told.recv_timeout(PATIENCE).unwrap_or_default();
     match child.wait() {
         Ok(status) if status.success() => Ok(text),
         Ok(status) => Err(format!("{program} … ended with {status}")),

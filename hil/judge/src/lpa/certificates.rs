@@ -72,7 +72,7 @@ pub(super) fn params<'a>(
     }
 }
 
-pub(super) fn write_tls(
+pub(crate) fn write_tls(
     files: &tempfile::TempDir,
     name: &str,
     identity: &Identity,
@@ -88,7 +88,7 @@ pub(super) fn write_tls(
 }
 
 /// The certificates of a folder; the key of its CI may be missing.
-pub(super) fn read_pki(folder: &Folder) -> Result<(RspPki, bool, [u8; 16]), String> {
+pub(crate) fn read_pki(folder: &Folder) -> Result<(RspPki, bool, [u8; 16]), String> {
     let euicc = folder.euicc()?;
     let certificate = Certificate::from_der(&euicc.certificate).map_err(|e| e.to_string())?;
     let eid = certificate.eid().map_err(|e| e.to_string())?;

@@ -11,29 +11,29 @@ use std::time::Instant;
 
 /// A request of ES9+ and its answer.
 #[derive(Debug, Clone)]
-pub(super) struct Http {
+pub(crate) struct Http {
     /// Last part of the path.
-    pub(super) function: String,
+    pub(crate) function: String,
     /// Names in small letters.
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) request: Value,
-    pub(super) status: u16,
-    pub(super) answer: Value,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) request: Value,
+    pub(crate) status: u16,
+    pub(crate) answer: Value,
 }
 
 impl Http {
     /// A field of the request, out of base64.
-    pub(super) fn bytes(&self, field: &str) -> Vec<u8> {
+    pub(crate) fn bytes(&self, field: &str) -> Vec<u8> {
         decoded(&self.request[field])
     }
 
     /// A field of the answer, out of base64.
-    pub(super) fn answered(&self, field: &str) -> Vec<u8> {
+    pub(crate) fn answered(&self, field: &str) -> Vec<u8> {
         decoded(&self.answer[field])
     }
 
     /// The first header of this name.
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let found = self.headers.iter().find(|(n, _)| n == name);
         found.map_or("", |(_, value)| value)
     }
@@ -46,21 +46,21 @@ fn decoded(value: &Value) -> Vec<u8> {
 
 /// A request of ES10, or a piece of a package, and its answer.
 #[derive(Debug, Clone)]
-pub(super) struct Es10 {
-    pub(super) request: Vec<u8>,
-    pub(super) answer: Vec<u8>,
+pub(crate) struct Es10 {
+    pub(crate) request: Vec<u8>,
+    pub(crate) answer: Vec<u8>,
 }
 
 /// One thing that was seen.
 #[derive(Debug, Clone)]
-pub(super) enum Event {
+pub(crate) enum Event {
     Http(Http),
     Es10(Es10),
 }
 
 impl Event {
     /// Its name: `initiateAuthentication`, `ES10b.GetEUICCInfo1`.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Http(http) => http.function.clone(),
             Self::Es10(es10) => {
@@ -81,14 +81,14 @@ struct Inside {
 
 /// The list, shared by the card and the server that the judge plays.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Events(Arc<Mutex<Inside>>);
+pub(crate) struct Events(Arc<Mutex<Inside>>);
 
 impl Events {
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn http(&self, http: Http) {
+    pub(crate) fn http(&self, http: Http) {
         let now = Instant::now();
         let mut inside = self.inside();
         for (from, to, title, value) in [
@@ -126,13 +126,13 @@ impl Events {
         inside.events.push((now, Event::Http(http)));
     }
 
-    pub(super) fn es10(&self, request: Vec<u8>, answer: Vec<u8>) {
+    pub(crate) fn es10(&self, request: Vec<u8>, answer: Vec<u8>) {
         let event = Event::Es10(Es10 { request, answer });
         self.inside().events.push((Instant::now(), event));
     }
 
     /// A command APDU and its answer.
-    pub(super) fn apdu(&self, command: &[u8], answer: &[u8]) {
+    pub(crate) fn apdu(&self, command: &[u8], answer: &[u8]) {
         let now = Instant::now();
         let title = match answer {
             [.., high, low] => format!("{high:02X}{low:02X}"),
@@ -150,12 +150,12 @@ impl Events {
     }
 
     /// Number of STORE DATA commands on the basic channel.
-    pub(super) fn basic_store_data(&self) -> usize {
+    pub(crate) fn basic_store_data(&self) -> usize {
         self.inside().basic
     }
 
     /// What somebody did to the LPA.
-    pub(super) fn deed(&self, title: String) {
+    pub(crate) fn deed(&self, title: String) {
         let message = Message {
             protocol: Protocol::Deed,
             ..crate::rsp::recorder::apdu("judge", "lpa", title, 0, &[])
@@ -164,7 +164,7 @@ impl Events {
     }
 
     /// All events so far.
-    pub(super) fn all(&self) -> Vec<Event> {
+    pub(crate) fn all(&self) -> Vec<Event> {
         self.inside()
             .events
             .iter()
@@ -173,7 +173,7 @@ impl Events {
     }
 
     /// Forgets everything, and hands the messages over.
-    pub(super) fn drain(&self, evidence: &mut Evidence) {
+    pub(crate) fn drain(&self, evidence: &mut Evidence) {
         let inside = std::mem::take(&mut *self.inside());
         for (at, mut message) in inside.messages {
             let ago = u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -1,15 +1,15 @@
 //! The judge of LPAs: a command that downloads a profile, between a card and an SM-DP+ that the judge plays. SGP.22 v2.x.
 
 mod card;
-mod certificates;
+pub(crate) mod certificates;
 mod command;
 mod download;
-mod events;
+pub(crate) mod events;
 mod notifications;
 mod outcome;
 mod refusals;
 mod rig;
-mod server;
+pub(crate) mod server;
 mod target;
 mod trust;
 

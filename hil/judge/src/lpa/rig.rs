@@ -5,7 +5,7 @@ use super::certificates::{Shown, params, read_pki, write_tls};
 use super::command::{fill, filled, run};
 use super::events::Events;
 use super::outcome::Run;
-use super::server::{Script, Server};
+use super::server::{Script, Server, router};
 use super::target::Target;
 use crate::evidence::Evidence;
 use crate::rsp::dp::Dp;
@@ -27,16 +27,11 @@ use aid_rsp::es10::{
 };
 use aid_rsp::pki::{DAY, RspPki};
 use aid_serve::http;
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::response::{IntoResponse as _, Response};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The Confirmation Code of the judge's orders.
@@ -250,9 +245,7 @@ impl Rig {
         let rng = Seeded::new(u64::from_be_bytes(self.rng.bytes()));
         let events = self.events.clone();
         let played = Server::new(self.dp.clone(), script, profile, self.eid, rng, events);
-        let router = Router::new()
-            .fallback(answer)
-            .with_state(Arc::new(Mutex::new(played)));
+        let router = router(Arc::new(Mutex::new(played)));
         let (trigger, stop): (Trigger, _) = signal::manual();
         let serving = self
             .runtime
@@ -349,32 +342,5 @@ impl Rig {
         must(is_there == installed, expected, || {
             format!("the opposite; the LPA did {} and {}", run.did(), run.end())
         })
-    }
-}
-
-/// Answers a request of the LPA by the script.
-async fn answer(
-    State(server): State<Arc<Mutex<Server>>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let headers = headers
-        .iter()
-        .map(|(name, value)| {
-            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.as_str().to_owned(), text)
-        })
-        .collect();
-    let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
-    let (status, text) = server.answer(uri.path(), headers, &body);
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let protocol = [("x-admin-protocol", aid_rsp::es9::ADMIN_PROTOCOL)];
-    match text {
-        Some(text) => {
-            let kind = [(header::CONTENT_TYPE, aid_rsp::es9::CONTENT_TYPE)];
-            (status, protocol, kind, text).into_response()
-        }
-        None => (status, protocol).into_response(),
     }
 }

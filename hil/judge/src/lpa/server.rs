@@ -13,31 +13,39 @@ use aid_rsp::es10::{
     Signed, SmdpSigned2, TransactionId,
 };
 use aid_rsp::tlv::{Writer, universal};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the server does otherwise than right.
 #[derive(Debug, Clone)]
-pub(super) struct Script {
+pub(crate) struct Script {
     /// serverAddress of serverSigned1, instead of the one that was asked for.
-    pub(super) address: Option<&'static str>,
+    pub(crate) address: Option<&'static str>,
     /// serverSigned1 answers another challenge.
-    pub(super) wrong_challenge: bool,
+    pub(crate) wrong_challenge: bool,
     /// The answer to authenticateClient has another transactionId.
-    pub(super) wrong_transaction: bool,
+    pub(crate) wrong_transaction: bool,
     /// Function that is refused, with subject and reason.
-    pub(super) refuse: Option<(&'static str, &'static str, &'static str)>,
+    pub(crate) refuse: Option<(&'static str, &'static str, &'static str)>,
     /// The package has other metadata than were announced.
-    pub(super) other_metadata: bool,
+    pub(crate) other_metadata: bool,
     /// What is wrong with the package.
-    pub(super) fault: Fault,
+    pub(crate) fault: Fault,
     /// The profile has this rule.
-    pub(super) policy_rules: Option<u32>,
+    pub(crate) policy_rules: Option<u32>,
     /// The order has a Confirmation Code.
-    pub(super) needs_code: bool,
+    pub(crate) needs_code: bool,
     /// HTTP status to handleNotification.
-    pub(super) notified: u16,
+    pub(crate) notified: u16,
     /// Answers have members that nobody knows, and white space.
-    pub(super) with_more: bool,
+    pub(crate) with_more: bool,
+    /// It is out of order: HTTP 503 to everything.
+    pub(crate) down: bool,
 }
 
 impl Default for Script {
@@ -54,19 +62,20 @@ impl Default for Script {
             needs_code: false,
             notified: 204,
             with_more: false,
+            down: false,
         }
     }
 }
 
 /// A server in the middle of its script.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) dp: Dp,
-    pub(super) script: Script,
-    pub(super) profile: Profile,
-    pub(super) eid: [u8; 16],
-    pub(super) rng: Seeded,
-    pub(super) events: Events,
+pub(crate) struct Server {
+    pub(crate) dp: Dp,
+    pub(crate) script: Script,
+    pub(crate) profile: Profile,
+    pub(crate) eid: [u8; 16],
+    pub(crate) rng: Seeded,
+    pub(crate) events: Events,
     session: Option<TransactionId>,
 }
 
@@ -74,7 +83,7 @@ pub(super) struct Server {
 type Refused = (&'static str, &'static str);
 
 impl Server {
-    pub(super) fn new(
+    pub(crate) fn new(
         dp: Dp,
         script: Script,
         mut profile: Profile,
@@ -95,7 +104,7 @@ impl Server {
     }
 
     /// Answers a request: HTTP status and body.
-    pub(super) fn answer(
+    pub(crate) fn answer(
         &mut self,
         path: &str,
         headers: Vec<(String, String)>,
@@ -120,6 +129,9 @@ impl Server {
     }
 
     fn call(&mut self, function: &str, request: &Value) -> (u16, Value) {
+        if self.script.down {
+            return (503, Value::Null);
+        }
         if let Some((refused, subject, reason)) = self.script.refuse
             && refused == function
         {
@@ -260,4 +272,36 @@ fn read<T: serde::de::DeserializeOwned>(request: &Value) -> Result<T, Refused> {
 fn base64(bytes: &[u8]) -> Value {
     let field = Base64::<{ 2 << 20 }>::new(bytes.to_vec());
     json!(field)
+}
+
+/// Serves the functions of this server.
+pub(crate) fn router(server: Arc<Mutex<Server>>) -> Router {
+    Router::new().fallback(answer).with_state(server)
+}
+
+/// Answers a request of the LPA by the script.
+async fn answer(
+    State(server): State<Arc<Mutex<Server>>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| {
+            let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), text)
+        })
+        .collect();
+    let mut server = server.lock().unwrap_or_else(PoisonError::into_inner);
+    let (status, text) = server.answer(uri.path(), headers, &body);
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let protocol = [("x-admin-protocol", aid_rsp::es9::ADMIN_PROTOCOL)];
+    match text {
+        Some(text) => {
+            let kind = [(header::CONTENT_TYPE, aid_rsp::es9::CONTENT_TYPE)];
+            (status, protocol, kind, text).into_response()
+        }
+        None => (status, protocol).into_response(),
+    }
 }
