@@ -5,7 +5,6 @@
 mod door;
 mod events;
 mod request;
-pub mod trial;
 
 #[cfg(feature = "dbus")]
 pub(crate) use events::Listener;
@@ -81,13 +80,7 @@ struct Peer(Option<u32>);
 
 /// Serves until the task is dropped.
 pub(crate) async fn serve(listener: UnixListener, api: Api) -> std::io::Result<()> {
-    let router = router(&api);
-    door::serve(listener, &api, router).await
-}
-
-/// The requests that there are.
-fn router(api: &Api) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/v1/login", post(log_in))
         .route(
             "/v1/logout",
@@ -140,7 +133,8 @@ fn router(api: &Api) -> Router {
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(api.clone(), allowed))
-        .with_state(api.clone())
+        .with_state(api.clone());
+    door::serve(listener, &api, router).await
 }
 
 async fn openapi() -> Response {

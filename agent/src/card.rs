@@ -42,16 +42,9 @@ pub struct Counters {
     pub admin_rx_bytes: AtomicU64,
     /// TCP payload sent on admin connections, bytes.
     pub admin_tx_bytes: AtomicU64,
-    /// Those of both that were to and from SM-DP+ servers, bytes.
-    pub smdp_bytes: AtomicU64,
 }
 
 impl Counters {
-    /// Bytes to and from SM-DP+ servers.
-    pub(crate) fn smdp(&self) -> u64 {
-        self.smdp_bytes.load(Ordering::Relaxed)
-    }
-
     /// APDUs, bytes received, bytes sent.
     #[must_use]
     pub fn read(&self) -> (u64, u64, u64) {
@@ -70,11 +63,9 @@ impl aid_lpa::Meter for Counters {
     }
     fn received(&self, bytes: u64) {
         self.admin_rx_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.smdp_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
     fn sent(&self, bytes: u64) {
         self.admin_tx_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.smdp_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -93,8 +84,6 @@ pub(crate) enum CardEvent {
         profiles: Option<Vec<CardProfile>>,
         /// C-APDUs when it ended: by the time somebody hears of it, the next may be running.
         apdus: u64,
-        /// Bytes that it moved to and from SM-DP+ servers.
-        moved: u64,
     },
     /// The thread ended: no operation will.
     Ended,
@@ -164,7 +153,6 @@ pub(crate) fn spawn(
             let mut identity = Identity::default();
             while let Some((op, what)) = next(&orders, &mut *euicc) {
                 let known = identity.check(&mut *euicc, tell);
-                let before = counters.smdp();
                 let result = match &what {
                     _ if known.is_err() => known,
                     EuiccOp::List => Ok(()),
@@ -191,7 +179,6 @@ pub(crate) fn spawn(
                     result,
                     profiles,
                     apdus: counters.apdus.load(Ordering::Relaxed),
-                    moved: counters.smdp() - before,
                 });
             }
             euicc.release();

@@ -49,9 +49,6 @@ pub struct Config {
     /// When sessions end.
     #[serde(default)]
     pub session: Session,
-    /// What the car may spend by itself.
-    #[serde(default)]
-    pub limits: Limits,
 }
 
 /// When sessions end by themselves.
@@ -73,30 +70,6 @@ impl Default for Session {
             offline: true,
             offline_secret: PathBuf::new(),
         }
-    }
-}
-
-/// What the car may spend over the admin link by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Mebibytes per day for downloads that are tried again and for notifications that nobody's login caused, 1 to 65,536.
-    pub repeat_mib_per_day: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            repeat_mib_per_day: 10,
-        }
-    }
-}
-
-impl Limits {
-    /// The same in bytes.
-    #[must_use]
-    pub fn daily_bytes(&self) -> u64 {
-        u64::from(self.repeat_mib_per_day) << 20
     }
 }
 
@@ -160,10 +133,6 @@ impl Config {
         }
         if config.session.grace_s > 86_400 {
             let text = "session.grace_s must be at most 86400 (a day)";
-            return Err(wrong(text.into()));
-        }
-        if !(1..=65_536).contains(&config.limits.repeat_mib_per_day) {
-            let text = "limits.repeat_mib_per_day must be 1 to 65536 (64 GiB)";
             return Err(wrong(text.into()));
         }
         let folder = file.parent().unwrap_or(Path::new(""));
@@ -276,28 +245,6 @@ mod tests {
         let device = EXAMPLE.replace("[device]\n", "[device]\nimei = \"1\"\n");
         let error = load(&device).expect_err("imei");
         assert!(error.contains("device.imei"), "{error}");
-    }
-
-    #[test]
-    fn the_budget_has_a_default_and_bounds() {
-        assert_eq!(load(EXAMPLE).expect("example").limits, Limits::default());
-        assert_eq!(
-            Limits::default().daily_bytes(),
-            aid_agent_core::budget::DAILY_BYTES
-        );
-        let own = "repeat_mib_per_day = 10";
-        assert!(EXAMPLE.contains(own));
-        for (value, is_valid) in [(0, false), (1, true), (65_536, true), (65_537, false)] {
-            let text = EXAMPLE.replace(own, &format!("repeat_mib_per_day = {value}"));
-            match load(&text) {
-                Ok(config) => {
-                    assert!(is_valid, "{value}");
-                    let (budget, min) = (config.limits.daily_bytes(), 1024 * 1024);
-                    assert_eq!(budget, value * min);
-                }
-                Err(error) => assert!(!is_valid && error.contains("repeat_mib_per_day"), "{error}"),
-            }
-        }
     }
 
     #[test]

@@ -159,8 +159,6 @@ pub async fn run(
     let bus = tokio::spawn(crate::bus::serve(config.dbus.clone(), api.clone()));
     let api = tokio::spawn(api::serve(listener, api));
 
-    let mut renewal = Renewal::new(&config.cmp);
-    renewal.resume(agent.durable().renewal(), unix_now());
     let timer = BootTimer::new().map_err(fatal)?;
     let supervisor = Supervisor::from_env();
     let mut daemon = Daemon {
@@ -172,7 +170,7 @@ pub async fn run(
         links: 0,
         link_up: false,
         wire_up: false,
-        renewal,
+        renewal: Renewal::new(&config.cmp),
         link_trouble: None,
         card,
         card_trouble: None,
@@ -258,7 +256,6 @@ fn restore(config: &Config) -> Result<(Store<Folder>, Box<Agent>), DaemonError> 
     let agent = agent
         .with_epoch(uuid::Uuid::new_v4().as_u128() as u32)
         .with_grace(grace)
-        .with_daily_bytes(config.limits.daily_bytes())
         .with_offline(config.session.offline);
     Ok((store, Box::new(agent)))
 }
@@ -342,12 +339,10 @@ impl Daemon {
                 result,
                 profiles,
                 apdus,
-                moved,
             }) => {
                 self.apdus = apdus;
                 self.watchdog.ended(boot_clock::now());
                 self.card_answered(result.as_ref().err(), profiles.is_some());
-                self.event(Event::Moved { bytes: moved });
                 self.event(Event::EuiccDone {
                     op,
                     result,

@@ -86,9 +86,6 @@ pub(crate) fn journal(durable: &Durable) -> Value {
     });
     json!({"verifiers": verifiers.collect::<Vec<_>>(), "clock": durable.clock(),
            "factory_reset": durable.reset().map(|r| format!("{r:?}")),
-           "spent": {"bytes": durable.spent().0, "at": durable.spent().1}, "deliveries": durable.deliveries(),
-           "renewal": {"tries": durable.renewal().tries, "at": durable.renewal().at,
-                       "seconds": durable.renewal().seconds},
            "report_seq": durable.report_seq().to_string(), "owners": owners.collect::<Vec<_>>(), "intent": intent,
            "reports": reports.collect::<Vec<_>>(), "downloads": downloads.collect::<Vec<_>>(),
            "requests": requests.collect::<Vec<_>>(), "orders": orders.collect::<Vec<_>>(),
@@ -117,8 +114,7 @@ pub(crate) fn configuration(config: &Config) -> Value {
            "rsp": {"ci": config.rsp.ci, "private_smdp": config.rsp.private_smdp},
            "bearers": config.bearer.bearers().names(), "op_interface": config.op_interface,
            "session": {"grace_s": config.session.grace_s, "offline": config.session.offline,
-                       "offline_secret": config.session.offline_secret},
-           "limits": {"repeat_mib_per_day": config.limits.repeat_mib_per_day}})
+                       "offline_secret": config.session.offline_secret}})
 }
 
 /// What is wrong with the files of certificates and their dates; empty where nothing is.

@@ -33,7 +33,6 @@ mod view;
 mod watchdog;
 mod work;
 
-pub use api::trial;
 pub use ctl::run as run_ctl;
 pub use euicc::LpaEuicc;
 pub use program::run;

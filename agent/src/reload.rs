@@ -85,7 +85,6 @@ fn needs_restart<'a>(old: &Config, new: &Config) -> Vec<&'a str> {
         ("[bearer]", old.bearer != new.bearer),
         ("op_interface", old.op_interface != new.op_interface),
         ("[session]", old.session != new.session),
-        ("[limits]", old.limits != new.limits),
     ];
     let names = changed.into_iter().filter(|(_, is)| *is);
     names.map(|(name, _)| name).collect()
@@ -114,7 +113,6 @@ mod tests {
             ("api_uids", "# api_uids", "api_uids"),
             ("[rsp]", "private_smdp = false", "private_smdp = true"),
             ("[session]", "grace_s = 600", "grace_s = 5"),
-            ("[limits]", "per_day = 10", "per_day = 5"),
             ("[bearer]", "source = \"\"", "source = \"127.0.0.1\""),
         ] {
             let new = load(&example.replace(from, to));

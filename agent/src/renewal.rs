@@ -2,7 +2,6 @@
 //! `plan` decides, `credentials` has the files; here the daemon does what they say.
 
 pub(crate) mod credentials;
-mod pauses;
 pub(crate) mod plan;
 
 use crate::boot_clock;
@@ -12,17 +11,23 @@ use crate::dialer::Refusal;
 use crate::health::{self, Trouble};
 use crate::keys::{KeyStore, RealDisk, Slot};
 use crate::link;
-use aid_agent_core::{
-    BootMs, CertificateOutcome, Down, Event, FLEET_REVISION, Id, RenewalPause, Up, announce,
-};
+use aid_agent_core::{BootMs, CertificateOutcome, Down, Event, FLEET_REVISION, Id, Up, announce};
 use aid_cli::validity;
 use credentials::{Credentials, Pending};
-use pauses::Pauses;
 use plan::{Act, Facts, Mode, Refused, Standing};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Longest pause between two looks at the dates, ms: clocks are set.
+const LOOK_MS: u64 = 3600 * 1000;
+/// When a request without an answer is sent again, ms.
+const RESEND_MS: u64 = 5 * 60 * 1000;
+/// When what failed is tried again, ms: the first time, and at most.
+const RETRY_MS: u64 = 30_000;
+const RETRY_MAX_MS: u64 = 3600 * 1000;
+/// When another request is made after one was refused, ms.
+const REFUSED_MS: u64 = 24 * 3600 * 1000;
 /// Refusals of a new certificate after which it is given up.
 const PROBES: u32 = 5;
 
@@ -47,13 +52,16 @@ pub(crate) struct Renewal {
     pub(crate) mode: Mode,
     /// Newest revision of AID2 that the CMP behind the link knows.
     revision: u8,
-    pauses: Pauses,
+    /// Not before then.
+    next: BootMs,
     refused: Refused,
     /// The CMP said that the certificate of `[cmp]` has expired.
     told_expired: bool,
     probing: bool,
     /// Refusals of the new certificate in a row.
     probes: u32,
+    /// Failures in a row.
+    failures: u32,
     pub(crate) trouble: Option<Trouble>,
     /// The CMP has given a certificate at this Unix time; for `status`.
     renewed_at: Option<i64>,
@@ -81,11 +89,12 @@ impl Renewal {
             pending: Pending::None,
             mode: Mode::Operational,
             revision: 0,
-            pauses: Pauses::default(),
+            next: BootMs::default(),
             refused: Refused::default(),
             told_expired: false,
             probing: false,
             probes: 0,
+            failures: 0,
             trouble: None,
             renewed_at: None,
         };
@@ -107,20 +116,9 @@ impl Renewal {
         tracing::error!(%error, "the certificate is not renewed; it is tried again");
         let now = boot_clock::now();
         health::failed(&mut self.trouble, now, error.to_string());
-        self.pauses.failed(now);
-    }
-
-    /// Goes on with the pause of an earlier life; `unix`: the wall clock, seconds.
-    pub(crate) fn resume(&mut self, pause: RenewalPause, unix: u64) {
-        let (now, left) = (boot_clock::now(), pause.left(unix));
-        self.pauses.resume(now, pause, unix);
-        if left > 0 {
-            let text = format!(
-                "{} tries before the restart came to nothing; the next one is in {left} s",
-                pause.tries
-            );
-            health::failed(&mut self.trouble, now, text);
-        }
+        let pause = RETRY_MS << self.failures.min(10);
+        self.failures = self.failures.saturating_add(1);
+        self.next = now.plus(pause.min(RETRY_MAX_MS));
     }
 
     /// Certificate and keys of a mode.
@@ -139,7 +137,7 @@ impl Renewal {
 
     /// When the daemon has to look again.
     pub(crate) fn next_look(&self) -> Option<BootMs> {
-        self.enabled.then(|| self.pauses.next())
+        self.enabled.then_some(self.next)
     }
 
     /// The connection ended; the CMP may have refused the certificate.
@@ -151,7 +149,7 @@ impl Renewal {
             None => {}
         }
         if refusal.is_some() {
-            self.pauses.hurry(boot_clock::now());
+            self.next = boot_clock::now();
         }
     }
 
@@ -165,8 +163,8 @@ impl Renewal {
         self.revision = revision;
         let asked = matches!(self.pending, Pending::Requested { .. });
         // A pause after a failure goes on; the pause between two looks at the dates does not.
-        if asked || self.pauses.is_clear() || self.mode != Mode::Operational {
-            self.pauses.hurry(boot_clock::now());
+        if asked || self.failures == 0 || self.mode != Mode::Operational {
+            self.next = boot_clock::now();
         }
     }
 
@@ -178,7 +176,7 @@ impl Renewal {
             pending: &self.pending,
             mode: self.mode,
             can_ask: self.enabled && link_up && self.revision >= FLEET_REVISION,
-            is_time: self.pauses.is_time(boot_clock::now()),
+            is_time: self.next <= boot_clock::now(),
             probing: self.probing,
             has_bootstrap: self.enabled && self.bootstrap.is_some(),
             has_previous: previous.is_some_and(|d| !d.judge(now).is_refused()),
@@ -238,13 +236,16 @@ impl Daemon {
                 Act::Probe => self.probe(),
             }
         }
-        self.renewal.pauses.looked(boot_clock::now());
-        self.save_renewal();
+        let renewal = &mut self.renewal;
+        let now = boot_clock::now();
+        if renewal.next <= now {
+            renewal.next = now.plus(LOOK_MS);
+        }
     }
 
     fn begin_renewal(&mut self) {
         let Some(eid) = self.eid.clone() else {
-            self.renewal.pauses.not_yet(boot_clock::now());
+            self.renewal.next = boot_clock::now().plus(RETRY_MS);
             return;
         };
         let id = uuid::Uuid::new_v4().into_bytes();
@@ -259,6 +260,7 @@ impl Daemon {
             Ok(pending) => {
                 tracing::info!("a certificate is requested for a new key");
                 self.renewal.pending = pending;
+                self.renewal.failures = 0;
             }
             Err(error) => self.renewal.failed(&error),
         }
@@ -270,10 +272,8 @@ impl Daemon {
                 request_id: id,
                 request,
             };
-            self.renewal.pauses.sends(boot_clock::now());
-            // On disk before it is sent.
-            self.save_renewal();
             self.send(Some(id), body);
+            self.renewal.next = boot_clock::now().plus(RESEND_MS);
         }
     }
 
@@ -300,10 +300,10 @@ impl Daemon {
                         renewal.pending = Pending::Issued;
                         renewal.trouble = None;
                         renewal.probes = 0;
-                        renewal.pauses.succeeded(now);
+                        renewal.next = now;
                     }
                     // The CMP gives the same to the same request: the next one has another name.
-                    Err(error) => self.give_up(&error),
+                    Err(error) => self.give_up(&error, REFUSED_MS),
                 }
             }
             CertificateOutcome::Later { seconds } => {
@@ -314,42 +314,34 @@ impl Daemon {
                 let text =
                     format!("the CMP issues no certificate now; it is asked again in {seconds} s");
                 health::failed(&mut renewal.trouble, now, text);
-                renewal.pauses.later(now, seconds);
+                let pause = u64::from(seconds).clamp(1, 7 * 86_400) * 1000;
+                renewal.next = now.plus(pause);
             }
             CertificateOutcome::Refused { reason } => {
                 let text = format!("the CMP refuses a new certificate: {reason}");
-                self.give_up(&text);
+                self.give_up(&text, REFUSED_MS);
             }
         }
     }
 
-    /// Has the pause of the renewal in the journal.
-    fn save_renewal(&mut self) {
-        // A journal that fails takes nothing; the pause is saved once it works.
-        if self.agent.has_failed_journal() {
-            return;
-        }
-        if let Some((tries, seconds)) = self.renewal.pauses.take_unsaved(boot_clock::now()) {
-            self.event(Event::RenewalPaused { tries, seconds });
-        }
-    }
-
-    /// Ends a renewal that came to nothing; the next one begins after a pause.
-    fn give_up(&mut self, error: &dyn std::fmt::Display) {
+    /// Ends a renewal that came to nothing; the next one begins after this time.
+    fn give_up(&mut self, error: &dyn std::fmt::Display, pause: u64) {
         let renewal = &mut self.renewal;
         renewal.failed(error);
         match renewal.own.discard(&mut RealDisk) {
             Ok(()) => renewal.pending = Pending::None,
             Err(error) => renewal.failed(&error),
         }
-        let can_wait = renewal.mode == Mode::Operational;
-        renewal.pauses.given_up(boot_clock::now(), can_wait);
+        // Without a certificate that is good for anything a car can't wait for long.
+        let soon = renewal.mode != Mode::Operational;
+        let pause = if soon { RETRY_MAX_MS } else { pause };
+        renewal.next = boot_clock::now().plus(pause);
     }
 
     /// Tries the new certificate on a connection of its own: the present one goes on.
     fn probe(&mut self) {
         let (Some(eid), Some(dialer)) = (self.eid.clone(), &self.dialer) else {
-            self.renewal.pauses.not_yet(boot_clock::now());
+            self.renewal.next = boot_clock::now().plus(RETRY_MS);
             return;
         };
         let dialer = dialer.with(self.renewal.own.clone(), Slot::Next);
@@ -362,7 +354,7 @@ impl Daemon {
                     inputs(probed);
                 });
             }
-            Err(error) => self.give_up(&error),
+            Err(error) => self.give_up(&error, REFUSED_MS),
         }
     }
 
@@ -381,7 +373,7 @@ impl Daemon {
                         let renewal = &mut self.renewal;
                         renewal.pending = Pending::None;
                         renewal.trouble = None;
-                        renewal.pauses.succeeded(boot_clock::now());
+                        renewal.failures = 0;
                         renewal.renewed_at = Some(validity::now());
                         self.publish(json!({"event": "certificate_renewed"}));
                         self.switch(Mode::Operational).await;
@@ -397,7 +389,7 @@ impl Daemon {
                 self.renewal.probes += 1;
                 let text = format!("the CMP refuses the new certificate: {error}");
                 match self.renewal.probes >= PROBES {
-                    true => self.give_up(&text),
+                    true => self.give_up(&text, REFUSED_MS),
                     false => self.renewal.failed(&text),
                 }
             }
@@ -419,7 +411,7 @@ impl Daemon {
             mode == Mode::Bootstrap && self.renewal.refused.expired >= plan::REFUSALS;
         self.renewal.mode = mode;
         self.renewal.refused = Refused::default();
-        self.renewal.pauses.switched(boot_clock::now());
+        self.renewal.next = boot_clock::now();
         if let Some(dialer) = &self.dialer {
             self.dialer = Some(Arc::new(dialer.with(credentials, slot)));
         }

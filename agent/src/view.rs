@@ -74,15 +74,6 @@ fn waiting(agent: &Agent, now: BootMs) -> Value {
            "cause": waiting.cause})
 }
 
-/// The budget of bytes for what the car repeats by itself, and what counts against it.
-fn budget(agent: &Agent, now: BootMs) -> Value {
-    let allowance = agent.allowance(now);
-    let next = allowance
-        .next
-        .map(|at| at.0.saturating_sub(now.0).div_ceil(1000));
-    json!({"bytes_per_day": allowance.daily, "spent": allowance.spent, "next_try_in_s": next})
-}
-
 /// Seconds until the session ends because the ignition is off; null where it does not.
 fn logout_in(agent: &Agent, now: BootMs) -> Value {
     let end = agent.parked_until();
@@ -168,7 +159,6 @@ pub(crate) fn status(agent: &Agent, around: &Surroundings<'_>) -> Value {
         "profiles": profiles(agent),
         "pending_reports": agent.durable().outbox().len(),
         "waiting": waiting(agent, around.clock.now),
-        "budget": budget(agent, around.clock.now),
         "waits_for_call": agent.waits_for_call(),
         "logout_in_s": logout_in(agent, around.clock.now),
     })

@@ -77,17 +77,6 @@ fn cmp(message_id: [u8; 16], up: &Up) -> Option<Down> {
     }
 }
 
-/// One that issues none for the next ten minutes.
-fn busy_cmp(message_id: [u8; 16], up: &Up) -> Option<Down> {
-    match up {
-        Up::RenewCertificate { request_id, .. } => Some(Down::Certificate {
-            request_id: *request_id,
-            outcome: CertificateOutcome::Later { seconds: 600 },
-        }),
-        other => cmp(message_id, other),
-    }
-}
-
 /// One of revision 3.
 fn earlier_cmp(message_id: [u8; 16], up: &Up) -> Option<Down> {
     match up {
@@ -179,39 +168,6 @@ async fn nothing_is_asked_of_a_cmp_that_does_not_know_it_and_before_it_is_due() 
         ended.expect("an orderly end");
         assert_eq!(asked(&shared), 0);
         assert!(!folder.path().join("vehicle.key.pem.new").exists());
-    }
-}
-
-// Neither a new connection nor a restart of the agent is a reason to ask again before the time that the CMP has named.
-#[tokio::test]
-async fn an_answer_to_come_later_is_waited_for() {
-    let folder = tempfile::tempdir().expect("folder");
-    let (config, shared) = car(folder.path(), busy_cmp, 300, 65).await;
-    let greetings = |b: &Shared| {
-        let broker = b.lock().expect("lock");
-        let said = broker
-            .seen
-            .iter()
-            .filter(|up| matches!(up, Up::Session { .. }));
-        said.count()
-    };
-    for life in 1..=3 {
-        let ended = with_daemon(&config, &TestCard::new(false), async {
-            let status = wait(&config.api, "later", |s| {
-                s["certificate"]["error"].is_string() && greetings(&shared) >= life
-            });
-            let certificate = status.await["certificate"].take();
-            assert_eq!(certificate["renewal"], "requested");
-            let error = certificate["error"].as_str().expect("text");
-            let expected = match life {
-                1 => "asked again in 600 s",
-                _ => "the next one is in",
-            };
-            assert!(error.contains(expected), "{error}");
-        })
-        .await;
-        ended.expect("an orderly end");
-        assert_eq!(asked(&shared), 1, "in life {life}");
     }
 }
 

@@ -1,7 +1,6 @@
 //! The agent's one struct and what can be seen of it; `drive` takes events and hands out effects.
 
 use crate::bounds::cut;
-use crate::budget::Budget;
 use crate::card::{Card, Running, SetAside, Work};
 use crate::driver::{Driver, Session, Wish};
 use crate::durable::{Durable, Fault, Ledger, Record, Reset, RestoreError};
@@ -55,7 +54,6 @@ pub struct Agent {
     pub(crate) waits: Waits,
     pub(crate) offline: Offline,
     pub(crate) erasure: Erasure,
-    pub(crate) budget: Budget,
     /// The last id that was made: a random one, moved on with each.
     last_id: u128,
 }
@@ -92,7 +90,6 @@ impl Agent {
             waits: Waits::default(),
             offline: Offline::default(),
             erasure: Erasure::default(),
-            budget: Budget::default(),
             last_id: 0,
         }
     }

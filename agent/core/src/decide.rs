@@ -5,15 +5,14 @@ use crate::agent::Agent;
 use crate::card::Work;
 use crate::driver::Wish;
 use crate::durable::{Intent, Operation, Record};
-use crate::event::{BootMs, CardProfile, EuiccOp, Notice};
+use crate::event::{BootMs, CardProfile, EuiccOp};
 use aid_id::{AccountRef, Iccid};
-use aid_wire::{DELETED_BY_USER, OrderOutcome, Status};
+use aid_wire::OrderOutcome;
 
 impl Agent {
     /// Starts the next card operation where none is under way, and asks for a code where one is missing.
     pub(crate) fn decide(&mut self, now: BootMs) {
         self.ripen(now);
-        self.release_budget();
         self.tend_verifiers(now);
         self.orders_without_card(now);
         if self.go_on_with_reset(now) {
@@ -84,7 +83,7 @@ impl Agent {
         }
         // A download takes seconds: none while an OP is enabled, whose disabling would wait for it.
         if !card.iter().any(|p| p.enabled)
-            && let Some(request_id) = self.next_download(now, account)
+            && let Some(request_id) = self.next_download(account)
         {
             return self.begin_download(now, request_id, &profiles);
         }
@@ -92,20 +91,10 @@ impl Agent {
     }
 
     fn deliver_notifications(&mut self, now: BootMs) {
-        if self.link.is_none() || !self.waits.notifications.may_begin() {
-            return;
+        if self.link.is_some() && self.waits.notifications.may_begin() {
+            self.waits.notifications.begin();
+            self.start(now, Work::Notifications, EuiccOp::Notifications);
         }
-        let by_itself = self.waits.notifications.is_repetition();
-        if by_itself && !self.can_afford(now) {
-            return;
-        }
-        self.waits.notifications.begin();
-        if by_itself {
-            let count = self.waits.notifications.failures().saturating_add(1);
-            self.record(Record::Deliveries(count));
-            self.reserve(now);
-        }
-        self.start(now, Work::Notifications, EuiccOp::Notifications);
     }
 
     /// Journals the intent, then runs it: the effect waits behind the record.
@@ -146,27 +135,12 @@ impl Agent {
             return;
         };
         let account = session.account;
-        if session.wish != Wish::Request || !self.lacks_profile(account) {
-            return;
-        }
-        // The CMP remembers it, too, once it has the report: which may be lost on its way, or come after the request.
-        if self.was_deleted_by(account) {
-            if let Some(session) = &mut self.driver.session {
-                session.wish = Wish::Ask;
-            }
-            return self.notify(Notice::AskProvision);
-        }
-        if self.durable().has_room_for_code() {
+        if session.wish == Wish::Request
+            && self.durable().has_room_for_code()
+            && self.lacks_profile(account)
+        {
             self.request_code(now, account, false);
         }
-    }
-
-    /// Whether the user has deleted their OP here, and the CMP has not acknowledged that yet (R-4.5-10).
-    fn was_deleted_by(&self, account: AccountRef) -> bool {
-        let reports = self.durable().outbox().iter().rev();
-        let mut deletions =
-            reports.filter(|r| r.account == Some(account) && r.status == Status::Deleted);
-        deletions.next().is_some_and(|r| r.code == DELETED_BY_USER)
     }
 
     /// Whether the user has no OP here, and none comes. False while the card was not read.

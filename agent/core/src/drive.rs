@@ -22,8 +22,7 @@ impl Agent {
 
     fn handle_event(&mut self, now: BootMs, event: Event) {
         match event {
-            Event::Boot => self.begin_budget(now),
-            Event::JournalRestored => {}
+            Event::Boot | Event::JournalRestored => {}
             Event::LinkUp => self.link_is_up(now),
             Event::LinkDown => {
                 self.link = None;
@@ -48,8 +47,6 @@ impl Agent {
             Event::FactoryReset { reset_id } => self.reset_here(now, reset_id),
             Event::Erased { result } => self.erased(now, result),
             Event::SetUp => self.set_up(),
-            Event::Moved { bytes } => return self.moved(bytes),
-            Event::RenewalPaused { tries, seconds } => self.pause_renewal(now, tries, seconds),
             Event::Persisted { ticket } => self.ledger.persisted(ticket),
             Event::PersistFailed { text } => return self.fail(now, text),
             Event::EuiccDone {
@@ -125,7 +122,6 @@ impl Agent {
             (self.set_aside_timeout(), Timer::Card),
             (self.download_timeout(), Timer::Download),
             (self.code_timeout(), Timer::Download),
-            (self.budget_timeout(), Timer::Budget),
             (self.notifications_timeout(), Timer::Notifications),
             (self.hello_again(), Timer::Hello),
             (self.resend_at(), Timer::Resend),

@@ -27,8 +27,6 @@ pub enum Timer {
     Card,
     /// A failed download is tried again.
     Download,
-    /// The budget of bytes per day has room for what waits.
-    Budget,
     /// Notifications to the SM-DP+ are tried again.
     Notifications,
     /// A `Hello` that was not answered is sent again.
@@ -149,19 +147,6 @@ pub enum Event {
     },
     /// The car has keys and a certificate again.
     SetUp,
-    /// The card operation under way has moved so many bytes over the admin link, to and from SM-DP+ servers, since this was
-    /// last said. Say it before `EuiccDone`.
-    Moved {
-        /// Bytes.
-        bytes: u64,
-    },
-    /// A try to renew the certificate is about to begin, or came to nothing: the next one waits.
-    RenewalPaused {
-        /// Tries in a row; 0: the renewal is over, nothing waits.
-        tries: u16,
-        /// Seconds from now.
-        seconds: u32,
-    },
     /// A card operation ended.
     EuiccDone {
         /// Number of the effect.

@@ -120,17 +120,15 @@ impl Agent {
             }
             Event::Call { active } => self.card.call_reported(now, active),
             Event::Ignition { on } => self.ignition(now, on),
-            Event::Moved { bytes } => return self.moved(bytes),
-            Event::Boot => self.begin_budget(now),
             // The CMP repeats what is not acknowledged; nobody is logged in.
-            Event::Logout
+            Event::Boot
+            | Event::Logout
             | Event::DeleteOwn { .. }
             | Event::Provision
             | Event::PinHashed { .. }
             | Event::FactoryReset { .. }
             | Event::Erased { .. }
             | Event::SetUp
-            | Event::RenewalPaused { .. }
             | Event::Inbound { .. }
             | Event::Persisted { .. }
             | Event::PersistFailed { .. } => {}

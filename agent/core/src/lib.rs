@@ -18,7 +18,6 @@ extern crate alloc;
 
 mod agent;
 pub mod bounds;
-pub mod budget;
 mod card;
 mod decide;
 mod drive;
@@ -36,7 +35,6 @@ mod reset;
 mod retry;
 mod session;
 mod settle;
-mod spending;
 mod waiting;
 mod waits;
 mod work;
@@ -48,11 +46,10 @@ pub use aid_wire::{
     LoginOutcome, LoginWay, MAX_MESSAGE, MessageError, OrderKind, OrderOutcome, ProfileState,
     REVISION, Status, SubscriptionView, Up, UserProfile, WIRE_VERSION, announce, announced,
 };
-pub use budget::Allowance;
 pub use driver::Session;
 pub use durable::{
-    Download, Durable, Intent, Operation, Order, Record, RenewalPause, Report, Reset, RestoreError,
-    Verifier, read_records,
+    Download, Durable, Intent, Operation, Order, Record, Report, Reset, RestoreError, Verifier,
+    read_records,
 };
 pub use event::{BootMs, CardProfile, Effect, EuiccError, EuiccOp, Event, LoginEnd, Notice, Timer};
 pub use orders::CALLED_OFF;

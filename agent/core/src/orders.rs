@@ -7,7 +7,7 @@ use crate::card::Profiles;
 use crate::durable::{Download, Record, Reset};
 use crate::event::{BootMs, CardProfile};
 use aid_id::{AccountRef, Iccid, Id};
-use aid_wire::{DELETED_BY_USER, OrderKind, OrderOutcome, Status};
+use aid_wire::{OrderKind, OrderOutcome, Status};
 use alloc::vec::Vec;
 
 /// Code of a failed installation that was called off: the profile is not wanted here any more.
@@ -77,13 +77,7 @@ impl Agent {
         }
         for iccid in self.durable().wanted().to_vec() {
             if !card.as_slice().iter().any(|p| p.iccid == iccid) && !self.busy_with(&iccid) {
-                // Somebody else was faster. That the user does not want it here is remembered all the same.
-                if self.durable().owner(&iccid).is_some() {
-                    self.report(now, Some(iccid.clone()), Status::Deleted, DELETED_BY_USER);
-                    self.record(Record::Forget(iccid));
-                } else {
-                    self.record(Record::DeleteGivenUp(iccid));
-                }
+                self.record(Record::DeleteGivenUp(iccid));
             }
         }
     }

@@ -37,7 +37,6 @@ impl Agent {
         };
         let Some(list) = profiles else {
             // Nothing is known of the card any more: read it before anything else.
-            self.settle_spent(now, true);
             self.card.profiles = None;
             if let Work::Download(request_id) = running.work {
                 self.card.interrupted = Some((request_id, running.begun));
@@ -48,12 +47,6 @@ impl Agent {
             self.error(&text);
             return self.pause_card(now);
         };
-        let counts = match running.work {
-            Work::Download(_) => true,
-            Work::Notifications => result.is_err(),
-            Work::List | Work::Switch | Work::Delete => false,
-        };
-        self.settle_spent(now, counts);
         let durable = self.ledger.state();
         let profiles = Profiles::new(list, |profile| rank(durable, profile));
         self.card.profiles = Some(profiles);
@@ -64,19 +57,12 @@ impl Agent {
             Work::Notifications => match result {
                 Ok(()) => {
                     self.waits.notifications.delivered();
-                    if self.durable().deliveries() > 0 {
-                        self.record(Record::Deliveries(0));
-                    }
                     self.notify(Notice::NotificationsDelivered);
                 }
                 Err(error) => {
                     self.error(&error.text);
                     let deliveries = &mut self.waits.notifications;
                     deliveries.failed(running.begun, now, &error.text);
-                    let count = deliveries.failures();
-                    if self.durable().deliveries() != count {
-                        self.record(Record::Deliveries(count));
-                    }
                 }
             },
             // After a restart, or when the card is back.
@@ -89,10 +75,6 @@ impl Agent {
     pub(crate) fn settle_list(&mut self, now: BootMs) {
         self.settle_intent(now, None);
         self.settle_interrupted(now);
-        if !self.card.resumed {
-            let failures = self.durable().deliveries();
-            self.waits.notifications.resume(now, failures);
-        }
         self.card.resumed = true;
     }
 

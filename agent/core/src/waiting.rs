@@ -6,10 +6,9 @@ use crate::agent::Agent;
 use crate::bounds::{cut, put};
 use crate::card::{Profiles, SetAside, Work};
 use crate::driver::Wish;
-use crate::durable::{Download, Record, RenewalPause};
+use crate::durable::{Download, Record};
 use crate::event::{BootMs, EuiccOp};
 use crate::retry::{PROFILE_MS, REQUEST_MS, RETURNS_KEPT, Ready, Wait, pause};
-use crate::waits::Waits;
 use aid_id::{AccountRef, Iccid, Id};
 use alloc::{boxed::Box, string::String};
 
@@ -61,8 +60,8 @@ impl Agent {
             return Some(Waiting {
                 awaited: Awaited::Download,
                 tries: download.attempts,
-                next: self.next_try(download, wait).0,
-                cause: self.next_try(download, wait).1,
+                next: wait.next(self.link_since()),
+                cause: String::from(wait.cause.as_str()),
             });
         }
         if let Wish::Later { until, cause } = &session.wish {
@@ -112,16 +111,6 @@ impl Agent {
         timeouts.min()
     }
 
-    /// When a download that has failed is tried again, at the latest, and why not before: its own pause, or the budget.
-    pub(crate) fn next_try(&self, download: &Download, wait: &Wait) -> (BootMs, String) {
-        let next = wait.next(self.link_since());
-        let affordable = self.affordable_at();
-        if download.attempts > 0 && affordable > next {
-            return (affordable, self.over_budget(&wait.cause));
-        }
-        (next, String::from(wait.cause.as_str()))
-    }
-
     /// The open download with this request.
     pub(crate) fn download(&self, request_id: Id) -> Option<Download> {
         let mut open = self.durable().downloads().iter();
@@ -130,18 +119,11 @@ impl Agent {
 
     /// The download to begin now: that of who is logged in before others, so that nobody waits for
     /// the server of somebody else; then the one with the fewest tries.
-    /// A first try waits for nothing; the others also for the budget of bytes per day.
-    pub(crate) fn next_download(&mut self, now: BootMs, account: Option<AccountRef>) -> Option<Id> {
-        let is_due = |waits: &Waits, d: &Download| {
-            let wait = waits.downloads.get(&d.request_id);
+    pub(crate) fn next_download(&self, account: Option<AccountRef>) -> Option<Id> {
+        let due = |d: &&Download| {
+            let wait = self.waits.downloads.get(&d.request_id);
             wait.is_none_or(|w| w.ready().is_some())
         };
-        let open = self.durable().downloads().iter();
-        let repeats = open
-            .filter(|d| d.attempts > 0 && is_due(&self.waits, d))
-            .count();
-        let affordable = repeats == 0 || self.can_afford(now);
-        let due = |d: &&Download| is_due(&self.waits, d) && (d.attempts == 0 || affordable);
         let rank = |d: &&Download| (account != Some(d.account), d.attempts);
         let next = self
             .durable()
@@ -176,7 +158,6 @@ impl Agent {
         download.before = card.as_slice().iter().map(|p| p.iccid.clone()).collect();
         let code = download.code.clone();
         self.record(Record::Download(Box::new(download)));
-        self.reserve(now);
         self.start(now, Work::Download(request_id), EuiccOp::Download { code });
     }
 
@@ -252,22 +233,6 @@ impl Agent {
         let link = self.link.as_ref()?;
         let wait = self.waits.notifications.wait.as_ref()?;
         wait.timeout(Some(link.since))
-    }
-
-    // ---- the certificate ------------------------------------------------------------------
-
-    /// The next try of the renewal waits; the journal has it, so that a restart is no way around.
-    pub(crate) fn pause_renewal(&mut self, now: BootMs, tries: u16, seconds: u32) {
-        let at = self.offline.clock.map_or(0, |(at, unix)| {
-            unix.saturating_add(now.0.saturating_sub(at.0) / 1000)
-        });
-        let pause = match tries {
-            0 => RenewalPause::default(),
-            _ => RenewalPause { tries, at, seconds },
-        };
-        if self.durable().renewal() != pause {
-            self.record(Record::Renewal(pause));
-        }
     }
 
     // ---- profiles -------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 use crate::bounds::MAX_CODES;
 use crate::event::BootMs;
-use crate::retry::{NOTIFICATIONS_MS, RETURNS_KEPT, Ready, TRIES_KEPT, Wait, pause};
+use crate::retry::{NOTIFICATIONS_MS, Ready, TRIES_KEPT, Wait, pause};
 use aid_id::Id;
 use heapless::{LinearMap, Vec};
 
@@ -38,8 +38,6 @@ pub(crate) struct Deliveries {
     pub(crate) wait: Option<Wait>,
     failures: u16,
     returns: u16,
-    /// Something was done on the card since the last try: whoever asked for that asked for this.
-    asked: bool,
 }
 
 impl Default for Deliveries {
@@ -49,7 +47,6 @@ impl Default for Deliveries {
             wait: None,
             failures: 0,
             returns: 0,
-            asked: false,
         }
     }
 }
@@ -60,22 +57,6 @@ impl Deliveries {
         self.failures
     }
 
-    /// Whether the next try is one that nobody asked for: the first of this life, and those after a failure.
-    pub(crate) fn is_repetition(&self) -> bool {
-        !self.asked || self.failures > 0
-    }
-
-    /// After a restart: so many tries in a row were open or had failed.
-    pub(crate) fn resume(&mut self, now: BootMs, failures: u16) {
-        self.failures = failures;
-        self.returns = failures.min(RETURNS_KEPT);
-        if failures > 0 {
-            let end = now.plus(pause(NOTIFICATIONS_MS, failures, &[0; 16]));
-            let cause = "the delivery before the restart did not succeed";
-            self.wait = Some(Wait::new(BootMs::default(), end, self.returns, cause));
-        }
-    }
-
     /// Whether the next try may begin.
     pub(crate) fn may_begin(&self) -> bool {
         self.due && self.wait.as_ref().is_none_or(|w| w.ready().is_some())
@@ -83,7 +64,6 @@ impl Deliveries {
 
     /// A try begins.
     pub(crate) fn begin(&mut self) {
-        self.asked = false;
         if self.wait.take().and_then(|w| w.ready()) == Some(Ready::LinkBack) {
             self.returns = self.returns.saturating_add(1);
             self.failures = self.failures.min(TRIES_KEPT / 2);
@@ -109,7 +89,6 @@ impl Deliveries {
     /// before it.
     pub(crate) fn more(&mut self, now: BootMs) {
         self.due = true;
-        self.asked = true;
         if let Some(wait) = &mut self.wait {
             wait.shorten(now.plus(NOTIFICATIONS_MS));
         }

@@ -187,15 +187,12 @@ impl Agent {
                 continue;
             }
             let wait = self.waits.downloads.get(&download.request_id);
-            let next = wait.map(|w| self.next_try(download, w));
-            let (stage, cause) = next.map_or((Stage::Waiting, String::new()), |(at, cause)| {
-                (Stage::Retry(at), cause)
-            });
+            let stage = wait.map_or(Stage::Waiting, |w| Stage::Retry(w.next(self.link_since())));
             let mut task = Task::new(Doing::Download, stage);
             task.account = Some(download.account);
             task.iccid.clone_from(&download.iccid);
             task.tries = download.attempts;
-            task.cause = cause;
+            task.cause = wait.map_or_else(String::new, |w| String::from(w.cause.as_str()));
             tasks.push(task);
         }
     }

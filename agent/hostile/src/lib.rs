@@ -13,9 +13,7 @@
 )]
 
 mod answers;
-pub mod api;
 mod card;
-pub mod config;
 mod edit;
 pub mod port;
 mod server;

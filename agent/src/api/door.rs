@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
@@ -116,22 +116,17 @@ pub(super) async fn serve(listener: UnixListener, api: &Api, router: Router) -> 
         };
         let router = router.clone().layer(Extension(Peer(uid)));
         tokio::spawn(async move {
-            connection(stream, router).await;
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .max_buf_size(MAX_HEAD)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+                .await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection to the local API ended");
+            }
             drop(place);
         });
-    }
-}
-
-/// Serves one connection until its end.
-pub(super) async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection to the local API ended");
     }
 }
 

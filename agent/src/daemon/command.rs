@@ -110,12 +110,7 @@ impl Daemon {
             Command::Profiles => view::profiles(&self.agent),
             Command::Counters => {
                 let (apdus, rx, tx) = self.counters.read();
-                let mut counters = view::counters(apdus, rx, tx);
-                let allowance = self.agent.allowance(boot_clock::now());
-                counters["smdp_bytes"] = json!(self.counters.smdp());
-                counters["budget_spent_bytes"] = json!(allowance.spent);
-                counters["certificate_days_left"] = self.renewal.shown()["days_left"].take();
-                counters
+                view::counters(apdus, rx, tx)
             }
         }
     }

@@ -7,9 +7,7 @@ mod snapshot;
 mod verifier;
 
 pub(crate) use ledger::{Fault, Ledger};
-pub use record::{
-    Download, Intent, Operation, Order, Record, RenewalPause, Report, Reset, read_records,
-};
+pub use record::{Download, Intent, Operation, Order, Record, Report, Reset, read_records};
 pub use snapshot::RestoreError;
 pub use verifier::Verifier;
 
@@ -58,12 +56,6 @@ pub struct Durable {
     own_reset: Option<Id>,
     /// How far a factory reset is.
     reset: Option<Reset>,
-    /// Bytes that count against the budget, and when that was, Unix seconds.
-    spent: (u64, u64),
-    /// Deliveries in a row that the car began by itself and that are open or have failed.
-    deliveries: u16,
-    /// What the renewal of the certificate waits for.
-    renewal: RenewalPause,
 }
 
 impl Durable {
@@ -154,24 +146,6 @@ impl Durable {
     #[must_use]
     pub fn reset(&self) -> Option<Reset> {
         self.reset
-    }
-
-    /// Bytes that count against the budget for what the car repeats by itself, and when that was, Unix seconds.
-    #[must_use]
-    pub fn spent(&self) -> (u64, u64) {
-        self.spent
-    }
-
-    /// Deliveries of notifications in a row that the car began by itself and that are open or have failed.
-    #[must_use]
-    pub fn deliveries(&self) -> u16 {
-        self.deliveries
-    }
-
-    /// What the renewal of the certificate waits for.
-    #[must_use]
-    pub fn renewal(&self) -> RenewalPause {
-        self.renewal
     }
 
     /// Whether this open order is a factory reset that was begun at the car.
@@ -298,9 +272,6 @@ impl Durable {
             }
             Record::Erased => self.reset = Some(Reset::Done),
             Record::SetUp => self.reset = None,
-            Record::Spent(bytes, at) => self.spent = (bytes, at),
-            Record::Deliveries(count) => self.deliveries = count,
-            Record::Renewal(pause) => self.renewal = pause,
         }
     }
 

@@ -105,28 +105,6 @@ pub fn read_records(bytes: &[u8]) -> Result<Vec<Record>, postcard::Error> {
     postcard::from_bytes(bytes)
 }
 
-/// How long the renewal of the car's certificate waits before its next try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct RenewalPause {
-    /// Tries in a row that came to nothing; 0: nothing waits.
-    pub tries: u16,
-    /// When the pause began, Unix seconds by the car's clock.
-    pub at: u64,
-    /// Its length, seconds.
-    pub seconds: u32,
-}
-
-impl RenewalPause {
-    /// Seconds that are left at `now`, Unix seconds. A clock that stands before the beginning, such as that of 1970, leaves
-    /// the whole pause.
-    #[must_use]
-    pub fn left(&self, now: u64) -> u32 {
-        let over = now.saturating_sub(self.at);
-        self.seconds
-            .saturating_sub(u32::try_from(over).unwrap_or(u32::MAX))
-    }
-}
-
 /// One change of the durable state. Append-only: the journal of an older agent must replay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
@@ -186,12 +164,6 @@ pub enum Record {
     Erased,
     /// The car has keys again.
     SetUp,
-    /// Bytes that count against the budget, and when that was, Unix seconds; 0 where the clock was not known.
-    Spent(u64, u64),
-    /// Deliveries of notifications in a row that the car began by itself and that are open or have failed; 0 ends the row.
-    Deliveries(u16),
-    /// The renewal of the certificate waits.
-    Renewal(RenewalPause),
 }
 
 /// How far a factory reset is, once everything is deleted and the CMP has the result.

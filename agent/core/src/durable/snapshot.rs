@@ -1,6 +1,6 @@
 //! The state as a snapshot holds it: a postcard structure that only grows at its end.
 
-use super::{Download, Durable, Intent, Order, Record, RenewalPause, Report, Reset, Verifier};
+use super::{Download, Durable, Intent, Order, Record, Report, Reset, Verifier};
 use crate::bounds::{push_newest, put};
 use aid_id::{AccountRef, Iccid, Id};
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -35,13 +35,10 @@ struct Snapshot {
     clock: u64,
     own_reset: Option<Id>,
     reset: Option<Reset>,
-    spent: (u64, u64),
-    deliveries: u16,
-    renewal: RenewalPause,
 }
 
 /// Fields that later versions added at the end; a zero byte is the default of each.
-const LATER_FIELDS: [u8; 13] = [0; 13];
+const LATER_FIELDS: [u8; 7] = [0; 7];
 
 /// The newest items, as many as fit.
 fn newest<T, const N: usize>(items: impl IntoIterator<Item = T>) -> heapless::Vec<T, N> {
@@ -69,9 +66,6 @@ impl From<Snapshot> for Durable {
             clock: found.clock,
             own_reset: found.own_reset,
             reset: found.reset,
-            spent: found.spent,
-            deliveries: found.deliveries,
-            renewal: found.renewal,
             ..Self::default()
         };
         for (iccid, account) in found.owners {

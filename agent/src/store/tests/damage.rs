@@ -10,8 +10,8 @@ type Damage = Box<dyn Fn(&mut BTreeMap<u64, Vec<u8>>)>;
 fn certain_damages() -> Vec<(String, Damage)> {
     let mut all: Vec<(String, Damage)> = Vec::new();
     let mut add = |name: String, damage: Damage| all.push((name, damage));
-    // Every byte of the header, and of the first record: that of a delivery, 28 bytes with its own header.
-    for offset in (0..28).chain(512..540) {
+    // Every byte of the header, and of the first record's header and beginning.
+    for offset in (0..28).chain(512..560) {
         for flip in [0x01, 0x80, 0xFF] {
             let name = format!("byte {offset} ^ {flip:02x}");
             add(
