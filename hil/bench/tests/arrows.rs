@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("aid-lpa", &["aid-cli", "aid-id", "aid-port", "aid-rsp"]),
     (
         "aid-agent-hostile",
-        &["aid-agent", "aid-id", "aid-lpa", "aid-port", "aid-rsp"],
+        &["aid-id", "aid-lpa", "aid-port", "aid-rsp"],
     ),
     (
         "aid-agent",
