@@ -1,8 +1,8 @@
 //! Calls that are stored before they are carried on. The caller gets the target's own answer; where the target is away, it
 //! gets the operation's success for a call that may be delivered later.
 //!
-//! What a caller is told is on disk by one commit. For a success that is the one before the call is carried on: the hub
-//! will deliver it, and where it is killed before it has noted that the target has answered, it delivers it once more
+//! One commit writes what a caller gets as its answer. For a success it is the commit before the call is carried on: the
+//! hub will deliver the call, and where it is killed before it has noted that the target has answered, it delivers it once more
 //! under the same id, which the target answers as before. Successes are noted together, each second. Everything else that
 //! a caller hears, and what changes a token, is stored first.
 

@@ -142,7 +142,7 @@ pub trait Staff: Send + Sync + 'static {
 /// Somebody who is signed in.
 #[derive(Debug)]
 pub struct Seat<R> {
-    /// Who.
+    /// The member who is signed in, with the role.
     pub member: Member<R>,
     /// The token of their forms.
     pub csrf: String,

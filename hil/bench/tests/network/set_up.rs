@@ -57,7 +57,7 @@ pub(crate) fn key(direction: &str, id: &str) -> String {
     format!("{direction}{id}0123456789abcdef0123456789abcdef")
 }
 
-/// What an MSP and a CMP have agreed, which is no matter of the hub.
+/// What an MSP and a CMP have agreed, which does not concern the hub.
 pub(crate) fn account_id_secret(m: usize, c: usize) -> String {
     format!("the account id secret of MSP {m} and CMP {c}")
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 /// Time in which a car sends the reports that were waiting for its connection, ms. What two Hellos say that are further
 /// apart, no report explains.
 pub const SETTLED_MS: u64 = 60_000;
-/// Whether a Hello that was seen then says something about one that comes now, Unix milliseconds. One of the future was
-/// stamped by a clock that was wrong: it is older than what comes now.
+/// Whether a Hello may be compared with the one before it, which was seen at `seen`: it came [`SETTLED_MS`] before `now` or
+/// earlier, Unix milliseconds. One of the future was stamped by a clock that was wrong, and is older than this one.
 #[must_use]
 pub fn is_settled(seen: u64, now: u64) -> bool {
     seen > now || now - seen >= SETTLED_MS

@@ -5,7 +5,7 @@ use super::*;
 /// Calls that are made one after the other.
 const CALLS: u128 = 20;
 
-// What a caller is told of a call that its target has carried out is on disk by one commit.
+// The answer about a call that its target has carried out costs one commit.
 #[tokio::test]
 async fn a_success_costs_the_commit_that_accepts_the_call() {
     for place in places().await {
